@@ -1,0 +1,64 @@
+# One command each. `make run` is all it takes to see a proxy; CI runs `make lint test docs`.
+#
+#   PYTHON=python3.12   the interpreter that .venv is made with (3.11 or newer)
+#   ARGS="..."          more arguments, for run, test and bench
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The core, and every distribution below pingap_plugins/, installed so that edits take effect.
+PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml)
+EDITABLE := $(addprefix -e ,$(dir $(PROJECTS)))
+
+.PHONY: help setup run test lint docs bench clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(VENV)/setup.stamp ## Make .venv with the core and all plugin distributions.
+
+run: setup ## Serve conf.d: try http://127.0.0.1:8080/
+	$(BIN)/pingap -c conf.d $(ARGS)
+
+test: $(VENV)/dev.stamp ## Run all tests.
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(VENV)/dev.stamp ## Check style, types and the direction of imports.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.stamp ## Generate the reference pages and build the manual into site/.
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bench: setup ## Measure pingap beside nginx, HAProxy, Caddy and aiohttp.
+	$(BIN)/python contrib/bench/compare.py $(ARGS)
+
+clean: ## Remove .venv and everything that was built or cached.
+	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The stamps say what .venv holds; they are made again when a pyproject.toml changes.
+# pip is upgraded first: groups need 25.1, and a Python may bring an older one.
+
+$(VENV)/setup.stamp: $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'pingap needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	$(PIP) install --quiet $(EDITABLE)
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/setup.stamp
+	$(PIP) install --quiet --group dev
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/setup.stamp
+	$(PIP) install --quiet --group docs
+	@touch $@

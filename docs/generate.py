@@ -1,0 +1,334 @@
+"""Write the generated parts of the manual: settings, hooks and limits, read from the code.
+
+A page holds ``<!-- generated: NAME -->`` and ``<!-- end generated -->``; what stands between them is
+replaced. Everything else on a page is written by people.
+
+    python docs/generate.py            write
+    python docs/generate.py --check    change nothing; exit 1 and name the pages that are out of date
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pingap import hookspecs
+from pingap.config import SECTIONS, BasicConfig, format_duration, format_size
+from pingap.hookspecs import PHASES
+from pingap.net import http1_connection
+from pingap.observability import log_files
+from pingap.plugin import Plugin
+from pingap.plugins import Registry
+from pingap.process import sockets
+from pingap.protocol import events
+from pingap.relay import REPLAY_LIMIT
+
+DOCS = Path(__file__).parent
+
+_BLOCK = re.compile(r"(<!-- generated: ([a-z -]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_ROLE = re.compile(r":[a-z]+:`(?:~?[\w.]*\.)?([\w]+)`")
+_FIELD = re.compile(r":(?:param (?P<name>\w+)|returns|raises (?P<error>\w+)): (?P<text>.*)")
+
+Row = tuple[str, ...]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """Return a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+# Settings.
+
+
+def settings_tables(model: type[BaseModel], skip: tuple[str, ...] = ()) -> str:
+    """Return the keys of a table of the configuration: supported, without effect, not supported."""
+    schema = model.model_json_schema(mode="serialization")
+    required = schema.get("required", [])
+    supported: list[Row] = []
+    without_effect: list[Row] = []
+    missing: list[Row] = []
+    for key, one in schema.get("properties", {}).items():
+        if key in skip:
+            continue
+        kind = type_words(one, schema.get("$defs", {}))
+        text = markdown(one.get("description", "").replace("\n", " "))
+        if "not_yet" in one:
+            missing.append((f"`{key}`", kind, text, one["not_yet"]))
+        elif "no_effect" in one:
+            without_effect.append((f"`{key}`", kind, text, one["no_effect"]))
+        else:
+            default = "**required**" if key in required else default_words(one.get("default"))
+            supported.append((f"`{key}`", kind, default, text))
+    pages = [table(("Key", "Type", "Default", "Meaning"), supported)] if supported else []
+    if without_effect:
+        pages.append(
+            "Accepted with a warning:\n\n"
+            + table(("Key", "Type", "In pingap", "Here"), without_effect)
+        )
+    if missing:
+        pages.append(
+            "Not supported yet; setting one of these is an error:\n\n"
+            + table(("Key", "Type", "Meaning", "Needs"), missing)
+        )
+    return "\n".join(pages) or "No settings.\n"
+
+
+def type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Say in words what a JSON schema allows."""
+    if "$ref" in schema:
+        return type_words(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "pattern" in schema and schema.get("title") == "Duration":
+        return "duration"
+    if schema.get("title") == "Byte size":
+        return "size"
+    if "enum" in schema or "const" in schema:
+        return " or ".join(f"`{word}`" for word in schema.get("enum", [schema.get("const")]))
+    if "anyOf" in schema:
+        kinds = [type_words(one, definitions) for one in schema["anyOf"]]
+        return " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "null")
+    kind: str = schema.get("type", "any")
+    if kind == "array":
+        return f"array of {type_words(schema.get('items', {}), definitions)}s"
+    return {"object": "table"}.get(kind, kind) + _bounds(schema)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if high is not None:
+        return f" {low or 0} to {high}"
+    return f" from {low}" if low else ""
+
+
+def default_words(default: object) -> str:
+    """Write a default as TOML does; nothing if absent, empty or none at all."""
+    if default in (None, "", [], {}):
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, list):
+        return "`[" + ", ".join(f'"{one}"' for one in default) + "]`"
+    return f"`{default}`" if isinstance(default, int | float) else f'`"{default}"`'
+
+
+def plugin_settings() -> str:
+    """Return a section for each category of the installed distributions."""
+    registry = Registry()
+    pages = []
+    for category in registry.categories:
+        cls = registry.category(category)
+        pages.append(f"### `{category}`\n\n{_about(cls)}\n\n{settings_tables(cls.Settings)}")
+    for key, distribution in sorted(registry.location_keys.items()):
+        cls = registry.location_key(key)
+        pages.append(
+            f"### The location key `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
+            + settings_tables(cls.Settings)
+        )
+    return "\n".join(pages) or "No plugin distribution is installed.\n"
+
+
+def _about(cls: type[Plugin]) -> str:
+    text = markdown(inspect.getdoc(cls) or "")
+    phases = [f"`{phase}`" for phase in PHASES if hasattr(cls, phase)]
+    facts = [f"Phases: {', '.join(phases)}."] if phases else []
+    if cls.steps:
+        steps = " or ".join(f"`{step}`" for step in cls.steps)
+        facts.append(f"`step` chooses {steps}; the first is the default.")
+    return f"{text}\n\n{' '.join(facts)}".rstrip()
+
+
+# Hooks.
+
+
+def hooks(names: Iterable[str]) -> str:
+    """Return a section for each hook: its signature and its docstring."""
+    return "\n".join(_hook(name) for name in names)
+
+
+def _hook(name: str) -> str:
+    function = getattr(hookspecs, name)
+    first = "\nThe first plugin that answers ends the phase.\n" if _first_result(function) else ""
+    return f"### `{name}`\n\n```python\n{signature(function)}\n```\n{first}\n{docstring(function)}"
+
+
+def _first_result(function: Callable[..., object]) -> bool:
+    return bool(function.pingap_spec["firstresult"])  # type: ignore[attr-defined]  # set by pluggy
+
+
+def signature(function: Callable[..., object]) -> str:
+    """Return the line that an implementation begins with."""
+    word = "async def" if inspect.iscoroutinefunction(function) else "def"
+    text = str(inspect.signature(function)).replace("'", "")  # annotations are kept as text
+    return f"{word} {function.__name__}{text}"
+
+
+def docstring(function: Callable[..., object]) -> str:
+    """Turn a docstring with Sphinx fields into Markdown."""
+    body, _, version = (inspect.getdoc(function) or "").partition(".. versionadded::")
+    parts: list[str] = []
+    rows: list[Row] = []
+    for piece in re.split(r"\n\n|\n(?=:)", body):
+        words = " ".join(piece.split())
+        if match := _FIELD.fullmatch(words):
+            rows.append(_field_row(match))
+        elif words:
+            parts.append(markdown(words))
+    if rows:
+        parts.append(table(("", ""), rows).rstrip())
+    if version.strip():
+        parts.append(f"Since {version.strip()}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _field_row(match: re.Match[str]) -> Row:
+    label = f"`{match['name']}`" if match["name"] else "returns"
+    if match["error"]:
+        label = f"raises `{match['error']}`"
+    return label, markdown(match["text"])
+
+
+def markdown(text: str) -> str:
+    """Turn the inline markup of a docstring into Markdown."""
+    return _ROLE.sub(r"`\1`", text).replace("``", "`")
+
+
+# Limits.
+
+
+def limits() -> str:
+    """Return the table of everything that is bounded."""
+    head = ("What", "Limit", "Key", "What happens")
+    return "\n".join(
+        f"### {title}\n\n{table(head, rows)}"
+        for title, rows in (
+            ("Requests of clients", list(_client_limits())),
+            ("Connections of clients", list(_connection_limits())),
+            ("Upstreams", list(_upstream_limits())),
+            ("The process", list(_process_limits())),
+        )
+    )
+
+
+def _key(section: str, key: str) -> tuple[str, str]:
+    """Return the default and the name of a key, as they stand in the table."""
+    model = BasicConfig if section == "basic" else SECTIONS[section]
+    one = model.model_json_schema(mode="serialization")["properties"][key]
+    default = one.get("default")
+    text = "none" if default in (None, 0, "0B") else str(default)
+    return text, f"`{section}.{key}`" if section == "basic" else f"`{section}.*.{key}`"
+
+
+def _client_limits() -> Iterator[Row]:
+    server = "servers"
+    yield "request line", *_key(server, "max_request_line"), "414, connection closed"
+    yield "request head", *_key(server, "max_header_size"), "431, connection closed"
+    yield "header fields", *_key(server, "max_headers"), "431, connection closed"
+    yield "arrival of a head", *_key(server, "head_read_timeout"), "408, connection closed"
+    timeout = _key(server, "downstream_read_timeout")
+    yield "next bytes of a body", *timeout, "408 if no answer has begun; connection closed"
+    fixed = format_size(events.ChunkOverhead()._left)
+    overhead = f"{fixed} + 32 bytes a chunk + the size of the body"
+    yield "chunk sizes, extensions, trailers", overhead, "", "400, connection closed"
+    yield "request body", *_key("locations", "client_max_body_size"), "413"
+    yield "requests at once on a location", *_key("locations", "max_processing"), "429"
+    text = "the rest stays in the kernel's buffers until the request is answered"
+    yield "pipelined requests held", *_key(server, "pipeline_buffer_size"), text
+
+
+def _connection_limits() -> Iterator[Row]:
+    server = "servers"
+    yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
+    yield "connections not yet accepted", str(sockets.BACKLOG), "", "the kernel refuses more"
+    yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
+    text = "connection closed after the answer"
+    yield "requests on a connection", *_key(server, "keepalive_requests"), text
+    text = "connection reset; the log line says what was sent"
+    yield "client takes nothing", *_key(server, "downstream_write_timeout"), text
+    seconds = format_duration(http1_connection.LINGER_SECONDS)
+    text = "connection reset; until then what it sends is read and thrown away"
+    yield "client sends on after it was refused", seconds, "", text
+    size = format_size(http1_connection.LINGER_BYTES)
+    yield "bytes thrown away in that time", size, "", "connection reset"
+    half = format_duration(http1_connection.HALF_CLOSE_SECONDS)
+    text = "taken for a client that left (499)"
+    yield "client ends its side later than this after its request", half, "", text
+
+
+def _upstream_limits() -> Iterator[Row]:
+    up = "upstreams"
+    yield "making a connection", *_key(up, "connection_timeout"), "504, or another attempt"
+    yield "the same, with TLS", *_key(up, "total_connection_timeout"), "504, or another attempt"
+    text = "504, or the answer is cut if it has begun"
+    yield "next bytes of an answer", *_key(up, "read_timeout"), text
+    yield "upstream takes nothing", *_key(up, "write_timeout"), text
+    yield "idle connection", *_key(up, "idle_timeout"), "closed"
+    text = "those idle longest are closed within a second"
+    yield "idle connections kept", *_key("basic", "upstream_keepalive_pool_size"), text
+    text = "no further attempt: 502 or 504"
+    yield "further attempts to connect", "none", "`locations.*.max_retries`", text + "; 15 at most"
+    yield "age of a request that is tried again", *_key("locations", "max_retry_window"), text
+    replay = format_size(REPLAY_LIMIT)
+    text = "a longer one is not sent again when a kept connection had died"
+    yield "request body kept to be sent again", replay, "", text
+    yield "response head", format_size(events.RESPONSE_LIMITS.size), "", "502"
+    yield "response header fields", str(events.RESPONSE_LIMITS.fields), "", "502"
+    yield "chunk overhead", "as for requests", "", "502, or the answer is cut if it has begun"
+
+
+def _process_limits() -> Iterator[Row]:
+    yield "requests under way after a signal to stop", *_key("basic", "grace_period"), "cut"
+    seconds = format_duration(log_files.FLUSH_SECONDS)
+    size = format_size(log_files._BATCH)
+    yield "log lines waiting in memory", f"{seconds} or {size}", "", "written; none is dropped"
+
+
+# Pages.
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "basic": lambda: settings_tables(BasicConfig),
+    **{
+        section: lambda model=model: settings_tables(model, ("claimed", "options"))  # type: ignore[misc]
+        for section, model in SECTIONS.items()
+    },
+    "plugin settings": plugin_settings,
+    "phases": lambda: hooks(PHASES),
+    "application hooks": lambda: hooks(
+        name for name in vars(hookspecs) if name.startswith("pingap_")
+    ),
+    "limits": limits,
+}
+"""Name of a block -> what makes its text."""
+
+
+def filled(page: str) -> str:
+    """Return a page with its blocks made anew."""
+    return _BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n{block[3]}", page)
+
+
+def stale_pages() -> dict[Path, str]:
+    """Return the pages that are out of date, with what they should be."""
+    pages = {path: path.read_text() for path in sorted(DOCS.rglob("*.md"))}
+    return {path: new for path, old in pages.items() if (new := filled(old)) != old}
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or check; return the exit code."""
+    stale = stale_pages()
+    if arguments == ["--check"]:
+        for path in stale:
+            print(f"{path.name} is out of date: run `make docs`", file=sys.stderr)  # noqa: T201
+        return 1 if stale else 0
+    for path, text in stale.items():
+        path.write_text(text)
+        print(f"wrote {path.name}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,33 @@
+"""pingap: a reverse proxy and application gateway that you extend in Python.
+
+What stands in ``__all__`` is the public interface: all that a plugin imports.
+"""
+
+from pingap._version import __version__
+from pingap.config.units import ByteSize, Duration
+from pingap.context import Connection, RequestContext
+from pingap.errors import HTTPError
+from pingap.hookspecs import hookimpl
+from pingap.messages import BodyFilter, Field, Headers, Request, Response, field
+from pingap.plugin import Plugin, PluginSettings
+from pingap.variables import HeaderEntry, Value
+
+__all__ = [
+    "BodyFilter",
+    "ByteSize",
+    "Connection",
+    "Duration",
+    "Field",
+    "HTTPError",
+    "HeaderEntry",
+    "Headers",
+    "Plugin",
+    "PluginSettings",
+    "Request",
+    "RequestContext",
+    "Response",
+    "Value",
+    "__version__",
+    "field",
+    "hookimpl",
+]

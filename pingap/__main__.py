@@ -1,0 +1,6 @@
+"""``python -m pingap``."""
+
+from pingap.cli import main
+
+if __name__ == "__main__":
+    main()

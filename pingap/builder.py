@@ -1,0 +1,414 @@
+"""From configuration to the runtime graph. Every mistake in it is found and told at once.
+
+Whatever can fail fails here, before anything is served: regular expressions, plugin settings,
+upstream addresses, log formats.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_network
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from pingap.builtin import INSTANCES, METRICS_LOCATION, MetricsPage
+from pingap.chains import Chains, ContractError, Instance, freeze
+from pingap.config import (
+    Backend,
+    Config,
+    ConfigError,
+    LocationConfig,
+    PluginConfig,
+    Problem,
+    ServerConfig,
+    UnixAddress,
+    UpstreamConfig,
+    compile_regex,
+    parse_backend,
+    problems_from,
+)
+from pingap.context import Network
+from pingap.error_page import ErrorPage
+from pingap.net.deadlines import Deadlines
+from pingap.net.listener import ClientLimits
+from pingap.net.tcp import TcpOptions
+from pingap.net.write_batch import WriteBatch
+from pingap.observability.access_log import AccessLog, split_setting
+from pingap.observability.log_files import LogFile, LogFiles
+from pingap.observability.metrics import LocationStats, ServerMetrics
+from pingap.plugin import Plugin
+from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.protocol.events import HeadLimits
+from pingap.routing import Route, Router
+from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
+from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
+from pingap.variables import HeaderEntry
+
+Key = tuple[str | int, ...]
+T = TypeVar("T")
+
+_METRICS_WEIGHT = 1 << 17
+"""Above all weights that can be configured."""
+
+REVERSE_PROXY_HEADERS = (
+    "x-real-ip: $remote_addr",
+    "x-forwarded-for: $proxy_add_x_forwarded_for",
+    "x-forwarded-proto: $scheme",
+    "x-forwarded-host: $host",
+    "x-forwarded-port: $server_port",
+)
+"""What ``enable_reverse_proxy_headers`` sets (config.md 5.7)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Runtime:
+    """Everything a worker serves from.
+
+    :param plugins: every plugin instance that some location lists.
+    :param warnings: what the operator should know, besides those of the configuration.
+    """
+
+    config: Config
+    registry: Registry
+    servers: dict[str, ServerRuntime]
+    upstreams: dict[str, UpstreamRuntime]
+    plugins: list[Instance]
+    pool: KeepalivePool
+    deadlines: Deadlines
+    writes: WriteBatch
+    log_files: LogFiles
+    trusted_proxies: tuple[Network, ...]
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def build(config: Config, registry: Registry, log_target: str = "") -> Runtime:
+    """Build the runtime graph of a configuration.
+
+    :param log_target: what ``--log`` says, for access logs that go to the application log.
+    :raises ConfigError: with everything that cannot be built.
+    """
+    return _Builder(config, registry, log_target).build()
+
+
+class _Builder:
+    def __init__(self, config: Config, registry: Registry, log_target: str) -> None:
+        self.config = config
+        self.registry = registry
+        self.log_target = log_target
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.instances: dict[str, Instance] = {}
+        self.failed: set[str] = set()
+        self.deadlines = Deadlines()
+        self.writes = WriteBatch()
+        size = config.basic.upstream_keepalive_pool_size
+        self.pool = KeepalivePool(size, self.deadlines, self.writes)
+        self.log_files = LogFiles()
+
+    def build(self) -> Runtime:
+        for name, plugin in self.config.plugins.items():
+            if name not in INSTANCES:
+                self._plugin(name, plugin)
+        upstreams = {
+            name: upstream
+            for name, settings in self.config.upstreams.items()
+            if (upstream := self._upstream(name, settings)) is not None
+        }
+        locations = {
+            name: self._location(name, settings, upstreams)
+            for name, settings in self.config.locations.items()
+        }
+        failures: dict[tuple[str, str], int] = {}
+        servers = {
+            name: server
+            for name, settings in self.config.servers.items()
+            if (server := self._server(name, settings, locations, failures)) is not None
+        }
+        if self.problems:
+            raise ConfigError(self.problems)
+        return Runtime(
+            config=self.config,
+            registry=self.registry,
+            servers=servers,
+            upstreams=upstreams,
+            plugins=list(self.instances.values()),
+            pool=self.pool,
+            deadlines=self.deadlines,
+            writes=self.writes,
+            log_files=self.log_files,
+            trusted_proxies=tuple(
+                ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
+            ),
+            warnings=self.warnings,
+        )
+
+    def _problem(self, path: Key, message: str) -> None:
+        self.problems.append(self.config.source.problem(path, message))
+
+    def _try(self, path: Key, make: Callable[[], T]) -> T | None:
+        try:
+            return make()
+        except (ValueError, OSError) as error:
+            self._problem(path, str(error))
+            return None
+
+    # Plugins.
+
+    def _plugin(self, name: str, settings: PluginConfig) -> None:
+        """Build an instance, or take note of why it cannot be built."""
+        path: Key = ("plugins", name)
+        try:
+            cls = self.registry.category(settings.category)
+        except (MissingPluginError, PluginLoadError) as error:
+            self._problem((*path, "category"), f'"{settings.category}": {error}')
+            self.failed.add(name)
+            return
+        step = self._step(path, cls, settings.step)
+        plugin = self._construct(path, cls, settings.options)
+        if plugin is None:
+            self.failed.add(name)
+        else:
+            self.instances[name] = Instance(name, plugin, step)
+
+    def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
+        if not step or (cls.steps and step in cls.steps):
+            return step or None
+        path = (*path, "step")
+        if cls.steps:
+            expected = " or ".join(f'"{one}"' for one in cls.steps)
+            self._problem(path, f'found "{step}", expected {expected}')
+        else:
+            text = f"has no effect: the phases of {cls.category} are fixed"
+            self.warnings.append(self.config.source.problem(path, text))
+        return None
+
+    def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
+        try:
+            return cls(cls.Settings.model_validate(options))
+        except ValidationError as error:
+            self.problems += problems_from(error, path, self.config.source, cls.Settings)
+        except Exception as error:  # whatever a plugin's own code raises
+            self._problem(path, f"cannot be built: {error}")
+        return None
+
+    def _instance(self, name: str) -> Instance | None:
+        if name in INSTANCES and name not in self.instances and name not in self.failed:
+            options = dict(INSTANCES[name])
+            category = options.pop("category")
+            self._plugin(name, PluginConfig(category=category, options=options))
+        return self.instances.get(name)
+
+    # Locations.
+
+    def _location(
+        self, name: str, settings: LocationConfig, upstreams: dict[str, UpstreamRuntime]
+    ) -> LocationRuntime:
+        path: Key = ("locations", name)
+        return LocationRuntime(
+            name=name,
+            chains=self._chains(path, settings),
+            upstream=settings.upstream,
+            upstreams=upstreams,
+            upstream_headers=self._upstream_headers(path, settings),
+            client_max_body_size=settings.client_max_body_size,
+            max_processing=settings.max_processing,
+            max_retries=settings.max_retries or 0,
+            max_retry_window=settings.max_retry_window,
+        )
+
+    def _chains(self, path: Key, settings: LocationConfig) -> Chains:
+        instances = self._claimed(path, settings)
+        for place, name in enumerate(settings.plugins):
+            if name in settings.plugins[:place]:
+                self._problem((*path, "plugins", place), f'"{name}" is listed twice')
+            elif (instance := self._instance(name)) is not None:
+                instances.append(instance)
+        try:
+            return freeze(instances)
+        except ContractError as error:
+            self._problem((*path, "plugins"), str(error))
+            return Chains()
+
+    def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
+        """Build the instances behind keys of this location that distributions claim."""
+        instances = []
+        for key, value in settings.claimed.items():
+            try:
+                cls = self.registry.location_key(key)
+            except (MissingPluginError, PluginLoadError) as error:
+                self._problem((*path, key), str(error))
+                continue
+            plugin = self._construct(path, cls, {key: value})
+            if plugin is not None:
+                instance = Instance(f"{path[1]}.{key}", plugin)
+                self.instances[instance.name] = instance
+                instances.append(instance)
+        return instances
+
+    def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
+        changes: list[HeaderChange] = []
+        if settings.enable_reverse_proxy_headers:
+            changes += [HeaderEntry(text).set for text in REVERSE_PROXY_HEADERS]
+        for place, text in enumerate(settings.proxy_set_headers):
+            where = (*path, "proxy_set_headers", place)
+            if (entry := self._try(where, partial(HeaderEntry, text))) is not None:
+                changes.append(entry.set)
+        for place, text in enumerate(settings.proxy_add_headers):
+            where = (*path, "proxy_add_headers", place)
+            if (entry := self._try(where, partial(HeaderEntry, text))) is not None:
+                changes.append(entry.add)
+        return tuple(changes)
+
+    # Servers.
+
+    def _server(
+        self,
+        name: str,
+        settings: ServerConfig,
+        locations: dict[str, LocationRuntime],
+        failures: dict[tuple[str, str], int],
+    ) -> ServerRuntime | None:
+        path: Key = ("servers", name)
+        served = {one: locations[one] for one in settings.locations if one in locations}
+        routes = [_route(self.config.locations[one], target) for one, target in served.items()]
+        if settings.prometheus_metrics:
+            stats = {one: location.stats for one, location in served.items()}
+            routes.insert(0, _metrics_route(name, settings.prometheus_metrics, stats, failures))
+        router = self._try(path, lambda: Router(routes, compile_regex))
+        access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
+        if router is None:
+            return None
+        self._note_precision(
+            settings.head_read_timeout,
+            settings.keepalive_timeout,
+            settings.downstream_read_timeout,
+            settings.downstream_write_timeout,
+        )
+        return ServerRuntime(
+            name=name,
+            router=router,
+            error_page=ErrorPage(self.config.basic.error_template),
+            access_log=access_log,
+            enable_server_timing=settings.enable_server_timing,
+            plugin_failures=failures,
+        )
+
+    def _access_log(self, setting: str) -> AccessLog | None:
+        if not setting:
+            return None
+        target, text = split_setting(setting)
+        if target is None:
+            return AccessLog(text, self._log_file(self.log_target), shared=True)
+        return AccessLog(text, self._log_file(target))
+
+    def _log_file(self, target: str) -> LogFile:
+        return self.log_files.open(target)
+
+    def _note_precision(self, *limits: float | None) -> None:
+        for limit in limits:
+            if limit:
+                self.deadlines.set_precision(limit)
+
+    # Upstreams.
+
+    def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
+        peers: list[Peer] = []
+        for place, text in enumerate(settings.addrs):
+            path: Key = ("upstreams", name, "addrs", place)
+            found = self._try(path, partial(_resolve, parse_backend(text), settings.ipv4_only))
+            peers += found or []
+        if not peers:
+            return None
+        limits = (settings.connection_timeout, settings.total_connection_timeout)
+        timeouts = Timeouts(
+            connect=min((limit for limit in limits if limit), default=None),
+            read=settings.read_timeout or None,
+            write=settings.write_timeout or None,
+            idle=settings.idle_timeout,
+        )
+        self._note_precision(timeouts.read, timeouts.write, timeouts.idle)
+        tcp = TcpOptions(
+            idle=settings.tcp_idle,
+            interval=settings.tcp_interval,
+            probe_count=settings.tcp_probe_count,
+            user_timeout=settings.tcp_user_timeout,
+            receive_buffer=settings.tcp_recv_buf,
+        )
+        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp)
+
+
+def client_limits(settings: ServerConfig) -> ClientLimits:
+    """Return the limits of a server's clients."""
+    return ClientLimits(
+        head=HeadLimits(
+            request_line=settings.max_request_line,
+            size=settings.max_header_size,
+            fields=settings.max_headers,
+        ),
+        head_read_timeout=settings.head_read_timeout,
+        read_timeout=settings.downstream_read_timeout,
+        write_timeout=settings.downstream_write_timeout,
+        keepalive_timeout=settings.keepalive_timeout,
+        keepalive_requests=settings.keepalive_requests,
+        pipeline_buffer_size=settings.pipeline_buffer_size,
+    )
+
+
+def client_tcp(settings: ServerConfig) -> TcpOptions:
+    """Return the socket options of a server's clients."""
+    return TcpOptions(
+        idle=settings.tcp_idle,
+        interval=settings.tcp_interval,
+        probe_count=settings.tcp_probe_count,
+        user_timeout=settings.tcp_user_timeout,
+    )
+
+
+def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationRuntime]:
+    return Route(
+        target=target,
+        path=settings.path,
+        host=settings.host,
+        weight=settings.weight,
+        match_headers=settings.match_headers,
+        match_query=settings.match_query,
+        match_cookies=settings.match_cookies,
+    )
+
+
+def _metrics_route(
+    server: str,
+    path: str,
+    stats: dict[str, LocationStats],
+    failures: dict[tuple[str, str], int],
+) -> Route[LocationRuntime]:
+    page = MetricsPage(ServerMetrics(server, stats, failures))
+    chains = freeze([Instance(METRICS_LOCATION, page)])
+    location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
+    return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)
+
+
+def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
+    """Return a peer for each address of a backend.
+
+    :raises ValueError: the name has no address.
+    """
+    address, weight = backend.address, backend.weight
+    if isinstance(address, UnixAddress):
+        return [Peer("localhost", address.path, str(address), weight)]
+    family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
+    try:
+        found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ValueError(f'"{address.host}" cannot be resolved: {error.strerror}') from None
+    peers = {}
+    for *_, endpoint in found:
+        host, port = str(endpoint[0]), int(endpoint[1])
+        text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        peers[text] = Peer(str(address), (host, port), text, weight)
+    return list(peers.values())

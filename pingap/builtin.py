@@ -1,0 +1,36 @@
+"""Plugins and locations that exist without being configured."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pingap.hookspecs import hookimpl
+from pingap.messages import Headers, Response, field
+from pingap.observability.metrics import ServerMetrics
+from pingap.plugin import Plugin, PluginSettings
+
+INSTANCES: Final[dict[str, dict[str, Any]]] = {
+    "pingap:ping": {"category": "ping", "path": "/ping"},
+    "pingap:stats": {"category": "stats", "path": "/stats"},
+    "pingap:requestId": {"category": "request_id"},
+}
+"""Plugin instances that every configuration has (config.md, section 7)."""
+
+METRICS_LOCATION: Final = "pingap:metrics"
+"""Name of the location that serves ``servers.*.prometheus_metrics``, in front of all others."""
+
+
+class MetricsPage(Plugin):
+    """Answers with the metrics of a server."""
+
+    category = METRICS_LOCATION
+
+    def __init__(self, metrics: ServerMetrics) -> None:
+        super().__init__(PluginSettings())
+        self._metrics = metrics
+
+    @hookimpl
+    def request(self) -> Response:
+        """Answer with the text exposition format."""
+        content_type = field("Content-Type", "text/plain; charset=utf-8")
+        return Response(200, self._metrics.page(), Headers([content_type]))

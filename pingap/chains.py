@@ -1,0 +1,163 @@
+"""Chains: the implementations of one phase for one location, frozen into tuples.
+
+pluggy finds, checks and orders when a location is built; at request time a phase is a loop over
+plain calls, and a phase without implementations is an empty tuple.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pluggy
+from pluggy import HookimplOpts
+
+from pingap import hookspecs
+from pingap.plugin import Plugin
+
+Call: TypeAlias = Callable[..., Any]
+Chain: TypeAlias = tuple[tuple[Call, str], ...]
+"""Calls with the name of the plugin instance each belongs to. Every call takes all arguments."""
+
+_BODY_PHASES = ("request_body", "upstream_response_body", "response_body")
+
+
+class ContractError(Exception):
+    """A plugin class breaks the contract of hooks: the message says which and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A configured plugin.
+
+    :param name: the key below ``[plugins]``.
+    :param plugin: the object.
+    :param step: the phase chosen by the key ``step``; None for the default.
+    """
+
+    name: str
+    plugin: Plugin
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The chains of one location, one for each phase (``hookspecs``)."""
+
+    early_request: Chain = ()
+    request: Chain = ()
+    proxy_upstream: Chain = ()
+    request_body: Chain = ()
+    upstream_response: Chain = ()
+    upstream_response_body: Chain = ()
+    response: Chain = ()
+    response_body: Chain = ()
+    logging: Chain = ()
+    rewriters: frozenset[str] = frozenset()
+    """Names of the instances whose body filters change the length."""
+    before_sending: bool = False
+    """Whether anything looks at a response before it is sent."""
+
+
+class _LocationManager(pluggy.PluginManager):
+    """The pluggy manager of one location: registers phases, leaves application hooks alone."""
+
+    def __init__(self) -> None:
+        super().__init__("pingap")
+        self.add_hookspecs(_Phases)
+        self.chosen_step: str | None = None
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        if name.startswith("pingap_"):
+            return None
+        opts = super().parse_hookimpl_opts(plugin, name)
+        if opts is None:
+            return None
+        if opts["wrapper"] or opts["hookwrapper"]:
+            raise ContractError(
+                f"{_describe(plugin)}.{name} is a hook wrapper; use two phases instead"
+            )
+        if self.chosen_step and isinstance(plugin, Plugin) and plugin.steps[:1] == (name,):
+            opts = {**opts, "specname": self.chosen_step}  # pluggy's dict belongs to the function
+        return opts
+
+
+class _Phases:
+    """The phase specs of ``hookspecs``, without the application hooks."""
+
+
+for _name in hookspecs.PHASES:
+    setattr(_Phases, _name, staticmethod(getattr(hookspecs, _name)))
+
+
+def freeze(instances: Sequence[Instance]) -> Chains:
+    """Build the chains of a location from its plugins, in listed order.
+
+    :raises ContractError: an implementation that no phase can call.
+    """
+    manager = _LocationManager()
+    # pluggy calls what was registered last first, so we register in reverse.
+    names: dict[int, str] = {}
+    for instance in reversed(instances):
+        names[id(instance.plugin)] = instance.name
+        manager.chosen_step = instance.step
+        try:
+            manager.register(instance.plugin, name=instance.name)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise ContractError(_explain(error, instance.plugin)) from None
+    chains = {phase: _chain(getattr(manager.hook, phase), names) for phase in hookspecs.PHASES}
+    rewriters = frozenset(one.name for one in instances if one.plugin.body == "rewrites")
+    before_sending = any(
+        chains[phase] for phase in ("upstream_response_body", "response", "response_body")
+    )
+    return Chains(**chains, rewriters=rewriters, before_sending=before_sending)
+
+
+def check_class(plugin: type[Plugin]) -> None:
+    """Check what a plugin class promises against what it implements.
+
+    :raises ContractError: a promise that is not kept.
+    """
+    for step in plugin.steps:
+        if step not in hookspecs.PHASES:
+            raise ContractError(f"{_describe(plugin)}.steps: {step!r} is not a phase")
+    if plugin.body == "none":
+        for phase in _BODY_PHASES:
+            if hasattr(plugin, phase):
+                raise ContractError(
+                    f'{_describe(plugin)}.{phase}: set body = "reads" or "rewrites" on the class'
+                )
+
+
+def _chain(caller: pluggy.HookCaller, names: dict[int, str]) -> Chain:
+    offered = tuple(caller.spec.argnames) if caller.spec else ()
+    return tuple(
+        (_adapt(impl.function, tuple(impl.argnames), offered), names[id(impl.plugin)])
+        for impl in reversed(caller.get_hookimpls())
+    )
+
+
+def _adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) -> Call:
+    """Return a call that takes all arguments of a phase and passes on those the function names."""
+    if wanted == offered:
+        return function
+    places = [offered.index(name) for name in wanted]
+    if not places:
+        return lambda *arguments: function()
+    if len(places) == 1:
+        (place,) = places
+        return lambda *arguments: function(arguments[place])
+    return lambda *arguments: function(*[arguments[place] for place in places])
+
+
+def _describe(plugin: object) -> str:
+    cls = plugin if inspect.isclass(plugin) else type(plugin)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _explain(error: pluggy.PluginValidationError, plugin: Plugin) -> str:
+    known: Iterable[str] = hookspecs.PHASES
+    return f"{_describe(plugin)}: {error} (phases: {', '.join(known)})"

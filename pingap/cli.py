@@ -1,0 +1,161 @@
+"""The command line: flags and variables of pingap 0.13.9 (cli.md, sections 1 and 2)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from pingap._version import __version__
+from pingap.config import TEMPLATE, Config, ConfigError, load, parse
+
+_NOT_YET = {
+    "daemon": "running as a daemon",
+    "upgrade": "hot upgrade",
+    "admin": "the admin listener",
+    "cp": "the control panel",
+    "autorestart": "automatic restart",
+    "autoreload": "automatic reload",
+    "sync": "writing the configuration to another storage",
+    "to_hcl": "converting to HCL",
+    "to_kdl": "converting to KDL",
+    "cert": "TLS",
+    "key": "TLS",
+}
+"""Options of pingap that this version knows but cannot serve."""
+
+_VARIABLES = {
+    "conf": "PINGAP_CONF",
+    "log": "PINGAP_LOG",
+    "admin": "PINGAP_ADMIN_ADDR",
+    "daemon": "PINGAP_DAEMON",
+    "upgrade": "PINGAP_UPGRADE",
+    "cp": "PINGAP_CP",
+    "autorestart": "PINGAP_AUTORESTART",
+    "autoreload": "PINGAP_AUTORELOAD",
+}
+
+
+def main() -> None:
+    """Run the command; ends the process."""
+    if "--template" in sys.argv[1:]:  # before any other parsing, as pingap does
+        click.echo(TEMPLATE, nl=False)
+        sys.exit(0)
+    command()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files.")
+@click.option("--upstream", metavar="ADDR,..", help="Quick start: proxy to these addresses.")
+@click.option("--addr", metavar="HOST:PORT", help="Quick start: listen here. [0.0.0.0:80]")
+@click.option("--domain", metavar="NAME,..", help="Quick start: serve these hosts only.")
+@click.option("--cert", metavar="PATH", help="Quick start: certificate.")
+@click.option("--key", metavar="PATH", help="Quick start: private key.")
+@click.option("-t", "--test", is_flag=True, help="Check the configuration and exit.")
+@click.option("--log", metavar="PATH", help="Application log. [stderr]")
+@click.option("--threads", type=click.IntRange(min=0), help="Number of workers.")
+@click.option("--admin", metavar="ADDR", help="Admin listener.")
+@click.option("--cp", is_flag=True, help="Control panel only.")
+@click.option("-d", "--daemon", is_flag=True, help="Run in the background.")
+@click.option("-u", "--upgrade", is_flag=True, help="Take over from a running instance.")
+@click.option("-a", "--autorestart", is_flag=True, help="Reload, and restart where needed.")
+@click.option("--autoreload", is_flag=True, help="Reload when the configuration changes.")
+@click.option("--sync", metavar="PATH", help="Write the configuration to another storage.")
+@click.option("--to-hcl", is_flag=True, help="Print the configuration as HCL.")
+@click.option("--to-kdl", is_flag=True, help="Print the configuration as KDL.")
+@click.option("--template", is_flag=True, help="Print a starter configuration.")
+@click.version_option(__version__, "-V", "--version", message="pingap %(version)s")
+def command(**options: object) -> None:
+    """Reverse proxy and application gateway, extended in Python."""
+    _read_environment(options)
+    _refuse_what_is_not_there(options)
+    conf, upstream = options["conf"], options["upstream"]
+    if conf and upstream:
+        raise click.UsageError("--conf and --upstream exclude each other")
+    if not conf and not upstream:
+        raise click.UsageError("where is the configuration? Give -c PATH, or --upstream ADDR")
+    for name in ("addr", "domain"):
+        if options[name] and not upstream:
+            raise click.UsageError(f"--{name} needs --upstream")
+    log = str(options["log"] or "")
+    _run(options, log)
+
+
+def _read_environment(options: dict[str, object]) -> None:
+    """Fill in what the command line leaves open; the command line wins."""
+    for name, variable in _VARIABLES.items():
+        value = os.environ.get(variable)
+        if not value or options[name]:
+            continue
+        if name == "conf" and options["upstream"]:
+            continue
+        options[name] = True if isinstance(options[name], bool) else value
+
+
+def _refuse_what_is_not_there(options: dict[str, object]) -> None:
+    for name, what in _NOT_YET.items():
+        if options[name]:
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{flag}: {what} is not supported yet")
+
+
+def _run(options: dict[str, object], log: str) -> None:
+    # Imported late: usage errors and --version need none of it.
+    from pingap.builder import build
+    from pingap.plugins import Registry
+    from pingap.process.run import run
+
+    registry = Registry()
+    try:
+        config = _load(options, registry.location_keys)
+        runtime = build(config, registry, log)
+    except ConfigError as error:
+        _fail(str(error))
+    for warning in (*config.warnings, *runtime.warnings):
+        click.echo(f"warning: {warning}", err=True)
+    if options["threads"] not in (None, 1):
+        click.echo("warning: --threads: one worker runs in this version", err=True)
+    if options["test"]:
+        runtime.log_files.close()
+        click.echo("The configuration is valid.", err=True)
+        return
+    sys.exit(run(runtime, log))
+
+
+def _load(options: dict[str, object], location_keys: dict[str, str]) -> Config:
+    if options["conf"]:
+        return load(str(options["conf"]), location_keys=location_keys)
+    return parse(quick_start(options), "<quick start>", location_keys=location_keys)
+
+
+def quick_start(options: dict[str, object]) -> str:
+    """Return the configuration of ``--upstream`` (cli.md, section 8)."""
+    addresses = [one.strip() for one in str(options["upstream"]).split(",") if one.strip()]
+    quoted = ", ".join(_toml_string(one) for one in addresses)
+    host = f"host = {_toml_string(str(options['domain']))}" if options["domain"] else ""
+    return f"""
+[upstreams.pingap]
+addrs = [{quoted}]
+
+[locations.pingap]
+path = "/"
+upstream = "pingap"
+{host}
+
+[servers.pingap]
+addr = {_toml_string(str(options["addr"] or "0.0.0.0:80"))}
+locations = ["pingap"]
+access_log = "combined"
+"""
+
+
+def _toml_string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(2)

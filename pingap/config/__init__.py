@@ -1,0 +1,75 @@
+"""Configuration: TOML in, checked and immutable data out.
+
+``load`` reads a file or a directory and ``parse`` a text; both raise a ``ConfigError`` that names
+every mistake with its file and line. Nothing is built, opened or resolved here, and nothing is
+written back. Format: that of pingap 0.13.9, with more limits.
+"""
+
+from __future__ import annotations
+
+from pingap.config.addresses import (
+    Address,
+    Backend,
+    TcpAddress,
+    UnixAddress,
+    parse_backend,
+    parse_listen,
+)
+from pingap.config.load import Config, load, parse
+from pingap.config.model import (
+    SECTIONS,
+    BasicConfig,
+    CertificateConfig,
+    LocationConfig,
+    PluginConfig,
+    ServerConfig,
+    StorageConfig,
+    UpstreamConfig,
+)
+from pingap.config.problem import ConfigError, Problem
+from pingap.config.regex import compile_regex
+from pingap.config.schema_errors import problems_from
+from pingap.config.source import Source
+from pingap.config.starter import TEMPLATE
+from pingap.config.units import (
+    ByteSize,
+    Duration,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+)
+from pingap.config.validate import BUILT_IN_PLUGINS
+
+__all__ = [
+    "BUILT_IN_PLUGINS",
+    "SECTIONS",
+    "TEMPLATE",
+    "Address",
+    "Backend",
+    "BasicConfig",
+    "ByteSize",
+    "CertificateConfig",
+    "Config",
+    "ConfigError",
+    "Duration",
+    "LocationConfig",
+    "PluginConfig",
+    "Problem",
+    "ServerConfig",
+    "Source",
+    "StorageConfig",
+    "TcpAddress",
+    "UnixAddress",
+    "UpstreamConfig",
+    "compile_regex",
+    "format_duration",
+    "format_size",
+    "load",
+    "parse",
+    "parse_backend",
+    "parse_duration",
+    "parse_listen",
+    "parse_size",
+    "problems_from",
+]

@@ -1,0 +1,143 @@
+"""Turns the merged tables into models, and reports every key that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from pingap.config.merge import Table
+from pingap.config.model import (
+    BasicConfig,
+    CertificateConfig,
+    LocationConfig,
+    Model,
+    PluginConfig,
+    ServerConfig,
+    StorageConfig,
+    UpstreamConfig,
+)
+from pingap.config.problem import KeyPath
+from pingap.config.schema_errors import problems_from
+from pingap.config.source import Report
+from pingap.config.supported import SAMPLE_ONLY, check_support
+
+M = TypeVar("M", bound=Model)
+
+# Keys of pingap that have moved to distributions.
+_KEY_HOMES = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
+_OWN_PLUGIN_KEYS = ("category", "step", "remark")
+
+
+@dataclass
+class Items:
+    """The items, as far as they fit their models. What did not fit is in the report."""
+
+    servers: dict[str, ServerConfig] = field(default_factory=dict)
+    locations: dict[str, LocationConfig] = field(default_factory=dict)
+    upstreams: dict[str, UpstreamConfig] = field(default_factory=dict)
+    plugins: dict[str, PluginConfig] = field(default_factory=dict)
+    certificates: dict[str, CertificateConfig] = field(default_factory=dict)
+    storages: dict[str, StorageConfig] = field(default_factory=dict)
+
+
+def decode_basic(table: Table, report: Report) -> BasicConfig:
+    """Make the model of ``[basic]``; the defaults if it does not fit."""
+    return _decode(BasicConfig, table, ("basic",), report) or BasicConfig()
+
+
+def decode_items(
+    sections: dict[str, dict[str, Table]], location_keys: Mapping[str, str], report: Report
+) -> Items:
+    """Make the models of all items.
+
+    :param location_keys: keys of locations that installed distributions claim, with their names.
+    """
+    items = Items()
+    _decode_section(ServerConfig, "servers", sections, items.servers, report)
+    for name, table in sections["locations"].items():
+        prepared = _claim(table, ("locations", name), location_keys, report)
+        location = _decode(LocationConfig, prepared, ("locations", name), report)
+        if location is not None:
+            items.locations[name] = location
+    _decode_section(UpstreamConfig, "upstreams", sections, items.upstreams, report)
+    for name, table in sections["plugins"].items():
+        plugin = _decode(PluginConfig, _with_options(table), ("plugins", name), report)
+        if plugin is not None:
+            items.plugins[name] = plugin
+    _decode_section(CertificateConfig, "certificates", sections, items.certificates, report)
+    _decode_section(StorageConfig, "storages", sections, items.storages, report)
+    return items
+
+
+def _decode_section(
+    model: type[M],
+    section: str,
+    sections: dict[str, dict[str, Table]],
+    items: dict[str, M],
+    report: Report,
+) -> None:
+    for name, table in sections[section].items():
+        if (item := _decode(model, table, (section, name), report)) is not None:
+            items[name] = item
+
+
+def _decode(model: type[M], table: Table, path: KeyPath, report: Report) -> M | None:
+    table = _without_sample_keys(table, path, report)
+    try:
+        item = model.model_validate(table)
+    except ValidationError as error:
+        report.problems.extend(problems_from(error, path, report.source, model))
+        good = _without_wrong_keys(model, table, error)
+        if good is None:
+            return None
+        item = good
+    check_support(item, path, report)
+    return item
+
+
+def _without_wrong_keys(model: type[M], table: Table, error: ValidationError) -> M | None:
+    """Make an item of the keys that fit, so that later checks find its other mistakes as well."""
+    wrong = {details["loc"][0] for details in error.errors() if details["loc"]}
+    try:
+        return model.model_validate({key: table[key] for key in table if key not in wrong})
+    except ValidationError:  # a required key is missing
+        return None
+
+
+def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
+    ignored = SAMPLE_ONLY.get(str(path[0]), {})
+    found = table.keys() & ignored.keys()
+    for key in found:
+        report.warn((*path, key), ignored[key])
+    return {key: table[key] for key in table if key not in found} if found else table
+
+
+def _with_options(table: Table) -> Table:
+    """Move what is the plugin's own business to ``options``."""
+    own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
+    own["options"] = {key: table[key] for key in table if key not in own}
+    return own
+
+
+def _claim(table: Table, path: KeyPath, location_keys: Mapping[str, str], report: Report) -> Table:
+    """Move what distributions claim to ``claimed``, and say which distribution is missing."""
+    rest = {}
+    claimed = {}
+    for key, value in table.items():
+        if key in location_keys and key not in LocationConfig.model_fields:
+            claimed[key] = value
+        elif key in _KEY_HOMES:
+            if value is not False and value != "":  # these mean the same as no key
+                home = _KEY_HOMES[key]
+                message = f"needs the distribution {home}: pip install {home}"
+                report.error((*path, key), message)
+        elif key == "claimed":  # our field, not a key
+            report.error((*path, key), "unknown key")
+        else:
+            rest[key] = value
+    if claimed:
+        rest["claimed"] = claimed
+    return rest

@@ -1,0 +1,96 @@
+"""The small languages inside the strings of a location: hosts, paths, conditions, headers.
+
+Matching itself is done by ``pingap.routing``. Grammar: config.md, sections 5.1 to 5.3 and 5.7.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pingap.config.problem import shortened
+from pingap.config.regex import compile_regex
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name (RFC 9110, 5.6.2)
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+
+
+def parse_header(entry: str) -> tuple[str, str]:
+    """Read an entry of ``proxy_set_headers`` or ``proxy_add_headers``: ``Name: value``.
+
+    :returns: the name as written, and the value, which may be empty or a variable.
+    :raises ValueError: with a text for the operator.
+    """
+    name, colon, value = entry.partition(":")
+    name, value = name.strip(), value.strip()
+    if not colon:
+        raise ValueError(f'found {shortened(entry)}, expected a header such as "X-Name: value"')
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{shortened(name)} is not a header name")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(f"the value of the header {name} may only hold printable ASCII characters")
+    return name, value
+
+
+def parse_condition(entry: str) -> tuple[str, str | None]:
+    """Read an entry of ``match_query`` or ``match_cookies``: ``name:value``, or ``name`` alone.
+
+    :returns: the name, and the exact value to match, or ``None`` if being there is enough.
+    :raises ValueError: with a text for the operator.
+    """
+    name, colon, value = entry.partition(":")
+    if not name.strip():
+        raise ValueError(
+            f'found {shortened(entry)}, expected a condition such as "name:value" or "name"'
+        )
+    return name.strip(), value.strip() if colon else None
+
+
+def parse_header_condition(entry: str) -> tuple[str, str | None]:
+    """Read an entry of ``match_headers``: a condition whose name is a header name.
+
+    :raises ValueError: with a text for the operator.
+    """
+    name, value = parse_condition(entry)
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{shortened(name)} is not a header name")
+    return name, value
+
+
+def split_hosts(host: str) -> list[str]:
+    """Split ``locations.*.host`` at its commas; blanks around a piece and empty pieces are dropped."""
+    return [piece.strip() for piece in host.split(",") if piece.strip()]
+
+
+def check_path(path: str) -> str:
+    """Check ``locations.*.path``: the expression after ``~`` must compile.
+
+    :raises ValueError: with a text for the operator.
+    """
+    if path.strip().startswith("~"):
+        compile_regex(path.strip()[1:].strip())
+    return path
+
+
+def check_host(host: str) -> str:
+    """Check every piece of ``locations.*.host``: expressions compile, wildcards are ``*.name``.
+
+    :raises ValueError: with a text for the operator.
+    """
+    for piece in split_hosts(host):
+        if piece.startswith("~"):
+            _check_host_regex(piece, host)
+        elif "*" in piece and ("*" in piece[1:] or not piece.startswith("*.") or len(piece) == 2):
+            raise ValueError(f'found {shortened(piece)}, expected a host such as "*.example.com"')
+        elif any(mark in piece for mark in "/ \t") or (":" in piece and piece[0] != "["):
+            raise ValueError(
+                f"found {shortened(piece)}, expected a host name without scheme, port and path"
+            )
+    return host
+
+
+def _check_host_regex(piece: str, host: str) -> None:
+    try:
+        compile_regex(piece[1:].strip())
+    except ValueError as error:
+        hint = " (a comma separates hosts)" if "," in host else ""
+        raise ValueError(f"{error}{hint}") from None

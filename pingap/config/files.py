@@ -1,0 +1,152 @@
+"""Reads configuration files: a path as given to ``-c`` becomes parsed documents.
+
+Nothing is ever written: pingap's migration between layouts does not exist here. Sources: config.md,
+section 11.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tomli
+
+from pingap.config.problem import Problem, quoted
+from pingap.config.source import Document
+
+_OTHER_FORMATS = {".hcl": "HCL", ".kdl": "KDL"}
+_QUERY_KEYS = ("separation", "enable_history")
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass
+class Reading:
+    """What was read.
+
+    :param documents: the files that parsed, in path order.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def refuse(self, file: str, message: str, line: int | None = None) -> None:
+        """Add a problem that concerns a whole file or directory."""
+        self.problems.append(Problem((), message, file, line))
+
+
+def read(location: str) -> Reading:
+    """Read a TOML file, or all ``*.toml`` files below a directory.
+
+    Files and directories whose names begin with a dot are left out (editors, Kubernetes mounts).
+
+    :param location: a path, with ``?separation`` or ``?enable_history`` as pingap accepts them.
+    """
+    reading = Reading()
+    if location.startswith("etcd://"):
+        reading.refuse("etcd://", "needs pingap-etcd, which is not available yet")
+        return reading
+    path, _, query = location.partition("?")
+    _check_query(path, query, reading)
+    if os.path.isdir(path):  # noqa: PTH112 - Path would drop the spelling of the operator
+        _read_directory(path, reading)
+    elif name := _OTHER_FORMATS.get(Path(path).suffix):
+        reading.refuse(path, f"{name} is not supported yet")
+    else:
+        _read_file(path, reading)
+    return reading
+
+
+def read_text(text: str, name: str) -> Reading:
+    """Parse TOML that is not in a file.
+
+    :param name: what problems show instead of a file.
+    """
+    reading = Reading()
+    _parse(text, name, reading)
+    return reading
+
+
+def _check_query(path: str, query: str, reading: Reading) -> None:
+    for part in filter(None, query.split("&")):
+        key, _, value = part.partition("=")
+        if key not in _QUERY_KEYS:
+            known = " and ".join(_QUERY_KEYS)
+            reading.refuse(path, f"unknown parameter {quoted(key)} (known: {known})")
+        elif key == "enable_history" and value in ("", "true"):
+            message = "enable_history is not supported yet: no history of changes is kept"
+            reading.warnings.append(Problem((), message, path))
+
+
+def _read_directory(path: str, reading: Reading) -> None:
+    files = sorted(_files_below(path, reading))
+    for name in files:
+        if name.endswith(".toml"):
+            _read_file(name, reading)
+    if reading.documents or reading.problems:
+        return
+    for suffix, format_name in _OTHER_FORMATS.items():
+        if other := next((name for name in files if name.endswith(suffix)), None):
+            reading.refuse(other, f"{format_name} is not supported yet")
+            return
+    reading.refuse(path, "there is no *.toml file in this directory")
+
+
+def _files_below(path: str, reading: Reading) -> Iterator[str]:
+    def tell(error: OSError) -> None:
+        reading.refuse(str(error.filename), f"cannot be read: {error.strerror}")
+
+    for directory, subdirectories, names in os.walk(path, onerror=tell):
+        here = directory.rstrip("/")
+        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        for name in subdirectories:
+            if Path(here, name).is_symlink():  # could lead in a circle
+                message = "was not read: it is a link to a directory"
+                reading.warnings.append(Problem((), message, f"{here}/{name}"))
+        yield from (f"{here}/{name}" for name in names if not name.startswith("."))
+
+
+def _read_file(name: str, reading: Reading) -> None:
+    try:
+        raw = Path(name).read_bytes()
+    except OSError as error:
+        reading.refuse(name, f"cannot be read: {error.strerror}")
+        return
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        reading.refuse(name, "is not UTF-8 text", line)
+        return
+    _parse(text.removeprefix("\ufeff"), name, reading)
+
+
+def _parse(text: str, name: str, reading: Reading) -> None:
+    try:
+        reading.documents.append(Document(name, text, tomli.loads(text)))
+    except ValueError as error:
+        message, line = toml_mistake(error, text)
+        reading.refuse(name, message, line)
+    except RecursionError:
+        reading.refuse(name, "is not valid TOML: nested too deeply")
+
+
+def toml_mistake(error: ValueError, text: str) -> tuple[str, int]:
+    """The message and the line of a TOML syntax error; line 1 if tomli does not tell.
+
+    :param error: what ``tomli.loads`` raised; it says ``ValueError`` of a number that is too long.
+    :param text: what was parsed.
+    """
+    if not isinstance(error, tomli.TOMLDecodeError):
+        return "is not valid TOML: a number is too long", 1
+    message = str(error)
+    place = _TOML_PLACE.search(message)
+    if place is None or place[1] is None:
+        line, where = text.rstrip().count("\n") + 1, " at the end of the text"
+    else:
+        line, where = int(place[1]), f" at column {place[2]}"
+    reason = _TOML_PLACE.sub("", message)
+    return f"is not valid TOML: {reason[:1].lower()}{reason[1:]}{where}", line

@@ -1,0 +1,82 @@
+"""Expands ``includes``: the texts of storages overwrite the keys of an item (config.md, section 9).
+
+The texts are joined in list order and parsed as one TOML table, as pingap does; unlike there, a
+storage that does not exist or a text that does not parse is a problem.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tomli
+
+from pingap.config.files import toml_mistake
+from pingap.config.merge import Table
+from pingap.config.positions import key_lines
+from pingap.config.problem import KeyPath, did_you_mean, quoted
+from pingap.config.source import Report
+
+SECTIONS_WITH_INCLUDES = ("servers", "locations", "upstreams")
+
+
+def expand_includes(sections: dict[str, dict[str, Table]], report: Report) -> None:
+    """Overwrite the keys of every item that has ``includes``, in place."""
+    for section in SECTIONS_WITH_INCLUDES:
+        for name, table in sections[section].items():
+            if isinstance(table.get("includes"), list):
+                sections[section][name] = _expanded(
+                    table, (section, name), sections["storages"], report
+                )
+
+
+def _expanded(table: Table, path: KeyPath, storages: dict[str, Table], report: Report) -> Table:
+    fragments = []
+    for index, name in enumerate(table["includes"]):
+        place = (*path, "includes", index)
+        if not isinstance(name, str):
+            continue  # the model tells
+        if name not in storages:
+            hint = did_you_mean(name, storages)
+            report.error(place, f"no storage block is named {quoted(name)}{hint}")
+        elif isinstance(value := storages[name].get("value"), str):
+            fragments.append(_Fragment(name, value, place))
+    return table | _parse(fragments, path, report)
+
+
+class _Fragment:
+    """The text of one storage, and the key that includes it."""
+
+    def __init__(self, storage: str, text: str, place: KeyPath) -> None:
+        self.storage = storage
+        self.text = text
+        self.place = place
+        self.line_count = text.count("\n") + 1
+
+
+def _parse(fragments: list[_Fragment], path: KeyPath, report: Report) -> dict[str, Any]:
+    text = "\n".join(fragment.text for fragment in fragments)
+    try:
+        included = tomli.loads(text)
+    except ValueError as error:
+        message, line = toml_mistake(error, text)
+        fragment, line = _at_line(fragments, line)
+        name = quoted(fragment.storage)
+        report.error(fragment.place, f"line {line} of the storage {name} {message}")
+        return {}
+    except RecursionError:
+        report.error((*path, "includes"), "is not valid TOML: nested too deeply")
+        return {}
+    lines = key_lines(text) if included else {}
+    for key in included:
+        fragment, _ = _at_line(fragments, lines.get((key,), 1))
+        report.source.move((*path, key), ("storages", fragment.storage, "value"))
+    return included
+
+
+def _at_line(fragments: list[_Fragment], line: int) -> tuple[_Fragment, int]:
+    """The fragment that holds a line of the joined text, and the number of that line in it."""
+    for fragment in fragments:
+        if line <= fragment.line_count:
+            return fragment, line
+        line -= fragment.line_count
+    return fragments[-1], fragments[-1].line_count

@@ -1,0 +1,98 @@
+"""Configuration from a path or a text to checked models.
+
+The steps: read, merge, expand includes, fit to the models, check what tables say about each other.
+All problems of all steps are told at once. Plugin options are checked later, by the plugins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pingap.config.decode import decode_basic, decode_items
+from pingap.config.files import Reading, read, read_text
+from pingap.config.includes import expand_includes
+from pingap.config.merge import merge
+from pingap.config.model import (
+    BasicConfig,
+    CertificateConfig,
+    LocationConfig,
+    PluginConfig,
+    ServerConfig,
+    StorageConfig,
+    UpstreamConfig,
+)
+from pingap.config.problem import ConfigError, Problem, in_file_order
+from pingap.config.source import Report, Source
+from pingap.config.validate import validate
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that was read and checked, includes expanded.
+
+    :param basic: the table ``[basic]``.
+    :param servers: the items of each section by name, in file order; likewise the other sections.
+    :param warnings: what the operator should know, in file order.
+    :param source: finds the file and the line of a key, for problems that are found later.
+    """
+
+    basic: BasicConfig
+    servers: dict[str, ServerConfig]
+    locations: dict[str, LocationConfig]
+    upstreams: dict[str, UpstreamConfig]
+    plugins: dict[str, PluginConfig]
+    certificates: dict[str, CertificateConfig]
+    storages: dict[str, StorageConfig]
+    warnings: list[Problem]
+    source: Source
+
+
+def load(path: str | os.PathLike[str], *, location_keys: Mapping[str, str] | None = None) -> Config:
+    """Load a TOML file, or all TOML files below a directory.
+
+    :param path: as given to ``-c``; ``?separation`` and ``?enable_history`` may follow.
+    :param location_keys: keys of locations that installed distributions claim, with the name of the
+        distribution; they are kept unchecked in ``LocationConfig.claimed``.
+    :raises ConfigError: with everything that is wrong.
+    """
+    return _build(read(os.fspath(path)), location_keys or {})
+
+
+def parse(
+    text: str, name: str = "<text>", *, location_keys: Mapping[str, str] | None = None
+) -> Config:
+    """Load configuration that is not in a file.
+
+    :param text: one TOML document.
+    :param name: what problems show instead of a file.
+    :param location_keys: see ``load``.
+    :raises ConfigError: with everything that is wrong.
+    """
+    return _build(read_text(text, name), location_keys or {})
+
+
+def _build(reading: Reading, location_keys: Mapping[str, str]) -> Config:
+    source = Source(reading.documents)
+    report = Report(source, reading.problems, reading.warnings)
+    complete = not reading.problems
+    basic_table, sections = merge(report)
+    expand_includes(sections, report)
+    basic = decode_basic(basic_table, report)
+    items = decode_items(sections, location_keys, report)
+    if complete:  # otherwise names would be missed that stand in the file that could not be read
+        validate(items, sections, report)
+    if report.problems:
+        raise ConfigError(report.problems)
+    return Config(
+        basic=basic,
+        servers=items.servers,
+        locations=items.locations,
+        upstreams=items.upstreams,
+        plugins=items.plugins,
+        certificates=items.certificates,
+        storages=items.storages,
+        warnings=in_file_order(report.warnings),
+        source=source,
+    )

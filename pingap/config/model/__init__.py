@@ -1,0 +1,36 @@
+"""The tables of the configuration as pydantic models.
+
+Attribute names are the TOML keys; every field carries its description, from which the reference
+page is made. Durations are ``float`` seconds, sizes ``int`` bytes, arrays tuples.
+"""
+
+from __future__ import annotations
+
+from pingap.config.model.base import Model
+from pingap.config.model.basic import BasicConfig
+from pingap.config.model.location import LocationConfig
+from pingap.config.model.named import CertificateConfig, PluginConfig, StorageConfig
+from pingap.config.model.server import ServerConfig
+from pingap.config.model.upstream import UpstreamConfig
+
+SECTIONS: dict[str, type[Model]] = {
+    "servers": ServerConfig,
+    "locations": LocationConfig,
+    "upstreams": UpstreamConfig,
+    "plugins": PluginConfig,
+    "certificates": CertificateConfig,
+    "storages": StorageConfig,
+}
+"""The sections that hold named items, and the model of one item."""
+
+__all__ = [
+    "SECTIONS",
+    "BasicConfig",
+    "CertificateConfig",
+    "LocationConfig",
+    "Model",
+    "PluginConfig",
+    "ServerConfig",
+    "StorageConfig",
+    "UpstreamConfig",
+]

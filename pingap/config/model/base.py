@@ -1,0 +1,44 @@
+"""What the models of all sections have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """A table of the configuration: cannot be changed, knows all its keys, converts no types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# Strict mode would refuse a TOML array for a tuple; the elements stay strict.
+Strings = Annotated[tuple[str, ...], Field(strict=False)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def not_yet(default: Any, description: str, *, needs: str, absent: Sequence[Any] = ()) -> Any:
+    """Declare a key that pingap knows and this version cannot honour.
+
+    Setting it is a problem, unless its value means the same as leaving it out.
+
+    :param needs: what is missing: the text of ``not supported yet (...)``.
+    :param absent: values that mean the same as none, besides the default.
+    """
+    extra: dict[str, Any] = {"not_yet": needs}
+    if absent:
+        extra["same_as_absent"] = list(absent)
+    return Field(default, description=description, json_schema_extra=extra)
+
+
+def no_effect(default: Any, description: str, *, why: str) -> Any:
+    """Declare a key that is accepted and changes nothing in this version.
+
+    Setting it is a warning.
+
+    :param why: the text of the warning, after the key.
+    """
+    return Field(default, description=description, json_schema_extra={"no_effect": why})

@@ -1,0 +1,119 @@
+"""``[basic]``: what concerns the whole process (config.md, section 3)."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from pingap.config.model.base import Model, Natural, Positive, no_effect, not_yet
+from pingap.config.problem import did_you_mean, shortened
+from pingap.config.units import ByteSize, Duration
+
+LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "off")
+
+_DAEMON = "takes effect with --daemon, which is not supported yet"
+_RUST_ENGINE = "has no effect: it tunes pingap's Rust engine"
+_LOG_FILES = "compression of old log files"
+_LOG_TARGET = re.compile(r"[A-Za-z_][\w:-]*(?:\[[^\]]*\])?")
+
+
+def _check_network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{shortened(text)} is not an IP address or network") from None
+    return text
+
+
+def _check_log_level(text: str) -> str:
+    for directive in filter(None, (piece.strip() for piece in text.split(","))):
+        target, equals, level = directive.rpartition("=")
+        if equals and not _LOG_TARGET.fullmatch(target):
+            raise ValueError(f'{shortened(directive)} is not a directive such as "pingap=debug"')
+        if level.lower() not in LOG_LEVELS and (equals or "::" not in level):
+            levels = ", ".join(LOG_LEVELS)
+            hint = did_you_mean(level, LOG_LEVELS)
+            raise ValueError(f"found {shortened(level)}, expected one of {levels}{hint}")
+    return text
+
+
+class BasicConfig(Model):
+    """Settings of the whole process."""
+
+    name: str = Field("", description="Label of this instance.")
+    error_template: str = Field(
+        "", description="HTML of the error page, with its placeholders; empty: the built-in page."
+    )
+    threads: Natural = Field(1, description="Worker processes; 0: one per core.")
+    max_connections: Positive = Field(
+        16384,
+        description="Client connections per worker; beyond it new ones wait in the listen backlog.",
+    )
+    grace_period: Duration = Field(
+        300.0, description="How long requests under way may go on after the signal to stop."
+    )
+    graceful_shutdown_timeout: Duration = Field(
+        5.0, description="How long closing what is left may take after `grace_period`."
+    )
+    upstream_keepalive_pool_size: Natural = Field(
+        128, description="Idle upstream connections that are kept for reuse."
+    )
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_network)], ...], Field(strict=False)
+    ] = Field(
+        (),
+        description="Addresses and networks that may tell the client's IP address by a header.",
+    )
+    log_level: Annotated[str, AfterValidator(_check_log_level)] = Field(
+        "",
+        description="Level of the application log, or comma separated directives such as"
+        " `info,pingap::proxy=debug`; empty: the environment variable `RUST_LOG`, else `info`.",
+    )
+    log_format_json: bool = Field(False, description="Write the application log as JSON lines.")
+
+    pid_file: str = no_effect("", "File for the process id of the daemon.", why=_DAEMON)
+    error_log: str = no_effect("", "File for the standard error of the daemon.", why=_DAEMON)
+    upgrade_sock: str = no_effect(
+        "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
+        "Socket over which a new process takes the listening sockets.",
+        why=_DAEMON,
+    )
+    user: str = no_effect("", "User of the daemon.", why=_DAEMON)
+    group: str = no_effect("", "Group of the daemon.", why=_DAEMON)
+    work_stealing: bool = no_effect(
+        True, "Tasks move between the threads of a server.", why=_RUST_ENGINE
+    )
+    listener_tasks_per_fd: Natural = no_effect(
+        1, "Parallel accept loops per listening socket.", why=_RUST_ENGINE
+    )
+    auto_restart_check_interval: Duration = no_effect(
+        90.0,
+        "How often the configuration is looked at for changes.",
+        why="has no effect: automatic reload is not supported yet",
+    )
+    log_buffered_size: ByteSize = no_effect(
+        0,
+        "Buffer of the application log.",
+        why="has no effect: the log is always written in batches",
+    )
+
+    webhook: str = not_yet("", "URL that is told about events.", needs="webhooks")
+    webhook_type: str = not_yet("", "Kind of webhook.", needs="webhooks")
+    webhook_notifications: Annotated[tuple[str, ...], Field(strict=False)] = not_yet(
+        (), "Events that are sent; empty: none.", needs="webhooks"
+    )
+    log_compress_algorithm: str = not_yet(
+        "", "Compress old log files with `gzip` or `zstd`.", needs=_LOG_FILES
+    )
+    log_compress_level: Natural = not_yet(0, "Compression level; 0: 9.", needs=_LOG_FILES)
+    log_compress_days_ago: Natural = not_yet(
+        0, "Age in days of the log files to compress; 0: 7.", needs=_LOG_FILES
+    )
+    log_compress_time_point_hour: Annotated[int, Field(ge=0, le=23)] = not_yet(
+        0, "Local hour at which log files are compressed.", needs=_LOG_FILES
+    )
+    sentry: str = not_yet("", "Sentry DSN.", needs="reporting to Sentry")
+    pyroscope: str = not_yet("", "Pyroscope URL.", needs="profiling with Pyroscope")

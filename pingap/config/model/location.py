@@ -1,0 +1,102 @@
+"""``[locations.<name>]``: routes (config.md, section 5).
+
+Keys that plugin distributions claim, such as ``rewrite``, have no field here: they arrive in
+``LocationConfig.claimed`` and their distribution checks them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from pingap.config.entries import (
+    check_host,
+    check_path,
+    parse_condition,
+    parse_header,
+    parse_header_condition,
+)
+from pingap.config.model.base import Model, Natural, Strings
+from pingap.config.units import ByteSize, Duration
+
+
+def _checked_header(entry: str) -> str:
+    parse_header(entry)
+    return entry
+
+
+def _checked_condition(entry: str) -> str:
+    parse_condition(entry)
+    return entry
+
+
+def _checked_header_condition(entry: str) -> str:
+    parse_header_condition(entry)
+    return entry
+
+
+Headers = Annotated[
+    tuple[Annotated[str, AfterValidator(_checked_header)], ...], Field(strict=False)
+]
+Conditions = Annotated[
+    tuple[Annotated[str, AfterValidator(_checked_condition)], ...], Field(strict=False)
+]
+HeaderConditions = Annotated[
+    tuple[Annotated[str, AfterValidator(_checked_header_condition)], ...], Field(strict=False)
+]
+
+
+class LocationConfig(Model):
+    """A route: which requests it takes, what happens to them, where they go."""
+
+    upstream: str = Field(
+        "",
+        description="Name of the upstream, or `$name` for a captured variable; empty when a plugin"
+        " answers.",
+    )
+    path: Annotated[str, AfterValidator(check_path)] = Field(
+        "", description="Path to match: a prefix, `=` and an exact path, or `~` and a regex."
+    )
+    host: Annotated[str, AfterValidator(check_host)] = Field(
+        "",
+        description="Hosts to match, separated by commas: a name, `*.name`, or `~` and a regex.",
+    )
+    match_headers: HeaderConditions = Field(
+        (), description="Header conditions, all of which must hold: `name:value`, or `name` alone."
+    )
+    match_query: Conditions = Field((), description="Query conditions, written in the same way.")
+    match_cookies: Conditions = Field((), description="Cookie conditions, written in the same way.")
+    weight: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None,
+        description="The location with the largest weight is tried first; default: computed from"
+        " `path` and `host`.",
+    )
+    plugins: Strings = Field((), description="Names of the plugins, in the order they run in.")
+    proxy_set_headers: Headers = Field(
+        (), description="`Name: value` headers to set on the request to the upstream."
+    )
+    proxy_add_headers: Headers = Field(
+        (), description="`Name: value` headers to add to the request to the upstream."
+    )
+    enable_reverse_proxy_headers: bool = Field(
+        False, description="Tell the upstream the client's address, scheme, host and port."
+    )
+    client_max_body_size: ByteSize = Field(
+        0, description="Largest request body, beyond which 413 is sent; 0: unlimited."
+    )
+    max_processing: Natural = Field(
+        0, description="Requests at the same time, beyond which 429 is sent; 0: unlimited."
+    )
+    max_retries: Annotated[int, Field(ge=0, le=255)] | None = Field(
+        None, description="Further attempts after a connection to the upstream failed."
+    )
+    max_retry_window: Duration | None = Field(
+        None, description="No further attempt once a request is this old."
+    )
+    includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
+    remark: str = Field("", description="A comment.")
+    claimed: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Not a key of its own: the keys that plugin distributions claim, unchecked.",
+    )

@@ -1,0 +1,55 @@
+"""``[plugins.<name>]``, ``[certificates.<name>]``, ``[storages.<name>]`` (config.md, 7 and 8)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+
+from pingap.config.model.base import Model, Natural, not_yet
+
+
+class PluginConfig(Model):
+    """A configured plugin: which implementation it uses, and the options of that."""
+
+    category: Annotated[str, Field(min_length=1)] = Field(
+        description="The implementation, by the name its distribution gives it."
+    )
+    step: str = Field("", description="The phase it runs in, for categories that can choose.")
+    remark: str = Field("", description="A comment.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Not a key of its own: all other keys, which the plugin itself checks.",
+    )
+
+
+class CertificateConfig(Model):
+    """A certificate, or the order for one. TLS is not supported yet."""
+
+    domains: str = Field("", description="Names it serves, separated by commas.")
+    tls_cert: str = Field("", description="Certificates: PEM, base64 of PEM, or a file.")
+    tls_key: SecretStr = Field(
+        SecretStr(""), description="Private key: PEM, base64 of PEM, or a file."
+    )
+    is_default: bool = Field(False, description="Serve it for names that no certificate has.")
+    is_ca: bool = Field(False, description="Sign certificates with it on demand.")
+    acme: str = Field("", description="Not empty: order it from Let's Encrypt.")
+    dns_challenge: bool = Field(False, description="Prove the names by DNS.")
+    dns_provider: str = Field("", description="Where the DNS records are kept.")
+    dns_service_url: SecretStr = Field(
+        SecretStr(""), description="URL of that provider, with its credentials."
+    )
+    buffer_days: Natural = Field(0, description="Days before expiry at which it is renewed.")
+    remark: str = Field("", description="A comment.")
+
+
+class StorageConfig(Model):
+    """A text for ``includes``."""
+
+    category: str = Field(description="Free text without effect.")
+    value: SecretStr = Field(description="Lines of TOML.")
+    secret: SecretStr = not_yet(
+        SecretStr(""), "Key with which the value is encrypted.", needs="encrypted storages"
+    )
+    created_at: Natural = Field(0, description="Unix time at which it was made.")
+    remark: str = Field("", description="A comment.")

@@ -1,0 +1,131 @@
+"""``[servers.<name>]``: listeners and the limits of their clients (config.md, section 4)."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from pingap.config.addresses import Address, parse_listen
+from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
+from pingap.config.problem import did_you_mean, shortened
+from pingap.config.units import ByteSize, Duration
+
+TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
+
+_TLS = "TLS listeners"
+
+
+def _check_addresses(text: str) -> str:
+    parse_listen(text)
+    return text
+
+
+def _check_tls_version(text: str) -> str:
+    word = text.lower()
+    if word and word.replace("tls1", "tlsv1") not in TLS_VERSIONS:
+        hint = did_you_mean(word, TLS_VERSIONS)
+        expected = ", ".join(TLS_VERSIONS)
+        raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
+    return text
+
+
+def _check_metrics_path(text: str) -> str:
+    if "://" in text:
+        raise ValueError("not supported yet (pushing metrics)")
+    if text and not text.startswith("/"):
+        raise ValueError(f'found {shortened(text)}, expected a path such as "/metrics"')
+    return text
+
+
+TlsVersion = Annotated[str, AfterValidator(_check_tls_version)]
+
+
+class ServerConfig(Model):
+    """A listener: its addresses, its locations, and what it allows its clients."""
+
+    addr: Annotated[str, AfterValidator(_check_addresses)] = Field(
+        description="Addresses to listen on, separated by commas: `host:port`, `[v6]:port` or"
+        " `unix:/path`."
+    )
+    locations: Strings = Field((), description="Names of the locations to choose from.")
+    access_log: str = Field(
+        "", description="Format of the access log, or a file and a format; empty: no access log."
+    )
+    threads: Natural | None = Field(
+        None, description="Worker processes for this server; default: `basic.threads`."
+    )
+
+    max_request_line: ByteSize = Field(
+        8 * 1024, description="Longest request line; a longer one is answered with 414."
+    )
+    max_header_size: ByteSize = Field(
+        32 * 1024, description="Largest request head; a larger one is answered with 431."
+    )
+    max_headers: Positive = Field(
+        100, description="Most header fields of a request; more are answered with 431."
+    )
+    head_read_timeout: Duration = Field(
+        60.0, description="How long a request head may take to arrive before 408 is sent."
+    )
+    keepalive_timeout: Duration = Field(
+        75.0, description="How long a connection may wait for its next request."
+    )
+    keepalive_requests: Positive = Field(
+        100_000, description="Requests on one connection before it is closed."
+    )
+    pipeline_buffer_size: ByteSize = Field(
+        64 * 1024,
+        description="Bytes of further pipelined requests that are held while one is answered.",
+    )
+    downstream_read_timeout: Duration = Field(
+        60.0, description="How long the next bytes of a request body may take to arrive."
+    )
+    downstream_write_timeout: Duration = Field(
+        60.0, description="How long a client may take to accept the next bytes of a response."
+    )
+
+    tcp_idle: Duration | None = Field(
+        None,
+        description="TCP keepalive: idle time before the first probe. Takes effect together with"
+        " `tcp_interval` and `tcp_probe_count`.",
+    )
+    tcp_interval: Duration | None = Field(
+        None, description="TCP keepalive: time between two probes."
+    )
+    tcp_probe_count: Natural | None = Field(
+        None, description="TCP keepalive: probes without an answer before the connection is closed."
+    )
+    tcp_user_timeout: Duration | None = Field(
+        None, description="How long sent bytes may stay unacknowledged (Linux)."
+    )
+    tcp_fastopen: Natural | None = Field(
+        None, description="Length of the TCP Fast Open queue; absent: off."
+    )
+    reuse_port: bool = Field(False, description="Listen with `SO_REUSEPORT`.")
+
+    prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
+        "", description="Exact path under which the metrics are read; empty: nowhere."
+    )
+    enable_server_timing: bool = Field(
+        False, description="Add `Server-Timing` to proxied and cached responses."
+    )
+    includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
+    remark: str = Field("", description="A comment.")
+
+    global_certificates: bool = not_yet(
+        False, "Speak TLS, with the certificate that SNI chooses.", needs=_TLS
+    )
+    enabled_h2: bool = not_yet(False, "Offer HTTP/2.", needs="HTTP/2")
+    tls_cipher_list: str = not_yet("", "OpenSSL ciphers up to TLS 1.2.", needs=_TLS)
+    tls_ciphersuites: str = not_yet("", "TLS 1.3 cipher suites.", needs=_TLS)
+    tls_min_version: TlsVersion = not_yet("", "Oldest TLS version: `tlsv1.2`.", needs=_TLS)
+    tls_max_version: TlsVersion = not_yet("", "Newest TLS version: `tlsv1.3`.", needs=_TLS)
+    otlp_exporter: str = not_yet("", "OTLP gRPC URL for traces.", needs="OpenTelemetry")
+    modules: Strings = not_yet((), "Modules of this server.", needs="modules")
+
+    @cached_property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses of ``addr``, in their order."""
+        return parse_listen(self.addr)

@@ -1,0 +1,158 @@
+"""``[upstreams.<name>]``: pools of backends (config.md, section 6)."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pingap.config.addresses import Backend, parse_backend
+from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
+from pingap.config.problem import did_you_mean, shortened
+from pingap.config.units import ByteSize, Duration
+
+ALPN_WORDS = ("H1", "H2", "H2H1")
+
+_ALGO = re.compile(r"round_robin|hash|hash:[a-z]+|hash:(?:header|cookie|query):.+")
+_ALGO_WORDS = (
+    "round_robin",
+    "hash:url",
+    "hash:ip",
+    "hash:path",
+    "hash:header:<name>",
+    "hash:cookie:<name>",
+    "hash:query:<name>",
+)
+_TLS = "TLS to upstreams"
+_H2 = "HTTP/2 to upstreams"
+_DNS = "DNS discovery"
+_STATS = "backend statistics"
+_BREAKER = "circuit breaker"
+
+
+def _check_not_empty(addrs: tuple[str, ...]) -> tuple[str, ...]:
+    if not addrs:
+        raise ValueError('found an empty array, expected addresses such as ["10.0.0.1:8080"]')
+    return addrs
+
+
+def _check_algo(text: str) -> str:
+    if text and not _ALGO.fullmatch(text):
+        expected = ", ".join(_ALGO_WORDS)
+        hint = did_you_mean(text, _ALGO_WORDS)
+        raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
+    return text or "round_robin"
+
+
+def _check_alpn(text: str) -> str:
+    word = text.upper() or "H1"
+    if word not in ALPN_WORDS:
+        raise ValueError(f"found {shortened(text)}, expected one of {', '.join(ALPN_WORDS)}")
+    return word
+
+
+class UpstreamConfig(Model):
+    """A pool of backends, and how connections to them are made."""
+
+    addrs: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_not_empty)] = (
+        Field(
+            description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80"
+            " unless written, the weight 1."
+        )
+    )
+    discovery: Annotated[
+        Literal["static", "dns", "docker", "transparent"] | None,
+        BeforeValidator(lambda value: None if value == "" else value),
+    ] = not_yet(
+        None,
+        "How backends are found: `static`, `dns`, `docker` or `transparent`.",
+        needs="discovery other than static",
+        absent=("static",),
+    )
+    ipv4_only: bool = Field(False, description="Ignore IPv6 addresses of host names.")
+    algo: Annotated[str, AfterValidator(_check_algo)] = not_yet(
+        "round_robin", "How a backend is chosen.", needs="balancing other than round_robin"
+    )
+
+    connection_timeout: Duration | None = Field(
+        None, description="How long a TCP connection may take; default: no limit."
+    )
+    total_connection_timeout: Duration | None = Field(
+        None, description="How long TCP and TLS may take together; default: no limit."
+    )
+    read_timeout: Duration | None = Field(
+        None, description="How long the next bytes of a response may take; default: no limit."
+    )
+    write_timeout: Duration | None = Field(
+        None, description="How long sending the next bytes may take; default: no limit."
+    )
+    idle_timeout: Duration = Field(
+        60.0, description="How long an idle connection is kept for reuse."
+    )
+    tcp_idle: Duration | None = Field(
+        None,
+        description="TCP keepalive: idle time before the first probe. Takes effect together with"
+        " `tcp_interval` and `tcp_probe_count`.",
+    )
+    tcp_interval: Duration | None = Field(
+        None, description="TCP keepalive: time between two probes."
+    )
+    tcp_probe_count: Annotated[int, Field(ge=0, le=16)] | None = Field(
+        None, description="TCP keepalive: probes without an answer before the connection is closed."
+    )
+    tcp_user_timeout: Duration | None = Field(
+        None, description="How long sent bytes may stay unacknowledged (Linux)."
+    )
+    tcp_recv_buf: ByteSize | None = Field(
+        None, description="Receive buffer of the sockets (`SO_RCVBUF`)."
+    )
+    includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
+    remark: str = Field("", description="A comment.")
+
+    update_frequency: Duration | None = not_yet(
+        None, "How often backends are looked up again.", needs=_DNS
+    )
+    dns_server: str = not_yet("", "Name servers to ask.", needs=_DNS)
+    dns_domain: str = not_yet("", "Default domain.", needs=_DNS)
+    dns_search: str = not_yet("", "Search list.", needs=_DNS)
+    sni: str = not_yet("", "Speak TLS to the backends, with this server name.", needs=_TLS)
+    verify_cert: bool = not_yet(True, "Verify the certificate of a backend.", needs=_TLS)
+    alpn: Annotated[str, AfterValidator(_check_alpn)] = not_yet(
+        "H1", "Protocol to the backends: `H1`, `H2` or `H2H1`.", needs=_H2
+    )
+    max_h2_streams: Positive = not_yet(1, "Streams per HTTP/2 connection.", needs=_H2)
+    health_check: str = not_yet("", "URL of the health check.", needs="health checks")
+    tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
+    enable_tracer: bool = not_yet(False, "Count open connections.", needs="connection tracing")
+    enable_backend_stats: bool = not_yet(False, "Keep statistics per backend.", needs=_STATS)
+    backend_stats_interval: Duration = not_yet(60.0, "Length of a window.", needs=_STATS)
+    backend_failure_status_code: str = not_yet(
+        "", "Statuses that count as failures; empty: all 5xx.", needs=_STATS
+    )
+    circuit_break_max_consecutive_failures: Natural = not_yet(
+        0, "Failures in a row that trip the breaker; 0: off.", needs=_BREAKER
+    )
+    circuit_break_max_failure_percent: Natural = not_yet(
+        0, "Percentage of failures that trips the breaker; 0: off.", needs=_BREAKER
+    )
+    circuit_break_min_requests_threshold: Natural = not_yet(
+        10, "Responses in a window before the percentage counts.", needs=_BREAKER
+    )
+    circuit_break_half_open_consecutive_success_threshold: Natural = not_yet(
+        5, "Successes in a row that close the breaker.", needs=_BREAKER
+    )
+    circuit_break_open_duration: Duration = not_yet(
+        10.0, "How long the breaker stays open.", needs=_BREAKER
+    )
+
+    @cached_property
+    def backends(self) -> tuple[Backend, ...]:
+        """The backends of ``addrs``, in their order.
+
+        :raises ValueError: for a malformed address; a configuration that was loaded has none,
+            unless ``discovery`` gives addresses another meaning.
+        """
+        port = 443 if self.sni else 80
+        return tuple(parse_backend(text, port) for text in self.addrs)

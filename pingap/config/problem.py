@@ -1,0 +1,135 @@
+"""A mistake in the configuration, and how it is told to the operator.
+
+Nothing here reads configuration: ``source`` finds the file and the line, ``schema_errors`` the words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from difflib import get_close_matches
+
+KeyPath = tuple[str | int, ...]
+"""The keys that lead to a value: ``("locations", "shop", "plugins", 1)``."""
+
+SHOWN = 60  # characters of a value that a message repeats
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake, or one thing worth telling.
+
+    ``str()`` gives ``conf.d/plugins.toml:12: plugins.ping.pth: unknown key; did you mean "path"?``.
+
+    :param path: the keys that lead to it; empty when it concerns a whole file.
+    :param message: what is wrong and what was expected, without a full stop.
+    :param file: the file as the operator wrote its path, if it is known.
+    :param line: its line in that file, counted from 1, if it is known.
+    """
+
+    path: KeyPath
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.file
+        if place is not None and self.line is not None:
+            place = f"{place}:{self.line}"
+        return ": ".join(part for part in (place, dotted(self.path), self.message) if part)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used.
+
+    ``str()`` gives one line per problem and their number.
+
+    :param problems: everything that was found, in any order.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = in_file_order(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        total = "1 problem." if count == 1 else f"{count} problems."
+        return "\n".join([*map(str, self.problems), total])
+
+
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort by file and line, as a person walks through them."""
+    return sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0))
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as TOML does, with list indexes: ``plugins."pingap:ping".allow[0]``."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += ("." if text else "") + (key if _BARE_KEY.fullmatch(key) else quoted(key))
+    return text
+
+
+def quoted(text: str) -> str:
+    """Write a string as TOML does, not shortened."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def shown(value: object) -> str:
+    """Write a value and its TOML type for a message: ``12 (integer)``, ``"a" (string)``.
+
+    Long text is cut to 60 characters. Arrays and tables are only named, since they may hold secrets.
+    """
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "an array"
+    if isinstance(value, str):
+        return f"{shortened(value)} (string)"
+    return f"{_literal(value)} ({kind(value)})"
+
+
+def shortened(text: str) -> str:
+    """Quote a text for a message, cut to 60 characters."""
+    return quoted(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
+
+
+def kind(value: object) -> str:
+    """Name the TOML type of a value."""
+    for types, name in _KINDS:
+        if isinstance(value, types):
+            return name
+    return type(value).__name__
+
+
+# bool before int and datetime before date: each is a subclass of the other.
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (str, "string"),
+    (bool, "boolean"),
+    (int, "integer"),
+    (float, "float"),
+    (datetime, "date-time"),
+    (date, "date"),
+    (time, "time"),
+    ((list, tuple), "array"),
+    (dict, "table"),
+)
+
+
+def _literal(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Give ``; did you mean "x"?`` for the nearest known name, or an empty text."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {quoted(by_lower[near[0]])}?" if near else ""

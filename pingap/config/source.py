@@ -1,0 +1,100 @@
+"""Where the keys of a configuration stand, and the list of what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pingap.config.positions import key_lines
+from pingap.config.problem import KeyPath, Problem
+
+
+@dataclass(frozen=True)
+class Document:
+    """One parsed TOML file.
+
+    :param name: its path as the operator wrote it, or a name such as ``<quick start>``.
+    """
+
+    name: str
+    text: str
+    data: dict[str, Any] = field(repr=False)
+
+    @cached_property
+    def _lines(self) -> dict[KeyPath, int]:
+        return key_lines(self.text)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem with the line of ``path`` in this file, or of the nearest key around it."""
+        return Problem(path, message, self.name, self._line(path))
+
+    def _line(self, path: KeyPath) -> int | None:
+        for length in range(len(path), 0, -1):
+            if (line := self._lines.get(path[:length])) is not None:
+                return line
+        return None
+
+
+class Source:
+    """Knows the file and the line of every key of a configuration.
+
+    Files are scanned for lines only when a problem is made.
+
+    :param documents: the files, in the order in which they were read.
+    """
+
+    def __init__(self, documents: Iterable[Document] = ()) -> None:
+        self.documents = list(documents)
+        self._owners: dict[KeyPath, Document] = {}
+        self._moved: dict[KeyPath, KeyPath] = {}
+
+    def owner(self, path: KeyPath) -> Document | None:
+        """The file that holds a section's item, ``("servers", "web")``, or ``("basic",)``."""
+        if len(self.documents) == 1:
+            return self.documents[0]
+        return self._owners.get(path[:2]) or self._owners.get(path[:1])
+
+    def first_owner(self, path: KeyPath) -> Document | None:
+        """The file of exactly this item, if one was noted."""
+        return self._owners.get(path)
+
+    def own(self, path: KeyPath, document: Document) -> None:
+        """Note that an item, or ``("basic",)``, stands in ``document``."""
+        self._owners[path] = document
+
+    def move(self, path: KeyPath, origin: KeyPath) -> None:
+        """Note that a key was included from elsewhere: ``origin`` is the place to show."""
+        self._moved[path] = origin
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """Make a problem with the file and the line of a key path.
+
+        :param path: a key path, such as ``("plugins", "ping", "pth")``; if it does not exist, the
+            nearest table around it is shown.
+        :param message: what is wrong.
+        """
+        origin = self._moved.get(path[:3], path)
+        document = self.owner(origin)
+        if document is None:
+            return Problem(path, message)
+        found = document.problem(origin, message)
+        return Problem(path, message, found.file, found.line)
+
+
+@dataclass
+class Report:
+    """Collects what is wrong (``problems``) and what is only worth telling (``warnings``)."""
+
+    source: Source
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def error(self, path: KeyPath, message: str) -> None:
+        """Add something that makes the configuration unusable."""
+        self.problems.append(self.source.problem(path, message))
+
+    def warn(self, path: KeyPath, message: str) -> None:
+        """Add something the operator should know."""
+        self.warnings.append(self.source.problem(path, message))

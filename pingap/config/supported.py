@@ -1,0 +1,82 @@
+"""Keys that pingap knows and this version does not honour: a problem, or a warning.
+
+The models mark them (``not_yet``, ``no_effect``); nothing is ignored without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pingap.config.model import BasicConfig, Model, ServerConfig, UpstreamConfig
+from pingap.config.problem import KeyPath
+from pingap.config.source import Report
+
+# Keys that stand in pingap's own sample files although pingap never reads them.
+SAMPLE_ONLY = {
+    "basic": {
+        "cache_directory": "has no effect, in pingap neither: the cache plugin has its own setting",
+        "cache_max_size": "has no effect, in pingap neither: the cache plugin has its own setting",
+    },
+    "servers": {
+        "tcp_fast_open": "has no effect, in pingap neither: the key is tcp_fastopen",
+    },
+}
+
+_KEEPALIVE = ("tcp_idle", "tcp_interval", "tcp_probe_count")
+
+
+def check_support(table: Model, path: KeyPath, report: Report) -> None:
+    """Report the keys of one table that do not do what they say.
+
+    :param path: where the table stands: ``("servers", "web")``.
+    """
+    for key, what in _unsupported(table):
+        report.error((*path, key), f"not supported yet ({what})")
+    for key, reason in _marked(type(table), "no_effect").items():
+        if key in table.model_fields_set:
+            report.warn((*path, key), str(reason))
+    if isinstance(table, BasicConfig | ServerConfig) and table.threads not in (None, 1):
+        report.warn((*path, "threads"), "one worker runs in this version")
+    if isinstance(table, ServerConfig | UpstreamConfig):
+        _warn_of_partial_keepalive(table, path, report)
+
+
+def _unsupported(table: Model) -> Iterator[tuple[str, str]]:
+    for key, what in _marked(type(table), "not_yet").items():
+        if key in table.model_fields_set and not _means_absent(table, key):
+            yield key, str(what)
+
+
+def _means_absent(table: Model, key: str) -> bool:
+    value = getattr(table, key)
+    same = _marked(type(table), "same_as_absent").get(key, [])
+    return bool(value == type(table).model_fields[key].default or value in same)
+
+
+@cache
+def _marked(model: type[Model], mark: str) -> dict[str, Any]:
+    """The fields of a model that carry a mark, with what the mark says."""
+    found = {}
+    for key, field in model.model_fields.items():
+        if isinstance(field.json_schema_extra, dict) and mark in field.json_schema_extra:
+            found[key] = field.json_schema_extra[mark]
+    return found
+
+
+def _warn_of_partial_keepalive(
+    table: ServerConfig | UpstreamConfig, path: KeyPath, report: Report
+) -> None:
+    missing = [key for key in _KEEPALIVE if getattr(table, key) is None]
+    # tcp_user_timeout turns keepalive on by itself; the missing values are 0 then.
+    if table.tcp_user_timeout is not None or len(missing) in (0, len(_KEEPALIVE)):
+        return
+    first = next(key for key in _KEEPALIVE if key not in missing)
+    absent = " and ".join(missing)
+    verb = "is" if len(missing) == 1 else "are"
+    report.warn(
+        (*path, first),
+        "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_probe_count,"
+        f" and {absent} {verb} missing",
+    )

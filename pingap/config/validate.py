@@ -1,0 +1,163 @@
+"""Checks that concern more than one table, and those that depend on another key of the table.
+
+Nothing is built, resolved or opened. Source: config.md, section 2, and the traps named there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, ip_address
+
+from pingap.config.addresses import Address, TcpAddress, parse_backend
+from pingap.config.decode import Items
+from pingap.config.merge import Table
+from pingap.config.model import ServerConfig, UpstreamConfig
+from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
+from pingap.config.source import Report
+
+BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
+"""Plugin instances that exist without a block of their own."""
+
+_BUILT_IN_HOMES = {
+    "pingap:compression": "pingap-compression",
+    "pingap:compressionUpstream": "pingap-compression",
+    "pingap:acceptEncodingAdjustment": "pingap-compression",
+    "pingap:admin": "pingap-admin",
+}
+_BROADCAST = IPv4Address("255.255.255.255")
+_STATIC = (None, "static")  # other kinds of discovery read addresses in their own way
+
+
+def validate(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
+    """Check what the tables say about each other.
+
+    :param items: the items that fit their models.
+    :param sections: all items by name, those that did not fit included: they do exist.
+    """
+    _check_upstreams(items, report)
+    _check_locations(items, sections, report)
+    _check_plugin_names(sections["plugins"], report)
+    _check_servers(items, sections, report)
+    _check_certificates(items, report)
+
+
+def _check_upstreams(items: Items, report: Report) -> None:
+    for name, upstream in items.upstreams.items():
+        if upstream.discovery not in _STATIC:
+            continue
+        names = [
+            index
+            for index in range(len(upstream.addrs))
+            if _check_backend(upstream, index, ("upstreams", name, "addrs", index), report)
+        ]
+        if names and upstream.discovery is None:
+            report.warn(
+                ("upstreams", name, "addrs", names[0]),
+                "host names are looked up once, at the start, in this version"
+                ' (discovery = "static" says the same)',
+            )
+
+
+def _check_backend(upstream: UpstreamConfig, index: int, path: KeyPath, report: Report) -> bool:
+    """Check one address; tells whether it is a host name."""
+    text = upstream.addrs[index]
+    try:
+        address = parse_backend(text).address
+    except ValueError as error:
+        report.error(path, str(error))
+        return False
+    if not isinstance(address, TcpAddress):
+        return False
+    if kind := _useless_kind(address):
+        report.error(path, f"{quoted(text)} cannot be a backend: it is {kind} address")
+    return address.ip is None
+
+
+def _useless_kind(address: TcpAddress) -> str:
+    ip = address.ip
+    if ip is None:
+        return ""
+    if ip.is_unspecified:
+        return "the unspecified"
+    if ip == _BROADCAST:
+        return "the broadcast"
+    if ip.is_multicast:
+        return "a multicast"
+    return "a link-local" if ip.is_link_local else ""
+
+
+def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
+    upstreams = sections["upstreams"]
+    plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
+    for name, location in items.locations.items():
+        upstream = location.upstream
+        if upstream and not upstream.startswith("$") and upstream not in upstreams:
+            _report_unknown(
+                "upstream", upstream, upstreams, ("locations", name, "upstream"), report
+            )
+        for index, plugin in enumerate(location.plugins):
+            if plugin in plugins:
+                continue
+            path = ("locations", name, "plugins", index)
+            if home := _BUILT_IN_HOMES.get(plugin):
+                report.error(path, f"{plugin} comes with {home}, which is not available yet")
+            else:
+                _report_unknown("plugin", plugin, plugins, path, report)
+
+
+def _report_unknown(
+    kind: str, name: str, known: Iterable[str], path: KeyPath, report: Report
+) -> None:
+    hint = did_you_mean(name, known)
+    report.error(path, f"no {kind} block is named {quoted(name)}{hint}")
+
+
+def _check_plugin_names(plugins: dict[str, Table], report: Report) -> None:
+    """In pingap a block with the name of a built-in plugin is overridden without a word."""
+    for name in plugins:
+        if name in BUILT_IN_PLUGINS or name in _BUILT_IN_HOMES:
+            report.error(("plugins", name), "this name belongs to a built-in plugin")
+
+
+def _check_servers(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
+    taken: dict[Address, str] = {}
+    for name, server in items.servers.items():
+        for index, location in enumerate(server.locations):
+            if location not in sections["locations"]:
+                path = ("servers", name, "locations", index)
+                _report_unknown("location", location, sections["locations"], path, report)
+        _check_addresses(name, server, taken, report)
+
+
+def _check_addresses(
+    name: str, server: ServerConfig, taken: dict[Address, str], report: Report
+) -> None:
+    path: KeyPath = ("servers", name, "addr")
+    for address in server.addresses:
+        if isinstance(address, TcpAddress) and address.port == 0:
+            continue  # any free port: never the same one twice
+        same = _normalised(address)
+        if same not in taken:
+            taken[same] = name
+            continue
+        if taken[same] == name:
+            where = "twice in this key"
+        else:
+            first = report.source.problem(("servers", taken[same], "addr"), "")
+            where = f"by {dotted(('servers', taken[same]))} ({first.file}:{first.line})"
+        report.error(path, f"{quoted(str(address))} is already used {where}")
+
+
+def _normalised(address: Address) -> Address:
+    """Spellings of one address become equal: ``[::0]:80`` and ``[::]:80``."""
+    if not isinstance(address, TcpAddress):
+        return address
+    host = address.host.lower() if address.ip is None else str(ip_address(address.host))
+    return TcpAddress(host, address.port)
+
+
+def _check_certificates(items: Items, report: Report) -> None:
+    used = any(server.global_certificates for server in items.servers.values())
+    for name in items.certificates:
+        tell = report.error if used else report.warn
+        tell(("certificates", name), "not supported yet (TLS)")

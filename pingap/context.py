@@ -1,0 +1,157 @@
+"""The state of one request, shared by all its phases, and the connection it came on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from pingap.messages import Request
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Connection:
+    """A client's connection: who is at its ends. The same object for all its requests.
+
+    :param number: counts the connections of this worker.
+    :param remote_addr: address of the peer as text; empty for a Unix socket.
+    :param scheme: ``http`` or ``https``.
+    :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
+    """
+
+    __slots__ = (
+        "began",
+        "number",
+        "remote_addr",
+        "remote_port",
+        "requests",
+        "scheme",
+        "server_addr",
+        "server_port",
+        "trusted",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        remote: tuple[str, int],
+        local: tuple[str, int],
+        *,
+        scheme: str = "http",
+        trusted: tuple[Network, ...] = (),
+    ) -> None:
+        self.number = number
+        self.began = time.monotonic()
+        self.remote_addr, self.remote_port = remote
+        self.server_addr, self.server_port = local
+        self.scheme = scheme
+        self.trusted = trusted
+        self.requests = 0
+
+    def client_ip(self, request: Request) -> str:
+        """Return the address of the client, looking behind proxies that are trusted.
+
+        ``X-Forwarded-For`` is read from its end, skipping trusted proxies, since only what they
+        appended can be believed; without it ``X-Real-IP`` counts. Nothing is believed from a peer
+        that is not listed.
+        """
+        if not self.trusted or not self._trusts(self.remote_addr):
+            return self.remote_addr
+        hops = ",".join(request.headers.get_all("x-forwarded-for")).split(",")
+        for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
+            address = _as_address(hop)
+            if address is None:
+                break
+            if not self._trusts(str(address)):
+                return str(address)
+        else:
+            if (real := _as_address(request.headers.get("x-real-ip") or "")) is not None:
+                return str(real)
+        return self.remote_addr
+
+    def _trusts(self, text: str) -> bool:
+        address = _as_address(text)
+        return address is not None and any(address in network for network in self.trusted)
+
+
+def _as_address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class RequestContext:
+    """What is known of one request, beside its head. Lives from the head to the log line.
+
+    Times are monotonic seconds (``time.monotonic``) where they say "at", else seconds. What is
+    not known yet, or never will be, has the value of the class.
+    """
+
+    server: str = ""
+    """Name of the server whose listener took the request."""
+    location: str = ""
+    """Name of the location that matched; empty if none did."""
+    captures: Mapping[str, str] = _NOTHING
+    """Named groups of the host and path expressions of the location."""
+    request_id: str = ""
+    """Set by the ``request_id`` plugin; shown in the access log and on error pages."""
+    upstream: str = ""
+    """Name of the upstream; a plugin may set it before the upstream is chosen."""
+    upstream_addr: str = ""
+    """Address of the chosen peer."""
+    upstream_status: int = 0
+    """Status of the upstream's response; 0 if there was none."""
+    upstream_reused: bool = False
+    """The upstream connection had served a request before."""
+    upstream_connect_time: float | None = None
+    """Until an upstream connection was usable, in seconds; None if none was needed."""
+    upstream_processing_time: float | None = None
+    """From the usable connection to the response head."""
+    upstream_response_time: float | None = None
+    """From the response head to its last byte."""
+    upstream_connected_at: float = 0.0
+    upstream_connection_began: float = 0.0
+    upstream_head_at: float = 0.0
+    status: int = 0
+    """Status sent to the client; 0 if none was sent."""
+    body_bytes_sent: int = 0
+    """Bytes of the response body that were sent, without framing."""
+    body_bytes_received: int = 0
+    """Bytes of the request body that were received."""
+    ended_at: float = 0.0
+    """When the last byte was handed over; 0 before."""
+    processing: int = 0
+    """Requests in progress on the location when this one began, itself included."""
+
+    def __init__(self, connection: Connection, began_at: float) -> None:
+        self.connection = connection
+        self.began_at = began_at
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for what plugins keep of this request, by name of the plugin."""
+        state: dict[str, Any] | None = self.__dict__.get("_state")
+        if state is None:
+            state = self.__dict__["_state"] = {}
+        return state
+
+    def client_ip(self, request: Request) -> str:
+        """Return the client's address (see :meth:`Connection.client_ip`), found once."""
+        found: str | None = self.__dict__.get("_client_ip")
+        if found is None:
+            found = self.__dict__["_client_ip"] = self.connection.client_ip(request)
+        return found
+
+    @property
+    def service_time(self) -> float:
+        """Seconds from the request's head to its end, or to now."""
+        return (self.ended_at or time.monotonic()) - self.began_at

@@ -1,0 +1,103 @@
+"""Errors that reach a client, and errors that never do.
+
+An error names its source (who is at fault), the status it suggests and what may be told to the
+client. Nothing here formats a page (``error_page``) or decides on a retry (``lifecycle``).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Source(Enum):
+    """Who caused an error."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+    PLUGIN = "plugin"
+    INTERNAL = "internal"
+
+
+class PingapError(Exception):
+    """The base of every error that pingap raises on purpose."""
+
+
+class HTTPError(PingapError):
+    """Ends a request with a status and a sentence for the client.
+
+    A plugin may raise it from any phase that runs before the response head was sent.
+
+    :param status: the status code to answer with, 400 to 599.
+    :param message: one sentence a client may read: no address, path or value of the inside.
+    :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
+    """
+
+    source = Source.INTERNAL
+
+    def __init__(self, status: int, message: str = "", *, error_type: str = "HTTPStatus") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.error_type = error_type
+
+
+class BadRequest(HTTPError):
+    """The client broke the protocol: the connection is closed after the answer.
+
+    :param status: 400, or the more exact 408, 413, 414, 431, 501 or 505.
+    """
+
+    source = Source.DOWNSTREAM
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(status, message, error_type="InvalidHTTPHeader")
+
+
+class ClientGone(PingapError):
+    """The client left before its answer was complete. Nobody is there to be told."""
+
+
+class UpstreamError(HTTPError):
+    """An upstream could not be reached, broke the protocol, or left in the middle.
+
+    :param detail: what happened, for the log; may name addresses, so it is never sent.
+    :param connecting: no connection was made: another attempt is always safe.
+    :param untouched: the connection ended and no byte of an answer had arrived.
+    """
+
+    source = Source.UPSTREAM
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        error_type: str = "ConnectionClosed",
+        status: int = 502,
+        connecting: bool = False,
+        untouched: bool = False,
+    ) -> None:
+        super().__init__(status, "The upstream server could not answer", error_type=error_type)
+        self.detail = detail
+        self.connecting = connecting
+        self.untouched = untouched
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class PluginError(HTTPError):
+    """A plugin raised: the request ends with 500 and the client learns nothing of the reason.
+
+    :param instance: name of the plugin instance, the key below ``[plugins]``.
+    :param hook: the phase it was called in.
+    """
+
+    source = Source.PLUGIN
+
+    def __init__(self, instance: str, hook: str) -> None:
+        super().__init__(500, "Internal server error", error_type="InternalError")
+        self.instance = instance
+        self.hook = hook
+
+    def __str__(self) -> str:
+        return f"plugin {self.instance} failed in {self.hook}"

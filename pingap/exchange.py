@@ -1,0 +1,321 @@
+"""One request between a client and an upstream: who waits for whom, and who is told what.
+
+An exchange holds the two sides together. Its lifecycle is a coroutine, but not a task: it is
+stepped from the callbacks of the two connections, so that a request costs no task, future or lock.
+Only what a plugin awaits runs in a task. Body bytes pass from side to side without waking it.
+
+Nothing here knows a socket, a phase or a wire format.
+"""
+
+from __future__ import annotations
+
+import logging
+import types
+from collections.abc import Awaitable, Coroutine, Generator
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pingap.context import RequestContext
+from pingap.errors import ClientGone, HTTPError, PingapError
+from pingap.messages import Headers, Request, Response
+from pingap.relay import BodyRelay, Sink, Source
+
+if TYPE_CHECKING:
+    from pingap.runtime import LocationRuntime, ServerRuntime
+
+log = logging.getLogger("pingap")
+
+
+class Downstream(Source, Sink, Protocol):
+    """The client's side: takes a response, delivers the request body."""
+
+    body_bytes_sent: int
+    """Bytes of the response body that were handed over, without framing."""
+
+    def send_interim(self, response: Response) -> None:
+        """Pass on a 1xx response."""
+
+    def send_whole(self, response: Response, body: bytes) -> None:
+        """Send a response with all of its body."""
+
+    def send_head(self, response: Response, length: int | None) -> None:
+        """Begin a response with so many bytes of body, None if that is not known."""
+
+    def flush(self) -> None:
+        """Send what was kept back in the hope of more: the head of a response."""
+
+    def cut(self) -> None:
+        """Break off, so that the client sees that the answer is not complete."""
+
+    def exchange_ended(self) -> None:
+        """Go on with the next request: this one is over."""
+
+
+class Upstream(Source, Sink, Protocol):
+    """The upstream's side: takes a request body, delivers a response."""
+
+    def abort(self) -> None:
+        """Drop the connection: nobody wants the answer any more."""
+
+
+@types.coroutine
+def _suspend() -> Generator[None, None, None]:
+    """Return when a callback wakes the exchange."""
+    yield
+
+
+class Exchange:
+    """One request and its answer.
+
+    :param server: the server whose listener took the request.
+    :param downstream: the client's side.
+    :param request: the head.
+    :param ctx: the state shown to plugins.
+    :param tasks: where what plugins await is run.
+    """
+
+    __slots__ = (
+        "_coroutine",
+        "_failure",
+        "ctx",
+        "delivering",
+        "downstream",
+        "head",
+        "head_sent",
+        "location",
+        "request",
+        "request_body",
+        "response_body",
+        "server",
+        "tasks",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        server: ServerRuntime,
+        downstream: Downstream,
+        request: Request,
+        ctx: RequestContext,
+        tasks: TaskGroup,
+    ) -> None:
+        self.server = server
+        self.downstream = downstream
+        self.request = request
+        self.ctx = ctx
+        self.tasks = tasks
+        self.location: LocationRuntime | None = None
+        self.upstream: Upstream | None = None
+        self.delivering = False
+        """The upstream has more events at hand, so what is sent need not leave yet."""
+        self.head: Response | None = None
+        self.head_sent = False
+        self.request_body: BodyRelay | None = None
+        self.response_body: BodyRelay | None = None
+        self._failure: PingapError | None = None
+        if request.has_body:
+            self.request_body = BodyRelay(downstream)
+
+    # Stepping the lifecycle.
+
+    def run(self, lifecycle: Coroutine[Any, Any, None]) -> None:
+        """Begin; returns when the lifecycle waits for the first time, or has ended."""
+        self._coroutine = cast("CoroutineType[Any, Any, None]", lifecycle)
+        self._step()
+
+    def _step(self) -> None:
+        try:
+            self._coroutine.send(None)
+        except StopIteration:
+            self.downstream.exchange_ended()
+        except Exception:
+            log.exception("request ended by a defect of pingap: %r", self.request)
+            self.downstream.cut()
+
+    def _wake(self) -> None:
+        # Called from within the lifecycle there is nothing to wake: it looks before it waits.
+        if not self._coroutine.cr_running:
+            self._step()
+
+    def _fail(self, failure: PingapError) -> None:
+        if self._failure is None or isinstance(failure, ClientGone):
+            self._failure = failure
+            self._wake()
+
+    # What the lifecycle waits for.
+
+    async def receive_head(self) -> Response:
+        """Return the head of the upstream's final response.
+
+        :raises PingapError: it will not come.
+        """
+        while self.head is None:
+            self.raise_failure()
+            await _suspend()
+        return self.head
+
+    async def relay_response(self) -> None:
+        """Return when the upstream's body went to the client.
+
+        :raises PingapError: it cannot be completed.
+        """
+        relay = self.response_body
+        assert relay is not None
+        if not self.delivering:
+            self.downstream.flush()
+        while not relay.finished:
+            self.raise_failure()
+            await _suspend()
+
+    async def in_task(self, awaitable: Awaitable[Any]) -> Any:
+        """Run something that awaits in a task, and return its result.
+
+        :raises PingapError: the client left; what was awaited is cancelled.
+        :raises Exception: whatever the awaitable raises.
+        """
+        outcome = _Outcome(awaitable, self)
+        self.tasks.start_soon(outcome.run)
+        while not outcome.done:
+            if self._failure is not None:
+                outcome.scope.cancel()
+            await _suspend()
+        self.raise_failure()
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    def raise_failure(self) -> None:
+        """Raise what ended the exchange, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def forgive(self) -> None:
+        """Forget a failure that was dealt with. That the client left is not forgotten."""
+        if not isinstance(self._failure, ClientGone):
+            self._failure = None
+
+    def close_book(self) -> None:
+        """Forget every failure: what is still awaited is of no concern to the client."""
+        self._failure = None
+
+    # What the client's side reports.
+
+    def on_request_chunk(self, chunk: bytes) -> None:
+        """Take body bytes of the request."""
+        assert self.request_body is not None
+        try:
+            self.request_body.feed(chunk)
+        except HTTPError as error:
+            self._fail(error)
+
+    def on_request_end(self, trailers: Headers | None) -> None:
+        """Take the end of the request body."""
+        assert self.request_body is not None
+        try:
+            self.request_body.end(trailers)
+        except HTTPError as error:
+            self._fail(error)
+
+    def on_request_broken(self, error: HTTPError) -> None:
+        """Take note that the rest of the request cannot be read."""
+        self._fail(error)
+
+    def on_client_gone(self) -> None:
+        """Take note that nobody waits for the answer any more."""
+        self._fail(ClientGone())
+
+    def on_client_full(self, full: bool) -> None:
+        """Take note that the client can, or cannot, take more."""
+        if self.response_body is not None:
+            self.response_body.set_full(full)
+
+    # What the upstream's side reports.
+
+    def on_upstream_head(self, response: Response) -> None:
+        """Take a response head; interim ones are passed on (RFC 9110, 15.2)."""
+        if response.status < 200:
+            if not self.head_sent:
+                self.downstream.send_interim(response)
+            return
+        assert self.upstream is not None
+        self.head = response
+        self.response_body = BodyRelay(self.upstream)
+        self._wake()
+
+    def on_upstream_whole(self, response: Response, body: bytes) -> None:
+        """Take a response that came in one piece; the upstream's side has let go already."""
+        self.upstream = None
+        response.body = body
+        response.content_length = len(body)
+        self.head = response
+        self._wake()
+
+    def on_upstream_chunk(self, chunk: bytes) -> None:
+        """Take body bytes of the response."""
+        assert self.response_body is not None
+        try:
+            self.response_body.feed(chunk)
+        except HTTPError as error:
+            self._fail(error)
+
+    def on_upstream_end(self, trailers: Headers | None) -> None:
+        """Take the end of the response; the upstream's side has let go of the exchange."""
+        assert self.response_body is not None
+        self.upstream = None
+        try:
+            self.response_body.end(trailers)
+        except HTTPError as error:
+            self._fail(error)
+        else:
+            self._wake()
+
+    def on_upstream_waiting(self) -> None:
+        """Take note that no more of the response is here for now."""
+        self.delivering = False
+        if self.head_sent:
+            self.downstream.flush()
+
+    def on_upstream_lost(self, error: HTTPError) -> None:
+        """Take note that there is no upstream connection any more."""
+        self.upstream = None
+        self._fail(error)
+
+    def on_upstream_full(self, full: bool) -> None:
+        """Take note that the upstream can, or cannot, take more."""
+        if self.request_body is not None:
+            self.request_body.set_full(full)
+
+    # Letting go.
+
+    def drop_upstream(self) -> None:
+        """Give up the upstream connection, if there still is one."""
+        if self.upstream is not None:
+            upstream, self.upstream = self.upstream, None
+            upstream.abort()
+
+
+class _Outcome:
+    """What became of something that runs in a task."""
+
+    def __init__(self, awaitable: Awaitable[Any], exchange: Exchange) -> None:
+        self._awaitable = awaitable
+        self._exchange = exchange
+        self.scope = anyio.CancelScope()
+        self.value: Any = None
+        # Cancelled is not "answered None": a guard that was stopped must not let a request pass.
+        self.error: Exception | None = ClientGone()
+        self.done = False
+
+    async def run(self) -> None:
+        try:
+            with self.scope:
+                self.value = await self._awaitable
+                self.error = None
+        except Exception as error:
+            self.error = error
+        finally:
+            self.done = True
+            self._exchange._wake()

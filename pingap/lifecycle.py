@@ -1,0 +1,290 @@
+"""The way of one request, in the order in which it happens. Read this first.
+
+Everything here is a plain call unless it says ``await``; and what it awaits is, but for async
+plugins and new upstream connections, only the next callback of a connection (``exchange``).
+Sockets, wire formats and pools are elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pingap.chains import Chain
+from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
+from pingap.exchange import Exchange
+from pingap.messages import Response
+from pingap.phases import run_all, run_filters, run_first
+from pingap.producer import Producer
+from pingap.relay import Filters
+from pingap.runtime import LocationRuntime
+from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.upstream import Peer, UpstreamRuntime
+
+_IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))  # RFC 9110, 9.2.2
+_NO_BODY = frozenset((204, 304))
+
+
+async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
+    """Take one request through all its phases.
+
+    :param refusal: what is wrong with the request, if its head could not be read.
+    """
+    response: Response | None = None
+    filters: Filters = ()
+    try:
+        try:
+            if refusal is not None:
+                raise refusal
+            response = await _find_response(x)
+            if x.location.chains.before_sending:  # type: ignore[union-attr]  # it was found
+                filters = await _before_sending(x, response)
+        except HTTPError as error:
+            response = await _error_response(x, error)
+        if not _send_at_once(x, response, filters):
+            await _send(x, response, filters)
+    except ClientGone:
+        x.ctx.status = x.ctx.status or 499
+    except PingapError as error:
+        # The head is gone: only a cut connection tells the client that this is not the whole.
+        x.server.report(x, error)
+        x.downstream.cut()
+    finally:
+        _end(x)
+        if x.location is not None and x.location.chains.logging:
+            await _log_phase(x, x.location.chains.logging, response)
+        if x.server.access_log is not None:
+            x.server.access_log.record(x.request, response, x.ctx)
+
+
+async def _find_response(x: Exchange) -> Response:
+    """Match the location; let plugins answer, or ask the upstream."""
+    location = _match(x)
+    chains = location.chains
+    if chains.early_request:
+        await run_all(x, chains.early_request, "early_request", x.request, x.ctx)
+    if chains.request:
+        response = await run_first(x, chains.request, "request", x.request, x.ctx)
+        if response is not None:
+            return response
+    if chains.proxy_upstream:
+        response = await run_first(x, chains.proxy_upstream, "proxy_upstream", x.request, x.ctx)
+        if response is not None:
+            return response
+    response = await _ask_upstream(x, location)
+    if chains.upstream_response:
+        return await _change_upstream_response(x, chains.upstream_response, response)
+    return response
+
+
+def _match(x: Exchange) -> LocationRuntime:
+    """Find the location and check its limits (config.md 5.5, 5.9).
+
+    :raises HTTPError: 404, 413 or 429.
+    """
+    request, ctx = x.request, x.ctx
+    found = x.server.router.match(request.host, request.path, request)
+    if found is None:
+        raise HTTPError(404, "No location serves this host and path")
+    location, captures = found
+    if captures:
+        ctx.captures = captures
+    x.location = location
+    ctx.location = location.name
+    ctx.processing = location.stats.begin()
+    if (limit := location.client_max_body_size) and x.request_body is not None:
+        if request.content_length > limit:
+            raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
+        x.request_body.limit = limit
+    if location.max_processing and ctx.processing > location.max_processing:
+        raise HTTPError(429, f"Too Many Requests, max:{location.max_processing}")
+    return location
+
+
+async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
+    """Send the request to a peer of the upstream; return the response whose head arrives.
+
+    :raises UpstreamError: no peer answered.
+    """
+    upstream = location.choose_upstream(x.ctx)
+    filters: Filters = ()
+    if x.request_body is not None and location.chains.request_body:
+        chain = location.chains.request_body
+        filters = await run_filters(x, chain, "request_body", x.request, x.ctx)
+    retries = 0
+    while True:
+        peer = upstream.choose_peer()
+        try:
+            return await _attempt(x, location, upstream, peer, filters)
+        except UpstreamError as error:
+            if error.connecting:
+                retries += 1
+                if not location.may_retry(retries, time.monotonic() - x.ctx.began_at):
+                    raise
+            elif not _died_idle(x, error):
+                raise
+            x.server.report(x, error)
+            x.forgive()
+
+
+def _died_idle(x: Exchange, error: UpstreamError) -> bool:
+    """Tell whether a kept connection had ended and the request can be repeated without harm.
+
+    The next attempt is made on a new connection, so this can happen only once.
+    """
+    return (
+        error.untouched
+        and x.ctx.upstream_reused
+        and x.request.method in _IDEMPOTENT
+        and (x.request_body is None or x.request_body.replayable)
+    )
+
+
+async def _attempt(
+    x: Exchange,
+    location: LocationRuntime,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    filters: Filters,
+) -> Response:
+    ctx = x.ctx
+    first = not ctx.upstream_reused
+    ctx.upstream, ctx.upstream_addr = upstream.name, peer.text
+    connection = upstream.pool.take(peer) if first else None
+    if connection is not None:
+        ctx.upstream_reused = True
+        ctx.upstream_connected_at = ctx.began_at
+    else:
+        ctx.upstream_reused = False
+        began = time.monotonic()
+        connection = await x.in_task(upstream.connect(peer))
+        ctx.upstream_connected_at = time.monotonic()
+        ctx.upstream_connect_time = ctx.upstream_connected_at - began
+    _send_request(x, location, connection, filters)
+    response = await x.receive_head()
+    ctx.upstream_status = response.status
+    return response
+
+
+def _send_request(
+    x: Exchange, location: LocationRuntime, connection: UpstreamConnection, filters: Filters
+) -> None:
+    request, body = x.request, x.request_body
+    headers = request.headers
+    if location.upstream_headers:
+        headers = headers.copy()
+        for apply in location.upstream_headers:
+            apply(headers, request, x.ctx)
+    length: int | None = request.content_length
+    if request.chunked or any(name in location.chains.rewriters for _, name in filters):
+        length = None
+    x.upstream = connection
+    connection.send_request(x, request, headers, length)
+    if body is not None:
+        if x.ctx.upstream_reused and request.method in _IDEMPOTENT:
+            body.keep()
+        body.open(connection, filters)
+
+
+async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
+    """Run ``upstream_response``; a response that a plugin puts in its place drops the upstream's."""
+    for step in chain:
+        replacement = await run_first(x, (step,), "upstream_response", x.request, response, x.ctx)
+        if replacement is not None:
+            x.drop_upstream()
+            response = replacement
+    return response
+
+
+async def _before_sending(x: Exchange, response: Response) -> Filters:
+    """Run ``response`` and ask for the filters of the body."""
+    location = x.location
+    assert location is not None
+    chains = location.chains
+    if chains.response:
+        await run_all(x, chains.response, "response", x.request, response, x.ctx)
+    if not (chains.response_body or chains.upstream_response_body):
+        return ()
+    if x.request.method == "HEAD" or response.status in _NO_BODY:
+        if chains.rewriters:
+            response.content_length = None  # what a GET would bring cannot be known
+        return ()
+    filters: Filters = ()
+    args = (x.request, response, x.ctx)
+    if chains.upstream_response_body and response.upstream:
+        filters = await run_filters(
+            x, chains.upstream_response_body, "upstream_response_body", *args
+        )
+    if chains.response_body:
+        filters += await run_filters(x, chains.response_body, "response_body", *args)
+    if any(name in chains.rewriters for _, name in filters):
+        response.content_length = None
+    return filters
+
+
+async def _error_response(x: Exchange, error: HTTPError) -> Response:
+    """Make the page for an error. ``response`` runs for it as well, unless that is what failed."""
+    x.drop_upstream()
+    x.forgive()
+    x.server.report(x, error)
+    response = x.server.error_page.render(x.request, x.ctx, error)
+    if x.location is None or not x.location.chains.response:
+        return response
+    if isinstance(error, PluginError) and error.hook == "response":
+        return response
+    try:
+        chain = x.location.chains.response
+        await run_all(x, chain, "response", x.request, response, x.ctx)
+    except HTTPError as second:
+        x.server.report(x, second)
+        return x.server.error_page.render(x.request, x.ctx, second)
+    return response
+
+
+def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
+    """Send a response whose body is whole and of no concern to filters; False if it is not."""
+    x.raise_failure()
+    x.ctx.status = response.status
+    if x.server.enable_server_timing:
+        x.server.add_timing(response, x.ctx)
+    x.head_sent = True
+    body = response.body
+    if (
+        filters
+        or not isinstance(body, bytes)
+        or (response.upstream and x.response_body is not None)
+    ):
+        return False
+    x.downstream.send_whole(response, body)
+    return True
+
+
+async def _send(x: Exchange, response: Response, filters: Filters) -> None:
+    """Send a response whose body is still to come, or passes filters."""
+    x.downstream.send_head(response, response.content_length)
+    if response.upstream and x.response_body is not None:
+        x.response_body.open(x.downstream, filters)
+        await x.relay_response()
+    else:
+        await Producer(x, filters).run(response.body)
+
+
+def _end(x: Exchange) -> None:
+    """Let go of the upstream and take note of what became of the request."""
+    ctx = x.ctx
+    x.drop_upstream()
+    ctx.ended_at = time.monotonic()
+    ctx.body_bytes_sent = x.downstream.body_bytes_sent
+    if x.request_body is not None:
+        ctx.body_bytes_received = x.request_body.received
+    if x.location is not None:
+        x.location.stats.end(ctx)
+
+
+async def _log_phase(x: Exchange, chain: Chain, response: Response | None) -> None:
+    """Run ``logging``; a plugin that fails does not keep the others from it."""
+    x.close_book()
+    for step in chain:
+        try:
+            await run_all(x, (step,), "logging", x.request, response, x.ctx)
+        except HTTPError as error:
+            x.server.report(x, error)

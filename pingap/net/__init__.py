@@ -1,0 +1,1 @@
+"""The client's side: listeners, connections and their time limits."""

@@ -1,0 +1,57 @@
+"""Time limits of connections, checked by one sweep per worker.
+
+A timer per request would cost as much as parsing it. Connections instead note the moment at which
+they have waited too long, and the sweep looks at all of them a few times a second.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, Protocol
+
+import anyio
+
+_SLOWEST: Final = 1.0
+_FASTEST: Final = 0.05
+
+
+class Watched(Protocol):
+    """Something that must not wait for ever."""
+
+    deadline: float
+    """Monotonic seconds; infinity while there is no limit."""
+
+    def on_deadline(self) -> None:
+        """Called once the deadline has passed; sets another one, or ends."""
+
+
+class Deadlines:
+    """Everything in a worker that has a time limit."""
+
+    def __init__(self) -> None:
+        self._watched: set[Watched] = set()
+        self.interval = _SLOWEST
+
+    def watch(self, watched: Watched) -> None:
+        """Check this from now on."""
+        self._watched.add(watched)
+
+    def forget(self, watched: Watched) -> None:
+        """Check this no longer."""
+        self._watched.discard(watched)
+
+    def set_precision(self, shortest: float) -> None:
+        """Sweep often enough for a limit of so many seconds: it is met within a quarter of it."""
+        self.interval = min(self.interval, max(_FASTEST, shortest / 4))
+
+    def sweep(self, now: float) -> None:
+        """Tell everything whose deadline has passed."""
+        late = [watched for watched in self._watched if watched.deadline < now]
+        for watched in late:
+            watched.on_deadline()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await anyio.sleep(self.interval)
+            self.sweep(time.monotonic())

@@ -1,0 +1,306 @@
+"""A client's connection of HTTP/1.1: reads requests, one exchange at a time, and writes answers.
+
+Time limits, pipelining, keep-alive and the careful end of a connection are here. What the bytes
+mean is the codec's business, what is done with a request is the lifecycle's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from pingap.context import Connection, RequestContext
+from pingap.errors import BadRequest
+from pingap.exchange import Exchange
+from pingap.lifecycle import handle
+from pingap.messages import Headers, Request, Response
+from pingap.net.http1_writer import Http1Writer
+from pingap.protocol.events import EndOfMessage
+from pingap.protocol.http1_request import RequestDecoder
+
+if TYPE_CHECKING:
+    from pingap.net.listener import Listener
+
+NEVER: Final = math.inf
+
+LINGER_SECONDS: Final = 2.0
+"""How long a client may go on sending after we stopped reading, before the connection is reset."""
+LINGER_BYTES: Final = 1024 * 1024
+"""How much of that is read and thrown away."""
+HALF_CLOSE_SECONDS: Final = 0.25
+"""A client that ends its side this soon after its request still waits for the answer; one that
+does so later has given up. (TCP shows both in the same way.)"""
+
+
+class Http1Connection(Http1Writer, asyncio.Protocol):
+    """One connection of a client.
+
+    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    """
+
+    __slots__ = (
+        "_advancing",
+        "_body_paused",
+        "_broken",
+        "_connection",
+        "_decoder",
+        "_exchange",
+        "_head_begun",
+        "_limits",
+        "_linger_left",
+        "_lingering",
+        "_listener",
+        "_reading_paused",
+        "_request_read_at",
+        "_writing_paused",
+        "deadline",
+    )
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener.writes)
+        self._listener = listener
+        self._limits = listener.limits
+        self._decoder = RequestDecoder(listener.limits.head)
+        self._exchange: Exchange | None = None
+        self._advancing = False  # inside _advance: a request that ends at once must not recurse
+        self._broken = False  # what the client sends can no longer be read
+        self._head_begun = False  # and its time limit runs
+        self._body_paused = False  # the exchange can take no more of them
+        self._reading_paused = False
+        self._writing_paused = False
+        self._lingering = False
+        self._linger_left = LINGER_BYTES
+        self._request_read_at = 0.0
+        self.deadline = NEVER
+
+    # Callbacks of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport
+        self._connection: Connection = self._listener.accepted(self, transport)
+        self.deadline = time.monotonic() + self._limits.head_read_timeout
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            self._throw_away(data)
+            return
+        decoder = self._decoder
+        decoder.feed(data)
+        if self._exchange is None or self._reading_body:
+            self._advance()
+        if decoder.unread and len(decoder.unread) >= self._limits.pipeline_buffer_size:
+            self._pause_reading()
+
+    def eof_received(self) -> bool:
+        """Keep the writing side open for clients that end theirs after a complete request."""
+        exchange = self._exchange
+        if exchange is None or self._lingering:
+            return False
+        self._closing = True
+        late = time.monotonic() - self._request_read_at > HALF_CLOSE_SECONDS
+        if self._reading_body or late:
+            exchange.on_client_gone()
+            return False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport is not None
+        self._writes.forget(self._transport)
+        self._transport = None
+        self.deadline = NEVER
+        self._listener.closed(self)
+        if self._exchange is not None:
+            self._exchange.on_client_gone()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self.deadline = time.monotonic() + self._limits.write_timeout
+        if self._exchange is not None:
+            self._exchange.on_client_full(True)
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self.deadline = NEVER
+        if self._exchange is not None:
+            self._exchange.on_client_full(False)
+        else:
+            self._between_requests()
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when ``deadline`` has passed."""
+        self.deadline = NEVER
+        if self._lingering or self._writing_paused:
+            self.cut()
+        elif self._exchange is None:
+            if self._decoder.in_head:
+                self._refuse(BadRequest("The request head did not arrive in time", 408))
+            else:
+                self.close()  # idle
+        elif self._reading_body:
+            self._closing = self._broken = True
+            error = BadRequest("The request body did not arrive in time", 408)
+            self._exchange.on_request_broken(error)
+
+    # Reading requests.
+
+    def _advance(self) -> None:
+        """Turn unread bytes into events, as far as the exchange can take them."""
+        if self._advancing:
+            return
+        self._advancing = True
+        decoder = self._decoder
+        try:
+            while decoder.unread or self._reading_body:
+                if self._exchange is not None:
+                    if self._body_paused or not self._reading_body:
+                        break
+                elif self._closing or self._writing_paused or self._transport is None:
+                    break
+                event = decoder.next()
+                if isinstance(event, Request):
+                    self._begin(event)
+                elif event is None:
+                    self._await_bytes()
+                    break
+                else:
+                    self._on_body(event)
+        except BadRequest as error:
+            self._refuse(error)
+        finally:
+            self._advancing = False
+
+    def _on_body(self, event: bytes | EndOfMessage) -> None:
+        assert self._exchange is not None
+        if isinstance(event, EndOfMessage):
+            self._reading_body = False
+            self._request_read_at = time.monotonic()
+            self.deadline = NEVER
+            self._exchange.on_request_end(event.trailers)
+        else:
+            self._exchange.on_request_chunk(event)
+
+    def _begin(self, request: Request, refusal: BadRequest | None = None) -> None:
+        now = time.monotonic()
+        self.deadline = NEVER
+        self._head_begun = False
+        self._request = request
+        self.body_bytes_sent = 0
+        self._request_read_at = now
+        self._reading_body = request.has_body
+        listener, connection = self._listener, self._connection
+        connection.requests += 1
+        if not request.keep_alive or connection.requests >= self._limits.keepalive_requests:
+            self._closing = True
+        ctx = RequestContext(connection, now)
+        exchange = Exchange(listener.server, self, request, ctx, listener.tasks)
+        self._exchange = exchange
+        exchange.run(handle(exchange, refusal))
+
+    def _await_bytes(self) -> None:
+        """Set the limit for the bytes that are missing."""
+        if self._reading_body:
+            self.deadline = time.monotonic() + self._limits.read_timeout
+        elif self._decoder.in_head and not self._head_begun:
+            self._head_begun = True
+            self.deadline = time.monotonic() + self._limits.head_read_timeout
+
+    def _refuse(self, error: BadRequest) -> None:
+        """Answer what could not be read, and end the connection."""
+        self._closing = self._broken = True
+        self._reading_body = False
+        if self._exchange is not None:
+            self._exchange.on_request_broken(error)
+        else:
+            self._begin(Request("-", "-", Headers()), error)
+
+    def pause_body(self) -> None:
+        self._body_paused = True
+        self.deadline = NEVER  # it is not the client that is slow
+        self._pause_reading()
+
+    def resume_body(self) -> None:
+        self._body_paused = False
+        self._resume_reading()
+        self._advance()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Answers, and the end of the connection.
+
+    def send_whole(self, response: Response, body: bytes) -> None:
+        if self._reading_body:
+            self._skip_body()
+        super().send_whole(response, body)
+
+    def exchange_ended(self) -> None:
+        assert self._exchange is not None
+        self.deadline = self._exchange.ctx.ended_at + self._limits.keepalive_timeout
+        self._exchange = None
+        if self._transport is None:
+            return
+        if self._broken or self._reading_body:
+            self._linger()
+        elif self._closing:
+            self.close()
+        elif self._writing_paused:
+            self.deadline = time.monotonic() + self._limits.write_timeout
+        elif self._reading_paused or self._decoder.unread:
+            self._between_requests()
+
+    def drain(self) -> None:
+        """End the connection as soon as no request is under way (see ``listener``)."""
+        if self._exchange is None and not self._decoder.in_head:
+            self.close()
+        else:
+            self._closing = True
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        if self._transport is not None:
+            self.deadline = time.monotonic() + self._limits.write_timeout
+            self._writes.settle(self._transport)
+            self._transport.close()
+
+    def _between_requests(self) -> None:
+        self.deadline = time.monotonic() + self._limits.keepalive_timeout
+        self._resume_reading()
+        self._advance()
+
+    def _skip_body(self) -> None:
+        """Throw away what is here of a body nobody wants; often that is all of it."""
+        try:
+            while (event := self._decoder.next()) is not None:
+                if isinstance(event, EndOfMessage):
+                    self._reading_body = False
+                    return
+        except BadRequest:
+            self._broken = True
+
+    def _linger(self) -> None:
+        """End our side, and read for a while what the client still sends.
+
+        Closing at once would make the kernel reset the connection, and the client might lose the
+        answer that it was sent (RFC 9112, 9.6).
+        """
+        assert self._transport is not None
+        self._lingering = True
+        self.deadline = time.monotonic() + LINGER_SECONDS
+        self._writes.settle(self._transport)
+        self._transport.write_eof()
+        self._resume_reading()
+
+    def _throw_away(self, data: bytes) -> None:
+        self._linger_left -= len(data)
+        if self._linger_left < 0:
+            self.cut()

@@ -1,0 +1,124 @@
+"""Writing answers of HTTP/1.1 to a client: how each body ends, and that it ends there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from pingap.messages import Headers, Request, Response
+from pingap.net.write_batch import WriteBatch
+from pingap.protocol import http1_write
+
+_NO_BODY: Final = frozenset((204, 304))
+
+
+class Http1Writer:
+    """The writing half of a client's connection.
+
+    A body that is not as long as its head said ends the connection, whoever is to blame: the next
+    answer would be read as part of it (RFC 9112, 6.3).
+    """
+
+    __slots__ = (
+        "_announced",
+        "_bodyless",
+        "_chunked",
+        "_closing",
+        "_head",
+        "_reading_body",
+        "_request",
+        "_transport",
+        "_writes",
+        "body_bytes_sent",
+    )
+
+    def __init__(self, writes: WriteBatch) -> None:
+        self._writes = writes
+        self._transport: asyncio.Transport | None = None
+        self._request: Request | None = None
+        self._closing = False  # the connection ends after this answer
+        self._head = b""  # waits for the first piece of the body: one write for both
+        self._reading_body = False  # of the request: an answer now would overtake it
+        self._chunked = False
+        self._bodyless = False
+        self._announced: int | None = None  # bytes of the body that are still to come
+        self.body_bytes_sent = 0
+
+    def send_interim(self, response: Response) -> None:
+        """Pass on a 1xx response; HTTP/1.0 knows none (RFC 9110, 15.2)."""
+        assert self._request is not None
+        if self._transport is not None and self._request.http_version != "1.0":
+            self._writes.write(self._transport, http1_write.interim_head(response))
+
+    def send_whole(self, response: Response, body: bytes) -> None:
+        """Send a response with all of its body."""
+        head = self._frame(response, len(body))
+        self.body_bytes_sent = 0 if self._bodyless else len(body)
+        if self._transport is not None:
+            self._writes.write(self._transport, head if self._bodyless else head + body)
+
+    def send_head(self, response: Response, length: int | None) -> None:
+        """Begin a response. Its head leaves with the first piece of the body, or by ``flush``."""
+        self._head = self._frame(response, length)
+        self._announced = length
+        self.body_bytes_sent = 0
+
+    def flush(self) -> None:
+        """Send the head, if it still waits."""
+        if self._head and self._transport is not None:
+            self._writes.write(self._transport, self._head)
+        self._head = b""
+
+    def send_chunk(self, chunk: bytes) -> None:
+        """Send a piece of the body."""
+        if self._bodyless or self._transport is None:
+            return
+        if self._announced is not None:
+            self._announced -= len(chunk)
+            if self._announced < 0:
+                self.cut()
+                return
+        self.body_bytes_sent += len(chunk)
+        if self._chunked:
+            chunk = http1_write.chunk(chunk)
+        if self._head:
+            chunk, self._head = self._head + chunk, b""
+        self._writes.write(self._transport, chunk)
+
+    def send_end(self, trailers: Headers | None) -> None:
+        """End the body."""
+        if self._transport is None:
+            return
+        end = b""
+        if self._announced and not self._bodyless:
+            self.cut()
+        elif self._chunked:
+            end = http1_write.last_chunk(trailers)
+        if end or self._head:
+            self._writes.write(self._transport, self._head + end)
+            self._head = b""
+
+    def cut(self) -> None:
+        """Break off, so that the client sees that the answer is not complete."""
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()
+
+    def _frame(self, response: Response, length: int | None) -> bytes:
+        """Decide how the body ends and whether the connection goes on; return the head."""
+        request = self._request
+        assert request is not None
+        if self._reading_body:
+            self._closing = True
+        old = request.http_version == "1.0"
+        self._bodyless = request.method == "HEAD" or response.status in _NO_BODY
+        unknown = length is None and not self._bodyless
+        self._chunked = unknown and not old
+        if unknown and old:
+            self._closing = True  # only its end tells where the body ends
+        if response.status == 204:
+            length = None  # (RFC 9110, 8.6)
+        connection = b"close" if self._closing else b"keep-alive" if old else b""
+        return http1_write.response_head(
+            response, length, chunked=self._chunked, connection=connection
+        )

@@ -1,0 +1,147 @@
+"""What the connections of one server share: its limits, its state, and who they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from anyio.abc import TaskGroup
+
+from pingap.context import Connection, Network
+from pingap.net.deadlines import Deadlines, Watched
+from pingap.net.tcp import TcpOptions
+from pingap.net.write_batch import WriteBatch
+from pingap.protocol.events import HeadLimits
+
+if TYPE_CHECKING:
+    from pingap.runtime import ServerRuntime
+
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What a server allows a client. Times in seconds, sizes in bytes.
+
+    :param read_timeout: between two reads of a request body.
+    :param write_timeout: for the client to take what was sent.
+    :param pipeline_buffer_size: bytes of further requests held while one is being answered.
+    """
+
+    head: HeadLimits
+    head_read_timeout: float = 60.0
+    read_timeout: float = 60.0
+    write_timeout: float = 60.0
+    keepalive_timeout: float = 75.0
+    keepalive_requests: int = 100_000
+    pipeline_buffer_size: int = 64 * 1024
+
+
+class ClientConnection(Watched, Protocol):
+    """A connection as its listener sees it."""
+
+    def drain(self) -> None:
+        """End as soon as no request is under way."""
+
+    def close(self) -> None:
+        """End once what was written is sent."""
+
+    def cut(self) -> None:
+        """End at once."""
+
+
+class ConnectionBudget:
+    """How many client connections a worker holds (``basic.max_connections``)."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+class Listener:
+    """One server's side of all its connections.
+
+    :param server: what a new request is handled with; replaced by a reload.
+    :param tasks: where what plugins await is run.
+    :param budget: shared by all listeners of the worker.
+    :param trusted: networks whose forwarding headers are believed.
+    """
+
+    def __init__(
+        self,
+        server: ServerRuntime,
+        limits: ClientLimits,
+        tcp: TcpOptions,
+        deadlines: Deadlines,
+        writes: WriteBatch,
+        tasks: TaskGroup,
+        budget: ConnectionBudget,
+        trusted: tuple[Network, ...] = (),
+    ) -> None:
+        self.server = server
+        self.limits = limits
+        self.tasks = tasks
+        self.writes = writes
+        self.draining = False
+        self._tcp = tcp
+        self._deadlines = deadlines
+        self._budget = budget
+        self._trusted = trusted
+        self._connections: set[ClientConnection] = set()
+        self.on_idle: Callable[[], None] = lambda: None
+
+    @property
+    def connections(self) -> int:
+        """Number of open connections."""
+        return len(self._connections)
+
+    def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
+        """Take in a new connection; one too many is answered with 503 and closed."""
+        self._connections.add(connection)
+        self._deadlines.watch(connection)
+        self._budget.used += 1
+        if self._budget.used > self._budget.limit:
+            transport.write(_FULL)
+            connection.close()
+        if (sock := transport.get_extra_info("socket")) is not None:
+            self._tcp.apply(sock)
+        return Connection(
+            next(_numbers),
+            _endpoint(transport.get_extra_info("peername")),
+            _endpoint(transport.get_extra_info("sockname")),
+            trusted=self._trusted,
+        )
+
+    def closed(self, connection: ClientConnection) -> None:
+        """Forget a connection that ended."""
+        self._connections.discard(connection)
+        self._deadlines.forget(connection)
+        self._budget.used -= 1
+        if self.draining and not self._connections:
+            self.on_idle()
+
+    def drain(self) -> None:
+        """Let every connection end as soon as its request is answered."""
+        self.draining = True
+        for connection in list(self._connections):
+            connection.drain()
+
+    def cut(self) -> None:
+        """End every connection at once."""
+        for connection in list(self._connections):
+            connection.cut()
+
+
+def _endpoint(name: Any) -> tuple[str, int]:
+    """Return address and port; a Unix socket has neither."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return str(name[0]), int(name[1])
+    return "", 0

@@ -1,0 +1,41 @@
+"""Options of TCP sockets, for listeners and upstream connections alike."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+_KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
+"""macOS calls it TCP_KEEPALIVE, for which the socket module has a name only there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpOptions:
+    """Keep-alive probes and buffers. Durations in seconds, sizes in bytes; None leaves the default.
+
+    Probes are sent only if idle, interval and count are all set, or a user timeout is (config.md 4).
+    """
+
+    idle: float | None = None
+    interval: float | None = None
+    probe_count: int | None = None
+    user_timeout: float | None = None
+    receive_buffer: int | None = None
+
+    def apply(self, sock: socket.socket) -> None:
+        """Set the options; does nothing on a Unix socket."""
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        if self.idle and self.interval and self.probe_count:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, _KEEP_IDLE, max(1, round(self.idle)))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, round(self.interval)))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, self.probe_count)
+        if self.user_timeout and sys.platform == "linux":
+            milliseconds = round(self.user_timeout * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

@@ -1,0 +1,201 @@
+"""The access log: formats compiled once, lines written in batches.
+
+Formats and tags are pingap's (observability.md, section 1). Values of a client's making are
+escaped, so that none can forge a line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+from pingap.context import RequestContext
+from pingap.messages import Headers, Request, Response, header_key
+from pingap.observability.timestamps import local_time_at
+from pingap.variables import CONTEXT_KEYS
+
+if TYPE_CHECKING:
+    from pingap.observability.log_files import LogFile
+
+Line: TypeAlias = Callable[[Request, Response | None, RequestContext], str]
+
+PRESETS: Final = {
+    "combined": '{remote} "{method} {uri} {proto}" {status} {size_human} "{referer}" "{user_agent}"',
+    "common": '{remote} "{method} {uri} {proto}" {status} {size_human}',
+    "short": "{remote} {method} {uri} {proto} {status} {size_human} - {latency}ms",
+    "tiny": "{method} {uri} {status} {size_human} - {latency}ms",
+}
+
+_TAG: Final = re.compile(r"\{([A-Za-z_~:$<>-][A-Za-z0-9_.~:$<>-]*)\}")
+_UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
+
+
+class AccessLog:
+    """Makes the line of a request and hands it to a file.
+
+    :param text: a preset or a format.
+    :param file: an access log of its own, or the application log.
+    :param shared: the file is the application log: lines begin as all lines there do.
+    :raises ValueError: an unknown tag.
+    """
+
+    def __init__(self, text: str, file: LogFile, *, shared: bool = False) -> None:
+        self._file = file
+        text = PRESETS.get(text, text) + "\n"
+        self._line = compile_format("{when} INFO " + text if shared else text)
+
+    def record(self, request: Request, response: Response | None, ctx: RequestContext) -> None:
+        """Write the line of a request that ended."""
+        self._file.write(self._line(request, response, ctx))
+
+
+def split_setting(setting: str) -> tuple[str | None, str]:
+    """Split ``servers.*.access_log`` into a file, if one is named, and a format.
+
+    The part before the first space is a file only if the rest is a preset or begins with ``{``,
+    and the part itself does not look like a format.
+    """
+    file, _, rest = setting.partition(" ")
+    if (rest in PRESETS or rest.startswith("{")) and "{" not in file and file not in PRESETS:
+        return file, rest
+    return None, setting
+
+
+def compile_format(text: str) -> Line:
+    """Return the function that makes a line, compiled from a format.
+
+    Each tag stands for an expression (``_TAGS``), and all of them become one: a line takes half the
+    time it would take to call a function per tag. Nothing of the format itself is evaluated.
+
+    :raises ValueError: an unknown tag, with the known ones.
+    """
+    names: dict[str, object] = dict(_NAMES)
+    parts, end = [], 0
+    for match in _TAG.finditer(text):
+        parts += [repr(text[end : match.start()]), _expression(match[1], names)]
+        end = match.end()
+    parts.append(repr(text[end:]))
+    source = f"lambda request, response, ctx: ''.join(({', '.join(parts)},))"
+    return cast("Line", eval(source, names))  # noqa: S307  # our own expressions, see above
+
+
+def escape(text: str) -> str:
+    r"""Return the text with quotes, backslashes and all that is not printable ASCII as ``\xHH``."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return _UNSAFE.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in _bytes(match[0])), text)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1") if ord(text) < 256 else text.encode("utf-8")
+
+
+@lru_cache(maxsize=4096)
+def human_size(size: int) -> str:
+    """Return a size in powers of 1000 with one decimal, cut off: ``1.1KB``."""
+    for unit, factor in (("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000)):
+        if size >= factor:
+            tenths = size * 10 // factor
+            return f"{tenths // 10}.{tenths % 10}{unit}" if tenths % 10 else f"{tenths // 10}{unit}"
+    return f"{size}B"
+
+
+def human_time(seconds: float) -> str:
+    """Return a duration with one decimal, cut off: ``512ms``, ``1.1s``, ``1.8m``."""
+    for unit, factor in (("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= factor:
+            tenths = int(seconds * 10 / factor)
+            return f"{tenths // 10}.{tenths % 10}{unit}" if tenths % 10 else f"{tenths // 10}{unit}"
+    return f"{int(seconds * 1000)}ms"
+
+
+def _header(headers: Headers, key: bytes) -> str:
+    for found, _, value in headers.fields:
+        if found == key:
+            return escape(value.decode("latin-1"))
+    return "-"
+
+
+def _response_header(response: Response | None, key: bytes) -> str:
+    return "-" if response is None else _header(response.headers, key)
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_TAGS: Final = {
+    "host": "escape(request.host) or '-'",
+    "method": "request.method",
+    "path": "escape(request.path)",
+    "query": "escape(request.query) or '-'",
+    "uri": "escape(request.target)",
+    "proto": "'HTTP/', request.http_version",
+    "remote": "ctx.connection.remote_addr or '-'",
+    "client_ip": "ctx.client_ip(request) or '-'",
+    "scheme": "ctx.connection.scheme",
+    "referer": "header(request.headers, b'referer')",
+    "user_agent": "header(request.headers, b'user-agent')",
+    "when": "local_time_at(ctx.ended_at)",
+    "when_utc_iso": "utc_now()",
+    "when_unix": "str(int(time() * 1000))",
+    "size": "str(ctx.body_bytes_sent)",
+    "size_human": "human_size(ctx.body_bytes_sent)",
+    "payload_size": "str(ctx.body_bytes_received)",
+    "payload_size_human": "human_size(ctx.body_bytes_received)",
+    "status": "str(ctx.status or '-')",
+    "latency": "str(int((ctx.ended_at - ctx.began_at) * 1000))",
+    "latency_human": "human_time(ctx.ended_at - ctx.began_at)",
+    "request_id": "escape(ctx.request_id) or '-'",
+}
+"""Tag -> the expression it stands for, of ``request``, ``response``, ``ctx`` and ``_NAMES``."""
+
+_NAMES: Final[dict[str, object]] = {
+    "escape": escape,
+    "header": _header,
+    "response_header": _response_header,
+    "human_size": human_size,
+    "human_time": human_time,
+    "local_time_at": local_time_at,
+    "utc_now": _utc_now,
+    "time": time.time,
+}
+
+
+def _expression(tag: str, names: dict[str, object]) -> str:
+    """Return the expression of a tag; what it needs beside ``_NAMES`` is added to the names."""
+    kind, name = tag[0], tag[1:]
+    if kind == ">":
+        return f"header(request.headers, {header_key(name)!r})"
+    if kind == "<":
+        return f"response_header(response, {header_key(name)!r})"
+    if kind == "~":
+        return f"escape(request.cookie({name!r}) or '')"
+    if kind == "$":
+        value = socket.gethostname() if name == "hostname" else os.environ.get(name, "")
+        return repr(escape(value))
+    if kind == ":":
+        names[variable := f"context_{len(names)}"] = _context_getter(name)
+        return f"{variable}(request, ctx)"
+    if tag not in _TAGS:
+        raise ValueError(f"unknown tag {{{tag}}} (tags: {', '.join(sorted(_TAGS))})")
+    return _TAGS[tag]
+
+
+def _context_getter(name: str) -> Callable[[Request, RequestContext], str]:
+    human = name.endswith("_time_human")
+    if (lookup := CONTEXT_KEYS.get(name.removesuffix("_human") if human else name)) is None:
+        known = ", ".join(sorted(CONTEXT_KEYS))
+        raise ValueError(f"unknown context key {{:{name}}} (keys: {known})")
+
+    def get(request: Request, ctx: RequestContext) -> str:
+        value = lookup(request, ctx) or ""
+        return human_time(int(value) / 1000) if human and value else value
+
+    return get

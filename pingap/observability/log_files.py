@@ -1,0 +1,155 @@
+"""Log files: rolled by date, written in batches, never on the way of a request.
+
+Nothing is dropped: lines wait in memory until the next flush, and a worker that cannot keep up
+writes in line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs
+
+import anyio
+
+FLUSH_SECONDS: Final = 0.25
+_BATCH: Final = 256 * 1024
+"""Bytes that may wait; more are written at once."""
+
+_SUFFIXES: Final = {
+    "daily": ".%Y-%m-%d",
+    "hourly": ".%Y-%m-%d-%H",
+    "minutely": ".%Y-%m-%d-%H-%M",
+    "never": "",
+}
+
+
+class LogFile:
+    """A file that lines are appended to, or stderr.
+
+    :param target: ``path[?rolling=daily|hourly|minutely|never]``; empty for stderr. The file gets a
+        suffix with the UTC date (daily by default), and a link with the plain name points to it.
+    :raises ValueError: a target that is not supported.
+    :raises OSError: the file cannot be opened.
+    """
+
+    def __init__(self, target: str = "") -> None:
+        self._waiting: list[str] = []
+        self._size = 0
+        self._suffix = ""
+        self._path: Path | None = None
+        self._fd = sys.stderr.fileno() if not target else -1
+        if target:
+            self._path, self._suffix_format = _parse_target(target)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._roll()
+
+    def write(self, line: str) -> None:
+        """Append a line, which ends with a newline."""
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._size > _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        data = "".join(waiting).encode("utf-8", "backslashreplace")
+        if self._path is not None:
+            self._roll()
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Write what waits and close the file."""
+        self.flush()
+        if self._path is not None:
+            os.close(self._fd)
+
+    def _roll(self) -> None:
+        """Open the file of this period, unless it is open."""
+        suffix = time.strftime(self._suffix_format, time.gmtime())
+        if self._fd >= 0 and suffix == self._suffix:
+            return
+        assert self._path is not None
+        path = self._path.with_name(self._path.name + suffix)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._suffix = fd, suffix
+        if suffix:
+            _link(self._path, path.name)
+
+
+def _parse_target(target: str) -> tuple[Path, str]:
+    if target.startswith("syslog:"):
+        raise ValueError("logging to syslog is not supported yet")
+    name, _, query = target.partition("?")
+    parameters = parse_qs(query)
+    rolling = parameters.pop("rolling", ["daily"])[-1]
+    if rolling not in _SUFFIXES:
+        raise ValueError(f"rolling={rolling}: expected one of {', '.join(_SUFFIXES)}")
+    for unused in ("channel_buffer", "flush_timeout"):
+        parameters.pop(unused, None)  # of pingap's writer; ours drops no lines
+    if parameters:
+        raise ValueError(f"unknown parameter {next(iter(parameters))} of the log file")
+    path = Path(name).expanduser().absolute()
+    if path.is_dir():
+        path = path / "pingap.log"
+    return path, _SUFFIXES[rolling]
+
+
+def _link(link: Path, target: str) -> None:
+    """Let the plain name point to the current file, unless something else has that name."""
+    if link.exists() and not link.is_symlink():
+        return
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+class LogFiles:
+    """All log files of a worker, each target opened once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, LogFile] = {}
+
+    def open(self, target: str) -> LogFile:
+        """Return the file of a target; see :class:`LogFile`."""
+        if target not in self._files:
+            self._files[target] = LogFile(target)
+        return self._files[target]
+
+    async def run(self) -> None:
+        """Flush until cancelled."""
+        while True:
+            await anyio.sleep(FLUSH_SECONDS)
+            for file in self._files.values():
+                file.flush()
+
+    def close(self) -> None:
+        """Write what waits and close all files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+
+class LogFileHandler(logging.Handler):
+    """Sends records of the ``logging`` module to a log file."""
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; warnings and errors are written at once."""
+        self._file.write(self.format(record) + "\n")
+        if record.levelno >= logging.WARNING:
+            self._file.flush()

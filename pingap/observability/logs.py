@@ -1,0 +1,64 @@
+"""The application log: where records of the ``logging`` module go and what they look like."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Final
+
+from pingap.observability.log_files import LogFile, LogFileHandler
+from pingap.observability.timestamps import local_time
+
+_LEVELS: Final = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "off": logging.CRITICAL + 1,
+}
+
+
+class TextFormatter(logging.Formatter):
+    """``<time> <LEVEL> <message>``, as pingap writes it."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the time of now: records are formatted when they are made."""
+        return local_time()
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``timestamp``, ``level`` and ``fields`` with ``message``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        fields = {"message": record.getMessage()}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps({"timestamp": local_time(), "level": record.levelname, "fields": fields})
+
+
+def parse_level(directives: str) -> int:
+    """Return the level of filter directives such as ``info,pingap::proxy=debug``.
+
+    The word without a target counts; directives for parts of the Rust program name nothing here.
+    """
+    words = [word.strip().lower() for word in directives.split(",")]
+    bare = [word for word in words if word in _LEVELS]
+    return _LEVELS[bare[-1]] if bare else logging.INFO
+
+
+def set_up_logging(file: LogFile, level: str, *, as_json: bool) -> None:
+    """Send the application log to a file.
+
+    :param level: ``basic.log_level``; empty for ``RUST_LOG``, else INFO.
+    """
+    handler = LogFileHandler(file)
+    handler.setFormatter(
+        JsonFormatter() if as_json else TextFormatter("%(asctime)s %(levelname)s %(message)s")
+    )
+    logger = logging.getLogger("pingap")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(parse_level(level or os.environ.get("RUST_LOG", "")))

@@ -1,0 +1,207 @@
+"""Counters of the data path, and their page for Prometheus.
+
+A request touches plain integers of its location; prometheus-client turns them into series only
+when somebody reads the page. Names, labels and buckets are pingap's (observability.md 3.2).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from pingap.context import RequestContext
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+RECEIVED_BUCKETS: Final = (1, 5, 10, 50, 100, 1000)
+SENT_BUCKETS: Final = (1, 5, 10, 50, 100, 1000, 10000)
+_KB: Final = 1024
+
+
+class Histogram:
+    """Counts of values by upper bound.
+
+    :param bounds: ascending; a last bucket without bound is added.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def add(self, other: Histogram) -> None:
+        """Add the counts of another histogram with the same bounds."""
+        self.counts = [
+            mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
+        ]
+        self.total += other.total
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Return pairs of upper bound and count up to it, as Prometheus wants them."""
+        running = 0
+        rows = []
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            running += count
+            rows.append(("+Inf" if bound == float("inf") else str(float(bound)), float(running)))
+        return rows
+
+
+class LocationStats:
+    """What is counted for one location."""
+
+    __slots__ = (
+        "accepted",
+        "codes",
+        "processing",
+        "received",
+        "received_bytes",
+        "response_time",
+        "reused",
+        "sent",
+        "sent_bytes",
+    )
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.processing = 0
+        self.codes = [0] * 6  # by first digit; 0 for "unknown"
+        self.received = Histogram(RECEIVED_BUCKETS)
+        self.received_bytes = 0
+        self.sent = Histogram(SENT_BUCKETS)
+        self.sent_bytes = 0
+        self.response_time = Histogram(RESPONSE_TIME_BUCKETS)
+        self.reused = 0
+
+    def begin(self) -> int:
+        """Count a request that begins; return how many are in progress, this one included."""
+        self.accepted += 1
+        self.processing += 1
+        return self.processing
+
+    def end(self, ctx: RequestContext) -> None:
+        """Count a request that ended."""
+        self.processing -= 1
+        self.codes[ctx.status // 100 if ctx.status < 600 else 0] += 1
+        # Histogram.observe, written out: this runs for every request.
+        elapsed = ctx.ended_at - ctx.began_at
+        self.response_time.counts[bisect_left(RESPONSE_TIME_BUCKETS, elapsed)] += 1
+        self.response_time.total += elapsed
+        sent = ctx.body_bytes_sent
+        self.sent.counts[bisect_left(SENT_BUCKETS, sent / _KB)] += 1
+        self.sent.total += sent / _KB
+        self.sent_bytes += sent
+        if received := ctx.body_bytes_received:
+            self.received_bytes += received
+            self.received.observe(received / _KB)
+        else:
+            self.received.counts[0] += 1
+        if ctx.connection.requests > 1:
+            self.reused += 1
+
+    def add(self, other: LocationStats) -> None:
+        """Add the counts of another location."""
+        self.accepted += other.accepted
+        self.processing += other.processing
+        self.codes = [mine + theirs for mine, theirs in zip(self.codes, other.codes, strict=True)]
+        self.received.add(other.received)
+        self.received_bytes += other.received_bytes
+        self.sent.add(other.sent)
+        self.sent_bytes += other.sent_bytes
+        self.response_time.add(other.response_time)
+        self.reused += other.reused
+
+
+class ServerMetrics:
+    """A prometheus-client collector over the locations of one server.
+
+    :param server: value of the label ``server``.
+    :param locations: name -> counters.
+    :param plugin_failures: (plugin, location) -> count, shared by all servers.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        locations: Mapping[str, LocationStats],
+        plugin_failures: Mapping[tuple[str, str], int],
+    ) -> None:
+        self._server = server
+        self._locations = locations
+        self._plugin_failures = plugin_failures
+
+    def page(self) -> bytes:
+        """Return the text exposition of all series."""
+        # Imported on first use: it costs more to load than a request to serve.
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all series (the interface of prometheus-client)."""
+        total = LocationStats()
+        for stats in self._locations.values():
+            total.add(stats)
+        rows = {**self._locations, "": total}
+        yield from _location_metrics(self._server, rows)
+        yield from self._other_metrics(total)
+
+    def _other_metrics(self, total: LocationStats) -> Iterable[Metric]:
+        reuses = _counter("pingap_connection_reuses", "Requests on a reused client connection")
+        reuses.add_sample(reuses.name, {"server": self._server}, total.reused)
+        failures = _counter("pingap_plugin_failures", "Requests ended because a plugin raised")
+        for (plugin, location), count in self._plugin_failures.items():
+            labels = {"server": self._server, "plugin": plugin, "location": location}
+            failures.add_sample(failures.name, labels, count)
+        return (reuses, failures)
+
+
+def _counter(name: str, text: str) -> Metric:
+    """Return a counter that keeps its name: pingap's counters do not all end with ``_total``.
+
+    (prometheus-client would add the ending to one it knows as a counter.)
+    """
+    from prometheus_client.core import Metric
+
+    return Metric(name, text, "unknown")
+
+
+def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    names = ["server", "location"]
+    requests = CounterMetricFamily("pingap_http_requests", "Requests", labels=names)
+    current = GaugeMetricFamily(
+        "pingap_http_requests_current", "Requests in progress", labels=names
+    )
+    codes = _counter("pingap_http_responses_codes", "Responses by class of status")
+    time = HistogramMetricFamily("pingap_http_response_time", "Seconds", labels=names)
+    received = HistogramMetricFamily("pingap_http_received", "Body KB received", labels=names)
+    sent = HistogramMetricFamily("pingap_http_sent", "Body KB sent", labels=names)
+    received_bytes = _counter("pingap_http_received_bytes", "Body bytes received")
+    sent_bytes = _counter("pingap_http_sent_bytes", "Body bytes sent")
+    for location, stats in rows.items():
+        values = [server, location]
+        labels = {"server": server, "location": location}
+        requests.add_metric(values, stats.accepted)
+        current.add_metric(values, stats.processing)
+        for digit, count in enumerate(stats.codes):
+            code = f"{digit}xx" if digit else "unknown"
+            codes.add_sample(codes.name, {**labels, "code": code}, count)
+        time.add_metric(values, stats.response_time.cumulative(), stats.response_time.total)
+        received.add_metric(values, stats.received.cumulative(), stats.received.total)
+        sent.add_metric(values, stats.sent.cumulative(), stats.sent.total)
+        received_bytes.add_sample(received_bytes.name, labels, stats.received_bytes)
+        sent_bytes.add_sample(sent_bytes.name, labels, stats.sent_bytes)
+    yield from (requests, current, codes, time, received, received_bytes, sent, sent_bytes)

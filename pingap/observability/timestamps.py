@@ -1,0 +1,48 @@
+"""The time of day in log lines: RFC 3339 with milliseconds, formatted once a millisecond."""
+
+from __future__ import annotations
+
+import time
+
+
+class Timestamp:
+    """Formats now as local time with offset, and keeps what it formatted while it is true."""
+
+    def __init__(self) -> None:
+        self._fresh_until = 0.0
+        self._text = ""
+        self._second = -1
+        self._prefix = ""
+        self._offset = ""
+
+    def at(self, moment: float) -> str:
+        """Return ``2026-01-31T12:00:00.123+01:00``.
+
+        :param moment: monotonic seconds of now, which the caller has read already.
+        """
+        if moment >= self._fresh_until:
+            self._text = self._now()
+            self._fresh_until = moment + 0.001
+        return self._text
+
+    def now(self) -> str:
+        """Return the time of now."""
+        return self.at(time.monotonic())
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            local = time.localtime(second)
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", local)
+            zone = time.strftime("%z", local)
+            self._offset = f"{zone[:3]}:{zone[3:]}"
+        return f"{self._prefix}.{int((now - second) * 1000):03d}{self._offset}"
+
+
+_clock = Timestamp()
+local_time = _clock.now
+"""Return the local time of now."""
+local_time_at = _clock.at
+"""Return the local time of now, whose monotonic seconds are known."""

@@ -1,0 +1,21 @@
+"""The ``Server-Timing`` header (observability.md, section 5)."""
+
+from __future__ import annotations
+
+import time
+
+from pingap.context import RequestContext
+from pingap.messages import Response, field
+
+
+def add_server_timing(response: Response, ctx: RequestContext) -> None:
+    """Tell the client where the time went, in milliseconds, up to the head of the response."""
+    entries: list[str] = []
+    connect, processing = ctx.upstream_connect_time, ctx.upstream_processing_time
+    if connect is not None:
+        entries.append(f"upstream.connect;dur={connect * 1000:.0f}")
+    if processing is not None:
+        entries.append(f"upstream.processing;dur={processing * 1000:.0f}")
+        entries.append(f"upstream;dur={((connect or 0) + processing) * 1000:.0f}")
+    entries.append(f"total;dur={(time.monotonic() - ctx.began_at) * 1000:.0f}")
+    response.headers.append(field("Server-Timing", ", ".join(entries)))

@@ -1,0 +1,93 @@
+"""What a plugin is: one class, with its settings, its phases and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pingap.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+
+class PluginSettings(BaseModel):
+    """Base of a plugin's settings: the keys of its ``[plugins.<name>]`` table.
+
+    Write a field for each key, with a type, a default if the key is optional, and a description:
+    the check of configuration, the documentation and the JSON Schema all come from it. A key that
+    is not a field is a configuration error, and so is a value of the wrong type (``"1"`` is no
+    number).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class Plugin:
+    """Base of all plugins.
+
+    An instance is built for each ``[plugins.<name>]`` table of the category and serves every
+    location that lists it, so it holds nothing of one request: that belongs in ``ctx.state``.
+
+    Example::
+
+        class Hello(Plugin):
+            category = "hello"
+
+            class Settings(PluginSettings):
+                name: str = "world"
+                \"\"\"Whom to greet.\"\"\"
+
+            def __init__(self, settings: Settings) -> None:
+                self.text = f"hello {settings.name}"
+
+            @hookimpl
+            def request(self) -> Response:
+                return Response.text(200, self.text)
+    """
+
+    category: ClassVar[str]
+    """The ``category`` of TOML that selects this class."""
+
+    Settings: ClassVar[type[PluginSettings]] = PluginSettings
+    """The model of the settings."""
+
+    steps: ClassVar[tuple[str, ...]] = ()
+    """The phases between which the TOML key ``step`` chooses, the default first.
+
+    The method of the default phase is called in the chosen one. Empty: the phases are fixed.
+    """
+
+    body: ClassVar[Literal["none", "reads", "rewrites"]] = "none"
+    """What the plugin's body filters do: ``reads`` keeps the announced length, ``rewrites`` drops
+    it. A class that promises ``none`` may not implement a body phase."""
+
+    def __init__(self, settings: PluginSettings) -> None:
+        """Build an instance; a ``ValueError`` is a configuration error of this instance."""
+
+    async def startup(self, tasks: TaskGroup) -> None:
+        """Prepare, before a listener accepts; override it if there is something to do.
+
+        :param tasks: a task group of this instance, for work in the background. It is cancelled
+            after ``shutdown``.
+        :raises Exception: ends the start with an error that names the instance.
+        """
+
+    async def shutdown(self) -> None:
+        """Clean up, after the last request ended."""
+
+    @classmethod
+    @hookimpl
+    def pingap_plugin_categories(cls) -> Sequence[type[Plugin]]:
+        """Name this class: an entry point may point at a plugin class."""
+        return (cls,)
+
+    @classmethod
+    @hookimpl
+    def pingap_location_keys(cls) -> Mapping[str, type[Plugin]]:
+        """Claim no key of locations."""
+        return {}

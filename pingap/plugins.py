@@ -1,0 +1,174 @@
+"""Finding plugins: installed distributions, what they provide, and loading only what is used.
+
+A distribution declares entry points in the group ``pingap``: one named after each category it
+provides, and one named ``location:<key>`` for each key of locations it claims. So it is known who
+provides what before anything of it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+import pluggy
+from pluggy import HookimplOpts
+
+from pingap import hookspecs
+from pingap.chains import check_class
+from pingap.plugin import Plugin
+
+GROUP: Final = "pingap"
+_LOCATION_KEY: Final = "location:"
+
+KNOWN_CATEGORIES: Final = {
+    "ping": "pingap-basics",
+    "mock": "pingap-basics",
+    "request_id": "pingap-basics",
+    "response_headers": "pingap-basics",
+    "redirect": "pingap-basics",
+    "stats": "pingap-basics",
+    "sub_filter": "pingap-rewrite",
+    "cache": "pingap-cache",
+    "compression": "pingap-compression",
+    "accept_encoding": "pingap-compression",
+    "basic_auth": "pingap-auth",
+    "key_auth": "pingap-auth",
+    "jwt": "pingap-auth",
+    "combined_auth": "pingap-auth",
+    "forward_auth": "pingap-auth",
+    "csrf": "pingap-auth",
+    "ip_restriction": "pingap-restriction",
+    "referer_restriction": "pingap-restriction",
+    "ua_restriction": "pingap-restriction",
+    "geo_restriction": "pingap-restriction",
+    "cors": "pingap-restriction",
+    "limit": "pingap-limit",
+    "traffic_splitting": "pingap-traffic",
+    "directory": "pingap-static",
+    "image_optim": "pingap-image-optim",
+    "admin": "pingap-admin",
+}
+"""The categories of pingap 0.13.9 and the distribution each is in."""
+
+
+class MissingPluginError(Exception):
+    """Nothing that is installed provides a category; the message says what to install."""
+
+
+class PluginLoadError(Exception):
+    """A distribution cannot be used; the message names it and says why."""
+
+
+class _ApplicationManager(pluggy.PluginManager):
+    """The pluggy manager of application hooks; phases are left to those of locations."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        return super().parse_hookimpl_opts(plugin, name) if name.startswith("pingap_") else None
+
+
+class _ApplicationSpecs:
+    """The application hooks of ``hookspecs``, without the phases."""
+
+
+for _name in hookspecs.APPLICATION_HOOKS:
+    setattr(_ApplicationSpecs, _name, staticmethod(getattr(hookspecs, _name)))
+
+
+class Registry:
+    """The installed distributions, loaded when something of theirs is used.
+
+    :param points: entry points of the group ``pingap``; those that are installed by default.
+    """
+
+    def __init__(self, points: Iterable[EntryPoint] | None = None) -> None:
+        found = entry_points(group=GROUP) if points is None else points
+        self._points: dict[str, list[EntryPoint]] = {}
+        for point in found:
+            self._points.setdefault(point.name, []).append(point)
+        self._manager = _ApplicationManager("pingap")
+        self._manager.add_hookspecs(_ApplicationSpecs)
+        self._classes: dict[str, type[Plugin]] = {}
+        self._key_classes: dict[str, type[Plugin]] = {}
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of all categories that installed distributions provide."""
+        return sorted(name for name in self._points if not name.startswith(_LOCATION_KEY))
+
+    @property
+    def location_keys(self) -> dict[str, str]:
+        """Keys of locations that are claimed -> the distribution that claims each."""
+        return {
+            name.removeprefix(_LOCATION_KEY): _distribution(points[0])
+            for name, points in self._points.items()
+            if name.startswith(_LOCATION_KEY)
+        }
+
+    def category(self, name: str) -> type[Plugin]:
+        """Return the plugin class of a category, importing its distribution.
+
+        :raises MissingPluginError: no installed distribution provides it.
+        :raises PluginLoadError: the distribution cannot be imported or breaks the contract.
+        """
+        if name not in self._classes:
+            self._load(name)
+            if name not in self._classes:
+                raise PluginLoadError(f"its entry point {name!r} leads to no such category")
+        return self._classes[name]
+
+    def location_key(self, key: str) -> type[Plugin]:
+        """Return the plugin class that serves a key of locations; raises as ``category``."""
+        if key not in self._key_classes:
+            self._load(_LOCATION_KEY + key)
+            if key not in self._key_classes:
+                raise PluginLoadError(f"its entry point for the key {key!r} leads to no claim")
+        return self._key_classes[key]
+
+    def _load(self, name: str) -> None:
+        points = self._points.get(name, [])
+        if not points:
+            raise MissingPluginError(_how_to_get(name))
+        if len(points) > 1:
+            owners = ", ".join(sorted(_distribution(point) for point in points))
+            raise PluginLoadError(f"{name!r} is provided by several distributions: {owners}")
+        (point,) = points
+        try:
+            self._register(point)
+        except Exception as error:
+            raise PluginLoadError(f"{_distribution(point)} cannot be loaded: {error}") from error
+
+    def _register(self, point: EntryPoint) -> None:
+        loaded = point.load()
+        if self._manager.is_registered(loaded):
+            return
+        self._manager.register(loaded)
+        self._manager.check_pending()
+        for classes in self._manager.hook.pingap_plugin_categories():
+            for cls in classes:
+                check_class(cls)
+                self._classes.setdefault(cls.category, cls)
+        for claims in self._manager.hook.pingap_location_keys():
+            for key, cls in claims.items():
+                check_class(cls)
+                self._key_classes.setdefault(key, cls)
+
+    async def startup(self) -> None:
+        """Call ``pingap_startup`` of every distribution that was loaded."""
+        for preparing in self._manager.hook.pingap_startup():
+            await preparing
+
+    async def shutdown(self) -> None:
+        """Call ``pingap_shutdown`` of every distribution that was loaded."""
+        for cleaning in self._manager.hook.pingap_shutdown():
+            await cleaning
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _how_to_get(category: str) -> str:
+    if distribution := KNOWN_CATEGORIES.get(category):
+        return f"needs the distribution {distribution}: pip install {distribution}"
+    return "no installed distribution provides this category"

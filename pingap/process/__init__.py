@@ -1,0 +1,1 @@
+"""The process: listeners, signals, the start and the end."""

@@ -1,0 +1,62 @@
+"""Plugin instances with something to do at start, at the end, or in between."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from pingap.chains import Instance
+from pingap.plugin import Plugin
+
+log = logging.getLogger("pingap")
+
+
+class PluginStartError(Exception):
+    """A plugin's ``startup`` raised; the message names the instance and the error."""
+
+
+class PluginTasks:
+    """Runs ``startup`` and ``shutdown`` of instances, each in a task group of its own.
+
+    :param tasks: the task group in which all of them live.
+    """
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._stop = anyio.Event()
+
+    async def start(self, instances: Iterable[Instance]) -> None:
+        """Call ``startup`` of every instance, one after the other.
+
+        :raises PluginStartError: one of them raised.
+        """
+        for instance in instances:
+            cls = type(instance.plugin)
+            if cls.startup is Plugin.startup and cls.shutdown is Plugin.shutdown:
+                continue
+            try:
+                await self._tasks.start(self._run, instance)
+            except Exception as error:
+                raise PluginStartError(f"plugin {instance.name} cannot start: {error}") from error
+
+    def stop(self) -> None:
+        """Let every instance run its ``shutdown`` and end its tasks."""
+        self._stop.set()
+
+    async def _run(self, instance: Instance, *, task_status: TaskStatus[None]) -> None:
+        started = False
+        try:
+            async with anyio.create_task_group() as own:
+                await instance.plugin.startup(own)
+                started = True
+                task_status.started()
+                await self._stop.wait()
+                await instance.plugin.shutdown()
+                own.cancel_scope.cancel()
+        except Exception:
+            if not started:
+                raise
+            log.exception("plugin %s failed in the background", instance.name)

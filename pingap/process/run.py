@@ -1,0 +1,70 @@
+"""Running the process in the foreground, from a built runtime to the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import anyio
+
+from pingap._version import __version__
+from pingap.builder import Runtime
+from pingap.observability.logs import set_up_logging
+from pingap.process.plugin_tasks import PluginStartError
+from pingap.process.sockets import BindError
+from pingap.process.worker import Worker
+
+try:
+    import uvloop  # noqa: F401
+except ImportError:  # not on this platform: plain asyncio serves, more slowly
+    _UVLOOP = False
+else:
+    _UVLOOP = True
+
+
+def run(runtime: Runtime, log_target: str) -> int:
+    """Serve until a signal comes; return the exit code.
+
+    :param log_target: what ``--log`` says.
+    """
+    basic = runtime.config.basic
+    set_up_logging(
+        runtime.log_files.open(log_target), basic.log_level, as_json=basic.log_format_json
+    )
+    worker = Worker(runtime)
+    code = 0
+    try:
+        worker.bind()
+        anyio.run(
+            worker.run,
+            lambda: _announce(runtime, worker),
+            backend="asyncio",
+            backend_options={"use_uvloop": _UVLOOP},
+        )
+    except* (BindError, PluginStartError) as errors:
+        for error in _leaves(errors):
+            print(f"pingap: {error}", file=sys.stderr)  # noqa: T201
+        code = 1
+    finally:
+        runtime.log_files.close()
+    return code
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+def _announce(runtime: Runtime, worker: Worker) -> None:
+    """Say what listens where."""
+    lines = [f"pingap {__version__} is serving"]
+    for name, addresses in worker.addresses.items():
+        settings = runtime.config.servers[name]
+        for address in addresses:
+            url = address if address.startswith("unix:") else f"http://{address}"
+            count = len(settings.locations)
+            lines.append(f"  {url:<32} {name}: {count} location{'s' if count != 1 else ''}")
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,204 @@
+"""A worker: listens, serves until a signal comes, drains, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from socket import socket
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from pingap.builder import Runtime, client_limits, client_tcp
+from pingap.net.http1_connection import Http1Connection
+from pingap.net.listener import ConnectionBudget, Listener
+from pingap.process.plugin_tasks import PluginTasks
+from pingap.process.sockets import listen, needs_v6_only
+
+log = logging.getLogger("pingap")
+
+_DRAIN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class Worker:
+    """Serves a runtime graph.
+
+    :param runtime: what to serve.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._sockets: list[tuple[str, socket]] = []
+        self._servers: list[asyncio.Server] = []
+        self._listeners: dict[str, Listener] = {}
+        self._idle = anyio.Event()
+
+    def bind(self) -> None:
+        """Open all listening sockets.
+
+        :raises BindError: an address cannot be listened on.
+        """
+        servers = self._runtime.config.servers
+        every = [address for settings in servers.values() for address in settings.addresses]
+        for name, settings in servers.items():
+            for address in settings.addresses:
+                sock = listen(
+                    address,
+                    reuse_port=settings.reuse_port,
+                    fastopen=settings.tcp_fastopen,
+                    v6_only=needs_v6_only(address, every),
+                )
+                self._sockets.append((name, sock))
+
+    @property
+    def addresses(self) -> dict[str, list[str]]:
+        """What each server really listens on, as text."""
+        found: dict[str, list[str]] = {}
+        for name, sock in self._sockets:
+            found.setdefault(name, []).append(_text(sock))
+        return found
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until a signal asks to end.
+
+        :param ready: called once connections are accepted.
+        :raises PluginStartError: a plugin cannot start.
+        """
+        with anyio.open_signal_receiver(*_DRAIN_SIGNALS, signal.SIGHUP) as signals:
+            async with self.serving():
+                ready()
+                await _wait_for_end(signals)
+                log.info("draining")
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope)
+                    await self.drain()
+                    tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Accept connections inside the block; at its end cut those that are left."""
+        runtime = self._runtime
+        async with anyio.create_task_group() as services, anyio.create_task_group() as requests:
+            plugins = PluginTasks(services)
+            try:
+                await runtime.registry.startup()
+                await plugins.start(runtime.plugins)
+                await self._accept(requests)
+                services.start_soon(runtime.deadlines.run)
+                services.start_soon(runtime.log_files.run)
+                services.start_soon(self._trim_pool)
+                _settle_memory()
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    self._stop_accepting()
+                    for listener in self._listeners.values():
+                        listener.cut()
+                    runtime.pool.close()
+                    await (
+                        anyio.lowlevel.checkpoint()
+                    )  # let the transports tell that they are closed
+                    requests.cancel_scope.cancel()
+                    plugins.stop()
+                    await runtime.registry.shutdown()
+                    services.cancel_scope.cancel()
+
+    async def drain(self) -> None:
+        """Stop accepting; return when all requests are answered, or the grace period is over."""
+        self._stop_accepting()
+        for listener in self._listeners.values():
+            listener.on_idle = self._check_idle
+            listener.drain()
+        self._check_idle()
+        with anyio.move_on_after(self._runtime.config.basic.grace_period) as grace:
+            await self._idle.wait()
+        if grace.cancelled_caught:
+            log.warning("the grace period is over: cutting what is still under way")
+
+    async def _accept(self, requests: TaskGroup) -> None:
+        runtime, loop = self._runtime, asyncio.get_running_loop()
+        budget = ConnectionBudget(runtime.config.basic.max_connections)
+        _raise_file_limit(2 * budget.limit + 256)
+        for name, settings in runtime.config.servers.items():
+            self._listeners[name] = Listener(
+                runtime.servers[name],
+                client_limits(settings),
+                client_tcp(settings),
+                runtime.deadlines,
+                runtime.writes,
+                requests,
+                budget,
+                runtime.trusted_proxies,
+            )
+        for name, sock in self._sockets:
+            listener = self._listeners[name]
+            factory = _connection_factory(listener)
+            if sock.family.name == "AF_UNIX":
+                self._servers.append(await loop.create_unix_server(factory, sock=sock))
+            else:
+                self._servers.append(await loop.create_server(factory, sock=sock))
+
+    def _stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    def _check_idle(self) -> None:
+        if not any(listener.connections for listener in self._listeners.values()):
+            self._idle.set()
+
+    async def _trim_pool(self) -> None:
+        while True:
+            await anyio.sleep(1)
+            self._runtime.pool.trim()
+
+
+def _connection_factory(listener: Listener) -> Callable[[], Http1Connection]:
+    return lambda: Http1Connection(listener)
+
+
+async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:
+    async for number in signals:
+        if number != signal.SIGHUP:
+            return
+        log.warning("SIGHUP: reloading is not supported yet; the configuration stays as it is")
+
+
+async def _cancel_on_signal(
+    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+) -> None:
+    """End at once at a second signal."""
+    async for number in signals:
+        if number != signal.SIGHUP:
+            log.warning("second %s: ending at once", number.name)
+            scope.cancel()
+
+
+def _settle_memory() -> None:
+    """Keep the collector away from what lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def _raise_file_limit(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _text(sock: socket) -> str:
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[0], name[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,57 @@
+"""Bodies that the proxy itself sends: from a plugin's bytes or its async iterable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+
+import anyio
+
+from pingap.errors import HTTPError, PluginError
+from pingap.exchange import Exchange
+from pingap.relay import BodyRelay, Filters
+
+
+class Producer:
+    """The source of a body that comes from no upstream.
+
+    An iterable is asked for its next chunk only when the client can take it.
+    """
+
+    def __init__(self, x: Exchange, filters: Filters) -> None:
+        self._x = x
+        self._flowing = anyio.Event()
+        self._flowing.set()
+        self._relay = x.response_body = BodyRelay(self)
+        self._relay.open(x.downstream, filters)
+
+    async def run(self, body: bytes | AsyncIterable[bytes]) -> None:
+        """Send the whole body.
+
+        :raises PingapError: it cannot be completed.
+        """
+        if isinstance(body, bytes):
+            if body:
+                self._relay.feed(body)
+        else:
+            self._x.downstream.flush()
+            await self._x.in_task(self._pump(body))
+        self._relay.end(None)
+
+    async def _pump(self, body: AsyncIterable[bytes]) -> None:
+        try:
+            async for chunk in body:
+                if chunk:
+                    self._relay.feed(chunk)
+                await self._flowing.wait()
+        except HTTPError:
+            raise
+        except Exception as error:
+            raise PluginError("(response body)", "request") from error
+
+    def pause_body(self) -> None:
+        """Produce nothing more until ``resume_body``."""
+        self._flowing = anyio.Event()
+
+    def resume_body(self) -> None:
+        """Go on producing."""
+        self._flowing.set()

@@ -1,0 +1,95 @@
+"""Writing heads, chunks and trailers of HTTP/1.1 (RFC 9112).
+
+Where a body ends is always said by us: fields about it that came from the other side are left
+out and written anew.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pingap.messages import REASONS, Headers, Request, Response
+from pingap.protocol.fields import NEVER_FORWARDED
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# Methods whose requests say that they have no body (RFC 9110, 8.6).
+_EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
+
+
+_STATUS_LINES: Final = {
+    status: b"HTTP/1.1 %d %b" % (status, why) for status, why in REASONS.items()
+}
+
+
+def _status_line(status: int, reason: bytes | None) -> bytes:
+    if reason is None or reason == REASONS.get(status):
+        return _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
+    return b"HTTP/1.1 %d %b" % (status, reason)
+
+
+def request_head(
+    request: Request, headers: Headers, length: int | None, default_host: str
+) -> bytes:
+    """Return the head of a request to an upstream.
+
+    :param headers: the fields to send, hop-by-hop ones among them are left out.
+    :param length: bytes of the body; None for a chunked body.
+    :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
+    """
+    lines = [f"{request.method} {request.target} HTTP/1.1".encode("ascii")]
+    fields = headers.fields
+    lines += [name + b": " + value for key, name, value in fields if key not in NEVER_FORWARDED]
+    if request.http_version == "1.0" and "host" not in headers:
+        lines.append(b"Host: " + default_host.encode("ascii"))
+    if length is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif length or request.method in _EXPECT_BODY:
+        lines.append(b"Content-Length: %d" % length)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def response_head(
+    response: Response, length: int | None, *, chunked: bool, connection: bytes = b""
+) -> bytes:
+    """Return the head of a response to a client.
+
+    :param length: value of ``Content-Length``; None if there is none to say.
+    :param chunked: the body is sent in chunked coding.
+    :param connection: value of ``Connection``, if one must be sent.
+    """
+    lines = [_status_line(response.status, response.reason)]
+    fields = response.headers.fields
+    lines += [name + b": " + value for key, name, value in fields if key not in NEVER_FORWARDED]
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif length is not None:
+        lines.append(b"Content-Length: %d" % length)
+    if connection:
+        lines.append(b"Connection: " + connection)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def interim_head(head: Response) -> bytes:
+    """Return an interim (1xx) response as it is passed on (RFC 9110, 15.2)."""
+    lines = [_status_line(head.status, head.reason)]
+    fields = head.headers.fields
+    lines += [name + b": " + value for key, name, value in fields if key not in NEVER_FORWARDED]
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return data as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: Headers | None) -> bytes:
+    """Return the end of a chunked body, with its trailers."""
+    if trailers is None or not trailers.fields:
+        return LAST_CHUNK
+    lines = [name + b": " + value for _, name, value in trailers.fields]
+    return b"0\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,198 @@
+"""Body bytes on their way through: one direction of one request.
+
+A relay holds what comes before the other side is ready, applies body filters, and passes on
+back-pressure. With no filter a chunk goes from one connection to the other as it came.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, TypeAlias
+
+from pingap.errors import HTTPError, PluginError
+from pingap.messages import BodyFilter, Headers
+
+REPLAY_LIMIT: Final = 64 * 1024
+"""Bytes of a request body kept while another attempt may need them (config.md 5.10)."""
+
+Filters: TypeAlias = tuple[tuple[BodyFilter, str], ...]
+"""Body filters in order, each with the name of its plugin instance."""
+
+
+class Source(Protocol):
+    """The side a body comes from."""
+
+    def pause_body(self) -> None:
+        """Deliver nothing more until ``resume_body``."""
+
+    def resume_body(self) -> None:
+        """Go on delivering."""
+
+
+class Sink(Protocol):
+    """The side a body goes to."""
+
+    def send_chunk(self, chunk: bytes) -> None:
+        """Send a piece of the body; never empty."""
+
+    def send_end(self, trailers: Headers | None) -> None:
+        """End the body."""
+
+
+class BodyRelay:
+    """Passes one body from a source to a sink.
+
+    :param source: paused while bytes are held or the sink is full.
+    """
+
+    __slots__ = (
+        "_filters",
+        "_full",
+        "_held",
+        "_kept",
+        "_paused",
+        "_sink",
+        "_source",
+        "_trailers",
+        "ended",
+        "finished",
+        "limit",
+        "received",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._sink: Sink | None = None
+        self._filters: Filters = ()
+        self._held: list[bytes] = []
+        self._kept: list[bytes] | None = None
+        self._trailers: Headers | None = None
+        self._full = False
+        self._paused = False
+        self.limit = 0
+        """Bytes the body may have; 0 for any number."""
+        self.received = 0
+        """Bytes that came from the source."""
+        self.ended = False
+        """The source delivered the end."""
+        self.finished = False
+        """The end went to the sink."""
+
+    @property
+    def replayable(self) -> bool:
+        """True if everything sent so far could be sent again."""
+        return self._sink is None or self._kept is not None
+
+    def keep(self) -> None:
+        """Keep what will be sent, up to ``REPLAY_LIMIT`` bytes, for another attempt."""
+        self._kept = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a chunk from the source.
+
+        :raises HTTPError: 413, the body is larger than its limit; or a failing filter.
+        """
+        self.received += len(chunk)
+        if self.limit and self.received > self.limit:
+            raise HTTPError(413, f"Request Entity Too Large, max:{self.limit}")
+        if self._sink is None:
+            self._held.append(chunk)
+            self._update_source()
+        elif self._filters:
+            self._send(self._filter(chunk))
+        elif self._kept is not None:
+            self._send(chunk)
+        else:
+            self._sink.send_chunk(chunk)
+
+    def end(self, trailers: Headers | None) -> None:
+        """Take the end from the source.
+
+        :raises PluginError: a failing filter.
+        """
+        self.ended = True
+        self._trailers = trailers
+        if self._sink is not None:
+            self._finish()
+
+    def open(self, sink: Sink, filters: Filters = ()) -> None:
+        """Connect the sink; what was held goes out now.
+
+        Connecting another sink repeats what the first one was sent (see ``replayable``).
+
+        :raises PluginError: a failing filter.
+        """
+        repeated = self._kept if self._sink is not None else None
+        self._sink = sink
+        if repeated is not None:
+            self._full = False
+            for chunk in repeated:
+                sink.send_chunk(chunk)
+            if self.finished:
+                sink.send_end(self._trailers)
+        else:
+            self._filters = filters
+            held, self._held = self._held, []
+            for chunk in held:
+                self._send(self._filter(chunk) if filters else chunk)
+            if self.ended:
+                self._finish()
+        if self._paused:
+            self._update_source()
+
+    def set_full(self, full: bool) -> None:
+        """Take note that the sink can, or cannot, take more."""
+        self._full = full
+        self._update_source()
+
+    def _update_source(self) -> None:
+        pause = self._full or bool(self._held)
+        if pause and not self._paused:
+            self._paused = True
+            self._source.pause_body()
+        elif self._paused and not pause:
+            self._paused = False
+            self._source.resume_body()
+
+    def _send(self, chunk: bytes) -> None:
+        if not chunk:
+            return
+        if self._kept is not None:
+            self._kept.append(chunk)
+            if sum(map(len, self._kept)) > REPLAY_LIMIT:
+                self._kept = None
+        assert self._sink is not None
+        self._sink.send_chunk(chunk)
+
+    def _filter(self, chunk: bytes) -> bytes:
+        for body_filter, plugin in self._filters:
+            try:
+                chunk = body_filter.feed(chunk)
+            except HTTPError:
+                raise
+            except Exception as error:
+                raise PluginError(plugin, "body filter") from error
+            if not chunk:
+                break
+        return chunk
+
+    def _finish(self) -> None:
+        self.finished = True
+        if self._filters:
+            self._end_filters()
+        assert self._sink is not None
+        self._sink.send_end(self._trailers)
+
+    def _end_filters(self) -> None:
+        """Ask each filter for its rest, and give it to those behind."""
+        trailers = self._trailers or Headers()
+        for place, (body_filter, plugin) in enumerate(self._filters):
+            try:
+                rest = body_filter.end(trailers)
+                for later, _ in self._filters[place + 1 :]:
+                    rest = later.feed(rest) if rest else rest
+            except HTTPError:
+                raise
+            except Exception as error:
+                raise PluginError(plugin, "body filter") from error
+            self._send(rest)
+        self._trailers = trailers if trailers.fields else None

@@ -1,0 +1,104 @@
+"""The runtime graph: what configuration becomes, ready to serve requests.
+
+Servers, locations with frozen chains, and upstreams. Built as a whole, before anything is served
+from it, and not changed afterwards; a counter is the only thing in it that moves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from pingap.chains import Chains
+from pingap.context import RequestContext
+from pingap.error_page import ErrorPage
+from pingap.errors import HTTPError, PluginError, Source
+from pingap.messages import Headers, Request, Response
+from pingap.observability.metrics import LocationStats
+from pingap.observability.timing import add_server_timing
+from pingap.routing import Router
+
+if TYPE_CHECKING:
+    from pingap.exchange import Exchange
+    from pingap.observability.access_log import AccessLog
+    from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
+
+HeaderChange: TypeAlias = Callable[[Headers, Request, RequestContext], None]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LocationRuntime:
+    """A location, ready to serve (config.md, section 5).
+
+    :param upstream: name of the upstream, ``$name`` for a captured variable, or empty.
+    :param upstreams: all upstreams by name.
+    :param upstream_headers: changes to the headers sent to the upstream, in order.
+    """
+
+    name: str
+    chains: Chains
+    upstream: str = ""
+    upstreams: Mapping[str, UpstreamRuntime] = field(default_factory=dict)
+    upstream_headers: tuple[HeaderChange, ...] = ()
+    client_max_body_size: int = 0
+    max_processing: int = 0
+    max_retries: int = 0
+    max_retry_window: float | None = None
+    stats: LocationStats = field(default_factory=LocationStats)
+
+    def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
+        """Return the upstream a plugin named in ``ctx.upstream``, else the configured one.
+
+        :raises HTTPError: 503, there is no such upstream.
+        """
+        name = ctx.upstream or self.upstream
+        if name.startswith("$"):
+            name = ctx.captures.get(name[1:], "")
+        if (upstream := self.upstreams.get(name)) is None:
+            raise HTTPError(503, f"No available upstream for {self.name}")
+        return upstream
+
+    def may_retry(self, retries: int, elapsed: float) -> bool:
+        """Tell whether a connection that could not be made may be tried again.
+
+        :param retries: how many times it would have been tried again.
+        :param elapsed: seconds since the request was read.
+        """
+        if self.max_retry_window is not None and elapsed > self.max_retry_window:
+            return False
+        return retries <= min(self.max_retries, _MOST_RETRIES)
+
+
+_MOST_RETRIES = 15  # 16 attempts in all (config.md 5.10)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ServerRuntime:
+    """A server, ready to serve (config.md, section 4).
+
+    :param plugin_failures: (plugin, location) -> how often it raised; shared by all servers.
+    """
+
+    name: str
+    router: Router[LocationRuntime]
+    error_page: ErrorPage
+    access_log: AccessLog | None = None
+    enable_server_timing: bool = False
+    plugin_failures: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add_timing(self, response: Response, ctx: RequestContext) -> None:
+        """Add ``Server-Timing`` to a response."""
+        add_server_timing(response, ctx)
+
+    def report(self, x: Exchange, error: Exception) -> None:
+        """Log what the operator should know of an error; what a client did is not among it."""
+        if isinstance(error, PluginError):
+            key = (error.instance, x.ctx.location)
+            self.plugin_failures[key] = self.plugin_failures.get(key, 0) + 1
+            log.error("%s, location %s", error, x.ctx.location, exc_info=error.__cause__)
+        elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
+            log.warning("upstream %s", error)

@@ -1,0 +1,254 @@
+"""A connection of HTTP/1.1 to an upstream, serving one exchange at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from pingap.errors import UpstreamError
+from pingap.messages import Headers, Request, Response
+from pingap.protocol import http1_write
+from pingap.protocol.events import EndOfMessage
+from pingap.protocol.http1_response import Event, ResponseDecoder
+
+if TYPE_CHECKING:
+    from pingap.exchange import Exchange
+    from pingap.upstream.upstream import Peer, UpstreamRuntime
+
+NEVER: Final = math.inf
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection: idle in the pool, or sending a request and reading its answer.
+
+    :param upstream: whose time limits apply and whose pool it goes back to.
+    :param peer: the address it is made to.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_decoder",
+        "_exchange",
+        "_pool",
+        "_reading_paused",
+        "_request_done",
+        "_timeouts",
+        "_transport",
+        "_upstream",
+        "_writes",
+        "_writing_paused",
+        "began_at",
+        "deadline",
+        "peer",
+    )
+
+    def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
+        self.peer = peer
+        self.began_at = time.monotonic()
+        self.deadline = NEVER
+        self._upstream = upstream
+        self._timeouts = upstream.timeouts
+        self._pool = upstream.pool
+        self._writes = upstream.pool.writes
+        self._decoder = ResponseDecoder()
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._chunked = False
+        self._request_done = True
+        self._reading_paused = False
+        self._writing_paused = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._transport is None else "busy" if self._exchange else "idle"
+        return f"<UpstreamConnection {self.peer.text} {state}>"
+
+    # Callbacks of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport
+        self.deadline = self._upstream.idle_deadline()  # if the exchange that wanted it has ended
+        self._pool.deadlines.watch(self)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self.close()  # an idle upstream has nothing to say to us
+            return
+        if (timeout := self._timeouts.read) is not None:
+            self.deadline = time.monotonic() + timeout
+        try:
+            events = self._decoder.feed(data)
+        except UpstreamError as error:
+            self._lose(error)
+            return
+        if len(events) == 3 and self._deliver_whole(exchange, events):
+            return
+        exchange.delivering = True
+        for event in events:
+            if type(event) is bytes:
+                exchange.on_upstream_chunk(event)
+            elif isinstance(event, EndOfMessage):
+                self._finish(exchange, event)
+                return
+            elif isinstance(event, Response):
+                exchange.on_upstream_head(event)
+            if self._exchange is None:
+                break  # the exchange lost interest while it was told
+        exchange.on_upstream_waiting()
+
+    def _deliver_whole(self, exchange: Exchange, events: list[Event]) -> bool:
+        """Deliver a response that came in one read as one: most small ones do."""
+        response, body, end = events
+        if (
+            not isinstance(response, Response)
+            or type(body) is not bytes
+            or not isinstance(end, EndOfMessage)
+            or end.trailers is not None
+        ):
+            return False
+        self._let_go()
+        exchange.on_upstream_whole(response, body)
+        return True
+
+    def eof_received(self) -> bool:
+        if (exchange := self._exchange) is not None:
+            try:
+                events = self._decoder.eof()
+            except UpstreamError as error:
+                self._lose(error)
+            else:
+                if events:
+                    self._finish(exchange, EndOfMessage())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.deadlines.forget(self)
+        self._pool.discard(self)
+        assert self._transport is not None
+        self._writes.forget(self._transport)
+        self._transport = None
+        if self._exchange is not None:
+            untouched = self._decoder.untouched
+            self._lose(UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched))
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        if (timeout := self._timeouts.write) is not None:
+            self.deadline = time.monotonic() + timeout
+        if self._exchange is not None:
+            self._exchange.on_upstream_full(True)
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._await_answer()
+        if self._exchange is not None:
+            self._exchange.on_upstream_full(False)
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when ``deadline`` has passed."""
+        self.deadline = NEVER
+        if self._exchange is None:
+            self.close()  # idle for too long
+            return
+        what, kind = (
+            ("take the request", "WriteTimedout")
+            if self._writing_paused
+            else (
+                "answer",
+                "ReadTimedout",
+            )
+        )
+        self._lose(
+            UpstreamError(f"did not {what} in time", error_type=kind, status=504),
+        )
+
+    # What the lifecycle and the exchange call.
+
+    def send_request(
+        self, exchange: Exchange, request: Request, headers: Headers, length: int | None
+    ) -> None:
+        """Send a request head and begin to wait for its answer.
+
+        :param headers: the fields to send.
+        :param length: bytes of the body; None for a chunked body.
+        """
+        assert self._transport is not None
+        self._exchange = exchange
+        self._chunked = length is None
+        self._request_done = length == 0
+        self._decoder.expect(request.method)
+        self._writes.write(
+            self._transport, http1_write.request_head(request, headers, length, self.peer.host)
+        )
+        self._await_answer()
+
+    def send_chunk(self, chunk: bytes) -> None:
+        if self._transport is not None:
+            self._writes.write(
+                self._transport, http1_write.chunk(chunk) if self._chunked else chunk
+            )
+
+    def send_end(self, trailers: Headers | None) -> None:
+        self._request_done = True
+        if self._chunked and self._transport is not None:
+            self._writes.write(self._transport, http1_write.last_chunk(trailers))
+
+    def pause_body(self) -> None:
+        if self._transport is not None and not self._reading_paused:
+            self._reading_paused = True
+            self.deadline = NEVER  # it is the client that is slow
+            self._transport.pause_reading()
+
+    def resume_body(self) -> None:
+        if self._transport is not None and self._reading_paused:
+            self._reading_paused = False
+            self._await_answer()
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        self._exchange = None
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        if self._transport is not None:
+            self._writes.settle(self._transport)
+            self._transport.close()
+
+    # Ends.
+
+    def _await_answer(self) -> None:
+        if self._writing_paused:
+            return
+        timeout = self._timeouts.read
+        self.deadline = NEVER if timeout is None else time.monotonic() + timeout
+
+    def _finish(self, exchange: Exchange, end: EndOfMessage) -> None:
+        """The answer is complete."""
+        self._let_go()
+        exchange.on_upstream_end(end.trailers)
+
+    def _let_go(self) -> None:
+        """Leave the exchange, and serve another one or end."""
+        self._exchange = None
+        if self._decoder.reusable and self._request_done and not self._writing_paused:
+            if self._reading_paused:
+                self.resume_body()
+            self.deadline = self._upstream.idle_deadline()
+            self._pool.put(self)
+        else:
+            self.close()
+
+    def _lose(self, error: UpstreamError) -> None:
+        exchange, self._exchange = self._exchange, None
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()
+        if exchange is not None:
+            error.detail = f"{self._upstream.name}({self.peer.text}) {error.detail}"
+            exchange.on_upstream_lost(error)

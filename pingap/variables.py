@@ -1,0 +1,159 @@
+"""``$variables`` in header values (config.md 5.7): compiled when configuration is loaded.
+
+A value is a variable only as a whole: ``prefix-$host`` is plain text, as in pingap.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pingap.context import RequestContext
+from pingap.messages import Field, Headers, Request, field
+
+Lookup: TypeAlias = Callable[[Request, RequestContext], str | None]
+
+_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_-]*)|:([a-z_]+)")
+
+
+def _forwarded_for(request: Request, ctx: RequestContext) -> str:
+    before = request.headers.get("x-forwarded-for")
+    peer = ctx.connection.remote_addr
+    return f"{before}, {peer}" if before else peer
+
+
+def _milliseconds(seconds: float | None) -> str | None:
+    return None if seconds is None else str(int(seconds * 1000))
+
+
+def _age(began: float, ctx: RequestContext) -> str | None:
+    return _milliseconds((ctx.ended_at or ctx.began_at) - began) if began else None
+
+
+VARIABLES: dict[str, Lookup] = {
+    "host": lambda request, ctx: request.host,
+    "scheme": lambda request, ctx: ctx.connection.scheme,
+    "remote_addr": lambda request, ctx: ctx.connection.remote_addr,
+    "remote_port": lambda request, ctx: str(ctx.connection.remote_port),
+    "server_addr": lambda request, ctx: ctx.connection.server_addr,
+    "server_port": lambda request, ctx: str(ctx.connection.server_port),
+    "upstream_addr": lambda request, ctx: ctx.upstream_addr,
+    "proxy_add_x_forwarded_for": _forwarded_for,
+    # Not in pingap, which looks these up in the environment (its sample file suggests the first).
+    "request_id": lambda request, ctx: ctx.request_id,
+    "client_ip": lambda request, ctx: ctx.client_ip(request),
+    "method": lambda request, ctx: request.method,
+    "path": lambda request, ctx: request.path,
+    "uri": lambda request, ctx: request.target,
+    "args": lambda request, ctx: request.query,
+}
+"""``$name`` -> what it stands for. ``$hostname``, ``$http_<name>`` and captures come beside."""
+
+CONTEXT_KEYS: dict[str, Lookup] = {
+    "connection_id": lambda request, ctx: str(ctx.connection.number),
+    "connection_time": lambda request, ctx: _age(ctx.connection.began, ctx),
+    "connection_reused": lambda request, ctx: str(ctx.connection.requests > 1).lower(),
+    "processing": lambda request, ctx: str(ctx.processing),
+    "location": lambda request, ctx: ctx.location,
+    "upstream_addr": lambda request, ctx: ctx.upstream_addr,
+    "upstream_status": lambda request, ctx: str(ctx.upstream_status or "-"),
+    "upstream_reused": lambda request, ctx: str(ctx.upstream_reused).lower(),
+    "upstream_connect_time": lambda request, ctx: _milliseconds(ctx.upstream_connect_time),
+    "upstream_processing_time": lambda request, ctx: _milliseconds(ctx.upstream_processing_time),
+    "upstream_response_time": lambda request, ctx: _milliseconds(ctx.upstream_response_time),
+    "upstream_connection_time": lambda request, ctx: _age(ctx.upstream_connection_began, ctx),
+    "service_time": lambda request, ctx: _milliseconds(ctx.service_time),
+}
+"""``:key`` -> a value of the request context (observability.md 1.3); times in milliseconds."""
+
+
+class Value:
+    """The value of a header entry: constant text or one variable.
+
+    :param text: as written in the configuration.
+    :raises ValueError: a variable that is neither known nor in the environment.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lookup: Lookup | None = None
+        self.constant = text
+        if match := _VARIABLE.fullmatch(text):
+            if (key := match[2]) is not None:
+                # Words such as ":memory" are ordinary text if they name no key.
+                self.lookup = CONTEXT_KEYS.get(key)
+            else:
+                self._use_variable(match[1])
+
+    def _use_variable(self, name: str) -> None:
+        if name in VARIABLES:
+            self.lookup = VARIABLES[name]
+        elif name == "hostname":
+            self.constant = socket.gethostname()
+        elif name.startswith("http_"):
+            self.lookup = _header_lookup(name.removeprefix("http_"))
+        elif name in os.environ:
+            self.constant = os.environ[name]
+        else:
+            known = ", ".join(f"${one}" for one in sorted(VARIABLES))
+            raise ValueError(
+                f"${name} is neither an environment variable nor one of {known}, "
+                "$hostname, $http_<header>"
+            )
+
+    def expand(self, request: Request, ctx: RequestContext) -> str | None:
+        """Return the text for this request; None if the variable has no value."""
+        return self.constant if self.lookup is None else self.lookup(request, ctx) or None
+
+
+def _header_lookup(name: str) -> Lookup:
+    """Look up a request header; ``_`` may stand for ``-``, which header names are written with."""
+    dashed = name.replace("_", "-")
+
+    def lookup(request: Request, ctx: RequestContext) -> str | None:
+        value = request.headers.get(dashed)
+        return request.headers.get(name) if value is None else value
+
+    return lookup
+
+
+class HeaderEntry:
+    """A configured header ``Name: value``, checked and encoded when configuration is loaded.
+
+    :param text: as written in the configuration.
+    :raises ValueError: no colon, a bad name or value, an unknown variable.
+    """
+
+    def __init__(self, text: str) -> None:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise ValueError(f'{text!r} is not a header: expected "Name: value"')
+        self.name = name.strip()
+        self.value = Value(value.strip())
+        self._constant = field(self.name, self.value.constant)
+        self._is_constant = self.value.lookup is None
+
+    def field(self, request: Request, ctx: RequestContext) -> Field | None:
+        """Return the field for this request; None if its variable has no value."""
+        if self._is_constant:
+            return self._constant
+        value = self.value.expand(request, ctx)
+        return None if value is None else field(self.name, value)
+
+    def set(self, headers: Headers, request: Request, ctx: RequestContext) -> None:
+        """Replace the fields of this name; without a value they are removed.
+
+        (If they stayed, a client could supply what the variable lacks.)
+        """
+        if (prepared := self.field(request, ctx)) is not None:
+            headers.replace(prepared)
+        else:
+            headers.remove(self.name)
+
+    def add(self, headers: Headers, request: Request, ctx: RequestContext) -> None:
+        """Append a field, unless the variable has no value."""
+        if (prepared := self.field(request, ctx)) is not None:
+            headers.append(prepared)

@@ -1,0 +1,26 @@
+"""Answer ``pong`` on one path, to show that the proxy is alive. No upstream is asked."""
+
+from __future__ import annotations
+
+from pingap import Plugin, PluginSettings, Request, Response, hookimpl
+from pingap_basics.keys import ExactPath
+
+
+class Ping(Plugin):
+    """Answers 200 ``pong`` on an exact path, whatever the method."""
+
+    category = "ping"
+
+    class Settings(PluginSettings):
+        """Settings of ``ping``."""
+
+        path: ExactPath
+        """The path to answer on, compared with the whole path of the request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.path
+
+    @hookimpl
+    def request(self, request: Request) -> Response | None:
+        """Answer on the path; let all else pass."""
+        return Response.text(200, "pong") if request.path == self._path else None

@@ -1,0 +1,119 @@
+"""Send clients to https, or below a path prefix, by a redirect."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pingap import (
+    Connection,
+    Headers,
+    HTTPError,
+    Plugin,
+    PluginSettings,
+    Request,
+    RequestContext,
+    Response,
+    field,
+    hookimpl,
+)
+
+_PREFIX = re.compile(r'[!"$->@-~]*')
+_PORT = re.compile(r":[0-9]+$")
+_HTTPS_PORT = 443
+
+
+class Redirect(Plugin):
+    """Redirects what did not come by https, or whose path does not begin with a prefix.
+
+    Query and host are kept. The port is kept too, unless the scheme changes: no port speaks both
+    http and https, so then it is ``https_port``.
+    """
+
+    category = "redirect"
+
+    class Settings(PluginSettings):
+        """Settings of ``redirect``."""
+
+        http_to_https: bool = False
+        """Redirect requests that came by http to https; ``false`` leaves the scheme alone. Behind a
+        proxy of ``basic.trusted_proxies``, its ``X-Forwarded-Proto`` tells the scheme."""
+        https_port: Annotated[int, Field(ge=1, le=65535)] = _HTTPS_PORT
+        """The port on which clients reach https. (A key that pingap does not have.)"""
+        prefix: str = ""
+        """What paths must begin with; put in front of those that do not."""
+        status: Literal[301, 302, 307, 308] = 307
+        """The status code: 307 and 308 keep the method, 301 and 308 are permanent."""
+
+        @field_validator("prefix")
+        @classmethod
+        def _check_prefix(cls, text: str) -> str:
+            if not _PREFIX.fullmatch(text):
+                raise ValueError(
+                    f'found "{text}", expected a path prefix: no query, and other characters '
+                    "than ASCII are percent-encoded"
+                )
+            return f"/{text.lstrip('/')}" if len(text) > 1 else ""
+
+        @model_validator(mode="after")
+        def _does_something(self) -> Redirect.Settings:
+            if not self.http_to_https and not self.prefix:
+                raise ValueError("redirects nothing: set http_to_https = true, or a prefix")
+            return self
+
+    def __init__(self, settings: Settings) -> None:
+        self._to_https = settings.http_to_https
+        port = settings.https_port
+        self._https_port = "" if port == _HTTPS_PORT else f":{port}"
+        self._prefix = settings.prefix
+        self._status = settings.status
+
+    @hookimpl
+    def request(self, request: Request, ctx: RequestContext) -> Response | None:
+        """Redirect, or let the request pass."""
+        scheme = _scheme(request, ctx.connection)
+        below = request.path.startswith(self._prefix)
+        upgrade = self._to_https and scheme != "https"
+        if (below and not upgrade) or not request.path.startswith("/"):  # OPTIONS * has no path
+            return None
+        target = request.target if below else self._prefix.rstrip("/") + request.target
+        location = self._origin(request, scheme, upgrade=upgrade) + target
+        return Response(self._status, headers=Headers([field("Location", location)]))
+
+    def _origin(self, request: Request, scheme: str, *, upgrade: bool) -> str:
+        """Return scheme, host and port of the target.
+
+        Nothing of it if only the path changes and the client (of HTTP/1.0) named no host.
+        """
+        if upgrade:
+            if not request.host:
+                raise HTTPError(400, "A redirect to https needs a Host header")
+            return f"https://{request.host}{self._https_port}"
+        if not request.host:
+            return ""
+        port = _PORT.search(request.headers.get("host") or "")
+        return f"{scheme}://{request.host}{port[0] if port else ''}"
+
+
+def _scheme(request: Request, connection: Connection) -> str:
+    """Return the scheme the client used: what a trusted proxy says, else that of the connection."""
+    said = request.headers.get("x-forwarded-proto")
+    if said is not None and _is_trusted(connection):
+        # Only the last one was appended by the proxy that we trust.
+        last = said.rpartition(",")[2].strip().lower()
+        if last in ("http", "https"):
+            return last
+    return connection.scheme
+
+
+def _is_trusted(connection: Connection) -> bool:
+    try:
+        address = ip_address(connection.remote_addr)
+    except ValueError:  # a Unix socket
+        return False
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return any(address in network for network in connection.trusted)

@@ -1,0 +1,60 @@
+"""Give every request an id: for the upstream, the client, the access log and error pages."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pingap import Plugin, PluginSettings, Request, RequestContext, Response, field, hookimpl
+from pingap_basics.ids import Nanoid, uuid7
+from pingap_basics.keys import HeaderName
+
+_ACCEPTABLE = re.compile(rb"[!-~]{1,128}")
+"""Ids of clients that are kept: they go into logs and headers as they are."""
+
+
+class RequestId(Plugin):
+    """Keeps the id that a request brings, or makes one; it goes to the upstream and the client.
+
+    An id that is longer than 128 characters, or has other characters than visible ASCII, is
+    replaced by a new one.
+    """
+
+    category = "request_id"
+    steps = ("request", "proxy_upstream")
+
+    class Settings(PluginSettings):
+        """Settings of ``request_id``."""
+
+        algorithm: Literal["uuid", "nanoid"] = "uuid"
+        """How an id is made: ``uuid`` (version 7) or ``nanoid``."""
+        size: Annotated[int, Field(ge=1, le=128)] = 8
+        """Number of characters of a nanoid."""
+        header_name: HeaderName = "x-request-id"
+        """The header of the id, in requests and responses."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key, self._name, _ = field(settings.header_name, "")
+        self._new_id = uuid7 if settings.algorithm == "uuid" else Nanoid(settings.size)
+
+    @hookimpl
+    def request(self, request: Request, ctx: RequestContext) -> None:
+        """Find or make the id."""
+        key = self._key
+        for found, _, value in request.headers.fields:
+            if found == key:
+                if _ACCEPTABLE.fullmatch(value):
+                    ctx.request_id = value.decode("ascii")
+                    return
+                request.headers.remove(key.decode("ascii"))
+                break
+        ctx.request_id = new = self._new_id()
+        request.headers.append((key, self._name, new.encode("ascii")))
+
+    @hookimpl
+    def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
+        """Tell the client."""
+        if ctx.request_id:  # there is none if a plugin in front of this one answered
+            response.headers.replace((self._key, self._name, ctx.request_id.encode("ascii")))

@@ -1,0 +1,103 @@
+"""Add, remove, set and rename headers of responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from pydantic import Field as SettingsField
+
+from pingap import (
+    Field,
+    HeaderEntry,
+    Plugin,
+    PluginSettings,
+    Request,
+    RequestContext,
+    Response,
+    field,
+    hookimpl,
+)
+from pingap_basics.keys import HeaderName, HeaderText
+
+
+def _renaming(text: str) -> tuple[bytes, Field]:
+    """Return the key of the old name, and a field that has the new one."""
+    old, colon, new = text.partition(":")
+    if not colon:
+        raise ValueError(f'found "{text}", expected "old: new"')
+    return field(old.strip(), "")[0], field(new.strip(), "")
+
+
+def _check_renaming(text: str) -> str:
+    _renaming(text)
+    return text
+
+
+Renaming = Annotated[str, AfterValidator(_check_renaming)]
+
+
+class ResponseHeaders(Plugin):
+    """Changes headers of responses, in this order: add, remove, set, set if absent, rename."""
+
+    category = "response_headers"
+
+    class Settings(PluginSettings):
+        """Settings of ``response_headers``.
+
+        A value may be a ``$variable``. If that has no value for a request, nothing is added, and
+        what would be replaced is removed.
+        """
+
+        add_headers: list[HeaderText] = SettingsField(default_factory=list)
+        """Headers to add, as ``Name: value``; what is there with the same name stays."""
+        remove_headers: list[HeaderName] = SettingsField(default_factory=list)
+        """Names of headers to remove, with all their values."""
+        set_headers: list[HeaderText] = SettingsField(default_factory=list)
+        """Headers to set, as ``Name: value``; they replace all values that are there."""
+        set_headers_not_exists: list[HeaderText] = SettingsField(default_factory=list)
+        """Headers to set, as ``Name: value``, unless one with the same name is there."""
+        rename_headers: list[Renaming] = SettingsField(default_factory=list)
+        """Headers to rename, as ``old: new``, with all their values."""
+        mode: Literal["response", "upstream"] = "response"
+        """When: ``response`` for every response, before it is sent; ``upstream`` for responses of
+        upstreams only, before a cache could store them."""
+
+    def __init__(self, settings: Settings) -> None:
+        sets = {entry.name.lower(): entry for entry in _entries(settings.set_headers)}
+        dropped = {name.lower() for name in settings.remove_headers} | sets.keys()
+        added = [one for one in _entries(settings.add_headers) if one.name.lower() not in dropped]
+        self._dropped = frozenset(name.encode("ascii") for name in dropped)
+        self._added = [*added, *sets.values()]
+        self._constants: list[Field] = []
+        if all(entry.value.lookup is None for entry in self._added):
+            self._constants = [field(one.name, one.value.constant) for one in self._added]
+            self._added = []
+        self._defaults = _entries(settings.set_headers_not_exists)
+        self._renamed = [_renaming(text) for text in settings.rename_headers]
+        # The phase that is not used is hidden from pluggy: a phase without plugins costs nothing.
+        vars(self)["response" if settings.mode == "upstream" else "upstream_response"] = None
+
+    @hookimpl
+    def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
+        """Change the headers."""
+        headers = response.headers
+        if dropped := self._dropped:
+            headers.fields = [one for one in headers.fields if one[0] not in dropped]
+        headers.fields += self._constants
+        for entry in self._added:
+            entry.add(headers, request, ctx)
+        for entry in self._defaults:
+            if entry.name not in headers:
+                entry.add(headers, request, ctx)
+        for old, (key, name, _) in self._renamed:
+            headers.fields = [
+                (key, name, one[2]) if one[0] == old else one for one in headers.fields
+            ]
+
+    upstream_response = response
+
+
+def _entries(texts: Sequence[str]) -> list[HeaderEntry]:
+    return [HeaderEntry(text) for text in texts]

@@ -1,0 +1,51 @@
+"""Fixtures for what the manual shows."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+from docs.blocks import shown_file
+
+from pingap.observability.log_files import LogFile, LogFiles
+from pingap.plugins import Registry
+
+EXAMPLES = {
+    "maintenance": "pingap_maintenance:Maintenance",
+    "footer": "pingap_footer:Footer",
+}
+"""Categories of the examples in ``writing-a-plugin.md`` -> where they are."""
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """The modules of ``writing-a-plugin.md``, as a folder that can stand on the path."""
+    folder = tmp_path / "examples"
+    info = folder / "pingap_examples-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pingap-examples\nVersion: 1.0\n")
+    lines = [f"{category} = {target}" for category, target in EXAMPLES.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[pingap]", *lines, ""]))
+    for target in EXAMPLES.values():
+        module = target.partition(":")[0]
+        (folder / f"{module}.py").write_text(shown_file("writing-a-plugin.md", f"{module}.py"))
+    return folder
+
+
+@pytest.fixture
+def registry(examples: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The installed plugins and those of the manual."""
+    installed = entry_points(group="pingap")
+    shown = [EntryPoint(name, target, "pingap") for name, target in EXAMPLES.items()]
+    for target in EXAMPLES.values():
+        monkeypatch.delitem(sys.modules, target.partition(":")[0], raising=False)
+    monkeypatch.syspath_prepend(str(examples))
+    return Registry([*installed, *shown])
+
+
+@pytest.fixture
+def no_log_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let configurations name log files that cannot be written here."""
+    monkeypatch.setattr(LogFiles, "open", lambda self, target: LogFile())

@@ -1,0 +1,121 @@
+"""Every configuration in the manual loads, and builds, without problems and warnings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tomli
+from docs.blocks import DOCS, Block, blocks
+
+from pingap.builder import build
+from pingap.config import SECTIONS, BasicConfig, ConfigError, load, parse
+from pingap.plugins import Registry
+
+NO_PINGAP = ("pyproject.toml",)
+"""Files that are TOML and no configuration of pingap."""
+
+UNUSED = {"basic.graceful_shutdown_timeout"}
+"""Keys that are accepted although nothing reads them, so that the example does not show them."""
+
+_FILLED_IN = {
+    "locations": "",
+    "upstreams": 'addrs = ["127.0.0.1:9"]',
+    "plugins": 'category = "request_id"',
+    "storages": 'category = "config"\nvalue = ""',
+}
+"""What a fragment refers to -> a table that will do."""
+
+CONFIGURATIONS = [block for block in blocks("toml") if block.file not in NO_PINGAP]
+
+
+def filled_in(text: str) -> str:
+    """Return a fragment with the tables it refers to."""
+    data = tomli.loads(text)
+    wanted = {(section, name) for section, name in _references(data) if name}
+    missing = {(s, n) for s, n in wanted if n not in data.get(s, {}) and n[0] != "$"}
+    tables = [
+        f'[{section}."{name}"]\n{_FILLED_IN[section]}\n'
+        for section, name in sorted(missing)
+        if not name.startswith("pingap:")
+    ]
+    return "\n".join([text, *tables])
+
+
+def _references(data: dict[str, dict[str, dict[str, object]]]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for section in ("servers", "locations", "upstreams"):
+        for item in data.get(section, {}).values():
+            found += [("storages", name) for name in item.get("includes", ())]
+            found += [("locations", name) for name in item.get("locations", ())]
+            found += [("plugins", name) for name in item.get("plugins", ())]
+            found.append(("upstreams", item.get("upstream", "")))
+    return found
+
+
+@pytest.mark.usefixtures("no_log_files")
+@pytest.mark.parametrize("block", CONFIGURATIONS, ids=str)
+def test_a_block_is_a_configuration(block: Block, registry: Registry) -> None:
+    text = filled_in(block.text) if block.is_fragment else block.text
+    config = parse(text, str(block), location_keys=registry.location_keys)
+    runtime = build(config, registry)
+    assert [*config.warnings, *runtime.warnings] == []
+
+
+def test_there_are_blocks() -> None:
+    assert len(CONFIGURATIONS) > 10
+
+
+@pytest.mark.usefixtures("no_log_files")
+def test_the_example_directory_uses_every_supported_key(registry: Registry, tmp_path: Path) -> None:
+    for block in blocks("toml", DOCS / "configuration.md"):
+        if block.file.startswith("conf/"):
+            file = tmp_path / block.file
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(block.text)
+    config = load(tmp_path / "conf", location_keys=registry.location_keys)
+    runtime = build(config, registry)
+    assert [*config.warnings, *runtime.warnings] == []
+    used = {f"basic.{key}" for key in config.basic.model_fields_set}
+    for section in SECTIONS:
+        for item in getattr(config, section).values():
+            used |= {f"{section}.{key}" for key in item.model_fields_set}
+    assert supported_keys() - used - UNUSED == set()
+
+
+def supported_keys() -> set[str]:
+    """Return every key that does something in this version."""
+    found = set()
+    for section, model in {"basic": BasicConfig, **SECTIONS}.items():
+        if section == "certificates":
+            continue
+        for key, field in model.model_fields.items():
+            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            if "not_yet" not in marks and "no_effect" not in marks and key != "claimed":
+                found.add(f"{section}.{key}")
+    return found
+
+
+def test_the_mistake_in_the_quick_start_is_told_as_shown(registry: Registry) -> None:
+    page = DOCS / "quick-start.md"
+    (good,) = (block.text for block in blocks("toml", page) if block.file)
+    (shown,) = (block.text for block in blocks("text", page))
+    with pytest.raises(ConfigError) as caught:
+        parse(good.replace("plugins = ", "plugin = "), "pingap.toml")
+    assert str(caught.value) == shown.strip()
+
+
+def test_the_mistakes_in_the_configuration_page_are_told_as_shown(tmp_path: Path) -> None:
+    shown = blocks("text", DOCS / "configuration.md")[0].text
+    conf_d = DOCS.parent / "conf.d"
+    copy = tmp_path / "conf.d"
+    copy.mkdir()
+    for file in conf_d.glob("*.toml"):
+        text = file.read_text().replace(
+            '"pingap:requestId", "servedBy"', '"pingap:ping", "servdBy"'
+        )
+        text = text.replace('connection_timeout = "2s"', "connection_timeout = 2")
+        (copy / file.name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(copy)
+    assert str(caught.value).replace(f"{tmp_path}/", "") == shown.strip()

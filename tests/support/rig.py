@@ -1,0 +1,108 @@
+"""Configurations, and small helpers of the tests that run a real proxy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.client import Answer, RawClient
+from support.origin import Origin, Script, Served, echo
+from support.proxy import Proxy
+
+DEADLINE = 10.0
+"""Seconds after which something that should have happened has not."""
+
+
+def configure(
+    *addrs: str,
+    basic: str = "",
+    server: str = "",
+    location: str = "",
+    upstream: str = "",
+    locations: str = "",
+    more: str = "",
+) -> str:
+    """Return TOML of one server ``web``, location ``all`` and upstream ``origin``.
+
+    :param addrs: of the upstream.
+    :param locations: names of further locations, quoted, each with a comma behind it.
+    :param more: further tables.
+    """
+    listed = ", ".join(f'"{addr}"' for addr in addrs)
+    address = "" if "addr =" in server else 'addr = "127.0.0.1:0"'
+    return f"""
+[basic]
+{basic}
+[upstreams.origin]
+addrs = [{listed}]
+{upstream}
+[locations.all]
+upstream = "origin"
+{location}
+{more}
+[servers.web]
+{address}
+locations = [{locations}"all"]
+{server}
+"""
+
+
+class Rig:
+    """A proxy and the origin behind it."""
+
+    def __init__(self, proxy: Proxy, origin: Origin) -> None:
+        self.proxy = proxy
+        self.origin = origin
+
+    def connect(self) -> RawClient:
+        """Return a new connection to the proxy."""
+        return self.proxy.connect()
+
+    @contextmanager
+    def script(self, script: Script) -> Iterator[None]:
+        """Let the origin serve new connections by a script; forget what it received before."""
+        self.origin.requests.clear()
+        self.origin.script = script
+        try:
+            yield
+        finally:
+            self.origin.script = echo
+
+
+@contextmanager
+def running(folder: Path, script: Script = echo, **settings: str) -> Iterator[Rig]:
+    """Run an origin and a proxy in front of it; the settings go to ``configure``."""
+    settings.setdefault("server", "")
+    with Origin(script) as origin, Proxy(configure(origin.addr, **settings), folder) as proxy:
+        yield Rig(proxy, origin)
+
+
+def until(condition: Callable[[], object], what: str = "") -> None:
+    """Return once a condition holds."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, what or "it did not happen in time"
+        time.sleep(0.01)
+
+
+def resident(proxy: Proxy) -> int:
+    """Return the bytes of memory that a proxy process uses."""
+    return int(Path(f"/proc/{proxy.process.pid}/statm").read_text().split()[1]) * 4096
+
+
+def read_to_end(served: Served) -> bytes:
+    """Read until the end of a connection; return what came."""
+    rest, served.unread = served.unread, b""
+    while data := served.receive():
+        rest += data
+    return rest
+
+
+def answer_or_none(client: RawClient, method: str = "GET") -> Answer | None:
+    """Return the next answer, or None if the connection ends before its head."""
+    try:
+        return client.answer(method)
+    except AssertionError:
+        return None

@@ -1,0 +1,311 @@
+"""The models: every key, their defaults, their JSON Schema; and a whole pingap directory."""
+
+import pytest
+from pydantic import ValidationError
+
+from pingap.config import (
+    SECTIONS,
+    TEMPLATE,
+    Backend,
+    BasicConfig,
+    LocationConfig,
+    ServerConfig,
+    TcpAddress,
+    UnixAddress,
+    UpstreamConfig,
+    load,
+    parse,
+)
+
+MODELS = {"basic": BasicConfig, **SECTIONS}
+
+BASIC = """
+[basic]
+name = "edge"
+error_template = "<p>{{content}}</p>"
+threads = 1
+max_connections = 1000
+grace_period = "1m"
+graceful_shutdown_timeout = "10s"
+upstream_keepalive_pool_size = 64
+trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"]
+log_level = "INFO,pingap::proxy=debug,pingap::cache"
+log_format_json = true
+"""
+
+SERVERS = """
+[servers.web]
+addr = "0.0.0.0:80, [::]:80,unix:/run/pingap.sock"
+locations = ["shop", "rest"]
+access_log = "combined"
+threads = 1
+max_request_line = "4KiB"
+max_header_size = 16384
+max_headers = 50
+head_read_timeout = "10s"
+keepalive_timeout = "15s"
+keepalive_requests = 10
+pipeline_buffer_size = "1kb"
+downstream_read_timeout = "5s"
+downstream_write_timeout = "6s"
+tcp_idle = "1m"
+tcp_interval = "10s"
+tcp_probe_count = 20
+tcp_user_timeout = "30s"
+tcp_fastopen = 10
+reuse_port = true
+prometheus_metrics = "/metrics"
+enable_server_timing = true
+includes = ["limits"]
+remark = "r"
+"""
+
+LOCATIONS = """
+[locations.shop]
+upstream = "pool"
+path = "~^/shop/(?<id>\\\\d+)"
+host = "shop.example.com, *.shop.example.com,~^(?<tenant>[a-z]+)\\\\.example\\\\.com$,[::1]"
+match_headers = ["X-Beta: yes", "X-There"]
+match_query = ["a:b"]
+match_cookies = ["sid"]
+weight = 65535
+plugins = ["pingap:requestId", "pong"]
+proxy_set_headers = ["Host: $host", "X-Empty:", "X-Id::connection_id"]
+proxy_add_headers = ["X-A: b: c"]
+enable_reverse_proxy_headers = true
+client_max_body_size = "10MB"
+max_processing = 100
+max_retries = 255
+max_retry_window = "3s"
+includes = []
+remark = "r"
+[locations.rest]
+"""
+
+UPSTREAMS = """
+[upstreams.pool]
+addrs = ["10.0.0.1:8080 3", "app", "[fd00::1]:81", "unix:/run/app.sock 2"]
+discovery = "static"
+ipv4_only = true
+algo = "round_robin"
+connection_timeout = "1s"
+total_connection_timeout = "2s"
+read_timeout = "3s"
+write_timeout = "4s"
+idle_timeout = "5s"
+tcp_idle = "6s"
+tcp_interval = "7s"
+tcp_probe_count = 16
+tcp_user_timeout = "8s"
+tcp_recv_buf = "64KiB"
+includes = []
+remark = "r"
+"""
+
+PLUGINS = '[plugins.pong]\ncategory = "ping"\nstep = "request"\nremark = "r"\npath = "/pong"\n'
+STORAGES = (
+    '[storages.limits]\ncategory = "config"\nremark = "r"\ncreated_at = 1700000000\n'
+    "value = 'max_headers = 60'\n"
+)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    for name, text in {
+        "basic": BASIC,
+        "servers": SERVERS,
+        "locations": LOCATIONS,
+        "upstreams": UPSTREAMS,
+        "plugins": PLUGINS,
+        "storages": STORAGES,
+    }.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    return tmp_path
+
+
+def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
+    config = load(directory)
+    assert config.warnings == []
+    assert config.basic == BasicConfig(
+        name="edge",
+        error_template="<p>{{content}}</p>",
+        max_connections=1000,
+        grace_period="1m",
+        graceful_shutdown_timeout="10s",
+        upstream_keepalive_pool_size=64,
+        trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
+        log_level="INFO,pingap::proxy=debug,pingap::cache",
+        log_format_json=True,
+    )
+    server = config.servers["web"]
+    assert server.max_headers == 60  # from the storage
+    assert (server.max_request_line, server.max_header_size) == (4096, 16384)
+    assert (server.keepalive_timeout, server.tcp_user_timeout) == (15.0, 30.0)
+    assert server.addresses == (
+        TcpAddress("0.0.0.0", 80),
+        TcpAddress("::", 80),
+        UnixAddress("/run/pingap.sock"),
+    )
+    assert config.locations["rest"] == LocationConfig()
+    assert config.locations["shop"].max_retry_window == 3.0
+    assert config.locations["shop"].client_max_body_size == 10**7
+    assert config.upstreams["pool"].backends == (
+        Backend(TcpAddress("10.0.0.1", 8080), 3),
+        Backend(TcpAddress("app", 80), 1),
+        Backend(TcpAddress("fd00::1", 81), 1),
+        Backend(UnixAddress("/run/app.sock"), 2),
+    )
+    assert config.plugins["pong"].options == {"path": "/pong"}
+
+
+def test_that_directory_uses_every_supported_key(directory):
+    config = load(directory)
+    used = {
+        "basic": config.basic,
+        "servers": config.servers["web"],
+        "locations": config.locations["shop"],
+        "upstreams": config.upstreams["pool"],
+    }
+    for section, item in used.items():
+        supported = {
+            name
+            for name, field in type(item).model_fields.items()
+            if not {"not_yet", "no_effect"} & (field.json_schema_extra or {}).keys()
+        }
+        assert supported - item.model_fields_set - {"claimed"} == set(), section
+
+
+@pytest.mark.parametrize(
+    ("section", "keys"),
+    [
+        (
+            "basic",
+            "name error_template pid_file error_log upgrade_sock user group threads work_stealing"
+            " listener_tasks_per_fd grace_period graceful_shutdown_timeout"
+            " upstream_keepalive_pool_size trusted_proxies webhook webhook_type"
+            " webhook_notifications log_level log_buffered_size log_format_json"
+            " log_compress_algorithm log_compress_level log_compress_days_ago"
+            " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
+            " max_connections",
+        ),
+        (
+            "servers",
+            "addr locations access_log threads global_certificates enabled_h2 tls_cipher_list"
+            " tls_ciphersuites tls_min_version tls_max_version tcp_idle tcp_interval"
+            " tcp_probe_count tcp_user_timeout tcp_fastopen reuse_port downstream_read_timeout"
+            " downstream_write_timeout prometheus_metrics otlp_exporter modules"
+            " enable_server_timing includes remark max_request_line max_header_size max_headers"
+            " head_read_timeout keepalive_timeout keepalive_requests pipeline_buffer_size",
+        ),
+        (
+            "locations",
+            "upstream path host match_headers match_query match_cookies weight plugins"
+            " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
+            " client_max_body_size max_processing max_retries max_retry_window includes remark"
+            " claimed",
+        ),
+        (
+            "upstreams",
+            "addrs discovery update_frequency dns_server dns_domain dns_search ipv4_only algo sni"
+            " verify_cert alpn max_h2_streams health_check connection_timeout"
+            " total_connection_timeout read_timeout write_timeout idle_timeout tcp_idle"
+            " tcp_interval tcp_probe_count tcp_user_timeout tcp_recv_buf tcp_fast_open"
+            " enable_tracer enable_backend_stats backend_stats_interval"
+            " backend_failure_status_code circuit_break_max_consecutive_failures"
+            " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
+            " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
+            " includes remark",
+        ),
+        ("plugins", "category step remark options"),
+        (
+            "certificates",
+            "domains tls_cert tls_key is_default is_ca acme dns_challenge dns_provider"
+            " dns_service_url buffer_days remark",
+        ),
+        ("storages", "category value secret remark created_at"),
+    ],
+)
+def test_the_keys_are_those_of_the_reference(section, keys):
+    assert set(MODELS[section].model_fields) == set(keys.split())
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (BasicConfig, {"threads": 1, "grace_period": 300.0, "graceful_shutdown_timeout": 5.0}),
+        (BasicConfig, {"upstream_keepalive_pool_size": 128, "max_connections": 16384}),
+        (ServerConfig, {"max_request_line": 8192, "max_header_size": 32768, "max_headers": 100}),
+        (ServerConfig, {"head_read_timeout": 60.0, "keepalive_timeout": 75.0}),
+        (ServerConfig, {"keepalive_requests": 100_000, "pipeline_buffer_size": 65536}),
+        (ServerConfig, {"downstream_read_timeout": 60.0, "downstream_write_timeout": 60.0}),
+        (LocationConfig, {"upstream": "", "weight": None, "max_retries": None, "plugins": ()}),
+        (UpstreamConfig, {"idle_timeout": 60.0, "read_timeout": None, "algo": "round_robin"}),
+    ],
+)
+def test_defaults(model, values):
+    fields = model.model_fields
+    assert {name: fields[name].default for name in values} == values
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_every_key_has_a_description_and_the_schema_is_complete(model):
+    schema = model.model_json_schema(mode="serialization")
+    assert set(schema["properties"]) == set(model.model_fields)
+    for name, described in schema["properties"].items():
+        assert described["description"].endswith("."), name
+    assert schema["additionalProperties"] is False
+
+
+def test_the_schema_says_what_is_not_there_yet():
+    properties = ServerConfig.model_json_schema()["properties"]
+    assert properties["global_certificates"]["not_yet"] == "TLS listeners"
+    assert "not_yet" not in properties["addr"]
+
+
+def test_a_model_cannot_be_changed():
+    server = ServerConfig(addr="a:1")
+    with pytest.raises(ValidationError):
+        server.addr = "b:1"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "a.com", "*.a.com", "A.com, b.com,", r"~^[a-z]\.com$", "[::1]"],
+)
+def test_hosts_that_are_accepted(host):
+    assert LocationConfig(host=host).host == host
+
+
+@pytest.mark.parametrize("path", ["", "/", "= /a", "~ ^/a$", "/a(b", "=~("])
+def test_paths_that_are_accepted(path):
+    assert LocationConfig(path=path).path == path
+
+
+@pytest.mark.parametrize(
+    "level", ["", "info", "INFO", "off", "warn,a=debug", "a::b=trace, info", "a::b", "a[span]=info"]
+)
+def test_log_levels_that_are_accepted(level):
+    assert BasicConfig(log_level=level).log_level == level
+
+
+def test_the_default_port_of_a_tls_backend_is_443():
+    assert UpstreamConfig(addrs=["a"], sni="a").backends == (Backend(TcpAddress("a", 443)),)
+
+
+def test_the_starter_loads_without_problems_or_warnings():
+    config = parse(TEMPLATE, "starter")
+    assert config.warnings == []
+    assert list(config.servers) == ["main"]
+    assert config.locations["app"].plugins == ("pingap:requestId", "ping")
+    assert config.upstreams["backend"].backends == (Backend(TcpAddress("127.0.0.1", 8080)),)
+
+
+def test_the_starters_commented_keys_load_too():
+    lines = [
+        line.removeprefix("# ") if " = " in line and not line.startswith("# A ") else line
+        for line in TEMPLATE.splitlines()
+    ]
+    config = parse("\n".join(lines), "starter")
+    assert config.basic.trusted_proxies == ("10.0.0.0/8",)
+    assert config.servers["main"].prometheus_metrics == "/metrics"
+    assert config.locations["app"].host == "www.example.com, *.example.org"

@@ -1,0 +1,459 @@
+"""What is refused and what is warned of, with the exact text and line."""
+
+import pytest
+
+from pingap.config import SECTIONS, BasicConfig, ConfigError, parse
+
+BASE = {
+    "servers": 'addr = "127.0.0.1:80"',
+    "upstreams": 'addrs = ["10.0.0.1"]',
+    "plugins": 'category = "ping"',
+    "storages": 'category = ""\nvalue = ""',
+}
+
+
+def problems(text):
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "c")
+    return str(caught.value).splitlines()[:-1]
+
+
+def warnings(text):
+    return [str(warning) for warning in parse(text, "c").warnings]
+
+
+def table(section, line):
+    """One item ``x`` with what it needs, and ``line`` on line 2."""
+    return f"[{section}.x]\n{line}\n{BASE.get(section, '')}\n"
+
+
+VALUES = ("-1", "1.5", "nan", "true", '""', '"~("', "[]", "[1]", '[""]', "[[]]", "{}", "{ a = 1 }",
+          "1979-05-27", "07:32:00", '"\\u0000"', "[{ a = 1 }]", str(2**63))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (section, key)
+        for section, model in {"basic": BasicConfig, **SECTIONS}.items()
+        for key in [*model.model_fields, "unknown"]
+        if key not in ("claimed", "options")
+    ],
+)
+def test_any_value_of_a_key_loads_or_is_a_problem_of_its_line(section, key):
+    name = "[basic]" if section == "basic" else f"[{section}.x]"
+    for value in VALUES:
+        found = []
+        try:
+            parse(f"{name}\n{key} = {value}\n")
+        except ConfigError as error:
+            found = [problem for problem in error.problems if problem.line != 1]
+        assert {problem.line for problem in found} <= {2}, value
+        assert all(key in str(problem) for problem in found), value
+
+
+def test_a_location_names_an_existing_upstream():
+    assert problems(
+        '[locations.a]\nupstream = "pol"\n' + table("upstreams", "").replace(".x", ".pool")
+    ) == ['c:2: locations.a.upstream: no upstream block is named "pol"; did you mean "pool"?']
+
+
+@pytest.mark.parametrize("upstream", ["", "$name"])
+def test_a_location_may_have_no_upstream_or_a_variable(upstream):
+    assert parse(f'[locations.a]\nupstream = "{upstream}"').locations["a"].upstream == upstream
+
+
+def test_a_server_names_existing_locations_even_if_there_are_none():
+    assert problems(table("servers", 'locations = [\n"shop"]')) == [
+        'c:3: servers.x.locations[0]: no location block is named "shop"'
+    ]
+
+
+def test_a_location_names_existing_plugins():
+    text = '[locations.a]\nplugins = ["offce_only"]\n[plugins.office_only]\ncategory = "x"\n'
+    assert problems(text) == [
+        'c:2: locations.a.plugins[0]: no plugin block is named "offce_only"; did you mean "office_only"?'
+    ]
+
+
+def test_built_in_plugins_need_no_block():
+    names = ("pingap:ping", "pingap:stats", "pingap:requestId")
+    listed = ", ".join(f'"{name}"' for name in names)
+    assert parse(f"[locations.a]\nplugins = [{listed}]").locations["a"].plugins == names
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("pingap:compression", "pingap-compression"),
+        ("pingap:compressionUpstream", "pingap-compression"),
+        ("pingap:acceptEncodingAdjustment", "pingap-compression"),
+        ("pingap:admin", "pingap-admin"),
+    ],
+)
+def test_built_in_plugins_of_other_distributions_are_named(name, distribution):
+    assert problems(f'[locations.a]\nplugins = ["{name}"]') == [
+        f"c:2: locations.a.plugins[0]: {name} comes with {distribution}, which is not available yet"
+    ]
+
+
+@pytest.mark.parametrize("name", ["pingap:ping", "pingap:compression"])
+def test_a_block_cannot_take_the_name_of_a_built_in_plugin(name):
+    assert problems(f'[plugins."{name}"]\ncategory = "ping"') == [
+        f'c:1: plugins."{name}": this name belongs to a built-in plugin'
+    ]
+
+
+def test_references_are_checked_although_the_table_has_other_mistakes():
+    assert problems('[locations.a]\nupstream = "u"\nweight = "x"\nnme = 1') == [
+        'c:2: locations.a.upstream: no upstream block is named "u"',
+        'c:3: locations.a.weight: found "x" (string), expected an integer',
+        "c:4: locations.a.nme: unknown key",
+    ]
+
+
+def test_an_item_that_does_not_fit_still_exists():
+    text = '[locations.a]\nupstream = "u"\n[upstreams.u]\naddrs = 1\n'
+    assert problems(text) == ["c:4: upstreams.u.addrs: found 1 (integer), expected an array"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ("0.0.0.0:80", "0.0.0.0:80", "0.0.0.0:80"),
+        ("[::]:80", "a:1, [0::0]:80", "[0::0]:80"),
+        ("localhost:80", "LocalHost:80", "LocalHost:80"),
+        ("unix:/run/a", "unix:/run/a", "unix:/run/a"),
+    ],
+)
+def test_two_servers_cannot_have_one_address(first, second, shown):
+    text = f'[servers.a]\naddr = "{first}"\n[servers."b.c"]\naddr = "{second}"\n'
+    assert problems(text) == [
+        f'c:4: servers."b.c".addr: "{shown}" is already used by servers.a (c:2)'
+    ]
+
+
+def test_one_server_cannot_have_an_address_twice():
+    assert problems('[servers.a]\naddr = "a:1,a:1"') == [
+        'c:2: servers.a.addr: "a:1" is already used twice in this key'
+    ]
+
+
+def test_free_ports_are_never_the_same():
+    assert len(parse('[servers.a]\naddr = "a:0,a:0"').servers["a"].addresses) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("0.0.0.0:80", "the unspecified"),
+        ("[::]:80", "the unspecified"),
+        ("255.255.255.255:80", "the broadcast"),
+        ("224.0.0.1", "a multicast"),
+        ("[ff02::1]:80", "a multicast"),
+        ("169.254.0.1:80 2", "a link-local"),
+        ("[fe80::1]:80", "a link-local"),
+    ],
+)
+def test_addresses_that_cannot_be_backends_are_refused(address, kind):
+    assert problems(f'[upstreams.a]\naddrs = [\n"10.0.0.1",\n"{address}"]') == [
+        f'c:4: upstreams.a.addrs[1]: "{address}" cannot be a backend: it is {kind} address'
+    ]
+
+
+def test_an_upstream_needs_addresses():
+    expected = 'expected addresses such as ["10.0.0.1:8080"]'
+    assert problems("[upstreams.a]\naddrs = []") == [
+        f"c:2: upstreams.a.addrs: found an empty array, {expected}"
+    ]
+    assert problems("[upstreams.a]") == ["c:1: upstreams.a.addrs: this key is required"]
+
+
+def test_a_weight_of_zero_is_refused():
+    assert problems('[upstreams.a]\naddrs = ["a:80 0"]\ndiscovery = "static"') == [
+        'c:2: upstreams.a.addrs[0]: found the weight "0", expected a whole number of at least 1'
+    ]
+
+
+def test_host_names_are_looked_up_once():
+    assert warnings('[upstreams.a]\naddrs = ["10.0.0.1",\n"app:80"]') == [
+        "c:3: upstreams.a.addrs[1]: host names are looked up once, at the start, in this version"
+        ' (discovery = "static" says the same)'
+    ]
+    assert warnings('[upstreams.a]\naddrs = ["app:80"]\ndiscovery = "static"') == []
+    assert warnings('[upstreams.a]\naddrs = ["[fd00::1]:80 2", "unix:/run/a"]') == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('trusted_proxies = ["10.0.0.0/33"]', 'trusted_proxies[0]: "10.0.0.0/33" is not an IP address or network'),
+        ('trusted_proxies = ["a"]', 'trusted_proxies[0]: "a" is not an IP address or network'),
+        ('log_level = "inof"', 'log_level: found "inof", expected one of error, warn, info, debug, trace, off; did you mean "info"?'),
+        ('log_level = "info,a=loud"', 'log_level: found "loud", expected one of error, warn, info, debug, trace, off'),
+        ('log_level = "=info"', 'log_level: "=info" is not a directive such as "pingap=debug"'),
+        ("threads = -1", "threads: found -1 (integer), expected at least 0"),
+        ("max_connections = 0", "max_connections: found 0 (integer), expected at least 1"),
+        ("grace_period = 300", 'grace_period: found 300 (integer), expected a duration such as "30s": write "300s"'),
+        ("log_compress_time_point_hour = 24", "log_compress_time_point_hour: found 24 (integer), expected at most 23"),
+        ("treads = 1", 'treads: unknown key; did you mean "threads"?'),
+    ],
+)  # fmt: skip
+def test_basic_is_checked(line, message):
+    assert problems(f"[basic]\n{line}\n") == [f"c:2: basic.{message}"]
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "message"),
+    [
+        ("servers", 'tls_min_version = "tlsv13"', 'tls_min_version: found "tlsv13", expected one of tlsv1.1, tlsv1.2, tlsv1.3; did you mean "tlsv1.3"?'),
+        ("servers", 'prometheus_metrics = "metrics"', 'prometheus_metrics: found "metrics", expected a path such as "/metrics"'),
+        ("servers", 'prometheus_metrics = "http://a/b"', "prometheus_metrics: not supported yet (pushing metrics)"),
+        ("servers", "keepalive_timeout = 75", 'keepalive_timeout: found 75 (integer), expected a duration such as "30s": write "75s"'),
+        ("servers", 'max_header_size = "32kbit"', 'max_header_size: found "32kbit", expected a size such as "16MiB" or a number of bytes: unknown unit "kbit"'),
+        ("servers", "tcp_fastopen = true", "tcp_fastopen: found true (boolean), expected an integer"),
+        ("servers", "location = []", 'location: unknown key; did you mean "locations"?'),
+        ("locations", "weight = 65536", "weight: found 65536 (integer), expected at most 65535"),
+        ("locations", "max_retries = 256", "max_retries: found 256 (integer), expected at most 255"),
+        ("locations", "client_max_body_size = -1", 'client_max_body_size: found -1, expected a size such as "16MiB" or a number of bytes: it cannot be negative'),
+        ("locations", 'path = "~^/(a"', 'path: "^/(a" is not a regular expression: missing ), unterminated subpattern at character 3'),
+        ("locations", 'host = "a.com, ~[a"', 'host: "[a" is not a regular expression: unterminated character set at character 1 (a comma separates hosts)'),
+        ("locations", 'host = "*."', 'host: found "*.", expected a host such as "*.example.com"'),
+        ("locations", 'host = "*.*.com"', 'host: found "*.*.com", expected a host such as "*.example.com"'),
+        ("locations", 'host = "a.*.com"', 'host: found "a.*.com", expected a host such as "*.example.com"'),
+        ("locations", 'host = "a.com:80"', 'host: found "a.com:80", expected a host name without scheme, port and path'),
+        ("locations", 'match_headers = ["a b:c"]', 'match_headers[0]: "a b" is not a header name'),
+        ("locations", 'match_query = ["a", ":b"]', 'match_query[1]: found ":b", expected a condition such as "name:value" or "name"'),
+        ("locations", 'match_cookies = [""]', 'match_cookies[0]: found "", expected a condition such as "name:value" or "name"'),
+        ("locations", 'proxy_set_headers = ["X-A"]', 'proxy_set_headers[0]: found "X-A", expected a header such as "X-Name: value"'),
+        ("locations", 'proxy_add_headers = ["X A: b"]', 'proxy_add_headers[0]: "X A" is not a header name'),
+        ("locations", 'proxy_add_headers = ["X-A: b\\nX-B: c"]', "proxy_add_headers[0]: the value of the header X-A may only hold printable ASCII characters"),
+        ("locations", "claimed = {}", "claimed: unknown key"),
+        ("upstreams", 'discovery = "dsn"', 'discovery: found "dsn" (string), expected one of static, dns, docker, transparent; did you mean "dns"?'),
+        ("upstreams", 'algo = "round-robin"', 'algo: found "round-robin", expected one of round_robin, hash:url, hash:ip, hash:path, hash:header:<name>, hash:cookie:<name>, hash:query:<name>; did you mean "round_robin"?'),
+        ("upstreams", 'alpn = "H3"', 'alpn: found "H3", expected one of H1, H2, H2H1'),
+        ("upstreams", "max_h2_streams = 0", "max_h2_streams: found 0 (integer), expected at least 1"),
+        ("upstreams", "tcp_probe_count = 17", "tcp_probe_count: found 17 (integer), expected at most 16"),
+        ("certificates", "tls_key = 1", "tls_key: expected a string"),
+        ("storages", "secret = 2", "secret: expected a string"),
+    ],
+)  # fmt: skip
+def test_items_are_checked(section, line, message):
+    assert problems(table(section, line)) == [f"c:2: {section}.x.{message}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[servers.x]", "c:1: servers.x.addr: this key is required"),
+        ("[plugins.x]", "c:1: plugins.x.category: this key is required"),
+        ("[plugins.x]\ncategory = ''", 'c:2: plugins.x.category: found "" (string), expected at least 1 character'),
+        ("[storages.x]\ncategory = ''", "c:1: storages.x.value: this key is required"),
+        ("[storages.x]\nvalue = ''", "c:1: storages.x.category: this key is required"),
+        ("[servers.x]\naddr = '80'", 'c:2: servers.x.addr: found "80", expected an address such as "0.0.0.0:80", "[::]:80" or "unix:/run/pingap.sock"'),
+    ],
+)  # fmt: skip
+def test_required_keys_are_required(text, message):
+    assert problems(text) == [message]
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "what"),
+    [
+        ("basic", 'webhook = "https://a/b"', "webhooks"),
+        ("basic", 'webhook_type = "wecom"', "webhooks"),
+        ("basic", 'webhook_notifications = ["a"]', "webhooks"),
+        ("basic", 'log_compress_algorithm = "gzip"', "compression of old log files"),
+        ("basic", "log_compress_level = 3", "compression of old log files"),
+        ("basic", "log_compress_days_ago = 3", "compression of old log files"),
+        ("basic", "log_compress_time_point_hour = 3", "compression of old log files"),
+        ("basic", 'sentry = "https://a"', "reporting to Sentry"),
+        ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
+        ("servers", "global_certificates = true", "TLS listeners"),
+        ("servers", "enabled_h2 = true", "HTTP/2"),
+        ("servers", 'tls_cipher_list = "A"', "TLS listeners"),
+        ("servers", 'tls_ciphersuites = "A"', "TLS listeners"),
+        ("servers", 'tls_min_version = "tls1.2"', "TLS listeners"),
+        ("servers", 'tls_max_version = "TLSv1.3"', "TLS listeners"),
+        ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
+        ("servers", 'modules = ["grpc-web"]', "modules"),
+        ("upstreams", 'discovery = "dns"', "discovery other than static"),
+        ("upstreams", 'discovery = "docker"', "discovery other than static"),
+        ("upstreams", 'discovery = "transparent"', "discovery other than static"),
+        ("upstreams", 'update_frequency = "1m"', "DNS discovery"),
+        ("upstreams", 'dns_server = "10.0.0.1"', "DNS discovery"),
+        ("upstreams", 'dns_domain = "a"', "DNS discovery"),
+        ("upstreams", 'dns_search = "a"', "DNS discovery"),
+        ("upstreams", 'algo = "hash"', "balancing other than round_robin"),
+        ("upstreams", 'algo = "hash:cookie:sid"', "balancing other than round_robin"),
+        ("upstreams", 'sni = "a"', "TLS to upstreams"),
+        ("upstreams", "verify_cert = false", "TLS to upstreams"),
+        ("upstreams", 'alpn = "h2"', "HTTP/2 to upstreams"),
+        ("upstreams", "max_h2_streams = 2", "HTTP/2 to upstreams"),
+        ("upstreams", 'health_check = "tcp://a"', "health checks"),
+        ("upstreams", "tcp_fast_open = true", "TCP Fast Open"),
+        ("upstreams", "enable_tracer = true", "connection tracing"),
+        ("upstreams", "enable_backend_stats = true", "backend statistics"),
+        ("upstreams", 'backend_stats_interval = "1s"', "backend statistics"),
+        ("upstreams", 'backend_failure_status_code = "500"', "backend statistics"),
+        ("upstreams", "circuit_break_max_consecutive_failures = 1", "circuit breaker"),
+        ("upstreams", "circuit_break_max_failure_percent = 1", "circuit breaker"),
+        ("upstreams", "circuit_break_min_requests_threshold = 1", "circuit breaker"),
+        ("upstreams", "circuit_break_half_open_consecutive_success_threshold = 1", "circuit breaker"),
+        ("upstreams", 'circuit_break_open_duration = "1s"', "circuit breaker"),
+        ("storages", 'secret = "s"', "encrypted storages"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_yet_is_a_problem(section, line, what):
+    key = line.split(" ")[0]
+    path, text = (
+        (f"basic.{key}", f"[basic]\n{line}")
+        if section == "basic"
+        else (f"{section}.x.{key}", table(section, line))
+    )
+    assert problems(text) == [f"c:2: {path}: not supported yet ({what})"]
+
+
+def test_every_key_that_is_not_there_yet_is_tested():
+    rows = next(
+        mark.args[1]
+        for mark in test_what_is_not_there_yet_is_a_problem.pytestmark
+        if mark.name == "parametrize"
+    )
+    marked = {
+        (section, name)
+        for section, model in {"basic": BasicConfig, **SECTIONS}.items()
+        for name, field in model.model_fields.items()
+        if "not_yet" in (field.json_schema_extra or {})
+    }
+    assert {(section, line.split(" ")[0]) for section, line, _ in rows} == marked
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("servers", "global_certificates = false"),
+        ("servers", "enabled_h2 = false"),
+        ("servers", 'tls_min_version = ""'),
+        ("servers", "modules = []"),
+        ("servers", 'prometheus_metrics = ""'),
+        ("upstreams", 'discovery = "static"'),
+        ("upstreams", 'discovery = ""'),
+        ("upstreams", 'algo = "round_robin"'),
+        ("upstreams", 'algo = ""'),
+        ("upstreams", 'alpn = "h1"'),
+        ("upstreams", "verify_cert = true"),
+        ("upstreams", "max_h2_streams = 1"),
+        ("upstreams", 'sni = ""'),
+        ("upstreams", 'backend_stats_interval = "60s"'),
+        ("upstreams", "circuit_break_max_failure_percent = 0"),
+        ("locations", "grpc_web = false"),
+        ("locations", 'rewrite = ""'),
+        ("storages", 'secret = ""'),
+    ],
+)
+def test_values_that_mean_the_same_as_no_key_are_accepted(section, line):
+    assert warnings(table(section, line)) == []
+
+
+DAEMON = "takes effect with --daemon, which is not supported yet"
+SAMPLE = "has no effect, in pingap neither: the cache plugin has its own setting"
+ENGINE = "has no effect: it tunes pingap's Rust engine"
+KEEPALIVE = "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_probe_count, and"
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "message"),
+    [
+        ("basic", "threads = 0", "threads: one worker runs in this version"),
+        ("basic", "threads = 2", "threads: one worker runs in this version"),
+        ("basic", 'pid_file = "/run/a"', f"pid_file: {DAEMON}"),
+        ("basic", 'error_log = "/run/a"', f"error_log: {DAEMON}"),
+        ("basic", 'upgrade_sock = "/run/a"', f"upgrade_sock: {DAEMON}"),
+        ("basic", 'user = "a"', f"user: {DAEMON}"),
+        ("basic", 'group = "a"', f"group: {DAEMON}"),
+        ("basic", "work_stealing = false", f"work_stealing: {ENGINE}"),
+        ("basic", "listener_tasks_per_fd = 2", f"listener_tasks_per_fd: {ENGINE}"),
+        ("basic", 'auto_restart_check_interval = "1m"', "auto_restart_check_interval: has no effect: automatic reload is not supported yet"),
+        ("basic", 'log_buffered_size = "8kb"', "log_buffered_size: has no effect: the log is always written in batches"),
+        ("basic", 'cache_directory = "/a"', f"cache_directory: {SAMPLE}"),
+        ("basic", 'cache_max_size = "1g"', f"cache_max_size: {SAMPLE}"),
+        ("servers", "threads = 0", "threads: one worker runs in this version"),
+        ("servers", "tcp_fast_open = 10", "tcp_fast_open: has no effect, in pingap neither: the key is tcp_fastopen"),
+        ("servers", 'tcp_idle = "1m"', f"tcp_idle: {KEEPALIVE} tcp_interval and tcp_probe_count are missing"),
+        ("upstreams", 'tcp_interval = "1m"\ntcp_idle = "1m"', f"tcp_idle: {KEEPALIVE} tcp_probe_count is missing"),
+    ],
+)  # fmt: skip
+def test_what_has_no_effect_is_a_warning(section, line, message):
+    path, text = (
+        ("basic", f"[basic]\n{line}")
+        if section == "basic"
+        else (f"{section}.x", table(section, line))
+    )
+    number = 3 if "\n" in line else 2
+    assert warnings(text) == [f"c:{number}: {path}.{message}"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'tcp_idle = "1m"\ntcp_interval = "1s"\ntcp_probe_count = 3',
+        'tcp_user_timeout = "1m"',
+        'tcp_user_timeout = "1m"\ntcp_idle = "1s"',
+    ],
+)
+def test_keepalive_that_takes_effect_is_no_warning(lines):
+    assert warnings(table("servers", lines)) == []
+
+
+def test_a_certificate_is_a_warning_until_a_server_wants_it():
+    certificate = '[certificates.c]\ndomains = "a.com"\n'
+    assert warnings(certificate) == ["c:1: certificates.c: not supported yet (TLS)"]
+    assert problems(certificate + table("servers", "global_certificates = true")) == [
+        "c:1: certificates.c: not supported yet (TLS)",
+        "c:4: servers.x.global_certificates: not supported yet (TLS listeners)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "distribution"),
+    [
+        ('rewrite = "^/a /b"', "pingap-rewrite"),
+        ("grpc_web = true", "pingap-grpc-web"),
+    ],
+)
+def test_a_key_of_a_missing_distribution_says_what_to_install(line, distribution):
+    key = line.split(" ")[0]
+    assert problems(table("locations", line)) == [
+        f"c:2: locations.x.{key}: needs the distribution {distribution}: pip install {distribution}"
+    ]
+
+
+def test_claimed_keys_are_passed_on_unchecked():
+    text = table("locations", 'rewrite = ["anything"]\nmirror = { to = "x" }\nweight = 1')
+    keys = {"rewrite": "pingap-rewrite", "mirror": "acme-mirror"}
+    location = parse(text, location_keys=keys).locations["x"]
+    assert location.claimed == {"rewrite": ["anything"], "mirror": {"to": "x"}}
+    assert location.weight == 1
+
+
+def test_a_key_of_the_core_cannot_be_claimed():
+    location = parse(table("locations", "weight = 1"), location_keys={"weight": "x"}).locations["x"]
+    assert (location.weight, location.claimed) == (1, {})
+
+
+def test_plugin_options_are_passed_on_unchecked():
+    text = (
+        '[plugins.x]\ncategory = "mock"\nstep = "request"\nremark = "r"\noptions = 1\nstatus = 3\n'
+    )
+    plugin = parse(text).plugins["x"]
+    assert (plugin.category, plugin.step, plugin.remark) == ("mock", "request", "r")
+    assert plugin.options == {"options": 1, "status": 3}
+
+
+def test_secrets_do_not_show_in_a_repr():
+    config = parse(
+        '[certificates.c]\ntls_key = "hush"\n[storages.s]\ncategory = ""\nvalue = "hush"'
+    )
+    assert "hush" not in repr(config.certificates) + repr(config.storages) + repr(config)
+    assert config.storages["s"].value.get_secret_value() == "hush"
