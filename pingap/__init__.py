@@ -9,6 +9,7 @@ from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
 from pingap.hookspecs import hookimpl
 from pingap.messages import BodyFilter, Field, Headers, Request, Response, field
+from pingap.observability.metrics import WorkerStats
 from pingap.plugin import Plugin, PluginSettings
 from pingap.variables import HeaderEntry, Value
 
@@ -27,6 +28,7 @@ __all__ = [
     "RequestContext",
     "Response",
     "Value",
+    "WorkerStats",
     "__version__",
     "field",
     "hookimpl",

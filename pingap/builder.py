@@ -39,7 +39,7 @@ from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
-from pingap.observability.metrics import LocationStats, ServerMetrics
+from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 from pingap.protocol.events import HeadLimits
@@ -75,6 +75,7 @@ class Runtime:
 
     config: Config
     registry: Registry
+    stats: WorkerStats
     servers: dict[str, ServerRuntime]
     upstreams: dict[str, UpstreamRuntime]
     plugins: list[Instance]
@@ -134,6 +135,7 @@ class _Builder:
         return Runtime(
             config=self.config,
             registry=self.registry,
+            stats=WorkerStats({name: location.stats for name, location in locations.items()}),
             servers=servers,
             upstreams=upstreams,
             plugins=list(self.instances.values()),

@@ -57,8 +57,8 @@ class Chains:
     logging: Chain = ()
     rewriters: frozenset[str] = frozenset()
     """Names of the instances whose body filters change the length."""
-    before_sending: bool = False
-    """Whether anything looks at a response before it is sent."""
+    filters_response: bool = False
+    """Whether a plugin may filter bodies of responses."""
 
 
 class _LocationManager(pluggy.PluginManager):
@@ -73,13 +73,15 @@ class _LocationManager(pluggy.PluginManager):
         if name.startswith("pingap_"):
             return None
         opts = super().parse_hookimpl_opts(plugin, name)
-        if opts is None:
+        if opts is None or not isinstance(plugin, Plugin):
+            return None
+        if (active := plugin.active_phases()) is not None and name not in active:
             return None
         if opts["wrapper"] or opts["hookwrapper"]:
             raise ContractError(
                 f"{_describe(plugin)}.{name} is a hook wrapper; use two phases instead"
             )
-        if self.chosen_step and isinstance(plugin, Plugin) and plugin.steps[:1] == (name,):
+        if self.chosen_step and plugin.steps[:1] == (name,):
             opts = {**opts, "specname": self.chosen_step}  # pluggy's dict belongs to the function
         return opts
 
@@ -110,10 +112,8 @@ def freeze(instances: Sequence[Instance]) -> Chains:
             raise ContractError(_explain(error, instance.plugin)) from None
     chains = {phase: _chain(getattr(manager.hook, phase), names) for phase in hookspecs.PHASES}
     rewriters = frozenset(one.name for one in instances if one.plugin.body == "rewrites")
-    before_sending = any(
-        chains[phase] for phase in ("upstream_response_body", "response", "response_body")
-    )
-    return Chains(**chains, rewriters=rewriters, before_sending=before_sending)
+    filters_response = bool(chains["upstream_response_body"] or chains["response_body"])
+    return Chains(**chains, rewriters=rewriters, filters_response=filters_response)
 
 
 def check_class(plugin: type[Plugin]) -> None:
@@ -149,6 +149,10 @@ def _adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) ->
         return lambda *arguments: function()
     if len(places) == 1:
         (place,) = places
+        if len(offered) == 2:
+            if place == 0:
+                return lambda first, second: function(first)
+            return lambda first, second: function(second)
         return lambda *arguments: function(arguments[place])
     return lambda *arguments: function(*[arguments[place] for place in places])
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from pingap.messages import Request
+from pingap.observability.metrics import WorkerStats
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -20,6 +21,8 @@ class Connection:
 
     :param number: counts the connections of this worker.
     :param remote_addr: address of the peer as text; empty for a Unix socket.
+    :param server: name of the server whose listener accepted it.
+    :param stats: figures of the worker that serves it.
     :param scheme: ``http`` or ``https``.
     :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
     """
@@ -31,8 +34,10 @@ class Connection:
         "remote_port",
         "requests",
         "scheme",
+        "server",
         "server_addr",
         "server_port",
+        "stats",
         "trusted",
     )
 
@@ -42,6 +47,8 @@ class Connection:
         remote: tuple[str, int],
         local: tuple[str, int],
         *,
+        server: str = "",
+        stats: WorkerStats | None = None,
         scheme: str = "http",
         trusted: tuple[Network, ...] = (),
     ) -> None:
@@ -49,6 +56,8 @@ class Connection:
         self.began = time.monotonic()
         self.remote_addr, self.remote_port = remote
         self.server_addr, self.server_port = local
+        self.server = server
+        self.stats = WorkerStats({}) if stats is None else stats
         self.scheme = scheme
         self.trusted = trusted
         self.requests = 0
@@ -60,7 +69,7 @@ class Connection:
         appended can be believed; without it ``X-Real-IP`` counts. Nothing is believed from a peer
         that is not listed.
         """
-        if not self.trusted or not self._trusts(self.remote_addr):
+        if not self.is_trusted:
             return self.remote_addr
         hops = ",".join(request.headers.get_all("x-forwarded-for")).split(",")
         for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
@@ -73,6 +82,11 @@ class Connection:
             if (real := _as_address(request.headers.get("x-real-ip") or "")) is not None:
                 return str(real)
         return self.remote_addr
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the peer is a proxy whose forwarding headers are believed."""
+        return bool(self.trusted) and self._trusts(self.remote_addr)
 
     def _trusts(self, text: str) -> bool:
         address = _as_address(text)
@@ -96,8 +110,6 @@ class RequestContext:
     not known yet, or never will be, has the value of the class.
     """
 
-    server: str = ""
-    """Name of the server whose listener took the request."""
     location: str = ""
     """Name of the location that matched; empty if none did."""
     captures: Mapping[str, str] = _NOTHING
@@ -114,13 +126,12 @@ class RequestContext:
     """The upstream connection had served a request before."""
     upstream_connect_time: float | None = None
     """Until an upstream connection was usable, in seconds; None if none was needed."""
-    upstream_processing_time: float | None = None
-    """From the usable connection to the response head."""
-    upstream_response_time: float | None = None
-    """From the response head to its last byte."""
     upstream_connected_at: float = 0.0
+    """When the request could be sent."""
     upstream_connection_began: float = 0.0
+    """When the connection to the peer was made; 0 if there is none."""
     upstream_head_at: float = 0.0
+    """When the head of the upstream's response had arrived; 0 before."""
     status: int = 0
     """Status sent to the client; 0 if none was sent."""
     body_bytes_sent: int = 0
@@ -143,6 +154,26 @@ class RequestContext:
         if state is None:
             state = self.__dict__["_state"] = {}
         return state
+
+    @property
+    def upstream_processing_time(self) -> float | None:
+        """From the usable connection to the response head, in seconds; None without one."""
+        return self.upstream_head_at - self.upstream_connected_at if self.upstream_head_at else None
+
+    @property
+    def upstream_response_time(self) -> float | None:
+        """From the response head to its last byte, in seconds; None before that."""
+        if not (self.upstream_head_at and self.ended_at):
+            return None
+        return self.ended_at - self.upstream_head_at
+
+    def scheme(self, request: Request) -> str:
+        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies."""
+        if self.connection.is_trusted:
+            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
+            if said.lower() in ("http", "https"):
+                return said.lower()
+        return self.connection.scheme
 
     def client_ip(self, request: Request) -> str:
         """Return the client's address (see :meth:`Connection.client_ip`), found once."""

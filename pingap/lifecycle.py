@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 
-from pingap.chains import Chain
+from pingap.chains import Chain, Chains
 from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
 from pingap.exchange import Exchange
 from pingap.messages import Response
-from pingap.phases import run_all, run_filters, run_first
+from pingap.phases import ask_filters, call_all, call_first
 from pingap.producer import Producer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
@@ -36,8 +36,14 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             if refusal is not None:
                 raise refusal
             response = await _find_response(x)
-            if x.location.chains.before_sending:  # type: ignore[union-attr]  # it was found
-                filters = await _before_sending(x, response)
+            assert x.location is not None
+            chains = x.location.chains
+            if chains.response:
+                pending = call_all(x, chains.response, "response", x.request, response, x.ctx)
+                if pending is not None:
+                    await pending
+            if chains.filters_response:
+                filters = await _ask_for_filters(x, chains, response)
         except HTTPError as error:
             response = await _error_response(x, error)
         if not _send_at_once(x, response, filters):
@@ -59,17 +65,23 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
 async def _find_response(x: Exchange) -> Response:
     """Match the location; let plugins answer, or ask the upstream."""
     location = _match(x)
-    chains = location.chains
+    chains, request, ctx = location.chains, x.request, x.ctx
     if chains.early_request:
-        await run_all(x, chains.early_request, "early_request", x.request, x.ctx)
+        pending = call_all(x, chains.early_request, "early_request", request, ctx)
+        if pending is not None:
+            await pending
     if chains.request:
-        response = await run_first(x, chains.request, "request", x.request, x.ctx)
-        if response is not None:
-            return response
+        answer = call_first(x, chains.request, "request", request, ctx)
+        if answer is not None and not isinstance(answer, Response):
+            answer = await answer
+        if answer is not None:
+            return answer
     if chains.proxy_upstream:
-        response = await run_first(x, chains.proxy_upstream, "proxy_upstream", x.request, x.ctx)
-        if response is not None:
-            return response
+        answer = call_first(x, chains.proxy_upstream, "proxy_upstream", request, ctx)
+        if answer is not None and not isinstance(answer, Response):
+            answer = await answer
+        if answer is not None:
+            return answer
     response = await _ask_upstream(x, location)
     if chains.upstream_response:
         return await _change_upstream_response(x, chains.upstream_response, response)
@@ -109,7 +121,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     filters: Filters = ()
     if x.request_body is not None and location.chains.request_body:
         chain = location.chains.request_body
-        filters = await run_filters(x, chain, "request_body", x.request, x.ctx)
+        filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
     retries = 0
     while True:
         peer = upstream.choose_peer()
@@ -159,8 +171,10 @@ async def _attempt(
         connection = await x.in_task(upstream.connect(peer))
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
+    ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
+    ctx.upstream_head_at = time.monotonic()
     ctx.upstream_status = response.status
     return response
 
@@ -188,22 +202,17 @@ def _send_request(
 async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
     """Run ``upstream_response``; a response that a plugin puts in its place drops the upstream's."""
     for step in chain:
-        replacement = await run_first(x, (step,), "upstream_response", x.request, response, x.ctx)
-        if replacement is not None:
+        answer = call_first(x, (step,), "upstream_response", x.request, response, x.ctx)
+        if answer is not None and not isinstance(answer, Response):
+            answer = await answer
+        if answer is not None:
             x.drop_upstream()
-            response = replacement
+            response = answer
     return response
 
 
-async def _before_sending(x: Exchange, response: Response) -> Filters:
-    """Run ``response`` and ask for the filters of the body."""
-    location = x.location
-    assert location is not None
-    chains = location.chains
-    if chains.response:
-        await run_all(x, chains.response, "response", x.request, response, x.ctx)
-    if not (chains.response_body or chains.upstream_response_body):
-        return ()
+async def _ask_for_filters(x: Exchange, chains: Chains, response: Response) -> Filters:
+    """Run the phases that filter the body of a response."""
     if x.request.method == "HEAD" or response.status in _NO_BODY:
         if chains.rewriters:
             response.content_length = None  # what a GET would bring cannot be known
@@ -211,11 +220,10 @@ async def _before_sending(x: Exchange, response: Response) -> Filters:
     filters: Filters = ()
     args = (x.request, response, x.ctx)
     if chains.upstream_response_body and response.upstream:
-        filters = await run_filters(
-            x, chains.upstream_response_body, "upstream_response_body", *args
-        )
+        chain = chains.upstream_response_body
+        filters = await ask_filters(x, chain, "upstream_response_body", *args)
     if chains.response_body:
-        filters += await run_filters(x, chains.response_body, "response_body", *args)
+        filters += await ask_filters(x, chains.response_body, "response_body", *args)
     if any(name in chains.rewriters for _, name in filters):
         response.content_length = None
     return filters
@@ -233,7 +241,9 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
         return response
     try:
         chain = x.location.chains.response
-        await run_all(x, chain, "response", x.request, response, x.ctx)
+        pending = call_all(x, chain, "response", x.request, response, x.ctx)
+        if pending is not None:
+            await pending
     except HTTPError as second:
         x.server.report(x, second)
         return x.server.error_page.render(x.request, x.ctx, second)
@@ -285,6 +295,8 @@ async def _log_phase(x: Exchange, chain: Chain, response: Response | None) -> No
     x.close_book()
     for step in chain:
         try:
-            await run_all(x, (step,), "logging", x.request, response, x.ctx)
+            pending = call_all(x, (step,), "logging", x.request, response, x.ctx)
+            if pending is not None:
+                await pending
         except HTTPError as error:
             x.server.report(x, error)

@@ -52,7 +52,8 @@ class Headers:
     """Header fields in the order they came, names compared without case (RFC 9110, 5.1).
 
     A plugin that prepared its fields with :func:`field` may use ``append`` and ``replace``, which
-    check nothing again.
+    check nothing again. ``fields`` is the list of prepared fields itself: it may be searched,
+    changed, and assigned anew.
 
     :param fields: names and values; or prepared fields, of which a list is taken over as it is.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -68,6 +68,13 @@ class Plugin:
 
     def __init__(self, settings: PluginSettings) -> None:
         """Build an instance; a ``ValueError`` is a configuration error of this instance."""
+
+    def active_phases(self) -> Collection[str] | None:
+        """Name the phases this instance takes part in, if its settings leave some without work.
+
+        :returns: names of phases, or None for all that the class implements.
+        """
+        return None
 
     async def startup(self, tasks: TaskGroup) -> None:
         """Prepare, before a listener accepts; override it if there is something to do.

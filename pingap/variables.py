@@ -143,6 +143,11 @@ class HeaderEntry:
         value = self.value.expand(request, ctx)
         return None if value is None else field(self.name, value)
 
+    @property
+    def constant(self) -> Field | None:
+        """The field, if it is the same for every request."""
+        return self._constant if self._is_constant else None
+
     def set(self, headers: Headers, request: Request, ctx: RequestContext) -> None:
         """Replace the fields of this name; without a value they are removed.
 

@@ -115,7 +115,8 @@ def _expectation(details: ErrorDetails, context: dict[str, Any]) -> str:
 
 
 def _words(context: dict[str, Any]) -> list[str]:
-    return re.findall(r"'([^']*)'", str(context.get("expected", "")))
+    expected = str(context.get("expected", ""))
+    return re.findall(r"'([^']*)'", expected) or re.split(r", | or ", expected)
 
 
 class _Place:

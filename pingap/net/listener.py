@@ -17,6 +17,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
 
 if TYPE_CHECKING:
+    from pingap.observability.metrics import WorkerStats
     from pingap.runtime import ServerRuntime
 
 _FULL: Final = (
@@ -71,7 +72,7 @@ class Listener:
 
     :param server: what a new request is handled with; replaced by a reload.
     :param tasks: where what plugins await is run.
-    :param budget: shared by all listeners of the worker.
+    :param budget: shared by all listeners of the worker, as are the stats.
     :param trusted: networks whose forwarding headers are believed.
     """
 
@@ -84,6 +85,7 @@ class Listener:
         writes: WriteBatch,
         tasks: TaskGroup,
         budget: ConnectionBudget,
+        stats: WorkerStats,
         trusted: tuple[Network, ...] = (),
     ) -> None:
         self.server = server
@@ -94,6 +96,7 @@ class Listener:
         self._tcp = tcp
         self._deadlines = deadlines
         self._budget = budget
+        self._stats = stats
         self._trusted = trusted
         self._connections: set[ClientConnection] = set()
         self.on_idle: Callable[[], None] = lambda: None
@@ -117,6 +120,8 @@ class Listener:
             next(_numbers),
             _endpoint(transport.get_extra_info("peername")),
             _endpoint(transport.get_extra_info("sockname")),
+            server=self.server.name,
+            stats=self._stats,
             trusted=self._trusted,
         )
 

@@ -6,14 +6,15 @@ when somebody reads the page. Names, labels and buckets are pingap's (observabil
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from pingap.context import RequestContext
-
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
+    from pingap.context import RequestContext
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 RECEIVED_BUCKETS: Final = (1, 5, 10, 50, 100, 1000)
@@ -121,6 +122,33 @@ class LocationStats:
         self.reused += other.reused
 
 
+class WorkerStats:
+    """Figures of this worker since it began, summed up when they are asked for.
+
+    :param locations: name -> counters, of all locations.
+    """
+
+    def __init__(self, locations: Mapping[str, LocationStats]) -> None:
+        self._locations = locations
+        self.started_at = time.time()
+        """Unix seconds."""
+
+    @property
+    def processing(self) -> int:
+        """Requests in progress."""
+        return sum(stats.processing for stats in self._locations.values())
+
+    @property
+    def accepted(self) -> int:
+        """Requests that matched a location."""
+        return sum(stats.accepted for stats in self._locations.values())
+
+    def location(self, name: str) -> tuple[int, int]:
+        """Return how many requests of a location are in progress, and how many began."""
+        stats = self._locations.get(name)
+        return (0, 0) if stats is None else (stats.processing, stats.accepted)
+
+
 class ServerMetrics:
     """A prometheus-client collector over the locations of one server.
 
@@ -186,7 +214,7 @@ def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterato
         "pingap_http_requests_current", "Requests in progress", labels=names
     )
     codes = _counter("pingap_http_responses_codes", "Responses by class of status")
-    time = HistogramMetricFamily("pingap_http_response_time", "Seconds", labels=names)
+    times = HistogramMetricFamily("pingap_http_response_time", "Seconds", labels=names)
     received = HistogramMetricFamily("pingap_http_received", "Body KB received", labels=names)
     sent = HistogramMetricFamily("pingap_http_sent", "Body KB sent", labels=names)
     received_bytes = _counter("pingap_http_received_bytes", "Body bytes received")
@@ -199,9 +227,9 @@ def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterato
         for digit, count in enumerate(stats.codes):
             code = f"{digit}xx" if digit else "unknown"
             codes.add_sample(codes.name, {**labels, "code": code}, count)
-        time.add_metric(values, stats.response_time.cumulative(), stats.response_time.total)
+        times.add_metric(values, stats.response_time.cumulative(), stats.response_time.total)
         received.add_metric(values, stats.received.cumulative(), stats.received.total)
         sent.add_metric(values, stats.sent.cumulative(), stats.sent.total)
         received_bytes.add_sample(received_bytes.name, labels, stats.received_bytes)
         sent_bytes.add_sample(sent_bytes.name, labels, stats.sent_bytes)
-    yield from (requests, current, codes, time, received, received_bytes, sent, sent_bytes)
+    yield from (requests, current, codes, times, received, received_bytes, sent, sent_bytes)

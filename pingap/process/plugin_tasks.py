@@ -27,6 +27,8 @@ class PluginTasks:
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
         self._stop = anyio.Event()
+        self._running = 0
+        self._ended = anyio.Event()
 
     async def start(self, instances: Iterable[Instance]) -> None:
         """Call ``startup`` of every instance, one after the other.
@@ -46,8 +48,15 @@ class PluginTasks:
         """Let every instance run its ``shutdown`` and end its tasks."""
         self._stop.set()
 
+    async def ended(self) -> None:
+        """Return when every instance has ended."""
+        while self._running:
+            self._ended = anyio.Event()
+            await self._ended.wait()
+
     async def _run(self, instance: Instance, *, task_status: TaskStatus[None]) -> None:
         started = False
+        self._running += 1
         try:
             async with anyio.create_task_group() as own:
                 await instance.plugin.startup(own)
@@ -60,3 +69,6 @@ class PluginTasks:
             if not started:
                 raise
             log.exception("plugin %s failed in the background", instance.name)
+        finally:
+            self._running -= 1
+            self._ended.set()

@@ -60,7 +60,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _announce(runtime: Runtime, worker: Worker) -> None:
     """Say what listens where."""
-    lines = [f"pingap {__version__} is serving"]
+    label = f" ({name})" if (name := runtime.config.basic.name) else ""
+    lines = [f"pingap {__version__}{label} is serving"]
     for name, addresses in worker.addresses.items():
         settings = runtime.config.servers[name]
         for address in addresses:

@@ -107,7 +107,13 @@ class Worker:
                     )  # let the transports tell that they are closed
                     requests.cancel_scope.cancel()
                     plugins.stop()
-                    await runtime.registry.shutdown()
+                    # Plugins get a last word, but not for ever.
+                    limit = runtime.config.basic.graceful_shutdown_timeout
+                    with anyio.move_on_after(limit) as last:
+                        await runtime.registry.shutdown()
+                        await plugins.ended()
+                    if last.cancelled_caught:
+                        log.warning("plugins did not shut down within %g s", limit)
                     services.cancel_scope.cancel()
 
     async def drain(self) -> None:
@@ -135,6 +141,7 @@ class Worker:
                 runtime.writes,
                 requests,
                 budget,
+                runtime.stats,
                 runtime.trusted_proxies,
             )
         for name, sock in self._sockets:

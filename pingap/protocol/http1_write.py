@@ -12,7 +12,6 @@ from pingap.messages import REASONS, Headers, Request, Response
 from pingap.protocol.fields import NEVER_FORWARDED
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # Methods whose requests say that they have no body (RFC 9110, 8.6).
 _EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))

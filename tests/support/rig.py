@@ -79,9 +79,9 @@ def running(folder: Path, script: Script = echo, **settings: str) -> Iterator[Ri
         yield Rig(proxy, origin)
 
 
-def until(condition: Callable[[], object], what: str = "") -> None:
+def until(condition: Callable[[], object], what: str = "", seconds: float = DEADLINE) -> None:
     """Return once a condition holds."""
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, what or "it did not happen in time"
         time.sleep(0.01)

@@ -50,7 +50,7 @@ class BasicConfig(Model):
     threads: Natural = Field(1, description="Worker processes; 0: one per core.")
     max_connections: Positive = Field(
         16384,
-        description="Client connections per worker; beyond it new ones wait in the listen backlog.",
+        description="Client connections per worker; one more is answered with 503.",
     )
     grace_period: Duration = Field(
         300.0, description="How long requests under way may go on after the signal to stop."

@@ -108,9 +108,7 @@ class ServerConfig(Model):
     prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
         "", description="Exact path under which the metrics are read; empty: nowhere."
     )
-    enable_server_timing: bool = Field(
-        False, description="Add `Server-Timing` to proxied and cached responses."
-    )
+    enable_server_timing: bool = Field(False, description="Add `Server-Timing` to responses.")
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 

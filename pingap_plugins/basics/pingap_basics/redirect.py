@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pingap import (
-    Connection,
     Headers,
     HTTPError,
     Plugin,
@@ -74,7 +72,7 @@ class Redirect(Plugin):
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> Response | None:
         """Redirect, or let the request pass."""
-        scheme = _scheme(request, ctx.connection)
+        scheme = ctx.scheme(request)
         below = request.path.startswith(self._prefix)
         upgrade = self._to_https and scheme != "https"
         if (below and not upgrade) or not request.path.startswith("/"):  # OPTIONS * has no path
@@ -96,24 +94,3 @@ class Redirect(Plugin):
             return ""
         port = _PORT.search(request.headers.get("host") or "")
         return f"{scheme}://{request.host}{port[0] if port else ''}"
-
-
-def _scheme(request: Request, connection: Connection) -> str:
-    """Return the scheme the client used: what a trusted proxy says, else that of the connection."""
-    said = request.headers.get("x-forwarded-proto")
-    if said is not None and _is_trusted(connection):
-        # Only the last one was appended by the proxy that we trust.
-        last = said.rpartition(",")[2].strip().lower()
-        if last in ("http", "https"):
-            return last
-    return connection.scheme
-
-
-def _is_trusted(connection: Connection) -> bool:
-    try:
-        address = ip_address(connection.remote_addr)
-    except ValueError:  # a Unix socket
-        return False
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    return any(address in network for network in connection.trusted)

@@ -70,14 +70,19 @@ class ResponseHeaders(Plugin):
         added = [one for one in _entries(settings.add_headers) if one.name.lower() not in dropped]
         self._dropped = frozenset(name.encode("ascii") for name in dropped)
         self._added = [*added, *sets.values()]
-        self._constants: list[Field] = []
-        if all(entry.value.lookup is None for entry in self._added):
-            self._constants = [field(one.name, one.value.constant) for one in self._added]
+        constants = [entry.constant for entry in self._added if entry.constant is not None]
+        if len(constants) < len(self._added):
+            constants = []  # a variable among them: the order is kept by adding one by one
+        else:
             self._added = []
+        self._constants = constants
         self._defaults = _entries(settings.set_headers_not_exists)
         self._renamed = [_renaming(text) for text in settings.rename_headers]
-        # The phase that is not used is hidden from pluggy: a phase without plugins costs nothing.
-        vars(self)["response" if settings.mode == "upstream" else "upstream_response"] = None
+        self._phase = "upstream_response" if settings.mode == "upstream" else "response"
+
+    def active_phases(self) -> tuple[str, ...]:
+        """Take part in the phase of ``mode`` only."""
+        return (self._phase,)
 
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:

@@ -37,7 +37,15 @@ class Stats(Plugin):
         """Answer on the path; let all else pass."""
         if request.path != self._path:
             return None
-        figures = {"location_processing": ctx.processing} | _process_figures()
+        stats = ctx.connection.stats
+        processing, accepted = stats.location(ctx.location)
+        figures = {
+            "processing": stats.processing,
+            "accepted": stats.accepted,
+            "location_processing": processing,
+            "location_accepted": accepted,
+            **_process_figures(),
+        }
         return Response.json({key: value for key, value in figures.items() if value is not None})
 
 

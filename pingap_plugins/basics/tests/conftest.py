@@ -38,4 +38,5 @@ def start_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProxy
 @pytest.fixture
 def ctx() -> RequestContext:
     """The state of a request of a client that is no trusted proxy."""
-    return RequestContext(Connection(1, ("192.0.2.7", 50000), ("192.0.2.1", 80)), 0.0)
+    connection = Connection(1, ("192.0.2.7", 50000), ("192.0.2.1", 80))
+    return RequestContext(connection, 0.0)
