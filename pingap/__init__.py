@@ -11,6 +11,7 @@ from pingap.hookspecs import hookimpl
 from pingap.messages import BodyFilter, Field, Headers, Request, Response, field
 from pingap.observability.metrics import WorkerStats
 from pingap.plugin import Plugin, PluginSettings
+from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
 from pingap.variables import HeaderEntry, Value
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Connection",
     "Duration",
     "Field",
+    "HTTPClient",
     "HTTPError",
     "HeaderEntry",
     "Headers",
@@ -27,9 +29,12 @@ __all__ = [
     "Request",
     "RequestContext",
     "Response",
+    "SideCallError",
+    "SideCallResponse",
     "Value",
     "WorkerStats",
     "__version__",
     "field",
     "hookimpl",
+    "http_client",
 ]

@@ -21,6 +21,7 @@ from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
+from pingap.side_calls import http_client
 
 log = logging.getLogger("pingap")
 
@@ -112,6 +113,7 @@ class Worker:
                     with anyio.move_on_after(limit) as last:
                         await runtime.registry.shutdown()
                         await plugins.ended()
+                        await http_client.close()
                     if last.cancelled_caught:
                         log.warning("plugins did not shut down within %g s", limit)
                     services.cancel_scope.cancel()
