@@ -26,7 +26,7 @@ from pingap.observability import log_files
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
 from pingap.process import sockets
-from pingap.protocol import events
+from pingap.protocol import events, llhttp
 from pingap.relay import REPLAY_LIMIT
 
 DOCS = Path(__file__).parent
@@ -232,8 +232,7 @@ def _client_limits() -> Iterator[Row]:
     yield "arrival of a head", *_key(server, "head_read_timeout"), "408, connection closed"
     timeout = _key(server, "downstream_read_timeout")
     yield "next bytes of a body", *timeout, "408 if no answer has begun; connection closed"
-    fixed = format_size(events.ChunkOverhead()._left)
-    overhead = f"{fixed} + 32 bytes a chunk + the size of the body"
+    overhead = f"{format_size(llhttp.OVERHEAD)}, and {llhttp.OVERHEAD_PER_CHUNK} bytes a chunk"
     yield "chunk sizes, extensions, trailers", overhead, "", "400, connection closed"
     yield "request body", *_key("locations", "client_max_body_size"), "413"
     yield "requests at once on a location", *_key("locations", "max_processing"), "429"
@@ -255,9 +254,10 @@ def _connection_limits() -> Iterator[Row]:
     yield "client sends on after it was refused", seconds, "", text
     size = format_size(http1_connection.LINGER_BYTES)
     yield "bytes thrown away in that time", size, "", "connection reset"
-    half = format_duration(http1_connection.HALF_CLOSE_SECONDS)
-    text = "taken for a client that left (499)"
-    yield "client ends its side later than this after its request", half, "", text
+    first = format_duration(http1_connection.PROBE_SECONDS)
+    most = format_duration(http1_connection.MOST_PROBE_SECONDS)
+    text = "sent `100 Continue`; one that is gone is given up (499)"
+    yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
 
 
 def _upstream_limits() -> Iterator[Row]:

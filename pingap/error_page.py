@@ -110,7 +110,26 @@ def _json_body(values: dict[str, str]) -> str:
 
 
 def _prefers_json(accept: str) -> bool:
-    """Tell whether ``Accept`` names JSON and does not name HTML before it."""
-    accept = accept.lower()
-    json_at, html_at = accept.find("json"), accept.find("text/html")
-    return json_at >= 0 and not 0 <= html_at < json_at
+    """Tell whether ``Accept`` weighs JSON higher than HTML, or as high and names it first."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        media, *parameters = [piece.strip() for piece in part.split(";")]
+        kind = "html" if media in ("text/html", "text/*") else "json" if "json" in media else media
+        weights.setdefault(kind, _weight(parameters))
+    json_weight, html_weight = (
+        weights.get("json", 0.0),
+        weights.get("html", weights.get("*/*", 0.0)),
+    )
+    if json_weight != html_weight:
+        return json_weight > html_weight
+    return json_weight > 0 and [*weights].index("json") < [*weights, "html"].index("html")
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -30,12 +30,17 @@ class HTTPError(PingapError):
     :param status: the status code to answer with, 400 to 599.
     :param message: one sentence a client may read: no address, path or value of the inside.
     :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
+    :raises ValueError: another status, or an error type that is not one word.
     """
 
     source = Source.INTERNAL
 
     def __init__(self, status: int, message: str = "", *, error_type: str = "HTTPStatus") -> None:
         super().__init__(message)
+        if not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"{status!r} is not the status of an error (400 to 599)")
+        if not error_type.isalnum():
+            raise ValueError(f"{error_type!r} is not a word")
         self.status = status
         self.message = message
         self.error_type = error_type

@@ -281,6 +281,8 @@ class Exchange:
     def on_upstream_lost(self, error: HTTPError) -> None:
         """Take note that there is no upstream connection any more."""
         self.upstream = None
+        if self.request_body is not None:
+            self.request_body.detach()
         self._fail(error)
 
     def on_upstream_full(self, full: bool) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from operator import itemgetter
 from typing import TypeAlias
 
 Field: TypeAlias = tuple[bytes, bytes, bytes]
@@ -19,6 +20,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control", b"private, no-cache")
+_NAME = itemgetter(0)
 _TEXT: Field = (b"content-type", b"Content-Type", b"text/plain; charset=utf-8")
 _JSON: Field = (b"content-type", b"Content-Type", b"application/json; charset=utf-8")
 
@@ -51,35 +53,65 @@ def field(name: str, value: str) -> Field:
 class Headers:
     """Header fields in the order they came, names compared without case (RFC 9110, 5.1).
 
-    A plugin that prepared its fields with :func:`field` may use ``append`` and ``replace``, which
-    check nothing again. ``fields`` is the list of prepared fields itself: it may be searched,
-    changed, and assigned anew.
+    A plugin that prepared its fields with :func:`field` may use ``append``, ``replace`` and
+    ``find``, which check and encode nothing again.
 
-    :param fields: names and values; or prepared fields, of which a list is taken over as it is.
+    (Kept as two lists side by side: so looking up a name and writing all fields to the wire are
+    single operations of Python's lists, not loops in Python.)
+
+    :param fields: names and values, or prepared fields.
     """
 
-    __slots__ = ("fields",)
+    __slots__ = ("keys", "pairs")
 
     def __init__(self, fields: Iterable[Field] | Mapping[str, str] = ()) -> None:
-        if isinstance(fields, list):
-            self.fields: list[Field] = fields
-        elif isinstance(fields, Mapping):
-            self.fields = [field(name, value) for name, value in fields.items()]
-        else:
-            self.fields = list(fields)
+        if isinstance(fields, Mapping):
+            fields = [field(name, value) for name, value in fields.items()]
+        self.keys: list[bytes] = []
+        """The names in lower case."""
+        self.pairs: list[tuple[bytes, bytes]] = []
+        """Names as written and values, each at the place of its key."""
+        for key, name, value in fields:
+            self.keys.append(key)
+            self.pairs.append((name, value))
+
+    @classmethod
+    def of(cls, pairs: list[tuple[bytes, bytes]]) -> Headers:
+        """Return headers that take over a list of names and values from the wire."""
+        self = cls.__new__(cls)
+        self.keys = list(map(bytes.lower, map(_NAME, pairs)))
+        self.pairs = pairs
+        return self
+
+    @property
+    def fields(self) -> list[Field]:
+        """All fields, prepared. May be assigned anew; changing the list itself has no effect."""
+        return [(key, *pair) for key, pair in zip(self.keys, self.pairs, strict=True)]
+
+    @fields.setter
+    def fields(self, fields: Iterable[Field]) -> None:
+        self.__init__(fields)  # type: ignore[misc]
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value with this name, or ``default``."""
-        key = header_key(name)
-        for found, _, value in self.fields:
-            if found == key:
-                return value.decode("latin-1")
-        return default
+        value = self.find(header_key(name))
+        return default if value is None else value.decode("latin-1")
+
+    def find(self, key: bytes) -> bytes | None:
+        """Return the first value, as bytes, of the name that is written so in lower case."""
+        if key in self.keys:
+            return self.pairs[self.keys.index(key)][1]
+        return None
 
     def get_all(self, name: str) -> list[str]:
         """Return every value with this name, in order."""
-        key = header_key(name)
-        return [value.decode("latin-1") for found, _, value in self.fields if found == key]
+        return [value.decode("latin-1") for value in self.find_all(header_key(name))]
+
+    def find_all(self, key: bytes) -> list[bytes]:
+        """Return every value, as bytes, of the name that is written so in lower case."""
+        if key not in self.keys:
+            return []
+        return [pair[1] for known, pair in zip(self.keys, self.pairs, strict=True) if known == key]
 
     def set(self, name: str, value: str) -> None:
         """Replace every field with this name by one.
@@ -93,7 +125,7 @@ class Headers:
 
         :raises ValueError: as :func:`field`.
         """
-        self.fields.append(field(name, value))
+        self.append(field(name, value))
 
     def set_default(self, name: str, value: str) -> None:
         """Set a field unless one with this name is there.
@@ -101,44 +133,45 @@ class Headers:
         :raises ValueError: as :func:`field`.
         """
         if name not in self:
-            self.fields.append(field(name, value))
+            self.append(field(name, value))
 
     def remove(self, name: str) -> None:
         """Drop every field with this name."""
-        key = header_key(name)
-        self.fields = [one for one in self.fields if one[0] != key]
+        self.discard(header_key(name))
 
-    def replace(self, prepared: Field) -> None:
-        """Replace every field with the name of this prepared one by it."""
-        key = prepared[0]
-        fields = self.fields
-        for one in fields:
-            if one[0] == key:
-                self.fields = fields = [one for one in fields if one[0] != key]
-                break
-        fields.append(prepared)
+    def discard(self, key: bytes) -> None:
+        """Drop every field with the name that is written so in lower case."""
+        keys = self.keys
+        while key in keys:
+            at = keys.index(key)
+            del keys[at], self.pairs[at]
 
     def append(self, prepared: Field) -> None:
         """Append a prepared field."""
-        self.fields.append(prepared)
+        key, name, value = prepared
+        self.keys.append(key)
+        self.pairs.append((name, value))
+
+    def replace(self, prepared: Field) -> None:
+        """Replace every field with the name of this prepared one by it."""
+        key, name, value = prepared
+        if key in self.keys:
+            self.discard(key)
+        self.keys.append(key)
+        self.pairs.append((name, value))
 
     def items(self) -> list[tuple[str, str]]:
         """Return every field as a pair of name as written and value."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for _, name, value in self.fields]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.pairs]
 
     def copy(self) -> Headers:
-        """Return a list of its own with the same fields."""
-        return Headers(list(self.fields))
-
-    def has(self, key: bytes) -> bool:
-        """Tell whether a field is there, by its name in lower-case bytes."""
-        for field in self.fields:  # noqa: SIM110  # any() takes three times as long
-            if field[0] == key:
-                return True
-        return False
+        """Return headers of their own with the same fields."""
+        other = Headers.__new__(Headers)
+        other.keys, other.pairs = self.keys.copy(), self.pairs.copy()
+        return other
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.has(header_key(name))
+        return isinstance(name, str) and header_key(name) in self.keys
 
     def __getitem__(self, name: str) -> str:
         if (value := self.get(name)) is None:
@@ -152,15 +185,19 @@ class Headers:
         return iter(self.items())
 
     def __len__(self) -> int:
-        return len(self.fields)
+        return len(self.keys)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self.fields == other.fields
+        return isinstance(other, Headers) and (self.keys, self.pairs) == (other.keys, other.pairs)
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
+
+
+_TEXT_HEADERS = Headers((_TEXT, NO_CACHE))
+_JSON_HEADERS = Headers((_JSON, NO_CACHE))
 
 
 class Request:
@@ -257,6 +294,8 @@ class Response:
     :param body: the whole body, or an async iterable of chunks, sent as they come.
     :param headers: fields to send. ``Content-Length`` and the like are written by the proxy;
         ``Cache-Control: private, no-cache`` is added unless given.
+    :raises ValueError: another status.
+    :raises TypeError: another kind of body.
     """
 
     __slots__ = ("body", "content_length", "headers", "reason", "status", "upstream")
@@ -267,17 +306,22 @@ class Response:
         body: bytes | str | AsyncIterable[bytes] = b"",
         headers: Headers | Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
         self.status = status
         self.reason: bytes | None = None
         if isinstance(body, str):
             body = body.encode()
+        elif not isinstance(body, bytes) and not isinstance(body, AsyncIterable):
+            raise TypeError(f"a body is bytes, text or an async iterable, not {body!r:.40}")
         self.body: bytes | AsyncIterable[bytes] = body
         if isinstance(headers, Headers):
             self.headers = headers
+            if b"cache-control" not in headers.keys:
+                headers.append(NO_CACHE)
         else:
-            self.headers = Headers([NO_CACHE] if headers is None else headers)
-        if not self.headers.has(b"cache-control"):
-            self.headers.fields.append(NO_CACHE)
+            self.headers = Headers(headers or ())
+            self.headers.set_default("Cache-Control", "private, no-cache")
         self.content_length: int | None = len(body) if isinstance(body, bytes) else None
         self.upstream = False
 
@@ -301,12 +345,12 @@ class Response:
     @classmethod
     def text(cls, status: int, text: str) -> Response:
         """Return a plain text response (UTF-8)."""
-        return cls(status, text, Headers((_TEXT, NO_CACHE)))
+        return cls(status, text.encode(), _TEXT_HEADERS.copy())
 
     @classmethod
     def json(cls, value: object, status: int = 200) -> Response:
         """Return a JSON response."""
-        return cls(status, json.dumps(value), Headers((_JSON, NO_CACHE)))
+        return cls(status, json.dumps(value).encode(), _JSON_HEADERS.copy())
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"

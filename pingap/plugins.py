@@ -143,6 +143,13 @@ class Registry:
         if self._manager.is_registered(loaded):
             return
         self._manager.register(loaded)
+        try:
+            self._take_in()
+        except BaseException:
+            self._manager.unregister(loaded)  # or the next distribution would fail with it
+            raise
+
+    def _take_in(self) -> None:
         self._manager.check_pending()
         for classes in self._manager.hook.pingap_plugin_categories():
             for cls in classes:

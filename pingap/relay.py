@@ -49,6 +49,8 @@ class BodyRelay:
         "_full",
         "_held",
         "_kept",
+        "_kept_size",
+        "_opened",
         "_paused",
         "_sink",
         "_source",
@@ -64,7 +66,9 @@ class BodyRelay:
         self._sink: Sink | None = None
         self._filters: Filters = ()
         self._held: list[bytes] = []
+        self._opened = False
         self._kept: list[bytes] | None = None
+        self._kept_size = 0
         self._trailers: Headers | None = None
         self._full = False
         self._paused = False
@@ -80,7 +84,7 @@ class BodyRelay:
     @property
     def replayable(self) -> bool:
         """True if everything sent so far could be sent again."""
-        return self._sink is None or self._kept is not None
+        return not self._opened or self._kept is not None
 
     def keep(self) -> None:
         """Keep what will be sent, up to ``REPLAY_LIMIT`` bytes, for another attempt."""
@@ -117,27 +121,32 @@ class BodyRelay:
     def open(self, sink: Sink, filters: Filters = ()) -> None:
         """Connect the sink; what was held goes out now.
 
-        Connecting another sink repeats what the first one was sent (see ``replayable``).
+        Another sink first gets what the one before it was sent (see ``replayable``); the filters
+        stay those of the first time.
 
         :raises PluginError: a failing filter.
         """
-        repeated = self._kept if self._sink is not None else None
         self._sink = sink
-        if repeated is not None:
+        if self._opened:
             self._full = False
-            for chunk in repeated:
+            for chunk in self._kept or ():
                 sink.send_chunk(chunk)
             if self.finished:
                 sink.send_end(self._trailers)
         else:
+            self._opened = True
             self._filters = filters
-            held, self._held = self._held, []
-            for chunk in held:
-                self._send(self._filter(chunk) if filters else chunk)
-            if self.ended:
-                self._finish()
+        held, self._held = self._held, []
+        for chunk in held:
+            self._send(self._filter(chunk) if self._filters else chunk)
+        if self.ended and not self.finished:
+            self._finish()
         if self._paused:
             self._update_source()
+
+    def detach(self) -> None:
+        """Hold what comes from now on: the sink is gone, and another one may be opened."""
+        self._sink = None
 
     def set_full(self, full: bool) -> None:
         """Take note that the sink can, or cannot, take more."""
@@ -158,13 +167,14 @@ class BodyRelay:
             return
         if self._kept is not None:
             self._kept.append(chunk)
-            if sum(map(len, self._kept)) > REPLAY_LIMIT:
+            self._kept_size += len(chunk)
+            if self._kept_size > REPLAY_LIMIT:
                 self._kept = None
         assert self._sink is not None
         self._sink.send_chunk(chunk)
 
-    def _filter(self, chunk: bytes) -> bytes:
-        for body_filter, plugin in self._filters:
+    def _filter(self, chunk: bytes, first: int = 0) -> bytes:
+        for body_filter, plugin in self._filters[first:]:
             try:
                 chunk = body_filter.feed(chunk)
             except HTTPError:
@@ -188,11 +198,10 @@ class BodyRelay:
         for place, (body_filter, plugin) in enumerate(self._filters):
             try:
                 rest = body_filter.end(trailers)
-                for later, _ in self._filters[place + 1 :]:
-                    rest = later.feed(rest) if rest else rest
             except HTTPError:
                 raise
             except Exception as error:
                 raise PluginError(plugin, "body filter") from error
-            self._send(rest)
-        self._trailers = trailers if trailers.fields else None
+            if rest:
+                self._send(self._filter(rest, place + 1))
+        self._trailers = trailers if trailers.pairs else None

@@ -132,6 +132,11 @@ class Candidate(Generic[T]):
         return {**of_path, **of_host} if of_host and of_path else of_host or of_path
 
 
+_MOST_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 256
+"""Answers that depend on host and path only are kept, so many and for paths up to this length."""
+
+
 class _PathIndex(Generic[T]):
     """The candidates of one host name, found by path."""
 
@@ -197,6 +202,7 @@ class Router(Generic[T]):
                 continue
             for piece in dict.fromkeys(candidate.host.pieces):
                 by_name[piece.kind].setdefault(piece.text, []).append(candidate)
+        self._known: dict[tuple[str, str], tuple[T, Captures]] = {}
         self._anywhere = _PathIndex(anywhere)
         self._exact = {n: _PathIndex(found) for n, found in by_name[HostKind.EXACT].items()}
         self._wildcard = {n: _PathIndex(found) for n, found in by_name[HostKind.WILDCARD].items()}
@@ -212,20 +218,28 @@ class Router(Generic[T]):
         :returns: the target of the picked route and the named groups of its host and path
             regexes (`NO_CAPTURES` when there are none); ``None`` when no route matches.
         """
+        if (known := self._known.get((host, path))) is not None:
+            return known
         best = None
         best_rank = len(self.candidates)
         best_captures = NO_CAPTURES
+        certain = len(path) <= _LONGEST_KNOWN
         for group in self._groups(host, path):
             for candidate in group:
                 if candidate.rank >= best_rank:
                     break
                 captures: Captures | None = NO_CAPTURES
                 if not candidate.decided_by_index:
+                    certain = False
                     captures = candidate.match(host, path, request)
                 if captures is not None:
                     best, best_rank, best_captures = candidate, candidate.rank, captures
                     break
-        return None if best is None else (best.target, best_captures)
+        if best is None:
+            return None
+        if certain and len(self._known) < _MOST_KNOWN:
+            self._known[host, path] = best.target, best_captures
+        return best.target, best_captures
 
     def _groups(self, host: str, path: str) -> list[list[Candidate[T]]]:
         """Find the candidates worth asking, in a few groups of ascending rank."""

@@ -15,8 +15,10 @@ from pingap.context import Connection, RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
 from pingap.lifecycle import handle
-from pingap.messages import Headers, Request, Response
+from pingap.messages import Headers, Request
 from pingap.net.http1_writer import Http1Writer
+from pingap.net.tcp import has_error
+from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_request import RequestDecoder
 
@@ -29,9 +31,10 @@ LINGER_SECONDS: Final = 2.0
 """How long a client may go on sending after we stopped reading, before the connection is reset."""
 LINGER_BYTES: Final = 1024 * 1024
 """How much of that is read and thrown away."""
-HALF_CLOSE_SECONDS: Final = 0.25
-"""A client that ends its side this soon after its request still waits for the answer; one that
-does so later has given up. (TCP shows both in the same way.)"""
+PROBE_SECONDS: Final = 0.5
+MOST_PROBE_SECONDS: Final = 8.0
+"""How often a client that ended its side is looked for while its answer is not ready: first after
+the one, then after twice as long each time, up to the other."""
 
 
 class Http1Connection(Http1Writer, asyncio.Protocol):
@@ -46,14 +49,17 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         "_broken",
         "_connection",
         "_decoder",
+        "_ending",
         "_exchange",
+        "_half_closed",
         "_head_begun",
         "_limits",
         "_linger_left",
         "_lingering",
         "_listener",
+        "_pending",
+        "_probed",
         "_reading_paused",
-        "_request_read_at",
         "_writing_paused",
         "deadline",
     )
@@ -72,7 +78,10 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._writing_paused = False
         self._lingering = False
         self._linger_left = LINGER_BYTES
-        self._request_read_at = 0.0
+        self._half_closed = False  # the client sends nothing more
+        self._probed = 0.0  # seconds between the last two looks for such a client
+        self._ending = False  # closed by us, once all is written
+        self._pending = math.inf  # bytes the client had not taken when we last looked
         self.deadline = NEVER
 
     # Callbacks of the transport.
@@ -91,19 +100,24 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         decoder.feed(data)
         if self._exchange is None or self._reading_body:
             self._advance()
-        if decoder.unread and len(decoder.unread) >= self._limits.pipeline_buffer_size:
-            self._pause_reading()
+        if decoder.unread and (self._exchange is not None or self._writing_paused):
+            self._bound_unread()
 
     def eof_received(self) -> bool:
-        """Keep the writing side open for clients that end theirs after a complete request."""
+        """Keep our side open for a client that ended its own after a complete request.
+
+        A client that left altogether looks the same; see ``_look_for_client``.
+        """
         exchange = self._exchange
-        if exchange is None or self._lingering:
+        if self._lingering or (exchange is None and not self._writing_paused):
+            return False  # at best half a request is here, and its rest will never come
+        if exchange is not None and (self._reading_body or exchange.head_sent):
+            exchange.on_client_gone()  # in the middle of its request, or of the answer
             return False
-        self._closing = True
-        late = time.monotonic() - self._request_read_at > HALF_CLOSE_SECONDS
-        if self._reading_body or late:
-            exchange.on_client_gone()
-            return False
+        self._half_closed = True
+        if exchange is not None and not self._decoder.unread:
+            self._closing = True
+        self._look_for_client()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -124,7 +138,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self.deadline = NEVER
-        if self._exchange is not None:
+        if self._lingering or self._ending:
+            self.deadline = time.monotonic() + self._limits.write_timeout
+        elif self._exchange is not None:
             self._exchange.on_client_full(False)
         else:
             self._between_requests()
@@ -132,8 +148,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = NEVER
-        if self._lingering or self._writing_paused:
-            self.cut()
+        if self._lingering or self._ending or self._writing_paused:
+            self._cut_unless_progress()
         elif self._exchange is None:
             if self._decoder.in_head:
                 self._refuse(BadRequest("The request head did not arrive in time", 408))
@@ -143,6 +159,38 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._closing = self._broken = True
             error = BadRequest("The request body did not arrive in time", 408)
             self._exchange.on_request_broken(error)
+        elif self._half_closed:
+            self._look_for_client()
+
+    def _cut_unless_progress(self) -> None:
+        """Give a client more time as long as it takes anything at all."""
+        if self._transport is None:
+            return
+        pending = self._transport.get_write_buffer_size()
+        if 0 < pending < self._pending:
+            self._pending = pending
+            self.deadline = time.monotonic() + self._limits.write_timeout
+        else:
+            self.cut()
+
+    def _look_for_client(self) -> None:
+        """Find out whether a client that ended its side still waits for the answer.
+
+        Whatever is sent to one that left is answered with a reset, so an interim response
+        (RFC 9110, 15.2) is sent, and the socket asked for an error from time to time. HTTP/1.0
+        knows no interim responses; there the answer itself has to find out.
+        """
+        exchange, transport = self._exchange, self._transport
+        if exchange is None or transport is None:
+            return
+        if self._probed and has_error(transport):
+            exchange.on_client_gone()
+            self.cut()
+            return
+        if self._request is not None and self._request.http_version != "1.0":
+            transport.write(http1_write.CONTINUE)
+        self._probed = min(2 * self._probed or PROBE_SECONDS, MOST_PROBE_SECONDS)
+        self.deadline = time.monotonic() + self._probed
 
     # Reading requests.
 
@@ -176,7 +224,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         assert self._exchange is not None
         if isinstance(event, EndOfMessage):
             self._reading_body = False
-            self._request_read_at = time.monotonic()
             self.deadline = NEVER
             self._exchange.on_request_end(event.trailers)
         else:
@@ -185,14 +232,18 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def _begin(self, request: Request, refusal: BadRequest | None = None) -> None:
         now = time.monotonic()
         self.deadline = NEVER
-        self._head_begun = False
+        self._head_begun = self._body_paused = False
         self._request = request
         self.body_bytes_sent = 0
-        self._request_read_at = now
         self._reading_body = request.has_body
         listener, connection = self._listener, self._connection
         connection.requests += 1
-        if not request.keep_alive or connection.requests >= self._limits.keepalive_requests:
+        if (
+            not request.keep_alive
+            or connection.requests >= self._limits.keepalive_requests
+            or listener.draining
+            or (self._half_closed and not self._decoder.unread)
+        ):
             self._closing = True
         ctx = RequestContext(connection, now)
         exchange = Exchange(listener.server, self, request, ctx, listener.tasks)
@@ -216,6 +267,11 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         else:
             self._begin(Request("-", "-", Headers()), error)
 
+    def _bound_unread(self) -> None:
+        """Leave further pipelined requests in the network."""
+        if len(self._decoder.unread) >= self._limits.pipeline_buffer_size:
+            self._pause_reading()
+
     def pause_body(self) -> None:
         self._body_paused = True
         self.deadline = NEVER  # it is not the client that is slow
@@ -238,21 +294,14 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     # Answers, and the end of the connection.
 
-    def send_whole(self, response: Response, body: bytes) -> None:
-        if self._reading_body:
-            self._skip_body()
-        super().send_whole(response, body)
-
     def exchange_ended(self) -> None:
         assert self._exchange is not None
         self.deadline = self._exchange.ctx.ended_at + self._limits.keepalive_timeout
         self._exchange = None
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
-        if self._broken or self._reading_body:
+        if self._broken or self._reading_body or self._closing:
             self._linger()
-        elif self._closing:
-            self.close()
         elif self._writing_paused:
             self.deadline = time.monotonic() + self._limits.write_timeout
         elif self._reading_paused or self._decoder.unread:
@@ -260,22 +309,24 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def drain(self) -> None:
         """End the connection as soon as no request is under way (see ``listener``)."""
-        if self._exchange is None and not self._decoder.in_head:
-            self.close()
-        else:
+        if self._exchange is not None:
             self._closing = True
+        elif not self._decoder.in_head:
+            self.close()
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
         if self._transport is not None:
+            self._ending = True
             self.deadline = time.monotonic() + self._limits.write_timeout
             self._writes.settle(self._transport)
             self._transport.close()
 
     def _between_requests(self) -> None:
         self.deadline = time.monotonic() + self._limits.keepalive_timeout
-        self._resume_reading()
         self._advance()
+        if len(self._decoder.unread) < self._limits.pipeline_buffer_size:
+            self._resume_reading()
 
     def _skip_body(self) -> None:
         """Throw away what is here of a body nobody wants; often that is all of it."""
@@ -290,13 +341,18 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def _linger(self) -> None:
         """End our side, and read for a while what the client still sends.
 
-        Closing at once would make the kernel reset the connection, and the client might lose the
-        answer that it was sent (RFC 9112, 9.6).
+        Closing at once would make the kernel reset the connection if anything comes, and the client
+        might lose the answer that it was sent (RFC 9112, 9.6).
         """
         assert self._transport is not None
+        if self._half_closed:
+            self.close()
+            return
         self._lingering = True
-        self.deadline = time.monotonic() + LINGER_SECONDS
         self._writes.settle(self._transport)
+        pending = self._transport.get_write_buffer_size()
+        seconds = self._limits.write_timeout if pending else LINGER_SECONDS
+        self.deadline = time.monotonic() + seconds
         self._transport.write_eof()
         self._resume_reading()
 

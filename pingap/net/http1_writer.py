@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from abc import ABC, abstractmethod
 from typing import Final
 
 from pingap.messages import Headers, Request, Response
@@ -10,9 +13,10 @@ from pingap.net.write_batch import WriteBatch
 from pingap.protocol import http1_write
 
 _NO_BODY: Final = frozenset((204, 304))
+_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
-class Http1Writer:
+class Http1Writer(ABC):
     """The writing half of a client's connection.
 
     A body that is not as long as its head said ends the connection, whoever is to blame: the next
@@ -24,6 +28,7 @@ class Http1Writer:
         "_bodyless",
         "_chunked",
         "_closing",
+        "_ends_with_connection",
         "_head",
         "_reading_body",
         "_request",
@@ -41,6 +46,7 @@ class Http1Writer:
         self._reading_body = False  # of the request: an answer now would overtake it
         self._chunked = False
         self._bodyless = False
+        self._ends_with_connection = False  # only that tells where the body ends
         self._announced: int | None = None  # bytes of the body that are still to come
         self.body_bytes_sent = 0
 
@@ -52,6 +58,8 @@ class Http1Writer:
 
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response with all of its body."""
+        if self._reading_body:
+            self._skip_body()
         head = self._frame(response, len(body))
         self.body_bytes_sent = 0 if self._bodyless else len(body)
         if self._transport is not None:
@@ -98,9 +106,15 @@ class Http1Writer:
             self._writes.write(self._transport, self._head + end)
             self._head = b""
 
+    @abstractmethod
+    def _skip_body(self) -> None:
+        """Throw away what is here of a request body that the answer has overtaken."""
+
     def cut(self) -> None:
         """Break off, so that the client sees that the answer is not complete."""
         if self._transport is not None:
+            if self._ends_with_connection:
+                _reset_on_close(self._transport)
             self._writes.forget(self._transport)
             self._transport.abort()
 
@@ -114,11 +128,18 @@ class Http1Writer:
         self._bodyless = request.method == "HEAD" or response.status in _NO_BODY
         unknown = length is None and not self._bodyless
         self._chunked = unknown and not old
-        if unknown and old:
-            self._closing = True  # only its end tells where the body ends
+        self._ends_with_connection = unknown and old
+        if self._ends_with_connection:
+            self._closing = True
         if response.status == 204:
             length = None  # (RFC 9110, 8.6)
         connection = b"close" if self._closing else b"keep-alive" if old else b""
         return http1_write.response_head(
             response, length, chunked=self._chunked, connection=connection
         )
+
+
+def _reset_on_close(transport: asyncio.Transport) -> None:
+    """Make the end of the connection a reset: an orderly end would look like that of the body."""
+    if (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,12 @@ from typing import Final
 
 _KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
 """macOS calls it TCP_KEEPALIVE, for which the socket module has a name only there."""
+
+
+def has_error(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether the peer has reset the connection, without reading or writing."""
+    sock = transport.get_extra_info("socket")
+    return sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,9 +116,8 @@ def human_time(seconds: float) -> str:
 
 
 def _header(headers: Headers, key: bytes) -> str:
-    for found, _, value in headers.fields:
-        if found == key:
-            return escape(value.decode("latin-1"))
+    if key in headers.keys:
+        return escape(headers.pairs[headers.keys.index(key)][1].decode("latin-1"))
     return "-"
 
 

@@ -20,6 +20,7 @@ RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 RECEIVED_BUCKETS: Final = (1, 5, 10, 50, 100, 1000)
 SENT_BUCKETS: Final = (1, 5, 10, 50, 100, 1000, 10000)
 _KB: Final = 1024
+_SENT_BOUNDS: Final = tuple(bound * _KB for bound in SENT_BUCKETS)
 
 
 class Histogram:
@@ -58,30 +59,33 @@ class Histogram:
 
 
 class LocationStats:
-    """What is counted for one location."""
+    """What is counted for one location.
+
+    A request adds to one counter, chosen by its status and the buckets of its duration and size;
+    series are worked out from those when somebody asks.
+    """
 
     __slots__ = (
+        "_ended",
         "accepted",
-        "codes",
         "processing",
         "received",
         "received_bytes",
-        "response_time",
+        "response_seconds",
         "reused",
-        "sent",
         "sent_bytes",
     )
 
     def __init__(self) -> None:
         self.accepted = 0
         self.processing = 0
-        self.codes = [0] * 6  # by first digit; 0 for "unknown"
-        self.received = Histogram(RECEIVED_BUCKETS)
-        self.received_bytes = 0
-        self.sent = Histogram(SENT_BUCKETS)
-        self.sent_bytes = 0
-        self.response_time = Histogram(RESPONSE_TIME_BUCKETS)
         self.reused = 0
+        self.response_seconds = 0.0
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.received = Histogram(RECEIVED_BUCKETS)
+        """Of requests that had a body."""
+        self._ended: dict[tuple[int, int, int], int] = {}
 
     def begin(self) -> int:
         """Count a request that begins; return how many are in progress, this one included."""
@@ -92,34 +96,65 @@ class LocationStats:
     def end(self, ctx: RequestContext) -> None:
         """Count a request that ended."""
         self.processing -= 1
-        self.codes[ctx.status // 100 if ctx.status < 600 else 0] += 1
-        # Histogram.observe, written out: this runs for every request.
-        elapsed = ctx.ended_at - ctx.began_at
-        self.response_time.counts[bisect_left(RESPONSE_TIME_BUCKETS, elapsed)] += 1
-        self.response_time.total += elapsed
-        sent = ctx.body_bytes_sent
-        self.sent.counts[bisect_left(SENT_BUCKETS, sent / _KB)] += 1
-        self.sent.total += sent / _KB
+        elapsed, sent = ctx.ended_at - ctx.began_at, ctx.body_bytes_sent
+        self.response_seconds += elapsed
         self.sent_bytes += sent
+        kind = (
+            ctx.status,
+            bisect_left(RESPONSE_TIME_BUCKETS, elapsed),
+            bisect_left(_SENT_BOUNDS, sent),
+        )
+        self._ended[kind] = self._ended.get(kind, 0) + 1
+        if ctx.connection.requests > 1:
+            self.reused += 1
         if received := ctx.body_bytes_received:
             self.received_bytes += received
             self.received.observe(received / _KB)
-        else:
-            self.received.counts[0] += 1
-        if ctx.connection.requests > 1:
-            self.reused += 1
 
     def add(self, other: LocationStats) -> None:
         """Add the counts of another location."""
         self.accepted += other.accepted
         self.processing += other.processing
-        self.codes = [mine + theirs for mine, theirs in zip(self.codes, other.codes, strict=True)]
-        self.received.add(other.received)
-        self.received_bytes += other.received_bytes
-        self.sent.add(other.sent)
-        self.sent_bytes += other.sent_bytes
-        self.response_time.add(other.response_time)
         self.reused += other.reused
+        self.response_seconds += other.response_seconds
+        self.sent_bytes += other.sent_bytes
+        self.received_bytes += other.received_bytes
+        self.received.add(other.received)
+        for kind, count in other._ended.items():
+            self._ended[kind] = self._ended.get(kind, 0) + count
+
+    @property
+    def codes(self) -> list[int]:
+        """Responses by the first digit of their status; the first is for no status at all."""
+        counts = [0] * 6
+        for (status, _, _), count in self._ended.items():
+            counts[status // 100 if status < 600 else 0] += count
+        return counts
+
+    @property
+    def response_time(self) -> Histogram:
+        """Durations in seconds."""
+        return self._histogram(1, RESPONSE_TIME_BUCKETS, self.response_seconds)
+
+    @property
+    def sent(self) -> Histogram:
+        """Sizes of response bodies, in KB."""
+        return self._histogram(2, SENT_BUCKETS, self.sent_bytes / _KB)
+
+    @property
+    def received_by_all(self) -> Histogram:
+        """Sizes of request bodies, in KB, with those that had none."""
+        histogram = Histogram(RECEIVED_BUCKETS)
+        histogram.add(self.received)
+        histogram.counts[0] += sum(self._ended.values()) - sum(self.received.counts)
+        return histogram
+
+    def _histogram(self, part: int, bounds: tuple[float, ...], total: float) -> Histogram:
+        histogram = Histogram(bounds)
+        histogram.total = total
+        for kind, count in self._ended.items():
+            histogram.counts[kind[part]] += count
+        return histogram
 
 
 class WorkerStats:
@@ -227,9 +262,12 @@ def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterato
         for digit, count in enumerate(stats.codes):
             code = f"{digit}xx" if digit else "unknown"
             codes.add_sample(codes.name, {**labels, "code": code}, count)
-        times.add_metric(values, stats.response_time.cumulative(), stats.response_time.total)
-        received.add_metric(values, stats.received.cumulative(), stats.received.total)
-        sent.add_metric(values, stats.sent.cumulative(), stats.sent.total)
+        for family, histogram in (
+            (times, stats.response_time),
+            (received, stats.received_by_all),
+            (sent, stats.sent),
+        ):
+            family.add_metric(values, histogram.cumulative(), histogram.total)
         received_bytes.add_sample(received_bytes.name, labels, stats.received_bytes)
         sent_bytes.add_sample(sent_bytes.name, labels, stats.sent_bytes)
     yield from (requests, current, codes, times, received, received_bytes, sent, sent_bytes)

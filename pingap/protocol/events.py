@@ -30,21 +30,3 @@ class EndOfMessage:
 
     def __init__(self, trailers: Headers | None = None) -> None:
         self.trailers = trailers
-
-
-class ChunkOverhead:
-    """Bounds the bytes of a chunked body that are not body: sizes, extensions, trailers.
-
-    Allowed are a fixed amount, some for each chunk, and as many as the body has; so streams of
-    tiny chunks pass and a flood of chunk extensions or trailers does not.
-    """
-
-    __slots__ = ("_left",)
-
-    def __init__(self) -> None:
-        self._left = 16 * 1024
-
-    def count(self, received: int, body: int, chunks: int) -> bool:
-        """Take note of what one read brought; False if it is too much."""
-        self._left += 2 * body + 32 * chunks - received
-        return self._left >= 0

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from pingap.errors import BadRequest
-from pingap.messages import Field, Headers
+from pingap.messages import Headers
 
 # Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,
 # always written anew for the other side.
@@ -48,8 +48,7 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED | {
     b"x-real-ip",
 }
 
-_KEPT_WHATEVER_IS_LISTED = frozenset((b"host", b"authorization", b"cookie"))
-_OPTIONS_OF_OURS = frozenset((b"close", b"keep-alive"))
+_NOT_DROPPED = frozenset((b"close", b"keep-alive", b"host", b"authorization", b"cookie"))
 
 _HOST = re.compile(rb"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
 
@@ -70,29 +69,31 @@ def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(one.strip(b" \t").lower() for one in value.split(b","))
 
 
-def connection_options(values: list[bytes]) -> frozenset[bytes]:
+def connection_options(headers: Headers) -> frozenset[bytes]:
     """Return the options of all ``Connection`` fields, in lower case (RFC 9110, 7.6.1)."""
-    if len(values) == 1:
-        return _options(values[0])
-    return frozenset().union(*map(_options, values))
+    if headers.keys.count(b"connection") == 1:
+        return _options(headers.pairs[headers.keys.index(b"connection")][1])
+    return frozenset().union(*map(_options, headers.find_all(b"connection")))
 
 
-def drop_listed(fields: list[Field], options: frozenset[bytes]) -> list[Field]:
+def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
     Fields that every request needs to be understood stay: a client must not be able to strip
     the credentials or the host of a request by listing them.
     """
-    listed = options - _OPTIONS_OF_OURS - _KEPT_WHATEVER_IS_LISTED
-    return [one for one in fields if one[0] not in listed] if listed else fields
+    if not options <= _NOT_DROPPED:
+        for listed in options - _NOT_DROPPED:
+            headers.discard(listed)
 
 
-def check_trailers(fields: list[Field]) -> Headers:
-    """Return trailer fields as headers.
+def check_trailers(trailers: Headers | None) -> None:
+    """Check that no trailer would change the message if it were taken for a header.
 
-    :raises BadRequest: a field that would change the message if it were taken for a header.
+    :raises BadRequest: one would (RFC 9110, 6.5.1).
     """
-    for key, name, _ in fields:
+    if trailers is None:
+        return
+    for key, (name, _) in zip(trailers.keys, trailers.pairs, strict=True):
         if key in _NEVER_IN_TRAILERS:
             raise BadRequest(f"{name.decode('latin-1')} is not allowed in trailers")
-    return Headers(fields)

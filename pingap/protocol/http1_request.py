@@ -1,7 +1,6 @@
 """Reading requests of HTTP/1.1 (RFC 9112), without IO.
 
-llhttp (through httptools) reads heads and chunked coding, strictly. Bodies of known length are
-only counted: their bytes pass unseen. What llhttp lets pass and we do not is checked here.
+What llhttp lets pass and we do not is checked here.
 """
 
 from __future__ import annotations
@@ -12,19 +11,16 @@ from typing import Final
 import httptools
 
 from pingap.errors import BadRequest
-from pingap.messages import Field, Headers, Request
-from pingap.protocol.events import ChunkOverhead, EndOfMessage, HeadLimits
+from pingap.messages import Headers, Request
+from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import check_trailers, connection_options, drop_listed, parse_host
+from pingap.protocol.llhttp import BARE_LF, END_OF_HEAD, LlhttpReader, Malformed, strip_values
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
 _CR: Final = 13
 _SLASH: Final = 47
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ ")
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
-_FRAMING: Final = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect")
-)
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 
 # What the next bytes are: a head, a body of known length, a body in chunked coding.
@@ -34,7 +30,7 @@ _COUNTED: Final = 1
 _CHUNKED: Final = 2
 
 
-class RequestDecoder:
+class RequestDecoder(LlhttpReader):
     """The bytes of one client connection, read as requests, one event at a time.
 
     ``feed`` takes bytes; ``next`` returns the next event: a ``Request``, a body chunk, an
@@ -44,56 +40,20 @@ class RequestDecoder:
     :param limits: sizes of a head.
     """
 
-    __slots__ = (
-        "_body",
-        "_chunks",
-        "_complete",
-        "_fields",
-        "_limits",
-        "_overhead",
-        "_parser",
-        "_reading",
-        "_remaining",
-        "_seen",
-        "_tail",
-        "_target",
-        "unread",
-    )
+    __slots__ = ("_reading", "_remaining", "_seen", "_target", "unread")
 
     def __init__(self, limits: HeadLimits) -> None:
-        self._limits = limits
+        super().__init__(limits)
+        self._parser = httptools.HttpRequestParser(self)
         self._reading = _HEAD
         self.unread = b""
         """What was fed and not yet turned into an event."""
         self._seen = 0  # bytes of unread that are known to hold no end of a head
         self._remaining = 0  # bytes of a counted body
-        self._tail = b""  # last bytes given to llhttp, which may begin an empty line
-        self._overhead = ChunkOverhead()
-        self._parser = httptools.HttpRequestParser(self)
         self._target = b""
-        self._fields: list[Field] = []
-        self._body: list[bytes] = []
-        self._chunks = 0
-        self._complete = False
-
-    # What llhttp calls back.
 
     def on_url(self, target: bytes) -> None:
         self._target += target
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), name, value))
-
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-
-    def on_body(self, chunk: bytes) -> None:
-        self._body.append(chunk)
-
-    def on_message_complete(self) -> None:
-        self._complete = True
-
-    # What the connection calls.
 
     @property
     def in_head(self) -> bool:
@@ -117,13 +77,11 @@ class RequestDecoder:
 
     def _next_head(self) -> Request | None:
         unread = self.unread
-        if unread[0] == _CR:
+        if unread[0] == _CR and not self._seen:
             self.unread = unread = _without_empty_lines(unread)
-        end = unread.find(_END_OF_HEAD, self._seen)
+        end = unread.find(END_OF_HEAD, self._seen)
         if end < 0:
-            self._check_size(unread, unread.find(b"\r\n"))
-            if _BARE_LF.search(unread):
-                raise BadRequest("Line without CR")
+            self._check_partial_head(unread)
             self._seen = max(0, len(unread) - 3)
             return None
         self._seen = 0
@@ -134,87 +92,85 @@ class RequestDecoder:
             head, self.unread = unread[:end], unread[end:]
         return self._parse_head(head)
 
-    def _check_size(self, head: bytes, request_line: int) -> None:
+    def _check_partial_head(self, head: bytes) -> None:
+        """Refuse early what can no longer become a head."""
+        if BARE_LF.search(head, max(0, self._seen - 1)):
+            raise BadRequest("Line without CR")
+        if len(head) > self._limits.request_line:
+            self._check_size(head)
+
+    def _check_size(self, head: bytes) -> None:
         limits = self._limits
-        size = len(head)
-        if size > limits.request_line and not 0 <= request_line <= limits.request_line:
+        line = head.find(b"\r\n")
+        if line < 0:
+            line = len(head) - head.endswith(b"\r")
+        if line > limits.request_line:
             raise BadRequest("Request line too long", 414)
-        if size > limits.size:
+        if len(head) > limits.size:
             raise BadRequest("Request head too large", 431)
 
     def _parse_head(self, head: bytes) -> Request:
         if len(head) > self._limits.request_line:
-            self._check_size(head, head.find(b"\r\n"))
+            self._check_size(head)
         self._target = b""
-        self._complete = False
         parser = self._parser
+        upgrade = False
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
-            # An offer to change the protocol that is not taken up; llhttp would wait for it.
-            self._parser = httptools.HttpRequestParser(self)
+            upgrade = True
         except httptools.HttpParserError as error:
             raise _refusal(error, head) from None
-        fields, self._fields = self._fields, []  # from here on llhttp reports trailers
-        if len(fields) > self._limits.fields:
+        pairs, self._pairs = self._pairs, []  # from here on llhttp reports trailers
+        if len(pairs) > self._limits.fields:
             raise BadRequest("Too many header fields", 431)
-        if b" \r\n" in head or b"\t\r\n" in head:
-            fields = [(key, name, value.rstrip(b" \t")) for key, name, value in fields]
         method, target = parser.get_method(), self._target
         # llhttp lets several spaces pass before the target (RFC 9112, 3): look where it must end.
         version = "1.1"
         if not head.startswith(b" HTTP/1.1\r", len(method) + len(target) + 1):
             version = _other_version(head, len(method) + len(target) + 1)
-        request = _request(method, target, version, fields)
+        request = _request(method, target, version, Headers.of(strip_values(head, pairs)))
+        if upgrade:
+            self._ignore_upgrade(chunked=request.chunked)
         if request.chunked:
-            self._reading, self._overhead = _CHUNKED, ChunkOverhead()
+            self._reading = _CHUNKED
+            self._begin_chunked()
         elif request.content_length:
             self._reading, self._remaining = _COUNTED, request.content_length
         return request
+
+    def _ignore_upgrade(self, *, chunked: bool) -> None:
+        """Go on with HTTP/1.1 after an offer to change the protocol; llhttp would wait for it."""
+        self._parser = httptools.HttpRequestParser(self)
+        if chunked:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self._pairs = []
 
     def _next_counted(self) -> bytes | EndOfMessage | None:
         if not self._remaining:
             # llhttp still waits for the bytes that were only counted.
             self._parser = httptools.HttpRequestParser(self)
-            return self._end()
+            self._reading = _HEAD
+            return EndOfMessage()
         chunk, self.unread = self.unread[: self._remaining], self.unread[self._remaining :]
         self._remaining -= len(chunk)
         return chunk or None
 
     def _next_chunked(self) -> bytes | EndOfMessage | None:
-        """Give llhttp slices that end at an empty line.
-
-        A chunked message ends at an empty line and nowhere else, so no slice can hold the end of
-        this message and the beginning of the next one.
-        """
-        while not self._complete and self.unread:
-            known = len(self._tail)
-            end = (self._tail + self.unread).find(_END_OF_HEAD)
-            cut = end + 4 - known if end >= 0 else len(self.unread)
-            piece, self.unread = self.unread[:cut], self.unread[cut:]
-            self._tail = (self._tail + piece)[-3:] if end < 0 else b""
-            if chunk := self._feed_chunked(piece):
-                return chunk
+        if not self._complete and self.unread:
+            try:
+                body, used = self._read_chunked(self.unread)
+            except Malformed as error:
+                raise BadRequest(f"Malformed {error}") from None
+            self.unread = self.unread[used:]
+            if body:
+                return body
         if not self._complete:
             return None
-        self._tail = b""
-        return self._end()
-
-    def _feed_chunked(self, piece: bytes) -> bytes:
-        self._chunks = 0
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserError as error:
-            raise BadRequest(f"Malformed chunked body: {error}") from None
-        body, self._body = b"".join(self._body), []
-        if not self._overhead.count(len(piece), len(body), self._chunks):
-            raise BadRequest("Too much chunk overhead")
-        return body
-
-    def _end(self) -> EndOfMessage:
         self._reading = _HEAD
-        trailers, self._fields = self._fields, []
-        return EndOfMessage(check_trailers(trailers) if trailers else None)
+        trailers = self._take_trailers()
+        check_trailers(trailers)
+        return EndOfMessage(trailers)
 
 
 def _without_empty_lines(unread: bytes) -> bytes:
@@ -243,75 +199,72 @@ def _refusal(error: httptools.HttpParserError, head: bytes) -> BadRequest:
     return BadRequest(f"Malformed request: {error}")
 
 
-def _request(method: bytes, target: bytes, version: str, fields: list[Field]) -> Request:
+def _request(method: bytes, target: bytes, version: str, headers: Headers) -> Request:
     """Build the request of a head that llhttp accepted.
 
     :raises BadRequest: what llhttp does not look at: host, target, coding, expectation.
     """
-    host: bytes | None = None
-    length, chunked, expects = 0, False, False
-    keep_alive = version == "1.1"
-    options: list[bytes] = []
-    for key, _, value in fields:
-        if key not in _FRAMING:
-            continue
-        if key == b"host":
-            if host is not None:
-                raise BadRequest("More than one Host header")
-            host = value
-        elif key == b"content-length":
-            length = int(value)
-        elif key == b"transfer-encoding":
-            # A coding we cannot undo would reach the upstream as something else (RFC 9112, 6.1).
-            if value.lower() != b"chunked" or version == "1.0":
-                raise BadRequest("Transfer-Encoding must be exactly chunked")
-            chunked = True
-        elif key == b"connection":
-            options.append(value)
-        elif value.lower() == b"100-continue":
-            expects = version == "1.1"
-        else:
-            raise BadRequest("Unknown expectation", 417)
-    if options:
-        wanted = connection_options(options)
-        keep_alive = b"close" not in wanted and (keep_alive or b"keep-alive" in wanted)
-        fields = drop_listed(fields, wanted)
-    if target[0] != _SLASH:
-        target, host, fields = _absolute_target(method, target, host, fields)
+    keys = headers.keys
+    host = headers.find(b"host")
+    if keys.count(b"host") > 1:
+        raise BadRequest("More than one Host header")
     if host is None and version == "1.1":
         raise BadRequest("Missing Host header")
+    if target[0] != _SLASH:
+        target, host = _absolute_target(method, target, host, headers)
     if b"#" in target:
         raise BadRequest("Fragment in request target")
     request = Request(
         method.decode("ascii"),
         target.decode("ascii"),
-        Headers(fields),
+        headers,
         parse_host(host) if host else "",
         version,
     )
-    request.keep_alive = keep_alive
-    if chunked or length:
-        request.content_length = length
-        request.chunked = chunked
-        request.expects_continue = expects
+    if version == "1.0" or not _FRAMING.isdisjoint(keys):
+        _read_framing(request)
     return request
 
 
+def _read_framing(request: Request) -> None:
+    """Read what the head says of the body and the connection.
+
+    :raises BadRequest: a coding we cannot undo, an expectation we do not know.
+    """
+    headers, modern = request.headers, request.http_version == "1.1"
+    if (length := headers.find(b"content-length")) is not None:
+        request.content_length = int(length)
+    if (coding := headers.find(b"transfer-encoding")) is not None:
+        # Another coding would reach the upstream as something else (RFC 9112, 6.1).
+        if coding.lower() != b"chunked" or not modern:
+            raise BadRequest("Transfer-Encoding must be exactly chunked")
+        request.chunked = True
+    if b"expect" in headers.keys:
+        if any(one.lower() != b"100-continue" for one in headers.find_all(b"expect")):
+            raise BadRequest("Unknown expectation", 417)
+        request.expects_continue = modern and request.has_body
+    options = connection_options(headers)
+    request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
+    drop_listed(headers, options)
+
+
 def _absolute_target(
-    method: bytes, target: bytes, host: bytes | None, fields: list[Field]
-) -> tuple[bytes, bytes | None, list[Field]]:
+    method: bytes, target: bytes, host: bytes | None, headers: Headers
+) -> tuple[bytes, bytes | None]:
     """Turn a target that does not begin with a slash into one that does (RFC 9112, 3.2).
 
     The host of an absolute target replaces the ``Host`` field.
     """
     if target == b"*" and method == b"OPTIONS":
-        return target, host, fields
+        return target, host
     if method == b"CONNECT":
         raise BadRequest("CONNECT is not supported", 501)
     if not (match := _ABSOLUTE.fullmatch(target)):
         raise BadRequest("Invalid request target")
     authority, rest = match["authority"], match["rest"] or b"/"
+    if method == b"OPTIONS" and not match["rest"]:
+        rest = b"*"  # (RFC 9112, 3.2.4)
     parse_host(authority)
-    fields = [one for one in fields if one[0] != b"host"]
-    fields.insert(0, (b"host", b"Host", authority))
-    return (rest if rest.startswith(b"/") else b"/" + rest), authority, fields
+    parse_host(host or b"")
+    headers.replace((b"host", b"Host", authority))
+    return (b"/" + rest if rest.startswith(b"?") else rest), authority

@@ -12,6 +12,7 @@ from pingap.messages import REASONS, Headers, Request, Response
 from pingap.protocol.fields import NEVER_FORWARDED
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # Methods whose requests say that they have no body (RFC 9110, 8.6).
 _EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
@@ -28,6 +29,19 @@ def _status_line(status: int, reason: bytes | None) -> bytes:
     return b"HTTP/1.1 %d %b" % (status, reason)
 
 
+def _lines(first: bytes, headers: Headers) -> list[bytes]:
+    """Return the lines of a head, without fields that concern one hop or the framing."""
+    keys, pairs = headers.keys, headers.pairs
+    if not NEVER_FORWARDED.isdisjoint(keys):
+        headers = headers.copy()
+        for key in NEVER_FORWARDED.intersection(keys):
+            headers.discard(key)
+        pairs = headers.pairs
+    lines = [first]
+    lines += map(b": ".join, pairs)
+    return lines
+
+
 def request_head(
     request: Request, headers: Headers, length: int | None, default_host: str
 ) -> bytes:
@@ -37,10 +51,8 @@ def request_head(
     :param length: bytes of the body; None for a chunked body.
     :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
     """
-    lines = [f"{request.method} {request.target} HTTP/1.1".encode("ascii")]
-    fields = headers.fields
-    lines += [name + b": " + value for key, name, value in fields if key not in NEVER_FORWARDED]
-    if request.http_version == "1.0" and "host" not in headers:
+    lines = _lines(f"{request.method} {request.target} HTTP/1.1".encode("ascii"), headers)
+    if b"host" not in headers.keys:
         lines.append(b"Host: " + default_host.encode("ascii"))
     if length is None:
         lines.append(b"Transfer-Encoding: chunked")
@@ -59,9 +71,7 @@ def response_head(
     :param chunked: the body is sent in chunked coding.
     :param connection: value of ``Connection``, if one must be sent.
     """
-    lines = [_status_line(response.status, response.reason)]
-    fields = response.headers.fields
-    lines += [name + b": " + value for key, name, value in fields if key not in NEVER_FORWARDED]
+    lines = _lines(_status_line(response.status, response.reason), response.headers)
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif length is not None:
@@ -74,9 +84,7 @@ def response_head(
 
 def interim_head(head: Response) -> bytes:
     """Return an interim (1xx) response as it is passed on (RFC 9110, 15.2)."""
-    lines = [_status_line(head.status, head.reason)]
-    fields = head.headers.fields
-    lines += [name + b": " + value for key, name, value in fields if key not in NEVER_FORWARDED]
+    lines = _lines(_status_line(head.status, head.reason), head.headers)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
@@ -88,7 +96,6 @@ def chunk(data: bytes) -> bytes:
 
 def last_chunk(trailers: Headers | None) -> bytes:
     """Return the end of a chunked body, with its trailers."""
-    if trailers is None or not trailers.fields:
+    if trailers is None or not trailers.pairs:
         return LAST_CHUNK
-    lines = [name + b": " + value for _, name, value in trailers.fields]
-    return b"0\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"
+    return b"0\r\n" + b"\r\n".join(map(b": ".join, trailers.pairs)) + b"\r\n\r\n"

@@ -193,6 +193,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send_end(self, trailers: Headers | None) -> None:
         self._request_done = True
+        self._await_answer()
         if self._chunked and self._transport is not None:
             self._writes.write(self._transport, http1_write.last_chunk(trailers))
 
@@ -223,7 +224,7 @@ class UpstreamConnection(asyncio.Protocol):
     # Ends.
 
     def _await_answer(self) -> None:
-        if self._writing_paused:
+        if self._writing_paused or not self._request_done:
             return
         timeout = self._timeouts.read
         self.deadline = NEVER if timeout is None else time.monotonic() + timeout

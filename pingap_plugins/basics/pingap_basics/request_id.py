@@ -42,16 +42,13 @@ class RequestId(Plugin):
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> None:
         """Find or make the id."""
-        key = self._key
-        for found, _, value in request.headers.fields:
-            if found == key:
-                if _ACCEPTABLE.fullmatch(value):
-                    ctx.request_id = value.decode("ascii")
-                    return
-                request.headers.remove(key.decode("ascii"))
-                break
+        headers = request.headers
+        brought = headers.find(self._key)
+        if brought is not None and _ACCEPTABLE.fullmatch(brought):
+            ctx.request_id = brought.decode("ascii")
+            return
         ctx.request_id = new = self._new_id()
-        request.headers.append((key, self._name, new.encode("ascii")))
+        headers.replace((self._key, self._name, new.encode("ascii")))
 
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:

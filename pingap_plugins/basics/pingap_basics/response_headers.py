@@ -68,7 +68,7 @@ class ResponseHeaders(Plugin):
         sets = {entry.name.lower(): entry for entry in _entries(settings.set_headers)}
         dropped = {name.lower() for name in settings.remove_headers} | sets.keys()
         added = [one for one in _entries(settings.add_headers) if one.name.lower() not in dropped]
-        self._dropped = frozenset(name.encode("ascii") for name in dropped)
+        self._dropped = tuple(name.encode("ascii") for name in dropped)
         self._added = [*added, *sets.values()]
         constants = [entry.constant for entry in self._added if entry.constant is not None]
         if len(constants) < len(self._added):
@@ -88,9 +88,10 @@ class ResponseHeaders(Plugin):
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
         """Change the headers."""
         headers = response.headers
-        if dropped := self._dropped:
-            headers.fields = [one for one in headers.fields if one[0] not in dropped]
-        headers.fields += self._constants
+        for key in self._dropped:
+            headers.discard(key)
+        for prepared in self._constants:
+            headers.append(prepared)
         for entry in self._added:
             entry.add(headers, request, ctx)
         for entry in self._defaults:

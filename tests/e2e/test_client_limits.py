@@ -1,0 +1,367 @@
+"""Every limit of a client, and the answer to one who passes it."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Event
+
+import pytest
+from support.client import RawClient
+from support.origin import Served
+from support.rig import Rig, answer_or_none, resident, running, until
+
+SHORT = """
+head_read_timeout = "300ms"
+downstream_read_timeout = "300ms"
+keepalive_timeout = "300ms"
+access_log = "tiny"
+"""
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with running(tmp_path_factory.mktemp("proxy"), server=SHORT) as rig:
+        yield rig
+        assert " ERROR " not in rig.proxy.log
+
+
+def seconds_until_closed(client: RawClient) -> float:
+    began = time.monotonic()
+    assert client.is_closed()
+    return time.monotonic() - began
+
+
+def stays_silent(client: RawClient, seconds: float) -> None:
+    """Wait, during which nothing may come."""
+    readable, _, _ = select.select([client.sock], [], [], seconds)
+    assert not readable, client.receive()
+
+
+def test_a_connection_without_a_request_is_closed(impatient: Rig) -> None:
+    with impatient.connect() as client:
+        assert 0.2 < seconds_until_closed(client) < 5
+
+
+def test_an_idle_connection_is_closed(impatient: Rig) -> None:
+    with impatient.connect() as client:
+        client.get("/")
+        assert 0.2 < seconds_until_closed(client) < 5
+
+
+@pytest.mark.parametrize("part", [b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\r"])
+def test_a_head_that_does_not_come_is_answered_with_408(impatient: Rig, part: bytes) -> None:
+    with impatient.connect() as client:
+        client.send(part)
+        answer = client.answer()
+        assert (answer.status, answer.header("connection")) == (408, "close")
+        assert client.is_closed()
+
+
+def test_a_head_that_trickles_does_not_get_more_time(impatient: Rig) -> None:
+    with impatient.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        client.sock.settimeout(0.05)
+        began = time.monotonic()
+        data = b""
+        while not data and time.monotonic() < began + 5:
+            with suppress(TimeoutError):
+                data = client.sock.recv(65536)
+            if not data:
+                client.send(b"X: y\r\n")
+        assert data.startswith(b"HTTP/1.1 408 ")
+
+
+def test_empty_lines_do_not_keep_a_connection_open(impatient: Rig) -> None:
+    with impatient.connect() as client:
+        client.sock.settimeout(0.05)
+        began = time.monotonic()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() < began + 5:
+                client.send(b"\r\n")
+                with suppress(TimeoutError):
+                    if not client.sock.recv(100):
+                        break
+        assert time.monotonic() < began + 5
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
+def test_a_body_that_does_not_come_is_answered_with_408(impatient: Rig, framing: bytes) -> None:
+    with impatient.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
+        answer = client.answer()
+        assert (answer.status, answer.header("connection")) == (408, "close")
+        assert client.is_closed()
+
+
+def test_a_body_may_take_its_time_as_long_as_it_comes(impatient: Rig) -> None:
+    with impatient.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n")
+        for _ in range(11):
+            client.send(b"x")
+            stays_silent(client, 0.05)
+        client.send(b"x")
+        assert client.answer().status == 200
+
+
+def test_a_408_is_logged_and_no_error(impatient: Rig) -> None:
+    with impatient.connect() as client:
+        client.send(b"POST /too-slow HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        assert client.answer().status == 408
+    impatient.proxy.wait_for_log("POST /too-slow 408")
+
+
+def test_an_upstream_that_thinks_is_no_client_that_is_slow(tmp_path: Path) -> None:
+    go = Event()
+
+    def script(served: Served) -> None:
+        while served.read_request() is not None:
+            go.wait(10)
+            served.respond()
+
+    with running(tmp_path, script, server=SHORT) as rig, rig.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        stays_silent(client, 1.2)  # four times each limit
+        go.set()
+        assert client.answer().status == 200
+
+
+def big(size: int) -> object:
+    def script(served: Served) -> None:
+        while served.read_request() is not None:
+            served.respond(b"x" * size)
+
+    return script
+
+
+def narrow(rig: Rig) -> RawClient:
+    """Return a client that takes little at a time."""
+    client = RawClient.__new__(RawClient)
+    client.sock = socket.socket()
+    client.sock.settimeout(10)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.sock.connect(("127.0.0.1", rig.proxy.port()))
+    client.unread = b""
+    return client
+
+
+def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
+    closed = Event()
+
+    def script(served: Served) -> None:
+        served.read_request()
+        with suppress(OSError):
+            served.respond(b"x" * 50_000_000)
+        closed.set()
+
+    with (
+        running(tmp_path, script, server='downstream_write_timeout = "300ms"') as rig,
+        narrow(rig) as client,
+    ):
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert closed.wait(5), "the upstream still waits"
+        answer = answer_or_none(client)
+        assert answer is None or not answer.complete
+    assert rig.origin.errors == []
+
+
+def test_a_client_that_reads_slowly_is_not_cut(tmp_path: Path) -> None:
+    size = 8_000_000
+    with (
+        running(tmp_path, big(size), server='downstream_write_timeout = "500ms"') as rig,  # type: ignore[arg-type]
+        rig.connect() as client,
+    ):
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_until(b"\r\n\r\n")
+        got, began = len(client.unread), time.monotonic()
+        while got < size:
+            data = client.receive()
+            assert data, f"cut after {got} bytes"
+            got += len(data)
+            while time.monotonic() < began + 2 * got / size:  # two seconds in all
+                time.sleep(0.001)
+        assert got == size
+
+
+def test_a_client_that_does_not_read_the_end_is_cut(tmp_path: Path) -> None:
+    """Also when so little is left that the transport did not ask for a pause."""
+    sizes = iter(range(100_000, 4_000_000, 20_000))
+
+    def script(served: Served) -> None:
+        while served.read_request() is not None:
+            with suppress(OSError):
+                served.respond(b"x" * next(sizes))
+
+    with (
+        running(tmp_path, script, server='downstream_write_timeout = "300ms"') as rig,
+        ExitStack() as stack,
+    ):
+        clients = [stack.enter_context(narrow(rig)) for _ in range(190)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        until(lambda: _open_connections(rig, clients) == 0, seconds=4)
+
+
+def _open_connections(rig: Rig, clients: list[RawClient]) -> int:
+    """Count the sockets that the proxy still holds for these clients."""
+    ports = {client.sock.getsockname()[1] for client in clients}
+    inodes = set()
+    for link in Path(f"/proc/{rig.proxy.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            inodes.add(link.readlink().name)
+    count = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        remote = int(fields[2].rpartition(":")[2], 16)
+        if remote in ports and f"socket:[{fields[9]}]" in inodes:
+            count += 1
+    return count
+
+
+def test_keepalive_requests_end_a_connection(tmp_path: Path) -> None:
+    with running(tmp_path, server="keepalive_requests = 3") as rig, rig.connect() as client:
+        assert [client.get("/").header("connection") for _ in range(3)] == [None, None, "close"]
+        assert client.is_closed()
+
+
+def test_too_many_connections_are_answered_with_503(tmp_path: Path) -> None:
+    with running(tmp_path, basic="max_connections = 2") as rig:
+        with rig.connect() as first, rig.connect() as second:
+            assert [client.get("/").status for client in (first, second)] == [200, 200]
+            with rig.connect() as third:
+                answer = third.answer()
+                assert (answer.status, answer.header("connection")) == (503, "close")
+                assert third.is_closed()
+            assert first.get("/").status == 200
+
+        def is_free() -> bool:
+            with rig.connect() as client:
+                return client.get("/").status == 200
+
+        until(is_free, "closed connections still count")
+
+
+def test_a_connection_that_is_one_too_many_gets_one_answer(tmp_path: Path) -> None:
+    with running(tmp_path, basic="max_connections = 1") as rig, rig.connect() as first:
+        assert first.get("/").status == 200
+        with rig.connect() as second:
+            with suppress(OSError):
+                second.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert second.answer().status == 503
+            assert answer_or_none(second) is None
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with running(
+        tmp_path_factory.mktemp("proxy"),
+        location='client_max_body_size = "10b"',
+        server='pipeline_buffer_size = "1kb"',
+    ) as rig:
+        yield rig
+
+
+def test_a_body_that_is_announced_too_large_is_answered_with_413(small: Rig) -> None:
+    before = small.origin.connections
+    with small.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n")
+        answer = client.answer()
+        assert (answer.status, answer.header("connection")) == (413, "close")
+        assert client.is_closed()
+    assert small.origin.connections == before
+
+
+def test_a_body_that_turns_out_too_large_is_answered_with_413(small: Rig) -> None:
+    with small.connect() as client:
+        client.send(
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+        )
+        client.send(b"6\r\nabcdef\r\n")
+        answer = client.answer()
+        assert (answer.status, answer.header("connection")) == (413, "close")
+        assert client.is_closed()
+
+
+def test_a_body_of_the_largest_size_passes(small: Rig) -> None:
+    with small.connect() as client:
+        assert client.request("POST", "/", b"x" * 10).body == b"x" * 10
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.send(b"5\r\nabcde\r\n5\r\nabcde\r\n0\r\n\r\n")
+        assert client.answer().status == 200
+
+
+def test_a_413_that_was_read_whole_does_not_end_the_connection_in_the_middle(small: Rig) -> None:
+    with small.connect() as client:
+        answer = client.request("POST", "/", b"x" * 11)
+        assert answer.status == 413
+        if answer.header("connection") is None:
+            assert client.get("/").status == 200
+
+
+def test_a_head_may_be_larger_than_the_buffer_for_pipelining(tmp_path: Path) -> None:
+    server = 'pipeline_buffer_size = "1kb"\nhead_read_timeout = "1s"'
+    with running(tmp_path, server=server) as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 2000)
+        stays_silent(client, 0.2)
+        client.send(b"\r\n\r\n")
+        assert client.answer().status == 200
+
+
+def test_too_many_requests_at_once_are_answered_with_429(tmp_path: Path) -> None:
+    go = Event()
+
+    def script(served: Served) -> None:
+        while served.read_request() is not None:
+            go.wait(10)
+            served.respond()
+
+    with (
+        running(tmp_path, script, location="max_processing = 2") as rig,
+        rig.connect() as first,
+        rig.connect() as second,
+        rig.connect() as third,
+    ):
+        for client in (first, second):
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: len(rig.origin.requests) == 2)
+        assert third.get("/").status == 429
+        go.set()
+        assert [first.answer().status, second.answer().status] == [200, 200]
+        assert third.get("/").status == 200
+
+
+def test_pipelined_requests_wait_in_the_network_not_in_memory(tmp_path: Path) -> None:
+    go = Event()
+
+    def script(served: Served) -> None:
+        while served.read_request() is not None:
+            go.wait(20)
+            served.respond()
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        assert _flood(rig, client) < 20_000_000
+        go.set()
+
+
+def test_requests_of_a_client_that_does_not_read_wait_in_the_network_not_in_memory(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, big(5000)) as rig, rig.connect() as client:  # type: ignore[arg-type]
+        assert _flood(rig, client) < 20_000_000
+
+
+def _flood(rig: Rig, client: RawClient) -> int:
+    """Send requests until nobody takes them; return by how many bytes the proxy grew."""
+    before = resident(rig.proxy)
+    requests = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 1000 + b"\r\n\r\n"
+    client.sock.settimeout(1)
+    with suppress(TimeoutError):
+        for _ in range(60):
+            client.send(requests * 1000)
+            if resident(rig.proxy) - before > 40_000_000:
+                break
+    return resident(rig.proxy) - before

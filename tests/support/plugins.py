@@ -1,0 +1,98 @@
+"""Plugins that a test writes, installed for one proxy process."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.origin import Origin, Script, echo
+from support.proxy import Proxy
+from support.rig import Rig
+
+_CLASS = re.compile(r'^class (\w+)\(.*\):\n(?:    .*\n|\n)*?    category = "([\w]+)"', re.MULTILINE)
+
+PREAMBLE = """
+import anyio, logging, os
+from pingap import *
+log = logging.getLogger("pingap.test")
+
+"""
+"""What every module of plugins begins with; ``log`` writes to the proxy's log."""
+
+
+def write_distribution(
+    folder: Path, name: str, source: str, points: Mapping[str, str] | None = None
+) -> None:
+    """Install a distribution of one module into a folder, as ``pip`` would.
+
+    :param name: of the module; the distribution is called so as well, with ``-`` for ``_``.
+    :param points: entry points of the group ``pingap``: name -> object; by default one for each class
+        with a category.
+    """
+    source = PREAMBLE + textwrap.dedent(source)
+    if points is None:
+        points = {category: f"{name}:{cls}" for cls, category in _CLASS.findall(source)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.py").write_text(source)
+    info = folder / f"{name}-0.1.dist-info"
+    info.mkdir()
+    distribution = name.replace("_", "-")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.1\n")
+    lines = [f"{point} = {target}" for point, target in points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[pingap]", *lines, ""]))
+
+
+def python_path(folder: Path) -> dict[str, str]:
+    """Return the environment in which the distributions of a folder are installed."""
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{before}" if before else str(folder)}
+
+
+def routes(locations: Mapping[str, str], origin: str, *, server: str = "", more: str = "") -> str:
+    """Return TOML of a server ``web`` with a location ``/<name>/`` for each name.
+
+    :param locations: name -> names of its plugins, separated by blanks; further keys may follow on
+        lines of their own.
+    :param more: further tables.
+    """
+    tables = []
+    for name, setting in locations.items():
+        plugins, _, keys = setting.partition("\n")
+        tables.append(
+            f'[locations.{name}]\npath = "/{name}/"\nupstream = "origin"\n'
+            f"plugins = {plugins.split()!r}\n{keys}\n"
+        )
+    return f"""
+{"".join(tables)}
+[upstreams.origin]
+addrs = ["{origin}"]
+{more}
+[servers.web]
+addr = "127.0.0.1:0"
+locations = {list(locations)!r}
+{server}
+"""
+
+
+@contextmanager
+def serving(
+    folder: Path,
+    source: str,
+    locations: Mapping[str, str],
+    *,
+    server: str = "",
+    more: str = "",
+    script: Script = echo,
+) -> Iterator[Rig]:
+    """Run an origin, and a proxy with plugins in front of it (see ``routes``)."""
+    write_distribution(folder / "site", "test_plugins", source)
+    with Origin(script) as origin:
+        toml = routes(locations, origin.addr, server=server, more=more)
+        with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+            yield Rig(proxy, origin)
+            assert "defect of pingap" not in proxy.log
+        assert origin.errors == []
