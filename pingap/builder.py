@@ -69,7 +69,7 @@ REVERSE_PROXY_HEADERS = (
 class Runtime:
     """Everything a worker serves from.
 
-    :param plugins: every plugin instance that some location lists.
+    :param plugins: every configured plugin, and those built in that some location lists.
     :param warnings: what the operator should know, besides those of the configuration.
     """
 
@@ -112,6 +112,10 @@ class _Builder:
         self.log_files = LogFiles()
 
     def build(self) -> Runtime:
+        try:
+            self.log_files.open(self.log_target)
+        except (ValueError, OSError) as error:
+            self.problems.append(Problem(("--log",), str(error)))
         for name, plugin in self.config.plugins.items():
             if name not in INSTANCES:
                 self._plugin(name, plugin)
@@ -131,6 +135,7 @@ class _Builder:
             if (server := self._server(name, settings, locations, failures)) is not None
         }
         if self.problems:
+            self.log_files.close()
             raise ConfigError(self.problems)
         return Runtime(
             config=self.config,

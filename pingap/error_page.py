@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -15,6 +16,8 @@ from pingap.messages import Headers, Request, Response, field
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _HTML: Final = field("Content-Type", "text/html; charset=utf-8")
 _JSON: Final = field("Content-Type", "application/json; charset=utf-8")
+
+_PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 DEFAULT_TEMPLATE: Final = """<!doctype html>
 <html lang="en">
@@ -54,7 +57,7 @@ class ErrorPage:
 
     def __init__(self, template: str = "") -> None:
         self._template = template or DEFAULT_TEMPLATE
-        self._is_json = self._template.lstrip().startswith("{")
+        self._is_json = re.match(r"\s*\{(?!\{)", self._template) is not None
         self._is_default = not template
 
     def render(self, request: Request, ctx: RequestContext, error: HTTPError) -> Response:
@@ -84,11 +87,13 @@ class ErrorPage:
         return Response(error.status, body, headers)
 
     def _fill(self, values: dict[str, str]) -> str:
-        body = self._template
-        for name, value in values.items():
-            escaped = json.dumps(value)[1:-1] if self._is_json else html.escape(value)
-            body = body.replace("{{" + name + "}}", escaped)
-        return body
+        def value(match: re.Match[str]) -> str:
+            text = values.get(match[1])
+            if text is None:
+                return match[0]
+            return json.dumps(text)[1:-1] if self._is_json else html.escape(text)
+
+        return _PLACEHOLDER.sub(value, self._template)
 
 
 def _reason(status: int) -> str:

@@ -78,8 +78,10 @@ class Exchange:
     """
 
     __slots__ = (
+        "_book_closed",
         "_coroutine",
         "_failure",
+        "answered_by",
         "ctx",
         "delivering",
         "downstream",
@@ -116,6 +118,9 @@ class Exchange:
         self.request_body: BodyRelay | None = None
         self.response_body: BodyRelay | None = None
         self._failure: PingapError | None = None
+        self._book_closed = False
+        self.answered_by = ""
+        """The plugin instance whose response is sent."""
         if request.has_body:
             self.request_body = BodyRelay(downstream)
 
@@ -141,6 +146,8 @@ class Exchange:
             self._step()
 
     def _fail(self, failure: PingapError) -> None:
+        if self._book_closed:
+            return
         if self._failure is None or isinstance(failure, ClientGone):
             self._failure = failure
             self._wake()
@@ -200,6 +207,7 @@ class Exchange:
     def close_book(self) -> None:
         """Forget every failure: what is still awaited is of no concern to the client."""
         self._failure = None
+        self._book_closed = True
 
     # What the client's side reports.
 
@@ -318,6 +326,10 @@ class _Outcome:
                 self.error = None
         except Exception as error:
             self.error = error
+        except anyio.get_cancelled_exc_class():
+            if not self.scope.cancel_called:
+                self.error = RuntimeError("what it awaited was cancelled")
+            raise
         finally:
             self.done = True
             self._exchange._wake()

@@ -196,6 +196,7 @@ def _send_request(
     if body is not None:
         if x.ctx.upstream_reused and request.method in _IDEMPOTENT:
             body.keep()
+        body.length = length
         body.open(connection, filters)
 
 
@@ -205,7 +206,7 @@ async def _change_upstream_response(x: Exchange, chain: Chain, response: Respons
         answer = call_first(x, (step,), "upstream_response", x.request, response, x.ctx)
         if answer is not None and not isinstance(answer, Response):
             answer = await answer
-        if answer is not None:
+        if answer is not None and answer is not response:
             x.drop_upstream()
             response = answer
     return response
@@ -254,6 +255,8 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     """Send a response whose body is whole and of no concern to filters; False if it is not."""
     x.raise_failure()
     x.ctx.status = response.status
+    if response.reason is not None and response.status != x.ctx.upstream_status:
+        response.reason = None  # it belonged to the status of the upstream
     if x.server.enable_server_timing:
         x.server.add_timing(response, x.ctx)
     x.head_sent = True

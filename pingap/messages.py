@@ -252,12 +252,11 @@ class Request:
         :param query: the new query without ``?``; ``None`` keeps it.
         :raises ValueError: a character that cannot stand in a request target.
         """
-        if query is not None:
-            self.query = query
-        target = f"{path}?{self.query}" if self.query else path
-        if not path.startswith("/") or not _is_target(target):
+        query = self.query if query is None else query
+        target = f"{path}?{query}" if query else path
+        if not path.startswith("/") or "?" in path or not _is_target(target):
             raise ValueError(f"{target!r} is not a request target")
-        self.path, self.target = path, target
+        self.path, self.query, self.target = path, query, target
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header field."""
@@ -316,9 +315,9 @@ class Response:
             raise TypeError(f"a body is bytes, text or an async iterable, not {body!r:.40}")
         self.body: bytes | AsyncIterable[bytes] = body
         if isinstance(headers, Headers):
-            self.headers = headers
+            self.headers = headers.copy()  # the caller may use them for every request
             if b"cache-control" not in headers.keys:
-                headers.append(NO_CACHE)
+                self.headers.append(NO_CACHE)
         else:
             self.headers = Headers(headers or ())
             self.headers.set_default("Cache-Control", "private, no-cache")
@@ -345,12 +344,12 @@ class Response:
     @classmethod
     def text(cls, status: int, text: str) -> Response:
         """Return a plain text response (UTF-8)."""
-        return cls(status, text.encode(), _TEXT_HEADERS.copy())
+        return cls(status, text.encode(), _TEXT_HEADERS)
 
     @classmethod
     def json(cls, value: object, status: int = 200) -> Response:
         """Return a JSON response."""
-        return cls(status, json.dumps(value).encode(), _JSON_HEADERS.copy())
+        return cls(status, json.dumps(value).encode(), _JSON_HEADERS)
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"

@@ -62,6 +62,7 @@ def call_first(
             raise PluginError(plugin, phase) from error
         if answer is not None:
             if isinstance(answer, Response):
+                x.answered_by = plugin
                 return answer
             return _await_first(x, chain[place:], phase, answer, arguments)
     return None
@@ -71,6 +72,7 @@ async def _await_first(
     x: Exchange, chain: Chain, phase: str, answer: Any, arguments: tuple[Any, ...]
 ) -> Response | None:
     result = await _result(x, answer, chain[0][1], phase, Response)
+    x.answered_by = chain[0][1]
     if result is None:
         result = call_first(x, chain[1:], phase, *arguments)
         if result is not None and not isinstance(result, Response):

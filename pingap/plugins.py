@@ -7,9 +7,10 @@ provides what before anything of it is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Iterable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Final, cast
 
 import pluggy
 from pluggy import HookimplOpts
@@ -17,6 +18,8 @@ from pluggy import HookimplOpts
 from pingap import hookspecs
 from pingap.chains import check_class
 from pingap.plugin import Plugin
+
+log = logging.getLogger("pingap")
 
 GROUP: Final = "pingap"
 _LOCATION_KEY: Final = "location:"
@@ -142,7 +145,7 @@ class Registry:
         loaded = point.load()
         if self._manager.is_registered(loaded):
             return
-        self._manager.register(loaded)
+        self._manager.register(loaded, name=f"{_distribution(point)} ({point.value})")
         try:
             self._take_in()
         except BaseException:
@@ -161,14 +164,23 @@ class Registry:
                 self._key_classes.setdefault(key, cls)
 
     async def startup(self) -> None:
-        """Call ``pingap_startup`` of every distribution that was loaded."""
-        for preparing in self._manager.hook.pingap_startup():
-            await preparing
+        """Call ``pingap_startup`` of every distribution that was loaded.
+
+        :raises PluginLoadError: one of them raised.
+        """
+        for impl in self._manager.hook.pingap_startup.get_hookimpls():
+            try:
+                await cast("Awaitable[None]", impl.function())
+            except Exception as error:
+                raise PluginLoadError(f"{impl.plugin_name} cannot start: {error}") from error
 
     async def shutdown(self) -> None:
         """Call ``pingap_shutdown`` of every distribution that was loaded."""
-        for cleaning in self._manager.hook.pingap_shutdown():
-            await cleaning
+        for impl in self._manager.hook.pingap_shutdown.get_hookimpls():
+            try:
+                await cast("Awaitable[None]", impl.function())
+            except Exception:
+                log.exception("%s failed in pingap_shutdown", impl.plugin_name)
 
 
 def _distribution(point: EntryPoint) -> str:

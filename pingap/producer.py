@@ -46,7 +46,7 @@ class Producer:
         except HTTPError:
             raise
         except Exception as error:
-            raise PluginError("(response body)", "request") from error
+            raise PluginError(self._x.answered_by, "response body") from error
 
     def pause_body(self) -> None:
         """Produce nothing more until ``resume_body``."""

@@ -52,11 +52,13 @@ class BodyRelay:
         "_kept_size",
         "_opened",
         "_paused",
+        "_sent",
         "_sink",
         "_source",
         "_trailers",
         "ended",
         "finished",
+        "length",
         "limit",
         "received",
     )
@@ -72,6 +74,9 @@ class BodyRelay:
         self._trailers: Headers | None = None
         self._full = False
         self._paused = False
+        self._sent = 0
+        self.length: int | None = None
+        """Bytes that were announced to the sink; filters have to keep to it."""
         self.limit = 0
         """Bytes the body may have; 0 for any number."""
         self.received = 0
@@ -165,6 +170,9 @@ class BodyRelay:
     def _send(self, chunk: bytes) -> None:
         if not chunk:
             return
+        self._sent += len(chunk)
+        if self._filters:
+            self._check_length(complete=False)
         if self._kept is not None:
             self._kept.append(chunk)
             self._kept_size += len(chunk)
@@ -176,7 +184,7 @@ class BodyRelay:
     def _filter(self, chunk: bytes, first: int = 0) -> bytes:
         for body_filter, plugin in self._filters[first:]:
             try:
-                chunk = body_filter.feed(chunk)
+                chunk = _bytes(body_filter.feed(chunk))
             except HTTPError:
                 raise
             except Exception as error:
@@ -186,18 +194,32 @@ class BodyRelay:
         return chunk
 
     def _finish(self) -> None:
-        self.finished = True
         if self._filters:
             self._end_filters()
+            self._check_length(complete=True)
         assert self._sink is not None
         self._sink.send_end(self._trailers)
+        self.finished = True
+
+    def _check_length(self, *, complete: bool) -> None:
+        """Refuse a body of another length than was announced: it would run into what follows.
+
+        :raises PluginError: a filter that promised only to read changed the length.
+        """
+        if self.length is None or self._sent == self.length:
+            return
+        if complete or self._sent > self.length:
+            names = ", ".join(plugin for _, plugin in self._filters)
+            raise PluginError(names, "body filter") from ValueError(
+                f"a filter that only reads changed the length: {self._sent} of {self.length} bytes"
+            )
 
     def _end_filters(self) -> None:
         """Ask each filter for its rest, and give it to those behind."""
         trailers = self._trailers or Headers()
         for place, (body_filter, plugin) in enumerate(self._filters):
             try:
-                rest = body_filter.end(trailers)
+                rest = _bytes(body_filter.end(trailers))
             except HTTPError:
                 raise
             except Exception as error:
@@ -205,3 +227,9 @@ class BodyRelay:
             if rest:
                 self._send(self._filter(rest, place + 1))
         self._trailers = trailers if trailers.pairs else None
+
+
+def _bytes(result: object) -> bytes:
+    if not isinstance(result, bytes):
+        raise TypeError(f"a body filter returns bytes, not {type(result).__name__}")
+    return result

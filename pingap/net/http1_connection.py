@@ -60,6 +60,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         "_pending",
         "_probed",
         "_reading_paused",
+        "_seen_sent",
         "_writing_paused",
         "deadline",
     )
@@ -80,6 +81,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._linger_left = LINGER_BYTES
         self._half_closed = False  # the client sends nothing more
         self._probed = 0.0  # seconds between the last two looks for such a client
+        self._seen_sent = 0
         self._ending = False  # closed by us, once all is written
         self._pending = math.inf  # bytes the client had not taken when we last looked
         self.deadline = NEVER
@@ -111,8 +113,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         exchange = self._exchange
         if self._lingering or (exchange is None and not self._writing_paused):
             return False  # at best half a request is here, and its rest will never come
-        if exchange is not None and (self._reading_body or exchange.head_sent):
-            exchange.on_client_gone()  # in the middle of its request, or of the answer
+        if exchange is not None and self._reading_body:
+            exchange.on_client_gone()
             return False
         self._half_closed = True
         if exchange is not None and not self._decoder.unread:
@@ -177,18 +179,22 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         """Find out whether a client that ended its side still waits for the answer.
 
         Whatever is sent to one that left is answered with a reset, so an interim response
-        (RFC 9110, 15.2) is sent, and the socket asked for an error from time to time. HTTP/1.0
-        knows no interim responses; there the answer itself has to find out.
+        (RFC 9110, 15.2) is sent, and the socket asked for an error from time to time. (HTTP/1.0
+        knows no interim responses; there the answer itself has to find out.) Once the answer has
+        begun, its own bytes tell; if there are none for a while, the client is given up.
         """
         exchange, transport = self._exchange, self._transport
         if exchange is None or transport is None:
             return
-        if self._probed and has_error(transport):
+        silent = exchange.head_sent and self.body_bytes_sent == self._seen_sent
+        if self._probed and (silent or has_error(transport)):
             exchange.on_client_gone()
             self.cut()
             return
-        if self._request is not None and self._request.http_version != "1.0":
-            transport.write(http1_write.CONTINUE)
+        self._seen_sent = self.body_bytes_sent
+        knows_interim = self._request is not None and self._request.http_version != "1.0"
+        if knows_interim and not exchange.head_sent:
+            self._writes.write(transport, http1_write.CONTINUE)
         self._probed = min(2 * self._probed or PROBE_SECONDS, MOST_PROBE_SECONDS)
         self.deadline = time.monotonic() + self._probed
 

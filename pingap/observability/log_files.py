@@ -6,6 +6,7 @@ writes in line.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ import anyio
 FLUSH_SECONDS: Final = 0.25
 _BATCH: Final = 256 * 1024
 """Bytes that may wait; more are written at once."""
+_MOST_KEPT: Final = 16 * 1024 * 1024
+"""Characters kept while a file cannot be written; older ones are lost then."""
 
 _SUFFIXES: Final = {
     "daily": ".%Y-%m-%d",
@@ -40,6 +43,7 @@ class LogFile:
     def __init__(self, target: str = "") -> None:
         self._waiting: list[str] = []
         self._size = 0
+        self._failing = False
         self._suffix = ""
         self._path: Path | None = None
         self._fd = sys.stderr.fileno() if not target else -1
@@ -61,10 +65,23 @@ class LogFile:
             return
         waiting, self._waiting, self._size = self._waiting, [], 0
         data = "".join(waiting).encode("utf-8", "backslashreplace")
-        if self._path is not None:
-            self._roll()
-        while data:
-            data = data[os.write(self._fd, data) :]
+        try:
+            if self._path is not None:
+                self._roll()
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            self._keep(data.decode("utf-8", "backslashreplace"), error)
+        else:
+            self._failing = False
+
+    def _keep(self, text: str, error: OSError) -> None:
+        """Keep what could not be written for the next flush; the disk may have room again."""
+        if not self._failing:
+            self._failing = True
+            with contextlib.suppress(OSError):
+                os.write(2, f"pingap: log {self._path}: {error.strerror}\n".encode())
+        self._waiting = [text[-_MOST_KEPT:]]
 
     def close(self) -> None:
         """Write what waits and close the file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -12,6 +12,15 @@ from pingap.chains import Instance
 from pingap.plugin import Plugin
 
 log = logging.getLogger("pingap")
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors inside of an exception group, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from leaves(one)
+    else:
+        yield error
 
 
 class PluginStartError(Exception):
@@ -42,7 +51,8 @@ class PluginTasks:
             try:
                 await self._tasks.start(self._run, instance)
             except Exception as error:
-                raise PluginStartError(f"plugin {instance.name} cannot start: {error}") from error
+                reason = "; ".join(str(one) for one in leaves(error))
+                raise PluginStartError(f"plugin {instance.name} cannot start: {reason}") from error
 
     def stop(self) -> None:
         """Let every instance run its ``shutdown`` and end its tasks."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import anyio
 
 from pingap._version import __version__
 from pingap.builder import Runtime
 from pingap.observability.logs import set_up_logging
-from pingap.process.plugin_tasks import PluginStartError
+from pingap.plugins import PluginLoadError
+from pingap.process.plugin_tasks import PluginStartError, leaves
 from pingap.process.sockets import BindError
 from pingap.process.worker import Worker
 
@@ -41,21 +41,13 @@ def run(runtime: Runtime, log_target: str) -> int:
             backend="asyncio",
             backend_options={"use_uvloop": _UVLOOP},
         )
-    except* (BindError, PluginStartError) as errors:
-        for error in _leaves(errors):
+    except* (BindError, PluginLoadError, PluginStartError) as errors:
+        for error in leaves(errors):
             print(f"pingap: {error}", file=sys.stderr)  # noqa: T201
         code = 1
     finally:
         runtime.log_files.close()
     return code
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
-    else:
-        yield error
 
 
 def _announce(runtime: Runtime, worker: Worker) -> None:

@@ -112,6 +112,8 @@ class RequestDecoder(LlhttpReader):
     def _parse_head(self, head: bytes) -> Request:
         if len(head) > self._limits.request_line:
             self._check_size(head)
+        if self._spoiled:
+            self._spoiled, self._parser = False, httptools.HttpRequestParser(self)
         self._target = b""
         parser = self._parser
         upgrade = False
@@ -130,6 +132,8 @@ class RequestDecoder(LlhttpReader):
         if not head.startswith(b" HTTP/1.1\r", len(method) + len(target) + 1):
             version = _other_version(head, len(method) + len(target) + 1)
         request = _request(method, target, version, Headers.of(strip_values(head, pairs)))
+        if b"proxy-connection" in request.headers.keys:
+            self._spoiled = True
         if upgrade:
             self._ignore_upgrade(chunked=request.chunked)
         if request.chunked:

@@ -138,6 +138,7 @@ class ResponseDecoder(LlhttpReader):
         if len(pairs) > RESPONSE_LIMITS.fields:
             raise Malformed("too many header fields")
         headers = Headers.of(strip_values(head, pairs))
+        self._spoiled = b"proxy-connection" in headers.keys
         self._options = frozenset[bytes]()
         if b"connection" in headers.keys:
             self._options = connection_options(headers)
@@ -173,6 +174,8 @@ class ResponseDecoder(LlhttpReader):
             remaining = self._remaining
             if len(data) > remaining:
                 data, self.reusable = data[:remaining], False  # what follows is not ours
+            elif len(data) == remaining and len(events) == 1:
+                self._keep_parser(data)
             events.append(data)
             self._remaining = remaining - len(data)
             if not self._remaining:
@@ -185,6 +188,14 @@ class ResponseDecoder(LlhttpReader):
             raise Malformed("bytes after its response")
         else:
             self.reusable = False  # the answer is whole; what follows it is not ours
+
+    def _keep_parser(self, body: bytes) -> None:
+        """Show llhttp the body of a small answer, so that it is ready for the next head.
+
+        (Making another parser costs more than reading a head.)
+        """
+        self._parser.feed_data(body)
+        self._body.clear()
 
     def _read_chunks(self, data: bytes, events: list[Event]) -> None:
         body, used = self._read_chunked(data)
@@ -204,5 +215,5 @@ class ResponseDecoder(LlhttpReader):
     def _end(self, events: list[Event], trailers: Headers | None = None) -> None:
         self._reading = _NOTHING
         events.append(_END if trailers is None else EndOfMessage(trailers))
-        if not self._complete:
+        if self._spoiled or not self._complete:
             self._parser = None  # it waits for a body that was counted, or that never comes

@@ -40,12 +40,14 @@ class LlhttpReader:
         "_overhead_left",
         "_pairs",
         "_parser",
+        "_spoiled",
         "_tail",
     )
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._parser: Any = None
+        self._spoiled = False  # llhttp takes Proxy-Connection for Connection; nobody else does
         self._pairs: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._chunks = 0

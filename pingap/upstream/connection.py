@@ -216,7 +216,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        """Close the connection once what was written is sent; it is not to be used any more."""
+        self._pool.discard(self)
         if self._transport is not None:
             self._writes.settle(self._transport)
             self._transport.close()

@@ -32,6 +32,7 @@ def by_target(served: Served) -> None:
 ANSWERS = {
     "/chunked": CHUNKED + b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n",
     "/long-chunked": CHUNKED + b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n0\r\nA: b\r\n\r\n",
+    "/large": OK + b"Content-Length: 30000000\r\n\r\n" + b"x" * 30_000_000,
     "/trailers": CHUNKED + b"3\r\nabc\r\n0\r\nX-Sum: 7\r\nX-Sum: 8\r\n\r\n",
     "/empty-chunked": CHUNKED + b"0\r\n\r\n",
     "/204": b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
@@ -375,6 +376,13 @@ def test_nothing_comes_between_the_parts_of_an_answer_when_a_client_ends_its_sid
         rig.proxy.process.send_signal(SIGCONT)
         assert client.read_exactly(10) == b"other part"
         assert client.answer().body == b"second"
+
+
+def test_a_client_that_ends_its_side_during_the_answer_gets_the_rest(client: RawClient) -> None:
+    client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.read_until(b"\r\n\r\n")
+    client.sock.shutdown(socket.SHUT_WR)
+    assert len(client.read_exactly(30_000_000)) == 30_000_000
 
 
 def test_a_client_that_ends_its_side_gets_answers_of_the_proxy_itself(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from support.rig import Rig, running
 
 HOP = (
     "Keep-Alive: timeout=5",
-    "Proxy-Connection: close",
+    "Proxy-Connection: keep-alive",
     "TE: trailers",
     "Trailer: X",
     "Upgrade: h2c",

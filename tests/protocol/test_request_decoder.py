@@ -207,6 +207,12 @@ def test_an_offer_to_upgrade_with_a_chunked_body() -> None:
         assert events[1] == ("body", b"abc")
 
 
+@pytest.mark.parametrize("body", [b"\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+def test_proxy_connection_does_not_spoil_the_next_request(body: bytes) -> None:
+    wire = b"POST / HTTP/1.1\r\nHost: a\r\nProxy-Connection: close\r\n" + body
+    assert [event[0] for event in read_requests([wire, wire])].count("request") == 2
+
+
 def head(*lines: bytes, line: bytes = b"GET / HTTP/1.1") -> bytes:
     return b"\r\n".join([line, *lines, b"", b""])
 

@@ -198,6 +198,17 @@ def test_a_decoder_serves_one_answer_after_the_other() -> None:
         assert not decoder.untouched, name
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 0\r\n\r\n", b"Content-Length: 1\r\n\r\na"])
+def test_proxy_connection_does_not_spoil_the_next_answer(framing: bytes) -> None:
+    wire = OK + b"Proxy-Connection: close\r\n" + framing
+    decoder = ResponseDecoder()
+    decoder.expect("GET")
+    decoder.feed(wire)
+    if decoder.reusable:
+        decoder.expect("GET")
+        assert decoder.feed(wire)
+
+
 INVALID = {
     "length and coding": OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "coding and length": OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",

@@ -22,13 +22,11 @@ def call(origin: Origin, method: str = "GET", **options: object) -> SideCallResp
 
 
 def test_request_brings_status_headers_and_body(origin: Origin) -> None:
-    origin.script = lambda served: (
-        (
-            served.read_request(),
-            served.respond(b"no", "403 Forbidden", X_Why="late"),
-        )
-        and None
-    )
+    def refuse(served: Served) -> None:
+        served.read_request()
+        served.respond(b"no", "403 Forbidden", X_Why="late")
+
+    origin.script = refuse
     response = call(origin, headers={"X-User": "ann"})
     assert (response.status, response.headers["x-why"], response.body) == (403, "late", b"no")
     assert origin.requests[0].header("x-user") == "ann"

@@ -1,0 +1,346 @@
+"""The command: flags, variables, exit codes, and what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomli
+from support.client import RawClient
+from support.origin import Origin
+from support.proxy import Proxy
+
+from pingap import __version__
+
+VALID = """
+[plugins.hello]
+category = "mock"
+data = "hello"
+[locations.all]
+plugins = ["hello"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+"""
+BROKEN = """
+[locations.all]
+upstream = "nowhere"
+[servers.web]
+adr = "127.0.0.1:0"
+locations = ["all"]
+[servers.other]
+addr = "127.0.0.1:0"
+locations = ["al"]
+"""
+
+
+def run(*arguments: object, cwd: Path | None = None, **env: str) -> tuple[int, str, str]:
+    """Run the command to its end; return exit code, output and errors."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PINGAP_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pingap", *map(str, arguments)],
+        env={**clean, "NO_COLOR": "1", **env},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        cwd=cwd,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    path = tmp_path / "valid.toml"
+    path.write_text(VALID)
+    return path
+
+
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_version(flag: str) -> None:
+    assert run(flag) == (0, f"pingap {__version__}\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_every_option(flag: str) -> None:
+    code, out, err = run(flag)
+    assert (code, err) == (0, "")
+    for option in ("--conf", "--upstream", "--test", "--log", "--threads", "--template", "--sync"):
+        assert option in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--template"], ["-t", "--template"], ["--nonsense", "--template", "-c"]]
+)
+def test_template_anywhere_prints_a_configuration_that_loads(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert set(tomli.loads(out)) >= {"basic", "servers", "locations", "upstreams"}
+    (tmp_path / "pingap.toml").write_text(out)
+    assert run("-t", "-c", tmp_path / "pingap.toml") == (0, "", "The configuration is valid.\n")
+
+
+def test_template_must_be_an_argument_of_its_own(conf: Path) -> None:
+    code, out, _ = run("-c", conf, "--template=yes")
+    assert (code, out) == (2, "")
+
+
+def test_check_of_a_valid_configuration(conf: Path) -> None:
+    assert run("-t", "-c", conf) == (0, "", "The configuration is valid.\n")
+    assert run("--test", "--conf", conf.parent) == (0, "", "The configuration is valid.\n")
+
+
+@pytest.mark.parametrize("flags", [["-t"], []])
+def test_every_problem_is_told_and_nothing_starts(tmp_path: Path, flags: list[str]) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(BROKEN)
+    code, out, err = run(*flags, "-c", path)
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[-1] == f"{len(lines) - 1} problems."
+    assert f'{path}:5: servers.web.adr: unknown key; did you mean "addr"?' in lines
+    assert any(line.startswith(f"{path}:3: locations.all.upstream: ") for line in lines)
+    assert any(line.startswith(f"{path}:9: servers.other.locations[0]: ") for line in lines)
+
+
+def test_what_cannot_be_built_is_told_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(
+        VALID.replace('locations = ["all"]', 'locations = ["all"]\naccess_log = "{nonsense}"')
+        + '[locations.other]\nproxy_set_headers = ["X-A: $nonesuch"]\n'
+    )
+    code, _, err = run("-t", "-c", path)
+    assert code == 2
+    assert "servers.web.access_log: unknown tag {nonsense}" in err
+    assert "locations.other.proxy_set_headers[0]: $nonesuch is neither an environment" in err
+    assert err.endswith("2 problems.\n")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.toml"
+    expected = f"{path}: cannot be read: No such file or directory\n1 problem.\n"
+    assert run("-c", path) == (2, "", expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "where is the configuration? Give -c PATH, or --upstream ADDR"),
+        (["-c", "x", "--upstream", "y"], "--conf and --upstream exclude each other"),
+        (["-c", "x", "--addr", "y"], "--addr needs --upstream"),
+        (["-c", "x", "--domain", "y"], "--domain needs --upstream"),
+        (["--nonsense"], "No such option"),
+        (["-c"], "requires an argument"),
+        (["-c", "x", "--threads", "many"], "not a valid integer"),
+        (["-c", "x", "more"], "unexpected extra argument"),
+        (["-c", "x", "-d"], "--daemon: running as a daemon is not supported yet"),
+        (["-c", "x", "-u"], "--upgrade: hot upgrade is not supported yet"),
+        (["-c", "x", "--admin", "y"], "--admin: the admin listener is not supported yet"),
+        (["-c", "x", "--cp"], "--cp: the control panel is not supported yet"),
+        (["-c", "x", "-a"], "--autorestart: automatic restart is not supported yet"),
+        (["-c", "x", "--autoreload"], "--autoreload: automatic reload is not supported yet"),
+        (["-c", "x", "--sync", "y"], "--sync: writing the configuration to another storage is not"),
+        (["-c", "x", "--to-hcl"], "--to-hcl: converting to HCL is not supported yet"),
+        (["-c", "x", "--to-kdl"], "--to-kdl: converting to KDL is not supported yet"),
+        (["--upstream", "x", "--cert", "y"], "--cert: TLS is not supported yet"),
+        (["--upstream", "x", "--key", "y"], "--key: TLS is not supported yet"),
+    ],
+)
+def test_wrong_use_exits_with_2(arguments: list[str], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_environment_names_the_configuration(conf: Path, tmp_path: Path) -> None:
+    assert run("-t", PINGAP_CONF=str(conf))[0] == 0
+    broken = str(tmp_path / "none.toml")
+    assert run("-t", "-c", conf, PINGAP_CONF=broken)[0] == 0
+    assert broken in run("-t", PINGAP_CONF=broken)[2]
+    # The quick start does not look at it.
+    assert run("-t", "--upstream", "127.0.0.1:9", PINGAP_CONF=broken)[0] == 0
+    code, _, err = run("-t", "-c", conf, PINGAP_ADMIN_ADDR="127.0.0.1:1")
+    assert (code, "--admin: the admin listener is not supported yet" in err) == (2, True)
+
+
+def test_environment_names_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "there" / "env.log"
+    toml = VALID + 'access_log = "tiny"\n'
+    with Proxy(
+        toml, tmp_path / "proxy", "--log", "", env={"PINGAP_LOG": f"{path}?rolling=never"}
+    ) as proxy:
+        with proxy.connect() as client:
+            client.get("/seen")
+        assert proxy.stop() == 0
+    assert "GET /seen 200 5B" in path.read_text()
+
+
+def test_warnings_are_printed(conf: Path) -> None:
+    conf.write_text(VALID + "threads = 3\n")
+    code, _, err = run("-t", "-c", conf, "--threads", "2")
+    assert code == 0
+    assert err == (
+        f"warning: {conf}:10: servers.web.threads: one worker runs in this version\n"
+        "warning: --threads: one worker runs in this version\n"
+        "The configuration is valid.\n"
+    )
+
+
+# Running.
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def quick_start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """Start the command; return the process and what it announces."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pingap", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    return process, process.stderr.readline() + process.stderr.readline()
+
+
+def test_quick_start_proxies_to_upstreams(origin: Origin) -> None:
+    port = free_port()
+    process, text = quick_start(
+        "--upstream", f"{origin.addr} , {origin.addr} 2", "--addr", f"127.0.0.1:{port}",
+        "--domain", "a.example,b.example",
+    )  # fmt: skip
+    try:
+        assert f"pingap {__version__} is serving" in text
+        assert re.search(rf"http://127\.0\.0\.1:{port} +pingap: 1 location$", text, re.MULTILINE)
+        with RawClient(("127.0.0.1", port)) as client:
+            assert client.get("/x", Host="b.example").body == b"ok"
+            assert client.get("/x", Host="c.example").status == 404
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert '"GET /x HTTP/1.1" 200 2B' in rest
+
+
+def test_quick_start_shows_mistakes_without_a_file() -> None:
+    code, _, err = run("-t", "--upstream", 'no "quotes"', "--addr", "127.0.0.1")
+    assert code == 2
+    assert "<quick start>:" in err
+    assert "Traceback" not in err
+
+
+def test_start_message_tells_every_address(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    toml = '[basic]\nname = "edge"\n' + VALID.replace(
+        'addr = "127.0.0.1:0"', f'addr = "127.0.0.1:0, unix:{path}"'
+    )
+    toml += '[locations.two]\nplugins = ["hello"]\n[servers.other]\naddr = "127.0.0.1:0"\n'
+    toml += 'locations = ["all", "two"]\n'
+    with Proxy(toml, tmp_path / "proxy") as proxy:
+        lines = proxy.start_text.splitlines()
+        assert lines[0] == f"pingap {__version__} (edge) is serving"
+        assert len(proxy.addresses["web"]) == 2
+        assert any(f"unix:{path}" in line and "web: 1 location" in line for line in lines)
+        assert any(line.endswith("other: 2 locations") for line in lines)
+        assert len(lines) == 4
+
+
+def test_port_in_use_exits_with_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        path = tmp_path / "pingap.toml"
+        path.write_text(VALID.replace("127.0.0.1:0", address))
+        assert run("-c", path) == (
+            1,
+            "",
+            f"pingap: cannot listen on {address}: Address already in use (is another server "
+            "running?)\n",
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_signals_end_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    with Proxy(VALID, tmp_path) as proxy:
+        with proxy.connect() as client:
+            assert client.get("/").body == b"hello"
+            assert proxy.stop(number) == 0
+            assert client.is_closed()
+        assert "draining" in proxy.log
+
+
+def test_hangup_does_not_end_the_process(tmp_path: Path) -> None:
+    with Proxy(VALID, tmp_path) as proxy:
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("SIGHUP: reloading is not supported yet")
+        with proxy.connect() as client:
+            assert client.get("/").body == b"hello"
+
+
+# Logs.
+
+
+def test_log_rolls_by_day_behind_a_link(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "app.log"
+    toml = VALID + f'access_log = "{tmp_path}/access.log?rolling=hourly tiny"\n'
+    with Proxy(toml, tmp_path / "proxy", "--log", str(log)) as proxy:
+        with proxy.connect() as client:
+            client.get("/seen")
+        assert proxy.stop() == 0
+    assert log.is_symlink()
+    assert re.fullmatch(r"app\.log\.\d{4}-\d\d-\d\d", log.readlink().name)
+    assert "INFO draining" in log.read_text()
+    access = tmp_path / "access.log"
+    assert re.fullmatch(r"access\.log\.\d{4}-\d\d-\d\d-\d\d", access.readlink().name)
+    assert re.fullmatch(r"GET /seen 200 5B - \d+ms\n", access.read_text())
+
+
+@pytest.mark.parametrize("target", ["x.log?rolling=yearly", "syslog:local", "/proc/none/x.log"])
+def test_log_that_cannot_be_opened_is_told(conf: Path, target: str) -> None:
+    code, _, err = run("-c", conf, "--log", target, cwd=conf.parent)
+    assert code in (1, 2)
+    assert "Traceback" not in err
+
+
+def test_access_log_that_cannot_be_opened_is_told(conf: Path) -> None:
+    conf.write_text(VALID + 'access_log = "x.log?rolling=yearly tiny"\n')
+    code, _, err = run("-t", "-c", conf)
+    assert code == 2
+    assert f"{conf}:10: servers.web.access_log: rolling=yearly: expected one of daily" in err
+
+
+def test_log_on_a_full_disk_does_not_end_the_process(tmp_path: Path) -> None:
+    toml = VALID + 'access_log = "/dev/full?rolling=never tiny"\n'
+    proxy = Proxy(toml, tmp_path / "proxy")
+    try:
+        with proxy.connect() as client:
+            assert client.get("/").body == b"hello"
+        with pytest.raises(subprocess.TimeoutExpired):
+            proxy.process.wait(1.5)
+        with proxy.connect() as client:
+            assert client.get("/").body == b"hello"
+    finally:
+        proxy.stop()
+
+
+def test_json_log(tmp_path: Path) -> None:
+    with Proxy("[basic]\nlog_format_json = true\n" + VALID, tmp_path) as proxy:
+        proxy.stop()
+        assert re.fullmatch(
+            r'\{"timestamp": "[^"]+", "level": "INFO", "fields": \{"message": "draining"\}\}\n',
+            proxy.log,
+        )
+
+
+@pytest.mark.parametrize(("level", "there"), [("info", True), ("warn", False), ("off", False)])
+def test_log_level(tmp_path: Path, level: str, there: bool) -> None:
+    with Proxy(f'[basic]\nlog_level = "{level}"\n' + VALID, tmp_path) as proxy:
+        proxy.stop()
+        assert ("draining" in proxy.log) is there

@@ -1,0 +1,269 @@
+"""Mistakes in plugins and their settings: told with file and line, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.plugins import python_path, write_distribution
+
+GOOD = """
+class Good(Plugin):
+    category = "good"
+    steps = ("request", "response")
+
+    class Settings(PluginSettings):
+        text: str = ""
+        count: int = 0
+        wait: Duration = 1.0
+
+    def __init__(self, settings):
+        if settings.count == 13:
+            raise ValueError("13 is not allowed")
+        if settings.count == 14:
+            raise ZeroDivisionError("fourteen")
+
+    @hookimpl
+    def request(self): pass
+
+
+class Fixed(Plugin):
+    category = "fixed"
+
+    @hookimpl
+    def request(self): pass
+
+
+class Misspelt(Plugin):
+    category = "misspelt"
+
+    @hookimpl
+    def reqest(self): pass
+
+
+class Wrapper(Plugin):
+    category = "wrapper"
+
+    @hookimpl(wrapper=True)
+    def request(self): return (yield)
+
+
+class Argument(Plugin):
+    category = "argument"
+
+    @hookimpl
+    def request(self, requset): pass
+"""
+UNKEPT = '''
+class Unkept(Plugin):
+    """Promises no body filters and has one."""
+
+    category = "unkept"
+
+    @hookimpl
+    def response_body(self): pass
+'''
+NO_STEP = """
+class NoStep(Plugin):
+    category = "no_step"
+    steps = ("sometime",)
+"""
+
+
+def check(tmp_path: Path, toml: str) -> tuple[int, str]:
+    """Return the exit code of ``pingap -t``, and what it says, without the folder."""
+    path = tmp_path / "p.toml"
+    path.write_text(toml)
+    done = subprocess.run(
+        [sys.executable, "-m", "pingap", "-t", "-c", str(path)],
+        env={**os.environ, **python_path(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.returncode, done.stderr.replace(f"{path}:", "p.toml:")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    write_distribution(tmp_path / "site", "good", GOOD)
+    return tmp_path / "site"
+
+
+def test_every_mistake_in_settings_is_told_at_once(tmp_path: Path, site: Path) -> None:
+    code, told = check(
+        tmp_path,
+        """
+[plugins.unknown]
+category = "nonesuch"
+[plugins.missing]
+category = "cache"
+[plugins.near]
+category = "good"
+txt = "x"
+[plugins.type]
+category = "good"
+count = "1"
+[plugins.unit]
+category = "good"
+wait = "soon"
+[plugins.refused]
+category = "good"
+count = 13
+[plugins.broken]
+category = "good"
+count = 14
+[plugins.step]
+category = "good"
+step = "logging"
+[plugins.fine]
+category = "good"
+step = "response"
+[locations.a]
+plugins = ["fine", "fine"]
+""",
+    )
+    assert code == 2
+    lines = told.splitlines()
+    assert lines[-1] == f"{len(lines) - 1} problems."
+    expected = {
+        3: 'plugins.unknown.category: "nonesuch": no installed distribution provides this category',
+        5: 'plugins.missing.category: "cache": needs the distribution pingap-cache: '
+        "pip install pingap-cache",
+        8: 'plugins.near.txt: unknown key; did you mean "text"?',
+        11: 'plugins.type.count: found "1" (string), expected an integer',
+        17: None,
+    }
+    for number, text in expected.items():
+        if text is not None:
+            assert f"p.toml:{number}: {text}" in lines
+    assert any(line.startswith("p.toml:14: plugins.unit.wait: ") for line in lines)
+    assert "p.toml:15: plugins.refused: cannot be built: 13 is not allowed" in lines
+    assert "p.toml:18: plugins.broken: cannot be built: fourteen" in lines
+    step = 'plugins.step.step: found "logging", expected "request" or "response"'
+    assert f"p.toml:23: {step}" in lines
+    assert 'p.toml:28: locations.a.plugins[1]: "fine" is listed twice' in lines
+    assert len(lines) == 10
+
+
+@pytest.mark.parametrize(
+    ("category", "told"),
+    [
+        (
+            "misspelt",
+            "good.Misspelt: unknown hook 'reqest' in plugin",
+        ),
+        (
+            "wrapper",
+            "good.Wrapper.request is a hook wrapper; use two phases instead",
+        ),
+        ("argument", "good.Argument: Plugin 'x' for hook 'request'"),
+    ],
+)
+def test_hook_implementation_that_no_phase_can_call(
+    tmp_path: Path, site: Path, category: str, told: str
+) -> None:
+    toml = f'[plugins.x]\ncategory = "{category}"\n[locations.a]\nplugins = ["x"]\n'
+    code, said = check(tmp_path, toml)
+    assert code == 2
+    assert said.startswith(f"p.toml:4: locations.a.plugins: {told}")
+    assert said.endswith("\n1 problem.\n")
+
+
+def test_step_of_a_plugin_with_fixed_phases_is_a_warning(tmp_path: Path, site: Path) -> None:
+    toml = '[plugins.x]\ncategory = "fixed"\nstep = "request"\n[locations.a]\nplugins = ["x"]\n'
+    code, said = check(tmp_path, toml)
+    assert code == 0
+    assert said == (
+        "warning: p.toml:3: plugins.x.step: has no effect: the phases of fixed are fixed\n"
+        "The configuration is valid.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (UNKEPT, 'bad.Unkept.response_body: set body = "reads" or "rewrites" on the class'),
+        (NO_STEP, "bad.NoStep.steps: 'sometime' is not a phase"),
+        ('raise ImportError("libfoo is missing")', "libfoo is missing"),
+        ("class Bad(Plugin): pass", "type object 'Bad' has no attribute 'category'"),
+        ("Bad = 3", "leads to no such category"),
+        (
+            'class Bad(Plugin):\n    category = "other"\n',
+            "its entry point 'bad' leads to no such category",
+        ),
+        (
+            "class Bad(Plugin):\n    category = 'bad'\n    @classmethod\n    @hookimpl\n"
+            "    def pingap_strtup(cls): pass\n",
+            "unknown hook 'pingap_strtup'",
+        ),
+    ],
+)
+def test_distribution_that_cannot_be_used(tmp_path: Path, source: str, told: str) -> None:
+    cls = {"Unkept": "Unkept", "NoStep": "NoStep"}
+    name = next((one for one in cls if f"class {one}" in source), "Bad")
+    write_distribution(tmp_path / "site", "bad", source, {"bad": f"bad:{name}"})
+    code, said = check(tmp_path, '[plugins.x]\ncategory = "bad"\n')
+    assert code == 2
+    assert said.startswith('p.toml:2: plugins.x.category: "bad": ')
+    assert told in said
+    assert said.endswith("\n1 problem.\n")
+
+
+def test_distribution_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    write_distribution(tmp_path / "site", "my_bad", "1 / 0", {"bad": "my_bad:Bad"})
+    assert check(tmp_path, '[plugins.x]\ncategory = "bad"\n') == (
+        2,
+        'p.toml:2: plugins.x.category: "bad": my-bad cannot be loaded: division by zero\n1 problem.\n',
+    )
+
+
+def test_category_of_two_distributions_is_refused(tmp_path: Path, site: Path) -> None:
+    write_distribution(site, "better", GOOD, {"good": "better:Good"})
+    assert check(tmp_path, '[plugins.x]\ncategory = "good"\n') == (
+        2,
+        "p.toml:2: plugins.x.category: \"good\": 'good' is provided by several distributions: "
+        "better, good\n1 problem.\n",
+    )
+
+
+def test_broken_distribution_does_not_spoil_the_next(tmp_path: Path, site: Path) -> None:
+    source = (
+        "class Bad(Plugin):\n    category = 'bad'\n    @classmethod\n    @hookimpl\n"
+        "    def pingap_plugin_categories(cls): raise RuntimeError('no')\n"
+    )
+    write_distribution(site, "bad", source, {"bad": "bad:Bad"})
+    toml = '[plugins.a]\ncategory = "bad"\n[plugins.b]\ncategory = "good"\n'
+    assert check(tmp_path, toml) == (
+        2,
+        'p.toml:2: plugins.a.category: "bad": bad cannot be loaded: no\n1 problem.\n',
+    )
+
+
+def test_hook_pingap_plugin_categories_of_a_module_names_several(tmp_path: Path) -> None:
+    source = GOOD + "\n@hookimpl\ndef pingap_plugin_categories(): return [Good, Fixed]\n"
+    write_distribution(
+        tmp_path / "site", "several", source, {"good": "several", "fixed": "several"}
+    )
+    toml = '[plugins.a]\ncategory = "good"\n[plugins.b]\ncategory = "fixed"\n'
+    assert check(tmp_path, toml) == (0, "The configuration is valid.\n")
+
+
+def test_only_what_is_used_is_imported(tmp_path: Path, site: Path) -> None:
+    """Declaring an entry point is no reason to import: that costs time, and may fail."""
+    mark = tmp_path / "imported"
+    source = f"open({str(mark)!r}, 'w').close()\n{UNKEPT.replace('unkept', 'idle')}"
+    write_distribution(
+        site, "idle", source, {"idle": "idle:Unkept", "location:idle": "idle:Unkept"}
+    )
+    toml = '[plugins.x]\ncategory = "good"\n[locations.a]\nplugins = ["x"]\n'
+    assert check(tmp_path, toml) == (0, "The configuration is valid.\n")
+    assert not mark.exists()
+    code, _ = check(tmp_path, '[plugins.x]\ncategory = "idle"\n')
+    assert code == 2
+    assert mark.exists()

@@ -1,0 +1,163 @@
+"""Log files: names by date, the link, and that nothing gets lost."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from pingap.observability.log_files import LogFile, LogFileHandler, LogFiles
+from pingap.observability.logs import JsonFormatter, parse_level
+
+
+@pytest.mark.parametrize(
+    ("rolling", "pattern"),
+    [("", "%Y-%m-%d"), ("?rolling=daily", "%Y-%m-%d"), ("?rolling=hourly", "%Y-%m-%d-%H"),
+     ("?rolling=minutely", "%Y-%m-%d-%H-%M")],
+)  # fmt: skip
+def test_file_has_the_utc_date_and_a_link_with_the_plain_name(
+    tmp_path: Path, rolling: str, pattern: str
+) -> None:
+    before = time.strftime(pattern, time.gmtime())
+    file = LogFile(f"{tmp_path}/deep/a.log{rolling}")
+    file.write("line\n")
+    file.close()
+    after = time.strftime(pattern, time.gmtime())
+    link = tmp_path / "deep" / "a.log"
+    assert link.is_symlink()
+    assert link.readlink().name in (f"a.log.{before}", f"a.log.{after}")
+    assert link.read_text() == "line\n"
+
+
+def test_rolling_never_is_a_plain_file_that_is_appended_to(tmp_path: Path) -> None:
+    for text in ("one\n", "two\n"):
+        file = LogFile(f"{tmp_path}/a.log?rolling=never")
+        file.write(text)
+        file.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.log"]
+    assert (tmp_path / "a.log").read_text() == "one\ntwo\n"
+    assert (tmp_path / "a.log").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_new_period_is_a_new_file_and_no_line_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is the one part that a test cannot wait for."""
+    moment = time.struct_time((2026, 1, 31, 23, 59, 59, 5, 31, 0))
+    monkeypatch.setattr(time, "gmtime", lambda: moment)
+    file = LogFile(f"{tmp_path}/a.log")
+    file.write("old\n")
+    file.flush()
+    moment = time.struct_time((2026, 2, 1, 0, 0, 0, 6, 32, 0))
+    file.write("new\n")
+    file.flush()
+    file.write("last\n")
+    file.close()
+    assert (tmp_path / "a.log.2026-01-31").read_text() == "old\n"
+    assert (tmp_path / "a.log.2026-02-01").read_text() == "new\nlast\n"
+    assert (tmp_path / "a.log").readlink() == Path("a.log.2026-02-01")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_has_the_name_of_the_link_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("mine")
+    file = LogFile(f"{tmp_path}/a.log")
+    file.write("line\n")
+    file.close()
+    assert (tmp_path / "a.log").read_text() == "mine"
+    (dated,) = tmp_path.glob("a.log.*")
+    assert dated.read_text() == "line\n"
+
+
+def test_directory_gets_pingap_log(tmp_path: Path) -> None:
+    LogFile(f"{tmp_path}?rolling=never").close()
+    assert (tmp_path / "pingap.log").exists()
+
+
+def test_lines_wait_for_a_flush_until_there_are_many(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    file = LogFile(f"{path}?rolling=never")
+    file.write("x\n")
+    assert path.read_text() == ""
+    file.flush()
+    assert path.read_text() == "x\n"
+    many = 300 * 1024
+    for _ in range(many // 1024):
+        file.write("y" * 1023 + "\n")
+    assert path.stat().st_size > 200 * 1024
+    file.close()
+    assert path.stat().st_size == 2 + many
+
+
+def test_any_text_can_be_written(tmp_path: Path) -> None:
+    file = LogFile(f"{tmp_path}/a.log?rolling=never")
+    file.write("ä \udc80\n")
+    file.close()
+    assert (tmp_path / "a.log").read_bytes() == "ä \\udc80\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [("a.log?rolling=yearly", "rolling=yearly: expected one of daily, hourly, minutely, never"),
+     ("syslog:x", "not supported"), ("a.log?colour=red", "unknown parameter colour")],
+)  # fmt: skip
+def test_target_that_is_not_supported(target: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LogFile(target)
+
+
+def test_parameters_of_pingaps_writer_are_accepted(tmp_path: Path) -> None:
+    LogFile(f"{tmp_path}/a.log?rolling=never&channel_buffer=100&flush_timeout=1s").close()
+
+
+def test_each_target_is_opened_once(tmp_path: Path) -> None:
+    files = LogFiles()
+    target = f"{tmp_path}/a.log?rolling=never"
+    assert files.open(target) is files.open(target)
+    files.open(target).write("x\n")
+    files.close()
+    assert (tmp_path / "a.log").read_text() == "x\n"
+
+
+def test_warnings_are_written_at_once(tmp_path: Path) -> None:
+    file = LogFile(f"{tmp_path}/a.log?rolling=never")
+    handler = LogFileHandler(file)
+    handler.emit(logging.makeLogRecord({"msg": "info", "levelno": logging.INFO}))
+    assert (tmp_path / "a.log").read_text() == ""
+    handler.emit(logging.makeLogRecord({"msg": "warning", "levelno": logging.WARNING}))
+    assert (tmp_path / "a.log").read_text() == "info\nwarning\n"
+    file.close()
+
+
+def test_json_lines_hold_the_traceback() -> None:
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("test_json")
+    logger.addHandler(handler)
+    try:
+        {}["why"]
+    except KeyError:
+        logger.exception("failed %s", "\n")
+    assert out.getvalue().count("\n") == 1
+    assert (
+        '"level": "ERROR", "fields": {"message": "failed \\n", "exception": "Trace'
+        in out.getvalue()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("", logging.INFO), ("info", logging.INFO), ("WARN", logging.WARNING),
+        ("error", logging.ERROR), ("debug", logging.DEBUG), ("trace", logging.DEBUG),
+        ("off", logging.CRITICAL + 1), ("nonsense", logging.INFO),
+        ("pingap::proxy=debug", logging.INFO), ("error , pingap::proxy=debug", logging.ERROR),
+        ("pingap=trace,warn", logging.WARNING), ("debug,warn", logging.WARNING),
+    ],
+)  # fmt: skip
+def test_parse_level(text: str, level: int) -> None:
+    assert parse_level(text) == level
