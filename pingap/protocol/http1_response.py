@@ -26,6 +26,7 @@ _NOTHING: Final = 4  # the answer is complete
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _PREFIX: Final = b"HTTP/1."
 _ONE: Final = 49
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 _END: Final = EndOfMessage()
 
 
@@ -139,7 +140,7 @@ class ResponseDecoder(LlhttpReader):
             raise Malformed("too many header fields")
         headers = Headers.of(strip_values(head, pairs))
         self._spoiled = b"proxy-connection" in headers.keys
-        self._options = frozenset[bytes]()
+        self._options = _NO_OPTIONS
         if b"connection" in headers.keys:
             self._options = connection_options(headers)
             drop_listed(headers, self._options)
