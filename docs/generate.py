@@ -268,7 +268,7 @@ def _upstream_limits() -> Iterator[Row]:
     yield "next bytes of an answer", *_key(up, "read_timeout"), text
     yield "upstream takes nothing", *_key(up, "write_timeout"), text
     yield "idle connection", *_key(up, "idle_timeout"), "closed"
-    text = "those idle longest are closed within a second"
+    text = "those beyond it that were not used for a second are closed"
     yield "idle connections kept", *_key("basic", "upstream_keepalive_pool_size"), text
     text = "no further attempt: 502 or 504"
     yield "further attempts to connect", "none", "`locations.*.max_retries`", text + "; 15 at most"

@@ -41,12 +41,13 @@ class UpstreamConnection(asyncio.Protocol):
         "_writing_paused",
         "began_at",
         "deadline",
+        "idle_since",
         "peer",
     )
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
-        self.began_at = time.monotonic()
+        self.began_at = self.idle_since = time.monotonic()
         self.deadline = NEVER
         self._upstream = upstream
         self._timeouts = upstream.timeouts
@@ -241,7 +242,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._decoder.reusable and self._request_done and not self._writing_paused:
             if self._reading_paused:
                 self.resume_body()
-            self.deadline = self._upstream.idle_deadline()
+            self.idle_since = time.monotonic()
+            idle = self._timeouts.idle
+            self.deadline = NEVER if idle is None else self.idle_since + idle
             self._pool.put(self)
         else:
             self.close()

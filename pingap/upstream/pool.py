@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pingap.net.deadlines import Deadlines
@@ -11,11 +12,16 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import Peer
 
 
+_LATELY: Final = 1.0
+"""Seconds without use after which a connection counts as superfluous."""
+
+
 class KeepalivePool:
     """Idle connections by peer, the latest used first.
 
-    The size bounds what is kept: connections beyond it are closed by the next sweep, the longest
-    idle first. (Closing them at once would tear down, under load, what the next request needs.)
+    The size bounds what is kept: of the connections beyond it, ``trim`` closes those that were not
+    used for a second, the longest idle first. (Closing them at once would tear down, under load,
+    what the next request needs.)
 
     :param size: connections to keep in all (``basic.upstream_keepalive_pool_size``).
     :param deadlines: watches connections for their time limits.
@@ -53,15 +59,16 @@ class KeepalivePool:
             self._count -= 1
 
     def trim(self) -> None:
-        """Close what is idle beyond the size, the longest idle first."""
+        """Close what is idle beyond the size and was not used lately. To be called regularly."""
         excess = self._count - self.size
         if excess <= 0:
             return
+        unused_since = time.monotonic() - _LATELY
         every = [one for idle in self._idle.values() for one in idle]
-        every.sort(key=lambda one: one.deadline)
+        every.sort(key=lambda one: one.idle_since)
         for connection in every[:excess]:
-            self.discard(connection)
-            connection.close()
+            if connection.idle_since < unused_since:
+                connection.close()
 
     def close(self) -> None:
         """Close every idle connection."""
