@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -40,6 +41,7 @@ _VARIABLES = {
 
 def main() -> None:
     """Run the command; ends the process."""
+    gc.disable()  # until the worker serves: what loading makes lives as long as the process
     if "--template" in sys.argv[1:]:  # before any other parsing, as pingap does
         click.echo(TEMPLATE, nl=False)
         sys.exit(0)

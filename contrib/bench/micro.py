@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import timeit
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from pingap import (
     hookimpl,
 )
 from pingap.chains import Instance, freeze
-from pingap.phases import run_all, run_first
+from pingap.phases import call_all, call_first
 from pingap.routing import Route, Router
 
 MORE: Final = 10
@@ -59,15 +58,10 @@ def _two_phases(plugins: int) -> Callable[[], None]:
     exchange: Any = SimpleNamespace()  # only async plugins would touch it
 
     def run() -> None:
-        _step(run_first(exchange, chains.request, "request", request, ctx))
-        _step(run_all(exchange, chains.response, "response", request, response, ctx))
+        call_first(exchange, chains.request, "request", request, ctx)
+        call_all(exchange, chains.response, "response", request, response, ctx)
 
     return run
-
-
-def _step(coroutine: Coroutine[Any, Any, object]) -> None:
-    with suppress(StopIteration):
-        coroutine.send(None)
 
 
 def one_lookup(locations: int) -> float:

@@ -194,6 +194,7 @@ def _settle_memory() -> None:
     """Keep the collector away from what lives as long as the process."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 50)
 
 
