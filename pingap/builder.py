@@ -13,23 +13,19 @@ from functools import partial
 from ipaddress import ip_network
 from typing import TypeVar
 
-from pydantic import ValidationError
-
-from pingap.builtin import INSTANCES, METRICS_LOCATION, MetricsPage
-from pingap.chains import Chains, ContractError, Instance, freeze
+from pingap.builtin import METRICS_LOCATION, MetricsPage
+from pingap.chains import Instance, freeze
 from pingap.config import (
     Backend,
     Config,
     ConfigError,
     LocationConfig,
-    PluginConfig,
     Problem,
     ServerConfig,
     UnixAddress,
     UpstreamConfig,
     compile_regex,
     parse_backend,
-    problems_from,
 )
 from pingap.context import Network
 from pingap.error_page import ErrorPage
@@ -40,8 +36,8 @@ from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
-from pingap.plugin import Plugin
-from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.plugin_builder import PluginBuilder
+from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
@@ -103,8 +99,7 @@ class _Builder:
         self.log_target = log_target
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.instances: dict[str, Instance] = {}
-        self.failed: set[str] = set()
+        self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
         self.deadlines = Deadlines()
         self.writes = WriteBatch()
         size = config.basic.upstream_keepalive_pool_size
@@ -116,9 +111,7 @@ class _Builder:
             self.log_files.open(self.log_target)
         except (ValueError, OSError) as error:
             self.problems.append(Problem(("--log",), str(error)))
-        for name, plugin in self.config.plugins.items():
-            if name not in INSTANCES:
-                self._plugin(name, plugin)
+        self.plugins.build_configured()
         upstreams = {
             name: upstream
             for name, settings in self.config.upstreams.items()
@@ -143,7 +136,7 @@ class _Builder:
             stats=WorkerStats({name: location.stats for name, location in locations.items()}),
             servers=servers,
             upstreams=upstreams,
-            plugins=list(self.instances.values()),
+            plugins=list(self.plugins.instances.values()),
             pool=self.pool,
             deadlines=self.deadlines,
             writes=self.writes,
@@ -164,52 +157,6 @@ class _Builder:
             self._problem(path, str(error))
             return None
 
-    # Plugins.
-
-    def _plugin(self, name: str, settings: PluginConfig) -> None:
-        """Build an instance, or take note of why it cannot be built."""
-        path: Key = ("plugins", name)
-        try:
-            cls = self.registry.category(settings.category)
-        except (MissingPluginError, PluginLoadError) as error:
-            self._problem((*path, "category"), f'"{settings.category}": {error}')
-            self.failed.add(name)
-            return
-        step = self._step(path, cls, settings.step)
-        plugin = self._construct(path, cls, settings.options)
-        if plugin is None:
-            self.failed.add(name)
-        else:
-            self.instances[name] = Instance(name, plugin, step)
-
-    def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
-        if not step or (cls.steps and step in cls.steps):
-            return step or None
-        path = (*path, "step")
-        if cls.steps:
-            expected = " or ".join(f'"{one}"' for one in cls.steps)
-            self._problem(path, f'found "{step}", expected {expected}')
-        else:
-            text = f"has no effect: the phases of {cls.category} are fixed"
-            self.warnings.append(self.config.source.problem(path, text))
-        return None
-
-    def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
-        try:
-            return cls(cls.Settings.model_validate(options))
-        except ValidationError as error:
-            self.problems += problems_from(error, path, self.config.source, cls.Settings)
-        except Exception as error:  # whatever a plugin's own code raises
-            self._problem(path, f"cannot be built: {error}")
-        return None
-
-    def _instance(self, name: str) -> Instance | None:
-        if name in INSTANCES and name not in self.instances and name not in self.failed:
-            options = dict(INSTANCES[name])
-            category = options.pop("category")
-            self._plugin(name, PluginConfig(category=category, options=options))
-        return self.instances.get(name)
-
     # Locations.
 
     def _location(
@@ -218,7 +165,7 @@ class _Builder:
         path: Key = ("locations", name)
         return LocationRuntime(
             name=name,
-            chains=self._chains(path, settings),
+            chains=self.plugins.chains(path, settings),
             upstream=settings.upstream,
             upstreams=upstreams,
             upstream_headers=self._upstream_headers(path, settings),
@@ -227,35 +174,6 @@ class _Builder:
             max_retries=settings.max_retries or 0,
             max_retry_window=settings.max_retry_window,
         )
-
-    def _chains(self, path: Key, settings: LocationConfig) -> Chains:
-        instances = self._claimed(path, settings)
-        for place, name in enumerate(settings.plugins):
-            if name in settings.plugins[:place]:
-                self._problem((*path, "plugins", place), f'"{name}" is listed twice')
-            elif (instance := self._instance(name)) is not None:
-                instances.append(instance)
-        try:
-            return freeze(instances)
-        except ContractError as error:
-            self._problem((*path, "plugins"), str(error))
-            return Chains()
-
-    def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
-        """Build the instances behind keys of this location that distributions claim."""
-        instances = []
-        for key, value in settings.claimed.items():
-            try:
-                cls = self.registry.location_key(key)
-            except (MissingPluginError, PluginLoadError) as error:
-                self._problem((*path, key), str(error))
-                continue
-            plugin = self._construct(path, cls, {key: value})
-            if plugin is not None:
-                instance = Instance(f"{path[1]}.{key}", plugin)
-                self.instances[instance.name] = instance
-                instances.append(instance)
-        return instances
 
     def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
         changes: list[HeaderChange] = []

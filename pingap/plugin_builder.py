@@ -1,0 +1,119 @@
+"""From configuration to plugin instances, and to the chains of a location."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from pingap.builtin import INSTANCES
+from pingap.chains import Chains, ContractError, Instance, freeze
+from pingap.config import Config, LocationConfig, PluginConfig, Problem, problems_from
+from pingap.plugin import Plugin
+from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+
+Key = tuple[str | int, ...]
+
+
+class PluginBuilder:
+    """Builds every configured instance once, and chains from them.
+
+    :param problems: where what cannot be built is told; nothing runs if there is any.
+    :param warnings: where keys without effect are told.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        problems: list[Problem],
+        warnings: list[Problem],
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._problems = problems
+        self._warnings = warnings
+        self._failed: set[str] = set()
+        self.instances: dict[str, Instance] = {}
+        """What was built, by name."""
+
+    def build_configured(self) -> None:
+        """Build all of ``[plugins]``; built-in instances only when a location lists them."""
+        for name, settings in self._config.plugins.items():
+            if name not in INSTANCES:
+                self._plugin(name, settings)
+
+    def chains(self, path: Key, settings: LocationConfig) -> Chains:
+        """Return the chains of a location: of the keys it has claimed, then of what it lists."""
+        instances = self._claimed(path, settings)
+        for place, name in enumerate(settings.plugins):
+            if name in settings.plugins[:place]:
+                self._problem((*path, "plugins", place), f'"{name}" is listed twice')
+            elif (instance := self._instance(name)) is not None:
+                instances.append(instance)
+        try:
+            return freeze(instances)
+        except ContractError as error:
+            self._problem((*path, "plugins"), str(error))
+            return Chains()
+
+    def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
+        """Build the instances behind keys of this location that distributions claim."""
+        instances = []
+        for key, value in settings.claimed.items():
+            try:
+                cls = self._registry.location_key(key)
+            except (MissingPluginError, PluginLoadError) as error:
+                self._problem((*path, key), str(error))
+                continue
+            plugin = self._construct(path, cls, {key: value})
+            if plugin is not None:
+                instance = Instance(f"{path[1]}.{key}", plugin)
+                self.instances[instance.name] = instance
+                instances.append(instance)
+        return instances
+
+    def _plugin(self, name: str, settings: PluginConfig) -> None:
+        """Build an instance, or take note of why it cannot be built."""
+        path: Key = ("plugins", name)
+        try:
+            cls = self._registry.category(settings.category)
+        except (MissingPluginError, PluginLoadError) as error:
+            self._problem((*path, "category"), f'"{settings.category}": {error}')
+            self._failed.add(name)
+            return
+        step = self._step(path, cls, settings.step)
+        plugin = self._construct(path, cls, settings.options)
+        if plugin is None:
+            self._failed.add(name)
+        else:
+            self.instances[name] = Instance(name, plugin, step)
+
+    def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
+        if not step or (cls.steps and step in cls.steps):
+            return step or None
+        path = (*path, "step")
+        if cls.steps:
+            expected = " or ".join(f'"{one}"' for one in cls.steps)
+            self._problem(path, f'found "{step}", expected {expected}')
+        else:
+            text = f"has no effect: the phases of {cls.category} are fixed"
+            self._warnings.append(self._config.source.problem(path, text))
+        return None
+
+    def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
+        try:
+            return cls(cls.Settings.model_validate(options))
+        except ValidationError as error:
+            self._problems += problems_from(error, path, self._config.source, cls.Settings)
+        except Exception as error:  # whatever a plugin's own code raises
+            self._problem(path, f"cannot be built: {error}")
+        return None
+
+    def _instance(self, name: str) -> Instance | None:
+        if name in INSTANCES and name not in self.instances and name not in self._failed:
+            options = dict(INSTANCES[name])
+            category = options.pop("category")
+            self._plugin(name, PluginConfig(category=category, options=options))
+        return self.instances.get(name)
+
+    def _problem(self, path: Key, message: str) -> None:
+        self._problems.append(self._config.source.problem(path, message))
