@@ -26,7 +26,7 @@ from pingap.observability import log_files
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
 from pingap.process import sockets
-from pingap.protocol import events, llhttp
+from pingap.protocol import chunked, events
 from pingap.relay import REPLAY_LIMIT
 
 DOCS = Path(__file__).parent
@@ -232,7 +232,7 @@ def _client_limits() -> Iterator[Row]:
     yield "arrival of a head", *_key(server, "head_read_timeout"), "408, connection closed"
     timeout = _key(server, "downstream_read_timeout")
     yield "next bytes of a body", *timeout, "408 if no answer has begun; connection closed"
-    overhead = f"{format_size(llhttp.OVERHEAD)}, and {llhttp.OVERHEAD_PER_CHUNK} bytes a chunk"
+    overhead = f"{format_size(chunked.OVERHEAD)}, and {chunked.OVERHEAD_PER_CHUNK} bytes a chunk"
     yield "chunk sizes, extensions, trailers", overhead, "", "400, connection closed"
     yield "request body", *_key("locations", "client_max_body_size"), "413"
     yield "requests at once on a location", *_key("locations", "max_processing"), "429"

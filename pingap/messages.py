@@ -10,19 +10,19 @@ import re
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from operator import itemgetter
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-Field: TypeAlias = tuple[bytes, bytes, bytes]
-"""A header field: the name in lower case, the name as written, the value."""
+Field: TypeAlias = tuple[bytes, bytes]
+"""A header field, ready to be sent: its name in lower case, and its line ``Name: value``."""
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A method or a field name (RFC 9110, 5.6.2)."""
+FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+"""A field value, between its white space (RFC 9110, 5.5)."""
 
-NO_CACHE: Field = (b"cache-control", b"Cache-Control", b"private, no-cache")
-_NAME = itemgetter(0)
-_TEXT: Field = (b"content-type", b"Content-Type", b"text/plain; charset=utf-8")
-_JSON: Field = (b"content-type", b"Content-Type", b"application/json; charset=utf-8")
+NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
+_TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
+_JSON: Field = (b"content-type", b"Content-Type: application/json; charset=utf-8")
 
 
 @lru_cache(maxsize=1024)
@@ -39,15 +39,15 @@ def field(name: str, value: str) -> Field:
     :raises ValueError: a character that cannot stand in a header field (RFC 9110, 5.5).
     """
     raw_name = name.encode("ascii", "replace")
-    if not _TOKEN.fullmatch(raw_name):
+    if not TOKEN.fullmatch(raw_name):
         raise ValueError(f"{name!r} is not a header name")
     try:
         raw_value = value.encode("latin-1").strip(b" \t")
     except UnicodeEncodeError:
         raw_value = value.encode("utf-8").strip(b" \t")
-    if not _VALUE.fullmatch(raw_value):
+    if not FIELD_VALUE.fullmatch(raw_value):
         raise ValueError(f"the value of header {name} has a control character")
-    return raw_name.lower(), raw_name, raw_value
+    return raw_name.lower(), b"%b: %b" % (raw_name, raw_value)
 
 
 class Headers:
@@ -56,37 +56,37 @@ class Headers:
     A plugin that prepared its fields with :func:`field` may use ``append``, ``replace`` and
     ``find``, which check and encode nothing again.
 
-    (Kept as two lists side by side: so looking up a name and writing all fields to the wire are
-    single operations of Python's lists, not loops in Python.)
+    (Kept as they stand on the wire, with their names in lower case beside: so reading, looking up
+    and writing fields are single operations of Python's lists, not loops in Python.)
 
     :param fields: names and values, or prepared fields.
     """
 
-    __slots__ = ("keys", "pairs")
+    __slots__ = ("keys", "lines")
 
     def __init__(self, fields: Iterable[Field] | Mapping[str, str] = ()) -> None:
         if isinstance(fields, Mapping):
             fields = [field(name, value) for name, value in fields.items()]
         self.keys: list[bytes] = []
         """The names in lower case."""
-        self.pairs: list[tuple[bytes, bytes]] = []
-        """Names as written and values, each at the place of its key."""
-        for key, name, value in fields:
+        self.lines: list[bytes] = []
+        """``Name: value``, each at the place of its key."""
+        for key, line in fields:
             self.keys.append(key)
-            self.pairs.append((name, value))
+            self.lines.append(line)
 
     @classmethod
-    def of(cls, pairs: list[tuple[bytes, bytes]]) -> Headers:
-        """Return headers that take over a list of names and values from the wire."""
+    def of(cls, keys: list[bytes], lines: list[bytes]) -> Headers:
+        """Return headers that take over two lists."""
         self = cls.__new__(cls)
-        self.keys = list(map(bytes.lower, map(_NAME, pairs)))
-        self.pairs = pairs
+        self.keys = keys
+        self.lines = lines
         return self
 
     @property
     def fields(self) -> list[Field]:
         """All fields, prepared. May be assigned anew; changing the list itself has no effect."""
-        return [(key, *pair) for key, pair in zip(self.keys, self.pairs, strict=True)]
+        return list(zip(self.keys, self.lines, strict=True))
 
     @fields.setter
     def fields(self, fields: Iterable[Field]) -> None:
@@ -100,7 +100,7 @@ class Headers:
     def find(self, key: bytes) -> bytes | None:
         """Return the first value, as bytes, of the name that is written so in lower case."""
         if key in self.keys:
-            return self.pairs[self.keys.index(key)][1]
+            return self.lines[self.keys.index(key)][len(key) + 2 :]
         return None
 
     def get_all(self, name: str) -> list[str]:
@@ -111,7 +111,10 @@ class Headers:
         """Return every value, as bytes, of the name that is written so in lower case."""
         if key not in self.keys:
             return []
-        return [pair[1] for known, pair in zip(self.keys, self.pairs, strict=True) if known == key]
+        start = len(key) + 2
+        return [
+            line[start:] for known, line in zip(self.keys, self.lines, strict=True) if known == key
+        ]
 
     def set(self, name: str, value: str) -> None:
         """Replace every field with this name by one.
@@ -144,31 +147,32 @@ class Headers:
         keys = self.keys
         while key in keys:
             at = keys.index(key)
-            del keys[at], self.pairs[at]
+            del keys[at], self.lines[at]
 
     def append(self, prepared: Field) -> None:
         """Append a prepared field."""
-        key, name, value = prepared
+        key, line = prepared
         self.keys.append(key)
-        self.pairs.append((name, value))
+        self.lines.append(line)
 
     def replace(self, prepared: Field) -> None:
         """Replace every field with the name of this prepared one by it."""
-        key, name, value = prepared
+        key, line = prepared
         if key in self.keys:
             self.discard(key)
         self.keys.append(key)
-        self.pairs.append((name, value))
+        self.lines.append(line)
 
     def items(self) -> list[tuple[str, str]]:
         """Return every field as a pair of name as written and value."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.pairs]
+        return [
+            (line[: len(key)].decode("latin-1"), line[len(key) + 2 :].decode("latin-1"))
+            for key, line in zip(self.keys, self.lines, strict=True)
+        ]
 
     def copy(self) -> Headers:
         """Return headers of their own with the same fields."""
-        other = Headers.__new__(Headers)
-        other.keys, other.pairs = self.keys.copy(), self.pairs.copy()
-        return other
+        return Headers.of(self.keys.copy(), self.lines.copy())
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and header_key(name) in self.keys
@@ -188,7 +192,7 @@ class Headers:
         return len(self.keys)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and (self.keys, self.pairs) == (other.keys, other.pairs)
+        return isinstance(other, Headers) and (self.keys, self.lines) == (other.keys, other.lines)
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 

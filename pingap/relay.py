@@ -226,7 +226,7 @@ class BodyRelay:
                 raise PluginError(plugin, "body filter") from error
             if rest:
                 self._send(self._filter(rest, place + 1))
-        self._trailers = trailers if trailers.pairs else None
+        self._trailers = trailers if trailers.lines else None
 
 
 def _bytes(result: object) -> bytes:

@@ -88,7 +88,7 @@ class HTTPClient:
                 received += chunk
                 if len(received) > max_body:
                     raise SideCallError(f"{method} {url}: the answer is over {max_body} bytes")
-            fields = [(name.lower(), name, value) for name, value in response.headers]
+            fields = [(name.lower(), b"%b: %b" % (name, value)) for name, value in response.headers]
             return SideCallResponse(response.status, Headers(fields), bytes(received))
 
     def _open_pool(self) -> httpcore.AsyncConnectionPool:

@@ -117,7 +117,7 @@ def human_time(seconds: float) -> str:
 
 def _header(headers: Headers, key: bytes) -> str:
     if key in headers.keys:
-        return escape(headers.pairs[headers.keys.index(key)][1].decode("latin-1"))
+        return escape(headers.lines[headers.keys.index(key)][len(key) + 2 :].decode("latin-1"))
     return "-"
 
 

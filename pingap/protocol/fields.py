@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pingap.errors import BadRequest
 from pingap.messages import Headers
+from pingap.protocol.http1_head import Malformed
 
 # Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,
 # always written anew for the other side.
@@ -50,6 +51,9 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED | {
 
 _NOT_DROPPED = frozenset((b"close", b"keep-alive", b"host", b"authorization", b"cookie"))
 
+_MOST_DIGITS = 18
+"""Of a length, so that it fits a signed integer of 64 bits everywhere."""
+
 _HOST = re.compile(rb"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
 
 
@@ -69,10 +73,25 @@ def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(one.strip(b" \t").lower() for one in value.split(b","))
 
 
+def read_length(headers: Headers) -> int | None:
+    """Return ``Content-Length``; None if there is none.
+
+    :raises Malformed: several, or no number (RFC 9112, 6.3, rule 5; RFC 9110, 8.6).
+    """
+    keys = headers.keys
+    if b"content-length" not in keys:
+        return None
+    value = headers.lines[keys.index(b"content-length")][16:]
+    # (bytes.isdigit knows ASCII digits only)
+    if not value.isdigit() or len(value) > _MOST_DIGITS or keys.count(b"content-length") > 1:
+        raise Malformed("Content-Length must be one number")
+    return int(value)
+
+
 def connection_options(headers: Headers) -> frozenset[bytes]:
     """Return the options of all ``Connection`` fields, in lower case (RFC 9110, 7.6.1)."""
     if headers.keys.count(b"connection") == 1:
-        return _options(headers.pairs[headers.keys.index(b"connection")][1])
+        return _options(headers.lines[headers.keys.index(b"connection")][12:])
     return frozenset().union(*map(_options, headers.find_all(b"connection")))
 
 
@@ -94,6 +113,6 @@ def check_trailers(trailers: Headers | None) -> None:
     """
     if trailers is None:
         return
-    for key, (name, _) in zip(trailers.keys, trailers.pairs, strict=True):
+    for key in trailers.keys:
         if key in _NEVER_IN_TRAILERS:
-            raise BadRequest(f"{name.decode('latin-1')} is not allowed in trailers")
+            raise BadRequest(f"{key.decode('latin-1')} is not allowed in trailers")

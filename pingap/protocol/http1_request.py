@@ -1,27 +1,32 @@
-"""Reading requests of HTTP/1.1 (RFC 9112), without IO.
-
-What llhttp lets pass and we do not is checked here.
-"""
+"""Reading requests of HTTP/1.1 (RFC 9112), without IO."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-import httptools
-
 from pingap.errors import BadRequest
-from pingap.messages import Headers, Request
+from pingap.messages import Request
+from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
-from pingap.protocol.fields import check_trailers, connection_options, drop_listed, parse_host
-from pingap.protocol.llhttp import BARE_LF, END_OF_HEAD, LlhttpReader, Malformed, strip_values
+from pingap.protocol.fields import (
+    check_trailers,
+    connection_options,
+    drop_listed,
+    parse_host,
+    read_length,
+)
+from pingap.protocol.http1_head import (
+    END_OF_HEAD,
+    Malformed,
+    has_bare_lf,
+    read_fields,
+    request_lines,
+)
 
 _CR: Final = 13
-_SLASH: Final = 47
-_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ ")
-_ABSOLUTE: Final = re.compile(rb"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
+_ABSOLUTE: Final = re.compile(r"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
-
 
 # What the next bytes are: a head, a body of known length, a body in chunked coding.
 # (Plain integers: looking up an enum member costs as much as parsing a header field.)
@@ -30,7 +35,7 @@ _COUNTED: Final = 1
 _CHUNKED: Final = 2
 
 
-class RequestDecoder(LlhttpReader):
+class RequestDecoder:
     """The bytes of one client connection, read as requests, one event at a time.
 
     ``feed`` takes bytes; ``next`` returns the next event: a ``Request``, a body chunk, an
@@ -40,20 +45,16 @@ class RequestDecoder(LlhttpReader):
     :param limits: sizes of a head.
     """
 
-    __slots__ = ("_reading", "_remaining", "_seen", "_target", "unread")
+    __slots__ = ("_chunked", "_limits", "_reading", "_remaining", "_seen", "unread")
 
     def __init__(self, limits: HeadLimits) -> None:
-        super().__init__(limits)
-        self._parser = httptools.HttpRequestParser(self)
+        self._limits = limits
         self._reading = _HEAD
+        self._chunked: ChunkedDecoder | None = None
+        self._remaining = 0  # bytes of a counted body
+        self._seen = 0  # bytes of unread that are known to hold no end of a head
         self.unread = b""
         """What was fed and not yet turned into an event."""
-        self._seen = 0  # bytes of unread that are known to hold no end of a head
-        self._remaining = 0  # bytes of a counted body
-        self._target = b""
-
-    def on_url(self, target: bytes) -> None:
-        self._target += target
 
     @property
     def in_head(self) -> bool:
@@ -69,38 +70,44 @@ class RequestDecoder(LlhttpReader):
 
         :raises BadRequest: the client broke the protocol; nothing more can be read.
         """
-        if self._reading == _HEAD:
-            return self._next_head() if self.unread else None
+        unread = self.unread
         if self._reading == _COUNTED:
             return self._next_counted()
-        return self._next_chunked()
+        try:
+            if self._reading == _CHUNKED:
+                return self._next_chunked()
+            end = unread.find(END_OF_HEAD, self._seen)
+            if end > 0 and unread[0] != _CR:
+                self.unread = unread[end + 4 :]
+                self._seen = 0
+                return self._read_head(unread[:end])
+            return self._next_odd_head() if unread else None
+        except Malformed as error:
+            raise BadRequest(f"Malformed request: {error}") from None
 
-    def _next_head(self) -> Request | None:
+    def _next_odd_head(self) -> Request | None:
+        """Read what begins with empty lines (RFC 9112, 2.2), or is not complete."""
         unread = self.unread
-        if unread[0] == _CR and not self._seen:
-            self.unread = unread = _without_empty_lines(unread)
-        end = unread.find(END_OF_HEAD, self._seen)
-        if end < 0:
-            self._check_partial_head(unread)
-            self._seen = max(0, len(unread) - 3)
-            return None
-        self._seen = 0
-        end += 4
-        if end == len(unread):
-            head, self.unread = unread, b""
-        else:
-            head, self.unread = unread[:end], unread[end:]
-        return self._parse_head(head)
-
-    def _check_partial_head(self, head: bytes) -> None:
-        """Refuse early what can no longer become a head."""
-        if BARE_LF.search(head, max(0, self._seen - 1)):
-            raise BadRequest("Line without CR")
-        if len(head) > self._limits.request_line:
-            self._check_size(head)
+        if not self._seen and unread.startswith(b"\r\n"):
+            start = 2
+            while unread.startswith(b"\r\n", start):
+                start += 2
+            self.unread = unread[start:]
+            event = self.next()
+            assert event is None or isinstance(event, Request)
+            return event
+        if has_bare_lf(unread, max(0, self._seen - 1)):
+            raise Malformed("line without CR")
+        if unread[0] == _CR and len(unread) > 1:
+            raise Malformed("malformed request line")
+        self._check_size(unread)
+        self._seen = max(0, len(unread) - 3)
+        return None
 
     def _check_size(self, head: bytes) -> None:
         limits = self._limits
+        if len(head) <= limits.request_line:
+            return
         line = head.find(b"\r\n")
         if line < 0:
             line = len(head) - head.endswith(b"\r")
@@ -109,51 +116,63 @@ class RequestDecoder(LlhttpReader):
         if len(head) > limits.size:
             raise BadRequest("Request head too large", 431)
 
-    def _parse_head(self, head: bytes) -> Request:
-        if len(head) > self._limits.request_line:
-            self._check_size(head)
-        if self._spoiled:
-            self._spoiled, self._parser = False, httptools.HttpRequestParser(self)
-        self._target = b""
-        parser = self._parser
-        upgrade = False
-        try:
-            parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            upgrade = True
-        except httptools.HttpParserError as error:
-            raise _refusal(error, head) from None
-        pairs, self._pairs = self._pairs, []  # from here on llhttp reports trailers
-        if len(pairs) > self._limits.fields:
+    def _read_head(self, head: bytes) -> Request:
+        """Read a head, given without the empty line at its end."""
+        limits = self._limits
+        if len(head) + 4 > limits.request_line:
+            self._check_size(head + END_OF_HEAD)
+        lines = head.split(b"\r\n")
+        if len(lines) - 1 > limits.fields:
             raise BadRequest("Too many header fields", 431)
-        method, target = parser.get_method(), self._target
-        # llhttp lets several spaces pass before the target (RFC 9112, 3): look where it must end.
-        version = "1.1"
-        if not head.startswith(b" HTTP/1.1\r", len(method) + len(target) + 1):
-            version = _other_version(head, len(method) + len(target) + 1)
-        request = _request(method, target, version, Headers.of(strip_values(head, pairs)))
-        if b"proxy-connection" in request.headers.keys:
-            self._spoiled = True
-        if upgrade:
-            self._ignore_upgrade(chunked=request.chunked)
-        if request.chunked:
-            self._reading = _CHUNKED
-            self._begin_chunked()
-        elif request.content_length:
-            self._reading, self._remaining = _COUNTED, request.content_length
+        request = Request.__new__(Request)
+        line = request_lines[lines.pop(0)]
+        request.method, request.target, request.path, request.query, version = line
+        request.headers = headers = read_fields(lines)
+        keys = headers.keys
+        request.http_version = version
+        request.content_length = 0
+        request.chunked = request.expects_continue = False
+        request.keep_alive = True
+        if version != "1.1":
+            _check_version(version)
+        if keys.count(b"host") == 1 and request.target[0] == "/" and "#" not in request.target:
+            request.host = parse_host(headers.lines[keys.index(b"host")][6:])
+        else:
+            _read_odd_target(request)
+        if version != "1.1" or not _FRAMING.isdisjoint(keys):
+            self._read_framing(request)
         return request
 
-    def _ignore_upgrade(self, *, chunked: bool) -> None:
-        """Go on with HTTP/1.1 after an offer to change the protocol; llhttp would wait for it."""
-        self._parser = httptools.HttpRequestParser(self)
-        if chunked:
-            self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-            self._pairs = []
+    def _read_framing(self, request: Request) -> None:
+        """Read what the head says of the body and the connection.
+
+        :raises BadRequest: a coding we cannot undo, an expectation we do not know.
+        """
+        headers, modern = request.headers, request.http_version == "1.1"
+        length = read_length(headers)
+        if b"transfer-encoding" in headers.keys:
+            # Another coding would reach the upstream as something else (RFC 9112, 6.1).
+            codings = [coding.lower() for coding in headers.find_all(b"transfer-encoding")]
+            if codings != [b"chunked"] or length is not None or not modern:
+                raise BadRequest("Transfer-Encoding must be exactly chunked, without a length")
+            request.chunked = True
+            self._reading = _CHUNKED
+            if self._chunked is None:
+                self._chunked = ChunkedDecoder(self._limits.fields)
+            self._chunked.begin()
+        elif length:
+            request.content_length = self._remaining = length
+            self._reading = _COUNTED
+        if b"expect" in headers.keys:
+            if any(one.lower() != b"100-continue" for one in headers.find_all(b"expect")):
+                raise BadRequest("Unknown expectation", 417)
+            request.expects_continue = modern and request.has_body
+        options = connection_options(headers)
+        request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
+        drop_listed(headers, options)
 
     def _next_counted(self) -> bytes | EndOfMessage | None:
         if not self._remaining:
-            # llhttp still waits for the bytes that were only counted.
-            self._parser = httptools.HttpRequestParser(self)
             self._reading = _HEAD
             return EndOfMessage()
         chunk, self.unread = self.unread[: self._remaining], self.unread[self._remaining :]
@@ -161,114 +180,53 @@ class RequestDecoder(LlhttpReader):
         return chunk or None
 
     def _next_chunked(self) -> bytes | EndOfMessage | None:
-        if not self._complete and self.unread:
-            try:
-                body, used = self._read_chunked(self.unread)
-            except Malformed as error:
-                raise BadRequest(f"Malformed {error}") from None
+        decoder = self._chunked
+        assert decoder is not None
+        if not decoder.complete and self.unread:
+            body, used = decoder.feed(self.unread)
             self.unread = self.unread[used:]
             if body:
                 return body
-        if not self._complete:
+        if not decoder.complete:
             return None
         self._reading = _HEAD
-        trailers = self._take_trailers()
+        trailers = decoder.take_trailers()
         check_trailers(trailers)
         return EndOfMessage(trailers)
 
 
-def _without_empty_lines(unread: bytes) -> bytes:
-    """Skip empty lines before a request (RFC 9112, 2.2)."""
-    start = 0
-    while unread.startswith(b"\r\n", start):
-        start += 2
-    return unread[start:]
-
-
-def _other_version(head: bytes, end_of_target: int) -> str:
-    """Return the version of a request line that is not plainly HTTP/1.1.
-
-    :raises BadRequest: a version that we do not speak, or a malformed line.
-    """
-    if head.startswith(b" HTTP/1.0\r", end_of_target):
-        return "1.0"
-    if head.startswith(b" HTTP/", end_of_target):
+def _check_version(version: str) -> None:
+    if version != "1.0":
         raise BadRequest("HTTP version not supported", 505)
-    raise BadRequest("Malformed request line")
 
 
-def _refusal(error: httptools.HttpParserError, head: bytes) -> BadRequest:
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and _METHOD.match(head):
-        return BadRequest("Method not implemented", 501)
-    return BadRequest(f"Malformed request: {error}")
+def _read_odd_target(request: Request) -> None:
+    """Read a request without, or with several, hosts, or whose target is no path.
 
-
-def _request(method: bytes, target: bytes, version: str, headers: Headers) -> Request:
-    """Build the request of a head that llhttp accepted.
-
-    :raises BadRequest: what llhttp does not look at: host, target, coding, expectation.
+    :raises BadRequest: what may not be (RFC 9112, 3.2).
     """
-    keys = headers.keys
-    host = headers.find(b"host")
-    if keys.count(b"host") > 1:
+    hosts = request.headers.find_all(b"host")
+    if len(hosts) > 1:
         raise BadRequest("More than one Host header")
-    if host is None and version == "1.1":
+    if not hosts and request.http_version == "1.1":
         raise BadRequest("Missing Host header")
-    if target[0] != _SLASH:
-        target, host = _absolute_target(method, target, host, headers)
-    if b"#" in target:
+    if "#" in request.target:
         raise BadRequest("Fragment in request target")
-    request = Request(
-        method.decode("ascii"),
-        target.decode("ascii"),
-        headers,
-        parse_host(host) if host else "",
-        version,
-    )
-    if version == "1.0" or not _FRAMING.isdisjoint(keys):
-        _read_framing(request)
-    return request
+    request.host = parse_host(hosts[0]) if hosts else ""
+    if request.target[0] != "/" and not (request.target == "*" and request.method == "OPTIONS"):
+        _read_absolute_target(request)
 
 
-def _read_framing(request: Request) -> None:
-    """Read what the head says of the body and the connection.
-
-    :raises BadRequest: a coding we cannot undo, an expectation we do not know.
-    """
-    headers, modern = request.headers, request.http_version == "1.1"
-    if (length := headers.find(b"content-length")) is not None:
-        request.content_length = int(length)
-    if (coding := headers.find(b"transfer-encoding")) is not None:
-        # Another coding would reach the upstream as something else (RFC 9112, 6.1).
-        if coding.lower() != b"chunked" or not modern:
-            raise BadRequest("Transfer-Encoding must be exactly chunked")
-        request.chunked = True
-    if b"expect" in headers.keys:
-        if any(one.lower() != b"100-continue" for one in headers.find_all(b"expect")):
-            raise BadRequest("Unknown expectation", 417)
-        request.expects_continue = modern and request.has_body
-    options = connection_options(headers)
-    request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
-    drop_listed(headers, options)
-
-
-def _absolute_target(
-    method: bytes, target: bytes, host: bytes | None, headers: Headers
-) -> tuple[bytes, bytes | None]:
-    """Turn a target that does not begin with a slash into one that does (RFC 9112, 3.2).
-
-    The host of an absolute target replaces the ``Host`` field.
-    """
-    if target == b"*" and method == b"OPTIONS":
-        return target, host
-    if method == b"CONNECT":
+def _read_absolute_target(request: Request) -> None:
+    """Turn an absolute target into a path; its host replaces the ``Host`` field."""
+    if request.method == "CONNECT":
         raise BadRequest("CONNECT is not supported", 501)
-    if not (match := _ABSOLUTE.fullmatch(target)):
+    if not (match := _ABSOLUTE.fullmatch(request.target)):
         raise BadRequest("Invalid request target")
-    authority, rest = match["authority"], match["rest"] or b"/"
-    if method == b"OPTIONS" and not match["rest"]:
-        rest = b"*"  # (RFC 9112, 3.2.4)
-    parse_host(authority)
-    parse_host(host or b"")
-    headers.replace((b"host", b"Host", authority))
-    return (b"/" + rest if rest.startswith(b"?") else rest), authority
+    authority, rest = match["authority"].encode("ascii"), match["rest"] or "/"
+    if request.method == "OPTIONS" and not match["rest"]:
+        rest = "*"  # (RFC 9112, 3.2.4)
+    request.host = parse_host(authority)
+    request.headers.replace((b"host", b"Host: " + authority))
+    request.target = "/" + rest if rest.startswith("?") else rest
+    request.path, _, request.query = request.target.partition("?")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, TypeAlias
-
-import httptools
 
 from pingap.errors import BadRequest, UpstreamError
 from pingap.messages import Headers, Response
+from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
-from pingap.protocol.fields import check_trailers, connection_options, drop_listed
-from pingap.protocol.llhttp import BARE_LF, END_OF_HEAD, LlhttpReader, Malformed, strip_values
+from pingap.protocol.fields import check_trailers, connection_options, drop_listed, read_length
+from pingap.protocol.http1_head import (
+    END_OF_HEAD,
+    Malformed,
+    has_bare_lf,
+    read_fields,
+    status_lines,
+)
 
 Event: TypeAlias = Response | bytes | EndOfMessage
 
@@ -23,14 +27,13 @@ _CHUNKED: Final = 2  # a body in chunked coding
 _UNTIL_CLOSE: Final = 3  # a body that ends with the connection (RFC 9112, 6.3, rule 8)
 _NOTHING: Final = 4  # the answer is complete
 
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [1-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _PREFIX: Final = b"HTTP/1."
-_ONE: Final = 49
-_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
-_END: Final = EndOfMessage()
+
+END: Final = EndOfMessage()
+"""The end of a message without trailers."""
 
 
-class ResponseDecoder(LlhttpReader):
+class ResponseDecoder:
     """The bytes of one upstream connection, read as the answer to one request at a time.
 
     ``expect`` announces a request, ``feed`` returns the events that its answer's bytes complete.
@@ -38,18 +41,18 @@ class ResponseDecoder(LlhttpReader):
     """
 
     __slots__ = (
+        "_chunked",
         "_interim_bytes",
         "_method",
-        "_options",
         "_reading",
-        "_reason",
         "_remaining",
         "_unread",
         "reusable",
     )
 
     def __init__(self) -> None:
-        super().__init__(RESPONSE_LIMITS)
+        self._chunked: ChunkedDecoder | None = None
+        self._remaining = 0
         self.expect("GET")
 
     def expect(self, method: str) -> None:
@@ -57,13 +60,8 @@ class ResponseDecoder(LlhttpReader):
         self._method = method
         self._reading = _HEAD
         self._unread = b""
-        self._reason = b""
         self._interim_bytes = 0
-        self._remaining = 0
         self.reusable = False
-
-    def on_status(self, reason: bytes) -> None:
-        self._reason = reason
 
     @property
     def untouched(self) -> bool:
@@ -93,7 +91,7 @@ class ResponseDecoder(LlhttpReader):
         """
         if self._reading == _UNTIL_CLOSE:
             self._reading = _NOTHING
-            return [_END]
+            return [END]
         if self._reading == _NOTHING:
             return []
         if self._reading == _HEAD:
@@ -102,72 +100,67 @@ class ResponseDecoder(LlhttpReader):
 
     def _read_heads(self, data: bytes, events: list[Event]) -> bytes:
         """Read interim heads and the final one; return what follows it."""
-        self._unread = b""
-        while True:
-            end = data.find(END_OF_HEAD) + 4
-            if end < 4:
-                if len(data) + self._interim_bytes > RESPONSE_LIMITS.size:
-                    raise Malformed("response head too large")
-                if data[:7] != _PREFIX[: len(data)] or BARE_LF.search(data):
-                    raise Malformed("no HTTP/1 response")
-                self._unread = data
-                return b""
-            head, data = data[:end], data[end:]
-            response = self._parse_head(head)
+        while (end := data.find(END_OF_HEAD)) >= 0:
+            head, data = data[:end], data[end + 4 :]
+            if end + self._interim_bytes > RESPONSE_LIMITS.size:
+                raise Malformed("response head too large")
+            lines = head.split(b"\r\n")
+            status, reason, modern = status_lines[lines.pop(0)]
+            if len(lines) > RESPONSE_LIMITS.fields:
+                raise Malformed("too many header fields")
+            headers = read_fields(lines)
+            length = read_length(headers)
+            response = Response.from_upstream(status, reason, headers, length)
             events.append(response)
-            if response.status >= 200:
-                self._begin_body(response, events, modern=head[7] == _ONE)
+            if status >= 200:
+                self._unread = b""
+                self._begin_body(response, length, events, modern=modern)
                 return data
-            self._interim_bytes += end
-
-    def _parse_head(self, head: bytes) -> Response:
-        if len(head) + self._interim_bytes > RESPONSE_LIMITS.size:
+            if status == 101:
+                raise Malformed("changed the protocol without being asked")
+            drop_listed(headers, connection_options(headers))
+            self._interim_bytes += end + 4
+        if len(data) + self._interim_bytes > RESPONSE_LIMITS.size:
             raise Malformed("response head too large")
-        if not _STATUS_LINE.match(head):
-            raise Malformed("malformed status line")
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
-        self._reason = b""
-        self._complete = False
-        try:
-            self._parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            raise Malformed("changed the protocol without being asked") from None
-        except httptools.HttpParserError as error:
-            raise Malformed(str(error)) from None
-        pairs, self._pairs = self._pairs, []
-        if len(pairs) > RESPONSE_LIMITS.fields:
-            raise Malformed("too many header fields")
-        headers = Headers.of(strip_values(head, pairs))
-        self._spoiled = b"proxy-connection" in headers.keys
-        self._options = _NO_OPTIONS
-        if b"connection" in headers.keys:
-            self._options = connection_options(headers)
-            drop_listed(headers, self._options)
-        length = headers.find(b"content-length")
-        status = self._parser.get_status_code()
-        size = None if length is None else int(length)
-        return Response.from_upstream(status, self._reason, headers, size)
+        if data[:7] != _PREFIX[: len(data)] or has_bare_lf(data):
+            raise Malformed("no HTTP/1 response")
+        self._unread = data
+        return b""
 
-    def _begin_body(self, response: Response, events: list[Event], *, modern: bool) -> None:
+    def _begin_body(
+        self, response: Response, length: int | None, events: list[Event], *, modern: bool
+    ) -> None:
         headers = response.headers
-        options = self._options
-        self.reusable = b"close" not in options and (modern or b"keep-alive" in options)
-        chunked = b"transfer-encoding" in headers.keys
+        keys = headers.keys
+        self.reusable = modern
+        if b"connection" in keys:
+            options = connection_options(headers)
+            self.reusable = b"close" not in options and (modern or b"keep-alive" in options)
+            drop_listed(headers, options)
+        if b"transfer-encoding" in keys:
+            self._begin_coded_body(response, length, events)
+        elif length == 0 or self._method == "HEAD" or response.status in (204, 304):
+            self._end(events)
+        elif length is None:
+            self._reading, self.reusable = _UNTIL_CLOSE, False
+        else:
+            self._reading, self._remaining = _COUNTED, length
+
+    def _begin_coded_body(
+        self, response: Response, length: int | None, events: list[Event]
+    ) -> None:
+        if length is not None:
+            raise Malformed("both a length and a coding")
         if self._method == "HEAD" or response.status in (204, 304):
             self._end(events)
-        elif chunked:
-            codings = [coding.lower() for coding in headers.find_all(b"transfer-encoding")]
-            if codings != [b"chunked"]:
-                raise Malformed("unknown transfer coding")
-            self._reading = _CHUNKED
-            self._begin_chunked()
-        elif response.content_length is None:
-            self._reading, self.reusable = _UNTIL_CLOSE, False
-        elif response.content_length:
-            self._reading, self._remaining = _COUNTED, response.content_length
-        else:
-            self._end(events)
+            return
+        codings = [coding.lower() for coding in response.headers.find_all(b"transfer-encoding")]
+        if codings != [b"chunked"]:
+            raise Malformed("unknown transfer coding")
+        self._reading = _CHUNKED
+        if self._chunked is None:
+            self._chunked = ChunkedDecoder(RESPONSE_LIMITS.fields)
+        self._chunked.begin()
 
     def _read_body(self, data: bytes, events: list[Event]) -> None:
         reading = self._reading
@@ -175,11 +168,9 @@ class ResponseDecoder(LlhttpReader):
             remaining = self._remaining
             if len(data) > remaining:
                 data, self.reusable = data[:remaining], False  # what follows is not ours
-            elif len(data) == remaining and len(events) == 1:
-                self._keep_parser(data)
             events.append(data)
-            self._remaining = remaining - len(data)
-            if not self._remaining:
+            self._remaining = remaining = remaining - len(data)
+            if not remaining:
                 self._end(events)
         elif reading == _CHUNKED:
             self._read_chunks(data, events)
@@ -190,21 +181,15 @@ class ResponseDecoder(LlhttpReader):
         else:
             self.reusable = False  # the answer is whole; what follows it is not ours
 
-    def _keep_parser(self, body: bytes) -> None:
-        """Show llhttp the body of a small answer, so that it is ready for the next head.
-
-        (Making another parser costs more than reading a head.)
-        """
-        self._parser.feed_data(body)
-        self._body.clear()
-
     def _read_chunks(self, data: bytes, events: list[Event]) -> None:
-        body, used = self._read_chunked(data)
+        decoder = self._chunked
+        assert decoder is not None
+        body, used = decoder.feed(data)
         if body:
             events.append(body)
-        if not self._complete:
+        if not decoder.complete:
             return
-        trailers = self._take_trailers()
+        trailers = decoder.take_trailers()
         try:
             check_trailers(trailers)
         except BadRequest as error:
@@ -215,6 +200,4 @@ class ResponseDecoder(LlhttpReader):
 
     def _end(self, events: list[Event], trailers: Headers | None = None) -> None:
         self._reading = _NOTHING
-        events.append(_END if trailers is None else EndOfMessage(trailers))
-        if self._spoiled or not self._complete:
-            self._parser = None  # it waits for a body that was counted, or that never comes
+        events.append(END if trailers is None else EndOfMessage(trailers))

@@ -6,6 +6,8 @@ out and written anew.
 
 from __future__ import annotations
 
+from itertools import compress
+from operator import not_
 from typing import Final
 
 from pingap.messages import REASONS, Headers, Request, Response
@@ -31,15 +33,10 @@ def _status_line(status: int, reason: bytes | None) -> bytes:
 
 def _lines(first: bytes, headers: Headers) -> list[bytes]:
     """Return the lines of a head, without fields that concern one hop or the framing."""
-    keys, pairs = headers.keys, headers.pairs
-    if not NEVER_FORWARDED.isdisjoint(keys):
-        headers = headers.copy()
-        for key in NEVER_FORWARDED.intersection(keys):
-            headers.discard(key)
-        pairs = headers.pairs
-    lines = [first]
-    lines += map(b": ".join, pairs)
-    return lines
+    keys = headers.keys
+    if NEVER_FORWARDED.isdisjoint(keys):
+        return [first, *headers.lines]
+    return [first, *compress(headers.lines, map(not_, map(NEVER_FORWARDED.__contains__, keys)))]
 
 
 def request_head(
@@ -96,6 +93,6 @@ def chunk(data: bytes) -> bytes:
 
 def last_chunk(trailers: Headers | None) -> bytes:
     """Return the end of a chunked body, with its trailers."""
-    if trailers is None or not trailers.pairs:
+    if trailers is None or not trailers.lines:
         return LAST_CHUNK
-    return b"0\r\n" + b"\r\n".join(map(b": ".join, trailers.pairs)) + b"\r\n\r\n"
+    return b"0\r\n" + b"\r\n".join(trailers.lines) + b"\r\n\r\n"

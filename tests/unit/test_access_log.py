@@ -113,7 +113,7 @@ def test_text_without_tags_stays_as_it_is(text: str) -> None:
 
 
 def test_values_of_a_client_cannot_forge_a_line() -> None:
-    evil = Headers([(b"x-in", b"X-In", b'a" \\ \x80\xe9'), (b"cookie", b"Cookie", b'c="\tx')])
+    evil = Headers([(b"x-in", b'X-In: a" \\ \x80\xe9'), (b"cookie", b'Cookie: c="\tx')])
     head = Request("GET", "/a", evil, "h")
     assert line("{>x-in} {~c}", head) == "a\\x22 \\x5c \\x80\\xe9 \\x22\\x09x"
     head.target = head.path = '/"\n'

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pingap import BodyFilter, Headers, Request, Response, field
 
 
-def test_field_is_lower_case_key_name_and_value() -> None:
-    assert field("X-Name", " \tvalue ") == (b"x-name", b"X-Name", b"value")
-    assert field("X", "é")[2] == b"\xe9"
-    assert field("X", "€")[2] == "€".encode()
-    assert field("X", "")[2] == b""
-    assert field("X", "a\tb")[2] == b"a\tb"
+def test_field_is_lower_case_key_and_line() -> None:
+    assert field("X-Name", " \tvalue ") == (b"x-name", b"X-Name: value")
+    assert field("X", "é")[1] == b"X: \xe9"
+    assert field("X", "€")[1] == b"X: " + "€".encode()
+    assert field("X", "")[1] == b"X: "
+    assert field("X", "a\tb")[1] == b"X: a\tb"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "é", "a\r\nb", "a\n", "(a)", "a\0"])

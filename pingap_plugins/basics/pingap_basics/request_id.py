@@ -36,7 +36,7 @@ class RequestId(Plugin):
         """The header of the id, in requests and responses."""
 
     def __init__(self, settings: Settings) -> None:
-        self._key, self._name, _ = field(settings.header_name, "")
+        self._key, self._line = field(settings.header_name, "")
         self._new_id = uuid7 if settings.algorithm == "uuid" else Nanoid(settings.size)
 
     @hookimpl
@@ -48,10 +48,10 @@ class RequestId(Plugin):
             ctx.request_id = brought.decode("ascii")
             return
         ctx.request_id = new = self._new_id()
-        headers.replace((self._key, self._name, new.encode("ascii")))
+        headers.replace((self._key, self._line + new.encode("ascii")))
 
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
         """Tell the client."""
         if ctx.request_id:  # there is none if a plugin in front of this one answered
-            response.headers.replace((self._key, self._name, ctx.request_id.encode("ascii")))
+            response.headers.replace((self._key, self._line + ctx.request_id.encode("ascii")))

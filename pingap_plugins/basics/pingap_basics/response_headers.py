@@ -97,9 +97,10 @@ class ResponseHeaders(Plugin):
         for entry in self._defaults:
             if entry.name not in headers:
                 entry.add(headers, request, ctx)
-        for old, (key, name, _) in self._renamed:
+        for old, (key, line) in self._renamed:
             headers.fields = [
-                (key, name, one[2]) if one[0] == old else one for one in headers.fields
+                (key, line + one[len(old) + 2 :]) if known == old else (known, one)
+                for known, one in headers.fields
             ]
 
     upstream_response = response

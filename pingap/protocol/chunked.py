@@ -1,59 +1,55 @@
-"""What reading requests and responses through llhttp have in common.
+"""Reading bodies in chunked coding (RFC 9112, 7.1), by llhttp, without IO.
 
-llhttp is given a whole head, and then, for a chunked body, slices that end at an empty line: a
-chunked message ends at an empty line and nowhere else, so llhttp never sees the first byte of what
-follows a message. Bodies of known length are counted and not shown to it at all.
+llhttp is given slices that end at an empty line: a chunked message ends at an empty line and nowhere
+else, so llhttp never sees the first byte of what follows a message.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import httptools
 
 from pingap.messages import Headers
-from pingap.protocol.events import HeadLimits
-
-END_OF_HEAD: Final = b"\r\n\r\n"
-BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+from pingap.protocol.http1_head import END_OF_HEAD, Malformed
 
 OVERHEAD: Final = 16 * 1024
 OVERHEAD_PER_CHUNK: Final = 32
 
-
-class Malformed(Exception):
-    """The peer broke the protocol; the message says how."""
+_BEGIN: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class LlhttpReader:
-    """Collects what llhttp calls back.
+class ChunkedDecoder:
+    """The chunked bodies of one connection, one after the other.
 
-    :param limits: of a head; the number of fields is also that of the trailers.
+    ``begin`` announces a body, ``feed`` reads a piece of it. Once it is ``complete``,
+    ``take_trailers`` returns what followed it.
+
+    :param most_trailers: fields that may follow a body.
     """
 
     __slots__ = (
         "_body",
         "_chunks",
-        "_complete",
-        "_limits",
+        "_most_trailers",
         "_overhead_left",
         "_pairs",
         "_parser",
-        "_spoiled",
         "_tail",
+        "complete",
     )
 
-    def __init__(self, limits: HeadLimits) -> None:
-        self._limits = limits
-        self._parser: Any = None
-        self._spoiled = False  # llhttp takes Proxy-Connection for Connection; nobody else does
-        self._pairs: list[tuple[bytes, bytes]] = []
+    def __init__(self, most_trailers: int) -> None:
+        self._most_trailers = most_trailers
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
         self._chunks = 0
-        self._complete = False
+        self._overhead_left = OVERHEAD
         self._tail = b""  # the last bytes llhttp was given, which may begin an empty line
-        self._overhead_left = 0
+        self._pairs: list[tuple[bytes, bytes]] = []
+        self.complete = True
+
+    # Called by llhttp.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._pairs.append((name, value))
@@ -65,15 +61,20 @@ class LlhttpReader:
         self._body.append(chunk)
 
     def on_message_complete(self) -> None:
-        self._complete = True
+        self.complete = True
 
-    def _begin_chunked(self) -> None:
+    # Called by the decoders of messages.
+
+    def begin(self) -> None:
+        """Prepare for the next body."""
+        self._parser.feed_data(_BEGIN)
+        self._pairs.clear()
         self._tail = b""
-        self._complete = False
         self._overhead_left = OVERHEAD
+        self.complete = False
 
-    def _read_chunked(self, data: bytes) -> tuple[bytes, int]:
-        """Read a piece of a chunked body; sets ``_complete`` at its end.
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """Read a piece of the body; sets ``complete`` at its end.
 
         :returns: body bytes, and how many bytes of the piece belong to the message.
         :raises Malformed: bad chunked coding, or too much that is not body.
@@ -81,17 +82,25 @@ class LlhttpReader:
         start, size = 0, len(data)
         view = memoryview(data)
         self._chunks = 0
-        while start < size and not self._complete:
+        while start < size and not self.complete:
             end = self._next_slice(data, start)
             try:
                 self._parser.feed_data(view[start:end])
             except httptools.HttpParserError as error:
-                raise Malformed(f"chunked body: {error}") from None
+                raise Malformed(f"malformed chunked body: {error}") from None
             start = end
         self._tail = (self._tail + data[-3:])[-3:]
         body, self._body = b"".join(self._body), []
         self._count_overhead(start - len(body))
         return body, start
+
+    def take_trailers(self) -> Headers | None:
+        """Return the fields that followed the body; None if there were none."""
+        if not self._pairs:
+            return None
+        pairs, self._pairs = self._pairs, []
+        lines = [b"%b: %b" % (name, value.strip(b" \t")) for name, value in pairs]
+        return Headers.of([name.lower() for name, _ in pairs], lines)
 
     def _next_slice(self, data: bytes, start: int) -> int:
         """Return the end of the next empty line, which may have begun in the previous piece."""
@@ -110,18 +119,5 @@ class LlhttpReader:
         """
         earned = OVERHEAD_PER_CHUNK * self._chunks
         self._overhead_left = min(OVERHEAD, self._overhead_left + earned - size)
-        if self._overhead_left < 0 or len(self._pairs) > self._limits.fields:
-            raise Malformed("chunked body: too many extensions or trailers")
-
-    def _take_trailers(self) -> Headers | None:
-        if not self._pairs:
-            return None
-        pairs, self._pairs = self._pairs, []
-        return Headers.of([(name, value.strip(b" \t")) for name, value in pairs])
-
-
-def strip_values(head: bytes, pairs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Strip white space that llhttp leaves at the end of values (RFC 9112, 5.1)."""
-    if b" \r\n" in head or b"\t\r\n" in head:
-        return [(name, value.rstrip(b" \t")) for name, value in pairs]
-    return pairs
+        if self._overhead_left < 0 or len(self._pairs) > self._most_trailers:
+            raise Malformed("chunked body with too many extensions or trailers")
