@@ -46,6 +46,17 @@ def table(head: Row, rows: Iterable[Row]) -> str:
 
 # Settings.
 
+_KINDS = {
+    "pingap-duration": "duration",
+    "pingap-size": "size",
+    "pingap-secret": "secret",
+    "pingap-regex": "regular expression",
+    "pingap-network": "network",
+    "pingap-header": "header",
+    "pingap-upstream": "upstream name",
+}
+"""The ``format`` of a setting's JSON schema -> words."""
+
 
 def settings_tables(model: type[BaseModel], skip: tuple[str, ...] = ()) -> str:
     """Return the keys of a table of the configuration: supported, without effect, not supported."""
@@ -84,16 +95,14 @@ def type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Say in words what a JSON schema allows."""
     if "$ref" in schema:
         return type_words(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "pattern" in schema and schema.get("title") == "Duration":
-        return "duration"
-    if schema.get("title") == "Byte size":
-        return "size"
+    if (kind := schema.get("format", "")) in _KINDS:
+        return _KINDS[kind]
     if "enum" in schema or "const" in schema:
         return " or ".join(f"`{word}`" for word in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema:
         kinds = [type_words(one, definitions) for one in schema["anyOf"]]
         return " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "null")
-    kind: str = schema.get("type", "any")
+    kind = str(schema.get("type", "any"))
     if kind == "array":
         return f"array of {type_words(schema.get('items', {}), definitions)}s"
     return {"object": "table"}.get(kind, kind) + _bounds(schema)

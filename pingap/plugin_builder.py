@@ -6,7 +6,14 @@ from pydantic import ValidationError
 
 from pingap.builtin import INSTANCES
 from pingap.chains import Chains, ContractError, Instance, freeze
-from pingap.config import Config, LocationConfig, PluginConfig, Problem, problems_from
+from pingap.config import (
+    Config,
+    LocationConfig,
+    PluginConfig,
+    Problem,
+    Surroundings,
+    problems_from,
+)
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
@@ -32,6 +39,9 @@ class PluginBuilder:
         self._problems = problems
         self._warnings = warnings
         self._failed: set[str] = set()
+        self._surroundings = Surroundings(
+            directory=config.source.directory, upstreams=tuple(config.upstreams)
+        )
         self.instances: dict[str, Instance] = {}
         """What was built, by name."""
 
@@ -101,7 +111,7 @@ class PluginBuilder:
 
     def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
         try:
-            return cls(cls.Settings.model_validate(options))
+            return cls(cls.Settings.model_validate(options, context=self._surroundings))
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except Exception as error:  # whatever a plugin's own code raises
