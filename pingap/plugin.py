@@ -57,6 +57,10 @@ class Plugin:
     category: ClassVar[str]
     """The ``category`` of TOML that selects this class."""
 
+    contract: ClassVar[str] = "1.0"
+    """The version of the hook contract that the class needs: the one in which the newest hook or
+    argument it uses was added. Another major version, or an older minor one, does not load it."""
+
     Settings: ClassVar[type[PluginSettings]] = PluginSettings
     """The model of the settings."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pingap import HeaderEntry, Networks, PluginSettings, Regex, Secret, UpstreamName
 from pingap.config import (
@@ -25,10 +25,10 @@ from pingap.config import (
 
 class Settings(PluginSettings):
     token: Secret = Secret("")
-    tokens: dict[str, list[Secret]] = {}
+    tokens: dict[str, list[Secret]] | None = None
     match: Regex | None = None
     allow: Networks = ()
-    headers: list[HeaderEntry] = []
+    headers: list[HeaderEntry] = Field(default_factory=list)
     fallback: UpstreamName | None = None
 
 
@@ -70,7 +70,9 @@ def test_no_error_repeats_a_secret() -> None:
 def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "hush")
     assert read(token="$ENV:API_TOKEN").token.get_secret_value() == "hush"
-    assert read(tokens={"a": ["$ENV:API_TOKEN"]}).tokens["a"][0].get_secret_value() == "hush"
+    assert (read(tokens={"a": ["$ENV:API_TOKEN"]}).tokens or {})["a"][
+        0
+    ].get_secret_value() == "hush"
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
