@@ -96,13 +96,8 @@ def find_class(module: ModuleType, name: str | None = None) -> type[Plugin]:
     line = inspect.getsourcelines(cls)[1]
     if not hasattr(cls, "category"):
         cls.category = CATEGORY
-    for key in KEYS:
-        if key in cls.Settings.model_fields:
-            text = (
-                f'{cls.__name__} cannot have a setting "{key}": category "{CATEGORY}" has that key'
-            )
-            raise LocalPluginError(text, line)
     try:
+        _check_for_one_file(cls)
         check_class(cls)
     except ContractError as error:
         raise LocalPluginError(str(error), line) from None
