@@ -19,10 +19,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from pingap import hookspecs
-from pingap.config import SECTIONS, BasicConfig, format_duration, format_size
+from pingap.config import SECTIONS, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
 from pingap.net import http1_connection
-from pingap.observability import log_files
+from pingap.observability import log_files, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
 from pingap.process import sockets
@@ -293,8 +293,14 @@ def _upstream_limits() -> Iterator[Row]:
 def _process_limits() -> Iterator[Row]:
     yield "requests under way after a signal to stop", *_key("basic", "grace_period"), "cut"
     seconds = format_duration(log_files.FLUSH_SECONDS)
-    size = format_size(log_files._BATCH)
-    yield "log lines waiting in memory", f"{seconds} or {size}", "", "written; none is dropped"
+    batch = format_size(log_files._BATCH)
+    size = format_size(kinds.SECRET_LIMIT)
+    yield "file of a secret", size, "", "an error when the configuration is loaded"
+    text = "told in the log with its stack, once in "
+    text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
+    limit = format_duration(watchdog.LIMIT_SECONDS)
+    yield "code that keeps the event loop from going on", f"about {limit}", "", text
+    yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
 
 
 # Pages.

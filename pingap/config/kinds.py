@@ -34,7 +34,8 @@ from pingap.config.problem import did_you_mean, quoted, shortened
 from pingap.config.regex import compile_regex
 from pingap.config.units import wrong_type
 
-_SECRET_LIMIT: Final = 1024 * 1024
+SECRET_LIMIT: Final = 1024 * 1024
+"""Bytes of a file that holds a secret."""
 _ENVIRONMENT: Final = "$ENV:"
 _FILE: Final = "file:"
 _MAPPED: Final = 96  # length of ::ffff:0:0/96, which holds the IPv4 addresses (RFC 4291, 2.5.5.2)
@@ -123,14 +124,14 @@ def _from_file(path: Path) -> str:
     shown = quoted(str(path))
     try:
         with path.open("rb") as file:
-            data = file.read(_SECRET_LIMIT + 1)
+            data = file.read(SECRET_LIMIT + 1)
         text = data.decode()
     except OSError as error:
         raise ValueError(f"the secret file {shown} cannot be read: {error.strerror}") from None
     except ValueError:  # also of a path that cannot exist
         raise ValueError(f"the secret file {shown} is not UTF-8 text") from None
-    if len(data) > _SECRET_LIMIT:
-        raise ValueError(f"the secret file {shown} is larger than {_SECRET_LIMIT} bytes")
+    if len(data) > SECRET_LIMIT:
+        raise ValueError(f"the secret file {shown} is larger than {SECRET_LIMIT} bytes")
     text = text.removesuffix("\n").removesuffix("\r")  # which an editor puts there
     if not text:
         raise ValueError(f"the secret file {shown} is empty")
