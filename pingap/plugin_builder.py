@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pingap.builtin import INSTANCES
 from pingap.chains import Chains, ContractError, Instance, freeze
 from pingap.config import Config, LocationConfig, PluginConfig, Problem, problems_from
+from pingap.ordering import hazards
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
@@ -49,6 +50,8 @@ class PluginBuilder:
                 self._problem((*path, "plugins", place), f'"{name}" is listed twice')
             elif (instance := self._instance(name)) is not None:
                 instances.append(instance)
+        for hazard in hazards(instances):
+            self._warnings.append(self._config.source.problem((*path, "plugins"), str(hazard)))
         try:
             return freeze(instances)
         except ContractError as error:
