@@ -76,7 +76,7 @@ def main() -> None:
 @click.option("--template", is_flag=True, help="Print a starter configuration.")
 @click.version_option(__version__, "-V", "--version", message="pingap %(version)s")
 @click.pass_context
-def command(ctx: click.Context, **options: object) -> None:
+def command(ctx: click.Context, /, **options: object) -> None:
     """Reverse proxy and application gateway, extended in Python.
 
     Without a command it serves the configuration.

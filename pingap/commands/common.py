@@ -70,6 +70,7 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     """Return lines with the columns of a table under each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
     )
     return [(indent + line).rstrip() for line in lines]
