@@ -11,8 +11,8 @@ import click
 
 from pingap.commands.common import (
     aligned,
-    configuration_path,
     conf_option,
+    configuration_path,
     json_option,
     load_configuration,
     print_json,
