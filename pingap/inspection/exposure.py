@@ -16,7 +16,7 @@ from pingap.inspection.finding import Finding, finding
 from pingap.inspection.places import instances_of
 
 _WORDS = re.compile(
-    r"(?<![A-Za-z0-9])(admin|stats|status|metrics|debug|internal|console|actuator|pprof)"
+    r"(?<![A-Za-z0-9])(admin|stats|metrics|debug|internal|console|actuator|pprof)"
     r"(?![A-Za-z0-9])"
 )
 
