@@ -116,7 +116,11 @@ def _answering_phases(instance: Instance) -> list[str]:
 
 def _never_answers(function: Callable[..., Any]) -> bool:
     """Tell whether the signature says ``-> None``; annotations may be kept as text."""
-    return inspect.signature(function).return_annotation in (None, "None")
+    try:
+        returns = inspect.signature(function).return_annotation
+    except NameError:  # from 3.14 on, of an annotation that only type checkers can follow
+        return False
+    return returns in (None, "None")
 
 
 def _advice(one: Instance, phase: str, guard: Instance, guarding: str) -> str:
