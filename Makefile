@@ -10,9 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# The core, and every distribution below pingap_plugins/, installed so that edits take effect.
+# The core with TLS, and every distribution below pingap_plugins/, installed so that edits take effect.
 PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml)
-EDITABLE := $(addprefix -e ,$(dir $(PROJECTS)))
+EDITABLE := -e '.[tls]' $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
 
 .PHONY: help setup run test lint docs bench clean
 .DEFAULT_GOAL := help

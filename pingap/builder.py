@@ -25,7 +25,6 @@ from pingap.config import (
     UnixAddress,
     UpstreamConfig,
     compile_regex,
-    parse_backend,
 )
 from pingap.context import Network
 from pingap.error_page import ErrorPage
@@ -41,6 +40,7 @@ from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
+from pingap.tls.build import TlsBuilder
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
@@ -100,6 +100,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
+        self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.deadlines = Deadlines()
         self.writes = WriteBatch()
         size = config.basic.upstream_keepalive_pool_size
@@ -112,6 +113,7 @@ class _Builder:
         except (ValueError, OSError) as error:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
+        self.tls.load_certificates()
         upstreams = {
             name: upstream
             for name, settings in self.config.upstreams.items()
@@ -213,6 +215,7 @@ class _Builder:
             settings.keepalive_timeout,
             settings.downstream_read_timeout,
             settings.downstream_write_timeout,
+            settings.tls_handshake_timeout if settings.global_certificates else None,
         )
         return ServerRuntime(
             name=name,
@@ -220,6 +223,7 @@ class _Builder:
             error_page=ErrorPage(self.config.basic.error_template),
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
+            tls=self.tls.server(name, settings),
             plugin_failures=failures,
         )
 
@@ -243,15 +247,15 @@ class _Builder:
 
     def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
         peers: list[Peer] = []
-        for place, text in enumerate(settings.addrs):
+        for place, backend in enumerate(settings.backends):
             path: Key = ("upstreams", name, "addrs", place)
-            found = self._try(path, partial(_resolve, parse_backend(text), settings.ipv4_only))
+            found = self._try(path, partial(_resolve, backend, settings.ipv4_only))
             peers += found or []
         if not peers:
             return None
-        limits = (settings.connection_timeout, settings.total_connection_timeout)
         timeouts = Timeouts(
-            connect=min((limit for limit in limits if limit), default=None),
+            connect=settings.connection_timeout or None,
+            connect_in_all=settings.total_connection_timeout or None,
             read=settings.read_timeout or None,
             write=settings.write_timeout or None,
             idle=settings.idle_timeout,
@@ -264,7 +268,8 @@ class _Builder:
             user_timeout=settings.tcp_user_timeout,
             receive_buffer=settings.tcp_recv_buf,
         )
-        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp)
+        tls = self.tls.upstream(name, settings)
+        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp, tls)
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

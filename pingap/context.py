@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -16,6 +17,24 @@ Network: TypeAlias = IPv4Network | IPv6Network
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsDetails:
+    """What is known of a client's TLS.
+
+    :param version: ``TLSv1.3``.
+    :param cipher: its name in OpenSSL.
+    :param handshake_seconds: from the connection to the end of the handshake.
+    :param client_subject: of the client's certificate, as in RFC 4514; empty without one.
+    :param client_fingerprint: SHA-256 of that certificate, in hexadecimal.
+    """
+
+    version: str
+    cipher: str
+    handshake_seconds: float
+    client_subject: str = ""
+    client_fingerprint: str = ""
+
+
 class Connection:
     """A client's connection: who is at its ends. The same object for all its requests.
 
@@ -24,6 +43,7 @@ class Connection:
     :param server: name of the server whose listener accepted it.
     :param stats: figures of the worker that serves it.
     :param scheme: ``http`` or ``https``.
+    :param tls: what is known of its TLS; None for plain TCP.
     :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
     """
 
@@ -38,6 +58,7 @@ class Connection:
         "server_addr",
         "server_port",
         "stats",
+        "tls",
         "trusted",
     )
 
@@ -50,6 +71,7 @@ class Connection:
         server: str = "",
         stats: WorkerStats | None = None,
         scheme: str = "http",
+        tls: TlsDetails | None = None,
         trusted: tuple[Network, ...] = (),
     ) -> None:
         self.number = number
@@ -58,7 +80,8 @@ class Connection:
         self.server_addr, self.server_port = local
         self.server = server
         self.stats = WorkerStats({}) if stats is None else stats
-        self.scheme = scheme
+        self.scheme = scheme if tls is None else "https"
+        self.tls = tls
         self.trusted = trusted
         self.requests = 0
 

@@ -23,6 +23,7 @@ from pingap.routing import Router
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
     from pingap.observability.access_log import AccessLog
+    from pingap.tls.selection import ServerTls
     from pingap.upstream.upstream import UpstreamRuntime
 
 log = logging.getLogger("pingap")
@@ -88,6 +89,7 @@ _MOST_RETRIES = 15  # 16 attempts in all (config.md 5.10)
 class ServerRuntime:
     """A server, ready to serve (config.md, section 4).
 
+    :param tls: None for a server without TLS.
     :param plugin_failures: (plugin, location) -> how often it raised; shared by all servers.
     """
 
@@ -96,6 +98,7 @@ class ServerRuntime:
     error_page: ErrorPage
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
+    tls: ServerTls | None = None
     plugin_failures: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add_timing(self, response: Response, ctx: RequestContext) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -34,6 +35,18 @@ def _milliseconds(seconds: float | None) -> str | None:
     return None if seconds is None else str(int(seconds * 1000))
 
 
+def _tls(request: Request, ctx: RequestContext, name: str) -> str | None:
+    tls = ctx.connection.tls
+    return None if tls is None else getattr(tls, name)
+
+
+def _handshake_time(request: Request, ctx: RequestContext) -> str | None:
+    """Of the first request only: it is the one that waited for the handshake."""
+    tls = ctx.connection.tls
+    first = ctx.connection.requests == 1
+    return _milliseconds(tls.handshake_seconds) if tls is not None and first else None
+
+
 def _age(began: float, ctx: RequestContext) -> str | None:
     return _milliseconds((ctx.ended_at or ctx.began_at) - began) if began else None
 
@@ -49,6 +62,8 @@ VARIABLES: dict[str, Lookup] = {
     "proxy_add_x_forwarded_for": _forwarded_for,
     # Not in pingap, which looks these up in the environment (its sample file suggests the first).
     "request_id": lambda request, ctx: ctx.request_id,
+    "tls_client_subject": partial(_tls, name="client_subject"),
+    "tls_client_fingerprint": partial(_tls, name="client_fingerprint"),
     "client_ip": lambda request, ctx: ctx.client_ip(request),
     "method": lambda request, ctx: request.method,
     "path": lambda request, ctx: request.path,
@@ -61,6 +76,11 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "connection_id": lambda request, ctx: str(ctx.connection.number),
     "connection_time": lambda request, ctx: _age(ctx.connection.began, ctx),
     "connection_reused": lambda request, ctx: str(ctx.connection.requests > 1).lower(),
+    "tls_version": partial(_tls, name="version"),
+    "tls_cipher": partial(_tls, name="cipher"),
+    "tls_handshake_time": _handshake_time,
+    "tls_client_subject": partial(_tls, name="client_subject"),
+    "tls_client_fingerprint": partial(_tls, name="client_fingerprint"),
     "processing": lambda request, ctx: str(ctx.processing),
     "location": lambda request, ctx: ctx.location,
     "upstream_addr": lambda request, ctx: ctx.upstream_addr,

@@ -27,7 +27,7 @@ from pingap.config.model import (
     StorageConfig,
     UpstreamConfig,
 )
-from pingap.config.problem import ConfigError, Problem
+from pingap.config.problem import ConfigError, Problem, dotted, quoted
 from pingap.config.regex import compile_regex
 from pingap.config.schema_errors import problems_from
 from pingap.config.source import Source
@@ -69,6 +69,7 @@ __all__ = [
     "UpstreamConfig",
     "UpstreamName",
     "compile_regex",
+    "dotted",
     "format_duration",
     "format_size",
     "load",
@@ -78,4 +79,5 @@ __all__ = [
     "parse_listen",
     "parse_size",
     "problems_from",
+    "quoted",
 ]

@@ -38,7 +38,7 @@ def validate(items: Items, sections: dict[str, dict[str, Table]], report: Report
     _check_locations(items, sections, report)
     _check_plugin_names(sections["plugins"], report)
     _check_servers(items, sections, report)
-    _check_certificates(items, report)
+    _check_tls(items, sections, report)
 
 
 def _check_upstreams(items: Items, report: Report) -> None:
@@ -156,8 +156,31 @@ def _normalised(address: Address) -> Address:
     return TcpAddress(host, address.port)
 
 
-def _check_certificates(items: Items, report: Report) -> None:
-    used = any(server.global_certificates for server in items.servers.values())
-    for name in items.certificates:
-        tell = report.error if used else report.warn
-        tell(("certificates", name), "not supported yet (TLS)")
+def _check_tls(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
+    for name, server in items.servers.items():
+        path: KeyPath = ("servers", name)
+        if server.global_certificates and not sections["certificates"]:
+            report.error((*path, "global_certificates"), "there is no block in [certificates]")
+        asks = server.tls_verify_client != "off"
+        if asks and not server.tls_client_ca:
+            report.error((*path, "tls_verify_client"), "needs tls_client_ca: whom to believe")
+        if server.tls_client_ca and not asks:
+            message = 'nobody is asked: tls_verify_client must be "optional" or "required"'
+            report.error((*path, "tls_client_ca"), message)
+        if asks and not server.global_certificates:
+            message = "needs global_certificates = true: without TLS no client is verified"
+            report.error((*path, "tls_verify_client"), message)
+        elif not server.global_certificates:
+            for key in sorted(key for key in server.model_fields_set if key.startswith("tls_")):
+                report.warn((*path, key), "has no effect without global_certificates = true")
+    for name, upstream in items.upstreams.items():
+        if not upstream.sni:
+            for key in ("upstream_ca", "client_cert", "client_key"):
+                if key in upstream.model_fields_set:
+                    message = "needs sni: without it the backends are spoken to without TLS"
+                    report.error(("upstreams", name, key), message)
+        if bool(upstream.client_cert) != bool(upstream.client_key.get_secret_value()):
+            there, missing = "client_cert", "client_key"
+            if not upstream.client_cert:
+                there, missing = missing, there
+            report.error(("upstreams", name, there), f"needs {missing} beside it")

@@ -122,6 +122,7 @@ class Listener:
             _endpoint(transport.get_extra_info("sockname")),
             server=self.server.name,
             stats=self._stats,
+            tls=transport.get_extra_info("tls_details"),
             trusted=self._trusted,
         )
 

@@ -57,7 +57,8 @@ def _announce(runtime: Runtime, worker: Worker) -> None:
     for name, addresses in worker.addresses.items():
         settings = runtime.config.servers[name]
         for address in addresses:
-            url = address if address.startswith("unix:") else f"http://{address}"
+            scheme = "https" if settings.global_certificates else "http"
+            url = address if address.startswith("unix:") else f"{scheme}://{address}"
             count = len(settings.locations)
             lines.append(f"  {url:<32} {name}: {count} location{'s' if count != 1 else ''}")
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201

@@ -23,6 +23,7 @@ from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
 from pingap.side_calls import http_client
+from pingap.tls.acceptor import Handshakes, TlsAcceptor
 
 log = logging.getLogger("pingap")
 
@@ -40,6 +41,7 @@ class Worker:
         self._sockets: list[tuple[str, socket]] = []
         self._servers: list[asyncio.Server] = []
         self._listeners: dict[str, Listener] = {}
+        self._handshakes: dict[str, Handshakes] = {}
         self._idle = anyio.Event()
 
     def bind(self) -> None:
@@ -137,7 +139,12 @@ class Worker:
     async def _accept(self, requests: TaskGroup) -> None:
         runtime, loop = self._runtime, asyncio.get_running_loop()
         budget = ConnectionBudget(runtime.config.basic.max_connections)
-        _raise_file_limit(2 * budget.limit + 256)
+        handshakes = sum(
+            settings.tls_max_handshakes
+            for settings in runtime.config.servers.values()
+            if settings.global_certificates
+        )
+        _raise_file_limit(2 * budget.limit + handshakes + 256)
         for name, settings in runtime.config.servers.items():
             self._listeners[name] = Listener(
                 runtime.servers[name],
@@ -152,16 +159,35 @@ class Worker:
             )
         for name, sock in self._sockets:
             listener = self._listeners[name]
-            factory = _connection_factory(listener)
+            factory = self._connection_factory(name, listener)
             if sock.family.name == "AF_UNIX":
                 self._servers.append(await loop.create_unix_server(factory, sock=sock))
             else:
                 self._servers.append(await loop.create_server(factory, sock=sock))
 
+    def _connection_factory(
+        self, name: str, listener: Listener
+    ) -> Callable[[], asyncio.BaseProtocol]:
+        """Return what makes the protocol of a new connection of a server."""
+        if (tls := self._runtime.servers[name].tls) is None:
+            return lambda: Http1Connection(listener)
+        settings = self._runtime.config.servers[name]
+        if (handshakes := self._handshakes.get(name)) is None:
+            limit, seconds = settings.tls_max_handshakes, settings.tls_handshake_timeout
+            handshakes = Handshakes(limit, seconds, self._runtime.deadlines)
+            self._handshakes[name] = handshakes
+
+        def after_handshake(alpn: str | None) -> asyncio.Protocol:
+            return Http1Connection(listener)
+
+        return lambda: TlsAcceptor(tls.context, handshakes, after_handshake)
+
     def _stop_accepting(self) -> None:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        for handshakes in self._handshakes.values():
+            handshakes.cut()
 
     def _check_idle(self) -> None:
         if not any(listener.connections for listener in self._listeners.values()):
@@ -171,10 +197,6 @@ class Worker:
         while True:
             await anyio.sleep(1)
             self._runtime.pool.trim()
-
-
-def _connection_factory(listener: Listener) -> Callable[[], Http1Connection]:
-    return lambda: Http1Connection(listener)
 
 
 async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ import anyio
 
 from pingap.errors import UpstreamError
 from pingap.net.tcp import TcpOptions
+from pingap.tls.client_context import ClientTls
+from pingap.tls.connector import TlsConnector
+from pingap.tls.options import reason
 from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.pool import KeepalivePool
@@ -39,12 +43,14 @@ class Timeouts:
     """Limits of an upstream connection, in seconds; None for no limit (config.md 6).
 
     :param connect: until the connection is made.
+    :param connect_in_all: until the connection is made, and TLS set up.
     :param read: between two reads of an answer, and until its first byte.
     :param write: for the upstream to take what was sent.
     :param idle: how long an unused connection is kept.
     """
 
     connect: float | None = None
+    connect_in_all: float | None = None
     read: float | None = None
     write: float | None = None
     idle: float | None = 60.0
@@ -55,6 +61,7 @@ class UpstreamRuntime:
 
     :param name: the key below ``[upstreams]``.
     :param peers: at least one.
+    :param tls: None for connections without TLS.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class UpstreamRuntime:
         pool: KeepalivePool,
         timeouts: Timeouts,
         tcp: TcpOptions,
+        tls: ClientTls | None = None,
     ) -> None:
         self.name = name
         self.peers = tuple(peers)
@@ -71,6 +79,7 @@ class UpstreamRuntime:
         pool.add(self.peers)
         self.timeouts = timeouts
         self._tcp = tcp
+        self._tls = tls
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
 
     def choose_peer(self) -> Peer:
@@ -89,13 +98,19 @@ class UpstreamRuntime:
         """
         where = f"{self.name}({peer.text})"
         try:
-            with anyio.fail_after(self.timeouts.connect):
+            with anyio.fail_after(self.timeouts.connect_in_all):
                 return await self._open(peer)
         except TimeoutError:
             raise UpstreamError(
                 f"{where} did not accept a connection in time",
                 error_type="ConnectTimedout",
                 status=504,
+                connecting=True,
+            ) from None
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            raise UpstreamError(
+                f"{where} cannot be spoken to by TLS: {reason(error)}",
+                error_type="TLSHandshakeFailure",
                 connecting=True,
             ) from None
         except OSError as error:
@@ -107,12 +122,27 @@ class UpstreamRuntime:
             ) from None
 
     async def _open(self, peer: Peer) -> UpstreamConnection:
-        loop = asyncio.get_running_loop()
         connection = UpstreamConnection(self, peer)
-        if isinstance(peer.address, str):
-            await loop.create_unix_connection(lambda: connection, peer.address)
+        if self._tls is None:
+            await self._reach(peer, connection)
             return connection
-        host, port = peer.address
-        transport, _ = await loop.create_connection(lambda: connection, host, port)
-        self._tcp.apply(transport.get_extra_info("socket"))
+        complete = asyncio.get_running_loop().create_future()
+        connector = TlsConnector(self._tls, peer, connection, complete)
+        try:
+            await self._reach(peer, connector)
+            await complete
+        except BaseException:
+            connector.abort()
+            raise
         return connection
+
+    async def _reach(self, peer: Peer, protocol: asyncio.Protocol) -> None:
+        """Make a plain connection for a protocol."""
+        loop = asyncio.get_running_loop()
+        with anyio.fail_after(self.timeouts.connect):
+            if isinstance(peer.address, str):
+                await loop.create_unix_connection(lambda: protocol, peer.address)
+                return
+            host, port = peer.address
+            transport, _ = await loop.create_connection(lambda: protocol, host, port)
+        self._tcp.apply(transport.get_extra_info("socket"))

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from support.client import RawClient
 
-_URL = re.compile(r"^\s+(?:http://)?(\S+)\s+(\S+): \d+ locations?$", re.MULTILINE)
+_URL = re.compile(r"^\s+(?:https?://)?(\S+)\s+(\S+): \d+ locations?$", re.MULTILINE)
 
 
 class Proxy:

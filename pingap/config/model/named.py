@@ -9,6 +9,8 @@ from pydantic import Field
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, not_yet
 
+_ACME = "ordering certificates by ACME"
+
 
 class PluginConfig(Model):
     """A configured plugin: which implementation it uses, and the options of that."""
@@ -25,20 +27,26 @@ class PluginConfig(Model):
 
 
 class CertificateConfig(Model):
-    """A certificate, or the order for one. TLS is not supported yet."""
+    """A certificate, or an authority that signs certificates on demand."""
 
-    domains: str = Field("", description="Names it serves, separated by commas.")
-    tls_cert: str = Field("", description="Certificates: PEM, base64 of PEM, or a file.")
+    domains: str = Field(
+        "", description="Names it serves, separated by commas; empty: those in the certificate."
+    )
+    tls_cert: str = Field(
+        "", description="The certificate and its chain: PEM, base64 of PEM, or a file."
+    )
     tls_key: Secret = Field(Secret(""), description="Private key: PEM, base64 of PEM, or a file.")
     is_default: bool = Field(False, description="Serve it for names that no certificate has.")
     is_ca: bool = Field(False, description="Sign certificates with it on demand.")
-    acme: str = Field("", description="Not empty: order it from Let's Encrypt.")
-    dns_challenge: bool = Field(False, description="Prove the names by DNS.")
-    dns_provider: str = Field("", description="Where the DNS records are kept.")
-    dns_service_url: Secret = Field(
-        Secret(""), description="URL of that provider, with its credentials."
+    acme: str = not_yet("", "Not empty: order it from Let's Encrypt.", needs=_ACME)
+    dns_challenge: bool = not_yet(False, "Prove the names by DNS.", needs=_ACME)
+    dns_provider: str = not_yet("", "Where the DNS records are kept.", needs=_ACME)
+    dns_service_url: Secret = not_yet(
+        Secret(""), "URL of that provider, with its credentials.", needs=_ACME
     )
-    buffer_days: Natural = Field(0, description="Days before expiry at which it is renewed.")
+    buffer_days: Natural = Field(
+        0, description="Days before expiry at which a warning is given; 0: 7 days."
+    )
     remark: str = Field("", description="A comment.")
 
 

@@ -13,8 +13,7 @@ from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
-
-_TLS = "TLS listeners"
+TLS_VERIFY = ("off", "optional", "required")
 
 
 def _check_addresses(text: str) -> str:
@@ -28,7 +27,14 @@ def _check_tls_version(text: str) -> str:
         hint = did_you_mean(word, TLS_VERSIONS)
         expected = ", ".join(TLS_VERSIONS)
         raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
-    return text
+    return word.replace("tls1", "tlsv1")
+
+
+def _check_tls_verify(text: str) -> str:
+    if text and text not in TLS_VERIFY:
+        hint = did_you_mean(text, TLS_VERIFY)
+        raise ValueError(f"found {shortened(text)}, expected one of {', '.join(TLS_VERIFY)}{hint}")
+    return text or "off"
 
 
 def _check_metrics_path(text: str) -> str:
@@ -40,6 +46,9 @@ def _check_metrics_path(text: str) -> str:
 
 
 TlsVersion = Annotated[str, AfterValidator(_check_tls_version)]
+
+
+TlsVerify = Annotated[str, AfterValidator(_check_tls_verify)]
 
 
 class ServerConfig(Model):
@@ -105,6 +114,38 @@ class ServerConfig(Model):
     )
     reuse_port: bool = Field(False, description="Listen with `SO_REUSEPORT`.")
 
+    global_certificates: bool = Field(
+        False, description="Speak TLS, with the certificate that the client's SNI chooses."
+    )
+    tls_min_version: TlsVersion = Field(
+        "tlsv1.2", description="Oldest TLS version: `tlsv1.1`, `tlsv1.2` or `tlsv1.3`."
+    )
+    tls_max_version: TlsVersion = Field(
+        "", description="Newest TLS version; empty: the newest there is."
+    )
+    tls_cipher_list: str = Field(
+        "",
+        description="Ciphers up to TLS 1.2, as OpenSSL writes them; empty: Mozilla's intermediate"
+        " list.",
+    )
+    tls_ciphersuites: str = Field(
+        "", description="Suites of TLS 1.3; empty: OpenSSL's. Needs Python 3.15."
+    )
+    tls_verify_client: TlsVerify = Field(
+        "off",
+        description="Ask clients for a certificate: `optional` takes those without one,"
+        " `required` does not.",
+    )
+    tls_client_ca: str = Field(
+        "",
+        description="Certificates of the authorities that certify clients: PEM, a file, or base64"
+        " of PEM.",
+    )
+    tls_handshake_timeout: Duration = Field(10.0, description="How long a TLS handshake may take.")
+    tls_max_handshakes: Positive = Field(
+        1024, description="TLS handshakes under way at once; further connections are reset."
+    )
+
     prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
         "", description="Exact path under which the metrics are read; empty: nowhere."
     )
@@ -112,14 +153,7 @@ class ServerConfig(Model):
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 
-    global_certificates: bool = not_yet(
-        False, "Speak TLS, with the certificate that SNI chooses.", needs=_TLS
-    )
     enabled_h2: bool = not_yet(False, "Offer HTTP/2.", needs="HTTP/2")
-    tls_cipher_list: str = not_yet("", "OpenSSL ciphers up to TLS 1.2.", needs=_TLS)
-    tls_ciphersuites: str = not_yet("", "TLS 1.3 cipher suites.", needs=_TLS)
-    tls_min_version: TlsVersion = not_yet("", "Oldest TLS version: `tlsv1.2`.", needs=_TLS)
-    tls_max_version: TlsVersion = not_yet("", "Newest TLS version: `tlsv1.3`.", needs=_TLS)
     otlp_exporter: str = not_yet("", "OTLP gRPC URL for traces.", needs="OpenTelemetry")
     modules: Strings = not_yet((), "Modules of this server.", needs="modules")
 

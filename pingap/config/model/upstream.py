@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pingap.config.addresses import Backend, parse_backend
+from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
@@ -25,7 +26,6 @@ _ALGO_WORDS = (
     "hash:cookie:<name>",
     "hash:query:<name>",
 )
-_TLS = "TLS to upstreams"
 _H2 = "HTTP/2 to upstreams"
 _DNS = "DNS discovery"
 _STATS = "backend statistics"
@@ -46,6 +46,12 @@ def _check_algo(text: str) -> str:
     return text or "round_robin"
 
 
+def _check_sni(text: str) -> str:
+    if text.startswith("$"):
+        raise ValueError(f"{shortened(text)} is not supported yet (transparent upstreams)")
+    return text
+
+
 def _check_alpn(text: str) -> str:
     word = text.upper() or "H1"
     if word not in ALPN_WORDS:
@@ -58,8 +64,8 @@ class UpstreamConfig(Model):
 
     addrs: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_not_empty)] = (
         Field(
-            description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80"
-            " unless written, the weight 1."
+            description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80,"
+            " or 443 with `sni`, unless written; the weight is 1."
         )
     )
     discovery: Annotated[
@@ -91,6 +97,23 @@ class UpstreamConfig(Model):
     idle_timeout: Duration = Field(
         60.0, description="How long an idle connection is kept for reuse."
     )
+    sni: Annotated[str, AfterValidator(_check_sni)] = Field(
+        "",
+        description="Speak TLS to the backends; this is the name they are asked for and must have"
+        " a certificate of.",
+    )
+    verify_cert: bool = Field(
+        True, description="Check the certificate of a backend; otherwise anybody is taken for it."
+    )
+    upstream_ca: str = Field(
+        "",
+        description="Certificates of the authorities to trust: PEM, a file, or base64 of PEM;"
+        " empty: those of the system.",
+    )
+    client_cert: str = Field(
+        "", description="Our certificate for backends that ask for one: PEM, a file, or base64."
+    )
+    client_key: Secret = Field(Secret(""), description="Its private key: PEM, a file, or base64.")
     tcp_idle: Duration | None = Field(
         None,
         description="TCP keepalive: idle time before the first probe. Takes effect together with"
@@ -117,8 +140,6 @@ class UpstreamConfig(Model):
     dns_server: str = not_yet("", "Name servers to ask.", needs=_DNS)
     dns_domain: str = not_yet("", "Default domain.", needs=_DNS)
     dns_search: str = not_yet("", "Search list.", needs=_DNS)
-    sni: str = not_yet("", "Speak TLS to the backends, with this server name.", needs=_TLS)
-    verify_cert: bool = not_yet(True, "Verify the certificate of a backend.", needs=_TLS)
     alpn: Annotated[str, AfterValidator(_check_alpn)] = not_yet(
         "H1", "Protocol to the backends: `H1`, `H2` or `H2H1`.", needs=_H2
     )

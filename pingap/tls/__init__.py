@@ -1,0 +1,1 @@
+"""TLS: certificates, contexts for servers and upstreams, and the transport that encrypts."""

@@ -1,0 +1,133 @@
+"""The client's side of TLS: bounds handshakes, refuses plain HTTP, then serves a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from pingap.context import TlsDetails
+from pingap.net.deadlines import Deadlines
+from pingap.tls.client_identity import details
+from pingap.tls.options import reason
+from pingap.tls.transport import TlsTransport
+
+log = logging.getLogger("pingap")
+
+MakeProtocol = Callable[[str | None], asyncio.Protocol]
+"""Makes the protocol for what ALPN chose; None if the client offered nothing that we have."""
+
+LINGER_SECONDS: Final = 2.0
+"""How long a client that spoke plain HTTP may take to read its refusal."""
+
+_TEXT: Final = b"This port speaks HTTPS: the address must begin with https://\n"
+_REFUSAL: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_TEXT), _TEXT)
+)
+_FIRST_OF_METHODS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""TLS begins with the byte 22 (RFC 8446, 5.1), a request with a letter."""
+
+
+class Handshakes:
+    """The handshakes that are under way on the listeners of one server.
+
+    :param limit: how many there may be; connections beyond are reset.
+    :param seconds: how long one may take.
+    """
+
+    def __init__(self, limit: int, seconds: float, deadlines: Deadlines) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self._deadlines = deadlines
+        self._open: set[TlsAcceptor] = set()
+
+    def begin(self, acceptor: TlsAcceptor) -> bool:
+        """Take in a connection; False if there are too many."""
+        if len(self._open) >= self.limit:
+            return False
+        self._open.add(acceptor)
+        self._deadlines.watch(acceptor)
+        return True
+
+    def end(self, acceptor: TlsAcceptor) -> None:
+        """Forget one that is complete or gone."""
+        self._open.discard(acceptor)
+        self._deadlines.forget(acceptor)
+
+    def cut(self) -> None:
+        """End all of them: none has a request yet."""
+        for acceptor in list(self._open):
+            acceptor.abort()
+
+    def __repr__(self) -> str:
+        return f"<Handshakes {len(self._open)} of at most {self.limit}>"
+
+
+class TlsAcceptor(TlsTransport):
+    """One connection of a client.
+
+    :param context: of the server (``ServerTls.context``).
+    :param make: makes the protocol that goes on after the handshake.
+    """
+
+    __slots__ = ("_began", "_details", "_handshakes", "_make", "_silent", "deadline")
+
+    def __init__(self, context: ssl.SSLContext, handshakes: Handshakes, make: MakeProtocol) -> None:
+        super().__init__(context)
+        self._handshakes = handshakes
+        self._make = make
+        self._details: TlsDetails | None = None
+        self._silent = True  # nothing was received yet
+        self._began = time.monotonic()
+        self.deadline = self._began + handshakes.seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._handshakes.begin(self):
+            self.abort()
+
+    def _handshake(self, data: bytes = b"") -> None:
+        if self._silent:
+            self._silent = False
+            if data[0] in _FIRST_OF_METHODS:
+                self._refuse_plain()
+                return
+        super()._handshake(data)
+
+    def _refuse_plain(self) -> None:
+        """Answer a request in plain HTTP; what else the client sends is thrown away."""
+        assert self._raw is not None
+        log.debug("plain HTTP from %s on a TLS port", self.get_extra_info("peername"))
+        self._closing = True
+        self._raw.write(_REFUSAL)
+        self._raw.write_eof()
+        self.deadline = time.monotonic() + LINGER_SECONDS
+
+    def established(self) -> asyncio.Protocol | None:
+        self._handshakes.end(self)
+        self.deadline = math.inf
+        self._details = details(self._tls, time.monotonic() - self._began)
+        return self._make(self._tls.selected_alpn_protocol())
+
+    def refused(self, error: Exception) -> None:
+        text = reason(error) if isinstance(error, ssl.SSLError) else str(error)
+        log.debug("TLS handshake with %s failed: %s", self.get_extra_info("peername"), text)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._handshakes.end(self)
+        super().connection_lost(exc)
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when the handshake takes too long."""
+        self.deadline = math.inf
+        self.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "tls_details":
+            return self._details
+        return super().get_extra_info(name, default)

@@ -1,0 +1,204 @@
+"""Certificates and keys of the configuration: parsed, and checked against each other.
+
+Where their text comes from is told in ``pem``; which certificate a client gets, in ``selection``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+from pingap.tls.pem import CertificateError, blocks, read_pem
+
+SOON: Final = timedelta(days=7)
+"""Rest of the life of a certificate below which a warning is given, unless ``buffer_days`` is set."""
+
+PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A certificate with its key and chain, checked against each other.
+
+    :param names: what it is served for, in lower case: host names, ``*.host``, addresses.
+    :param chain: the certificates that follow the leaf, in the order of the file.
+    """
+
+    leaf: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKey
+    names: tuple[str, ...]
+
+    @property
+    def pem(self) -> bytes:
+        """Key, leaf and chain, as OpenSSL reads them. Never to be shown."""
+        return _pem((self.leaf, *self.chain), self.key)
+
+    def __repr__(self) -> str:
+        return f"<Certificate {', '.join(self.names)}>"
+
+
+def load_certificate(cert: str, key: str, domains: str, directory: Path) -> Certificate:
+    """Read a certificate and its key, and check that they belong together.
+
+    :param cert: value of ``tls_cert``: the leaf and its chain.
+    :param key: value of ``tls_key``.
+    :param domains: names to serve instead of those in the certificate, separated by commas.
+    :param directory: where relative paths begin.
+    :raises CertificateError: what is wrong, and in which of the two.
+    """
+    chain = load_chain(cert, "tls_cert", directory)
+    private = load_key(key, "tls_key", directory)
+    check_pair(chain, private, "tls_cert", "tls_key")
+    names = [name.strip().lower() for name in domains.split(",") if name.strip()]
+    if not names and not (names := list(_names(chain[0]))):
+        raise CertificateError(
+            "tls_cert", "the certificate names no host: domains must say what it is served for"
+        )
+    return Certificate(leaf=chain[0], chain=chain[1:], key=private, names=tuple(names))
+
+
+def load_pair(cert: str, key: str, directory: Path) -> bytes:
+    """Read our certificate for upstreams and its key; return both as OpenSSL reads them.
+
+    :raises CertificateError: they cannot be read, or do not belong together.
+    """
+    chain = load_chain(cert, "client_cert", directory)
+    private = load_key(key, "client_key", directory)
+    check_pair(chain, private, "client_cert", "client_key")
+    check_validity(chain[0], utc_now(), "client_cert")
+    return _pem(chain, private)
+
+
+def _pem(chain: tuple[x509.Certificate, ...], key: PrivateKey) -> bytes:
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return private + b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain)
+
+
+def load_chain(text: str, name: str, directory: Path) -> tuple[x509.Certificate, ...]:
+    """Read certificates.
+
+    :param name: the key of the configuration that the text is of.
+    :raises CertificateError: there is none, or one cannot be read.
+    """
+    data = read_pem(text, name, directory)
+    chain = []
+    for place, block in enumerate(blocks(data, b"CERTIFICATE"), 1):
+        try:
+            chain.append(x509.load_pem_x509_certificate(block))
+        except ValueError:
+            raise CertificateError(name, f"certificate {place} in it is damaged") from None
+    if not chain:
+        raise CertificateError(name, "there is no certificate in it (BEGIN CERTIFICATE)")
+    return tuple(chain)
+
+
+def load_key(text: str, name: str, directory: Path) -> PrivateKey:
+    """Read a private key.
+
+    :raises CertificateError: there is none, it cannot be read, or needs a password.
+    """
+    data = read_pem(text, name, directory, secret=True)
+    # Other blocks may stand beside it: EC PARAMETERS before, certificates behind.
+    for block in blocks(data, b"PRIVATE KEY"):
+        return _parse_key(block, name)
+    raise CertificateError(name, "there is no private key in it (BEGIN PRIVATE KEY)")
+
+
+def _parse_key(block: bytes, name: str) -> PrivateKey:
+    try:
+        key: Any = serialization.load_pem_private_key(block, None)
+    except TypeError:
+        raise CertificateError(
+            name, "the private key needs a password: write it without one (openssl pkey)"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError(name, "the private key in it is damaged") from None
+    return key  # type: ignore[no-any-return]
+
+
+def check_pair(
+    chain: tuple[x509.Certificate, ...], key: PrivateKey, cert_name: str, key_name: str
+) -> None:
+    """Check that a key belongs to the first certificate.
+
+    :raises CertificateError: it belongs to another one, or to none.
+    """
+    wanted = _public(key.public_key())
+    for place, certificate in enumerate(chain, 1):
+        if _public(certificate.public_key()) != wanted:
+            continue
+        if place > 1:
+            raise CertificateError(
+                cert_name, f"the key belongs to certificate {place} in it, which must come first"
+            )
+        return
+    raise CertificateError(key_name, f"the key does not belong to the certificate of {cert_name}")
+
+
+def _public(key: Any) -> bytes:
+    encoded: bytes = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return encoded
+
+
+def check_validity(certificate: x509.Certificate, now: datetime, name: str = "tls_cert") -> None:
+    """Check that a certificate may be used now.
+
+    :raises CertificateError: it has expired, or is not valid yet.
+    """
+    if certificate.not_valid_after_utc <= now:
+        ended = certificate.not_valid_after_utc
+        raise CertificateError(name, f"the certificate expired at {moment(ended)}")
+    if certificate.not_valid_before_utc > now:
+        begin = certificate.not_valid_before_utc
+        raise CertificateError(name, f"the certificate is not valid before {moment(begin)}")
+
+
+def doubts(certificate: Certificate, buffer_days: int, now: datetime) -> Iterator[str]:
+    """Yield what an operator should know of a certificate that can be used."""
+    end = certificate.leaf.not_valid_after_utc
+    if end - now < (timedelta(days=buffer_days) if buffer_days else SOON):
+        yield f"the certificate expires at {moment(end)}"
+    every = (certificate.leaf, *certificate.chain)
+    for place in range(1, len(every)):
+        if every[place - 1].issuer != every[place].subject:
+            yield (
+                f"certificate {place + 1} in it did not issue certificate {place}:"
+                " some clients will not find the way to a root they know"
+            )
+            break
+
+
+def utc_now() -> datetime:
+    """Return the time, as certificates have it."""
+    return datetime.now(UTC)
+
+
+def moment(time: datetime) -> str:
+    """Write a time for a message."""
+    return time.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _names(leaf: x509.Certificate) -> Iterator[str]:
+    """Yield the names of a certificate; clients ignore its common name (RFC 6125, 6.4.4)."""
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return
+    for name in found:
+        if isinstance(name, x509.DNSName | x509.IPAddress):
+            yield str(name.value).lower()

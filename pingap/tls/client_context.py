@@ -1,0 +1,69 @@
+"""TLS to an upstream: whom to expect, whom to trust, and sessions to resume."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from pingap.tls.options import reason, use_certificate
+from pingap.tls.pem import CertificateError
+
+if TYPE_CHECKING:
+    from pingap.upstream.upstream import Peer
+
+_INTERMEDIATE_AND_OLDER: Final = ssl.TLSVersion.TLSv1_2
+
+
+class ClientTls:
+    """How connections of one upstream are encrypted.
+
+    :param server_name: sent as SNI, and the name that a certificate must have.
+    :param verify: check the certificate; otherwise anybody is taken for the upstream.
+    :param authorities: PEM of the authorities to trust; empty: those of the system.
+    :param certificate: PEM of our own key, certificate and chain; empty: none.
+    :param alpn: protocols to offer, the preferred one first.
+    :raises CertificateError: OpenSSL does not accept one of them.
+    """
+
+    def __init__(
+        self,
+        server_name: str,
+        *,
+        verify: bool = True,
+        authorities: str = "",
+        certificate: bytes = b"",
+        alpn: tuple[str, ...] = ("http/1.1",),
+    ) -> None:
+        self.server_name = server_name
+        self.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = _INTERMEDIATE_AND_OLDER
+        context.set_alpn_protocols(list(alpn))
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self._trust(authorities, verify)
+        if certificate:
+            try:
+                use_certificate(context, certificate)
+            except ssl.SSLError as error:
+                raise CertificateError("client_cert", f"cannot be used: {reason(error)}") from None
+        self._sessions: dict[Peer, ssl.SSLSession] = {}
+
+    def _trust(self, authorities: str, verify: bool) -> None:
+        if not authorities:
+            if verify:
+                self.context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+            return
+        try:
+            self.context.load_verify_locations(cadata=authorities)
+        except ssl.SSLError as error:
+            raise CertificateError("upstream_ca", f"cannot be used: {reason(error)}") from None
+
+    def session_for(self, peer: Peer) -> ssl.SSLSession | None:
+        """Return the session that a new connection to a peer resumes."""
+        return self._sessions.get(peer)
+
+    def remember(self, peer: Peer, session: ssl.SSLSession | None) -> None:
+        """Keep the session of a connection that ended; the next one saves half of a handshake."""
+        if session is not None and session.has_ticket:
+            self._sessions[peer] = session
