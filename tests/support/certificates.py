@@ -90,9 +90,13 @@ def issue(
         found = x509.SubjectAlternativeName([_general_name(name) for name in names])
         builder = builder.add_extension(found, critical=False)
     certificate = builder.sign(by.private if by else private, hashes.SHA256())
-    chain = () if by is None or by.certificate.issuer == by.certificate.subject else (
-        by.certificate,
-        *by.chain,
+    chain = (
+        ()
+        if by is None or by.certificate.issuer == by.certificate.subject
+        else (
+            by.certificate,
+            *by.chain,
+        )
     )
     return Issued(certificate, private, chain)
 

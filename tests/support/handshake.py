@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 
@@ -16,10 +17,8 @@ def shake_hands(
     )
     for _ in range(4):
         for end in reversed(ends):
-            try:
+            with contextlib.suppress(ssl.SSLWantReadError):
                 end.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
     ends[0].write(b"x")
     assert ends[1].read(1) == b"x"
     return ends

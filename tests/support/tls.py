@@ -6,7 +6,6 @@ import contextlib
 import socket
 import ssl
 import warnings
-from pathlib import Path
 
 from support.certificates import Issued
 from support.client import RawClient
@@ -118,5 +117,3 @@ def end_tls(sock: ssl.SSLSocket) -> None:
     with contextlib.suppress(ssl.SSLWantReadError):
         sock.unwrap()
     sock.settimeout(10)
-
-

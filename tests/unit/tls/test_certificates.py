@@ -61,7 +61,9 @@ def test_forms_of_a_value(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_other_text_around_the_blocks_does_no_harm() -> None:
     """A comment at the end made pingap 0.13.9 take PEM for the name of a file."""
     cert = f"subject=CN = a\n{LEAF.cert}# renewed by hand\n"
-    key = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + LEAF.key
+    key = (
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + LEAF.key
+    )
     assert load_certificate(cert, key, "", Path()).leaf == LEAF.certificate
 
 
@@ -126,7 +128,9 @@ def test_swapped_values() -> None:
     assert problem(LEAF.cert, LEAF.cert) == ("tls_key", message)
 
 
-@pytest.mark.parametrize("value", ["/no/such/file.pem", "gibberish", "aGVsbG8=", "a\0b", "x" * 9999])
+@pytest.mark.parametrize(
+    "value", ["/no/such/file.pem", "gibberish", "aGVsbG8=", "a\0b", "x" * 9999]
+)
 def test_what_is_none_of_the_three(value: str) -> None:
     expected = "expected PEM text, a file that exists, or base64 of PEM text"
     assert problem(LEAF.cert, value) == ("tls_key", expected)
@@ -166,8 +170,10 @@ def test_doubts() -> None:
     now = datetime.now(UTC)
     loaded = load_certificate(LEAF.cert, LEAF.key, "", Path())
     assert list(doubts(loaded, 0, now)) == []
-    assert list(doubts(loaded, 0, now + timedelta(days=84)))[0].startswith("the certificate expires")
-    assert list(doubts(loaded, 91, now))[0].startswith("the certificate expires at ")
+    assert next(iter(doubts(loaded, 0, now + timedelta(days=84)))).startswith(
+        "the certificate expires"
+    )
+    assert next(iter(doubts(loaded, 91, now))).startswith("the certificate expires at ")
     stray = Issued(LEAF.certificate, LEAF.private, (ROOT.certificate,))
     (doubt,) = doubts(load_certificate(stray.cert, stray.key, "", Path()), 0, now)
     assert doubt.startswith("certificate 2 in it did not issue certificate 1")

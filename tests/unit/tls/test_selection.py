@@ -24,15 +24,9 @@ def served(issued: Issued, *names: str) -> Served:
     return Served(names=certificate.names, certificate=certificate)
 
 
-
-
-
-
 @pytest.fixture
 def tls() -> ServerTls:
-    return ServerTls(
-        TlsOptions(), (served(A), served(B), served(DEFAULT, "default.test", "*"))
-    )
+    return ServerTls(TlsOptions(), (served(A), served(B), served(DEFAULT, "default.test", "*")))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,515 @@
+"""TLS on listeners, spoken to by Python's ssl, curl, openssl and sslscan."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from support.certificates import issue
+from support.client import RawClient
+from support.origin import Origin, Script, Served
+from support.proxy import Proxy
+from support.rig import Rig, configure, running, until
+from support.tls import TlsClient, client_context, end_tls
+
+ROOT = issue(ca=True, common_name="root")
+MIDDLE = issue(ca=True, common_name="middle", by=ROOT)
+LEAF = issue("a.test", "*.b.test", by=MIDDLE)
+OTHER = issue("other.test", by=ROOT)
+CLIENTS = issue(ca=True, common_name="clients")
+ALICE = issue(by=CLIENTS, common_name="alice")
+
+TRUSTING = client_context(ROOT)
+TABLES = LEAF.toml("leaf") + OTHER.toml("other", "is_default = true")
+SERVER = "global_certificates = true\n"
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    log = 'access_log = "{scheme} {proto} {uri} {status} {:tls_version} {:tls_cipher}"\n'
+    with running(
+        tmp_path_factory.mktemp("tls"),
+        server=SERVER + log,
+        location='proxy_set_headers = ["X-Scheme: $scheme", "X-Subject: $tls_client_subject"]',
+        more=TABLES,
+    ) as rig:
+        yield rig
+        assert rig.origin.errors == []
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Start a proxy of its own for a test."""
+    with ExitStack() as stack:
+
+        def start(server: str = "", **settings: str) -> Rig:
+            settings.setdefault("more", TABLES)
+            return stack.enter_context(running(tmp_path, server=SERVER + server, **settings))
+
+        yield start
+
+
+def connect(rig: Rig, name: str = "a.test", context: ssl.SSLContext = TRUSTING) -> TlsClient:
+    return TlsClient(rig.proxy, context, name)
+
+
+# The connection.
+
+
+def test_start_up_names_the_scheme(rig: Rig) -> None:
+    assert "  https://127.0.0.1:" in rig.proxy.start_text
+
+
+def test_requests_on_a_connection(rig: Rig) -> None:
+    with connect(rig) as client:
+        for number in range(3):
+            assert client.get(f"/{number}").body == b"ok"
+        assert client.request("POST", "/", b"x" * 100_000).body == b"x" * 100_000
+        head = rig.origin.requests[-1]
+        assert head.header("x-scheme") == "https"
+        assert head.header("x-subject") is None
+    rig.proxy.wait_for_log("https HTTP/1.1 /2 200 TLSv1.3 TLS_")
+
+
+@contextmanager
+def scripted(rig: Rig, script: Script) -> Iterator[None]:
+    """Serve by a script, on connections that are kept as well: those are ended."""
+    for sock in list(rig.origin._open):
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    with rig.script(script):
+        yield
+
+
+def test_pipelined_requests(rig: Rig) -> None:
+    with connect(rig) as client:
+        client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+        assert [client.answer().status for _ in range(20)] == [200] * 20
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_large_bodies_both_ways(rig: Rig, version: ssl.TLSVersion) -> None:
+    body = os.urandom(5_000_000)
+    context = client_context(version=version)
+    with connect(rig, context=context) as client:
+        assert client.request("PUT", "/", body).body == body
+
+
+def test_a_client_that_reads_slowly_holds_the_origin_back(rig: Rig) -> None:
+    sent = 0
+
+    def flood(served: Served) -> None:
+        nonlocal sent
+        served.read_request()
+        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        served.sock.settimeout(1)
+        try:
+            while True:
+                sent += served.sock.send(b"x" * 65536)
+        except TimeoutError:
+            pass
+
+    with scripted(rig, flood), connect(rig) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: sent > 0)
+        last = -1
+        while last != sent:  # until it stands still for longer than a turn of the flood takes
+            last = sent
+            time.sleep(0.3)
+        assert sent < 30_000_000
+
+
+def test_an_answer_that_closes_ends_tls_too(rig: Rig) -> None:
+    with connect(rig) as client:
+        assert client.get("/", Connection="close").status == 200
+        assert client.is_closed()
+
+
+def test_a_refused_body_is_lingered_for(rig: Rig) -> None:
+    """``write_eof`` ends our side; the client still sends and gets its answer."""
+    with connect(rig) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        client.send(b"x" * 300_000)
+        assert client.answer().status == 400
+        assert client.is_closed()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_that_ended_its_side_gets_its_answer(rig: Rig, version: ssl.TLSVersion) -> None:
+    context = client_context(version=version)
+
+    def late(served: Served) -> None:
+        served.read_request()
+        time.sleep(0.2)  # so that the end of the client comes first
+        served.respond(b"late")
+
+    with scripted(rig, late), connect(rig, context=context) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        end_tls(client.sock)
+        assert client.answer().body == b"late"
+
+
+def test_a_client_that_leaves_cancels_the_request(rig: Rig) -> None:
+    gone = []
+
+    def wait(served: Served) -> None:
+        served.read_request()
+        gone.append(served.receive())
+
+    with scripted(rig, wait):
+        client = connect(rig)
+        client.send(b"GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: rig.origin.requests)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+        until(lambda: gone == [b""])
+    rig.proxy.wait_for_log("/left 499")
+
+
+def test_an_answer_cut_short_looks_cut(rig: Rig) -> None:
+    def half(served: Served) -> None:
+        served.read_request()
+        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        served.reset()
+
+    with scripted(rig, half), connect(rig) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.head()
+        with pytest.raises(AssertionError, match="without a close of TLS"):
+            client.read_exactly(100)
+
+
+def test_draining_answers_what_is_under_way(start: Callable[..., Rig]) -> None:
+    rig = start()
+
+    def slow(served: Served) -> None:
+        served.read_request()
+        until(lambda: "draining" in rig.proxy.log)
+        served.respond(b"done")
+
+    handshaking = RawClient(("127.0.0.1", rig.proxy.port()))
+    with rig.script(slow), connect(rig) as client, connect(rig) as idle:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: rig.origin.requests)
+        rig.proxy.process.terminate()
+        assert client.answer().body == b"done"
+        assert client.is_closed()
+        assert idle.is_closed()
+        assert handshaking.is_closed()
+        handshaking.close()
+    assert rig.proxy.process.wait(5) == 0
+
+
+# Certificates.
+
+
+def test_the_chain_is_sent_and_sni_chooses(rig: Rig) -> None:
+    for name, issued in (("a.test", LEAF), ("x.b.test", LEAF), ("other.test", OTHER)):
+        with connect(rig, name) as client:  # which trusts the root alone
+            assert client.peer == issued.certificate.public_bytes(Encoding.DER)
+
+
+def test_other_names_and_none_get_the_default(rig: Rig) -> None:
+    for name in ("nobody.test", None):
+        with TlsClient(rig.proxy, client_context(), name) as client:
+            assert client.peer == OTHER.certificate.public_bytes(Encoding.DER)
+
+
+def test_certificates_signed_on_demand(start: Callable[..., Rig]) -> None:
+    rig = start(more=ROOT.toml("ca", 'is_ca = true\nis_default = true\ndomains = "*"'))
+    for name in ("shop.example.com", "localhost"):
+        with connect(rig, name) as client:
+            assert client.get("/").status == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(rig: Rig, version: ssl.TLSVersion) -> None:
+    context = client_context(version=version)
+    with connect(rig, context=context) as client:
+        client.get("/")
+        session = client.sock.session
+    with TlsClient(rig.proxy, context, "a.test", session) as client:
+        assert client.sock.session_reused
+        assert client.get("/").status == 200
+
+
+# Versions, ciphers, protocols.
+
+VERSIONS = {
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "spoken"),
+    [
+        ("", "1.2 1.3"),
+        ('tls_min_version = "tlsv1.1"', "1.1 1.2 1.3"),
+        ('tls_min_version = "TLS1.3"', "1.3"),
+        ('tls_max_version = "tls1.2"', "1.2"),
+        ('tls_min_version = "tls1.1"\ntls_max_version = "tlsv1.1"', "1.1"),
+    ],
+)
+def test_versions(start: Callable[..., Rig], settings: str, spoken: str) -> None:
+    rig = start(settings)
+    found = []
+    for word, version in VERSIONS.items():
+        try:
+            with connect(rig, context=client_context(version=version)) as client:
+                assert client.get("/").status == 200
+                found.append(word)
+        except (ssl.SSLError, ConnectionResetError):
+            pass
+    assert " ".join(found) == spoken
+
+
+def test_ciphers(start: Callable[..., Rig]) -> None:
+    rig = start('tls_cipher_list = "ECDHE-ECDSA-CHACHA20-POLY1305"\ntls_max_version = "tlsv1.2"')
+    with connect(rig) as client:
+        assert client.sock.cipher() == ("ECDHE-ECDSA-CHACHA20-POLY1305", "TLSv1.2", 256)
+
+
+def test_alpn(rig: Rig) -> None:
+    context = client_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with connect(rig, context=context) as client:
+        assert client.sock.selected_alpn_protocol() == "http/1.1"
+
+
+# Certificates of clients.
+
+IDENTITY = """proxy_set_headers = ["X-Subject: $tls_client_subject", \
+"X-Fingerprint: $tls_client_fingerprint"]"""
+
+
+def verifying(start: Callable[..., Rig], tmp_path: Path, how: str) -> Rig:
+    (tmp_path / "clients.pem").write_text(CLIENTS.cert)
+    return start(
+        f'tls_verify_client = "{how}"\ntls_client_ca = "clients.pem"\n'
+        'access_log = "<{:tls_client_subject}> {:tls_client_fingerprint}."',
+        location=IDENTITY,
+    )
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("how", ["optional", "required"])
+def test_the_certificate_of_a_client(
+    start: Callable[..., Rig], tmp_path: Path, how: str, version: ssl.TLSVersion
+) -> None:
+    rig = verifying(start, tmp_path, how)
+    context = client_context(own=ALICE.write(tmp_path, "alice"), version=version)
+    digest = hashlib.sha256(ALICE.certificate.public_bytes(Encoding.DER)).hexdigest()
+    with connect(rig, context=context) as client:
+        client.get("/", X_Subject="CN=root", X_Fingerprint="1")
+        session = client.sock.session
+    with TlsClient(rig.proxy, context, "a.test", session) as client:  # a resumed session
+        client.get("/", X_Subject="CN=root", X_Fingerprint="1")
+    assert len(rig.origin.requests) == 2
+    for request in rig.origin.requests:
+        assert request.header_all("x-subject") == ["CN=alice"]
+        assert request.header_all("x-fingerprint") == [digest]
+    rig.proxy.wait_for_log(f"<CN=alice> {digest}.")
+
+
+def test_an_optional_certificate_may_be_missing_but_not_wrong(
+    start: Callable[..., Rig], tmp_path: Path
+) -> None:
+    rig = verifying(start, tmp_path, "optional")
+    with connect(rig) as client:
+        client.get("/", X_Subject="CN=root", X_Fingerprint="1")
+    (request,) = rig.origin.requests
+    assert request.header("x-subject") is None
+    assert request.header("x-fingerprint") is None
+    assert not accepted(rig, client_context(own=OTHER.write(tmp_path, "stranger")))
+
+
+def test_a_required_certificate(start: Callable[..., Rig], tmp_path: Path) -> None:
+    rig = verifying(start, tmp_path, "required")
+    assert not accepted(rig, client_context())
+    assert not accepted(rig, client_context(own=OTHER.write(tmp_path, "stranger")))
+    late = issue(by=CLIENTS, common_name="late", days=(-2, -1))
+    assert not accepted(rig, client_context(own=late.write(tmp_path, "late")))
+    assert accepted(rig, client_context(own=ALICE.write(tmp_path, "alice")))
+    assert len(rig.origin.requests) == 1
+
+
+def accepted(rig: Rig, context: ssl.SSLContext) -> bool:
+    try:
+        with connect(rig, context=context) as client:  # with TLS 1.3 the refusal comes afterwards
+            client.sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return client.answer().status == 200
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+# What is no TLS, and handshakes that do not end.
+
+
+@pytest.mark.parametrize("request_line", ["GET / HTTP/1.1", "OPTIONS * HTTP/1.1", "PROPFIND /"])
+def test_plain_http_gets_a_readable_answer(rig: Rig, request_line: str) -> None:
+    with rig.proxy.connect() as client:
+        client.send(f"{request_line}\r\nHost: a\r\n\r\n".encode() + b"x" * 100_000)
+        answer = client.answer()
+        assert (answer.status, answer.reason) == (400, "Bad Request")
+        assert answer.header("connection") == "close"
+        assert b"https://" in answer.body
+        assert client.is_closed()
+
+
+@pytest.mark.parametrize("data", [b"\0" * 100, b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01"])
+def test_gibberish_ends_the_connection_and_nothing_else(rig: Rig, data: bytes) -> None:
+    with rig.proxy.connect() as client:
+        client.send(data)
+        client.sock.shutdown(socket.SHUT_WR)
+        while client.receive():
+            pass
+    with connect(rig) as client:
+        assert client.get("/").status == 200
+    assert "Traceback" not in rig.proxy.log
+
+
+def test_a_handshake_in_single_bytes(rig: Rig) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = TRUSTING.wrap_bio(incoming, outgoing, server_hostname="a.test")
+    with rig.proxy.connect() as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            else:
+                break
+            for byte in outgoing.read():
+                client.send(bytes([byte]))
+            incoming.write(client.receive())
+        tls.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for byte in outgoing.read():
+            client.send(bytes([byte]))
+        answer = b""
+        while b"ok" not in answer:
+            incoming.write(client.receive())
+            with suppress(ssl.SSLWantReadError):
+                answer += tls.read(65536)
+        assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_a_handshake_that_takes_too_long(start: Callable[..., Rig]) -> None:
+    rig = start('tls_handshake_timeout = "200ms"')
+    with rig.proxy.connect() as client, connect(rig) as quick:
+        client.send(b"\x16\x03\x01")
+        assert client.is_closed()
+        assert quick.get("/").status == 200
+
+
+def test_handshakes_under_way_are_bounded(start: Callable[..., Rig]) -> None:
+    rig = start("tls_max_handshakes = 3")
+    waiting = [rig.proxy.connect() for _ in range(3)]
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        connect(rig)
+    waiting.pop().close()
+
+    def goes() -> bool:
+        try:
+            with connect(rig) as client:
+                return client.get("/").status == 200
+        except (ssl.SSLError, ConnectionError):
+            return False
+
+    until(goes)
+    for client in waiting:
+        client.close()
+
+
+def test_the_limit_of_connections_is_told_by_tls(start: Callable[..., Rig]) -> None:
+    rig = start(basic="max_connections = 1")
+    with connect(rig) as first, connect(rig) as second:
+        assert second.answer().status == 503
+        assert first.get("/").status == 200
+
+
+# Programs.
+
+
+def run(*command: str, data: str = "") -> str:
+    done = subprocess.run(command, input=data, capture_output=True, text=True, timeout=30)
+    return done.stdout + done.stderr
+
+
+def test_curl(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_text(ROOT.cert)
+    port = rig.proxy.port()
+    said = run(
+        *("curl", "-sv", "--cacert", str(tmp_path / "root.pem")),
+        *("--resolve", f"a.test:{port}:127.0.0.1", f"https://a.test:{port}/"),
+    )
+    assert "< HTTP/1.1 200" in said
+    assert "SSL certificate verify ok" in said
+
+
+@pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
+def test_openssl(rig: Rig, tmp_path: Path, option: str) -> None:
+    (tmp_path / "root.pem").write_text(ROOT.cert)
+    said = run(
+        *("openssl", "s_client", "-connect", f"127.0.0.1:{rig.proxy.port()}", option),
+        *("-servername", "x.b.test", "-CAfile", str(tmp_path / "root.pem"), "-ign_eof"),
+        data="GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    assert "Verify return code: 0 (ok)" in said
+    assert "HTTP/1.1 200 OK" in said
+
+
+@pytest.mark.skipif(shutil.which("sslscan") is None, reason="sslscan is not installed")
+def test_sslscan_finds_nothing(rig: Rig) -> None:
+    said = run("sslscan", "--no-colour", "--no-check-certificate", f"127.0.0.1:{rig.proxy.port()}")
+    protocols = dict(re.findall(r"^(SSLv\d|TLSv1\.\d) +(enabled|disabled)$", said, re.MULTILINE))
+    assert protocols == {
+        **dict.fromkeys(("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1"), "disabled"),
+        **dict.fromkeys(("TLSv1.2", "TLSv1.3"), "enabled"),
+    }
+    assert "Server supports TLS Fallback SCSV" in said
+    assert "Session renegotiation not supported" in said
+    assert "vulnerable to heartbleed" not in said.replace("not vulnerable", "")
+    ciphers = re.findall(
+        r"^(?:Preferred|Accepted) +TLSv1\.\d +(\d+) bits +(\S+)", said, re.MULTILINE
+    )
+    assert len(ciphers) >= 6
+    for bits, name in ciphers:
+        assert int(bits) >= 128
+        assert re.search("GCM|POLY1305", name)
+        assert re.match("ECDHE|TLS_", name)
+
+
+def test_on_asyncio_without_uvloop(tmp_path: Path, origin: Origin) -> None:
+    """The transport is ours, so it must do on any event loop."""
+    hide = tmp_path / "site" / "uvloop.py"
+    hide.parent.mkdir()
+    hide.write_text("raise ImportError\n")
+    toml = configure(origin.addr, server=SERVER, more=TABLES)
+    with Proxy(toml, tmp_path, env={"PYTHONPATH": str(hide.parent)}) as proxy:
+        body = os.urandom(3_000_000)
+        with TlsClient(proxy, TRUSTING, "a.test") as client:
+            assert client.request("PUT", "/", body).body == body
+            assert client.get("/", Connection="close").status == 200
+            assert client.is_closed()
+
+
+def test_a_certificate_without_a_default_refuses_other_names(start: Callable[..., Rig]) -> None:
+    rig = start(more=LEAF.toml("leaf"))
+    with connect(rig) as client:
+        assert client.get("/").status == 200
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized"):
+        TlsClient(rig.proxy, client_context(), "nobody.test")
