@@ -31,6 +31,7 @@ from pingap.plugins import Registry
 from pingap.process import sockets
 from pingap.protocol import chunked, events
 from pingap.relay import REPLAY_LIMIT
+from pingap.tls import acceptor, issuer
 
 DOCS = Path(__file__).parent
 
@@ -257,6 +258,13 @@ def _connection_limits() -> Iterator[Row]:
     yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
     yield "connections not yet accepted", str(sockets.BACKLOG), "", "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
+    timeout = _key(server, "tls_handshake_timeout")
+    yield "a TLS handshake", *timeout, "connection reset"
+    text = "further connections are reset"
+    yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
+    seconds = format_duration(acceptor.LINGER_SECONDS)
+    text = "connection reset; until then it may read the 400 that it was sent"
+    yield "client spoke plain HTTP on a TLS port", seconds, "", text
     text = "connection closed after the answer"
     yield "requests on a connection", *_key(server, "keepalive_requests"), text
     text = "connection reset; the log line says what was sent"
@@ -299,9 +307,12 @@ def _process_limits() -> Iterator[Row]:
     batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
     yield "file of a secret", size, "", "an error when the configuration is loaded"
+    limit = format_duration(watchdog.LIMIT_SECONDS)
+    yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
+    text = "the one unused for longest is dropped"
+    yield "certificates that an authority signed and keeps", str(issuer.KEPT), "", text
     text = "told in the log with its stack, once in "
     text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
-    limit = format_duration(watchdog.LIMIT_SECONDS)
     yield "code that keeps the event loop from going on", f"about {limit}", "", text
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
 

@@ -24,6 +24,9 @@ _REFERENCE = re.compile(r"\$ENV:|file:")
 _HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*", re.IGNORECASE)
 _HEADER_LISTS = ("proxy_set_headers", "proxy_add_headers")
 
+_KEYS = ("tls_key", "client_key")
+"""Private keys: they may be the name of a file."""
+
 _FIX = "write $ENV:NAME or file:PATH, and keep the secret there"
 _NAME_FIX = (
     "let only pingap read this file; the plugin does not declare the key as a secret, so it takes"
@@ -73,11 +76,16 @@ def _fix_of(path: KeyPath, key: str, value: Any, model: type[BaseModel] | None) 
     declared = _is_secret_field(model, key)
     if not declared and (not _NAME.fullmatch(key) or key.startswith("public")):
         return None
-    if key == "tls_key" and "\n" not in str(value) and str(value).startswith("/"):
-        return None  # the path of a file
+    if key in _KEYS and _names_a_file(str(value)):
+        return None
     if not any(_is_clear(text) for text in _texts(value)):
         return None
     return _FIX if declared else _NAME_FIX
+
+
+def _names_a_file(text: str) -> bool:
+    """Tell the name of a file from PEM, and from base64, which has no dots."""
+    return "\n" not in text and (text.startswith(("/", "~")) or "." in text)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -6,10 +6,12 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pingap.tls.certificates import Certificate
 from pingap.tls.options import TlsOptions, use_certificate
+
+if TYPE_CHECKING:
+    from pingap.tls.certificates import Certificate
 
 log = logging.getLogger("pingap")
 

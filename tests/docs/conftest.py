@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 from docs.blocks import blocks, shown_file
+from support.certificates import issue
 
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.plugins import Registry
@@ -42,7 +44,19 @@ def directory(tmp_path: Path) -> Path:
             file = tmp_path / "conf" / block.file
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
+    write_certificates(tmp_path / "conf" / "tls")
     return tmp_path / "conf"
+
+
+def write_certificates(folder: Path) -> None:
+    """Write the certificates and keys that the manual names."""
+    folder.mkdir(parents=True)
+    named = {
+        name for block in blocks("toml") for name in re.findall(r'tls/(\w+)\.pem"', block.text)
+    }
+    for name in named:
+        ca = name in ("authority", "clients", "internal")
+        issue(f"{name}.test", ca=ca).write(folder, name)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomli
 from docs.blocks import DOCS, Block, blocks
+from docs.conftest import write_certificates
 
 from pingap.builder import build
 from pingap.config import SECTIONS, BasicConfig, ConfigError, load, parse
@@ -15,14 +16,15 @@ from pingap.plugins import Registry
 NO_PINGAP = ("pyproject.toml",)
 """Files that are TOML and no configuration of pingap."""
 
-UNUSED = {"basic.graceful_shutdown_timeout"}
-"""Keys that are accepted although nothing reads them, so that the example does not show them."""
+UNUSED = {"basic.graceful_shutdown_timeout", "servers.tls_ciphersuites"}
+"""Keys that the example does not show: nothing reads the first, most Pythons cannot do the other."""
 
 _FILLED_IN = {
     "locations": "",
     "upstreams": 'addrs = ["127.0.0.1:9"]',
     "plugins": 'category = "request_id"',
     "storages": 'category = "config"\nvalue = ""',
+    "certificates": 'tls_cert = "tls/shop.pem"\ntls_key = "tls/shop.key"',
 }
 """What a fragment refers to -> a table that will do."""
 
@@ -50,6 +52,8 @@ def _references(data: dict[str, dict[str, dict[str, object]]]) -> list[tuple[str
             found += [("locations", name) for name in item.get("locations", ())]
             found += [("plugins", name) for name in item.get("plugins", ())]
             found.append(("upstreams", item.get("upstream", "")))
+            if item.get("global_certificates") and "certificates" not in data:
+                found.append(("certificates", "any"))
     return found
 
 
@@ -71,8 +75,9 @@ def test_the_example_directory_uses_every_supported_key(registry: Registry, tmp_
     for block in blocks("toml", DOCS / "configuration.md"):
         if block.file.startswith("conf/"):
             file = tmp_path / block.file
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(exist_ok=True, parents=True)
             file.write_text(block.text)
+    write_certificates(tmp_path / "conf" / "tls")
     config = load(tmp_path / "conf", location_keys=registry.location_keys)
     runtime = build(config, registry)
     assert [*config.warnings, *runtime.warnings] == []
@@ -87,8 +92,6 @@ def supported_keys() -> set[str]:
     """Return every key that does something in this version."""
     found = set()
     for section, model in {"basic": BasicConfig, **SECTIONS}.items():
-        if section == "certificates":
-            continue
         for key, field in model.model_fields.items():
             marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             if "not_yet" not in marks and "no_effect" not in marks and key != "claimed":

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from pingap import Connection, HeaderEntry, Headers, Request, RequestContext, Value
+from pingap.context import TlsDetails
 from pingap.variables import CONTEXT_KEYS, VARIABLES
 
 HEADERS = {"X-Forwarded-For": "203.0.113.9", "User-Agent": "ua", "X_Odd": "odd", "X-Both": "dash"}
@@ -19,7 +20,14 @@ def request_() -> Request:
 
 @pytest.fixture
 def ctx() -> RequestContext:
-    connection = Connection(7, ("192.0.2.1", 40000), ("198.51.100.1", 8080))
+    tls = TlsDetails(
+        version="TLSv1.3",
+        cipher="TLS_AES_128_GCM_SHA256",
+        handshake_seconds=0.0031,
+        client_subject="CN=alice",
+        client_fingerprint="ab12",
+    )
+    connection = Connection(7, ("192.0.2.1", 40000), ("198.51.100.1", 8080), tls=tls)
     connection.began, connection.requests = 99.0, 2
     ctx = RequestContext(connection, 100.0)
     ctx.location, ctx.processing, ctx.request_id = "shop", 3, "id-1"
@@ -30,16 +38,19 @@ def ctx() -> RequestContext:
 
 
 VALUES = {
-    "host": "h.example", "scheme": "http", "remote_addr": "192.0.2.1", "remote_port": "40000",
+    "host": "h.example", "scheme": "https", "remote_addr": "192.0.2.1", "remote_port": "40000",
     "server_addr": "198.51.100.1", "server_port": "8080", "upstream_addr": "10.0.0.9:80",
     "proxy_add_x_forwarded_for": "203.0.113.9, 192.0.2.1", "request_id": "id-1",
     "client_ip": "192.0.2.1", "method": "PUT", "path": "/p/q", "uri": "/p/q?a=b", "args": "a=b",
+    "tls_client_subject": "CN=alice", "tls_client_fingerprint": "ab12",
 }  # fmt: skip
 KEYS = {
     "connection_id": "7", "connection_time": "1850", "connection_reused": "true", "processing": "3",
     "location": "shop", "upstream_addr": "10.0.0.9:80", "upstream_status": "204",
     "upstream_reused": "true", "upstream_connect_time": "1", "upstream_processing_time": "250",
     "upstream_response_time": "500", "upstream_connection_time": "2000", "service_time": "850",
+    "tls_version": "TLSv1.3", "tls_cipher": "TLS_AES_128_GCM_SHA256", "tls_client_subject": "CN=alice",
+    "tls_client_fingerprint": "ab12", "tls_handshake_time": None,
 }  # fmt: skip
 
 
@@ -54,8 +65,11 @@ def test_variable(request_: Request, ctx: RequestContext, name: str, value: str)
 
 
 @pytest.mark.parametrize(("key", "value"), KEYS.items())
-def test_context_key(request_: Request, ctx: RequestContext, key: str, value: str) -> None:
+def test_context_key(request_: Request, ctx: RequestContext, key: str, value: str | None) -> None:
     found = Value(f":{key}").expand(request_, ctx)
+    if value is None:
+        assert found is None
+        return
     assert found is not None
     assert abs(int(found) - int(value)) <= 1 if value.isdigit() else found == value
 
@@ -108,3 +122,8 @@ def test_header_entry_sets_adds_and_removes(request_: Request, ctx: RequestConte
 def test_header_entry_refuses(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a header|control|neither"):
         HeaderEntry(text)
+
+
+def test_the_handshake_is_of_the_first_request(request_: Request, ctx: RequestContext) -> None:
+    ctx.connection.requests = 1
+    assert Value(":tls_handshake_time").expand(request_, ctx) == "3"

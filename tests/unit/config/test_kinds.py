@@ -104,7 +104,7 @@ def test_a_secret_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         assert told(tmp_path, token=text) == [f"token: {message}"]
 
 
-CERTIFICATE = '[certificates.c]\ntls_key = "{0}"\ndns_service_url = "{0}"\n'
+CERTIFICATE = '[certificates.c]\ntls_key = "{0}"\n'
 STORAGE = '[storages.s]\ncategory = ""\nvalue = "{0}"\n'
 
 
@@ -117,7 +117,6 @@ def test_references_are_resolved_in_the_tables_of_the_core(tmp_path: Path) -> No
     config = core((CERTIFICATE + STORAGE).format("file:key"), tmp_path)
     certificate = config.certificates["c"]
     assert certificate.tls_key.get_secret_value() == "hush"
-    assert certificate.dns_service_url.get_secret_value() == "hush"
     assert config.storages["s"].value.get_secret_value() == "hush"
     assert "hush" not in repr(config)
 
@@ -138,9 +137,8 @@ def test_references_that_are_missing_in_the_core_are_told_with_their_lines(
         core(toml, tmp_path)
     assert str(caught.value).splitlines() == [
         'p.toml:2: certificates.c.tls_key: the environment variable "NONE" is not set',
-        'p.toml:3: certificates.c.dns_service_url: the environment variable "NONE" is not set',
-        'p.toml:6: storages.s.value: the environment variable "NONE" is not set',
-        "3 problems.",
+        'p.toml:5: storages.s.value: the environment variable "NONE" is not set',
+        "2 problems.",
     ]
 
 

@@ -56,6 +56,15 @@ tcp_fastopen = 10
 reuse_port = true
 prometheus_metrics = "/metrics"
 enable_server_timing = true
+global_certificates = true
+tls_min_version = "TLS1.2"
+tls_max_version = "tlsv1.3"
+tls_cipher_list = "ECDHE-RSA-AES128-GCM-SHA256"
+tls_ciphersuites = "TLS_AES_128_GCM_SHA256"
+tls_verify_client = "optional"
+tls_client_ca = "ca.pem"
+tls_handshake_timeout = "5s"
+tls_max_handshakes = 100
 includes = ["limits"]
 remark = "r"
 """
@@ -88,6 +97,11 @@ addrs = ["10.0.0.1:8080 3", "app", "[fd00::1]:81", "unix:/run/app.sock 2"]
 discovery = "static"
 ipv4_only = true
 algo = "round_robin"
+sni = "app.example.com"
+verify_cert = true
+upstream_ca = "ca.pem"
+client_cert = "us.pem"
+client_key = "us.key"
 connection_timeout = "1s"
 total_connection_timeout = "2s"
 read_timeout = "3s"
@@ -99,6 +113,17 @@ tcp_probe_count = 16
 tcp_user_timeout = "8s"
 tcp_recv_buf = "64KiB"
 includes = []
+remark = "r"
+"""
+
+CERTIFICATES = """
+[certificates.shop]
+domains = "shop.example.com, *.shop.example.com"
+tls_cert = "shop.pem"
+tls_key = "shop.key"
+is_default = true
+is_ca = false
+buffer_days = 10
 remark = "r"
 """
 
@@ -117,6 +142,7 @@ def directory(tmp_path):
         "locations": LOCATIONS,
         "upstreams": UPSTREAMS,
         "plugins": PLUGINS,
+        "certificates": CERTIFICATES,
         "storages": STORAGES,
     }.items():
         (tmp_path / f"{name}.toml").write_text(text)
@@ -141,6 +167,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
     assert server.max_headers == 60  # from the storage
     assert (server.max_request_line, server.max_header_size) == (4096, 16384)
     assert (server.keepalive_timeout, server.tcp_user_timeout) == (15.0, 30.0)
+    assert (server.tls_min_version, server.tls_max_version) == ("tlsv1.2", "tlsv1.3")
     assert server.addresses == (
         TcpAddress("0.0.0.0", 80),
         TcpAddress("::", 80),
@@ -151,7 +178,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
     assert config.locations["shop"].client_max_body_size == 10**7
     assert config.upstreams["pool"].backends == (
         Backend(TcpAddress("10.0.0.1", 8080), 3),
-        Backend(TcpAddress("app", 80), 1),
+        Backend(TcpAddress("app", 443), 1),
         Backend(TcpAddress("fd00::1", 81), 1),
         Backend(UnixAddress("/run/app.sock"), 2),
     )
@@ -165,6 +192,7 @@ def test_that_directory_uses_every_supported_key(directory):
         "servers": config.servers["web"],
         "locations": config.locations["shop"],
         "upstreams": config.upstreams["pool"],
+        "certificates": config.certificates["shop"],
     }
     for section, item in used.items():
         supported = {
@@ -195,7 +223,8 @@ def test_that_directory_uses_every_supported_key(directory):
             " tcp_probe_count tcp_user_timeout tcp_fastopen reuse_port downstream_read_timeout"
             " downstream_write_timeout prometheus_metrics otlp_exporter modules"
             " enable_server_timing includes remark max_request_line max_header_size max_headers"
-            " head_read_timeout keepalive_timeout keepalive_requests pipeline_buffer_size",
+            " head_read_timeout keepalive_timeout keepalive_requests pipeline_buffer_size"
+            " tls_verify_client tls_client_ca tls_handshake_timeout tls_max_handshakes",
         ),
         (
             "locations",
@@ -214,7 +243,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " backend_failure_status_code circuit_break_max_consecutive_failures"
             " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
-            " includes remark",
+            " upstream_ca client_cert client_key includes remark",
         ),
         ("plugins", "category step remark options"),
         (
@@ -258,7 +287,7 @@ def test_every_key_has_a_description_and_the_schema_is_complete(model):
 
 def test_the_schema_says_what_is_not_there_yet():
     properties = ServerConfig.model_json_schema()["properties"]
-    assert properties["global_certificates"]["not_yet"] == "TLS listeners"
+    assert properties["otlp_exporter"]["not_yet"] == "OpenTelemetry"
     assert "not_yet" not in properties["addr"]
 
 

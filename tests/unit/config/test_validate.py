@@ -269,12 +269,7 @@ def test_required_keys_are_required(text, message):
         ("basic", "log_compress_time_point_hour = 3", "compression of old log files"),
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
-        ("servers", "global_certificates = true", "TLS listeners"),
         ("servers", "enabled_h2 = true", "HTTP/2"),
-        ("servers", 'tls_cipher_list = "A"', "TLS listeners"),
-        ("servers", 'tls_ciphersuites = "A"', "TLS listeners"),
-        ("servers", 'tls_min_version = "tls1.2"', "TLS listeners"),
-        ("servers", 'tls_max_version = "TLSv1.3"', "TLS listeners"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
         ("servers", 'modules = ["grpc-web"]', "modules"),
         ("upstreams", 'discovery = "dns"', "discovery other than static"),
@@ -286,8 +281,6 @@ def test_required_keys_are_required(text, message):
         ("upstreams", 'dns_search = "a"', "DNS discovery"),
         ("upstreams", 'algo = "hash"', "balancing other than round_robin"),
         ("upstreams", 'algo = "hash:cookie:sid"', "balancing other than round_robin"),
-        ("upstreams", 'sni = "a"', "TLS to upstreams"),
-        ("upstreams", "verify_cert = false", "TLS to upstreams"),
         ("upstreams", 'alpn = "h2"', "HTTP/2 to upstreams"),
         ("upstreams", "max_h2_streams = 2", "HTTP/2 to upstreams"),
         ("upstreams", 'health_check = "tcp://a"', "health checks"),
@@ -301,6 +294,10 @@ def test_required_keys_are_required(text, message):
         ("upstreams", "circuit_break_min_requests_threshold = 1", "circuit breaker"),
         ("upstreams", "circuit_break_half_open_consecutive_success_threshold = 1", "circuit breaker"),
         ("upstreams", 'circuit_break_open_duration = "1s"', "circuit breaker"),
+        ("certificates", 'acme = "lets_encrypt"', "ordering certificates by ACME"),
+        ("certificates", "dns_challenge = true", "ordering certificates by ACME"),
+        ("certificates", 'dns_provider = "cf"', "ordering certificates by ACME"),
+        ("certificates", 'dns_service_url = "https://a"', "ordering certificates by ACME"),
         ("storages", 'secret = "s"', "encrypted storages"),
     ],
 )  # fmt: skip
@@ -334,7 +331,6 @@ def test_every_key_that_is_not_there_yet_is_tested():
     [
         ("servers", "global_certificates = false"),
         ("servers", "enabled_h2 = false"),
-        ("servers", 'tls_min_version = ""'),
         ("servers", "modules = []"),
         ("servers", 'prometheus_metrics = ""'),
         ("upstreams", 'discovery = "static"'),
@@ -406,12 +402,70 @@ def test_keepalive_that_takes_effect_is_no_warning(lines):
     assert warnings(table("servers", lines)) == []
 
 
-def test_a_certificate_is_a_warning_until_a_server_wants_it():
-    certificate = '[certificates.c]\ndomains = "a.com"\n'
-    assert warnings(certificate) == ["c:1: certificates.c: not supported yet (TLS)"]
-    assert problems(certificate + table("servers", "global_certificates = true")) == [
-        "c:1: certificates.c: not supported yet (TLS)",
-        "c:4: servers.x.global_certificates: not supported yet (TLS listeners)",
+TLS = "global_certificates = true\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "lines", "told"),
+    [
+        ("servers", TLS, ["2: servers.x.global_certificates: there is no block in [certificates]"]),
+        (
+            "servers",
+            'tls_verify_client = "required"\n',
+            [
+                "2: servers.x.tls_verify_client: needs tls_client_ca: whom to believe",
+                "2: servers.x.tls_verify_client: needs global_certificates = true: without TLS no"
+                " client is verified",
+            ],
+        ),
+        (
+            "servers",
+            TLS + 'tls_client_ca = "ca.pem"\n',
+            [
+                "3: servers.x.tls_client_ca: nobody is asked: tls_verify_client must be"
+                ' "optional" or "required"'
+            ],
+        ),
+        (
+            "servers",
+            'tls_verify_client = "require"',
+            [
+                '2: servers.x.tls_verify_client: found "require", expected one of off, optional,'
+                ' required; did you mean "required"?'
+            ],
+        ),
+        (
+            "upstreams",
+            'upstream_ca = "a"\nclient_cert = "b"',
+            [
+                "2: upstreams.x.upstream_ca: needs sni: without it the backends are spoken to"
+                " without TLS",
+                "3: upstreams.x.client_cert: needs sni: without it the backends are spoken to"
+                " without TLS",
+                "3: upstreams.x.client_cert: needs client_key beside it",
+            ],
+        ),
+        (
+            "upstreams",
+            'sni = "a"\nclient_key = "b"',
+            ["3: upstreams.x.client_key: needs client_cert beside it"],
+        ),
+        (
+            "upstreams",
+            'sni = "$host"',
+            ['2: upstreams.x.sni: "$host" is not supported yet (transparent upstreams)'],
+        ),
+    ],
+)
+def test_tls_keys_that_need_each_other(section, lines, told):
+    certificate = "" if lines == TLS else "[certificates.c]\n"
+    text = f"{table(section, lines.strip())}\n{certificate}"
+    assert [one.removeprefix("c:") for one in problems(text)] == told
+
+
+def test_tls_keys_without_tls_are_a_warning():
+    assert warnings(table("servers", 'tls_min_version = "tls1.3"')) == [
+        "c:2: servers.x.tls_min_version: has no effect without global_certificates = true"
     ]
 
 
