@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from pingap.config.problem import shortened
 from pingap.tls.options import reason, use_certificate
 from pingap.tls.pem import CertificateError
 
@@ -41,6 +42,7 @@ class ClientTls:
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        self._check_name()
         self._trust(authorities, verify)
         if certificate:
             try:
@@ -48,6 +50,16 @@ class ClientTls:
             except ssl.SSLError as error:
                 raise CertificateError("client_cert", f"cannot be used: {reason(error)}") from None
         self._sessions: dict[Peer, ssl.SSLSession] = {}
+
+    def _check_name(self) -> None:
+        try:
+            self.context.wrap_bio(
+                ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=self.server_name
+            )
+        except ValueError:
+            raise CertificateError(
+                "sni", f"{shortened(self.server_name)} is not the name of a host"
+            ) from None
 
     def _trust(self, authorities: str, verify: bool) -> None:
         if not authorities:

@@ -133,6 +133,8 @@ class UpstreamRuntime:
             await complete
         except BaseException:
             connector.abort()
+            if complete.done() and not complete.cancelled():
+                complete.exception()  # it is known that it failed: nobody need be told
             raise
         return connection
 

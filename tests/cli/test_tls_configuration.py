@@ -164,6 +164,8 @@ def test_upstreams(said: Callable[..., list[str]]) -> None:
     message = "client_key: the key does not belong to the certificate of client_cert"
     assert told(pair(GOOD, OTHER)) == message
     assert said(upstream + pair(GOOD, GOOD)) == []
+    (line,) = said(upstream.replace('"a"', '".a"'))
+    assert line == 'p.toml:3: upstreams.u.sni: ".a" is not the name of a host'
 
 
 def test_without_cryptography(said: Callable[..., list[str]], tmp_path: Path) -> None:
