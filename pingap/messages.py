@@ -223,6 +223,8 @@ class Request:
     """A body of unknown length follows."""
     expects_continue: bool = False
     """The client waits for 100 Continue before it sends the body."""
+    body: bytes | None = None
+    """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True
     """The client may send another request on this connection."""
 

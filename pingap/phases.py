@@ -3,8 +3,9 @@
 Each function returns at once if all plugins are sync, and otherwise something to await for the
 rest. (A coroutine for every phase of every request would cost more than most plugins.)
 
-A plugin fails closed: whatever it raises, other than an answer on purpose, becomes a
-``PluginError`` that names the instance and the phase.
+A plugin fails closed: whatever it raises, other than an answer on purpose, and running out of time,
+becomes a ``PluginError`` that names the instance and the phase. Where the operator chose
+``fail_open``, it is only reported, and the request goes on as if the plugin were not there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from pingap.chains import Chain
+from pingap.chains import Chain, Owner
 from pingap.errors import ClientGone, HTTPError, PluginError
 from pingap.exchange import Exchange
 from pingap.messages import BodyFilter, Response
@@ -23,16 +24,17 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
     """Call every plugin of a phase.
 
     :returns: None, or what must be awaited because a plugin is async.
-    :raises PluginError: a plugin raised; the ones after it were not called.
+    :raises PluginError: a plugin failed; the ones after it were not called.
     """
     for step in chain:
-        call, plugin = step
+        call, owner = step
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
         except Exception as error:
-            raise PluginError(plugin, phase) from error
+            _failed(x, owner, phase, error)
+            continue
         if answer is not None:
             return _await_all(x, chain[chain.index(step) :], phase, answer, arguments)
     return None
@@ -52,19 +54,20 @@ def call_first(
     """Call the plugins of a phase until one answers.
 
     :returns: the response, None if no plugin answered, or what must be awaited to know.
-    :raises PluginError: a plugin raised, or answered something that is not a response.
+    :raises PluginError: a plugin failed, or answered something that is not a response.
     """
     for step in chain:
-        call, plugin = step
+        call, owner = step
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
         except Exception as error:
-            raise PluginError(plugin, phase) from error
+            _failed(x, owner, phase, error)
+            continue
         if answer is not None:
             if isinstance(answer, Response):
-                x.answered_by = plugin
+                x.answered_by = owner.name
                 return answer
             return _await_first(x, chain[chain.index(step) :], phase, answer, arguments)
     return None
@@ -74,7 +77,7 @@ async def _await_first(
     x: Exchange, chain: Chain, phase: str, answer: Any, arguments: tuple[Any, ...]
 ) -> Response | None:
     result = await _result(x, answer, chain[0][1], phase, Response)
-    x.answered_by = chain[0][1]
+    x.answered_by = chain[0][1].name
     if result is None:
         result = call_first(x, chain[1:], phase, *arguments)
         if result is not None and not isinstance(result, Response):
@@ -85,38 +88,52 @@ async def _await_first(
 async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Filters:
     """Ask every plugin of a phase for a body filter.
 
-    :raises PluginError: a plugin raised, or answered something that is not a filter.
+    :raises PluginError: a plugin failed, or answered something that is not a filter.
     """
     filters: list[tuple[BodyFilter, str]] = []
-    for call, plugin in chain:
+    for call, owner in chain:
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
         except Exception as error:
-            raise PluginError(plugin, phase) from error
+            _failed(x, owner, phase, error)
+            continue
         if answer is not None and not isinstance(answer, BodyFilter):
-            answer = await _result(x, answer, plugin, phase, BodyFilter)
+            answer = await _result(x, answer, owner, phase, BodyFilter)
         if answer is not None:
-            filters.append((answer, plugin))
+            filters.append((answer, owner.name))
     return tuple(filters)
 
 
 async def _result(
-    x: Exchange, answer: Any, plugin: str, phase: str, expected: type | None = None
+    x: Exchange, answer: Any, owner: Owner, phase: str, expected: type | None = None
 ) -> Any:
     """Await what an async plugin returned, and check what comes of it."""
     try:
-        result = await x.in_task(answer)
+        result = await x.in_task(answer, owner.timeout)
         if result is not None and expected is not None:
             _require(result, expected)
     except (HTTPError, ClientGone):
         raise
     except Exception as error:
-        raise PluginError(plugin, phase) from error
+        _failed(x, owner, phase, error)
+        return None
     return result
 
 
 def _require(result: object, expected: type) -> None:
     if not isinstance(result, expected):
         raise TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
+
+
+def _failed(x: Exchange, owner: Owner, phase: str, error: Exception) -> None:
+    """Apply the failure rule of a plugin.
+
+    :raises PluginError: it fails closed.
+    """
+    failure = PluginError(owner.name, phase)
+    if not owner.fail_open:
+        raise failure from error
+    failure.__cause__ = error
+    x.server.report(x, failure)

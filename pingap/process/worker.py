@@ -14,9 +14,9 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime, client_limits, client_tcp
+from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
 from pingap.observability.watchdog import Watchdog
@@ -87,7 +87,8 @@ class Worker:
     async def serving(self) -> AsyncIterator[None]:
         """Accept connections inside the block; at its end cut those that are left."""
         runtime = self._runtime
-        async with anyio.create_task_group() as services, anyio.create_task_group() as requests:
+        requests = HookTasks(runtime.deadlines)
+        async with anyio.create_task_group() as services:
             plugins = PluginTasks(services)
             watchdog = Watchdog()
             try:
@@ -110,7 +111,7 @@ class Worker:
                     await (
                         anyio.lowlevel.checkpoint()
                     )  # let the transports tell that they are closed
-                    requests.cancel_scope.cancel()
+                    await requests.end()
                     plugins.stop()
                     # Plugins get a last word, but not for ever.
                     limit = runtime.config.basic.graceful_shutdown_timeout
@@ -134,7 +135,7 @@ class Worker:
         if grace.cancelled_caught:
             log.warning("the grace period is over: cutting what is still under way")
 
-    async def _accept(self, requests: TaskGroup) -> None:
+    async def _accept(self, requests: HookTasks) -> None:
         runtime, loop = self._runtime, asyncio.get_running_loop()
         budget = ConnectionBudget(runtime.config.basic.max_connections)
         _raise_file_limit(2 * budget.limit + 256)
