@@ -50,19 +50,21 @@ class Answer:
 class Client(ByteStream):
     """One connection, kept for as many requests as are made on it.
 
-    :param address: host and port, or the path of a Unix socket.
+    :param address: host and port, the path of a Unix socket, or a socket that is connected.
     :param headers: fields that every request has.
     :param timeout: seconds that a read waits at most.
     """
 
     def __init__(
         self,
-        address: tuple[str, int] | str,
+        address: tuple[str, int] | str | socket.socket,
         *,
         headers: FieldsLike = (),
         timeout: float = LIMIT,
     ) -> None:
-        if isinstance(address, str):
+        if isinstance(address, socket.socket):
+            sock = address
+        elif isinstance(address, str):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(timeout)
             sock.connect(address)

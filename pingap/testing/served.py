@@ -62,13 +62,13 @@ class Served(ByteStream):
     def __init__(
         self,
         sock: socket.socket,
-        number: int,
-        note: Callable[[Received], None],
-        stopping: threading.Event,
+        number: int = 1,
+        note: Callable[[Received], None] = lambda request: None,
+        stopping: threading.Event | None = None,
     ) -> None:
         super().__init__(sock)
         self.number = number
-        self.stopping = stopping
+        self.stopping = stopping or threading.Event()
         self._note = note
 
     def _more(self) -> bytes:
