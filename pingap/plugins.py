@@ -102,7 +102,9 @@ class Registry:
         if (other := self._classes.get(cls.category)) is not None:
             raise PluginLoadError(f"{cls.category!r} is the category of {cls!r} and of {other!r}")
         try:
-            self._manager.register(cls, name=f"{cls.__module__}.{cls.__qualname__} ({cls.category})")
+            self._manager.register(
+                cls, name=f"{cls.__module__}.{cls.__qualname__} ({cls.category})"
+            )
             self._take_in()
         except Exception as error:
             raise PluginLoadError(f"{cls!r} cannot be used: {error}") from error

@@ -152,7 +152,10 @@ class Client(ByteStream):
         return answer
 
     def read_some(self) -> bytes:
-        """Return the next bytes of the body, as they come; ``b""`` at its end."""
+        """Return the next bytes of the body, as they come; ``b""`` at its end.
+
+        How much that is depends on the network, unless the upstream waits in between.
+        """
         if self._body is None:
             raise RuntimeError("read a head first")
         return self._body.next()
