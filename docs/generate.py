@@ -19,10 +19,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from pingap import hookspecs
-from pingap.config import SECTIONS, BasicConfig, format_duration, format_size
+from pingap.config import SECTIONS, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
 from pingap.net import http1_connection
-from pingap.observability import log_files
+from pingap.observability import log_files, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
 from pingap.process import sockets
@@ -45,6 +45,17 @@ def table(head: Row, rows: Iterable[Row]) -> str:
 
 
 # Settings.
+
+_KINDS = {
+    "pingap-duration": "duration",
+    "pingap-size": "size",
+    "pingap-secret": "secret",
+    "pingap-regex": "regular expression",
+    "pingap-network": "network",
+    "pingap-header": "header",
+    "pingap-upstream": "upstream name",
+}
+"""The ``format`` of a setting's JSON schema -> words."""
 
 
 def settings_tables(model: type[BaseModel], skip: tuple[str, ...] = ()) -> str:
@@ -84,16 +95,14 @@ def type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Say in words what a JSON schema allows."""
     if "$ref" in schema:
         return type_words(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "pattern" in schema and schema.get("title") == "Duration":
-        return "duration"
-    if schema.get("title") == "Byte size":
-        return "size"
+    if (kind := schema.get("format", "")) in _KINDS:
+        return _KINDS[kind]
     if "enum" in schema or "const" in schema:
         return " or ".join(f"`{word}`" for word in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema:
         kinds = [type_words(one, definitions) for one in schema["anyOf"]]
         return " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "null")
-    kind: str = schema.get("type", "any")
+    kind = str(schema.get("type", "any"))
     if kind == "array":
         return f"array of {type_words(schema.get('items', {}), definitions)}s"
     return {"object": "table"}.get(kind, kind) + _bounds(schema)
@@ -284,8 +293,14 @@ def _upstream_limits() -> Iterator[Row]:
 def _process_limits() -> Iterator[Row]:
     yield "requests under way after a signal to stop", *_key("basic", "grace_period"), "cut"
     seconds = format_duration(log_files.FLUSH_SECONDS)
-    size = format_size(log_files._BATCH)
-    yield "log lines waiting in memory", f"{seconds} or {size}", "", "written; none is dropped"
+    batch = format_size(log_files._BATCH)
+    size = format_size(kinds.SECRET_LIMIT)
+    yield "file of a secret", size, "", "an error when the configuration is loaded"
+    text = "told in the log with its stack, once in "
+    text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
+    limit = format_duration(watchdog.LIMIT_SECONDS)
+    yield "code that keeps the event loop from going on", f"about {limit}", "", text
+    yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
 
 
 # Pages.

@@ -4,6 +4,7 @@ What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
 from pingap._version import __version__
+from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
@@ -24,13 +25,17 @@ __all__ = [
     "HTTPError",
     "HeaderEntry",
     "Headers",
+    "Networks",
     "Plugin",
     "PluginSettings",
+    "Regex",
     "Request",
     "RequestContext",
     "Response",
+    "Secret",
     "SideCallError",
     "SideCallResponse",
+    "UpstreamName",
     "Value",
     "WorkerStats",
     "__version__",

@@ -152,7 +152,7 @@ class _Builder:
             trusted_proxies=tuple(
                 ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
             ),
-            warnings=self.warnings,
+            warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
         )
 
     def _problem(self, path: Key, message: str) -> None:

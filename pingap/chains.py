@@ -15,6 +15,7 @@ import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
+from pingap.contract import misfit, register
 from pingap.plugin import Plugin
 
 Call: TypeAlias = Callable[..., Any]
@@ -94,9 +95,12 @@ for _name in hookspecs.PHASES:
     setattr(_Phases, _name, staticmethod(getattr(hookspecs, _name)))
 
 
-def freeze(instances: Sequence[Instance]) -> Chains:
+def freeze(
+    instances: Sequence[Instance], tell: Callable[[Instance, str], None] = lambda *_: None
+) -> Chains:
     """Build the chains of a location from its plugins, in listed order.
 
+    :param tell: called with an instance and each thing it implements that is deprecated.
     :raises ContractError: an implementation that no phase can call.
     """
     manager = _LocationManager()
@@ -106,7 +110,8 @@ def freeze(instances: Sequence[Instance]) -> Chains:
         names[id(instance.plugin)] = instance.name
         manager.chosen_step = instance.step
         try:
-            manager.register(instance.plugin, name=instance.name)
+            for deprecated in register(manager, instance.plugin, instance.name):
+                tell(instance, deprecated)
             manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise ContractError(_explain(error, instance.plugin)) from None
@@ -119,8 +124,10 @@ def freeze(instances: Sequence[Instance]) -> Chains:
 def check_class(plugin: type[Plugin]) -> None:
     """Check what a plugin class promises against what it implements.
 
-    :raises ContractError: a promise that is not kept.
+    :raises ContractError: a promise that is not kept, or a contract of another version.
     """
+    if reason := misfit(plugin):
+        raise ContractError(f"{_describe(plugin)}: {reason}")
     for step in plugin.steps:
         if step not in hookspecs.PHASES:
             raise ContractError(f"{_describe(plugin)}.steps: {step!r} is not a phase")

@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Awaitable, Coroutine, Generator
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -34,6 +33,10 @@ class Downstream(Source, Sink, Protocol):
 
     body_bytes_sent: int
     """Bytes of the response body that were handed over, without framing."""
+
+    @property
+    def tasks(self) -> TaskGroup:
+        """Where what plugins await is run."""
 
     def send_interim(self, response: Response) -> None:
         """Pass on a 1xx response."""
@@ -74,66 +77,46 @@ class Exchange:
     :param downstream: the client's side.
     :param request: the head.
     :param ctx: the state shown to plugins.
-    :param tasks: where what plugins await is run.
     """
 
-    __slots__ = (
-        "_book_closed",
-        "_coroutine",
-        "_failure",
-        "answered_by",
-        "ctx",
-        "delivering",
-        "downstream",
-        "head",
-        "head_sent",
-        "location",
-        "request",
-        "request_body",
-        "response_body",
-        "server",
-        "tasks",
-        "upstream",
-    )
+    # What most exchanges never change costs them nothing: it is kept by the class.
+    location: LocationRuntime | None = None
+    upstream: Upstream | None = None
+    delivering = False
+    """The upstream has more events at hand, so what is sent need not leave yet."""
+    head: Response | None = None
+    head_sent = False
+    request_body: BodyRelay | None = None
+    response_body: BodyRelay | None = None
+    answered_by = ""
+    """The plugin instance whose response is sent."""
+    failure: PingapError | None = None
+    """What ends the exchange; see ``raise_failure``."""
+    _book_closed = False
+    _running = False
 
     def __init__(
-        self,
-        server: ServerRuntime,
-        downstream: Downstream,
-        request: Request,
-        ctx: RequestContext,
-        tasks: TaskGroup,
+        self, server: ServerRuntime, downstream: Downstream, request: Request, ctx: RequestContext
     ) -> None:
         self.server = server
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
-        self.tasks = tasks
-        self.location: LocationRuntime | None = None
-        self.upstream: Upstream | None = None
-        self.delivering = False
-        """The upstream has more events at hand, so what is sent need not leave yet."""
-        self.head: Response | None = None
-        self.head_sent = False
-        self.request_body: BodyRelay | None = None
-        self.response_body: BodyRelay | None = None
-        self._failure: PingapError | None = None
-        self._book_closed = False
-        self.answered_by = ""
-        """The plugin instance whose response is sent."""
-        if request.has_body:
+        if request.chunked or request.content_length:
             self.request_body = BodyRelay(downstream)
 
     # Stepping the lifecycle.
 
     def run(self, lifecycle: Coroutine[Any, Any, None]) -> None:
         """Begin; returns when the lifecycle waits for the first time, or has ended."""
-        self._coroutine = cast("CoroutineType[Any, Any, None]", lifecycle)
+        self._lifecycle = lifecycle
         self._step()
 
     def _step(self) -> None:
+        self._running = True
         try:
-            self._coroutine.send(None)
+            self._lifecycle.send(None)
+            self._running = False
         except StopIteration:
             self.downstream.exchange_ended()
         except Exception:
@@ -142,14 +125,14 @@ class Exchange:
 
     def _wake(self) -> None:
         # Called from within the lifecycle there is nothing to wake: it looks before it waits.
-        if not self._coroutine.cr_running:
+        if not self._running:
             self._step()
 
     def _fail(self, failure: PingapError) -> None:
         if self._book_closed:
             return
-        if self._failure is None or isinstance(failure, ClientGone):
-            self._failure = failure
+        if self.failure is None or isinstance(failure, ClientGone):
+            self.failure = failure
             self._wake()
 
     # What the lifecycle waits for.
@@ -184,9 +167,9 @@ class Exchange:
         :raises Exception: whatever the awaitable raises.
         """
         outcome = _Outcome(awaitable, self)
-        self.tasks.start_soon(outcome.run)
+        self.downstream.tasks.start_soon(outcome.run)
         while not outcome.done:
-            if self._failure is not None:
+            if self.failure is not None:
                 outcome.scope.cancel()
             await _suspend()
         self.raise_failure()
@@ -196,17 +179,17 @@ class Exchange:
 
     def raise_failure(self) -> None:
         """Raise what ended the exchange, if something did."""
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
 
     def forgive(self) -> None:
         """Forget a failure that was dealt with. That the client left is not forgotten."""
-        if not isinstance(self._failure, ClientGone):
-            self._failure = None
+        if not isinstance(self.failure, ClientGone):
+            self.failure = None
 
     def close_book(self) -> None:
         """Forget every failure: what is still awaited is of no concern to the client."""
-        self._failure = None
+        self.failure = None
         self._book_closed = True
 
     # What the client's side reports.

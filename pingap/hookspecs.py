@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pingap.messages import BodyFilter, Request, Response
     from pingap.plugin import Plugin
 
+CONTRACT = (1, 0)
+"""The version of this contract. A new hook or argument is a new minor version; the major version
+changes when one goes, after it was deprecated (``pingap.contract``)."""
+
 hookspec = pluggy.HookspecMarker("pingap")
 hookimpl = pluggy.HookimplMarker("pingap")
 

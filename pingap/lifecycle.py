@@ -97,19 +97,23 @@ def _match(x: Exchange) -> LocationRuntime:
     found = x.server.router.match(request.host, request.path, request)
     if found is None:
         raise HTTPError(404, "No location serves this host and path")
-    location, captures = found
-    if captures:
-        ctx.captures = captures
-    x.location = location
+    x.location = location = found[0]
+    if found[1]:
+        ctx.captures = found[1]
     ctx.location = location.name
-    ctx.processing = location.stats.begin()
+    location.stats.processing = ctx.processing = location.stats.processing + 1
+    if location.has_limits:
+        _check_limits(x, location)
+    return location
+
+
+def _check_limits(x: Exchange, location: LocationRuntime) -> None:
     if (limit := location.client_max_body_size) and x.request_body is not None:
-        if request.content_length > limit:
+        if x.request.content_length > limit:
             raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
         x.request_body.limit = limit
-    if location.max_processing and ctx.processing > location.max_processing:
+    if location.max_processing and x.ctx.processing > location.max_processing:
         raise HTTPError(429, f"Too Many Requests, max:{location.max_processing}")
-    return location
 
 
 async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
@@ -119,8 +123,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     """
     upstream = location.choose_upstream(x.ctx)
     filters: Filters = ()
-    if x.request_body is not None and location.chains.request_body:
-        chain = location.chains.request_body
+    if x.request_body is not None and (chain := location.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
     retries = 0
     while True:
@@ -158,11 +161,12 @@ async def _attempt(
     peer: Peer,
     filters: Filters,
 ) -> Response:
+    """Send the request on a connection to the peer, kept or new; return the answer's head."""
     ctx = x.ctx
-    first = not ctx.upstream_reused
-    ctx.upstream, ctx.upstream_addr = upstream.name, peer.text
-    connection = upstream.pool.take(peer) if first else None
-    if connection is not None:
+    ctx.upstream = upstream.name
+    ctx.upstream_addr = peer.text
+    if peer.idle and not ctx.upstream_reused:
+        connection = peer.idle.pop()
         ctx.upstream_reused = True
         ctx.upstream_connected_at = ctx.began_at
     else:
@@ -174,7 +178,7 @@ async def _attempt(
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
-    ctx.upstream_head_at = time.monotonic()
+    ctx.upstream_head_at = connection.read_at
     ctx.upstream_status = response.status
     return response
 
@@ -188,16 +192,18 @@ def _send_request(
         headers = headers.copy()
         for apply in location.upstream_headers:
             apply(headers, request, x.ctx)
+    x.upstream = connection
+    if body is None:
+        connection.send_request(x, request, headers, 0)
+        return
     length: int | None = request.content_length
     if request.chunked or any(name in location.chains.rewriters for _, name in filters):
         length = None
-    x.upstream = connection
     connection.send_request(x, request, headers, length)
-    if body is not None:
-        if x.ctx.upstream_reused and request.method in _IDEMPOTENT:
-            body.keep()
-        body.length = length
-        body.open(connection, filters)
+    if x.ctx.upstream_reused and request.method in _IDEMPOTENT:
+        body.keep()
+    body.length = length
+    body.open(connection, filters)
 
 
 async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
@@ -253,18 +259,20 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
 
 def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     """Send a response whose body is whole and of no concern to filters; False if it is not."""
-    x.raise_failure()
-    x.ctx.status = response.status
-    if response.reason is not None and response.status != x.ctx.upstream_status:
+    if x.failure is not None:
+        raise x.failure
+    ctx = x.ctx
+    ctx.status = response.status
+    if response.reason is not None and response.status != ctx.upstream_status:
         response.reason = None  # it belonged to the status of the upstream
     if x.server.enable_server_timing:
-        x.server.add_timing(response, x.ctx)
+        x.server.add_timing(response, ctx)
     x.head_sent = True
     body = response.body
     if (
         filters
         or not isinstance(body, bytes)
-        or (response.upstream and x.response_body is not None)
+        or (x.response_body is not None and response.upstream)
     ):
         return False
     x.downstream.send_whole(response, body)

@@ -147,7 +147,8 @@ class Headers:
         keys = self.keys
         while key in keys:
             at = keys.index(key)
-            del keys[at], self.lines[at]
+            del keys[at]
+            del self.lines[at]
 
     def append(self, prepared: Field) -> None:
         """Append a prepared field."""
@@ -172,7 +173,9 @@ class Headers:
 
     def copy(self) -> Headers:
         """Return headers of their own with the same fields."""
-        return Headers.of(self.keys.copy(), self.lines.copy())
+        other = Headers.__new__(Headers)
+        other.keys, other.lines = self.keys.copy(), self.lines.copy()
+        return other
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and header_key(name) in self.keys
@@ -207,23 +210,21 @@ _JSON_HEADERS = Headers((_JSON, NO_CACHE))
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
-    ``host`` is the host that was asked for, without port: of an absolute target, else of the
-    ``Host`` field. The body is not here: a request body filter sees it (``request_body``).
+    The body is not here: a request body filter sees it (``request_body``).
     """
 
-    __slots__ = (
-        "chunked",
-        "content_length",
-        "expects_continue",
-        "headers",
-        "host",
-        "http_version",
-        "keep_alive",
-        "method",
-        "path",
-        "query",
-        "target",
-    )
+    host: str = ""
+    """The host that was asked for, without port: of an absolute target, else of ``Host``."""
+    http_version: str = "1.1"
+    """``1.0`` or ``1.1``."""
+    content_length: int = 0
+    """Bytes of the body, if their number was announced."""
+    chunked: bool = False
+    """A body of unknown length follows."""
+    expects_continue: bool = False
+    """The client waits for 100 Continue before it sends the body."""
+    keep_alive: bool = True
+    """The client may send another request on this connection."""
 
     def __init__(
         self,
@@ -239,10 +240,17 @@ class Request:
         self.headers = headers
         self.host = host
         self.http_version = http_version
-        self.content_length = 0
-        self.chunked = False
-        self.expects_continue = False
-        self.keep_alive = True
+
+    @classmethod
+    def of(cls, method: str, target: str, path: str, query: str, headers: Headers) -> Request:
+        """Return a request whose target was split before."""
+        self = cls.__new__(cls)
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers
+        return self
 
     @property
     def has_body(self) -> bool:
@@ -301,7 +309,15 @@ class Response:
     :raises TypeError: another kind of body.
     """
 
-    __slots__ = ("body", "content_length", "headers", "reason", "status", "upstream")
+    body: bytes | AsyncIterable[bytes] = b""
+    """All of it, or chunks that are sent as they come; of an upstream's response, what came with
+    its head."""
+    content_length: int | None = None
+    """Bytes of the body; None if that is not known."""
+    reason: bytes | None = None
+    """What an upstream said beside the status; None for the usual phrase."""
+    upstream: bool = False
+    """Whether it came from an upstream."""
 
     def __init__(
         self,
@@ -312,21 +328,17 @@ class Response:
         if not isinstance(status, int) or not 200 <= status <= 599:
             raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
         self.status = status
-        self.reason: bytes | None = None
         if isinstance(body, str):
             body = body.encode()
-        elif not isinstance(body, bytes) and not isinstance(body, AsyncIterable):
+        if isinstance(body, bytes):
+            self.content_length = len(body)
+        elif not isinstance(body, AsyncIterable):
             raise TypeError(f"a body is bytes, text or an async iterable, not {body!r:.40}")
-        self.body: bytes | AsyncIterable[bytes] = body
-        if isinstance(headers, Headers):
-            self.headers = headers.copy()  # the caller may use them for every request
-            if b"cache-control" not in headers.keys:
-                self.headers.append(NO_CACHE)
-        else:
-            self.headers = Headers(headers or ())
-            self.headers.set_default("Cache-Control", "private, no-cache")
-        self.content_length: int | None = len(body) if isinstance(body, bytes) else None
-        self.upstream = False
+        self.body = body
+        # A copy, since the caller may use the headers for every response.
+        self.headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
+        if b"cache-control" not in self.headers.keys:
+            self.headers.append(NO_CACHE)
 
     @classmethod
     def from_upstream(
@@ -340,10 +352,18 @@ class Response:
         self.status = status
         self.reason = reason
         self.headers = headers
-        self.body = b""
         self.content_length = content_length
         self.upstream = True
         return self
+
+    def copy(self) -> Response:
+        """Return a response like this one, so that one that is often sent is made only once."""
+        other = Response.__new__(Response)
+        other.status = self.status
+        other.body = self.body
+        other.content_length = self.content_length
+        other.headers = self.headers.copy()
+        return other
 
     @classmethod
     def text(cls, status: int, text: str) -> Response:

@@ -25,7 +25,8 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
     :returns: None, or what must be awaited because a plugin is async.
     :raises PluginError: a plugin raised; the ones after it were not called.
     """
-    for place, (call, plugin) in enumerate(chain):
+    for step in chain:
+        call, plugin = step
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
@@ -33,7 +34,7 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
         except Exception as error:
             raise PluginError(plugin, phase) from error
         if answer is not None:
-            return _await_all(x, chain[place:], phase, answer, arguments)
+            return _await_all(x, chain[chain.index(step) :], phase, answer, arguments)
     return None
 
 
@@ -53,7 +54,8 @@ def call_first(
     :returns: the response, None if no plugin answered, or what must be awaited to know.
     :raises PluginError: a plugin raised, or answered something that is not a response.
     """
-    for place, (call, plugin) in enumerate(chain):
+    for step in chain:
+        call, plugin = step
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
@@ -64,7 +66,7 @@ def call_first(
             if isinstance(answer, Response):
                 x.answered_by = plugin
                 return answer
-            return _await_first(x, chain[place:], phase, answer, arguments)
+            return _await_first(x, chain[chain.index(step) :], phase, answer, arguments)
     return None
 
 

@@ -23,7 +23,11 @@ class PluginSettings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # which may hold secrets, in a traceback
     )
 
 
@@ -52,6 +56,10 @@ class Plugin:
 
     category: ClassVar[str]
     """The ``category`` of TOML that selects this class."""
+
+    contract: ClassVar[str] = "1.0"
+    """The version of the hook contract that the class needs: the one in which the newest hook or
+    argument it uses was added. Another major version, or an older minor one, does not load it."""
 
     Settings: ClassVar[type[PluginSettings]] = PluginSettings
     """The model of the settings."""

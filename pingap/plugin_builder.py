@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 from pydantic import ValidationError
 
+from pingap import hook_trace, local_plugins
 from pingap.builtin import INSTANCES
 from pingap.chains import Chains, ContractError, Instance, freeze
-from pingap.config import Config, LocationConfig, PluginConfig, Problem, problems_from
+from pingap.config import (
+    Config,
+    LocationConfig,
+    PluginConfig,
+    Problem,
+    Surroundings,
+    problems_from,
+)
+from pingap.config.problem import quoted
+from pingap.local_plugins import FileKeys, LocalPluginError, find_class, load_module
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
@@ -32,6 +46,10 @@ class PluginBuilder:
         self._problems = problems
         self._warnings = warnings
         self._failed: set[str] = set()
+        self._modules: dict[Path, ModuleType] = {}
+        self._surroundings = Surroundings(
+            directory=config.source.directory, upstreams=tuple(config.upstreams)
+        )
         self.instances: dict[str, Instance] = {}
         """What was built, by name."""
 
@@ -50,10 +68,11 @@ class PluginBuilder:
             elif (instance := self._instance(name)) is not None:
                 instances.append(instance)
         try:
-            return freeze(instances)
+            chains = freeze(instances, self._deprecated)
         except ContractError as error:
             self._problem((*path, "plugins"), str(error))
             return Chains()
+        return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
 
     def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
         """Build the instances behind keys of this location that distributions claim."""
@@ -74,18 +93,47 @@ class PluginBuilder:
     def _plugin(self, name: str, settings: PluginConfig) -> None:
         """Build an instance, or take note of why it cannot be built."""
         path: Key = ("plugins", name)
-        try:
-            cls = self._registry.category(settings.category)
-        except (MissingPluginError, PluginLoadError) as error:
-            self._problem((*path, "category"), f'"{settings.category}": {error}')
-            self._failed.add(name)
-            return
-        step = self._step(path, cls, settings.step)
-        plugin = self._construct(path, cls, settings.options)
+        options, plugin = settings.options, None
+        if settings.category == local_plugins.CATEGORY:
+            cls = self._local_class(path, options)
+            options = {key: options[key] for key in options if key not in local_plugins.KEYS}
+        else:
+            cls = self._installed_class(path, settings.category)
+        if cls is not None:
+            step = self._step(path, cls, settings.step)
+            plugin = self._construct(path, cls, options)
         if plugin is None:
             self._failed.add(name)
         else:
             self.instances[name] = Instance(name, plugin, step)
+
+    def _installed_class(self, path: Key, category: str) -> type[Plugin] | None:
+        try:
+            return self._registry.category(category)
+        except (MissingPluginError, PluginLoadError) as error:
+            self._problem((*path, "category"), f'"{category}": {error}')
+            return None
+
+    def _local_class(self, path: Key, options: dict[str, Any]) -> type[Plugin] | None:
+        """Load the file of ``category = "python"``, once for all plugins that it defines."""
+        own = {key: options[key] for key in options if key in local_plugins.KEYS}
+        source = self._config.source
+        try:
+            keys = FileKeys.model_validate(own)
+        except ValidationError as error:
+            self._problems += problems_from(error, path, source, FileKeys)
+            return None
+        file = source.directory / keys.path
+        try:
+            if file not in self._modules:
+                self._modules[file] = load_module(file)
+            return find_class(self._modules[file], keys.class_)
+        except LocalPluginError as error:
+            if error.line is not None:
+                self._problems.append(Problem(path, str(error), str(file), error.line))
+            else:
+                self._problem((*path, "path"), f"{quoted(str(file))} {error}")
+            return None
 
     def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
         if not step or (cls.steps and step in cls.steps):
@@ -101,7 +149,7 @@ class PluginBuilder:
 
     def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
         try:
-            return cls(cls.Settings.model_validate(options))
+            return cls(cls.Settings.model_validate(options, context=self._surroundings))
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except Exception as error:  # whatever a plugin's own code raises
@@ -114,6 +162,12 @@ class PluginBuilder:
             category = options.pop("category")
             self._plugin(name, PluginConfig(category=category, options=options))
         return self.instances.get(name)
+
+    def _deprecated(self, instance: Instance, text: str) -> None:
+        """Take note, once, of something deprecated that an instance implements."""
+        warning = self._config.source.problem(("plugins", instance.name), text)
+        if warning not in self._warnings:
+            self._warnings.append(warning)
 
     def _problem(self, path: Key, message: str) -> None:
         self._problems.append(self._config.source.problem(path, message))

@@ -8,6 +8,8 @@ provides what before anything of it is imported.
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Awaitable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
@@ -17,12 +19,17 @@ from pluggy import HookimplOpts
 
 from pingap import hookspecs
 from pingap.chains import check_class
+from pingap.config.problem import did_you_mean, quoted
+from pingap.contract import register, what_this_is
 from pingap.plugin import Plugin
 
 log = logging.getLogger("pingap")
 
 GROUP: Final = "pingap"
 _LOCATION_KEY: Final = "location:"
+
+BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
+"""The environment variable that names distributions that are not to be used."""
 
 KNOWN_CATEGORIES: Final = {
     "ping": "pingap-basics",
@@ -87,12 +94,34 @@ class Registry:
     def __init__(self, points: Iterable[EntryPoint] | None = None) -> None:
         found = entry_points(group=GROUP) if points is None else points
         self._points: dict[str, list[EntryPoint]] = {}
-        for point in found:
-            self._points.setdefault(point.name, []).append(point)
+        self._blocked: dict[str, str] = {}
+        self.warnings: list[str] = []
+        """What the operator should know of the distributions that were loaded."""
+        self._sort(found)
         self._manager = _ApplicationManager("pingap")
         self._manager.add_hookspecs(_ApplicationSpecs)
         self._classes: dict[str, type[Plugin]] = {}
         self._key_classes: dict[str, type[Plugin]] = {}
+
+    def _sort(self, points: Iterable[EntryPoint]) -> None:
+        """Take in entry points, but for those of distributions that the environment blocks."""
+        written = [name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",")]
+        blocked = {_normalised(name): name for name in written if name}
+        known: dict[str, str] = {}
+        for point in points:
+            if blocked:
+                name = _distribution(point)
+                known[_normalised(name)] = name
+                if _normalised(name) in blocked:
+                    self._blocked.setdefault(point.name, name)
+                    continue
+            self._points.setdefault(point.name, []).append(point)
+        for key in blocked.keys() - known.keys():
+            hint = did_you_mean(blocked[key], known.values())
+            text = (
+                f"{BLOCK_VARIABLE}: no plugin distribution is called {quoted(blocked[key])}{hint}"
+            )
+            self.warnings.append(text)
 
     def offer(self, cls: type[Plugin]) -> None:
         """Take in a plugin class that no entry point names; it wins over those that are installed.
@@ -119,8 +148,11 @@ class Registry:
     def location_keys(self) -> dict[str, str]:
         """Keys of locations that are claimed -> the distribution that claims each."""
         installed = {
-            name.removeprefix(_LOCATION_KEY): _distribution(points[0])
-            for name, points in self._points.items()
+            name.removeprefix(_LOCATION_KEY): owner
+            for name, owner in (
+                *self._blocked.items(),  # so that the error can say so
+                *((name, _distribution(points[0])) for name, points in self._points.items()),
+            )
             if name.startswith(_LOCATION_KEY)
         }
         return {key: cls.__module__ for key, cls in self._key_classes.items()} | installed
@@ -147,6 +179,9 @@ class Registry:
 
     def _load(self, name: str) -> None:
         points = self._points.get(name, [])
+        if not points and name in self._blocked:
+            owner = self._blocked[name]
+            raise MissingPluginError(f"its distribution {owner} is blocked by {BLOCK_VARIABLE}")
         if not points:
             raise MissingPluginError(_how_to_get(name))
         if len(points) > 1:
@@ -156,13 +191,19 @@ class Registry:
         try:
             self._register(point)
         except Exception as error:
-            raise PluginLoadError(f"{_distribution(point)} cannot be loaded: {error}") from error
+            text = f"{_distribution(point)} cannot be loaded: {error}"
+            if isinstance(error, ImportError) and error.name == "pingap":  # a name it should have
+                text += f"; {what_this_is()} of the hook contract"
+            raise PluginLoadError(text) from error
 
     def _register(self, point: EntryPoint) -> None:
         loaded = point.load()
         if self._manager.is_registered(loaded):
             return
-        self._manager.register(loaded, name=f"{_distribution(point)} ({point.value})")
+        name = f"{_distribution(point)} ({point.value})"
+        self.warnings += [
+            f"{name}: {deprecated}" for deprecated in register(self._manager, loaded, name)
+        ]
         try:
             self._take_in()
         except BaseException:
@@ -202,6 +243,11 @@ class Registry:
 
 def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
+
+
+def _normalised(name: str) -> str:
+    """Return the name of a distribution as it is compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _how_to_get(category: str) -> str:

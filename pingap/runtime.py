@@ -49,12 +49,20 @@ class LocationRuntime:
     max_retries: int = 0
     max_retry_window: float | None = None
     stats: LocationStats = field(default_factory=LocationStats)
+    has_limits: bool = field(init=False)
+    _fixed_upstream: UpstreamRuntime | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self._fixed_upstream = self.upstreams.get(self.upstream)
 
     def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
         """Return the upstream a plugin named in ``ctx.upstream``, else the configured one.
 
         :raises HTTPError: 503, there is no such upstream.
         """
+        if self._fixed_upstream is not None and not ctx.upstream:
+            return self._fixed_upstream
         name = ctx.upstream or self.upstream
         if name.startswith("$"):
             name = ctx.captures.get(name[1:], "")

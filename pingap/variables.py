@@ -9,8 +9,13 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from pingap.config.units import wrong_type
 from pingap.context import RequestContext
 from pingap.messages import Field, Headers, Request, field
 
@@ -123,6 +128,8 @@ def _header_lookup(name: str) -> Lookup:
 class HeaderEntry:
     """A configured header ``Name: value``, checked and encoded when configuration is loaded.
 
+    It is the type of a setting, too: ``headers: list[HeaderEntry] = []`` takes an array of such text.
+
     :param text: as written in the configuration.
     :raises ValueError: no colon, a bad name or value, an unknown variable.
     """
@@ -142,6 +149,42 @@ class HeaderEntry:
             return self._constant
         value = self.value.expand(request, ctx)
         return None if value is None else field(self.name, value)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value.text}"
+
+    def __repr__(self) -> str:
+        return f"HeaderEntry({str(self)!r})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                str, return_schema=core_schema.str_schema(), when_used="json"
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "type": "string",
+            "format": "pingap-header",
+            "description": "A header as Name: value; the value may be a $variable.",
+            "examples": ["X-Served-By: pingap", "X-Request-Id: $request_id"],
+        }
+
+    @classmethod
+    def _read(cls, value: object) -> HeaderEntry:
+        if isinstance(value, HeaderEntry):
+            return value
+        if not isinstance(value, str):
+            raise wrong_type(value, 'a header such as "Name: value"')
+        return cls(value)
 
     @property
     def constant(self) -> Field | None:

@@ -92,7 +92,7 @@ class CountingTransport(asyncio.Transport):
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
 
 
-class Path_:
+class DataPath:
     """One client's connection and one upstream's, both in memory."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Path_:
         upstream = runtime.upstreams["origin"]
         self.upstream = UpstreamConnection(upstream, upstream.peers[0])
         self.upstream.connection_made(CountingTransport())
-        runtime.pool.put(self.upstream)
+        upstream.peers[0].idle.append(self.upstream)
 
     def request(self, head: bytes, *, proxied: bool) -> None:
         """Take a request from its first byte to its last."""
@@ -132,7 +132,7 @@ def heads(pattern: bytes, number: int) -> list[bytes]:
     return [pattern % at if b"%" in pattern else bytes(bytearray(pattern)) for at in range(number)]
 
 
-def microseconds(path: Path_, pattern: bytes, *, proxied: bool) -> float:
+def microseconds(path: DataPath, pattern: bytes, *, proxied: bool) -> float:
     """Return the time of a request, in the fastest of many runs."""
     best = float("inf")
     for _ in range(60):
@@ -144,7 +144,7 @@ def microseconds(path: Path_, pattern: bytes, *, proxied: bool) -> float:
     return best * 1e6
 
 
-def byte_codes(path: Path_, pattern: bytes, *, proxied: bool) -> Counter[str]:
+def byte_codes(path: DataPath, pattern: bytes, *, proxied: bool) -> Counter[str]:
     """Count the byte codes of a request by function."""
     counted: Counter[str] = Counter()
 
@@ -170,7 +170,7 @@ async def main() -> None:
     parser.add_argument("--codes", action="store_true", help="count byte codes by function")
     args = parser.parse_args()
     for name, pattern in REQUESTS.items():
-        path = Path_()
+        path = DataPath()
         proxied = name != "ping"
         if args.codes:
             counted = byte_codes(path, pattern, proxied=proxied)

@@ -15,6 +15,7 @@ from pingap.config.addresses import (
     parse_backend,
     parse_listen,
 )
+from pingap.config.kinds import Networks, Regex, Secret, Surroundings, UpstreamName
 from pingap.config.load import Config, load, parse
 from pingap.config.model import (
     SECTIONS,
@@ -54,14 +55,19 @@ __all__ = [
     "ConfigError",
     "Duration",
     "LocationConfig",
+    "Networks",
     "PluginConfig",
     "Problem",
+    "Regex",
+    "Secret",
     "ServerConfig",
     "Source",
     "StorageConfig",
+    "Surroundings",
     "TcpAddress",
     "UnixAddress",
     "UpstreamConfig",
+    "UpstreamName",
     "compile_regex",
     "format_duration",
     "format_size",

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from pingap.config.kinds import Surroundings
 from pingap.config.merge import Table
 from pingap.config.model import (
     BasicConfig,
@@ -86,11 +87,12 @@ def _decode_section(
 
 def _decode(model: type[M], table: Table, path: KeyPath, report: Report) -> M | None:
     table = _without_sample_keys(table, path, report)
+    surroundings = Surroundings(directory=report.source.directory)
     try:
-        item = model.model_validate(table)
+        item = model.model_validate(table, context=surroundings)
     except ValidationError as error:
         report.problems.extend(problems_from(error, path, report.source, model))
-        good = _without_wrong_keys(model, table, error)
+        good = _without_wrong_keys(model, table, error, surroundings)
         if good is None:
             return None
         item = good
@@ -98,11 +100,14 @@ def _decode(model: type[M], table: Table, path: KeyPath, report: Report) -> M | 
     return item
 
 
-def _without_wrong_keys(model: type[M], table: Table, error: ValidationError) -> M | None:
+def _without_wrong_keys(
+    model: type[M], table: Table, error: ValidationError, surroundings: Surroundings
+) -> M | None:
     """Make an item of the keys that fit, so that later checks find its other mistakes as well."""
     wrong = {details["loc"][0] for details in error.errors() if details["loc"]}
     try:
-        return model.model_validate({key: table[key] for key in table if key not in wrong})
+        rest = {key: table[key] for key in table if key not in wrong}
+        return model.model_validate(rest, context=surroundings)
     except ValidationError:  # a required key is missing
         return None
 

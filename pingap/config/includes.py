@@ -6,11 +6,13 @@ storage that does not exist or a text that does not parse is a problem.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import tomli
 
 from pingap.config.files import toml_mistake
+from pingap.config.kinds import resolve_secret
 from pingap.config.merge import Table
 from pingap.config.positions import key_lines
 from pingap.config.problem import KeyPath, did_you_mean, quoted
@@ -39,7 +41,9 @@ def _expanded(table: Table, path: KeyPath, storages: dict[str, Table], report: R
             hint = did_you_mean(name, storages)
             report.error(place, f"no storage block is named {quoted(name)}{hint}")
         elif isinstance(value := storages[name].get("value"), str):
-            fragments.append(_Fragment(name, value, place))
+            with suppress(ValueError):  # the model of the storage tells
+                text = resolve_secret(value, report.source.directory)
+                fragments.append(_Fragment(name, text, place))
     return table | _parse(fragments, path, report)
 
 

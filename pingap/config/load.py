@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pingap.config.decode import decode_basic, decode_items
 from pingap.config.files import Reading, read, read_text
@@ -52,29 +53,37 @@ class Config:
 def load(path: str | os.PathLike[str], *, location_keys: Mapping[str, str] | None = None) -> Config:
     """Load a TOML file, or all TOML files below a directory.
 
-    :param path: as given to ``-c``; ``?separation`` and ``?enable_history`` may follow.
+    :param path: as given to ``-c``; ``?separation`` and ``?enable_history`` may follow. Relative
+        paths in the configuration begin at the directory, or at that of the file.
     :param location_keys: keys of locations that installed distributions claim, with the name of the
         distribution; they are kept unchecked in ``LocationConfig.claimed``.
     :raises ConfigError: with everything that is wrong.
     """
-    return _build(read(os.fspath(path)), location_keys or {})
+    place = Path(os.fspath(path).partition("?")[0])
+    directory = place if place.is_dir() else place.parent
+    return _build(read(os.fspath(path)), directory, location_keys or {})
 
 
 def parse(
-    text: str, name: str = "<text>", *, location_keys: Mapping[str, str] | None = None
+    text: str,
+    name: str = "<text>",
+    *,
+    location_keys: Mapping[str, str] | None = None,
+    directory: Path = Path(),
 ) -> Config:
     """Load configuration that is not in a file.
 
     :param text: one TOML document.
     :param name: what problems show instead of a file.
     :param location_keys: see ``load``.
+    :param directory: where relative paths begin.
     :raises ConfigError: with everything that is wrong.
     """
-    return _build(read_text(text, name), location_keys or {})
+    return _build(read_text(text, name), directory, location_keys or {})
 
 
-def _build(reading: Reading, location_keys: Mapping[str, str]) -> Config:
-    source = Source(reading.documents)
+def _build(reading: Reading, directory: Path, location_keys: Mapping[str, str]) -> Config:
+    source = Source(reading.documents, directory)
     report = Report(source, reading.problems, reading.warnings)
     complete = not reading.problems
     basic_table, sections = merge(report)

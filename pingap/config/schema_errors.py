@@ -1,7 +1,7 @@
 """Turns what pydantic found into problems for the operator.
 
 Used for the core's own tables and for plugin settings. A value is shown unless its field is a
-``SecretStr``; the text of a ``ValueError`` that a plugin's validator raises is shown as it is.
+``Secret`` or ``SecretStr``; the text of a ``ValueError`` that a plugin's validator raises is shown as it is.
 """
 
 from __future__ import annotations
@@ -190,6 +190,6 @@ def _element(annotation: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _is_secret(annotation: Any) -> bool:
-    if annotation in (SecretStr, SecretBytes):
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
         return True
     return any(_is_secret(argument) for argument in get_args(annotation))

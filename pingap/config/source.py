@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pingap.config.positions import key_lines
@@ -43,10 +44,12 @@ class Source:
     Files are scanned for lines only when a problem is made.
 
     :param documents: the files, in the order in which they were read.
+    :param directory: where relative paths in them begin.
     """
 
-    def __init__(self, documents: Iterable[Document] = ()) -> None:
+    def __init__(self, documents: Iterable[Document] = (), directory: Path = Path()) -> None:
         self.documents = list(documents)
+        self.directory = directory
         self._owners: dict[KeyPath, Document] = {}
         self._moved: dict[KeyPath, KeyPath] = {}
 

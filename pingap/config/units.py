@@ -139,16 +139,20 @@ def _read_duration(value: object) -> float:
     hint = ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         hint = f": write {quoted(f'{value}s')}"
-    raise _wrong_type(value, EXPECTED_DURATION + hint)
+    raise wrong_type(value, EXPECTED_DURATION + hint)
 
 
 def _read_size(value: object) -> int:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return parse_size(value)
-    raise _wrong_type(value, EXPECTED_SIZE)
+    raise wrong_type(value, EXPECTED_SIZE)
 
 
-def _wrong_type(value: object, expected: str) -> PydanticCustomError:
+def wrong_type(value: object, expected: str) -> PydanticCustomError:
+    """Return the error of a value that is of another TOML type than text.
+
+    :param expected: what the key holds: ``a duration such as "30s"``.
+    """
     # "expected" is one of the error types that schema_errors knows how to word.
     context = {"expected": expected, "kind": kind(value)}
     return PydanticCustomError("expected", "expected {expected}, not {kind}", context)
@@ -157,12 +161,16 @@ def _wrong_type(value: object, expected: str) -> PydanticCustomError:
 _UNIT_PATTERN = "|".join(_SECONDS)
 _DURATION_SCHEMA = {
     "type": "string",
+    "format": "pingap-duration",
     "title": "Duration",
+    "description": "A duration: numbers with units.",
     "pattern": rf"^\s*(0|({_NUMBER}\s*({_UNIT_PATTERN})\s*)+)\s*$",
     "examples": ["30s", "1m 30s", "500ms"],
 }
 _SIZE_SCHEMA = {
+    "format": "pingap-size",
     "title": "Byte size",
+    "description": "A size: a number with a unit, or a number of bytes.",
     "anyOf": [
         {
             "type": "string",

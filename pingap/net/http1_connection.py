@@ -11,6 +11,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, cast
 
+from anyio.abc import TaskGroup
+
 from pingap.context import Connection, RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
@@ -53,6 +55,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         "_exchange",
         "_half_closed",
         "_head_begun",
+        "_last_request",
         "_limits",
         "_linger_left",
         "_lingering",
@@ -83,6 +86,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._probed = 0.0  # seconds between the last two looks for such a client
         self._seen_sent = 0
         self._ending = False  # closed by us, once all is written
+        self._last_request: float = listener.limits.keepalive_requests
         self._pending = math.inf  # bytes the client had not taken when we last looked
         self.deadline = NEVER
 
@@ -236,24 +240,21 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._exchange.on_request_chunk(event)
 
     def _begin(self, request: Request, refusal: BadRequest | None = None) -> None:
-        now = time.monotonic()
         self.deadline = NEVER
         self._head_begun = self._body_paused = False
         self._request = request
         self.body_bytes_sent = 0
-        self._reading_body = request.has_body
         listener, connection = self._listener, self._connection
         connection.requests += 1
         if (
             not request.keep_alive
-            or connection.requests >= self._limits.keepalive_requests
-            or listener.draining
+            or connection.requests >= self._last_request
             or (self._half_closed and not self._decoder.unread)
         ):
             self._closing = True
-        ctx = RequestContext(connection, now)
-        exchange = Exchange(listener.server, self, request, ctx, listener.tasks)
-        self._exchange = exchange
+        ctx = RequestContext(connection, time.monotonic())
+        self._exchange = exchange = Exchange(listener.server, self, request, ctx)
+        self._reading_body = exchange.request_body is not None
         exchange.run(handle(exchange, refusal))
 
     def _await_bytes(self) -> None:
@@ -300,13 +301,15 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     # Answers, and the end of the connection.
 
+    @property
+    def tasks(self) -> TaskGroup:
+        return self._listener.tasks
+
     def exchange_ended(self) -> None:
-        assert self._exchange is not None
-        self.deadline = self._exchange.ctx.ended_at + self._limits.keepalive_timeout
-        self._exchange = None
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._broken or self._reading_body or self._closing:
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        self.deadline = exchange.ctx.ended_at + self._limits.keepalive_timeout
+        if self._closing or self._reading_body or self._broken:
             self._linger()
         elif self._writing_paused:
             self.deadline = time.monotonic() + self._limits.write_timeout
@@ -315,6 +318,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def drain(self) -> None:
         """End the connection as soon as no request is under way (see ``listener``)."""
+        self._last_request = 0
         if self._exchange is not None:
             self._closing = True
         elif not self._decoder.in_head:
@@ -350,7 +354,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         Closing at once would make the kernel reset the connection if anything comes, and the client
         might lose the answer that it was sent (RFC 9112, 9.6).
         """
-        assert self._transport is not None
+        if self._transport is None or self._transport.is_closing():
+            return
         if self._half_closed:
             self.close()
             return

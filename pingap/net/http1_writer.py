@@ -58,12 +58,31 @@ class Http1Writer(ABC):
 
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response with all of its body."""
+        request = self._request
+        assert request is not None
+        if (
+            self._closing
+            or self._reading_body
+            or request.method == "HEAD"
+            or request.http_version == "1.0"
+            or response.status in _NO_BODY
+        ):
+            data = self._unusual_whole(response, body)
+        else:
+            self.body_bytes_sent = len(body)
+            data = http1_write.whole_response(response, body)
+        if self._transport is not None:
+            self._writes.write(self._transport, data)
+
+    def _unusual_whole(self, response: Response, body: bytes) -> bytes:
+        """Return a response whose body may not be sent, or after which the connection may end."""
         if self._reading_body:
             self._skip_body()
         head = self._frame(response, len(body))
-        self.body_bytes_sent = 0 if self._bodyless else len(body)
-        if self._transport is not None:
-            self._writes.write(self._transport, head if self._bodyless else head + body)
+        if self._bodyless:
+            body = b""
+        self.body_bytes_sent = len(body)
+        return head + body
 
     def send_head(self, response: Response, length: int | None) -> None:
         """Begin a response. Its head leaves with the first piece of the body, or by ``flush``."""

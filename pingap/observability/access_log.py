@@ -46,13 +46,13 @@ class AccessLog:
     """
 
     def __init__(self, text: str, file: LogFile, *, shared: bool = False) -> None:
-        self._file = file
+        self._write = file.write
         text = PRESETS.get(text, text) + "\n"
         self._line = compile_format("{when} INFO " + text if shared else text)
 
     def record(self, request: Request, response: Response | None, ctx: RequestContext) -> None:
         """Write the line of a request that ended."""
-        self._file.write(self._line(request, response, ctx))
+        self._write(self._line(request, response, ctx))
 
 
 def split_setting(setting: str) -> tuple[str | None, str]:
@@ -76,12 +76,9 @@ def compile_format(text: str) -> Line:
     :raises ValueError: an unknown tag, with the known ones.
     """
     names: dict[str, object] = dict(_NAMES)
-    parts, end = [], 0
-    for match in _TAG.finditer(text):
-        parts += [repr(text[end : match.start()]), _expression(match[1], names)]
-        end = match.end()
-    parts.append(repr(text[end:]))
-    source = f"lambda request, response, ctx: ''.join(({', '.join(parts)},))"
+    values = [_expression(match[1], names) for match in _TAG.finditer(text)]
+    template = "%s".join(part.replace("%", "%%") for part in _TAG.split(text)[::2])
+    source = f"lambda request, response, ctx: {template!r} % ({', '.join([*values, ''])})"
     return cast("Line", eval(source, names))  # noqa: S307  # our own expressions, see above
 
 
@@ -140,7 +137,7 @@ _TAGS: Final = {
     "path": "escape(request.path)",
     "query": "escape(request.query) or '-'",
     "uri": "escape(request.target)",
-    "proto": "'HTTP/', request.http_version",
+    "proto": "'HTTP/' + request.http_version",
     "remote": "ctx.connection.remote_addr or '-'",
     "client_ip": "ctx.client_ip(request) or '-'",
     "scheme": "ctx.connection.scheme",
@@ -148,13 +145,13 @@ _TAGS: Final = {
     "user_agent": "header(request.headers, b'user-agent')",
     "when": "local_time_at(ctx.ended_at)",
     "when_utc_iso": "utc_now()",
-    "when_unix": "str(int(time.time() * 1000))",
-    "size": "str(ctx.body_bytes_sent)",
+    "when_unix": "int(time.time() * 1000)",
+    "size": "ctx.body_bytes_sent",
     "size_human": "human_size(ctx.body_bytes_sent)",
-    "payload_size": "str(ctx.body_bytes_received)",
+    "payload_size": "ctx.body_bytes_received",
     "payload_size_human": "human_size(ctx.body_bytes_received)",
-    "status": "str(ctx.status or '-')",
-    "latency": "str(int((ctx.ended_at - ctx.began_at) * 1000))",
+    "status": "ctx.status or '-'",
+    "latency": "int((ctx.ended_at - ctx.began_at) * 1000)",
     "latency_human": "human_time(ctx.ended_at - ctx.began_at)",
     "request_id": "escape(ctx.request_id) or '-'",
 }

@@ -18,8 +18,8 @@ from urllib.parse import parse_qs
 import anyio
 
 FLUSH_SECONDS: Final = 0.25
-_BATCH: Final = 256 * 1024
-"""Bytes that may wait; more are written at once."""
+_BATCH: Final = 1024
+"""Lines that may wait; more are written at once."""
 _MOST_KEPT: Final = 16 * 1024 * 1024
 """Characters kept while a file cannot be written; older ones are lost then."""
 
@@ -42,7 +42,6 @@ class LogFile:
 
     def __init__(self, target: str = "") -> None:
         self._waiting: list[str] = []
-        self._size = 0
         self._failing = False
         self._suffix = ""
         self._path: Path | None = None
@@ -54,16 +53,16 @@ class LogFile:
 
     def write(self, line: str) -> None:
         """Append a line, which ends with a newline."""
-        self._waiting.append(line)
-        self._size += len(line)
-        if self._size > _BATCH:
+        waiting = self._waiting
+        waiting.append(line)
+        if len(waiting) > _BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
         if not self._waiting:
             return
-        waiting, self._waiting, self._size = self._waiting, [], 0
+        waiting, self._waiting = self._waiting, []
         data = "".join(waiting).encode("utf-8", "backslashreplace")
         try:
             if self._path is not None:

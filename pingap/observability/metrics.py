@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +68,6 @@ class LocationStats:
 
     __slots__ = (
         "_ended",
-        "accepted",
         "processing",
         "received",
         "received_bytes",
@@ -77,26 +77,25 @@ class LocationStats:
     )
 
     def __init__(self) -> None:
-        self.accepted = 0
         self.processing = 0
+        """Requests in progress; counted up when one begins."""
         self.reused = 0
         self.response_seconds = 0.0
         self.sent_bytes = 0
         self.received_bytes = 0
         self.received = Histogram(RECEIVED_BUCKETS)
         """Of requests that had a body."""
-        self._ended: dict[tuple[int, int, int], int] = {}
+        self._ended: defaultdict[tuple[int, int, int], int] = defaultdict(int)
 
-    def begin(self) -> int:
-        """Count a request that begins; return how many are in progress, this one included."""
-        self.accepted += 1
-        self.processing += 1
-        return self.processing
+    @property
+    def accepted(self) -> int:
+        """Requests that began."""
+        return self.processing + sum(self._ended.values())
 
     def end(self, ctx: RequestContext) -> None:
         """Count a request that ended."""
-        self.processing -= 1
         elapsed, sent = ctx.ended_at - ctx.began_at, ctx.body_bytes_sent
+        self.processing -= 1
         self.response_seconds += elapsed
         self.sent_bytes += sent
         kind = (
@@ -104,7 +103,7 @@ class LocationStats:
             bisect_left(RESPONSE_TIME_BUCKETS, elapsed),
             bisect_left(_SENT_BOUNDS, sent),
         )
-        self._ended[kind] = self._ended.get(kind, 0) + 1
+        self._ended[kind] += 1
         if ctx.connection.requests > 1:
             self.reused += 1
         if received := ctx.body_bytes_received:
@@ -113,7 +112,6 @@ class LocationStats:
 
     def add(self, other: LocationStats) -> None:
         """Add the counts of another location."""
-        self.accepted += other.accepted
         self.processing += other.processing
         self.reused += other.reused
         self.response_seconds += other.response_seconds
@@ -121,7 +119,7 @@ class LocationStats:
         self.received_bytes += other.received_bytes
         self.received.add(other.received)
         for kind, count in other._ended.items():
-            self._ended[kind] = self._ended.get(kind, 0) + count
+            self._ended[kind] += count
 
     @property
     def codes(self) -> list[int]:

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from pingap.builder import Runtime, client_limits, client_tcp
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
+from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
 from pingap.side_calls import http_client
@@ -95,6 +96,7 @@ class Worker:
         runtime = self._runtime
         async with anyio.create_task_group() as services, anyio.create_task_group() as requests:
             plugins = PluginTasks(services)
+            watchdog = Watchdog()
             try:
                 await runtime.registry.startup()
                 await plugins.start(runtime.plugins)
@@ -102,8 +104,10 @@ class Worker:
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
                 services.start_soon(self._trim_pool)
+                watchdog.start()
                 yield
             finally:
+                watchdog.stop()
                 with anyio.CancelScope(shield=True):
                     self._stop_accepting()
                     for listener in self._listeners.values():

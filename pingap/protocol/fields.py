@@ -68,9 +68,13 @@ def parse_host(value: bytes) -> str:
     return match["host"].decode("ascii")
 
 
-@lru_cache(maxsize=256)
-def _options(value: bytes) -> frozenset[bytes]:
-    return frozenset(one.strip(b" \t").lower() for one in value.split(b","))
+@lru_cache(maxsize=4096)
+def _length(line: bytes) -> int:
+    value = line.partition(b": ")[2]
+    # (bytes.isdigit knows ASCII digits only)
+    if not value.isdigit() or len(value) > _MOST_DIGITS:
+        raise Malformed("Content-Length must be one number")
+    return int(value)
 
 
 def read_length(headers: Headers) -> int | None:
@@ -79,20 +83,26 @@ def read_length(headers: Headers) -> int | None:
     :raises Malformed: several, or no number (RFC 9112, 6.3, rule 5; RFC 9110, 8.6).
     """
     keys = headers.keys
-    if b"content-length" not in keys:
-        return None
-    value = headers.lines[keys.index(b"content-length")][16:]
-    # (bytes.isdigit knows ASCII digits only)
-    if not value.isdigit() or len(value) > _MOST_DIGITS or keys.count(b"content-length") > 1:
+    number = keys.count(b"content-length")
+    if number == 1:
+        return _length(headers.lines[keys.index(b"content-length")])
+    if number:
         raise Malformed("Content-Length must be one number")
-    return int(value)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _options(line: bytes) -> frozenset[bytes]:
+    return frozenset(one.strip(b" \t").lower() for one in line.partition(b": ")[2].split(b","))
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:
     """Return the options of all ``Connection`` fields, in lower case (RFC 9110, 7.6.1)."""
-    if headers.keys.count(b"connection") == 1:
-        return _options(headers.lines[headers.keys.index(b"connection")][12:])
-    return frozenset().union(*map(_options, headers.find_all(b"connection")))
+    keys = headers.keys
+    if keys.count(b"connection") == 1:
+        return _options(headers.lines[keys.index(b"connection")])
+    lines = [line for key, line in headers.fields if key == b"connection"]
+    return frozenset().union(*map(_options, lines))
 
 
 def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:

@@ -82,8 +82,8 @@ class _FieldKeys(_Remembered[bytes]):
         return meaning not in _NEVER_REMEMBERED
 
 
-RequestLine = tuple[str, str, str, str, str]
-"""Method, target, path, query, version (``1.1``)."""
+RequestLine = tuple[str, str, str, str, str, bool]
+"""Method, target, path, query, version, and whether it is as usual: HTTP/1.1 and a path."""
 
 
 class _RequestLines(_Remembered[RequestLine]):
@@ -95,7 +95,8 @@ class _RequestLines(_Remembered[RequestLine]):
             raise Malformed("malformed request line")
         method, target, version = (part.decode("ascii") for part in match.groups())
         path, _, query = target.partition("?")
-        return method, target, path, query, version
+        usual = version == "1.1" and target[0] == "/" and "#" not in target
+        return method, target, path, query, version, usual
 
     @staticmethod
     def may_remember(line: bytes, meaning: RequestLine) -> bool:

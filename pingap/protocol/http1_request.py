@@ -70,18 +70,17 @@ class RequestDecoder:
 
         :raises BadRequest: the client broke the protocol; nothing more can be read.
         """
-        unread = self.unread
-        if self._reading == _COUNTED:
-            return self._next_counted()
         try:
-            if self._reading == _CHUNKED:
-                return self._next_chunked()
-            end = unread.find(END_OF_HEAD, self._seen)
-            if end > 0 and unread[0] != _CR:
-                self.unread = unread[end + 4 :]
-                self._seen = 0
-                return self._read_head(unread[:end])
-            return self._next_odd_head() if unread else None
+            if self._reading == _HEAD:
+                unread = self.unread
+                end = unread.find(END_OF_HEAD, self._seen)
+                if end > 0 and unread[0] != _CR:
+                    self.unread = unread[end + 4 :]
+                    return self._read_head(unread[:end])
+                return self._next_odd_head() if unread else None
+            if self._reading == _COUNTED:
+                return self._next_counted()
+            return self._next_chunked()
         except Malformed as error:
             raise BadRequest(f"Malformed request: {error}") from None
 
@@ -118,28 +117,23 @@ class RequestDecoder:
 
     def _read_head(self, head: bytes) -> Request:
         """Read a head, given without the empty line at its end."""
+        self._seen = 0
         limits = self._limits
         if len(head) + 4 > limits.request_line:
             self._check_size(head + END_OF_HEAD)
         lines = head.split(b"\r\n")
         if len(lines) - 1 > limits.fields:
             raise BadRequest("Too many header fields", 431)
-        request = Request.__new__(Request)
-        line = request_lines[lines.pop(0)]
-        request.method, request.target, request.path, request.query, version = line
-        request.headers = headers = read_fields(lines)
+        method, target, path, query, version, usual = request_lines[lines.pop(0)]
+        headers = read_fields(lines)
+        request = Request.of(method, target, path, query, headers)
         keys = headers.keys
-        request.http_version = version
-        request.content_length = 0
-        request.chunked = request.expects_continue = False
-        request.keep_alive = True
-        if version != "1.1":
-            _check_version(version)
-        if keys.count(b"host") == 1 and request.target[0] == "/" and "#" not in request.target:
+        if usual and keys.count(b"host") == 1:
             request.host = parse_host(headers.lines[keys.index(b"host")][6:])
         else:
+            request.http_version = _check_version(version)
             _read_odd_target(request)
-        if version != "1.1" or not _FRAMING.isdisjoint(keys):
+        if not (usual and _FRAMING.isdisjoint(keys)):
             self._read_framing(request)
         return request
 
@@ -195,9 +189,10 @@ class RequestDecoder:
         return EndOfMessage(trailers)
 
 
-def _check_version(version: str) -> None:
-    if version != "1.0":
+def _check_version(version: str) -> str:
+    if version not in ("1.1", "1.0"):
         raise BadRequest("HTTP version not supported", 505)
+    return version
 
 
 def _read_odd_target(request: Request) -> None:

@@ -28,6 +28,7 @@ _UNTIL_CLOSE: Final = 3  # a body that ends with the connection (RFC 9112, 6.3, 
 _NOTHING: Final = 4  # the answer is complete
 
 _PREFIX: Final = b"HTTP/1."
+_NO_BODY: Final = frozenset((204, 304))
 
 END: Final = EndOfMessage()
 """The end of a message without trailers."""
@@ -101,24 +102,25 @@ class ResponseDecoder:
     def _read_heads(self, data: bytes, events: list[Event]) -> bytes:
         """Read interim heads and the final one; return what follows it."""
         while (end := data.find(END_OF_HEAD)) >= 0:
-            head, data = data[:end], data[end + 4 :]
             if end + self._interim_bytes > RESPONSE_LIMITS.size:
                 raise Malformed("response head too large")
-            lines = head.split(b"\r\n")
-            status, reason, modern = status_lines[lines.pop(0)]
+            lines = data[:end].split(b"\r\n")
+            data = data[end + 4 :]
+            status, reason, self.reusable = status_lines[lines.pop(0)]
             if len(lines) > RESPONSE_LIMITS.fields:
                 raise Malformed("too many header fields")
             headers = read_fields(lines)
+            if b"connection" in headers.keys:
+                self._read_options(headers)
             length = read_length(headers)
             response = Response.from_upstream(status, reason, headers, length)
             events.append(response)
             if status >= 200:
                 self._unread = b""
-                self._begin_body(response, length, events, modern=modern)
+                self._begin_body(response, length, events)
                 return data
             if status == 101:
                 raise Malformed("changed the protocol without being asked")
-            drop_listed(headers, connection_options(headers))
             self._interim_bytes += end + 4
         if len(data) + self._interim_bytes > RESPONSE_LIMITS.size:
             raise Malformed("response head too large")
@@ -127,19 +129,19 @@ class ResponseDecoder:
         self._unread = data
         return b""
 
-    def _begin_body(
-        self, response: Response, length: int | None, events: list[Event], *, modern: bool
-    ) -> None:
-        headers = response.headers
-        keys = headers.keys
-        self.reusable = modern
-        if b"connection" in keys:
-            options = connection_options(headers)
-            self.reusable = b"close" not in options and (modern or b"keep-alive" in options)
-            drop_listed(headers, options)
-        if b"transfer-encoding" in keys:
+    def _read_options(self, headers: Headers) -> None:
+        """Read ``Connection``: whether it goes on, and which fields are of this hop."""
+        options = connection_options(headers)
+        if b"keep-alive" in options:
+            self.reusable = True
+        if b"close" in options:
+            self.reusable = False
+        drop_listed(headers, options)
+
+    def _begin_body(self, response: Response, length: int | None, events: list[Event]) -> None:
+        if b"transfer-encoding" in response.headers.keys:
             self._begin_coded_body(response, length, events)
-        elif length == 0 or self._method == "HEAD" or response.status in (204, 304):
+        elif length == 0 or self._method == "HEAD" or response.status in _NO_BODY:
             self._end(events)
         elif length is None:
             self._reading, self.reusable = _UNTIL_CLOSE, False
@@ -151,7 +153,7 @@ class ResponseDecoder:
     ) -> None:
         if length is not None:
             raise Malformed("both a length and a coding")
-        if self._method == "HEAD" or response.status in (204, 304):
+        if self._method == "HEAD" or response.status in _NO_BODY:
             self._end(events)
             return
         codings = [coding.lower() for coding in response.headers.find_all(b"transfer-encoding")]
@@ -165,12 +167,13 @@ class ResponseDecoder:
     def _read_body(self, data: bytes, events: list[Event]) -> None:
         reading = self._reading
         if reading == _COUNTED:
-            remaining = self._remaining
-            if len(data) > remaining:
+            remaining = self._remaining - len(data)
+            if remaining < 0:
                 data, self.reusable = data[:remaining], False  # what follows is not ours
             events.append(data)
-            self._remaining = remaining = remaining - len(data)
-            if not remaining:
+            if remaining > 0:
+                self._remaining = remaining
+            else:
                 self._end(events)
         elif reading == _CHUNKED:
             self._read_chunks(data, events)

@@ -21,14 +21,15 @@ _EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
 _STATUS_LINES: Final = {
-    status: b"HTTP/1.1 %d %b" % (status, why) for status, why in REASONS.items()
+    (status, reason): b"HTTP/1.1 %d %b" % (status, phrase)
+    for status, phrase in REASONS.items()
+    for reason in (None, phrase)
 }
 
 
-def _status_line(status: int, reason: bytes | None) -> bytes:
-    if reason is None or reason == REASONS.get(status):
-        return _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-    return b"HTTP/1.1 %d %b" % (status, reason)
+def _status_line(response: Response) -> bytes:
+    status, reason = response.status, response.reason
+    return _STATUS_LINES.get((status, reason)) or b"HTTP/1.1 %d %b" % (status, reason or b"")
 
 
 def _lines(first: bytes, headers: Headers) -> list[bytes]:
@@ -68,7 +69,7 @@ def response_head(
     :param chunked: the body is sent in chunked coding.
     :param connection: value of ``Connection``, if one must be sent.
     """
-    lines = _lines(_status_line(response.status, response.reason), response.headers)
+    lines = _lines(_status_line(response), response.headers)
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif length is not None:
@@ -79,9 +80,16 @@ def response_head(
     return b"\r\n".join(lines)
 
 
+def whole_response(response: Response, body: bytes) -> bytes:
+    """Return a response with all of its body, on a connection that goes on."""
+    lines = _lines(_status_line(response), response.headers)
+    lines.append(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    return b"\r\n".join(lines)
+
+
 def interim_head(head: Response) -> bytes:
     """Return an interim (1xx) response as it is passed on (RFC 9110, 15.2)."""
-    lines = _lines(_status_line(head.status, head.reason), head.headers)
+    lines = _lines(_status_line(head), head.headers)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 

@@ -11,7 +11,7 @@ from pingap.errors import UpstreamError
 from pingap.messages import Headers, Request, Response
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
-from pingap.protocol.http1_response import Event, ResponseDecoder
+from pingap.protocol.http1_response import END, ResponseDecoder
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
@@ -41,13 +41,13 @@ class UpstreamConnection(asyncio.Protocol):
         "_writing_paused",
         "began_at",
         "deadline",
-        "idle_since",
         "peer",
+        "read_at",
     )
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
-        self.began_at = self.idle_since = time.monotonic()
+        self.began_at = self.read_at = time.monotonic()
         self.deadline = NEVER
         self._upstream = upstream
         self._timeouts = upstream.timeouts
@@ -78,14 +78,18 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.close()  # an idle upstream has nothing to say to us
             return
+        self.read_at = now = time.monotonic()
         if (timeout := self._timeouts.read) is not None:
-            self.deadline = time.monotonic() + timeout
+            self.deadline = now + timeout
         try:
             events = self._decoder.feed(data)
         except UpstreamError as error:
             self._lose(error)
             return
-        if len(events) == 3 and self._deliver_whole(exchange, events):
+        if len(events) == 3 and events[2] is END and type(events[1]) is bytes:
+            # A response that came in one read, as most small ones do, is delivered as one.
+            self._let_go()
+            exchange.on_upstream_whole(events[0], events[1])  # type: ignore[arg-type]
             return
         exchange.delivering = True
         for event in events:
@@ -100,20 +104,6 @@ class UpstreamConnection(asyncio.Protocol):
                 break  # the exchange lost interest while it was told
         exchange.on_upstream_waiting()
 
-    def _deliver_whole(self, exchange: Exchange, events: list[Event]) -> bool:
-        """Deliver a response that came in one read as one: most small ones do."""
-        response, body, end = events
-        if (
-            not isinstance(response, Response)
-            or type(body) is not bytes
-            or not isinstance(end, EndOfMessage)
-            or end.trailers is not None
-        ):
-            return False
-        self._let_go()
-        exchange.on_upstream_whole(response, body)
-        return True
-
     def eof_received(self) -> bool:
         if (exchange := self._exchange) is not None:
             try:
@@ -127,7 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.deadlines.forget(self)
-        self._pool.discard(self)
+        self._leave_idle()
         assert self._transport is not None
         self._writes.forget(self._transport)
         self._transport = None
@@ -218,12 +208,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once what was written is sent; it is not to be used any more."""
-        self._pool.discard(self)
+        self._leave_idle()
         if self._transport is not None:
             self._writes.settle(self._transport)
             self._transport.close()
 
     # Ends.
+
+    def _leave_idle(self) -> None:
+        if self in self.peer.idle:
+            self.peer.idle.remove(self)
 
     def _await_answer(self) -> None:
         if self._writing_paused or not self._request_done:
@@ -242,10 +236,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._decoder.reusable and self._request_done and not self._writing_paused:
             if self._reading_paused:
                 self.resume_body()
-            self.idle_since = time.monotonic()
             idle = self._timeouts.idle
-            self.deadline = NEVER if idle is None else self.idle_since + idle
-            self._pool.put(self)
+            self.deadline = NEVER if idle is None else self.read_at + idle
+            self.peer.idle.append(self)
         else:
             self.close()
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -24,12 +24,14 @@ class Peer:
     :param host: what ``Host`` says for a request that came without one: the configured name.
     :param address: IP address and port, or the path of a Unix socket.
     :param text: the address as it is shown in logs and to plugins.
+    :param idle: connections that can serve another request, the latest used last.
     """
 
     host: str
     address: tuple[str, int] | str
     text: str
     weight: int = 1
+    idle: list[UpstreamConnection] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class UpstreamRuntime:
         self.name = name
         self.peers = tuple(peers)
         self.pool = pool
+        pool.add(self.peers)
         self.timeouts = timeouts
         self._tcp = tcp
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
-from docs.blocks import shown_file
+from docs.blocks import blocks, shown_file
 
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.plugins import Registry
@@ -32,6 +32,17 @@ def examples(tmp_path: Path) -> Path:
         module = target.partition(":")[0]
         (folder / f"{module}.py").write_text(shown_file("writing-a-plugin.md", f"{module}.py"))
     return folder
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory of a configuration, with the plugin files that the manual shows."""
+    for block in blocks("python"):
+        if block.file.startswith("plugins/"):
+            file = tmp_path / "conf" / block.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
+    return tmp_path / "conf"
 
 
 @pytest.fixture

@@ -55,9 +55,9 @@ def _references(data: dict[str, dict[str, dict[str, object]]]) -> list[tuple[str
 
 @pytest.mark.usefixtures("no_log_files")
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=str)
-def test_a_block_is_a_configuration(block: Block, registry: Registry) -> None:
+def test_a_block_is_a_configuration(block: Block, registry: Registry, directory: Path) -> None:
     text = filled_in(block.text) if block.is_fragment else block.text
-    config = parse(text, str(block), location_keys=registry.location_keys)
+    config = parse(text, str(block), location_keys=registry.location_keys, directory=directory)
     runtime = build(config, registry)
     assert [*config.warnings, *runtime.warnings] == []
 

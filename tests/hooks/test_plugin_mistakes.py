@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.plugins import python_path, write_distribution
+from support.check import check
+from support.plugins import write_distribution
 
 GOOD = """
 class Good(Plugin):
@@ -71,22 +69,6 @@ class NoStep(Plugin):
     category = "no_step"
     steps = ("sometime",)
 """
-
-
-def check(tmp_path: Path, toml: str) -> tuple[int, str]:
-    """Return the exit code of ``pingap -t``, and what it says, without the folder."""
-    path = tmp_path / "p.toml"
-    path.write_text(toml)
-    done = subprocess.run(
-        [sys.executable, "-m", "pingap", "-t", "-c", str(path)],
-        env={**os.environ, **python_path(tmp_path / "site")},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    return done.returncode, done.stderr.replace(f"{path}:", "p.toml:")
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
+from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, not_yet
 
 
@@ -28,16 +29,14 @@ class CertificateConfig(Model):
 
     domains: str = Field("", description="Names it serves, separated by commas.")
     tls_cert: str = Field("", description="Certificates: PEM, base64 of PEM, or a file.")
-    tls_key: SecretStr = Field(
-        SecretStr(""), description="Private key: PEM, base64 of PEM, or a file."
-    )
+    tls_key: Secret = Field(Secret(""), description="Private key: PEM, base64 of PEM, or a file.")
     is_default: bool = Field(False, description="Serve it for names that no certificate has.")
     is_ca: bool = Field(False, description="Sign certificates with it on demand.")
     acme: str = Field("", description="Not empty: order it from Let's Encrypt.")
     dns_challenge: bool = Field(False, description="Prove the names by DNS.")
     dns_provider: str = Field("", description="Where the DNS records are kept.")
-    dns_service_url: SecretStr = Field(
-        SecretStr(""), description="URL of that provider, with its credentials."
+    dns_service_url: Secret = Field(
+        Secret(""), description="URL of that provider, with its credentials."
     )
     buffer_days: Natural = Field(0, description="Days before expiry at which it is renewed.")
     remark: str = Field("", description="A comment.")
@@ -47,9 +46,9 @@ class StorageConfig(Model):
     """A text for ``includes``."""
 
     category: str = Field(description="Free text without effect.")
-    value: SecretStr = Field(description="Lines of TOML.")
-    secret: SecretStr = not_yet(
-        SecretStr(""), "Key with which the value is encrypted.", needs="encrypted storages"
+    value: Secret = Field(description="Lines of TOML.")
+    secret: Secret = not_yet(
+        Secret(""), "Key with which the value is encrypted.", needs="encrypted storages"
     )
     created_at: Natural = Field(0, description="Unix time at which it was made.")
     remark: str = Field("", description="A comment.")

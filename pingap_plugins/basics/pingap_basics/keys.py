@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from pingap import HeaderEntry, field
+from pingap import field
 
 _PATH = re.compile(r'/[!"$->@-~]*')
 
@@ -22,11 +22,6 @@ def _check_path(text: str) -> str:
     return text
 
 
-def _check_header(text: str) -> str:
-    HeaderEntry(text)
-    return text
-
-
 def _check_name(text: str) -> str:
     field(text, "")
     return text
@@ -34,9 +29,6 @@ def _check_name(text: str) -> str:
 
 ExactPath = Annotated[str, AfterValidator(_check_path)]
 """A path that is compared with the whole path of a request, as it is on the wire."""
-
-HeaderText = Annotated[str, AfterValidator(_check_header)]
-"""A header as ``Name: value``; the value may be a ``$variable``."""
 
 HeaderName = Annotated[str, AfterValidator(_check_name)]
 """The name of a header."""

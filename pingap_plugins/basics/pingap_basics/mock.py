@@ -19,7 +19,7 @@ from pingap import (
     Response,
     hookimpl,
 )
-from pingap_basics.keys import ExactPath, HeaderText
+from pingap_basics.keys import ExactPath
 
 _WITHOUT_BODY = (204, 304)
 
@@ -37,7 +37,7 @@ class Mock(Plugin):
         """The path to answer on, compared with the whole path of the request; any path without it."""
         status: Annotated[int, Field(ge=200, le=599)] = 200
         """The status code."""
-        headers: list[HeaderText] = Field(default_factory=list)
+        headers: list[HeaderEntry] = Field(default_factory=list)
         """Headers as ``Name: value``. A name may stand there more than once; a value may be a
         ``$variable``."""
         data: str = ""
@@ -54,7 +54,7 @@ class Mock(Plugin):
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path
         self._status = settings.status
-        self._entries = [HeaderEntry(text) for text in settings.headers]
+        self._entries = settings.headers
         self._body = settings.data.encode()
         self._delay = settings.delay
 

@@ -19,8 +19,9 @@ class Ping(Plugin):
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.path
+        self._pong = Response.text(200, "pong")
 
     @hookimpl
     def request(self, request: Request) -> Response | None:
         """Answer on the path; let all else pass."""
-        return Response.text(200, "pong") if request.path == self._path else None
+        return self._pong.copy() if request.path == self._path else None

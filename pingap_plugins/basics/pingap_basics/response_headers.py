@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -19,7 +18,7 @@ from pingap import (
     field,
     hookimpl,
 )
-from pingap_basics.keys import HeaderName, HeaderText
+from pingap_basics.keys import HeaderName
 
 
 def _renaming(text: str) -> tuple[bytes, Field]:
@@ -50,13 +49,13 @@ class ResponseHeaders(Plugin):
         what would be replaced is removed.
         """
 
-        add_headers: list[HeaderText] = SettingsField(default_factory=list)
+        add_headers: list[HeaderEntry] = SettingsField(default_factory=list)
         """Headers to add, as ``Name: value``; what is there with the same name stays."""
         remove_headers: list[HeaderName] = SettingsField(default_factory=list)
         """Names of headers to remove, with all their values."""
-        set_headers: list[HeaderText] = SettingsField(default_factory=list)
+        set_headers: list[HeaderEntry] = SettingsField(default_factory=list)
         """Headers to set, as ``Name: value``; they replace all values that are there."""
-        set_headers_not_exists: list[HeaderText] = SettingsField(default_factory=list)
+        set_headers_not_exists: list[HeaderEntry] = SettingsField(default_factory=list)
         """Headers to set, as ``Name: value``, unless one with the same name is there."""
         rename_headers: list[Renaming] = SettingsField(default_factory=list)
         """Headers to rename, as ``old: new``, with all their values."""
@@ -65,9 +64,9 @@ class ResponseHeaders(Plugin):
         upstreams only, before a cache could store them."""
 
     def __init__(self, settings: Settings) -> None:
-        sets = {entry.name.lower(): entry for entry in _entries(settings.set_headers)}
+        sets = {entry.name.lower(): entry for entry in settings.set_headers}
         dropped = {name.lower() for name in settings.remove_headers} | sets.keys()
-        added = [one for one in _entries(settings.add_headers) if one.name.lower() not in dropped]
+        added = [one for one in settings.add_headers if one.name.lower() not in dropped]
         self._dropped = tuple(name.encode("ascii") for name in dropped)
         self._added = [*added, *sets.values()]
         constants = [entry.constant for entry in self._added if entry.constant is not None]
@@ -76,7 +75,7 @@ class ResponseHeaders(Plugin):
         else:
             self._added = []
         self._constants = constants
-        self._defaults = _entries(settings.set_headers_not_exists)
+        self._defaults = settings.set_headers_not_exists
         self._renamed = [_renaming(text) for text in settings.rename_headers]
         self._phase = "upstream_response" if settings.mode == "upstream" else "response"
 
@@ -104,7 +103,3 @@ class ResponseHeaders(Plugin):
             ]
 
     upstream_response = response
-
-
-def _entries(texts: Sequence[str]) -> list[HeaderEntry]:
-    return [HeaderEntry(text) for text in texts]

@@ -1,0 +1,228 @@
+"""Kinds of settings with a meaning: secrets, expressions, networks, references to upstreams.
+
+Each is the type of a field of a pydantic model, like ``Duration`` and ``ByteSize`` (``units``): text
+in TOML, checked when the configuration is loaded, ready for use in Python. In a JSON Schema each has
+a ``format`` of its own (``pingap-secret``), so that tools know what the text means; the standard
+formats ``regex`` and ``duration`` are other languages than ours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from pingap.config.problem import did_you_mean, quoted, shortened
+from pingap.config.regex import compile_regex
+from pingap.config.units import wrong_type
+
+SECRET_LIMIT: Final = 1024 * 1024
+"""Bytes of a file that holds a secret."""
+_ENVIRONMENT: Final = "$ENV:"
+_FILE: Final = "file:"
+_MAPPED: Final = 96  # length of ::ffff:0:0/96, which holds the IPv4 addresses (RFC 4291, 2.5.5.2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a value may refer to: the context with which pydantic validates.
+
+    Without it relative files belong to the working directory, and names are not checked.
+
+    :param directory: where relative paths begin.
+    :param upstreams: names of the configured upstreams.
+    """
+
+    directory: Path = Path()
+    upstreams: Collection[str] | None = None
+
+
+def _surroundings(info: ValidationInfo) -> Surroundings:
+    return info.context if isinstance(info.context, Surroundings) else Surroundings()
+
+
+class Secret(SecretStr):
+    """The type of a key that holds a secret: masked in logs, errors, dumps and ``repr``.
+
+    In TOML it is the secret itself, ``$ENV:NAME`` for an environment variable, or ``file:PATH`` for
+    the text of a file (without the line end behind it), relative to the configuration. A variable
+    or file that is missing or empty is a configuration error. ``get_secret_value()`` gives the text.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            cls._read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                str, return_schema=core_schema.str_schema(), when_used="json"
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "type": "string",
+            "format": "pingap-secret",
+            "writeOnly": True,
+            "description": "A secret, or where it is: $ENV:NAME or file:PATH.",
+            "examples": ["$ENV:API_TOKEN", "file:secrets/api_token"],
+        }
+
+    @classmethod
+    def _read(cls, value: object, info: ValidationInfo) -> Secret:
+        if isinstance(value, SecretStr):
+            return cls(value.get_secret_value())
+        if not isinstance(value, str):
+            raise wrong_type(value, "a string")
+        return cls(resolve_secret(value, _surroundings(info).directory))
+
+
+def resolve_secret(text: str, directory: Path) -> str:
+    """Return the secret that a text is or refers to.
+
+    :param directory: where relative paths begin.
+    :raises ValueError: with a text for the operator: what it refers to is missing or empty.
+    """
+    if text.startswith(_ENVIRONMENT):
+        return _from_environment(text.removeprefix(_ENVIRONMENT))
+    if text.startswith(_FILE):
+        return _from_file(directory / text.removeprefix(_FILE))
+    return text
+
+
+def _from_environment(name: str) -> str:
+    if name not in os.environ:
+        raise ValueError(f"the environment variable {shortened(name)} is not set")
+    if not os.environ[name]:
+        raise ValueError(f"the environment variable {shortened(name)} is empty")
+    return os.environ[name]
+
+
+def _from_file(path: Path) -> str:
+    shown = quoted(str(path))
+    try:
+        with path.open("rb") as file:
+            data = file.read(SECRET_LIMIT + 1)
+        text = data.decode()
+    except OSError as error:
+        raise ValueError(f"the secret file {shown} cannot be read: {error.strerror}") from None
+    except ValueError:  # also of a path that cannot exist
+        raise ValueError(f"the secret file {shown} is not UTF-8 text") from None
+    if len(data) > SECRET_LIMIT:
+        raise ValueError(f"the secret file {shown} is larger than {SECRET_LIMIT} bytes")
+    text = text.removesuffix("\n").removesuffix("\r")  # which an editor puts there
+    if not text:
+        raise ValueError(f"the secret file {shown} is empty")
+    return text
+
+
+def _read_regex(value: object) -> re.Pattern[str]:
+    if isinstance(value, re.Pattern):
+        return value
+    if not isinstance(value, str):
+        raise wrong_type(value, "a regular expression")
+    return compile_regex(value)
+
+
+Regex = Annotated[
+    re.Pattern[str],
+    PlainValidator(_read_regex),
+    PlainSerializer(lambda pattern: pattern.pattern, return_type=str, when_used="json-unless-none"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "pingap-regex",
+            "description": "A regular expression in the syntax of Rust's regex.",
+            "examples": ["^/api/v[0-9]+/"],
+        }
+    ),
+]
+"""The type of a key that holds a regular expression: text in TOML, a compiled pattern in Python.
+
+The syntax is that of all expressions of the configuration (Rust's ``regex``). ``search`` finds it
+anywhere unless it is anchored.
+"""
+
+
+def _read_network(value: object) -> IPv4Network | IPv6Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    if not isinstance(value, str):
+        raise wrong_type(value, "an IP address or network")
+    try:
+        network = ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{shortened(value)} is not an IP address or network") from None
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED:
+        # Clients that come so are known by their IPv4 address (RequestContext.client_ip).
+        mapped = IPv6Address(network.network_address).ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED))
+    return network
+
+
+_Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(_read_network),
+    PlainSerializer(str, return_type=str, when_used="json-unless-none"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "pingap-network",
+            "description": "An IP address, or a network in CIDR notation.",
+            "examples": ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"],
+        }
+    ),
+]
+
+Networks = Annotated[tuple[_Network, ...], Field(strict=False)]
+"""The type of a key that lists addresses and networks: an array of text in TOML, networks in Python.
+
+``ip_address(ctx.client_ip(request)) in network`` tells whether a client is in one of them.
+"""
+
+
+def _check_upstream(name: str, info: ValidationInfo) -> str:
+    known = _surroundings(info).upstreams
+    if known is not None and name not in known:
+        raise ValueError(f"no upstream block is named {quoted(name)}{did_you_mean(name, known)}")
+    return name
+
+
+UpstreamName = Annotated[
+    str,
+    AfterValidator(_check_upstream),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "pingap-upstream",
+            "description": "The name of an upstream of the configuration.",
+        }
+    ),
+]
+"""The type of a key that names an upstream: the configuration must have one of that name.
+
+It is what may be put into ``ctx.upstream``.
+"""
