@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from pingap.builder import Runtime
+from pingap.config import ConfigError
 from pingap.plugin import Plugin
 from pingap.process.worker import Worker
 from pingap.testing.build import METRICS_PATH, build_runtime
@@ -108,7 +109,13 @@ class Proxy:
         if self._thread is None:
             recorder, toml = self._recorder, self.toml
             categories = [*self._categories, *self._description.categories]
-            runtime = self._runtime = build_runtime(toml, categories, recorder.files)
+            try:
+                runtime = self._runtime = build_runtime(toml, categories, recorder.files)
+            except ConfigError as error:
+                if self._toml is None:  # nobody has seen the lines that it names
+                    numbered = enumerate(toml.splitlines(), 1)
+                    error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
+                raise
             worker = self._worker = Worker(runtime)
             basic = runtime.config.basic
             self._thread = WorkerThread(worker, lambda number: recorder.attach(basic, number))

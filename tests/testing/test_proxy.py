@@ -131,6 +131,16 @@ def test_mistakes_in_the_configuration_are_raised(start_proxy: StartProxy) -> No
     assert 'pingap.toml:5: plugins.guard.category: "guard": no installed' in str(caught.value)
 
 
+def test_mistakes_in_what_python_describes_are_shown_with_its_lines(proxy: Proxy) -> None:
+    proxy.location(plugins=[(Guard, {"alow": "10.9.9.9"})])
+    with pytest.raises(
+        ConfigError, match='guard.alow: unknown key; did you mean "allow"'
+    ) as caught:
+        proxy.start()
+    line = caught.value.problems[0].line
+    assert f'{line:3}  alow = "10.9.9.9"' in caught.value.__notes__[0].splitlines()
+
+
 def test_a_plugin_that_cannot_start_is_raised_and_leaves_nothing(proxy: Proxy) -> None:
     proxy.location(plugins=[Unstartable])
     with pytest.raises(PluginStartError, match="unstartable cannot start: the database is away"):
