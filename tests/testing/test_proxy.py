@@ -134,7 +134,7 @@ def test_mistakes_in_the_configuration_are_raised(start_proxy: StartProxy) -> No
 def test_mistakes_in_what_python_describes_are_shown_with_its_lines(proxy: Proxy) -> None:
     proxy.location(plugins=[(Guard, {"alow": "10.9.9.9"})])
     with pytest.raises(
-        ConfigError, match='guard.alow: unknown key; did you mean "allow"'
+        ConfigError, match=r'guard\.alow: unknown key; did you mean "allow"'
     ) as caught:
         proxy.start()
     line = caught.value.problems[0].line
