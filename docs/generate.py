@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from subprocess import run
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import BaseModel
 
 from pingap import hookspecs
-from pingap.config import SECTIONS, BasicConfig, format_duration, format_size, kinds
+from pingap.config import SECTIONS, TEMPLATE, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
 from pingap.net import http1_connection
 from pingap.observability import log_files, watchdog
@@ -293,7 +296,7 @@ def _upstream_limits() -> Iterator[Row]:
 def _process_limits() -> Iterator[Row]:
     yield "requests under way after a signal to stop", *_key("basic", "grace_period"), "cut"
     seconds = format_duration(log_files.FLUSH_SECONDS)
-    batch = format_size(log_files._BATCH)
+    batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
     yield "file of a secret", size, "", "an error when the configuration is loaded"
     text = "told in the log with its stack, once in "
@@ -301,6 +304,34 @@ def _process_limits() -> Iterator[Row]:
     limit = format_duration(watchdog.LIMIT_SECONDS)
     yield "code that keeps the event loop from going on", f"about {limit}", "", text
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
+
+
+# Examples of the commands.
+
+
+def example(*arguments: str) -> str:
+    """Return what a command prints about the configuration that ``tools.md`` shows."""
+    page = (DOCS / "tools.md").read_text()
+    (shown,) = re.findall(r"^```toml\n# shop\.toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    command = ["pingap", *arguments, "-c", "shop.toml"]
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "shop.toml").write_text(f"# shop.toml\n{shown}")
+        done = run(  # noqa: S603 - ourselves
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    text = done.stdout + done.stderr
+    text = re.sub(r"\S*/(?=pingap_\w+/\w+\.py:)", ".../", text)  # where it is installed
+    return f"```text\n$ {shlex.join(command)}\n{text}```\n"
+
+
+def schema_lines() -> str:
+    """Return the lines at the top of the template."""
+    lines = [line for line in TEMPLATE.splitlines()[:2] if "schema" in line]
+    return "```toml\n" + "\n".join(lines) + "\n```\n"
 
 
 # Pages.
@@ -317,6 +348,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
         name for name in vars(hookspecs) if name.startswith("pingap_")
     ),
     "limits": limits,
+    "example plugins": lambda: example("plugins"),
+    "example explain": lambda: example(
+        "explain", "GET", "http://shop.example.com:8080/orders/7", "-H", "X-Beta: no"
+    ),
+    "example lint": lambda: example("lint"),
+    "schema lines": schema_lines,
 }
 """Name of a block -> what makes its text."""
 

@@ -24,6 +24,7 @@ class MetricsPage(Plugin):
     """Answers with the metrics of a server."""
 
     category = METRICS_LOCATION
+    answers = "internal"
 
     def __init__(self, metrics: ServerMetrics) -> None:
         super().__init__(PluginSettings())

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from pingap._version import __version__
+from pingap.commands import CommandGroup
 from pingap.config import TEMPLATE, Config, ConfigError, load, parse
 
 _NOT_YET = {
@@ -48,7 +49,12 @@ def main() -> None:
     command()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandGroup,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files.")
 @click.option("--upstream", metavar="ADDR,..", help="Quick start: proxy to these addresses.")
 @click.option("--addr", metavar="HOST:PORT", help="Quick start: listen here. [0.0.0.0:80]")
@@ -69,8 +75,15 @@ def main() -> None:
 @click.option("--to-kdl", is_flag=True, help="Print the configuration as KDL.")
 @click.option("--template", is_flag=True, help="Print a starter configuration.")
 @click.version_option(__version__, "-V", "--version", message="pingap %(version)s")
-def command(**options: object) -> None:
-    """Reverse proxy and application gateway, extended in Python."""
+@click.pass_context
+def command(ctx: click.Context, /, **options: object) -> None:
+    """Reverse proxy and application gateway, extended in Python.
+
+    Without a command it serves the configuration.
+    """
+    if ctx.invoked_subcommand is not None:
+        _prepare_command(ctx, options)
+        return
     _read_environment(options)
     _refuse_what_is_not_there(options)
     conf, upstream = options["conf"], options["upstream"]
@@ -83,6 +96,15 @@ def command(**options: object) -> None:
             raise click.UsageError(f"--{name} needs --upstream")
     log = str(options["log"] or "")
     _run(options, log)
+
+
+def _prepare_command(ctx: click.Context, options: dict[str, object]) -> None:
+    """Pass ``-c`` on to a command; the other options are those of serving."""
+    for name, value in options.items():
+        if value and name != "conf":
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{flag} does not go with the command {ctx.invoked_subcommand}")
+    ctx.obj = options["conf"]
 
 
 def _read_environment(options: dict[str, object]) -> None:

@@ -74,6 +74,21 @@ class Plugin:
     """What the plugin's body filters do: ``reads`` keeps the announced length, ``rewrites`` drops
     it. A class that promises ``none`` may not implement a body phase."""
 
+    guard: ClassVar[bool] = False
+    """Decides whether a request may pass: never fails open, and belongs in front of what answers."""
+
+    before: ClassVar[tuple[str, ...]] = ()
+    """Categories in front of which this plugin belongs, in the list of a location."""
+
+    after: ClassVar[tuple[str, ...]] = ()
+    """Categories behind which this plugin belongs, in the list of a location."""
+
+    answers: ClassVar[Literal["content", "public", "internal"]] = "content"
+    """What its answers tell, if it answers by itself. ``content``: something of the site, which a
+    guard of the location protects. ``public``: nothing that may not be known by all (``ping``, a
+    redirect), so that it may stand in front of a guard. ``internal``: the inside of the proxy
+    (``stats``); ``pingap lint`` wants a guard for it."""
+
     def __init__(self, settings: PluginSettings) -> None:
         """Build an instance; a ``ValueError`` is a configuration error of this instance."""
 

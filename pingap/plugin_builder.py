@@ -21,6 +21,7 @@ from pingap.config import (
 )
 from pingap.config.problem import quoted
 from pingap.local_plugins import FileKeys, LocalPluginError, find_class, load_module
+from pingap.ordering import hazards
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
@@ -67,6 +68,8 @@ class PluginBuilder:
                 self._problem((*path, "plugins", place), f'"{name}" is listed twice')
             elif (instance := self._instance(name)) is not None:
                 instances.append(instance)
+        for hazard in hazards(instances):
+            self._warnings.append(self._config.source.problem((*path, "plugins"), str(hazard)))
         try:
             chains = freeze(instances, self._deprecated)
         except ContractError as error:

@@ -145,6 +145,11 @@ class Registry:
         return sorted(installed | self._classes.keys())
 
     @property
+    def points(self) -> list[EntryPoint]:
+        """Every entry point, of all installed distributions, sorted by name."""
+        return [point for _, points in sorted(self._points.items()) for point in points]
+
+    @property
     def location_keys(self) -> dict[str, str]:
         """Keys of locations that are claimed -> the distribution that claims each."""
         installed = {

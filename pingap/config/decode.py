@@ -28,7 +28,7 @@ from pingap.config.supported import SAMPLE_ONLY, check_support
 M = TypeVar("M", bound=Model)
 
 # Keys of pingap that have moved to distributions.
-_KEY_HOMES = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
+KEY_HOMES = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
 _OWN_PLUGIN_KEYS = ("category", "step", "remark")
 
 
@@ -134,9 +134,9 @@ def _claim(table: Table, path: KeyPath, location_keys: Mapping[str, str], report
     for key, value in table.items():
         if key in location_keys and key not in LocationConfig.model_fields:
             claimed[key] = value
-        elif key in _KEY_HOMES:
+        elif key in KEY_HOMES:
             if value is not False and value != "":  # these mean the same as no key
-                home = _KEY_HOMES[key]
+                home = KEY_HOMES[key]
                 message = f"needs the distribution {home}: pip install {home}"
                 report.error((*path, key), message)
         elif key == "claimed":  # our field, not a key

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 TEMPLATE = """\
+#:schema ./pingap.schema.json
+# Editors complete and check this file with that schema: pingap schema > pingap.schema.json
+
 # A reverse proxy with one server, one location and one upstream.
 # Check it with:  pingap -c <this file> -t
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomli
 from support.client import RawClient
+from support.command import run
 from support.origin import Origin
 from support.proxy import Proxy
 
@@ -40,20 +40,6 @@ locations = ["al"]
 """
 
 
-def run(*arguments: object, cwd: Path | None = None, **env: str) -> tuple[int, str, str]:
-    """Run the command to its end; return exit code, output and errors."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PINGAP_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pingap", *map(str, arguments)],
-        env={**clean, "NO_COLOR": "1", **env},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        cwd=cwd,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
     path = tmp_path / "valid.toml"
@@ -70,6 +56,7 @@ def test_version(flag: str) -> None:
 def test_help_names_every_option(flag: str) -> None:
     code, out, err = run(flag)
     assert (code, err) == (0, "")
+    assert "explain" in out
     for option in ("--conf", "--upstream", "--test", "--log", "--threads", "--template", "--sync"):
         assert option in out
 

@@ -10,6 +10,7 @@ class Ping(Plugin):
     """Answers 200 ``pong`` on an exact path, whatever the method."""
 
     category = "ping"
+    answers = "public"
 
     class Settings(PluginSettings):
         """Settings of ``ping``."""

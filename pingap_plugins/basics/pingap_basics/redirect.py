@@ -32,6 +32,7 @@ class Redirect(Plugin):
     """
 
     category = "redirect"
+    answers = "public"
 
     class Settings(PluginSettings):
         """Settings of ``redirect``."""

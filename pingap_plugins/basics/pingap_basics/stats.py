@@ -21,6 +21,7 @@ class Stats(Plugin):
     """
 
     category = "stats"
+    answers = "internal"
     steps = ("request", "proxy_upstream")
 
     class Settings(PluginSettings):

@@ -1,0 +1,57 @@
+"""What is allowed and probably wrong: all checks together.
+
+A mistake that keeps a configuration from being served is no finding: loading tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pingap.builder import Runtime
+from pingap.config.problem import KeyPath
+from pingap.inspection.dead_routes import dead_routes
+from pingap.inspection.exposure import missing_guards
+from pingap.inspection.finding import Finding, finding
+from pingap.inspection.places import instances_of
+from pingap.inspection.secrets_in_clear import secrets_in_clear
+from pingap.inspection.unused import unused
+from pingap.ordering import Hazard, hazards
+
+
+def findings(runtime: Runtime) -> list[Finding]:
+    """Make all checks; in the order of files and lines."""
+    found = [one for check in CHECKS for one in check(runtime)]
+    return sorted(found, key=lambda one: (one.problem.file or "", one.problem.line or 0))
+
+
+def order_hazards(runtime: Runtime) -> Iterator[Finding]:
+    """``order``: plugins that run in front of what they must not."""
+    for path, hazard in _hazards(runtime):
+        yield finding(runtime, "order", path, hazard.harm, hazard.advice)
+
+
+def load_warnings(runtime: Runtime) -> Iterator[Finding]:
+    """``load-warning``: what loading warns of, and no other check tells."""
+    told = {(path, str(hazard)) for path, hazard in _hazards(runtime)}
+    for warning in (*runtime.config.warnings, *runtime.warnings):
+        if (warning.path, warning.message) not in told:
+            yield Finding(
+                "load-warning", warning, "remove the key, or do what the message asks for"
+            )
+
+
+def _hazards(runtime: Runtime) -> Iterator[tuple[KeyPath, Hazard]]:
+    built = {one.name: one for one in runtime.plugins}
+    for name in runtime.config.locations:
+        for hazard in hazards(instances_of(runtime.config, name, built)):
+            yield ("locations", name, "plugins"), hazard
+
+
+CHECKS: tuple[Callable[[Runtime], Iterator[Finding]], ...] = (
+    load_warnings,
+    order_hazards,
+    dead_routes,
+    missing_guards,
+    unused,
+    secrets_in_clear,
+)

@@ -1,0 +1,87 @@
+"""Locations that never get a request, because a heavier one of the server takes all of theirs.
+
+Only what is certain is told: whether one regex takes all that another one takes is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pingap.builder import Runtime
+from pingap.builtin import METRICS_LOCATION
+from pingap.inspection.finding import Finding, finding
+from pingap.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher
+from pingap.routing import Candidate
+from pingap.runtime import LocationRuntime
+
+Route = Candidate[LocationRuntime]
+
+
+def dead_routes(runtime: Runtime) -> Iterator[Finding]:
+    """``dead-route``: a location that a heavier one shadows."""
+    for name, server in runtime.servers.items():
+        for candidate in server.router.candidates:
+            heavier = server.router.candidates[: candidate.rank]
+            shadow = next((one for one in heavier if _shadows(one, candidate)), None)
+            if shadow is not None:
+                path = ("locations", candidate.target.name)
+                yield finding(runtime, "dead-route", path, _message(name, candidate, shadow), _FIX)
+
+
+_FIX = "give it a larger weight or a narrower path, or take it off the server"
+
+
+def _message(server: str, route: Route, shadow: Route) -> str:
+    if shadow.target.name == METRICS_LOCATION:
+        by = "prometheus_metrics has this path"
+    else:
+        order = "and comes first" if shadow.weight == route.weight else "and is heavier"
+        by = f'"{shadow.target.name}" takes all that it could, {order}'
+        by += f" ({shadow.weight}, this one {route.weight})"
+    rest = " but OPTIONS *" if _all_but_asterisk(shadow.path, route.path) else ""
+    return f"never gets a request{rest} on the server {server}: {by}"
+
+
+def _shadows(heavier: Route, route: Route) -> bool:
+    return (
+        set(heavier.conditions) <= set(route.conditions)
+        and _covers_host(heavier.host, route.host)
+        and _covers_path(heavier.path, route.path)
+    )
+
+
+def _covers_host(wide: HostMatcher, narrow: HostMatcher) -> bool:
+    if not wide.pieces:
+        return True
+    if not narrow.pieces:
+        return False
+    return all(any(_covers_piece(one, piece) for one in wide.pieces) for piece in narrow.pieces)
+
+
+def _covers_piece(wide: HostPiece, narrow: HostPiece) -> bool:
+    if (wide.kind, wide.text) == (narrow.kind, narrow.text):
+        return True
+    names = (HostKind.EXACT, HostKind.WILDCARD)
+    return (
+        wide.kind is HostKind.WILDCARD
+        and narrow.kind in names
+        and narrow.text.endswith("." + wide.text)
+        and len(narrow.text) > len(wide.text) + 1
+    )
+
+
+def _covers_path(wide: PathMatcher, narrow: PathMatcher) -> bool:
+    if wide.kind is PathKind.ANY or (wide.kind, wide.text) == (narrow.kind, narrow.text):
+        return True
+    if narrow.kind is PathKind.EXACT:
+        return wide.match(narrow.text) is not None
+    if wide.kind is not PathKind.PREFIX:
+        return False
+    return wide.text == "/" or (
+        narrow.kind is PathKind.PREFIX and narrow.text.startswith(wide.text)
+    )
+
+
+def _all_but_asterisk(wide: PathMatcher, narrow: PathMatcher) -> bool:
+    """Every path begins with ``/``, except that of ``OPTIONS *`` (RFC 9112, 3.2.4)."""
+    return wide.match("*") is None and narrow.match("*") is not None

@@ -1,0 +1,216 @@
+"""What a request would meet: the location that takes it, why the others do not, its plugins.
+
+The matcher and the chains are those that serve. No plugin is called and nothing is sent, so what
+plugins would do to the request (rewrite it, answer it, choose another upstream) is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pingap.builder import REVERSE_PROXY_HEADERS, Runtime
+from pingap.builtin import METRICS_LOCATION
+from pingap.chains import Instance
+from pingap.context import Connection, RequestContext
+from pingap.errors import HTTPError
+from pingap.hookspecs import PHASES
+from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
+from pingap.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
+from pingap.messages import Request
+from pingap.ordering import implementations
+from pingap.routing import Candidate
+from pingap.runtime import LocationRuntime
+from pingap.upstream.upstream import UpstreamRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A location that does not take the request.
+
+    :param reasons: kind (``host``, ``path``, ``header``, ``query``, ``cookie``, ``weight``) and text.
+    """
+
+    location: str
+    weight: int
+    reasons: list[tuple[str, str]]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A plugin in a phase: its function and its configuration."""
+
+    plugin: str
+    function: str
+    code: Place
+    configured: Place
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderStep:
+    """A change to the headers that are sent to the upstream, as written."""
+
+    action: str
+    entry: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The upstream that would be asked, and its peers with their weights."""
+
+    name: str
+    peers: list[tuple[str, int]]
+    place: Place
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What a request would meet on one server; without a location it gets 404."""
+
+    server: str
+    location: str | None = None
+    weight: int = 0
+    place: Place = field(default_factory=Place)
+    captures: Captures = field(default_factory=dict)
+    losses: list[Loss] = field(default_factory=list)
+    chain: dict[str, list[Step]] = field(default_factory=dict)
+    headers: list[HeaderStep] = field(default_factory=list)
+    upstream: Backends | None = None
+    no_upstream: str = ""
+    """Why no upstream can be asked, if it is not the wish of the configuration."""
+
+
+def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
+    """Ask the matcher of a server."""
+    router = runtime.servers[server].router
+    found = router.match(request.host, request.path, request)
+    explanation = Explanation(server)
+    winner: Candidate[LocationRuntime] | None = None
+    if found is not None:
+        location, captures = found
+        winner = next(one for one in router.candidates if one.target is location)
+        explanation.location, explanation.weight = location.name, winner.weight
+        explanation.place = _place_of_location(runtime, server, location.name)
+        explanation.captures = dict(captures)
+        explanation.chain = chain(runtime, location)
+        explanation.headers = list(_header_steps(runtime, location.name))
+        _add_upstream(runtime, location, captures, explanation)
+    for candidate in router.candidates:
+        if candidate is not winner:
+            name = candidate.target.name
+            reasons = list(_reasons(candidate, request, winner))
+            place = _place_of_location(runtime, server, name)
+            explanation.losses.append(Loss(name, candidate.weight, reasons, place))
+    return explanation
+
+
+def _place_of_location(runtime: Runtime, server: str, name: str) -> Place:
+    source = runtime.config.source
+    if name == METRICS_LOCATION:
+        return place_of_key(source, ("servers", server, "prometheus_metrics"))
+    return place_of_key(source, ("locations", name))
+
+
+# Why not.
+
+
+def _reasons(
+    candidate: Candidate[LocationRuntime],
+    request: Request,
+    winner: Candidate[LocationRuntime] | None,
+) -> Iterator[tuple[str, str]]:
+    if candidate.host.match(request.host) is None:
+        asked = f'"{request.host}"' if request.host else "no host"
+        yield "host", f"host: {asked} is not {written_host(candidate.host)}"
+    if candidate.path.match(request.path) is None:
+        yield "path", f'path: "{request.path}" {_path_mismatch(candidate.path)}'
+    for condition in candidate.conditions:
+        if not condition.holds(request):
+            wanted = "is missing" if condition.value is None else f'is not "{condition.value}"'
+            yield condition.kind.value, f'{condition.kind.value}: "{condition.name}" {wanted}'
+    if winner is not None and winner.rank < candidate.rank:
+        yield "weight", _lighter(candidate.weight, winner.weight)
+
+
+def _lighter(weight: int, heaviest: int) -> str:
+    if weight == heaviest:
+        return f"listed later, with the same weight {weight}"
+    return f"lighter: {weight} < {heaviest}"
+
+
+def written_host(host: HostMatcher) -> str:
+    """Write the hosts of a location as they stand in TOML."""
+    marks = {HostKind.EXACT: "", HostKind.WILDCARD: "*.", HostKind.REGEX: "~"}
+    return ", ".join(f"{marks[piece.kind]}{piece.text}" for piece in host.pieces)
+
+
+def _path_mismatch(path: PathMatcher) -> str:
+    words = {
+        PathKind.EXACT: "is not",
+        PathKind.PREFIX: "does not begin with",
+        PathKind.REGEX: "does not match",
+    }
+    return f"{words[path.kind]} {path.text}"
+
+
+# What then.
+
+
+def chain(runtime: Runtime, location: LocationRuntime) -> dict[str, list[Step]]:
+    """Return the frozen chain of a location, phase by phase, with the functions behind it."""
+    built = {one.name: one for one in runtime.plugins}
+    found: dict[str, list[Step]] = {}
+    for phase in PHASES:
+        names = dict.fromkeys(name for _, name in getattr(location.chains, phase))
+        steps = [
+            step for name in names if name in built for step in _steps(runtime, built[name], phase)
+        ]
+        if steps:
+            found[phase] = steps
+    return found
+
+
+def _steps(runtime: Runtime, instance: Instance, phase: str) -> list[Step]:
+    configured = place_of_instance(runtime.config, instance.name)
+    return [
+        Step(instance.name, _class_name(instance, function), place_of_code(function), configured)
+        for where, function in implementations(instance)
+        if where == phase
+    ]
+
+
+def _class_name(instance: Instance, function: object) -> str:
+    return f"{type(instance.plugin).__name__}.{getattr(function, '__name__', '')}"
+
+
+def _header_steps(runtime: Runtime, name: str) -> Iterator[HeaderStep]:
+    if (settings := runtime.config.locations.get(name)) is None:
+        return
+    source = runtime.config.source
+    if settings.enable_reverse_proxy_headers:
+        place = place_of_key(source, ("locations", name, "enable_reverse_proxy_headers"))
+        for text in REVERSE_PROXY_HEADERS:
+            yield HeaderStep("set", text, place)
+    for action in ("set", "add"):
+        key = f"proxy_{action}_headers"
+        for at, entry in enumerate(getattr(settings, key)):
+            yield HeaderStep(action, str(entry), place_of_key(source, ("locations", name, key, at)))
+
+
+def _add_upstream(
+    runtime: Runtime, location: LocationRuntime, captures: Captures, explanation: Explanation
+) -> None:
+    if not location.upstream:
+        return
+    ctx = RequestContext(Connection(1, ("", 0), ("", 0), server=explanation.server), began_at=0.0)
+    ctx.captures = captures
+    try:
+        upstream: UpstreamRuntime = location.choose_upstream(ctx)
+    except HTTPError as error:
+        explanation.no_upstream = f"{location.upstream}: {error.status} {error}"
+        return
+    peers = [(peer.text, peer.weight) for peer in upstream.peers]
+    place = place_of_key(runtime.config.source, ("upstreams", upstream.name))
+    explanation.upstream = Backends(upstream.name, peers, place)

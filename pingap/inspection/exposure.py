@@ -1,0 +1,60 @@
+"""What everybody can read and probably should not: no guard in front of the proxy's inside.
+
+A location is asked for a guard if its path has a word such as ``admin``, or one of its plugins says
+that it answers with the inside of the proxy (``Plugin.answers``). A server that only this machine
+can reach needs none, unless ``basic.trusted_proxies`` says that there is a proxy in front of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pingap.builder import Runtime
+from pingap.config import ServerConfig, TcpAddress
+from pingap.inspection.finding import Finding, finding
+from pingap.inspection.places import instances_of
+
+_WORDS = re.compile(
+    r"(?<![A-Za-z0-9])(admin|stats|metrics|debug|internal|console|actuator|pprof)"
+    r"(?![A-Za-z0-9])"
+)
+
+_FIX = "list a plugin that guards in front of the others, such as ip_restriction or basic_auth"
+_METRICS_FIX = "let only those who read them reach this address, or remove the key"
+
+
+def missing_guards(runtime: Runtime) -> Iterator[Finding]:
+    """``missing-guard``: the inside of the proxy, or an admin-like path, that everybody can reach."""
+    config = runtime.config
+    built = {one.name: one for one in runtime.plugins}
+    open_locations: set[str] = set()
+    for name, server in config.servers.items():
+        if _is_local(server) and not config.basic.trusted_proxies:
+            continue
+        open_locations.update(server.locations)
+        if server.prometheus_metrics:
+            path = ("servers", name, "prometheus_metrics")
+            message = "every client of this server can read the metrics"
+            yield finding(runtime, "missing-guard", path, message, _METRICS_FIX)
+    for name in config.locations:
+        if name not in open_locations:
+            continue
+        instances = instances_of(config, name, built)
+        if any(one.plugin.guard for one in instances):
+            continue
+        inside = [one.name for one in instances if one.plugin.answers == "internal"]
+        if inside:
+            message = f'every client can read what "{inside[0]}" tells: no plugin here is a guard'
+            yield finding(runtime, "missing-guard", ("locations", name, "plugins"), message, _FIX)
+        elif match := _WORDS.search(config.locations[name].path):
+            message = f'every client can reach "{match[1]}": no plugin here is a guard'
+            yield finding(runtime, "missing-guard", ("locations", name, "path"), message, _FIX)
+
+
+def _is_local(server: ServerConfig) -> bool:
+    return all(
+        one.host == "localhost" or (one.ip is not None and one.ip.is_loopback)
+        for one in server.addresses
+        if isinstance(one, TcpAddress)
+    )

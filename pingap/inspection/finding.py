@@ -1,0 +1,28 @@
+"""One thing worth mending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pingap.builder import Runtime
+from pingap.config import Problem
+from pingap.config.problem import KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing worth mending.
+
+    :param id: what kind it is; never changes its meaning.
+    :param problem: its place and what is wrong.
+    :param fix: what to do.
+    """
+
+    id: str
+    problem: Problem
+    fix: str
+
+
+def finding(runtime: Runtime, kind: str, path: KeyPath, message: str, fix: str) -> Finding:
+    """Make a finding about a key of the configuration."""
+    return Finding(kind, runtime.config.source.problem(path, message), fix)

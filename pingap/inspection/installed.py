@@ -1,0 +1,137 @@
+"""What is installed: distributions, what they provide, whether it loads, and where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+
+from pingap.builtin import INSTANCES
+from pingap.config import Config
+from pingap.inspection.places import Place, place_of_instance, place_of_key
+from pingap.local_plugins import CATEGORY
+from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+
+_LOCATION_KEY = "location:"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A configured plugin, or a location that uses a claimed key.
+
+    :param name: the key below ``[plugins]``; of a claimed key, the location.
+    :param locations: the locations that list it.
+    """
+
+    name: str
+    locations: list[str]
+    place: Place
+
+
+@dataclass(slots=True)
+class Provided:
+    """A category or a key of locations.
+
+    :param class_name: module and class, if it loads.
+    :param error: why it does not load.
+    """
+
+    kind: str
+    name: str
+    class_name: str | None = None
+    error: str | None = None
+    uses: list[Use] = field(default_factory=list)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it can be used."""
+        return self.error is None
+
+
+@dataclass(slots=True)
+class Distribution:
+    """An installed distribution."""
+
+    name: str
+    version: str
+    provides: list[Provided] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Installed:
+    """All there is.
+
+    :param missing: categories that the configuration uses and nothing provides; the error says what
+        to install.
+    :param local: plugins of the configuration that are files.
+    """
+
+    distributions: list[Distribution] = field(default_factory=list)
+    missing: list[Provided] = field(default_factory=list)
+    local: list[Use] = field(default_factory=list)
+
+
+def installed(registry: Registry, config: Config | None) -> Installed:
+    """List what is installed, loading all of it.
+
+    :param config: where uses are looked for; without one there are none.
+    """
+    distributions: dict[str, Distribution] = {}
+    for point in registry.points:
+        name, version = _owner(point)
+        found = distributions.setdefault(name, Distribution(name, version))
+        found.provides.append(_provided(point.name, registry, config))
+    result = Installed([distributions[name] for name in sorted(distributions)])
+    if config is not None:
+        wanted = {settings.category for settings in config.plugins.values()}
+        wanted |= {str(INSTANCES[name]["category"]) for name in _listed(config) & INSTANCES.keys()}
+        wanted -= set(registry.categories)
+        if CATEGORY in wanted:
+            result.local = list(_uses(config, CATEGORY))
+        for category in sorted(wanted - {CATEGORY}):
+            result.missing.append(_provided(category, registry, config))
+    return result
+
+
+def _owner(point: EntryPoint) -> tuple[str, str]:
+    if point.dist is None:
+        return point.value, ""
+    return point.dist.name, point.dist.version
+
+
+def _provided(name: str, registry: Registry, config: Config | None) -> Provided:
+    key = name.removeprefix(_LOCATION_KEY)
+    is_key = key != name
+    provided = Provided("location key" if is_key else "category", key)
+    try:
+        cls = registry.location_key(key) if is_key else registry.category(name)
+        provided.class_name = f"{cls.__module__}.{cls.__qualname__}"
+    except (MissingPluginError, PluginLoadError) as error:
+        provided.error = str(error)
+    if config is not None:
+        provided.uses = list(_key_uses(config, key) if is_key else _uses(config, name))
+    return provided
+
+
+def _uses(config: Config, category: str) -> Iterator[Use]:
+    listed = _listed(config)
+    for name, settings in config.plugins.items():
+        if settings.category == category:
+            yield Use(name, _listing(config, name), place_of_instance(config, name))
+    for name, options in INSTANCES.items():
+        if options["category"] == category and name in listed:
+            yield Use(name, _listing(config, name), Place())
+
+
+def _key_uses(config: Config, key: str) -> Iterator[Use]:
+    for name, location in config.locations.items():
+        if key in location.claimed:
+            yield Use(name, [name], place_of_key(config.source, ("locations", name, key)))
+
+
+def _listed(config: Config) -> set[str]:
+    return {plugin for location in config.locations.values() for plugin in location.plugins}
+
+
+def _listing(config: Config, plugin: str) -> list[str]:
+    return [name for name, location in config.locations.items() if plugin in location.plugins]

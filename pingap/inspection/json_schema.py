@@ -1,0 +1,213 @@
+"""The JSON Schema of the whole configuration, made from the models that check it when it is loaded.
+
+Editors complete and check TOML with it. It says no to what loading says no to, as far as a schema
+can: it does not know which names exist, nor what a regex or a header may be. What loading accepts,
+it accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from pingap.config import SECTIONS, BasicConfig, PluginConfig
+from pingap.config.decode import KEY_HOMES
+from pingap.config.includes import SECTIONS_WITH_INCLUDES
+from pingap.config.supported import SAMPLE_ONLY
+from pingap.local_plugins import CATEGORY
+from pingap.plugin import Plugin
+from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+
+Schema = dict[str, Any]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_OUR_FIELDS = {"locations": ("claimed",), "plugins": ("options",)}
+"""Fields of the models that are no keys."""
+
+
+def json_schema(registry: Registry) -> tuple[Schema, list[str]]:
+    """Return the schema, with the settings of every installed plugin.
+
+    :returns: the schema; and for each plugin that cannot be loaded, a text that says so. Its settings
+        are not checked by the schema.
+    """
+    builder = _Builder(registry)
+    return builder.build(), builder.failures
+
+
+class _Builder:
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.definitions: dict[str, Schema] = {}
+        self.failures: list[str] = []
+
+    def build(self) -> Schema:
+        properties: Schema = {"basic": self._table("basic", BasicConfig)}
+        for section, model in SECTIONS.items():
+            self.definitions[section] = (
+                self._plugins() if section == "plugins" else self._item(section, model)
+            )
+            reference = {"$ref": f"#/$defs/{section}"}
+            properties[section] = {"type": "object", "additionalProperties": reference}
+        return {
+            "$schema": DIALECT,
+            "title": "Configuration of pingap",
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "$defs": self.definitions,
+        }
+
+    def _table(self, section: str, model: type[BaseModel]) -> Schema:
+        schema = self._model(section, model)
+        for key, why in SAMPLE_ONLY.get(section, {}).items():
+            schema["properties"][key] = {"description": f"{key} {why}.", "deprecated": True}
+        return schema
+
+    def _item(self, section: str, model: type[BaseModel]) -> Schema:
+        schema = self._table(section, model)
+        if section == "locations":
+            self._add_claimed_keys(schema["properties"])
+        if section in SECTIONS_WITH_INCLUDES and (required := schema.pop("required", None)):
+            # A storage that is included may bring what is required.
+            schema["anyOf"] = [{"required": required}, {"required": ["includes"]}]
+        return schema
+
+    def _add_claimed_keys(self, properties: Schema) -> None:
+        for key in KEY_HOMES:
+            absent = f"Needs the distribution {KEY_HOMES[key]}."
+            properties[key] = {"enum": [False, ""], "description": absent}
+        for key in sorted(self.registry.location_keys):
+            properties[key] = {}
+            try:
+                cls = self.registry.location_key(key)
+            except (MissingPluginError, PluginLoadError) as error:
+                self.failures.append(f"location key {key}: {error}")
+                continue
+            settings = self._model(f"locations.{key}", cls.Settings)
+            properties[key] = settings["properties"].get(key, {})
+
+    # Plugins.
+
+    def _plugins(self) -> Schema:
+        """Return the schema of a plugin: its category chooses the settings.
+
+        The choice is made by ``if``, so that an error is about the chosen category alone. ``anyOf``
+        checks nothing (its last entry is always true): editors that do not follow ``if`` find there
+        which keys they may complete.
+        """
+        own = self._model("plugins", PluginConfig)
+        classes = self._classes()
+        settings = {}
+        for category, cls in classes.items():
+            name = f"plugins.{category}"
+            self.definitions[name] = self._plugin(name, cls, own["properties"])
+            settings[category] = {"$ref": f"#/$defs/{name}"}
+        known = sorted([*self.registry.categories, CATEGORY])
+        properties = {**own["properties"]}
+        properties["category"] = {**properties["category"], "enum": known}
+        return {
+            "type": "object",
+            "description": own.get("description", ""),
+            "properties": properties,
+            "required": own["required"],
+            "allOf": [{}, *(_when(category, then) for category, then in settings.items())],
+            "anyOf": [*settings.values(), {}],
+        }
+
+    def _classes(self) -> Mapping[str, type[Plugin]]:
+        classes = {}
+        for category in self.registry.categories:
+            try:
+                classes[category] = self.registry.category(category)
+            except (MissingPluginError, PluginLoadError) as error:
+                self.failures.append(f"category {category}: {error}")
+        return classes
+
+    def _plugin(self, name: str, cls: type[Plugin], own: Schema) -> Schema:
+        schema = self._model(name, cls.Settings)
+        category = {"const": cls.category, "description": _first_paragraph(cls)}
+        step = {"enum": ["", *cls.steps]} if cls.steps else {"deprecated": True}
+        schema["properties"] = {
+            **own,
+            "category": {**own["category"], **category},
+            "step": {**own["step"], **step},
+            **schema["properties"],
+        }
+        return schema
+
+    # Models.
+
+    def _model(self, name: str, model: type[BaseModel]) -> Schema:
+        """Return the schema of a table; what it refers to goes to the definitions.
+
+        :param name: put in front of the names of those, which are only unique in a model.
+        """
+        schema = _of_model(name, model, "validation")
+        written = _of_model(name, model, "serialization").get("properties", {})
+        for key, nested in schema.pop("$defs", {}).items():
+            self.definitions[f"{name}.{key}"] = _tidy(nested)
+        properties = {
+            key: _key(_with_written_default(one, written.get(key, {})), key)
+            for key, one in schema.get("properties", {}).items()
+            if key not in _OUR_FIELDS.get(name, ())
+        }
+        schema.pop("title", None)
+        return {**schema, "properties": properties}
+
+
+def _of_model(name: str, model: type[BaseModel], mode: Any) -> Schema:
+    return model.model_json_schema(mode=mode, ref_template=f"#/$defs/{name}.{{model}}")
+
+
+def _with_written_default(schema: Schema, written: Schema) -> Schema:
+    """Take the default as TOML has it: a duration is text there, and a number in Python."""
+    rest = {key: value for key, value in schema.items() if key != "default"}
+    default = written.get("default")
+    return rest if default is None else {**rest, "default": default}
+
+
+def _key(schema: Schema, key: str) -> Schema:
+    """Say of a key that is not supported, or has no effect, that it is so."""
+    description = schema.get("description", key)
+    if "not_yet" in schema:  # any value: loading knows which of them mean the same as none
+        text = f"{description} Not supported yet ({schema['not_yet']})."
+        return {"description": text, "deprecated": True}
+    schema = _tidy(schema)
+    if "no_effect" in schema:
+        why = schema.pop("no_effect")
+        return {**schema, "description": f"{description} {key} {why}.", "deprecated": True}
+    return schema
+
+
+def _tidy(schema: Any) -> Any:
+    """Drop what TOML does not have (null), and the titles that pydantic makes of names."""
+    if isinstance(schema, list):
+        return [_tidy(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidy = {
+        key: {name: _tidy(one) for name, one in value.items()}
+        if key == "properties"
+        else _tidy(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+        and not (key == "default" and value is None)
+    }
+    kinds = [one for one in tidy.get("anyOf", ()) if one != {"type": "null"}]
+    if kinds:
+        del tidy["anyOf"]
+        tidy = {**kinds[0], **tidy} if len(kinds) == 1 else {**tidy, "anyOf": kinds}
+    return tidy
+
+
+def _when(category: str, then: Schema) -> Schema:
+    condition = {"properties": {"category": {"const": category}}, "required": ["category"]}
+    return {"if": condition, "then": then}
+
+
+def _first_paragraph(cls: type[Plugin]) -> str:
+    return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())

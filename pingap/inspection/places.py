@@ -1,0 +1,77 @@
+"""Where things stand: the line of a key, the line of a function, the plugins of a location."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pingap.chains import Instance
+from pingap.config import Config, Source
+from pingap.config.problem import KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file and a line of it; the line, or both, may be unknown."""
+
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+def place_of_key(source: Source, path: KeyPath) -> Place:
+    """Return where a key of the configuration stands, or the table around it."""
+    found = source.problem(path, "")
+    return Place(found.file, found.line)
+
+
+def place_of_code(function: Callable[..., Any]) -> Place:
+    """Return where a function of a plugin is defined, below its decorators."""
+    function = inspect.unwrap(function)
+    try:
+        lines, first = inspect.getsourcelines(function)
+        file = inspect.getsourcefile(function)
+    except (OSError, TypeError):  # compiled, or made without a file
+        return Place()
+    words = ("def ", "async def ")
+    offset = next((at for at, line in enumerate(lines) if line.lstrip().startswith(words)), 0)
+    return Place(_short(file), first + offset)
+
+
+def _short(file: str | None) -> str | None:
+    """Write a path from here, if it is below this directory."""
+    if file is None:
+        return None
+    path = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would follow links
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def place_of_instance(config: Config, name: str) -> Place:
+    """Return where a plugin is configured; nowhere if it is built in.
+
+    :param name: as locations list it, or ``<location>.<key>`` of a claimed key.
+    """
+    if name in config.plugins:
+        return place_of_key(config.source, ("plugins", name))
+    location, _, key = name.rpartition(".")
+    if location in config.locations and key in config.locations[location].claimed:
+        return place_of_key(config.source, ("locations", location, key))
+    return Place()
+
+
+def instances_of(config: Config, location: str, built: dict[str, Instance]) -> list[Instance]:
+    """Return the plugins of a location in the order in which they run.
+
+    :param built: every built instance by name.
+    """
+    settings = config.locations[location]
+    names = [*(f"{location}.{key}" for key in settings.claimed), *settings.plugins]
+    return [built[name] for name in names if name in built]

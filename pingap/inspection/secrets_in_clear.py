@@ -1,0 +1,112 @@
+"""Secrets that stand in the configuration as they are. What they are is never shown.
+
+A key holds a secret if its model says so (``SecretStr``), or if its name does. Judged as written,
+before anything is resolved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from pingap.builder import Runtime
+from pingap.config import SECTIONS, BasicConfig
+from pingap.config.problem import KeyPath
+from pingap.inspection.finding import Finding
+
+_NAME = re.compile(
+    r"(?:.*[_-])?(?:passw(?:or)?d|secret|token|(?:api|private|secret)?key)s?", re.IGNORECASE
+)
+_REFERENCE = re.compile(r"\$ENV:|file:")
+_HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*", re.IGNORECASE)
+_HEADER_LISTS = ("proxy_set_headers", "proxy_add_headers")
+
+_FIX = "write $ENV:NAME or file:PATH, and keep the secret there"
+_NAME_FIX = (
+    "let only pingap read this file; the plugin does not declare the key as a secret, so it takes"
+    " no reference such as $ENV:NAME"
+)
+_HEADER_FIX = "write $NAME, and put the value into the environment variable NAME"
+
+_MESSAGES = {
+    _FIX: "is a secret in clear",
+    _NAME_FIX: "looks like a secret in clear",
+    _HEADER_FIX: "sends a secret that stands here in clear",
+}
+
+
+def secrets_in_clear(runtime: Runtime) -> Iterator[Finding]:
+    """``clear-secret``: a secret that whoever reads the file can read."""
+    for document in runtime.config.source.documents:
+        for path, table, model in _tables(document.data, runtime):
+            for key, value in table.items():
+                fix = _fix_of(path, key, value, model)
+                if fix is not None:
+                    message = (
+                        "holds a secret in clear" if fix == _FIX else "sends a secret in clear"
+                    )
+                    yield Finding("clear-secret", document.problem((*path, key), message), fix)
+
+
+def _tables(
+    data: dict[str, Any], runtime: Runtime
+) -> Iterator[tuple[KeyPath, dict[str, Any], type[BaseModel] | None]]:
+    """Give every table with the model of its settings."""
+    classes = {one.name: type(one.plugin).Settings for one in runtime.plugins}
+    for section, content in data.items():
+        if section == "basic":
+            yield (section,), content, BasicConfig
+            continue
+        for name, table in content.items():
+            model = classes.get(name) if section == "plugins" else SECTIONS[section]
+            yield (section, name), table, model
+
+
+def _fix_of(path: KeyPath, key: str, value: Any, model: type[BaseModel] | None) -> str | None:
+    if path[0] == "storages" and key == "value":
+        return None  # lines of TOML, secret only because they may hold secrets
+    if key in _HEADER_LISTS and isinstance(value, list):
+        return _HEADER_FIX if any(_is_clear_header(str(entry)) for entry in value) else None
+    declared = _is_secret_field(model, key)
+    if not declared and (not _NAME.fullmatch(key) or key.startswith("public")):
+        return None
+    if key == "tls_key" and "\n" not in str(value) and str(value).startswith("/"):
+        return None  # the path of a file
+    if not any(_is_clear(text) for text in _texts(value)):
+        return None
+    return _FIX if declared else _NAME_FIX
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _is_clear(text: str) -> bool:
+    return bool(text) and not _REFERENCE.match(text)
+
+
+def _is_clear_header(entry: str) -> bool:
+    name, _, value = entry.partition(":")
+    return bool(_HEADERS.fullmatch(name.strip())) and not value.strip().startswith(("$", ":"))
+
+
+def _is_secret_field(model: type[BaseModel] | None, key: str) -> bool:
+    if model is None:
+        return False
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return _has_secret(field.annotation)
+    return False
+
+
+def _has_secret(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
+        return True
+    return any(_has_secret(argument) for argument in get_args(annotation))

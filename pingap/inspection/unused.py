@@ -1,0 +1,55 @@
+"""Sections that nothing refers to.
+
+Settings of plugins may name upstreams and other plugins in ways that only the plugin knows, so a
+name that stands anywhere in them counts as used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pingap.builder import Runtime
+from pingap.config import Config
+from pingap.inspection.finding import Finding, finding
+
+
+def unused(runtime: Runtime) -> Iterator[Finding]:
+    """``unused``: a table that has no effect, because nothing refers to it."""
+    config = runtime.config
+    for section, referrer, used in _references(config):
+        for name in getattr(config, section):
+            if name not in used:
+                message = f"is never used: {referrer}"
+                fix = "remove it, or refer to it"
+                yield finding(runtime, "unused", (section, name), message, fix)
+
+
+def _references(config: Config) -> Iterator[tuple[str, str, Iterable[str]]]:
+    """Give each section with who could refer to it, and the names that are referred to."""
+    locations, servers = config.locations.values(), config.servers.values()
+    named = set(_texts([plugin.options for plugin in config.plugins.values()]))
+    named |= set(_texts([location.claimed for location in locations]))
+    yield "locations", "no server lists it", {one for server in servers for one in server.locations}
+    listed = {one for location in locations for one in location.plugins}
+    yield "plugins", "no location lists it", listed | named
+    chosen = {location.upstream for location in locations}
+    if not any(name.startswith("$") for name in chosen):  # which may become any name
+        yield "upstreams", "no location names it", chosen | named
+    if not any(server.global_certificates for server in servers):
+        yield "certificates", "no server has global_certificates", ()
+    included = {one for server in servers for one in server.includes}
+    included |= {one for location in locations for one in location.includes}
+    included |= {one for upstream in config.upstreams.values() for one in upstream.includes}
+    yield "storages", "nothing includes it", included | named
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts(list(value.values()))
+        yield from value  # as {"backend-a" = 3}
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
