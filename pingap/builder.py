@@ -83,17 +83,25 @@ class Runtime:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def build(config: Config, registry: Registry, log_target: str = "") -> Runtime:
+def build(
+    config: Config,
+    registry: Registry,
+    log_target: str = "",
+    log_files: LogFiles | None = None,
+) -> Runtime:
     """Build the runtime graph of a configuration.
 
     :param log_target: what ``--log`` says, for access logs that go to the application log.
+    :param log_files: opens the log files; by default a new ``LogFiles``.
     :raises ConfigError: with everything that cannot be built.
     """
-    return _Builder(config, registry, log_target).build()
+    return _Builder(config, registry, log_target, log_files or LogFiles()).build()
 
 
 class _Builder:
-    def __init__(self, config: Config, registry: Registry, log_target: str) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, log_target: str, log_files: LogFiles
+    ) -> None:
         self.config = config
         self.registry = registry
         self.log_target = log_target
@@ -104,7 +112,7 @@ class _Builder:
         self.writes = WriteBatch()
         size = config.basic.upstream_keepalive_pool_size
         self.pool = KeepalivePool(size, self.deadlines, self.writes)
-        self.log_files = LogFiles()
+        self.log_files = log_files
 
     def build(self) -> Runtime:
         try:

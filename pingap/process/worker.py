@@ -7,6 +7,7 @@ import gc
 import logging
 import resource
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from socket import socket
@@ -73,8 +74,10 @@ class Worker:
         :param ready: called once connections are accepted.
         :raises PluginStartError: a plugin cannot start.
         """
+        _raise_file_limit(2 * self._runtime.config.basic.max_connections + 256)
         with anyio.open_signal_receiver(*_DRAIN_SIGNALS, signal.SIGHUP) as signals:
             async with self.serving():
+                _settle_memory()
                 ready()
                 await _wait_for_end(signals)
                 log.info("draining")
@@ -85,7 +88,11 @@ class Worker:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Accept connections inside the block; at its end cut those that are left."""
+        """Accept connections inside the block; at its end cut those that are left.
+
+        Changes nothing that belongs to the whole process: signals, limits and the collector are
+        the business of ``run``. So several workers can serve in one process, each in a thread.
+        """
         runtime = self._runtime
         requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
@@ -98,7 +105,6 @@ class Worker:
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
                 services.start_soon(self._trim_pool)
-                _settle_memory()
                 watchdog.start()
                 yield
             finally:
@@ -123,6 +129,16 @@ class Worker:
                         log.warning("plugins did not shut down within %g s", limit)
                     services.cancel_scope.cancel()
 
+    def sweep(self) -> None:
+        """Check all time limits now, not only when it is time to."""
+        self._runtime.deadlines.sweep(time.monotonic())
+        self._runtime.pool.trim()
+
+    def close(self) -> None:
+        """Close all listening sockets, if serving did not come so far as to do it."""
+        for _, sock in self._sockets:
+            sock.close()
+
     async def drain(self) -> None:
         """Stop accepting; return when all requests are answered, or the grace period is over."""
         self._stop_accepting()
@@ -138,7 +154,6 @@ class Worker:
     async def _accept(self, requests: HookTasks) -> None:
         runtime, loop = self._runtime, asyncio.get_running_loop()
         budget = ConnectionBudget(runtime.config.basic.max_connections)
-        _raise_file_limit(2 * budget.limit + 256)
         for name, settings in runtime.config.servers.items():
             self._listeners[name] = Listener(
                 runtime.servers[name],
