@@ -11,8 +11,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from anyio.abc import TaskGroup
-
 from pingap.context import Connection, RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
@@ -25,6 +23,7 @@ from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_request import RequestDecoder
 
 if TYPE_CHECKING:
+    from pingap.hook_tasks import HookTasks
     from pingap.net.listener import Listener
 
 NEVER: Final = math.inf
@@ -302,7 +301,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     # Answers, and the end of the connection.
 
     @property
-    def tasks(self) -> TaskGroup:
+    def tasks(self) -> HookTasks:
         return self._listener.tasks
 
     def exchange_ended(self) -> None:

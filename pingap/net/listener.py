@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from anyio.abc import TaskGroup
-
 from pingap.context import Connection, Network
 from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
@@ -17,6 +15,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
 
 if TYPE_CHECKING:
+    from pingap.hook_tasks import HookTasks
     from pingap.observability.metrics import WorkerStats
     from pingap.runtime import ServerRuntime
 
@@ -83,7 +82,7 @@ class Listener:
         tcp: TcpOptions,
         deadlines: Deadlines,
         writes: WriteBatch,
-        tasks: TaskGroup,
+        tasks: HookTasks,
         budget: ConnectionBudget,
         stats: WorkerStats,
         trusted: tuple[Network, ...] = (),

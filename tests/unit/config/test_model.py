@@ -245,7 +245,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
             " upstream_ca client_cert client_key includes remark",
         ),
-        ("plugins", "category step remark options"),
+        ("plugins", "category step fail_open timeout remark options"),
         (
             "certificates",
             "domains tls_cert tls_key is_default is_ca acme dns_challenge dns_provider"
