@@ -124,7 +124,7 @@ def test_our_certificate(setup: Setup) -> None:
 def test_sessions_are_resumed(setup: Setup) -> None:
     def once(served: Served) -> None:
         served.read_request()
-        served.respond(Connection="close")
+        served.respond(headers={"Connection": "close"})
 
     origin = setup.origin(script=once)
     proxy = setup.proxy(origin)

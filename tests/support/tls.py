@@ -64,9 +64,9 @@ class TlsClient(RawClient):
             self.sock.close()
             raise
 
-    def receive(self) -> bytes:
+    def _more(self) -> bytes:
         try:
-            return super().receive()
+            return super()._more()
         except ssl.SSLEOFError as error:
             raise AssertionError("the connection ended without a close of TLS") from error
 
@@ -90,25 +90,23 @@ class TlsOrigin(Origin):
         self.context.load_cert_chain(*own)
         self.names: list[str | None] = []
         self.resumed: list[bool] = []
-        self.handshakes_failed = 0
         self.context.sni_callback = lambda tls, name, context: self.names.append(name)
         if clients is not None:
             self.context.verify_mode = ssl.CERT_REQUIRED
             self.context.load_verify_locations(cadata=clients.cert)
         super().__init__(script)
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, number: int) -> None:
         try:
             wrapped = self.context.wrap_socket(sock, server_side=True)
         except OSError:
-            self.handshakes_failed += 1
             self._open.discard(sock)
             sock.close()
             return
         self._open.discard(sock)
         self._open.add(wrapped)
         self.resumed.append(bool(wrapped.session_reused))
-        super()._serve(wrapped)
+        super()._serve(wrapped, number)
 
 
 def end_tls(sock: ssl.SSLSocket) -> None:
