@@ -45,8 +45,9 @@ def render(template: Path, values: Values) -> dict[str, str]:
     as_they_are = settings["_copy_without_render"]
     files = {}
     for file in sorted((template / ROOT).rglob("*")):
-        if file.is_file():
-            path = file.relative_to(template / ROOT).as_posix()
+        path = file.relative_to(template / ROOT).as_posix()
+        # pip compiles what it installs, the template too.
+        if file.is_file() and "__pycache__" not in path:
             text = file.read_text(encoding="utf-8")
             if not any(fnmatch(path, pattern) for pattern in as_they_are):
                 text = render_text(text, values, path)

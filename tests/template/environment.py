@@ -38,7 +38,8 @@ class Environment:
         for name, arguments in INSTALLED.items():
             self.run("pingap", "new-plugin", name, *arguments, cwd=self.folder)
         group = f"{self.plugin('greet')}/pyproject.toml:dev"
-        self._install(*self._wheels(*map(self.plugin, INSTALLED)), "--group", group)
+        plugins = self._wheels(*map(self.plugin, INSTALLED))
+        self._install("--no-compile", *plugins, "--group", group)
 
     def _wheels(self, *projects: Path) -> list[Path]:
         before = set(self.folder.glob("wheels/*.whl"))
@@ -49,7 +50,7 @@ class Environment:
 
     def _install(self, *what: object) -> None:
         python = ("--python", self.bin / "python")
-        _run(*PIP, *python, "install", "--quiet", "--no-compile", *what, cwd=self.folder)
+        _run(*PIP, *python, "install", "--quiet", *what, cwd=self.folder)
 
 
 def shared_environment(folder: Path) -> Environment:

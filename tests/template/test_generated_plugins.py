@@ -55,13 +55,13 @@ def answered(client: RawClient, path: str) -> tuple[int, bytes]:
 
 def test_request_is_served(environment: Environment, origin: Origin, tmp_path: Path) -> None:
     with serve(environment, origin, tmp_path, "greet") as proxy, proxy.connect() as client:
-        assert answered(client, "/greet") == (200, b"good day")
+        assert answered(client, "/greet") == (200, b"good day\n")
         assert answered(client, "/") == (200, b"ok")
 
 
 def test_async_request_is_served(environment: Environment, origin: Origin, tmp_path: Path) -> None:
     with serve(environment, origin, tmp_path, "greet_later") as proxy, proxy.connect() as client:
-        assert answered(client, "/greet-later") == (200, b"good day")
+        assert answered(client, "/greet-later") == (200, b"good day\n")
         assert answered(client, "/") == (200, b"ok")
 
 
@@ -76,7 +76,7 @@ def test_whole_body_is_used_and_logged(
 ) -> None:
     with serve(environment, origin, tmp_path, "whole") as proxy, proxy.connect() as client:
         answer = client.request("POST", "/whole", body=b"12345")
-        assert (answer.status, answer.body) == (200, b"good day: 5 bytes")
+        assert (answer.status, answer.body) == (200, b"good day: 5 bytes\n")
         proxy.wait_for_log("good day: /whole, 200, ")
 
 

@@ -64,7 +64,7 @@ def test_early_request_tells_who_asks(proxy: Proxy, upstream: Upstream) -> None:
 def test_request_answers_with_the_length_of_the_body(proxy: Proxy, upstream: Upstream) -> None:
     proxy.location(plugins=[({{ cookiecutter.__class }}, {"text": "good day"})])
     answer = proxy.request("POST", "{{ cookiecutter.__path }}", body=b"12345")
-    assert (answer.status, answer.text) == (200, "good day: 5 bytes")
+    assert (answer.status, answer.text) == (200, "good day: 5 bytes\n")
     assert upstream.requests == []
 
 
@@ -82,7 +82,11 @@ def test_a_body_that_is_too_large_is_refused(proxy: Proxy) -> None:
 def test_request_is_answered_on_the_path(proxy: Proxy, upstream: Upstream) -> None:
     proxy.location(plugins=[({{ cookiecutter.__class }}, {"text": "good day"})])
     answer = proxy.get("{{ cookiecutter.__path }}")
+{% if cookiecutter.__rewrites %}
     assert (answer.status, answer.text.splitlines()[0]) == (200, "good day")
+{% else %}
+    assert (answer.status, answer.text) == (200, "good day\n")
+{% endif %}
     assert upstream.requests == []
 
 
@@ -121,7 +125,7 @@ def test_request_body_is_filtered(proxy: Proxy, upstream: Upstream) -> None:
 def test_upstream_response_takes_out_a_header(proxy: Proxy, upstream: Upstream) -> None:
     upstream.reply("/some/page", headers={"X-Powered-By": "Software 1.0"})
     proxy.location(plugins=[{{ cookiecutter.__class }}])
-    assert "X-Powered-By" not in proxy.get("/some/page").headers
+    assert proxy.get("/some/page").headers.get("X-Powered-By") is None
 {% endif %}
 {% if cookiecutter.__upstream_response_body or cookiecutter.__response_body %}
 

@@ -125,9 +125,9 @@ class {{ cookiecutter.__class }}(Plugin):
         await self.wait()
 {% endif %}
 {% if cookiecutter.__whole %}
-        return Response.text(200, f"{self.text}: {len(request.body or b'')} bytes")
+        return Response.text(200, f"{self.text}: {len(request.body or b'')} bytes\n")
 {% else %}
-        return Response.text(200, self.text)
+        return Response.text(200, f"{self.text}\n")
 {% endif %}
 {% endif %}
 {% if cookiecutter.__proxy_upstream %}
