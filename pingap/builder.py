@@ -36,6 +36,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
+from pingap.observability.plugin_failures import PluginFailures
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
@@ -129,7 +130,7 @@ class _Builder:
             name: self._location(name, settings, upstreams)
             for name, settings in self.config.locations.items()
         }
-        failures: dict[tuple[str, str], int] = {}
+        failures = PluginFailures()
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -181,6 +182,8 @@ class _Builder:
             max_processing=settings.max_processing,
             max_retries=settings.max_retries or 0,
             max_retry_window=settings.max_retry_window,
+            plugin_timing=settings.plugin_timing,
+            may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
         )
 
     def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
@@ -204,7 +207,7 @@ class _Builder:
         name: str,
         settings: ServerConfig,
         locations: dict[str, LocationRuntime],
-        failures: dict[tuple[str, str], int],
+        failures: PluginFailures,
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
         served = {one: locations[one] for one in settings.locations if one in locations}
@@ -318,9 +321,9 @@ def _metrics_route(
     server: str,
     path: str,
     stats: dict[str, LocationStats],
-    failures: dict[tuple[str, str], int],
+    failures: PluginFailures,
 ) -> Route[LocationRuntime]:
-    page = MetricsPage(ServerMetrics(server, stats, failures))
+    page = MetricsPage(ServerMetrics(server, stats, failures.counts))
     chains = freeze([Instance(METRICS_LOCATION, page)])
     location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
     return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)

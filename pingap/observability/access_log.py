@@ -189,7 +189,14 @@ def _expression(tag: str, names: dict[str, object]) -> str:
     return _TAGS[tag]
 
 
+def _plugin_time(ctx: RequestContext, plugin: str) -> str:
+    seconds = ctx.plugin_times.get(plugin)
+    return "-" if seconds is None else f"{seconds * 1000:.3f}"
+
+
 def _context_getter(name: str) -> Callable[[Request, RequestContext], str]:
+    if plugin := name.removeprefix("plugin.") if name.startswith("plugin.") else "":
+        return lambda request, ctx: _plugin_time(ctx, plugin)
     human = name.endswith("_time_human")
     if (lookup := CONTEXT_KEYS.get(name.removesuffix("_human") if human else name)) is None:
         known = ", ".join(sorted(CONTEXT_KEYS))
