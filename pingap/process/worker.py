@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from pingap.builder import Runtime, client_limits, client_tcp
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
+from pingap.net.sniffing import SniffingConnection
 from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
@@ -152,7 +153,9 @@ class Worker:
             )
         for name, sock in self._sockets:
             listener = self._listeners[name]
-            factory = _connection_factory(listener)
+            factory = _connection_factory(
+                listener, enabled_h2=runtime.config.servers[name].enabled_h2
+            )
             if sock.family.name == "AF_UNIX":
                 self._servers.append(await loop.create_unix_server(factory, sock=sock))
             else:
@@ -173,8 +176,10 @@ class Worker:
             self._runtime.pool.trim()
 
 
-def _connection_factory(listener: Listener) -> Callable[[], Http1Connection]:
-    return lambda: Http1Connection(listener)
+def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
+    """Return what makes the protocol of a new connection."""
+    protocol = SniffingConnection if enabled_h2 else Http1Connection
+    return lambda: protocol(listener)
 
 
 async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:

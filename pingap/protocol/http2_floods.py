@@ -1,0 +1,85 @@
+"""Frames of HTTP/2 that cost more than they bring, counted (RFC 9113, 10.5), without IO.
+
+A client may send any frame now and then. What it may not do is keep a worker busy with frames that
+ask for nothing: each kind has a stock that each frame takes one from, and that fills up again with
+time. An empty stock ends the connection with ENHANCE_YOUR_CALM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pingap.protocol.http2_errors import ENHANCE_YOUR_CALM, Http2Error
+
+# Types of frames (RFC 9113, 6).
+DATA: Final = 0x0
+HEADERS: Final = 0x1
+PRIORITY: Final = 0x2
+RST_STREAM: Final = 0x3
+SETTINGS: Final = 0x4
+PUSH_PROMISE: Final = 0x5
+PING: Final = 0x6
+GOAWAY: Final = 0x7
+WINDOW_UPDATE: Final = 0x8
+CONTINUATION: Final = 0x9
+UNKNOWN: Final = 0xA
+"""Stands for every type beyond; they are ignored (RFC 9113, 5.5), but counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """How many frames of a kind a client may send.
+
+    :param most: at once.
+    :param per_second: more with time.
+    """
+
+    name: str
+    most: int
+    per_second: float
+
+
+STOCKS: Final = {
+    # Streams that end before their answer: cancelled by the client (rapid reset, CVE-2023-44487),
+    # or by us because the client broke the rules on them (MadeYouReset, CVE-2025-8671).
+    RST_STREAM: Stock("streams reset", 256, 32),
+    SETTINGS: Stock("SETTINGS", 32, 1),
+    PING: Stock("PING", 256, 32),
+    PRIORITY: Stock("PRIORITY", 1024, 64),
+    # One comes back for each DATA frame we send: see ``FloodGuard.earned``.
+    WINDOW_UPDATE: Stock("WINDOW_UPDATE", 1024, 128),
+    DATA: Stock("empty DATA", 128, 8),
+    UNKNOWN: Stock("unknown frames", 256, 16),
+}
+
+
+class FloodGuard:
+    """The stocks of one connection."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self) -> None:
+        self._left: dict[int, float] = {}
+        self._at: dict[int, float] = {}
+
+    def spend(self, kind: int, now: float) -> None:
+        """Take one from a stock.
+
+        :param kind: a type of frame.
+        :param now: monotonic seconds.
+        :raises Http2Error: it is empty.
+        """
+        kind = min(kind, UNKNOWN)
+        stock = STOCKS[kind]
+        left = self._left.get(kind, stock.most)
+        left += (now - self._at.get(kind, now)) * stock.per_second
+        self._left[kind] = left = min(left, stock.most) - 1
+        self._at[kind] = now
+        if left < 0:
+            raise Http2Error(ENHANCE_YOUR_CALM, f"too many {stock.name}")
+
+    def earned(self, kind: int, number: int = 1) -> None:
+        """Put back into a stock what was earned by honest work."""
+        if kind in self._left:
+            self._left[kind] += number
