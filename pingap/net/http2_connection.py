@@ -115,7 +115,8 @@ class Http2Connection(asyncio.Protocol):
         self._transport = transport
         self.connection = connection
         self._heard = self._quiet_since = now = time.monotonic()
-        self.deadline = now + self.limits.head_read_timeout
+        limits = self.limits
+        self.deadline = now + min(limits.head_read_timeout, limits.keepalive_timeout / 2)
         self.write(self.codec.start())
 
     def data_received(self, data: bytes) -> None:
@@ -335,10 +336,11 @@ class Http2Connection(asyncio.Protocol):
     def _bound_unsent(self) -> None:
         """Read no more from a client that takes no answers, lest they pile up."""
         transport = self._transport
-        if transport is not None and not self._reading_paused:
-            if transport.get_write_buffer_size() > MOST_UNSENT:
-                self._reading_paused = True
-                transport.pause_reading()
+        if transport is None or self._reading_paused:
+            return
+        if transport.get_write_buffer_size() > MOST_UNSENT:
+            self._reading_paused = True
+            transport.pause_reading()
 
     # The end of the connection.
 

@@ -223,8 +223,11 @@ class Http2Codec:
                 self._guard.spend(kind, now)
         elif kind != frames.GOAWAY:
             self._guard.spend(kind, now)
-        if kind == frames.SETTINGS and size > 6 * MOST_SETTINGS:
-            raise Http2Error(ENHANCE_YOUR_CALM, "too many settings")
+        if kind == frames.SETTINGS and size:
+            if flags & _ACK:
+                raise Http2Error(FRAME_SIZE_ERROR, "an acknowledgement with settings")
+            if size > 6 * MOST_SETTINGS:
+                raise Http2Error(ENHANCE_YOUR_CALM, "too many settings")
         if kind == frames.RST_STREAM and stream_id > self.last_stream_id:
             raise Http2Error(PROTOCOL_ERROR, "reset of a stream that was never opened")
 

@@ -96,8 +96,8 @@ class RequestHead:
         if ended:
             if self.length:
                 raise StreamError(PROTOCOL_ERROR, "the body is shorter than its content-length")
-        elif self.length is None:
-            request.chunked = True
+        elif self.length is None or b"trailer" in self.keys:
+            request.chunked = True  # in HTTP/1.1 only such a body has trailers
         else:
             request.content_length = self.length
         if not ended and b"expect" in self.keys:
@@ -178,10 +178,8 @@ def _read(
     head.length = read_length(Headers.of(keys, lines))
     try:
         _check_sizes(head, limits)
-        if authority is None:
-            raise BadRequest("Missing Host header")
-        head.host = parse_host(authority)
         _check_odd(head)
+        head.host = _parse_authority(authority)
     except BadRequest as refusal:
         head.refusal = refusal
     return head
@@ -211,6 +209,12 @@ def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -
     if authority is not None and authority.lower() != host.lower():
         raise Malformed("host and :authority differ")
     return host
+
+
+def _parse_authority(authority: bytes | None) -> str:
+    if authority is None:
+        raise BadRequest("Missing Host header")
+    return parse_host(authority)
 
 
 def _check_sizes(head: RequestHead, limits: HeadLimits) -> None:
