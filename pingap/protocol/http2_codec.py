@@ -344,6 +344,8 @@ class Http2Codec:
 
     def _on_data(self, event: h2.events.DataReceived, now: float) -> Event:
         stream_id, data, ended = event.stream_id, event.data or b"", bool(event.stream_ended)
+        if not data and event.flow_controlled_length and not ended:
+            self._guard.spend(frames.DATA, now)  # nothing but padding
         left = self._left.get(stream_id)
         if left is not None:
             self._left[stream_id] = left = left - len(data)

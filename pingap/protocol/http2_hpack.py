@@ -51,17 +51,13 @@ _STATUSES: Final = {
 
 
 class _CountingTable(HeaderTable):
-    """A dynamic table that counts its changes."""
+    """A dynamic table that counts what changes it, but for its size (see ``HeadReader.fields``)."""
 
     changes = 0
 
     def add(self, name: bytes, value: bytes) -> None:
         self.changes += 1
         super().add(name, value)
-
-    def _shrink(self) -> None:
-        self.changes += 1
-        super()._shrink()
 
 
 class HeadReader:
@@ -87,6 +83,8 @@ class HeadReader:
         :raises Http2Error: it is none, or far too large.
         """
         changes = self._table.changes
+        if block[:1] and block[0] & 0xE0 == 0x20:
+            self._table.changes += 1  # it begins with a change of the table's size
         try:
             return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
         except OversizedHeaderListError:

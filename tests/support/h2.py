@@ -96,7 +96,9 @@ def reset(stream: int, code: int = CANCEL) -> bytes:
     return frame(RST_STREAM, 0, stream, struct.pack(">I", code))
 
 
-def fields(method: str = "GET", path: str = "/", *more: tuple[str, str], **changes: str | None) -> Fields:
+def fields(
+    method: str = "GET", path: str = "/", *more: tuple[str, str], **changes: str | None
+) -> Fields:
     """Return a header list; ``changes`` of pseudo-header fields, None leaves one out."""
     pseudo: dict[str, str | None] = {
         "method": method, "scheme": "http", "path": path, "authority": "test", **changes,
@@ -195,7 +197,9 @@ class H2Client:
                 self.send(window_update(0, size) + window_update(stream, size))
         return answer
 
-    def get(self, stream: int, path: str = "/", *more: tuple[str, str], method: str = "GET") -> H2Answer:
+    def get(
+        self, stream: int, path: str = "/", *more: tuple[str, str], method: str = "GET"
+    ) -> H2Answer:
         """Send a request without a body and return its answer."""
         self.headers(stream, fields(method, path, *more))
         return self.finish(stream)
