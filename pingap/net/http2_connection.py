@@ -16,7 +16,8 @@ from anyio.abc import TaskGroup
 from pingap.context import Connection
 from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.net.http2_stream import Http2Stream
-from pingap.protocol.http2_codec import LAST_STREAM_ID, MOST_FRAME, MOST_STREAMS, Http2Codec
+from pingap.net.http2_turns import Turns
+from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
     NO_ERROR,
     PROTOCOL_ERROR,
@@ -33,6 +34,8 @@ from pingap.protocol.http2_events import (
     TrailersReceived,
     WindowOpened,
 )
+from pingap.protocol.http2_frames import LAST_STREAM_ID
+from pingap.protocol.http2_state import MOST_STREAMS
 
 if TYPE_CHECKING:
     from pingap.net.listener import ClientLimits, Listener
@@ -44,9 +47,6 @@ MOST_UNSENT: Final = 256 * 1024
 """Bytes waiting in the transport; with more, a client that takes nothing is not read either."""
 GOAWAY_SECONDS: Final = 1.0
 """How long a client may go on to open streams after it was told to stop, if it answers no PING."""
-
-_PUSH: Final = 4 * MOST_FRAME
-"""Bytes of waiting bodies that are written at once."""
 
 
 class Http2Connection(asyncio.Protocol):
@@ -69,7 +69,7 @@ class Http2Connection(asyncio.Protocol):
         "_reading_paused",
         "_streams",
         "_transport",
-        "_unsent",
+        "_turns",
         "_writes",
         "codec",
         "connection",
@@ -89,7 +89,7 @@ class Http2Connection(asyncio.Protocol):
         self._writes = listener.writes
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, Http2Stream] = {}
-        self._unsent: dict[Http2Stream, None] = {}  # streams that wait for room, in turn
+        self._turns = Turns(self)
         self._heard = 0.0  # when the client sent something
         self._quiet_since = 0.0  # no stream is open
         self._ping_sent = 0.0  # and not answered
@@ -160,7 +160,7 @@ class Http2Connection(asyncio.Protocol):
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
-        self._pump()
+        self._turns.send()
 
     # Events.
 
@@ -176,8 +176,7 @@ class Http2Connection(asyncio.Protocol):
             if (stream := self._streams.get(event.stream_id)) is not None:
                 stream.on_end(event.trailers)
         elif type(event) is WindowOpened:
-            if self._unsent:
-                self._pump()
+            self._turns.send()
         elif type(event) is StreamReset:
             if (stream := self._streams.get(event.stream_id)) is not None:
                 stream.on_reset()
@@ -228,42 +227,12 @@ class Http2Connection(asyncio.Protocol):
 
     def pump(self, stream: Http2Stream) -> None:
         """Send what waits of a stream, in its turn."""
-        self._unsent[stream] = None
-        self._pump()
-
-    def _pump(self) -> None:
-        """Send what waits, a frame of each stream in turn, as far as there is room for it."""
-        moving = True
-        while moving and self.writable and self._unsent and self._transport is not None:
-            parts: list[bytes] = []
-            size = 0
-            moving = False
-            for stream in list(self._unsent):
-                if stream not in self._unsent or not (part := stream.push()):
-                    continue
-                moving = True
-                parts.append(part)
-                size += len(part)
-                del self._unsent[stream]
-                if stream.is_unsent:
-                    self._unsent[stream] = None  # its next turn comes after the others'
-                if not stream.is_unsent or size >= _PUSH:
-                    self._write_parts(parts)
-                    size = 0
-                if not stream.is_unsent:
-                    stream.pushed()
-                if not self.writable:
-                    break
-            self._write_parts(parts)
-
-    def _write_parts(self, parts: list[bytes]) -> None:
-        if parts:
-            self.write(b"".join(parts))
-            parts.clear()
+        self._turns.add(stream)
+        self._turns.send()
 
     def forget_unsent(self, stream: Http2Stream) -> None:
         """Send nothing more of a stream."""
-        self._unsent.pop(stream, None)
+        self._turns.remove(stream)
 
     def stream_ended(self, stream: Http2Stream) -> None:
         """Forget a stream whose exchange and answer are over."""

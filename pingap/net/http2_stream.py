@@ -17,8 +17,8 @@ from pingap.errors import BadRequest
 from pingap.exchange import Exchange
 from pingap.lifecycle import handle
 from pingap.messages import Headers, Request, Response
-from pingap.protocol.http2_codec import MOST_FRAME
 from pingap.protocol.http2_errors import CANCEL, INTERNAL_ERROR, NO_ERROR
+from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
 
 if TYPE_CHECKING:

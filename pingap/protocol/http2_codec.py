@@ -9,24 +9,19 @@ of what h2 needs for it; and the frames of answers, which are few kinds and simp
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import Final
 
 import h2.events
-from h2.config import H2Configuration
-from h2.connection import ConnectionInputs, H2Connection
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
+from h2.stream import H2Stream, StreamInputs
 
-from pingap.protocol import http2_floods as frames
+from pingap.protocol import http2_frames as frames
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import (
     ENHANCE_YOUR_CALM,
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
-    STREAM_CLOSED,
     Http2Error,
     StreamError,
 )
@@ -41,52 +36,17 @@ from pingap.protocol.http2_events import (
     WindowOpened,
 )
 from pingap.protocol.http2_floods import FloodGuard
+from pingap.protocol.http2_frames import read_head as read_frame_head
 from pingap.protocol.http2_hpack import NO_TABLE, HeadReader
 from pingap.protocol.http2_request import read_trailers
+from pingap.protocol.http2_state import ServerState, may_end
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-MOST_STREAMS: Final = 128
-"""Streams that a client may have open at once."""
-MOST_FRAME: Final = 16 * 1024
-"""Bytes of a frame, in both directions: the least that is allowed (RFC 9113, 4.2)."""
-STREAM_WINDOW: Final = 128 * 1024
-"""Bytes of one request body that are held while its upstream takes nothing."""
-CONNECTION_WINDOW: Final = 2 * 1024 * 1024
-"""The same for all request bodies of a connection together."""
 MOST_CONTINUATIONS: Final = 32
 """Frames that continue one header block."""
 MOST_SETTINGS: Final = 64
 """Settings in one frame."""
-CLOSED_STREAMS: Final = 256
-"""Streams whose end h2 remembers, to tell late frames from wrong ones."""
-
-LAST_STREAM_ID: Final = 2**31 - 1
-
-_END_STREAM: Final = 0x1
-_ACK: Final = 0x1
-_END_HEADERS: Final = 0x4
-_PADDED: Final = 0x8
-_HAS_PRIORITY: Final = 0x20
-
-_frame_head: Final = struct.Struct(">HBBBL")
-_read_frame_head = _frame_head.unpack_from
-_pack_frame_head = _frame_head.pack
-
-_CONFIG: Final = H2Configuration(
-    client_side=False,
-    # The header lists are checked and written here.
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
-
-
-class _State(H2Connection):
-    """The state of the connection, without h2's memory of 65536 closed streams."""
-
-    MAX_CLOSED_STREAMS = CLOSED_STREAMS
 
 
 class _Block:
@@ -128,15 +88,7 @@ class Http2Codec:
         self._settled = False  # the client's SETTINGS came
         self._left: dict[int, int] = {}  # stream -> bytes of its body that content-length promises
         self._first_block = True
-        self._state = _State(_CONFIG)
-        self._state.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
-                SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                SettingCodes.MAX_HEADER_LIST_SIZE: self._heads.most // 2,
-            },
-        )
+        self._state = ServerState(self._heads.most // 2)
         self._unread = b""  # a frame that is not complete
         self.waiting_since = 0.0
         """Since when a frame, or header block, is not complete; 0 if none is."""
@@ -150,11 +102,9 @@ class Http2Codec:
 
     def start(self) -> bytes:
         """Return the frames that the connection begins with."""
-        state = self._state
-        state.initiate_connection()
-        state.increment_flow_control_window(CONNECTION_WINDOW - state.inbound_flow_control_window)
-        state.receive_data(PREFACE)  # which is checked here
-        return state.data_to_send()
+        sent = self._state.start()
+        self._state.receive_data(PREFACE)  # which is checked here
+        return sent
 
     def to_send(self) -> bytes:
         """Return frames that answer what was received or done since the last call."""
@@ -176,13 +126,13 @@ class Http2Codec:
             data = self._unread + data
         at, end = 0, len(data)
         while end - at >= 9:
-            high, low, kind, flags, stream_id = _read_frame_head(data, at)
+            high, low, kind, flags, stream_id = read_frame_head(data, at)
             stop = at + 9 + (high << 8 | low)
-            if stop - at > 9 + MOST_FRAME:
+            if stop - at > 9 + frames.MOST_FRAME:
                 raise Http2Error(FRAME_SIZE_ERROR, "frame larger than allowed")
             if stop > end:
                 break
-            stream_id &= LAST_STREAM_ID
+            stream_id &= frames.LAST_STREAM_ID
             if kind == frames.HEADERS and self._settled and self._block is None:
                 yield from self._on_headers(stream_id, flags, data[at + 9 : stop], now)
             elif kind == frames.CONTINUATION:
@@ -211,7 +161,7 @@ class Http2Codec:
         :raises Http2Error: so it is.
         """
         if not self._settled:
-            if kind != frames.SETTINGS or flags & _ACK:
+            if kind != frames.SETTINGS or flags & frames.ACK:
                 raise Http2Error(PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._settled = True
         if self._block is not None:
@@ -219,12 +169,12 @@ class Http2Codec:
         if kind == frames.PUSH_PROMISE:
             raise Http2Error(PROTOCOL_ERROR, "a client pushes nothing")
         if kind == frames.DATA:
-            if size == 0 and not flags & _END_STREAM:
+            if size == 0 and not flags & frames.END_STREAM:
                 self._guard.spend(kind, now)
         elif kind != frames.GOAWAY:
             self._guard.spend(kind, now)
         if kind == frames.SETTINGS and size:
-            if flags & _ACK:
+            if flags & frames.ACK:
                 raise Http2Error(FRAME_SIZE_ERROR, "an acknowledgement with settings")
             if size > 6 * MOST_SETTINGS:
                 raise Http2Error(ENHANCE_YOUR_CALM, "too many settings")
@@ -234,10 +184,10 @@ class Http2Codec:
     def _on_headers(
         self, stream_id: int, flags: int, payload: bytes, now: float
     ) -> Iterator[Event]:
-        ended = bool(flags & _END_STREAM)
-        if flags & (_PADDED | _HAS_PRIORITY):
-            payload = _without_extras(payload, flags)
-        if flags & _END_HEADERS:
+        ended = bool(flags & frames.END_STREAM)
+        if flags & (frames.PADDED | frames.HAS_PRIORITY):
+            payload = frames.header_fragment(payload, flags)
+        if flags & frames.END_HEADERS:
             yield from self._on_block(stream_id, payload, ended, now)
         else:
             self._block = _Block(stream_id, payload, ended)
@@ -252,7 +202,7 @@ class Http2Codec:
         block.size += len(payload)
         if len(block.parts) > MOST_CONTINUATIONS or block.size > self._heads.most:
             raise Http2Error(ENHANCE_YOUR_CALM, "header block too large")
-        if flags & _END_HEADERS:
+        if flags & frames.END_HEADERS:
             self._block = None
             yield from self._on_block(stream_id, b"".join(block.parts), block.ended, now)
 
@@ -263,12 +213,10 @@ class Http2Codec:
         try:
             if stream is not None:
                 trailers = self._heads.fields(block)
-                if self._may_end(stream, ended):
+                if may_end(stream, ended=ended):
                     yield self._end_with(stream, read_trailers(trailers))
                 return
-            if not stream_id & 1 or stream_id <= state.highest_inbound_stream_id:
-                raise Http2Error(PROTOCOL_ERROR, "a stream id that cannot be new")
-            self._open(stream_id, ended)
+            state.open(stream_id, ended=ended)
             head = self._heads.head(block)
             request = head.request(ended=ended)
             if not ended and head.length is not None:
@@ -276,37 +224,6 @@ class Http2Codec:
             yield RequestReceived(stream_id, request, ended, head.refusal)
         except StreamError as error:
             yield self._stream_error(stream_id, error, now)
-
-    def _open(self, stream_id: int, ended: bool) -> None:
-        """Open a stream, as h2 does when it reads HEADERS itself."""
-        state = self._state
-        if len(state.streams) >= 2 * MOST_STREAMS:
-            state.open_inbound_streams  # noqa: B018 - forgets streams that are closed
-        state.streams[stream_id] = stream = H2Stream(
-            stream_id,
-            config=_CONFIG,
-            inbound_window_size=STREAM_WINDOW,
-            outbound_window_size=state.remote_settings.initial_window_size,
-        )
-        stream.max_outbound_frame_size = MOST_FRAME
-        if not state.highest_inbound_stream_id:
-            state.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
-        state.highest_inbound_stream_id = stream_id
-        stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
-        if ended:
-            stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
-
-    def _may_end(self, stream: H2Stream, ended: bool) -> bool:
-        """Tell whether trailers may come on a stream; False if they are late and of no concern."""
-        if stream.state_machine.state in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL):
-            if not ended:
-                raise StreamError(PROTOCOL_ERROR, "trailers that do not end the stream")
-            return True
-        if stream.closed_by in (StreamClosedBy.SEND_RST_STREAM, StreamClosedBy.RECV_RST_STREAM):
-            return False
-        if stream.closed:
-            raise Http2Error(STREAM_CLOSED, "HEADERS on a stream that is closed")
-        raise StreamError(STREAM_CLOSED, "HEADERS after the end of the stream")
 
     def _end_with(self, stream: H2Stream, trailers: object) -> TrailersReceived:
         if self._left.pop(stream.stream_id, 0):
@@ -391,18 +308,13 @@ class Http2Codec:
     def goaway(self, code: int, last_stream_id: int | None = None, debug: str = "") -> bytes:
         """Return the frame that tells the client to open no more streams."""
         last = self.last_stream_id if last_stream_id is None else last_stream_id
-        payload = struct.pack(">LL", last, code) + debug.encode("ascii", "replace")
-        return _frame(frames.GOAWAY, 0, 0, payload)
+        return frames.goaway(code, last, debug)
 
     # Sending.
 
     def is_ended(self, stream_id: int) -> bool:
         """Tell whether the client sends nothing more on a stream."""
-        stream = self._state.streams.get(stream_id)
-        return stream is None or stream.state_machine.state in (
-            StreamState.HALF_CLOSED_REMOTE,
-            StreamState.CLOSED,
-        )
+        return self._state.is_ended(stream_id)
 
     def room(self, stream_id: int) -> int:
         """Return how many bytes of a body may be sent now."""
@@ -425,7 +337,7 @@ class Http2Codec:
         machine.process_input(StreamInputs.SEND_HEADERS)
         if ended:
             machine.process_input(StreamInputs.SEND_END_STREAM)
-        return self._header_frames(stream_id, block, _END_STREAM if ended else 0)
+        return self._header_frames(stream_id, block, frames.END_STREAM if ended else 0)
 
     def data(self, stream_id: int, data: bytes, *, ended: bool) -> bytes:
         """Return a piece of a body in frames; there has to be room for it.
@@ -441,43 +353,11 @@ class Http2Codec:
         flags = 0
         if ended:
             stream.state_machine.process_input(StreamInputs.SEND_END_STREAM)
-            flags = _END_STREAM
-        if size <= MOST_FRAME:
-            return _frame(frames.DATA, flags, stream_id, data)
-        parts = [data[at : at + MOST_FRAME] for at in range(0, size, MOST_FRAME)]
-        sent = [_frame(frames.DATA, 0, stream_id, part) for part in parts[:-1]]
-        return b"".join((*sent, _frame(frames.DATA, flags, stream_id, parts[-1])))
+            flags = frames.END_STREAM
+        return frames.data_frames(stream_id, data, flags)
 
     def _header_frames(self, stream_id: int, block: bytes, flags: int) -> bytes:
         if self._first_block:
             self._first_block = False
             block = NO_TABLE + block
-        if len(block) <= MOST_FRAME:
-            return _frame(frames.HEADERS, flags | _END_HEADERS, stream_id, block)
-        parts = [block[at : at + MOST_FRAME] for at in range(0, len(block), MOST_FRAME)]
-        return b"".join(
-            (
-                _frame(frames.HEADERS, flags, stream_id, parts[0]),
-                *(_frame(frames.CONTINUATION, 0, stream_id, part) for part in parts[1:-1]),
-                _frame(frames.CONTINUATION, _END_HEADERS, stream_id, parts[-1]),
-            )
-        )
-
-
-def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
-    size = len(payload)
-    return _pack_frame_head(size >> 8, size & 255, kind, flags, stream_id) + payload
-
-
-def _without_extras(payload: bytes, flags: int) -> bytes:
-    """Return the fragment of a header block without padding and priority (RFC 9113, 6.2)."""
-    start, end = 0, len(payload)
-    if flags & _PADDED:
-        if not payload:
-            raise Http2Error(FRAME_SIZE_ERROR, "HEADERS without its padding length")
-        start, end = 1, end - payload[0]
-    if flags & _HAS_PRIORITY:
-        start += 5
-    if start > end:
-        raise Http2Error(PROTOCOL_ERROR, "HEADERS with more padding than payload")
-    return payload[start:end]
+        return frames.header_frames(stream_id, block, flags)

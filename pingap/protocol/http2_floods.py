@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from pingap.protocol.http2_errors import ENHANCE_YOUR_CALM, Http2Error
-
-# Types of frames (RFC 9113, 6).
-DATA: Final = 0x0
-HEADERS: Final = 0x1
-PRIORITY: Final = 0x2
-RST_STREAM: Final = 0x3
-SETTINGS: Final = 0x4
-PUSH_PROMISE: Final = 0x5
-PING: Final = 0x6
-GOAWAY: Final = 0x7
-WINDOW_UPDATE: Final = 0x8
-CONTINUATION: Final = 0x9
-UNKNOWN: Final = 0xA
-"""Stands for every type beyond; they are ignored (RFC 9113, 5.5), but counted."""
+from pingap.protocol.http2_frames import (
+    DATA,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    UNKNOWN,
+    WINDOW_UPDATE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from support.wire import at, every_cut
 
 from pingap.messages import Headers, Response
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.http2_codec import MOST_FRAME, PREFACE, Http2Codec
+from pingap.protocol.http2_codec import PREFACE, Http2Codec
 from pingap.protocol.http2_errors import Http2Error
 from pingap.protocol.http2_events import (
     DataReceived,
@@ -26,6 +26,7 @@ from pingap.protocol.http2_events import (
     RequestReceived,
     TrailersReceived,
 )
+from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
 
 
