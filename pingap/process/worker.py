@@ -19,7 +19,6 @@ from anyio.abc import TaskGroup
 from pingap.builder import Runtime, client_limits, client_tcp
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
-from pingap.net.sniffing import SniffingConnection
 from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
@@ -178,8 +177,12 @@ class Worker:
 
 def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
     """Return what makes the protocol of a new connection."""
-    protocol = SniffingConnection if enabled_h2 else Http1Connection
-    return lambda: protocol(listener)
+    if not enabled_h2:
+        return lambda: Http1Connection(listener)
+    # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
+    from pingap.net.sniffing import SniffingConnection
+
+    return lambda: SniffingConnection(listener)
 
 
 async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:

@@ -45,6 +45,7 @@ max_headers = 50
 head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
+enabled_h2 = true
 pipeline_buffer_size = "1kb"
 downstream_read_timeout = "5s"
 downstream_write_timeout = "6s"
