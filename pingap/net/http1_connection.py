@@ -94,6 +94,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:

@@ -58,6 +58,7 @@ class Http2Connection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_ending",
+        "_give_up_at",
         "_heard",
         "_last_goaway",
         "_linger_left",
@@ -99,6 +100,7 @@ class Http2Connection(asyncio.Protocol):
         self._lingering = False
         self._linger_left = LINGER_BYTES
         self._ending = False  # closed by us, once all is written
+        self._give_up_at = NEVER  # on a client that takes nothing
         self._pending = math.inf  # bytes the client had not taken when we last looked
 
     def __repr__(self) -> str:
@@ -108,6 +110,7 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
@@ -124,6 +127,8 @@ class Http2Connection(asyncio.Protocol):
             self._linger_left -= len(data)
             if self._linger_left < 0:
                 self.cut()
+            return
+        if self._ending:
             return
         self._heard = now = time.monotonic()
         self._ping_sent = 0.0  # any frame is a sign of life
@@ -152,7 +157,7 @@ class Http2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        self.hasten(time.monotonic() + self.limits.write_timeout)
+        self._await_taking()
 
     def resume_writing(self) -> None:
         self.writable = True
@@ -213,7 +218,7 @@ class Http2Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Write frames at the end of this turn."""
-        if self._transport is not None:
+        if self._transport is not None and not self._lingering and not self._ending:
             self._writes.write(self._transport, data)
 
     def flush(self) -> None:
@@ -249,8 +254,10 @@ class Http2Connection(asyncio.Protocol):
         self.deadline = NEVER
         now = time.monotonic()
         if self._lingering or self._ending or not self.writable:
-            self._cut_unless_progress(now)
-            if self._lingering or self._ending or self._transport is None:
+            if self._give_up_at <= now:
+                self._cut_unless_progress()
+            self.hasten(self._give_up_at)
+            if self._lingering or self._ending:
                 return
         for stream in list(self._streams.values()):
             if stream.deadline <= now:
@@ -291,15 +298,23 @@ class Http2Connection(asyncio.Protocol):
         else:
             self.hasten(self._heard + half)
 
-    def _cut_unless_progress(self, now: float) -> None:
+    def _await_taking(self, *, seconds: float | None = None) -> None:
+        """Set the limit for the client to take what was sent."""
+        if seconds is None:
+            seconds = self.limits.write_timeout
+        self._give_up_at = time.monotonic() + seconds
+        self.hasten(self._give_up_at)
+
+    def _cut_unless_progress(self) -> None:
         """Give a client more time as long as it takes anything at all."""
         if self._transport is None:
             return
         pending = self._transport.get_write_buffer_size()
         if 0 < pending < self._pending:
             self._pending = pending
-            self.hasten(now + self.limits.write_timeout)
+            self._await_taking()
         else:
+            self._give_up_at = NEVER
             self.cut()
 
     def _bound_unsent(self) -> None:
@@ -351,7 +366,7 @@ class Http2Connection(asyncio.Protocol):
                 self._last_goaway = True
                 self.write(self.codec.goaway(NO_ERROR))
             self._ending = True
-            self.hasten(time.monotonic() + self.limits.write_timeout)
+            self._await_taking()
             self._writes.settle(self._transport)
             self._transport.close()
 
@@ -381,9 +396,7 @@ class Http2Connection(asyncio.Protocol):
             self.close()
             return
         pending = transport.get_write_buffer_size()
-        self.deadline = time.monotonic() + (
-            self.limits.write_timeout if pending else LINGER_SECONDS
-        )
+        self._await_taking(seconds=None if pending else LINGER_SECONDS)
         transport.write_eof()
         if self._reading_paused:
             self._reading_paused = False

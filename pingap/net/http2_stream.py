@@ -179,7 +179,10 @@ class Http2Stream:
         """Called when ``deadline`` has passed."""
         self.deadline = NEVER
         if self._unsent:
-            self._end(CANCEL)
+            if self._connection.writable and self._codec.room(self.number) <= 0:
+                self._end(CANCEL)
+            else:
+                self._await_room()  # it is not this stream's window that it waits for
         elif self._reading and self._exchange is not None:
             error = BadRequest("The request body did not arrive in time", 408)
             self._exchange.on_request_broken(error)
@@ -363,5 +366,8 @@ class Http2Stream:
         self._exchange = None
         if self._over:
             self._connection.stream_ended(self)
-        elif not self._ending:
+        elif self._ending:
+            self._stop_reading()
+            self._connection.flush()
+        else:
             self.cut()  # (it would never end)

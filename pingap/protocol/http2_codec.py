@@ -336,6 +336,7 @@ class Http2Codec:
         machine = self._state.streams[stream_id].state_machine
         machine.process_input(StreamInputs.SEND_HEADERS)
         if ended:
+            self._guard.earned(frames.HEADERS)
             machine.process_input(StreamInputs.SEND_END_STREAM)
         return self._header_frames(stream_id, block, frames.END_STREAM if ended else 0)
 
@@ -349,9 +350,10 @@ class Http2Codec:
         size = len(data)
         stream.outbound_flow_control_window -= size
         state.outbound_flow_control_window -= size
-        self._guard.earned(frames.WINDOW_UPDATE)
+        self._guard.earned(frames.DATA, 1 + size // frames.MOST_FRAME)
         flags = 0
         if ended:
+            self._guard.earned(frames.HEADERS)
             stream.state_machine.process_input(StreamInputs.SEND_END_STREAM)
             flags = frames.END_STREAM
         return frames.data_frames(stream_id, data, flags)

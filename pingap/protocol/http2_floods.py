@@ -13,6 +13,7 @@ from typing import Final
 from pingap.protocol.http2_errors import ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_frames import (
     DATA,
+    HEADERS,
     PING,
     PRIORITY,
     RST_STREAM,
@@ -42,11 +43,20 @@ STOCKS: Final = {
     SETTINGS: Stock("SETTINGS", 32, 1),
     PING: Stock("PING", 256, 32),
     PRIORITY: Stock("PRIORITY", 1024, 64),
-    # One comes back for each DATA frame we send: see ``FloodGuard.earned``.
     WINDOW_UPDATE: Stock("WINDOW_UPDATE", 1024, 128),
     DATA: Stock("empty DATA", 128, 8),
     UNKNOWN: Stock("unknown frames", 256, 16),
 }
+
+
+EARNED: Final = {
+    # An answer that was sent to its end.
+    HEADERS: ((RST_STREAM, 1),),
+    # A frame of an answer: clients make room for the next one on the stream and on the connection,
+    # and some measure the round trip with a PING.
+    DATA: ((WINDOW_UPDATE, 10), (PING, 1)),
+}
+"""Type of a frame that we send -> what it allows the client, in stocks it has taken from."""
 
 
 class FloodGuard:
@@ -74,7 +84,12 @@ class FloodGuard:
         if left < 0:
             raise Http2Error(ENHANCE_YOUR_CALM, f"too many {stock.name}")
 
-    def earned(self, kind: int, number: int = 1) -> None:
-        """Put back into a stock what was earned by honest work."""
-        if kind in self._left:
-            self._left[kind] += number
+    def earned(self, sent: int, number: int = 1) -> None:
+        """Put back into the stocks what honest work has earned.
+
+        :param sent: a type of frame.
+        :param number: of such frames.
+        """
+        for kind, each in EARNED[sent]:
+            if kind in self._left:
+                self._left[kind] += each * number

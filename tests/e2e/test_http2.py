@@ -269,6 +269,29 @@ def test_a_small_first_window(rig: Rig, window: int) -> None:
         assert client.finish_with_room(1).body == b"x" * 3000
 
 
+def test_a_client_that_makes_room_for_each_frame(client: H2Client) -> None:
+    for number in (1, 3, 5, 7):  # more WINDOW_UPDATEs than may be sent for nothing
+        assert len(client.get(number, "/large").body) == LARGE
+
+
+def test_an_answer_without_room_to_a_request_that_goes_on(tmp_path: Path) -> None:
+    location = 'client_max_body_size = "1kb"'
+    start = h2.PREFACE + h2.settings(initial_window_size=0)
+    with (
+        running(tmp_path, server=H2, location=location) as rig,
+        H2Client(rig.proxy, start) as client,
+    ):
+        client.headers(1, fields("POST"), END_HEADERS)
+        client.data(1, bytes(2048))
+        client.read_until(h2.HEADERS, 1)
+        for _ in range(20):
+            client.data(1, bytes(100))
+        assert client.get(3, method="HEAD").status == 200
+        answer = client.finish_with_room(1)
+        assert answer.status == 413
+        assert answer.ended
+
+
 def test_streams_share_the_connection(rig: Rig) -> None:
     start = h2.PREFACE + h2.settings(initial_window_size=2**20)
     with H2Client(rig.proxy, start) as client:

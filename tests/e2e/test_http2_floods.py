@@ -175,6 +175,14 @@ def test_a_slow_reader_does_not_make_answers_pile_up(rig: Rig) -> None:
     assert resident(rig.proxy) - before < 16 * 1024 * 1024
 
 
+def test_a_client_that_cancels_much_but_not_all(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        for number in range(1, 2400, 4):
+            client.headers(number, fields("GET", "/hold"))
+            client.send(h2.reset(number))
+            assert client.get(number + 2, "/ok").status == 200
+
+
 def test_a_window_that_opens_in_small_steps_is_honest_if_data_flows(rig: Rig) -> None:
     """Many WINDOW_UPDATEs are fine as long as each lets something through."""
     start = h2.PREFACE + h2.settings(initial_window_size=0)
