@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from threading import Event
 
+import anyio
 import pytest
 from support import h2
+from support.client import RawClient
 from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame
-from support.origin import Served
+from support.origin import Origin, Served
 from support.plugins import serving
-from support.rig import Rig, resident, running, until
+from support.rig import Rig, configure, resident, running, until
 from support.wire import cut
+
+from pingap.builder import build
+from pingap.config import load
+from pingap.net.http2_connection import Http2Connection
+from pingap.plugins import Registry
+from pingap.process import worker
 
 H2 = 'enabled_h2 = true\naccess_log = "combined"'
 LARGE = 4 * 1024 * 1024
@@ -514,3 +525,60 @@ def test_nghttp(rig: Rig, tmp_path: Path) -> None:
 
 def run(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=50).stdout
+
+
+# Without the preface being looked for, as TLS with ALPN does it.
+
+
+def test_a_connection_that_is_known_to_be_http2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        worker, "_connection_factory", lambda listener, **_: lambda: Http2Connection(listener)
+    )
+    with Origin(script) as origin:
+        (tmp_path / "pingap.toml").write_text(configure(origin.addr))
+        one = worker.Worker(build(load(tmp_path / "pingap.toml"), Registry()))
+        one.bind()
+        address = ("127.0.0.1", int(one.addresses["web"][0].rpartition(":")[2]))
+
+        def ask() -> bytes:
+            with H2Client(RawClient(address)) as client:
+                return client.get(1, "/direct").body
+
+        async def serve() -> bytes:
+            async with one.serving():
+                return await anyio.to_thread.run_sync(ask)
+
+        assert anyio.run(serve) == b"ok"
+
+
+def test_random_frames_break_nothing(rig: Rig) -> None:
+    """What the codec is fuzzed with, on real connections; the log is looked at by ``rig``."""
+    random = Random(9113)
+    kinds = [h2.DATA, h2.HEADERS, h2.RST_STREAM, h2.WINDOW_UPDATE, h2.CONTINUATION, h2.SETTINGS]
+    for _ in range(150):
+        with suppress(ConnectionError), H2Client(rig.proxy) as client:
+            payloads = [
+                client.block(fields("POST", "/echo", ("content-length", "4"))),
+                client.block([("trailer", "x")]),
+                random.randbytes(4),
+                b"\0\0\0\x05",
+            ]
+            flags = [0, 1, 4, 4, 5, 5, 8, 0x25]
+            client.send(
+                b"".join(
+                    frame(
+                        random.choice(kinds),
+                        random.choice(flags),
+                        random.choice([0, 1, 3, 5]),
+                        random.choice(payloads),
+                    )
+                    for _ in range(random.randrange(1, 12))
+                )
+            )
+            client.raw.sock.shutdown(socket.SHUT_WR)
+            while client.read_frame() is not None:
+                pass
+    with H2Client(rig.proxy) as client:
+        assert client.get(1).status == 200

@@ -109,8 +109,8 @@ def fields(
 class H2Client:
     """One connection; sends its preface and SETTINGS at once unless told otherwise."""
 
-    def __init__(self, proxy: Proxy, start: bytes | None = None, server: str = "web") -> None:
-        self.raw: RawClient = proxy.connect(server)
+    def __init__(self, proxy: Proxy | RawClient, start: bytes | None = None) -> None:
+        self.raw = proxy if isinstance(proxy, RawClient) else proxy.connect()
         self._encoder = Encoder()
         self._decoder = Decoder()
         self.answers: dict[int, H2Answer] = {}
