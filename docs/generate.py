@@ -305,6 +305,10 @@ def _http2_limits() -> Iterator[Row]:
     yield "client gives a stream no room", *_key(server, "downstream_write_timeout"), text
     size = format_size(http2_connection.MOST_UNSENT)
     yield "answers that a client does not take", size, "", "the client is not read either"
+    seconds = format_duration(http1_connection.LINGER_SECONDS)
+    size = format_size(http1_connection.LINGER_BYTES)
+    text = "`NO_ERROR`, for that stream; until then it is read and thrown away"
+    yield "client sends on after its answer", f"{seconds}, {size}", "", text
     default, key = _key(server, "keepalive_timeout")
     text = "PING; without a sign of life in as much time again, the connection is cut"
     yield "client says nothing while a stream is open", f"half of {default}", key, text

@@ -17,6 +17,7 @@ from pingap.errors import BadRequest
 from pingap.exchange import Exchange
 from pingap.lifecycle import handle
 from pingap.messages import Headers, Request, Response
+from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.protocol.http2_errors import CANCEL, INTERNAL_ERROR, NO_ERROR
 from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
@@ -50,6 +51,8 @@ class Http2Stream:
         "_head",
         "_held",
         "_held_end",
+        "_linger_left",
+        "_lingering",
         "_method",
         "_over",
         "_paused",
@@ -87,6 +90,8 @@ class Http2Stream:
         self._full = False  # and the exchange knows
         self._progress = 0  # bytes sent since the last time limit was set
         self._over = False  # nothing more can be sent
+        self._lingering = False  # but the client still sends
+        self._linger_left = LINGER_BYTES
 
     def __repr__(self) -> str:
         state = "over" if self._over else f"{len(self._unsent)} unsent"
@@ -109,6 +114,8 @@ class Http2Stream:
         """Take a piece of the request body; ``size`` bytes were taken from the windows."""
         if not self._reading:
             self._codec.taken(self.number, size)  # nobody wants it
+            if self._lingering:
+                self._throw_away(size, ended)
         elif self._paused:
             self._held.append((data, size))
             self._held_end = (None,) if ended else None
@@ -120,6 +127,8 @@ class Http2Stream:
     def on_end(self, trailers: Headers | None) -> None:
         """Take the end of the request body."""
         if not self._reading:
+            if self._lingering:
+                self._throw_away(0, True)
             return
         if self._paused:
             self._held_end = (trailers,)
@@ -178,7 +187,9 @@ class Http2Stream:
     def on_deadline(self) -> None:
         """Called when ``deadline`` has passed."""
         self.deadline = NEVER
-        if self._unsent:
+        if self._lingering:
+            self._end_linger()
+        elif self._unsent:
             if self._connection.writable and self._codec.room(self.number) <= 0:
                 self._end(CANCEL)
             else:
@@ -189,6 +200,7 @@ class Http2Stream:
 
     def on_reset(self) -> None:
         """Take note that the stream ended before its time."""
+        self._lingering = False
         self._let_go()
         if self._exchange is not None:
             self._exchange.on_client_gone()
@@ -333,11 +345,28 @@ class Http2Stream:
     # The end.
 
     def _finish(self) -> None:
-        """The answer is sent. A client that still sends its request need not (RFC 9113, 8.1)."""
+        """The answer is sent."""
         if not self._codec.is_ended(self.number):
-            self._codec.reset(self.number, NO_ERROR)
+            self._lingering = True
         self._let_go()
         self._connection.flush()
+        if self._lingering:
+            self._set_deadline(time.monotonic() + LINGER_SECONDS)
+
+    def _throw_away(self, size: int, ended: bool) -> None:
+        """Take what a client still sends of a request that is answered.
+
+        It may be told at once to stop (RFC 9113, 8.1), but curl up to 7.88 then forgets the answer.
+        """
+        self._linger_left -= size
+        if ended or self._linger_left < 0:
+            self._end_linger()
+
+    def _end_linger(self) -> None:
+        self._lingering = False
+        self._codec.reset(self.number, NO_ERROR)  # if it has not ended
+        self._connection.flush()
+        self._let_go()
 
     def cut(self) -> None:
         self._end(INTERNAL_ERROR)
@@ -359,11 +388,13 @@ class Http2Stream:
         self._head = b""
         self._unsent.clear()
         self._stop_reading()
-        if self._exchange is None:
+        if self._exchange is None and not self._lingering:
             self._connection.stream_ended(self)
 
     def exchange_ended(self) -> None:
         self._exchange = None
+        if self._lingering:
+            return
         if self._over:
             self._connection.stream_ended(self)
         elif self._ending:

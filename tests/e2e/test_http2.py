@@ -504,6 +504,34 @@ def test_curl(rig: Rig, tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_size == LARGE
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_curl_reads_an_answer_that_comes_before_its_request_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(bytes(20_000_000))
+    with running(tmp_path, server=H2, location='client_max_body_size = "1mb"') as rig:
+        url = f"http://127.0.0.1:{rig.proxy.port()}/"
+        command = ["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"]
+        assert run([*command, "-T", str(tmp_path / "body"), url]) == "413"
+
+
+def test_a_client_that_sends_on_after_its_answer(tmp_path: Path) -> None:
+    location = 'client_max_body_size = "1kb"'
+    with running(tmp_path, server=H2, location=location) as rig, H2Client(rig.proxy) as client:
+        client.headers(1, fields("POST", "/ended"), END_HEADERS)
+        client.data(1, bytes(2048))
+        assert client.finish(1).status == 413
+        client.data(1, bytes(2048), end=True)
+        assert client.get(3).status == 200
+        assert client.answers[1].reset is None
+        client.headers(5, fields("POST", "/much"), END_HEADERS)
+        for _ in range(20):
+            client.data(5, bytes(60_000))  # more than is thrown away
+            client.send(frame(h2.PING, 0, 0, bytes(8)))
+            client.read_until(h2.PING)
+        resets = [one for one in client.seen if (one.kind, one.stream) == (h2.RST_STREAM, 5)]
+        assert resets[0].code == h2.NO_ERROR
+        assert client.get(7).status == 200
+
+
 @pytest.mark.skipif(not shutil.which("h2load"), reason="needs h2load (package nghttp2-client)")
 def test_h2load(rig: Rig) -> None:
     url = f"http://127.0.0.1:{rig.proxy.port()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 from dataclasses import dataclass, field
@@ -111,6 +112,7 @@ class H2Client:
 
     def __init__(self, proxy: Proxy | RawClient, start: bytes | None = None) -> None:
         self.raw = proxy if isinstance(proxy, RawClient) else proxy.connect()
+        self.raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._encoder = Encoder()
         self._decoder = Decoder()
         self.answers: dict[int, H2Answer] = {}
