@@ -9,7 +9,15 @@ from pingap.config.units import ByteSize, Duration
 from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
 from pingap.hookspecs import hookimpl
-from pingap.messages import BodyFilter, Field, Headers, Request, Response, field
+from pingap.messages import (
+    BodyFilter,
+    Field,
+    Headers,
+    Request,
+    Response,
+    WholeBodyFilter,
+    field,
+)
 from pingap.observability.metrics import WorkerStats
 from pingap.plugin import Plugin, PluginSettings
 from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
@@ -37,6 +45,7 @@ __all__ = [
     "SideCallResponse",
     "UpstreamName",
     "Value",
+    "WholeBodyFilter",
     "WorkerStats",
     "__version__",
     "field",

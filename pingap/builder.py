@@ -36,6 +36,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
+from pingap.observability.plugin_failures import PluginFailures
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
@@ -83,17 +84,25 @@ class Runtime:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def build(config: Config, registry: Registry, log_target: str = "") -> Runtime:
+def build(
+    config: Config,
+    registry: Registry,
+    log_target: str = "",
+    log_files: LogFiles | None = None,
+) -> Runtime:
     """Build the runtime graph of a configuration.
 
     :param log_target: what ``--log`` says, for access logs that go to the application log.
+    :param log_files: opens the log files; by default a new ``LogFiles``.
     :raises ConfigError: with everything that cannot be built.
     """
-    return _Builder(config, registry, log_target).build()
+    return _Builder(config, registry, log_target, log_files or LogFiles()).build()
 
 
 class _Builder:
-    def __init__(self, config: Config, registry: Registry, log_target: str) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, log_target: str, log_files: LogFiles
+    ) -> None:
         self.config = config
         self.registry = registry
         self.log_target = log_target
@@ -104,7 +113,7 @@ class _Builder:
         self.writes = WriteBatch()
         size = config.basic.upstream_keepalive_pool_size
         self.pool = KeepalivePool(size, self.deadlines, self.writes)
-        self.log_files = LogFiles()
+        self.log_files = log_files
 
     def build(self) -> Runtime:
         try:
@@ -121,7 +130,7 @@ class _Builder:
             name: self._location(name, settings, upstreams)
             for name, settings in self.config.locations.items()
         }
-        failures: dict[tuple[str, str], int] = {}
+        failures = PluginFailures()
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -173,6 +182,8 @@ class _Builder:
             max_processing=settings.max_processing,
             max_retries=settings.max_retries or 0,
             max_retry_window=settings.max_retry_window,
+            plugin_timing=settings.plugin_timing,
+            may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
         )
 
     def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
@@ -196,7 +207,7 @@ class _Builder:
         name: str,
         settings: ServerConfig,
         locations: dict[str, LocationRuntime],
-        failures: dict[tuple[str, str], int],
+        failures: PluginFailures,
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
         served = {one: locations[one] for one in settings.locations if one in locations}
@@ -211,6 +222,7 @@ class _Builder:
         self._note_precision(
             settings.head_read_timeout,
             settings.keepalive_timeout,
+            settings.tunnel_idle_timeout,
             settings.downstream_read_timeout,
             settings.downstream_write_timeout,
         )
@@ -280,6 +292,7 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
         write_timeout=settings.downstream_write_timeout,
         keepalive_timeout=settings.keepalive_timeout,
         keepalive_requests=settings.keepalive_requests,
+        tunnel_idle_timeout=settings.tunnel_idle_timeout,
         pipeline_buffer_size=settings.pipeline_buffer_size,
     )
 
@@ -310,9 +323,9 @@ def _metrics_route(
     server: str,
     path: str,
     stats: dict[str, LocationStats],
-    failures: dict[tuple[str, str], int],
+    failures: PluginFailures,
 ) -> Route[LocationRuntime]:
-    page = MetricsPage(ServerMetrics(server, stats, failures))
+    page = MetricsPage(ServerMetrics(server, stats, failures.counts))
     chains = freeze([Instance(METRICS_LOCATION, page)])
     location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
     return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)

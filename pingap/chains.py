@@ -8,25 +8,44 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
 
 import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
 from pingap.contract import misfit, register
+from pingap.messages import header_key
 from pingap.plugin import Plugin
 
 Call: TypeAlias = Callable[..., Any]
-Chain: TypeAlias = tuple[tuple[Call, str], ...]
-"""Calls with the name of the plugin instance each belongs to. Every call takes all arguments."""
+Chain: TypeAlias = "tuple[tuple[Call, Owner], ...]"
+"""Calls with the plugin instance each belongs to. Every call takes all arguments of the phase."""
 
 _BODY_PHASES = ("request_body", "upstream_response_body", "response_body")
 
 
 class ContractError(Exception):
     """A plugin class breaks the contract of hooks: the message says which and how."""
+
+
+DEFAULT_TIMEOUT: Final = 30.0
+"""Seconds an async hook may take (``plugins.*.timeout``)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Owner:
+    """Whose call it is in a chain, and what to do if it fails.
+
+    :param name: of the plugin instance.
+    :param fail_open: go on without the plugin, instead of ending the request.
+    :param timeout: seconds an async call may take; None for any number.
+    """
+
+    name: str
+    fail_open: bool = False
+    timeout: float | None = DEFAULT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +55,15 @@ class Instance:
     :param name: the key below ``[plugins]``.
     :param plugin: the object.
     :param step: the phase chosen by the key ``step``; None for the default.
+    :param fail_open: the key ``fail_open``.
+    :param timeout: the key ``timeout``; None for no limit.
     """
 
     name: str
     plugin: Plugin
     step: str | None = None
+    fail_open: bool = False
+    timeout: float | None = DEFAULT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +83,21 @@ class Chains:
     """Names of the instances whose body filters change the length."""
     filters_response: bool = False
     """Whether a plugin may filter bodies of responses."""
+    whole_body: int = 0
+    """Bytes a request body may have that a plugin wants whole; 0 if none wants it."""
+    owned_headers: tuple[bytes, ...] = ()
+    """Request headers that only plugins set: a client's are dropped."""
+
+    def wrapped(self, wrap: Callable[[Call, Owner, str], Call]) -> Chains:
+        """Return the same chains with every call wrapped.
+
+        :param wrap: takes the call, its owner and the phase.
+        """
+        chains: dict[str, Any] = {
+            phase: tuple((wrap(call, owner, phase), owner) for call, owner in getattr(self, phase))
+            for phase in hookspecs.PHASES
+        }
+        return replace(self, **chains)
 
 
 class _LocationManager(pluggy.PluginManager):
@@ -105,9 +143,10 @@ def freeze(
     """
     manager = _LocationManager()
     # pluggy calls what was registered last first, so we register in reverse.
-    names: dict[int, str] = {}
+    owners: dict[int, Owner] = {}
     for instance in reversed(instances):
-        names[id(instance.plugin)] = instance.name
+        owner = Owner(instance.name, instance.fail_open, instance.timeout)
+        owners[id(instance.plugin)] = owner
         manager.chosen_step = instance.step
         try:
             for deprecated in register(manager, instance.plugin, instance.name):
@@ -115,10 +154,22 @@ def freeze(
             manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise ContractError(_explain(error, instance.plugin)) from None
-    chains = {phase: _chain(getattr(manager.hook, phase), names) for phase in hookspecs.PHASES}
-    rewriters = frozenset(one.name for one in instances if one.plugin.body == "rewrites")
-    filters_response = bool(chains["upstream_response_body"] or chains["response_body"])
-    return Chains(**chains, rewriters=rewriters, filters_response=filters_response)
+    chains = {phase: _chain(getattr(manager.hook, phase), owners) for phase in hookspecs.PHASES}
+    limits = [one.plugin.whole_request_body for one in instances if one.plugin.whole_request_body]
+    return Chains(
+        **chains,
+        rewriters=frozenset(one.name for one in instances if one.plugin.body == "rewrites"),
+        filters_response=bool(chains["upstream_response_body"] or chains["response_body"]),
+        whole_body=min(limits, default=0),
+        owned_headers=_owned_headers(instances),
+    )
+
+
+def _owned_headers(instances: Sequence[Instance]) -> tuple[bytes, ...]:
+    """Return the request headers that plugins add and none of them reads from the client."""
+    added = {header_key(name) for one in instances for name in one.plugin.adds_headers}
+    read = {header_key(name) for one in instances for name in one.plugin.reads_headers}
+    return tuple(sorted(added - read))
 
 
 def check_class(plugin: type[Plugin]) -> None:
@@ -131,6 +182,8 @@ def check_class(plugin: type[Plugin]) -> None:
     for step in plugin.steps:
         if step not in hookspecs.PHASES:
             raise ContractError(f"{_describe(plugin)}.steps: {step!r} is not a phase")
+    if plugin.guard and plugin.may_fail_open:
+        raise ContractError(f"{_describe(plugin)}: a guard cannot fail open")
     if plugin.body == "none":
         for phase in _BODY_PHASES:
             if hasattr(plugin, phase):
@@ -139,10 +192,10 @@ def check_class(plugin: type[Plugin]) -> None:
                 )
 
 
-def _chain(caller: pluggy.HookCaller, names: dict[int, str]) -> Chain:
+def _chain(caller: pluggy.HookCaller, owners: dict[int, Owner]) -> Chain:
     offered = tuple(caller.spec.argnames) if caller.spec else ()
     return tuple(
-        (_adapt(impl.function, tuple(impl.argnames), offered), names[id(impl.plugin)])
+        (_adapt(impl.function, tuple(impl.argnames), offered), owners[id(impl.plugin)])
         for impl in reversed(caller.get_hookimpls())
     )
 

@@ -14,15 +14,14 @@ import types
 from collections.abc import Awaitable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anyio
-from anyio.abc import TaskGroup
-
 from pingap.context import RequestContext
-from pingap.errors import ClientGone, HTTPError, PingapError
+from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
 from pingap.messages import Headers, Request, Response
 from pingap.relay import BodyRelay, Sink, Source
 
 if TYPE_CHECKING:
+    from pingap.chains import Chains
+    from pingap.hook_tasks import HookTasks, Outcome
     from pingap.runtime import LocationRuntime, ServerRuntime
 
 log = logging.getLogger("pingap")
@@ -35,7 +34,7 @@ class Downstream(Source, Sink, Protocol):
     """Bytes of the response body that were handed over, without framing."""
 
     @property
-    def tasks(self) -> TaskGroup:
+    def tasks(self) -> HookTasks:
         """Where what plugins await is run."""
 
     def send_interim(self, response: Response) -> None:
@@ -46,6 +45,9 @@ class Downstream(Source, Sink, Protocol):
 
     def send_head(self, response: Response, length: int | None) -> None:
         """Begin a response with so many bytes of body, None if that is not known."""
+
+    def begin_tunnel(self, response: Response) -> None:
+        """Send 101; from here on, bytes pass both ways as they come."""
 
     def flush(self) -> None:
         """Send what was kept back in the hope of more: the head of a response."""
@@ -62,6 +64,9 @@ class Upstream(Source, Sink, Protocol):
 
     def abort(self) -> None:
         """Drop the connection: nobody wants the answer any more."""
+
+    def close(self) -> None:
+        """End the connection once what was written is sent."""
 
 
 @types.coroutine
@@ -81,6 +86,8 @@ class Exchange:
 
     # What most exchanges never change costs them nothing: it is kept by the class.
     location: LocationRuntime | None = None
+    chains: Chains
+    """Those of the location, or the same ones with their time taken."""
     upstream: Upstream | None = None
     delivering = False
     """The upstream has more events at hand, so what is sent need not leave yet."""
@@ -92,6 +99,8 @@ class Exchange:
     """The plugin instance whose response is sent."""
     failure: PingapError | None = None
     """What ends the exchange; see ``raise_failure``."""
+    tunnelling = False
+    """Both sides speak another protocol."""
     _book_closed = False
     _running = False
 
@@ -160,22 +169,79 @@ class Exchange:
             self.raise_failure()
             await _suspend()
 
-    async def in_task(self, awaitable: Awaitable[Any]) -> Any:
+    @property
+    def half_ended(self) -> bool:
+        """Whether the upstream's side of a tunnel has ended."""
+        return self.response_body is not None and self.response_body.finished
+
+    async def tunnel(self, response: Response) -> None:
+        """Pass on whatever both sides send, until both have ended (RFC 9110, 7.8).
+
+        :raises PingapError: one of them is gone.
+        """
+        upstream, answer = self.upstream, self.response_body
+        if upstream is None or answer is None:
+            raise UpstreamError("left right after it had changed the protocol")
+        self.tunnelling = True
+        self.request_body = BodyRelay(self.downstream)
+        self.request_body.open(upstream)
+        self.downstream.begin_tunnel(response)
+        answer.open(self.downstream)
+        while not (answer.finished and self.request_body.finished):
+            self.raise_failure()
+            await _suspend()
+        self.upstream = None
+        upstream.close()
+
+    async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
         """Run something that awaits in a task, and return its result.
 
+        :param limit: seconds it may take; after them it is cancelled.
         :raises PingapError: the client left; what was awaited is cancelled.
+        :raises TimeoutError: it took longer than the limit.
         :raises Exception: whatever the awaitable raises.
         """
-        outcome = _Outcome(awaitable, self)
-        self.downstream.tasks.start_soon(outcome.run)
+        return await self.finish(self.begin(awaitable, limit))
+
+    def begin(self, awaitable: Awaitable[Any], limit: float | None = None) -> Outcome:
+        """Begin what ``in_task`` does; most outcomes are done when this returns.
+
+        :param limit: seconds it may take.
+        """
+        return self.downstream.tasks.start(awaitable, self._wake, limit)
+
+    async def finish(self, outcome: Outcome) -> Any:
+        """Return the result of what was begun; raises as ``in_task``."""
         while not outcome.done:
             if self.failure is not None:
-                outcome.scope.cancel()
+                outcome.cancel(self.failure)
             await _suspend()
         self.raise_failure()
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
+
+    async def read_request_body(self, limit: int) -> bytes:
+        """Read the whole request body, which is sent on later as if it came then.
+
+        :param limit: bytes it may have.
+        :raises HTTPError: 413, it has more.
+        """
+        request, relay = self.request, self.request_body
+        if relay is None:
+            return b""
+        if request.content_length > limit:
+            raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
+        if request.expects_continue:
+            # The client waits to be asked, and the upstream is not there to do it yet.
+            self.downstream.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
+            request.headers.discard(b"expect")
+        relay.collect(limit)
+        while not relay.ended:
+            self.raise_failure()
+            await _suspend()
+        relay.collecting = False
+        return relay.collected
 
     def raise_failure(self) -> None:
         """Raise what ended the exchange, if something did."""
@@ -209,6 +275,8 @@ class Exchange:
             self.request_body.end(trailers)
         except HTTPError as error:
             self._fail(error)
+        if self.request_body.collecting or self.tunnelling:
+            self._wake()
 
     def on_request_broken(self, error: HTTPError) -> None:
         """Take note that the rest of the request cannot be read."""
@@ -227,7 +295,7 @@ class Exchange:
 
     def on_upstream_head(self, response: Response) -> None:
         """Take a response head; interim ones are passed on (RFC 9110, 15.2)."""
-        if response.status < 200:
+        if response.status < 200 and response.status != 101:
             if not self.head_sent:
                 self.downstream.send_interim(response)
             return
@@ -263,6 +331,12 @@ class Exchange:
         else:
             self._wake()
 
+    def on_upstream_half_closed(self) -> None:
+        """Take note that the upstream's side of a tunnel has ended, and only that."""
+        assert self.response_body is not None
+        self.response_body.end(None)
+        self._wake()
+
     def on_upstream_waiting(self) -> None:
         """Take note that no more of the response is here for now."""
         self.delivering = False
@@ -288,31 +362,3 @@ class Exchange:
         if self.upstream is not None:
             upstream, self.upstream = self.upstream, None
             upstream.abort()
-
-
-class _Outcome:
-    """What became of something that runs in a task."""
-
-    def __init__(self, awaitable: Awaitable[Any], exchange: Exchange) -> None:
-        self._awaitable = awaitable
-        self._exchange = exchange
-        self.scope = anyio.CancelScope()
-        self.value: Any = None
-        # Cancelled is not "answered None": a guard that was stopped must not let a request pass.
-        self.error: Exception | None = ClientGone()
-        self.done = False
-
-    async def run(self) -> None:
-        try:
-            with self.scope:
-                self.value = await self._awaitable
-                self.error = None
-        except Exception as error:
-            self.error = error
-        except anyio.get_cancelled_exc_class():
-            if not self.scope.cancel_called:
-                self.error = RuntimeError("what it awaited was cancelled")
-            raise
-        finally:
-            self.done = True
-            self._exchange._wake()

@@ -11,11 +11,9 @@ import inspect
 import logging
 import os
 import time
-from dataclasses import replace
 from typing import Any
 
-from pingap.chains import Call, Chain, Chains
-from pingap.hookspecs import PHASES
+from pingap.chains import Call, Chains
 from pingap.messages import Response
 
 log = logging.getLogger("pingap.hooks")
@@ -31,15 +29,8 @@ def is_on() -> bool:
 def traced(chains: Chains, location: str) -> Chains:
     """Return chains whose calls are told in the application log, whatever its level."""
     log.setLevel(logging.INFO)
-    wrapped: dict[str, Any] = {
-        phase: _traced(getattr(chains, phase), phase, location) for phase in PHASES
-    }
-    return replace(chains, **wrapped)
-
-
-def _traced(chain: Chain, phase: str, location: str) -> Chain:
-    return tuple(
-        (_wrap(call, f"location {location}, plugin {name}, {phase}"), name) for call, name in chain
+    return chains.wrapped(
+        lambda call, owner, phase: _wrap(call, f"location {location}, plugin {owner.name}, {phase}")
     )
 
 

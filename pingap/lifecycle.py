@@ -21,7 +21,7 @@ from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.upstream import Peer, UpstreamRuntime
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))  # RFC 9110, 9.2.2
-_NO_BODY = frozenset((204, 304))
+_NO_BODY = frozenset((101, 204, 304))
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -36,8 +36,7 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             if refusal is not None:
                 raise refusal
             response = await _find_response(x)
-            assert x.location is not None
-            chains = x.location.chains
+            chains = x.chains
             if chains.response:
                 pending = call_all(x, chains.response, "response", x.request, response, x.ctx)
                 if pending is not None:
@@ -56,8 +55,10 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
-        if x.location is not None and x.location.chains.logging:
-            await _log_phase(x, x.location.chains.logging, response)
+        if x.location is not None and x.chains.logging:
+            await _log_phase(x, x.chains.logging, response)
+        if x.ctx.plugin_times and x.location is not None:
+            x.location.stats.observe_plugins(x.ctx.plugin_times)
         if x.server.access_log is not None:
             x.server.access_log.record(x.request, response, x.ctx)
 
@@ -65,11 +66,16 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
 async def _find_response(x: Exchange) -> Response:
     """Match the location; let plugins answer, or ask the upstream."""
     location = _match(x)
-    chains, request, ctx = location.chains, x.request, x.ctx
+    chains, request, ctx = x.chains, x.request, x.ctx
+    if chains.owned_headers:
+        for key in chains.owned_headers:
+            request.headers.discard(key)
     if chains.early_request:
         pending = call_all(x, chains.early_request, "early_request", request, ctx)
         if pending is not None:
             await pending
+    if chains.whole_body:
+        request.body = await x.read_request_body(chains.whole_body)
     if chains.request:
         answer = call_first(x, chains.request, "request", request, ctx)
         if answer is not None and not isinstance(answer, Response):
@@ -98,6 +104,10 @@ def _match(x: Exchange) -> LocationRuntime:
     if found is None:
         raise HTTPError(404, "No location serves this host and path")
     x.location = location = found[0]
+    x.chains = location.chains
+    if location.may_take_time and location.times_plugins(request, ctx):
+        x.chains = location.timed_chains
+        ctx.plugin_times = {}
     if found[1]:
         ctx.captures = found[1]
     ctx.location = location.name
@@ -123,7 +133,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     """
     upstream = location.choose_upstream(x.ctx)
     filters: Filters = ()
-    if x.request_body is not None and (chain := location.chains.request_body):
+    if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
     retries = 0
     while True:
@@ -197,7 +207,7 @@ def _send_request(
         connection.send_request(x, request, headers, 0)
         return
     length: int | None = request.content_length
-    if request.chunked or any(name in location.chains.rewriters for _, name in filters):
+    if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
     if x.ctx.upstream_reused and request.method in _IDEMPOTENT:
@@ -242,13 +252,12 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
     x.forgive()
     x.server.report(x, error)
     response = x.server.error_page.render(x.request, x.ctx, error)
-    if x.location is None or not x.location.chains.response:
+    if x.location is None or not x.chains.response:
         return response
     if isinstance(error, PluginError) and error.hook == "response":
         return response
     try:
-        chain = x.location.chains.response
-        pending = call_all(x, chain, "response", x.request, response, x.ctx)
+        pending = call_all(x, x.chains.response, "response", x.request, response, x.ctx)
         if pending is not None:
             await pending
     except HTTPError as second:
@@ -265,7 +274,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     ctx.status = response.status
     if response.reason is not None and response.status != ctx.upstream_status:
         response.reason = None  # it belonged to the status of the upstream
-    if x.server.enable_server_timing:
+    if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
     x.head_sent = True
     body = response.body
@@ -281,6 +290,9 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
+    if response.status == 101:
+        await x.tunnel(response)
+        return
     x.downstream.send_head(response, response.content_length)
     if response.upstream and x.response_body is not None:
         x.response_body.open(x.downstream, filters)

@@ -3,8 +3,9 @@
 Each function returns at once if all plugins are sync, and otherwise something to await for the
 rest. (A coroutine for every phase of every request would cost more than most plugins.)
 
-A plugin fails closed: whatever it raises, other than an answer on purpose, becomes a
-``PluginError`` that names the instance and the phase.
+A plugin fails closed: whatever it raises, other than an answer on purpose, and running out of time,
+becomes a ``PluginError`` that names the instance and the phase. Where the operator chose
+``fail_open``, it is only reported, and the request goes on as if the plugin were not there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from pingap.chains import Chain
+from pingap.chains import Chain, Owner
 from pingap.errors import ClientGone, HTTPError, PluginError
 from pingap.exchange import Exchange
+from pingap.hook_tasks import Outcome
 from pingap.messages import BodyFilter, Response
 from pingap.relay import Filters
 
@@ -23,25 +25,29 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
     """Call every plugin of a phase.
 
     :returns: None, or what must be awaited because a plugin is async.
-    :raises PluginError: a plugin raised; the ones after it were not called.
+    :raises PluginError: a plugin failed; the ones after it were not called.
     """
     for step in chain:
-        call, plugin = step
+        call, owner = step
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
         except Exception as error:
-            raise PluginError(plugin, phase) from error
+            _failed(x, owner, phase, error)
+            continue
         if answer is not None:
-            return _await_all(x, chain[chain.index(step) :], phase, answer, arguments)
+            outcome = x.begin(answer, owner.timeout)
+            if not outcome.done:
+                return _await_all(x, chain[chain.index(step) :], phase, outcome, arguments)
+            _settle(x, outcome, owner, phase)
     return None
 
 
 async def _await_all(
-    x: Exchange, chain: Chain, phase: str, answer: Any, arguments: tuple[Any, ...]
+    x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> None:
-    await _result(x, answer, chain[0][1], phase)
+    await _result(x, outcome, chain[0][1], phase)
     if (rest := call_all(x, chain[1:], phase, *arguments)) is not None:
         await rest
 
@@ -52,29 +58,35 @@ def call_first(
     """Call the plugins of a phase until one answers.
 
     :returns: the response, None if no plugin answered, or what must be awaited to know.
-    :raises PluginError: a plugin raised, or answered something that is not a response.
+    :raises PluginError: a plugin failed, or answered something that is not a response.
     """
     for step in chain:
-        call, plugin = step
+        call, owner = step
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
         except Exception as error:
-            raise PluginError(plugin, phase) from error
+            _failed(x, owner, phase, error)
+            continue
         if answer is not None:
-            if isinstance(answer, Response):
-                x.answered_by = plugin
-                return answer
-            return _await_first(x, chain[chain.index(step) :], phase, answer, arguments)
+            if not isinstance(answer, Response):
+                outcome = x.begin(answer, owner.timeout)
+                if not outcome.done:
+                    return _await_first(x, chain[chain.index(step) :], phase, outcome, arguments)
+                answer = _settle(x, outcome, owner, phase, Response)
+                if answer is None:
+                    continue
+            x.answered_by = owner.name
+            return answer  # type: ignore[no-any-return]  # _settle checked it
     return None
 
 
 async def _await_first(
-    x: Exchange, chain: Chain, phase: str, answer: Any, arguments: tuple[Any, ...]
+    x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> Response | None:
-    result = await _result(x, answer, chain[0][1], phase, Response)
-    x.answered_by = chain[0][1]
+    result = await _result(x, outcome, chain[0][1], phase, Response)
+    x.answered_by = chain[0][1].name
     if result is None:
         result = call_first(x, chain[1:], phase, *arguments)
         if result is not None and not isinstance(result, Response):
@@ -85,38 +97,68 @@ async def _await_first(
 async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Filters:
     """Ask every plugin of a phase for a body filter.
 
-    :raises PluginError: a plugin raised, or answered something that is not a filter.
+    :raises PluginError: a plugin failed, or answered something that is not a filter.
     """
     filters: list[tuple[BodyFilter, str]] = []
-    for call, plugin in chain:
+    for call, owner in chain:
         try:
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
         except Exception as error:
-            raise PluginError(plugin, phase) from error
+            _failed(x, owner, phase, error)
+            continue
         if answer is not None and not isinstance(answer, BodyFilter):
-            answer = await _result(x, answer, plugin, phase, BodyFilter)
+            outcome = x.begin(answer, owner.timeout)
+            answer = await _result(x, outcome, owner, phase, BodyFilter)
         if answer is not None:
-            filters.append((answer, plugin))
+            filters.append((answer, owner.name))
     return tuple(filters)
 
 
 async def _result(
-    x: Exchange, answer: Any, plugin: str, phase: str, expected: type | None = None
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
 ) -> Any:
-    """Await what an async plugin returned, and check what comes of it."""
-    try:
-        result = await x.in_task(answer)
-        if result is not None and expected is not None:
-            _require(result, expected)
-    except (HTTPError, ClientGone):
-        raise
-    except Exception as error:
-        raise PluginError(plugin, phase) from error
-    return result
+    """Wait for what an async plugin began, and check what comes of it."""
+    if not outcome.done:
+        try:
+            await x.finish(outcome)
+        except (HTTPError, ClientGone):
+            raise
+        except Exception as error:
+            _failed(x, owner, phase, error)
+            return None
+    return _settle(x, outcome, owner, phase, expected)
 
 
-def _require(result: object, expected: type) -> None:
-    if not isinstance(result, expected):
-        raise TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
+def _settle(
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
+) -> Any:
+    """Return the result of what is done, or apply the failure rule."""
+    error, value = outcome.error, outcome.value
+    if error is None and value is not None and expected is not None:
+        error = _misfit(value, expected)
+    if error is None:
+        return value
+    if isinstance(error, HTTPError | ClientGone):
+        raise error
+    _failed(x, owner, phase, error)
+    return None
+
+
+def _misfit(result: object, expected: type) -> TypeError | None:
+    if isinstance(result, expected):
+        return None
+    return TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
+
+
+def _failed(x: Exchange, owner: Owner, phase: str, error: Exception) -> None:
+    """Apply the failure rule of a plugin.
+
+    :raises PluginError: it fails closed.
+    """
+    failure = PluginError(owner.name, phase)
+    if not owner.fail_open:
+        raise failure from error
+    failure.__cause__ = error
+    x.server.report(x, failure)

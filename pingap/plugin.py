@@ -74,6 +74,22 @@ class Plugin:
     """What the plugin's body filters do: ``reads`` keeps the announced length, ``rewrites`` drops
     it. A class that promises ``none`` may not implement a body phase."""
 
+    whole_request_body: int = 0
+    """Bytes of request bodies that the plugin wants whole: the body is read before ``request`` runs,
+    and is ``request.body`` then; one that is larger is answered with 413. 0: it does not want them.
+    May be set by ``__init__``, if it is a setting."""
+
+    reads_headers: ClassVar[tuple[str, ...]] = ()
+    """Names of request headers that decide what the plugin does."""
+
+    adds_headers: ClassVar[tuple[str, ...]] = ()
+    """Names of request headers that the plugin adds for the upstream or for other plugins. What a
+    client sends under such a name is dropped, unless a plugin of the location reads it: nobody can
+    pass for somebody by sending what only a plugin should say."""
+
+    may_fail_open: ClassVar[bool] = False
+    """Whether ``fail_open = true`` is allowed: requests then pass without the plugin if it fails."""
+
     guard: ClassVar[bool] = False
     """Decides whether a request may pass: never fails open, and belongs in front of what answers."""
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pingap import hook_trace, local_plugins
 from pingap.builtin import INSTANCES
-from pingap.chains import Chains, ContractError, Instance, freeze
+from pingap.chains import DEFAULT_TIMEOUT, Chains, ContractError, Instance, freeze
 from pingap.config import (
     Config,
     LocationConfig,
@@ -103,12 +103,23 @@ class PluginBuilder:
         else:
             cls = self._installed_class(path, settings.category)
         if cls is not None:
+            timeout = settings.timeout or DEFAULT_TIMEOUT
+            if "timeout" in cls.Settings.model_fields:
+                timeout = DEFAULT_TIMEOUT  # the key is a setting of the plugin
+            else:
+                options = {key: options[key] for key in options if key != "timeout"}
             step = self._step(path, cls, settings.step)
+            self._check_fail_open(path, cls, settings)
             plugin = self._construct(path, cls, options)
-        if plugin is None:
+        if cls is None or plugin is None:
             self._failed.add(name)
         else:
-            self.instances[name] = Instance(name, plugin, step)
+            self.instances[name] = Instance(name, plugin, step, settings.fail_open, timeout)
+
+    def _check_fail_open(self, path: Key, cls: type[Plugin], settings: PluginConfig) -> None:
+        if settings.fail_open and not cls.may_fail_open:
+            why = "it is a guard" if cls.guard else "its class does not allow it"
+            self._problem((*path, "fail_open"), f"{cls.category} cannot fail open: {why}")
 
     def _installed_class(self, path: Key, category: str) -> type[Plugin] | None:
         try:

@@ -123,10 +123,26 @@ class Registry:
             )
             self.warnings.append(text)
 
+    def offer(self, cls: type[Plugin]) -> None:
+        """Take in a plugin class that no entry point names; it wins over those that are installed.
+
+        :raises PluginLoadError: the class breaks the contract.
+        """
+        if (other := self._classes.get(cls.category)) is not None:
+            raise PluginLoadError(f"{cls.category!r} is the category of {cls!r} and of {other!r}")
+        try:
+            self._manager.register(
+                cls, name=f"{cls.__module__}.{cls.__qualname__} ({cls.category})"
+            )
+            self._take_in()
+        except Exception as error:
+            raise PluginLoadError(f"{cls!r} cannot be used: {error}") from error
+
     @property
     def categories(self) -> list[str]:
         """Names of all categories that installed distributions provide."""
-        return sorted(name for name in self._points if not name.startswith(_LOCATION_KEY))
+        installed = {name for name in self._points if not name.startswith(_LOCATION_KEY)}
+        return sorted(installed | self._classes.keys())
 
     @property
     def points(self) -> list[EntryPoint]:
@@ -136,7 +152,7 @@ class Registry:
     @property
     def location_keys(self) -> dict[str, str]:
         """Keys of locations that are claimed -> the distribution that claims each."""
-        return {
+        installed = {
             name.removeprefix(_LOCATION_KEY): owner
             for name, owner in (
                 *self._blocked.items(),  # so that the error can say so
@@ -144,6 +160,7 @@ class Registry:
             )
             if name.startswith(_LOCATION_KEY)
         }
+        return {key: cls.__module__ for key, cls in self._key_classes.items()} | installed
 
     def category(self, name: str) -> type[Plugin]:
         """Return the plugin class of a category, importing its distribution.

@@ -56,6 +56,7 @@ class BodyRelay:
         "_sink",
         "_source",
         "_trailers",
+        "collecting",
         "ended",
         "finished",
         "length",
@@ -77,6 +78,8 @@ class BodyRelay:
         self._sent = 0
         self.length: int | None = None
         """Bytes that were announced to the sink; filters have to keep to it."""
+        self.collecting = False
+        """All of the body is being held, see ``collect``."""
         self.limit = 0
         """Bytes the body may have; 0 for any number."""
         self.received = 0
@@ -90,6 +93,20 @@ class BodyRelay:
     def replayable(self) -> bool:
         """True if everything sent so far could be sent again."""
         return not self._opened or self._kept is not None
+
+    def collect(self, limit: int) -> None:
+        """Hold all that comes, up to a limit, until it is opened.
+
+        :param limit: bytes; another limit that is lower stays.
+        """
+        self.collecting = True
+        self.limit = min(limit, self.limit or limit)
+        self._update_source()
+
+    @property
+    def collected(self) -> bytes:
+        """What is held."""
+        return b"".join(self._held)
 
     def keep(self) -> None:
         """Keep what will be sent, up to ``REPLAY_LIMIT`` bytes, for another attempt."""
@@ -159,7 +176,7 @@ class BodyRelay:
         self._update_source()
 
     def _update_source(self) -> None:
-        pause = self._full or bool(self._held)
+        pause = self._full or (bool(self._held) and not self.collecting)
         if pause and not self._paused:
             self._paused = True
             self._source.pause_body()

@@ -5,6 +5,7 @@ Built on httpcore, loaded on first use. Requests that are proxied do not come th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,9 @@ class HTTPClient:
     """
 
     def __init__(self) -> None:
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        # One for each event loop: connections of one cannot be used in another, and tests run
+        # several workers in one process.
+        self._pools: dict[asyncio.AbstractEventLoop, httpcore.AsyncConnectionPool] = {}
 
     async def request(
         self,
@@ -96,17 +99,18 @@ class HTTPClient:
 
         import httpcore
 
-        if self._pool is None:
-            self._pool = httpcore.AsyncConnectionPool(
+        loop = asyncio.get_running_loop()
+        if (pool := self._pools.get(loop)) is None:
+            pool = self._pools[loop] = httpcore.AsyncConnectionPool(
                 ssl_context=ssl.create_default_context(),
                 max_connections=_MOST_CONNECTIONS,
                 keepalive_expiry=_IDLE_SECONDS,
             )
-        return self._pool
+        return pool
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
-        pool, self._pool = self._pool, None
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.aclose()
 

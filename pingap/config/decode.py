@@ -29,7 +29,7 @@ M = TypeVar("M", bound=Model)
 
 # Keys of pingap that have moved to distributions.
 KEY_HOMES = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
-_OWN_PLUGIN_KEYS = ("category", "step", "remark")
+_OWN_PLUGIN_KEYS = ("category", "step", "fail_open", "timeout", "remark")
 
 
 @dataclass
@@ -123,7 +123,7 @@ def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
 def _with_options(table: Table) -> Table:
     """Move what is the plugin's own business to ``options``."""
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
-    own["options"] = {key: table[key] for key in table if key not in own}
+    own["options"] = {key: table[key] for key in table if key not in own or key == "timeout"}
     return own
 
 

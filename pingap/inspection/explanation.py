@@ -163,7 +163,7 @@ def chain(runtime: Runtime, location: LocationRuntime) -> dict[str, list[Step]]:
     built = {one.name: one for one in runtime.plugins}
     found: dict[str, list[Step]] = {}
     for phase in PHASES:
-        names = dict.fromkeys(name for _, name in getattr(location.chains, phase))
+        names = dict.fromkeys(owner.name for _, owner in getattr(location.chains, phase))
         steps = [
             step for name in names if name in built for step in _steps(runtime, built[name], phase)
         ]

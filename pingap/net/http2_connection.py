@@ -11,8 +11,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from anyio.abc import TaskGroup
-
 from pingap.context import Connection
 from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.net.http2_stream import Http2Stream
@@ -38,6 +36,7 @@ from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
 
 if TYPE_CHECKING:
+    from pingap.hook_tasks import HookTasks
     from pingap.net.listener import ClientLimits, Listener
     from pingap.runtime import ServerRuntime
 
@@ -102,9 +101,6 @@ class Http2Connection(asyncio.Protocol):
         self._ending = False  # closed by us, once all is written
         self._give_up_at = NEVER  # on a client that takes nothing
         self._pending = math.inf  # bytes the client had not taken when we last looked
-
-    def __repr__(self) -> str:
-        return f"<Http2Connection {len(self._streams)} streams>"
 
     # Callbacks of the transport.
 
@@ -212,7 +208,7 @@ class Http2Connection(asyncio.Protocol):
         return self._listener.server
 
     @property
-    def tasks(self) -> TaskGroup:
+    def tasks(self) -> HookTasks:
         """Where what plugins await is run."""
         return self._listener.tasks
 

@@ -6,26 +6,23 @@ the upstream takes nothing; each is bounded by a window, and each makes the othe
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Final
-
-from anyio.abc import TaskGroup
 
 from pingap.context import RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
 from pingap.lifecycle import handle
 from pingap.messages import Headers, Request, Response
-from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
+from pingap.net.http1_connection import LINGER_SECONDS
+from pingap.net.http2_request_body import NEVER, Http2RequestBody
 from pingap.protocol.http2_errors import CANCEL, INTERNAL_ERROR, NO_ERROR
 from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
 
 if TYPE_CHECKING:
+    from pingap.hook_tasks import HookTasks
     from pingap.net.http2_connection import Http2Connection
-
-NEVER: Final = math.inf
 
 LEAST_PROGRESS: Final = 1024
 """Bytes that a client has to make room for within ``downstream_write_timeout``."""
@@ -33,7 +30,7 @@ LEAST_PROGRESS: Final = 1024
 _NO_BODY: Final = frozenset((204, 304))
 
 
-class Http2Stream:
+class Http2Stream(Http2RequestBody):
     """A stream. Its states are kept by the codec.
 
     :param connection: it belongs to.
@@ -43,44 +40,21 @@ class Http2Stream:
     __slots__ = (
         "_announced",
         "_bodyless",
-        "_codec",
-        "_connection",
         "_ending",
-        "_exchange",
         "_full",
         "_head",
-        "_held",
-        "_held_end",
-        "_linger_left",
-        "_lingering",
         "_method",
         "_over",
-        "_paused",
         "_progress",
-        "_reading",
         "_trailers",
-        "_unacknowledged",
         "_unsent",
         "body_bytes_sent",
-        "deadline",
-        "number",
     )
 
     def __init__(self, connection: Http2Connection, number: int) -> None:
-        self.number = number
+        super().__init__(connection, number)
         self.body_bytes_sent = 0
-        self.deadline = NEVER
-        self._connection = connection
-        self._codec = connection.codec
-        self._exchange: Exchange | None = None
         self._method = ""
-        # Of the request body.
-        self._reading = False
-        self._paused = False  # the exchange takes no more of it
-        self._held: list[tuple[bytes, int]] = []  # what came since then
-        self._held_end: tuple[Headers | None] | None = None
-        self._unacknowledged = 0  # bytes the client may not send again yet
-        # Of the response.
         self._head = b""  # waits for the first piece of the body: one write for both
         self._bodyless = False
         self._announced: int | None = None  # bytes of the body that are still to come
@@ -90,8 +64,6 @@ class Http2Stream:
         self._full = False  # and the exchange knows
         self._progress = 0  # bytes sent since the last time limit was set
         self._over = False  # nothing more can be sent
-        self._lingering = False  # but the client still sends
-        self._linger_left = LINGER_BYTES
 
     def __repr__(self) -> str:
         state = "over" if self._over else f"{len(self._unsent)} unsent"
@@ -107,82 +79,6 @@ class Http2Stream:
             self._reading = True
             self._await_body(now)
         exchange.run(handle(exchange, refusal))
-
-    # The request body.
-
-    def on_data(self, data: bytes, size: int, ended: bool) -> None:
-        """Take a piece of the request body; ``size`` bytes were taken from the windows."""
-        if not self._reading:
-            self._codec.taken(self.number, size)  # nobody wants it
-            if self._lingering:
-                self._throw_away(size, ended)
-        elif self._paused:
-            self._held.append((data, size))
-            self._held_end = (None,) if ended else None
-        else:
-            self._deliver(data, size)
-            if ended:
-                self.on_end(None)
-
-    def on_end(self, trailers: Headers | None) -> None:
-        """Take the end of the request body."""
-        if not self._reading:
-            if self._lingering:
-                self._throw_away(0, True)
-            return
-        if self._paused:
-            self._held_end = (trailers,)
-            return
-        self._reading = False
-        if not self._unsent:
-            self.deadline = NEVER
-        if self._exchange is not None:
-            self._exchange.on_request_end(trailers)
-
-    def _deliver(self, data: bytes, size: int) -> None:
-        assert self._exchange is not None
-        self._await_body(time.monotonic())
-        if data:
-            self._exchange.on_request_chunk(data)
-        if self._paused:
-            self._unacknowledged += size
-        else:
-            self._codec.taken(self.number, size)
-
-    def pause_body(self) -> None:
-        self._paused = True
-        if not self._unsent:
-            self.deadline = NEVER  # it is not the client that is slow
-
-    def resume_body(self) -> None:
-        self._paused = False
-        self._codec.taken(self.number, self._unacknowledged)
-        self._unacknowledged = 0
-        held, self._held = self._held, []
-        while held and self._reading:
-            if self._paused:
-                self._held = held
-                break
-            self._deliver(*held.pop(0))
-        if not self._paused and self._held_end is not None:
-            (trailers,), self._held_end = self._held_end, None
-            self.on_end(trailers)
-        self._connection.flush()
-
-    def _stop_reading(self) -> None:
-        """Throw away what is here of the request body, and what still comes of it."""
-        self._reading = False
-        size = self._unacknowledged + sum(size for _, size in self._held)
-        self._unacknowledged = 0
-        self._held.clear()
-        self._codec.taken(self.number, size)
-
-    def _await_body(self, now: float) -> None:
-        self._set_deadline(now + self._connection.limits.read_timeout)
-
-    def _set_deadline(self, deadline: float) -> None:
-        self.deadline = deadline
-        self._connection.hasten(deadline)
 
     def on_deadline(self) -> None:
         """Called when ``deadline`` has passed."""
@@ -208,7 +104,7 @@ class Http2Stream:
     # The response.
 
     @property
-    def tasks(self) -> TaskGroup:
+    def tasks(self) -> HookTasks:
         return self._connection.tasks
 
     def send_interim(self, response: Response) -> None:
@@ -243,6 +139,9 @@ class Http2Stream:
         if status == 204 or (status == 304 and not length):
             length = None  # (RFC 9110, 8.6)
         self._head = response_block(response, length)
+
+    def begin_tunnel(self, response: Response) -> None:
+        self.cut()  # (nobody can have asked for it: HTTP/2 has no Upgrade)
 
     def flush(self) -> None:
         if self._head and not self._over:
@@ -326,6 +225,8 @@ class Http2Stream:
         """Go on: nothing is unsent any more."""
         self.deadline = NEVER
         self._full = False
+        if self._reading and not self._paused:
+            self._await_body(time.monotonic())
         if self._ending:
             if self._trailers is not None:
                 self._send_end()
@@ -352,15 +253,6 @@ class Http2Stream:
         self._connection.flush()
         if self._lingering:
             self._set_deadline(time.monotonic() + LINGER_SECONDS)
-
-    def _throw_away(self, size: int, ended: bool) -> None:
-        """Take what a client still sends of a request that is answered.
-
-        It may be told at once to stop (RFC 9113, 8.1), but curl up to 7.88 then forgets the answer.
-        """
-        self._linger_left -= size
-        if ended or self._linger_left < 0:
-            self._end_linger()
 
     def _end_linger(self) -> None:
         self._lingering = False

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from anyio.abc import TaskGroup
-
 from pingap.context import Connection, Network
 from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
@@ -17,6 +15,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
 
 if TYPE_CHECKING:
+    from pingap.hook_tasks import HookTasks
     from pingap.observability.metrics import WorkerStats
     from pingap.runtime import ServerRuntime
 
@@ -33,6 +32,7 @@ class ClientLimits:
     """What a server allows a client. Times in seconds, sizes in bytes.
 
     :param read_timeout: between two reads of a request body.
+    :param tunnel_idle_timeout: for an upgraded connection on which nothing passes.
     :param write_timeout: for the client to take what was sent.
     :param pipeline_buffer_size: bytes of further requests held while one is being answered.
     """
@@ -43,6 +43,7 @@ class ClientLimits:
     write_timeout: float = 60.0
     keepalive_timeout: float = 75.0
     keepalive_requests: int = 100_000
+    tunnel_idle_timeout: float = 3600.0
     pipeline_buffer_size: int = 64 * 1024
 
 
@@ -83,7 +84,7 @@ class Listener:
         tcp: TcpOptions,
         deadlines: Deadlines,
         writes: WriteBatch,
-        tasks: TaskGroup,
+        tasks: HookTasks,
         budget: ConnectionBudget,
         stats: WorkerStats,
         trusted: tuple[Network, ...] = (),

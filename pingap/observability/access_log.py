@@ -123,7 +123,12 @@ def _response_header(response: Response | None, key: bytes) -> str:
 
 
 def _utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # Not datetime.now(): ``pingap.testing`` moves what the module ``time`` tells.
+    return (
+        datetime.fromtimestamp(time.time(), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 _TAGS: Final = {
@@ -140,7 +145,7 @@ _TAGS: Final = {
     "user_agent": "header(request.headers, b'user-agent')",
     "when": "local_time_at(ctx.ended_at)",
     "when_utc_iso": "utc_now()",
-    "when_unix": "int(time() * 1000)",
+    "when_unix": "int(time.time() * 1000)",
     "size": "ctx.body_bytes_sent",
     "size_human": "human_size(ctx.body_bytes_sent)",
     "payload_size": "ctx.body_bytes_received",
@@ -160,7 +165,7 @@ _NAMES: Final[dict[str, object]] = {
     "human_time": human_time,
     "local_time_at": local_time_at,
     "utc_now": _utc_now,
-    "time": time.time,
+    "time": time,
 }
 
 
@@ -184,7 +189,14 @@ def _expression(tag: str, names: dict[str, object]) -> str:
     return _TAGS[tag]
 
 
+def _plugin_time(ctx: RequestContext, plugin: str) -> str:
+    seconds = ctx.plugin_times.get(plugin)
+    return "-" if seconds is None else f"{seconds * 1000:.3f}"
+
+
 def _context_getter(name: str) -> Callable[[Request, RequestContext], str]:
+    if plugin := name.removeprefix("plugin.") if name.startswith("plugin.") else "":
+        return lambda request, ctx: _plugin_time(ctx, plugin)
     human = name.endswith("_time_human")
     if (lookup := CONTEXT_KEYS.get(name.removesuffix("_human") if human else name)) is None:
         known = ", ".join(sorted(CONTEXT_KEYS))

@@ -25,6 +25,10 @@ class Timestamp:
             self._fresh_until = moment + 0.001
         return self._text
 
+    def forget(self) -> None:
+        """Format anew next time: a clock was set back, which monotonic ones are only in tests."""
+        self._fresh_until = 0.0
+
     def now(self) -> str:
         """Return the time of now."""
         return self.at(time.monotonic())
@@ -42,6 +46,7 @@ class Timestamp:
 
 
 _clock = Timestamp()
+forget_local_time = _clock.forget
 local_time = _clock.now
 """Return the local time of now."""
 local_time_at = _clock.at

@@ -7,6 +7,7 @@ import gc
 import logging
 import resource
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from socket import socket
@@ -14,9 +15,9 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime, client_limits, client_tcp
+from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
 from pingap.observability.watchdog import Watchdog
@@ -73,8 +74,10 @@ class Worker:
         :param ready: called once connections are accepted.
         :raises PluginStartError: a plugin cannot start.
         """
+        _raise_file_limit(2 * self._runtime.config.basic.max_connections + 256)
         with anyio.open_signal_receiver(*_DRAIN_SIGNALS, signal.SIGHUP) as signals:
             async with self.serving():
+                _settle_memory()
                 ready()
                 await _wait_for_end(signals)
                 log.info("draining")
@@ -85,9 +88,14 @@ class Worker:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Accept connections inside the block; at its end cut those that are left."""
+        """Accept connections inside the block; at its end cut those that are left.
+
+        Changes nothing that belongs to the whole process: signals, limits and the collector are
+        the business of ``run``. So several workers can serve in one process, each in a thread.
+        """
         runtime = self._runtime
-        async with anyio.create_task_group() as services, anyio.create_task_group() as requests:
+        requests = HookTasks(runtime.deadlines)
+        async with anyio.create_task_group() as services:
             plugins = PluginTasks(services)
             watchdog = Watchdog()
             try:
@@ -97,7 +105,6 @@ class Worker:
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
                 services.start_soon(self._trim_pool)
-                _settle_memory()
                 watchdog.start()
                 yield
             finally:
@@ -110,7 +117,7 @@ class Worker:
                     await (
                         anyio.lowlevel.checkpoint()
                     )  # let the transports tell that they are closed
-                    requests.cancel_scope.cancel()
+                    await requests.end()
                     plugins.stop()
                     # Plugins get a last word, but not for ever.
                     limit = runtime.config.basic.graceful_shutdown_timeout
@@ -121,6 +128,16 @@ class Worker:
                     if last.cancelled_caught:
                         log.warning("plugins did not shut down within %g s", limit)
                     services.cancel_scope.cancel()
+
+    def sweep(self) -> None:
+        """Check all time limits now, not only when it is time to."""
+        self._runtime.deadlines.sweep(time.monotonic())
+        self._runtime.pool.trim()
+
+    def close(self) -> None:
+        """Close all listening sockets, if serving did not come so far as to do it."""
+        for _, sock in self._sockets:
+            sock.close()
 
     async def drain(self) -> None:
         """Stop accepting; return when all requests are answered, or the grace period is over."""
@@ -134,10 +151,9 @@ class Worker:
         if grace.cancelled_caught:
             log.warning("the grace period is over: cutting what is still under way")
 
-    async def _accept(self, requests: TaskGroup) -> None:
+    async def _accept(self, requests: HookTasks) -> None:
         runtime, loop = self._runtime, asyncio.get_running_loop()
         budget = ConnectionBudget(runtime.config.basic.max_connections)
-        _raise_file_limit(2 * budget.limit + 256)
         for name, settings in runtime.config.servers.items():
             self._listeners[name] = Listener(
                 runtime.servers[name],

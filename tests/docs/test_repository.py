@@ -72,17 +72,6 @@ def test_conf_d_answers(start_proxy: StartProxy) -> None:
 # Examples.
 
 
-@pytest.mark.usefixtures("registry")
-def test_the_tests_of_the_example_pass() -> None:
-    namespace: dict[str, object] = {}
-    exec(shown_file("writing-a-plugin.md", "test_maintenance.py"), namespace)
-    tests = [value for name, value in namespace.items() if name.startswith("test_")]
-    assert len(tests) == 2
-    for test in tests:
-        assert callable(test)
-        test()
-
-
 def test_the_examples_run_in_a_proxy(examples: Path, start_proxy: StartProxy) -> None:
     toml = """
     [plugins.repairs]

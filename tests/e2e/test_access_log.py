@@ -29,7 +29,7 @@ TAGS = " ".join(
 
 def answering(served: Served) -> None:
     while (request := served.read_request()) is not None:
-        served.respond(b"x" * 1234, X_Out="o")
+        served.respond(b"x" * 1234, headers={"X-Out": "o"})
         if request.target == "/close":
             return
 

@@ -93,7 +93,7 @@ def test_ipv6_on_both_sides(tmp_path: Path) -> None:
             sock, _ = listener.accept()
             with sock:
                 sock.settimeout(10)
-                served = Served(sock, None)  # type: ignore[arg-type]
+                served = Served(sock)
                 head = served.read_until(b"\r\n\r\n").lower()
                 served.respond(b"six")
                 assert client.answer().body == b"six"

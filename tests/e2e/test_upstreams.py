@@ -204,7 +204,7 @@ def test_other_requests_are_not_repeated(tmp_path: Path, method: str) -> None:
 def test_a_request_is_repeated_only_once(tmp_path: Path) -> None:
     def script(served: Served) -> None:
         served.read_request()
-        if served.origin.connections == 1:
+        if served.number == 1:
             served.respond(b"first")
             served.read_request()
 
@@ -232,7 +232,7 @@ def test_a_connection_that_the_upstream_closed_is_not_used_again(tmp_path: Path)
 
     def script(served: Served) -> None:
         served.read_request()
-        served.respond(b"only", Connection="keep-alive")
+        served.respond(b"only", headers={"Connection": "keep-alive"})
         served.sock.shutdown(socket.SHUT_RDWR)
         closed.set()
 

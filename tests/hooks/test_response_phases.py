@@ -170,7 +170,7 @@ def answering(served: Served) -> None:
         if request.target.endswith("slow"):
             served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin")
         else:
-            served.respond(b"from the upstream", X_Internal="secret", X_Public="p")
+            served.respond(b"from the upstream", headers={"X-Internal": "secret", "X-Public": "p"})
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def call(origin: Origin, method: str = "GET", **options: object) -> SideCallResp
 def test_request_brings_status_headers_and_body(origin: Origin) -> None:
     def refuse(served: Served) -> None:
         served.read_request()
-        served.respond(b"no", "403 Forbidden", X_Why="late")
+        served.respond(b"no", "403 Forbidden", headers={"X-Why": "late"})
 
     origin.script = refuse
     response = call(origin, headers={"X-User": "ann"})
@@ -39,7 +39,7 @@ def test_body_is_sent(origin: Origin) -> None:
 def test_redirects_are_not_followed(origin: Origin) -> None:
     def redirect(served: Served) -> None:
         served.read_request()
-        served.respond(b"", "302 Found", Location="/elsewhere")
+        served.respond(b"", "302 Found", headers={"Location": "/elsewhere"})
 
     origin.script = redirect
     assert call(origin).status == 302

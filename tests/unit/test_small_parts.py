@@ -133,7 +133,7 @@ class Every(Noted):
 def test_freeze_keeps_the_listed_order_in_every_phase() -> None:
     chains = freeze([Instance(tag, Every(tag)) for tag in "cab"])
     for phase in PHASES:
-        assert [name for _, name in getattr(chains, phase)] == ["c", "a", "b"]
+        assert [owner.name for _, owner in getattr(chains, phase)] == ["c", "a", "b"]
     assert chains.filters_response
     assert chains.rewriters == frozenset()
 
@@ -169,9 +169,9 @@ class Stepped(Noted):
 
 def test_the_chosen_step_moves_the_first_one_only() -> None:
     chains = freeze([Instance("s", Stepped(), "proxy_upstream"), Instance("d", Stepped())])
-    assert [name for _, name in chains.request] == ["d"]
-    assert [name for _, name in chains.proxy_upstream] == ["s"]
-    assert [name for _, name in chains.response] == ["s", "d"]
+    assert [owner.name for _, owner in chains.request] == ["d"]
+    assert [owner.name for _, owner in chains.proxy_upstream] == ["s"]
+    assert [owner.name for _, owner in chains.response] == ["s", "d"]
 
 
 class Rewriter(Noted):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, not_yet
+from pingap.config.units import Duration
 
 
 class PluginConfig(Model):
@@ -17,6 +18,14 @@ class PluginConfig(Model):
         description="The implementation, by the name its distribution gives it."
     )
     step: str = Field("", description="The phase it runs in, for categories that can choose.")
+    fail_open: bool = Field(
+        False, description="Let requests pass if the plugin fails, where its class allows that."
+    )
+    timeout: Duration | None = Field(
+        None,
+        description="How long an async hook may take; then it is cancelled, and has failed. "
+        "Default: `30s`. If the plugin has a setting of this name, it is that.",
+    )
     remark: str = Field("", description="A comment.")
     options: dict[str, Any] = Field(
         default_factory=dict,

@@ -23,6 +23,7 @@ class RequestId(Plugin):
     """
 
     category = "request_id"
+    may_fail_open = True
     steps = ("request", "proxy_upstream")
 
     class Settings(PluginSettings):

@@ -41,6 +41,7 @@ class ResponseHeaders(Plugin):
     """Changes headers of responses, in this order: add, remove, set, set if absent, rename."""
 
     category = "response_headers"
+    may_fail_open = True
 
     class Settings(PluginSettings):
         """Settings of ``response_headers``.

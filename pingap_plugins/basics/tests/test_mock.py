@@ -8,14 +8,13 @@ from collections.abc import Callable
 
 import pytest
 from pingap_basics.mock import Mock
-from support.origin import Origin
-from support.proxy import Proxy
 
-from pingap import Headers, Request, RequestContext, Response
+from pingap import RequestContext, Response
+from pingap.testing import Proxy, Upstream, make_request
 
 
-@pytest.fixture(scope="module")
-def site(origin: Origin, start_proxy: Callable[[str], Proxy]) -> Proxy:
+@pytest.fixture
+def site(upstream: Upstream, start_proxy: Callable[[str], Proxy]) -> Proxy:
     return start_proxy(f"""
 [plugins.teapot]
 category = "mock"
@@ -41,7 +40,7 @@ data = "not reached"
 category = "mock"
 data = "any path"
 [upstreams.origin]
-addrs = ["{origin.addr}"]
+addrs = ["{upstream.addr}"]
 [locations.any]
 path = "/any"
 plugins = ["everything"]
@@ -55,34 +54,28 @@ locations = ["any", "all"]
 
 
 def test_status_headers_and_body(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/teapot", Host="tea.test")
+    answer = site.get("/teapot", headers={"Host": "tea.test"})
     assert (answer.status, answer.body) == (418, b"short and stout")
     assert answer.header("content-type") == "text/x-tea"
     assert answer.header("x-host") == "tea.test"
 
 
 def test_headers_with_the_same_name_all_arrive(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/teapot")
-    assert [value for name, value in answer.headers if name == "Set-Cookie"] == ["a=1", "b=2"]
+    assert site.get("/teapot").header_all("Set-Cookie") == ["a=1", "b=2"]
 
 
 def test_without_a_path_everything_is_answered(site: Proxy) -> None:
-    with site.connect() as client:
-        assert client.get("/any/thing").body == b"any path"
+    assert site.get("/any/thing").body == b"any path"
 
 
 def test_other_paths_go_to_the_upstream(site: Proxy) -> None:
-    with site.connect() as client:
-        assert client.get("/teapot/2").body == b"ok"
+    assert site.get("/teapot/2").body == b"ok"
 
 
 def test_delay_comes_before_the_answer(site: Proxy) -> None:
-    with site.connect() as client:
-        began = time.monotonic()
-        assert client.get("/slow").body == b"late"
-        assert time.monotonic() - began >= 0.05
+    began = time.monotonic()
+    assert site.get("/slow").body == b"late"
+    assert time.monotonic() - began >= 0.05
 
 
 def test_status_without_body(site: Proxy) -> None:
@@ -92,12 +85,11 @@ def test_status_without_body(site: Proxy) -> None:
 
 
 def test_step_proxy_upstream_comes_after_step_request(site: Proxy) -> None:
-    with site.connect() as client:
-        assert client.get("/ping").body == b"pong"
+    assert site.get("/ping").body == b"pong"
 
 
 def test_without_delay_nothing_is_awaited(ctx: RequestContext) -> None:
-    request = Request("GET", "/", Headers())
+    request = make_request()
     assert isinstance(Mock(Mock.Settings(data="x")).request(request, ctx), Response)
     later = Mock(Mock.Settings.model_validate({"delay": "1s"})).request(request, ctx)
     assert inspect.iscoroutine(later)
@@ -105,7 +97,7 @@ def test_without_delay_nothing_is_awaited(ctx: RequestContext) -> None:
 
 
 def test_responses_are_not_shared(ctx: RequestContext) -> None:
-    mock, request = Mock(Mock.Settings(headers=["X-A: b"])), Request("GET", "/", Headers())
+    mock, request = Mock(Mock.Settings(headers=["X-A: b"])), make_request()
     first, second = mock.request(request, ctx), mock.request(request, ctx)
     assert isinstance(first, Response)
     assert isinstance(second, Response)

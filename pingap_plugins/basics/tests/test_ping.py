@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.origin import Origin
-from support.proxy import Proxy
+
+from pingap.testing import Proxy, Upstream
 
 
-@pytest.fixture(scope="module")
-def site(origin: Origin, start_proxy: Callable[[str], Proxy]) -> Proxy:
+@pytest.fixture
+def site(upstream: Upstream, start_proxy: Callable[[str], Proxy]) -> Proxy:
     return start_proxy(f"""
 [plugins.alive]
 category = "ping"
 path = "/alive"
 [upstreams.origin]
-addrs = ["{origin.addr}"]
+addrs = ["{upstream.addr}"]
 [locations.all]
 upstream = "origin"
 plugins = ["alive", "pingap:ping"]
@@ -29,8 +29,7 @@ locations = ["all"]
 @pytest.mark.parametrize("path", ["/alive", "/ping", "/alive?x=1"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_path_is_answered_whatever_the_method(site: Proxy, method: str, path: str) -> None:
-    with site.connect() as client:
-        answer = client.request(method, path)
+    answer = site.request(method, path)
     assert (answer.status, answer.body) == (200, b"pong")
     assert answer.header("content-type") == "text/plain; charset=utf-8"
 
@@ -43,5 +42,4 @@ def test_head_gets_the_head_only(site: Proxy) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/alive/", "/aliv", "/Alive", "/x/alive"])
 def test_other_paths_go_to_the_upstream(site: Proxy, path: str) -> None:
-    with site.connect() as client:
-        assert client.get(path).body == b"ok"
+    assert site.get(path).body == b"ok"

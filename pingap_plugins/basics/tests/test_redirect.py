@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_network
 
 import pytest
 from pingap_basics.redirect import Redirect
-from support.origin import Origin
-from support.proxy import Proxy
 
-from pingap import Connection, Headers, HTTPError, Request, RequestContext, field
+from pingap import HTTPError
+from pingap.testing import Proxy, Upstream, make_context, make_request
 
 TO_HTTPS: dict[str, object] = {"http_to_https": True}
 TO_APP: dict[str, object] = {"prefix": "/app"}
@@ -28,15 +26,10 @@ def location(
 ) -> str | None:
     """Return where a request is redirected to; None if it passes."""
     plugin = Redirect(Redirect.Settings.model_validate(settings))
-    networks = tuple(ip_network(one) for one in trusted)
-    local = ("192.0.2.1", 80)
-    connection = Connection(1, (peer, 50000), local, scheme=scheme, trusted=networks)
-    headers = Headers([field("Host", host)] if host else [])
-    if proto is not None:
-        headers.add("X-Forwarded-Proto", proto)
-    name = host.rpartition(":")[0] if host[-1:].isdigit() and ":" in host else host
-    request = Request("GET", target, headers, host=name)
-    response = plugin.request(request, RequestContext(connection, 0.0))
+    headers = {} if proto is None else {"X-Forwarded-Proto": proto}
+    request = make_request(target=target, host=host, headers=headers)
+    ctx = make_context(client_ip=peer, scheme=scheme, trusted=trusted)
+    response = plugin.request(request, ctx)
     return None if response is None else response.headers["location"]
 
 
@@ -132,8 +125,8 @@ def test_others_cannot_tell_the_scheme(peer: str) -> None:
     assert found == "https://h.test/"
 
 
-@pytest.fixture(scope="module")
-def site(origin: Origin, start_proxy: Callable[[str], Proxy]) -> Proxy:
+@pytest.fixture
+def site(upstream: Upstream, start_proxy: Callable[[str], Proxy]) -> Proxy:
     return start_proxy(f"""
 [basic]
 trusted_proxies = ["127.0.0.0/8"]
@@ -145,7 +138,7 @@ status = 308
 category = "redirect"
 prefix = "/app"
 [upstreams.origin]
-addrs = ["{origin.addr}"]
+addrs = ["{upstream.addr}"]
 [locations.secure]
 host = "secure.test"
 upstream = "origin"
@@ -160,23 +153,21 @@ locations = ["secure", "all"]
 
 
 def test_client_is_redirected(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/a?b=c", Host=f"secure.test:{site.port()}")
+    answer = site.get("/a?b=c", headers={"Host": f"secure.test:{site.port()}"})
     assert (answer.status, answer.body) == (308, b"")
     assert answer.header("location") == "https://secure.test/a?b=c"
 
 
 def test_there_is_no_loop_behind_a_proxy_that_terminates_tls(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/a", Host="secure.test", X_Forwarded_Proto="https")
+    headers = {"Host": "secure.test", "X-Forwarded-Proto": "https"}
+    answer = site.get("/a", headers=headers)
     assert (answer.status, answer.body) == (200, b"ok")
 
 
 def test_redirected_request_passes(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/x")
-        assert (answer.status, answer.header("location")) == (307, "http://test/app/x")
-        assert client.get("/app/x").body == b"ok"
+    answer = site.get("/x")
+    assert (answer.status, answer.header("location")) == (307, "http://test/app/x")
+    assert site.get("/app/x").body == b"ok"
 
 
 def test_http_1_0_without_host(site: Proxy) -> None:

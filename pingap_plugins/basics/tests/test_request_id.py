@@ -8,14 +8,13 @@ from collections.abc import Callable
 
 import pytest
 from pingap_basics.request_id import RequestId
-from support.origin import Origin
-from support.proxy import Proxy
 
-from pingap import Headers, Request, RequestContext, Response
+from pingap import RequestContext, Response
+from pingap.testing import Proxy, Upstream, make_request
 
 
-@pytest.fixture(scope="module")
-def site(origin: Origin, start_proxy: Callable[[str], Proxy]) -> Proxy:
+@pytest.fixture
+def site(upstream: Upstream, start_proxy: Callable[[str], Proxy]) -> Proxy:
     return start_proxy(f"""
 [plugins.nano]
 category = "request_id"
@@ -30,7 +29,7 @@ set_headers = ["X-Told: $request_id"]
 category = "mock"
 data = "fixed"
 [upstreams.origin]
-addrs = ["{origin.addr}"]
+addrs = ["{upstream.addr}"]
 [upstreams.nobody]
 addrs = ["127.0.0.1:1"]
 [locations.nano]
@@ -54,15 +53,14 @@ access_log = "id={{request_id}};"
 """)
 
 
-def test_new_id_reaches_upstream_client_log_and_variables(site: Proxy, origin: Origin) -> None:
-    with site.connect() as client:
-        answer = client.get("/")
+def test_new_id_reaches_upstream_client_log_and_variables(site: Proxy, upstream: Upstream) -> None:
+    answer = site.get("/")
     made = answer.header("x-request-id")
     assert made is not None
     assert uuid.UUID(made).version == 7
-    assert origin.requests[-1].header_all("x-request-id") == [made]
+    assert upstream.received_once().header_all("x-request-id") == [made]
     assert answer.header("x-told") == made
-    site.wait_for_log(f"id={made};")
+    assert site.access_log == [f"id={made};"]
 
 
 def test_each_request_gets_its_own(site: Proxy) -> None:
@@ -70,55 +68,52 @@ def test_each_request_gets_its_own(site: Proxy) -> None:
         assert len({client.get("/").header("x-request-id") for _ in range(20)}) == 20
 
 
-def test_id_of_the_client_is_kept(site: Proxy, origin: Origin) -> None:
-    with site.connect() as client:
-        answer = client.get("/", X_Request_Id="from-client_1")
+def test_id_of_the_client_is_kept(site: Proxy, upstream: Upstream) -> None:
+    answer = site.get("/", headers={"X-Request-Id": "from-client_1"})
     assert answer.header("x-request-id") == "from-client_1"
-    assert origin.requests[-1].header_all("x-request-id") == ["from-client_1"]
+    assert upstream.received_once().header_all("x-request-id") == ["from-client_1"]
 
 
 @pytest.mark.parametrize("bad", ["", "two words", "a" * 129, "caf\xe9", "tab\tbed"])
-def test_unreasonable_id_of_the_client_is_replaced(site: Proxy, origin: Origin, bad: str) -> None:
-    with site.connect() as client:
-        answer = client.get("/", X_Request_Id=bad)
+def test_unreasonable_id_of_the_client_is_replaced(
+    site: Proxy, upstream: Upstream, bad: str
+) -> None:
+    answer = site.get("/", headers={"X-Request-Id": bad})
     made = answer.header("x-request-id")
     assert made is not None
     assert uuid.UUID(made).version == 7
-    assert origin.requests[-1].header_all("x-request-id") == [made]
+    assert upstream.received_once().header_all("x-request-id") == [made]
 
 
 def test_longest_reasonable_id_is_kept(site: Proxy) -> None:
-    with site.connect() as client:
-        assert client.get("/", X_Request_Id="~" * 128).header("x-request-id") == "~" * 128
+    answer = site.get("/", headers={"X-Request-Id": "~" * 128})
+    assert answer.header("x-request-id") == "~" * 128
 
 
-def test_header_name_holds_for_the_response_too(site: Proxy, origin: Origin) -> None:
-    with site.connect() as client:
-        answer = client.get("/nano")
+def test_header_name_holds_for_the_response_too(site: Proxy, upstream: Upstream) -> None:
+    answer = site.get("/nano")
     made = answer.header("x-trace")
     assert made is not None
     assert re.fullmatch(r"[A-Za-z0-9_-]{12}", made)
-    assert origin.requests[-1].header("x-trace") == made
+    assert upstream.received_once().header("x-trace") == made
     assert answer.header("x-request-id") is None
 
 
 def test_responses_of_plugins_carry_the_id(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/fixed", X_Request_Id="abc")
+    answer = site.get("/fixed", headers={"X-Request-Id": "abc"})
     assert (answer.body, answer.header("x-request-id")) == (b"fixed", "abc")
     assert answer.header("x-told") == "abc"
 
 
 def test_error_pages_carry_the_id_once(site: Proxy) -> None:
-    with site.connect() as client:
-        answer = client.get("/broken", X_Request_Id="abc")
+    answer = site.get("/broken", headers={"X-Request-Id": "abc"})
     assert answer.status == 502
-    assert [value for name, value in answer.headers if name.lower() == "x-request-id"] == ["abc"]
+    assert answer.header_all("x-request-id") == ["abc"]
 
 
 def test_upstream_does_not_overrule_the_id(ctx: RequestContext) -> None:
     plugin = RequestId(RequestId.Settings())
-    request = Request("GET", "/", Headers())
+    request = make_request()
     plugin.request(request, ctx)
     response = Response(200, headers={"X-Request-Id": "of the upstream"})
     plugin.response(request, response, ctx)
@@ -127,5 +122,5 @@ def test_upstream_does_not_overrule_the_id(ctx: RequestContext) -> None:
 
 def test_without_an_id_the_response_has_none(ctx: RequestContext) -> None:
     response = Response(200)
-    RequestId(RequestId.Settings()).response(Request("GET", "/", Headers()), response, ctx)
+    RequestId(RequestId.Settings()).response(make_request(), response, ctx)
     assert "x-request-id" not in response.headers

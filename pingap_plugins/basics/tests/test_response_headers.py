@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from pingap_basics.response_headers import ResponseHeaders
-from support.origin import Origin, Served
-from support.proxy import Proxy
 
-from pingap import Headers, Request, RequestContext, Response, field
+from pingap import Headers, RequestContext, Response, field
+from pingap.testing import Proxy, Upstream, make_request
 
 
 def changed(
@@ -22,7 +21,7 @@ def changed(
     plugin = ResponseHeaders(ResponseHeaders.Settings.model_validate(settings))
     headers = Headers([field(*one) for one in fields])
     response = Response.from_upstream(200, b"OK", headers, None)
-    plugin.response(Request("GET", "/", Headers(), host=host), response, ctx)
+    plugin.response(make_request(host=host), response, ctx)
     return response.headers.items()
 
 
@@ -92,16 +91,9 @@ def test_variable_without_value_removes_and_adds_nothing(ctx: RequestContext) ->
     assert changed(ctx, settings, ("X-B", "forged"), host="") == []
 
 
-def script(served: Served) -> None:
-    while served.read_request() is not None:
-        served.send(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Old: 1\r\nServer: o\r\nX-Old: 2\r\n\r\nok"
-        )
-
-
-@pytest.fixture(scope="module")
-def site(origin: Origin, start_proxy: Callable[[str], Proxy]) -> Proxy:
-    origin.script = script
+@pytest.fixture
+def site(upstream: Upstream, start_proxy: Callable[[str], Proxy]) -> Proxy:
+    upstream.reply("/", headers=[("X-Old", "1"), ("Server", "o"), ("X-Old", "2")])
     return start_proxy(f"""
 [plugins.usual]
 category = "response_headers"
@@ -114,7 +106,7 @@ category = "response_headers"
 mode = "upstream"
 set_headers = ["X-Mode: upstream"]
 [upstreams.origin]
-addrs = ["{origin.addr}"]
+addrs = ["{upstream.addr}"]
 [upstreams.nobody]
 addrs = ["127.0.0.1:1"]
 [locations.broken]
@@ -130,27 +122,21 @@ locations = ["broken", "all"]
 """)
 
 
-def values(headers: list[tuple[str, str]], wanted: str) -> list[str]:
-    return [value for name, value in headers if name == wanted]
-
-
-def test_response_of_an_upstream(site: Proxy, origin: Origin) -> None:
-    with site.connect() as client:
-        answer = client.get("/", X_Asked="this")
+def test_response_of_an_upstream(site: Proxy, upstream: Upstream) -> None:
+    answer = site.get("/", headers={"X-Asked": "this"})
     assert answer.body == b"ok"
-    assert values(answer.headers, "X-New") == ["1", "2"]
-    assert values(answer.headers, "X-Old") == []
-    assert values(answer.headers, "Set-Cookie") == ["a=1", "b=2"]
-    assert values(answer.headers, "X-Upstream") == [origin.addr]
-    assert values(answer.headers, "X-Asked") == ["this"]
-    assert values(answer.headers, "X-Mode") == ["upstream"]
+    assert answer.header_all("X-New") == ["1", "2"]
+    assert answer.header_all("X-Old") == []
+    assert answer.header_all("Set-Cookie") == ["a=1", "b=2"]
+    assert answer.header_all("X-Upstream") == [upstream.addr]
+    assert answer.header_all("X-Asked") == ["this"]
+    assert answer.header_all("X-Mode") == ["upstream"]
     assert answer.header("server") is None
 
 
 @pytest.mark.parametrize(("path", "status"), [("/ping", 200), ("/broken", 502)])
 def test_mode_upstream_leaves_other_responses_alone(site: Proxy, path: str, status: int) -> None:
-    with site.connect() as client:
-        answer = client.get(path)
+    answer = site.get(path)
     assert answer.status == status
-    assert values(answer.headers, "Set-Cookie") == ["a=1", "b=2"]
+    assert answer.header_all("Set-Cookie") == ["a=1", "b=2"]
     assert answer.header("x-mode") is None

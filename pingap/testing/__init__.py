@@ -1,0 +1,40 @@
+"""Testing plugins: a real proxy, a scriptable upstream, a client and a clock, in one process.
+
+``pip install 'pingap[testing]'`` brings pytest, which finds the fixtures by itself (``fixtures``).
+Everything here also works without them: :class:`Proxy` and :class:`Upstream` are context managers.
+The proxy itself imports nothing of this package.
+"""
+
+from pingap.config import ConfigError
+from pingap.process.plugin_tasks import PluginStartError
+from pingap.testing.check import configuration_problems
+from pingap.testing.client import Answer, Client
+from pingap.testing.clock import Clock
+from pingap.testing.fields import Fields
+from pingap.testing.filters import filter_every_cut
+from pingap.testing.logs import UnexpectedError
+from pingap.testing.metrics import Metrics
+from pingap.testing.phases import make_context, make_request
+from pingap.testing.proxy import Proxy
+from pingap.testing.served import Received, Served
+from pingap.testing.upstream import ScriptError, Upstream
+
+__all__ = [
+    "Answer",
+    "Client",
+    "Clock",
+    "ConfigError",
+    "Fields",
+    "Metrics",
+    "PluginStartError",
+    "Proxy",
+    "Received",
+    "ScriptError",
+    "Served",
+    "UnexpectedError",
+    "Upstream",
+    "configuration_problems",
+    "filter_every_cut",
+    "make_context",
+    "make_request",
+]

@@ -1,0 +1,41 @@
+"""From TOML and plugin classes to a runtime graph, as the command line does it, but in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from pingap.builder import Runtime, build
+from pingap.config import parse
+from pingap.observability.log_files import LogFiles
+from pingap.plugin import Plugin
+from pingap.plugins import GROUP, Registry
+
+METRICS_PATH: Final = "/.pingap.testing/metrics"
+"""Where servers that configure no metrics page have one."""
+
+
+def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogFiles) -> Runtime:
+    """Build what a proxy serves from.
+
+    :param categories: plugin classes that are known beside the installed ones.
+    :raises ConfigError: with everything that is wrong.
+    """
+    registry = Registry(_installed(tuple(sys.path)))
+    for cls in dict.fromkeys(categories):
+        registry.offer(cls)
+    config = parse(toml, "pingap.toml", location_keys=registry.location_keys)
+    for name, settings in config.servers.items():
+        if not settings.prometheus_metrics:
+            update = {"prometheus_metrics": METRICS_PATH}
+            config.servers[name] = settings.model_copy(update=update)
+    return build(config, registry, log_files=log_files)
+
+
+@lru_cache(maxsize=8)
+def _installed(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return the entry points below a ``sys.path``; finding them takes as long as all the rest."""
+    return tuple(entry_points(group=GROUP))

@@ -1,0 +1,177 @@
+"""A client of HTTP/1.1 that hides nothing: it sends what it is told and shows what came."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pingap.testing.fields import Fields, FieldsLike, pairs, parse_head, write_head
+from pingap.testing.stream import LIMIT, BodyReader, ByteStream, chunked
+
+
+@dataclass
+class Answer:
+    """A response as it came to a client.
+
+    :param complete: False if the connection ended before the body did.
+    :param trailers: what stood behind a chunked body; None if the body was not chunked.
+    :param interim: the interim responses (1xx) in front of it.
+    """
+
+    status: int
+    reason: str
+    headers: Fields
+    body: bytes = b""
+    complete: bool = True
+    trailers: Fields | None = None
+    interim: list[Answer] = field(default_factory=list)
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header, or None."""
+        return self.headers.get(name)
+
+    def header_all(self, name: str) -> list[str]:
+        """Return every value of a header."""
+        return self.headers.get_all(name)
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """Return what the body means as JSON."""
+        return json.loads(self.body)
+
+
+class Client(ByteStream):
+    """One connection, kept for as many requests as are made on it.
+
+    :param address: host and port, the path of a Unix socket, or a socket that is connected.
+    :param headers: fields that every request has.
+    :param timeout: seconds that a read waits at most.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int] | str | socket.socket,
+        *,
+        headers: FieldsLike = (),
+        timeout: float = LIMIT,
+    ) -> None:
+        if isinstance(address, socket.socket):
+            sock = address
+        elif isinstance(address, str):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(timeout)
+            sock.connect(address)
+        else:
+            sock = socket.create_connection(address, timeout)
+        super().__init__(sock)
+        self._headers = pairs(headers)
+        self._body: BodyReader | None = None
+
+    def get(self, target: str, *, headers: FieldsLike = ()) -> Answer:
+        """Send a GET request and read its answer."""
+        return self.request("GET", target, headers=headers)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: FieldsLike = (),
+        body: bytes | Iterable[bytes] = b"",
+        trailers: FieldsLike | None = None,
+    ) -> Answer:
+        """Send a request and read its answer; see :meth:`send_request`."""
+        self.send_request(method, target, headers=headers, body=body, trailers=trailers)
+        return self.answer(method)
+
+    def send_request(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: FieldsLike = (),
+        body: bytes | Iterable[bytes] = b"",
+        trailers: FieldsLike | None = None,
+    ) -> None:
+        """Send a request and read nothing.
+
+        :param headers: more fields; ``Host: test`` is there unless given, and the framing if there
+            is a body and it is not given.
+        :param body: sent with its length if bytes, else in chunks, as they are yielded.
+        :param trailers: sent behind the body, which is chunked then.
+        """
+        fields = [*pairs(headers), *self._headers]
+        names = {name.lower() for name, _ in fields}
+        if "host" not in names:
+            fields.insert(0, ("Host", "test"))
+        framed = bool({"content-length", "transfer-encoding"} & names)
+        first = f"{method} {target} HTTP/1.1"
+        if isinstance(body, bytes) and trailers is None:
+            if body and not framed:
+                fields.append(("Content-Length", str(len(body))))
+            self.send(write_head(first, fields) + body)
+            return
+        if not framed:
+            fields.append(("Transfer-Encoding", "chunked"))
+        self.send(write_head(first, fields))
+        for piece in chunked(body, trailers or ()):
+            self.send(piece)
+
+    def answer(self, method: str = "GET") -> Answer:
+        """Read a response and all of its body.
+
+        :param method: of the request: the answer to HEAD has no body.
+        :raises AssertionError: the connection ended before there was a head.
+        """
+        answer = self.read_head(method)
+        assert self._body is not None
+        answer.body = self._body.rest()
+        answer.complete = self._body.complete
+        answer.trailers = self._body.trailers
+        return answer
+
+    def read_head(self, method: str = "GET") -> Answer:
+        """Read the head of a response; its body is left for ``read_some`` and ``read_rest``.
+
+        :raises AssertionError: the connection ended before there was a head.
+        """
+        interim = []
+        while (answer := self._head()).status < 200 and answer.status != 101:
+            interim.append(answer)
+        answer.interim = interim
+        bodyless = method == "HEAD" or answer.status in (101, 204, 304)
+        headers = Fields() if bodyless else answer.headers
+        self._body = BodyReader(self, headers, to_end=not bodyless)
+        return answer
+
+    def read_some(self) -> bytes:
+        """Return the next bytes of the body, as they come; ``b""`` at its end.
+
+        How much that is depends on the network, unless the upstream waits in between.
+        """
+        if self._body is None:
+            raise RuntimeError("read a head first")
+        return self._body.next()
+
+    def read_rest(self) -> bytes:
+        """Return what is left of the body."""
+        if self._body is None:
+            raise RuntimeError("read a head first")
+        return self._body.rest()
+
+    def _head(self) -> Answer:
+        head = self.read_until(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.") or not head.endswith(b"\r\n\r\n"):
+            raise AssertionError(
+                f"the connection ended without an answer; what came: {head!r:.200}"
+            )
+        first, headers = parse_head(head)
+        _, status, *reason = first.split(" ", 2)
+        return Answer(int(status), "".join(reason), headers)

@@ -1,0 +1,65 @@
+"""Running a body filter over all the ways in which a body may be cut into chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from pingap.messages import BodyFilter, Headers
+
+_SHORT: Final = 10
+"""Bytes up to which every way of cutting is tried; each byte more doubles their number."""
+
+
+def filter_every_cut(
+    make_filter: Callable[[], BodyFilter], body: bytes, *, trailers: Headers | None = None
+) -> bytes:
+    """Run a filter over a body, however it is cut, and return what comes out of it.
+
+    The network cuts bodies where it likes, so the output must not depend on it. A body of up to 10
+    bytes is cut in every possible way. A longer one is passed whole, cut once at every place, and in
+    pieces of every size.
+
+    :param make_filter: called for each run, since a filter belongs to one body.
+    :param trailers: what ``end`` gets; changed as the filter changes them.
+    :raises AssertionError: two cuts lead to different bytes or trailers; it shows both.
+    """
+    before = Headers() if trailers is None else trailers
+    pristine = before.copy()
+    expected = _run(make_filter(), [body] if body else [], before)
+    for pieces in _every_cut(body):
+        copy = pristine.copy()
+        found = _run(make_filter(), pieces, copy)
+        cut = _show(pieces)
+        if found != expected:
+            raise AssertionError(f"uncut: {expected!r}\ncut:   {found!r}\nfrom:  {cut}")
+        if copy != before:
+            raise AssertionError(f"trailers uncut: {before}\ntrailers cut:   {copy}\nfrom: {cut}")
+    return expected
+
+
+def _run(body_filter: BodyFilter, pieces: Sequence[bytes], trailers: Headers) -> bytes:
+    return b"".join([*map(body_filter.feed, pieces), body_filter.end(trailers)])
+
+
+def _every_cut(body: bytes) -> Iterator[list[bytes]]:
+    if len(body) <= _SHORT:
+        for choice in range(1 << max(len(body) - 1, 0)):
+            yield _at(body, [place for place in range(1, len(body)) if choice >> place - 1 & 1])
+        return
+    for place in range(1, len(body)):
+        yield _at(body, [place])
+    for size in range(1, len(body)):
+        yield _at(body, range(size, len(body), size))
+
+
+def _at(body: bytes, places: Sequence[int]) -> list[bytes]:
+    edges = [0, *places, len(body)]
+    pieces = [body[start:end] for start, end in pairwise(edges)]
+    return [piece for piece in pieces if piece]
+
+
+def _show(pieces: Sequence[bytes]) -> str:
+    text = " | ".join(repr(piece)[2:-1] for piece in pieces)
+    return text if len(text) <= 400 else f"{text[:400]} ..."

@@ -1,0 +1,41 @@
+"""The metrics page of a proxy, ready to be asked."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+
+class Metrics:
+    """All series at one moment.
+
+    :param text: the page, as Prometheus reads it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._families: list[Metric] = list(text_string_to_metric_families(text))
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the value of one series; 0 if nothing was counted with these labels yet.
+
+        :param name: as on the page: ``pingap_http_requests_total``.
+        :param labels: those that matter.
+        :raises KeyError: there is no such metric.
+        :raises ValueError: the labels fit several series; the message names them.
+        """
+        samples = [one for family in self._families for one in family.samples]
+        known = {one.name for one in samples} | {family.name for family in self._families}
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
+            raise KeyError(f"there is no metric {name}; {hint}")
+        fitting = [
+            one for one in samples if one.name == name and labels.items() <= one.labels.items()
+        ]
+        if len(fitting) > 1:
+            every = ", ".join(str(one.labels) for one in fitting)
+            raise ValueError(f"{len(fitting)} series of {name} fit {labels}: {every}")
+        return fitting[0].value if fitting else 0.0

@@ -1,0 +1,52 @@
+"""What the methods of a plugin are called with, for tests that need no proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+
+from pingap.context import Connection, RequestContext
+from pingap.messages import Headers, Request
+from pingap.testing.fields import FieldsLike, pairs
+
+
+def make_request(
+    method: str = "GET",
+    target: str = "/",
+    *,
+    host: str = "test",
+    headers: FieldsLike = (),
+) -> Request:
+    """Return a request head, as if it had been received.
+
+    :param host: value of ``Host``, which may have a port; empty for none.
+    """
+    fields = Headers()
+    if host:
+        fields.add("Host", host)
+    for name, value in pairs(headers):
+        fields.add(name, value)
+    name, colon, port = host.rpartition(":")
+    return Request(method, target, fields, host=name if colon and port.isdigit() else host)
+
+
+def make_context(
+    *,
+    client_ip: str = "192.0.2.7",
+    location: str = "",
+    scheme: str = "http",
+    trusted: Iterable[str] = (),
+    began_at: float = 0.0,
+) -> RequestContext:
+    """Return the state of a request that begins.
+
+    :param client_ip: address of the peer; of a proxy, if it is trusted.
+    :param trusted: networks whose forwarding headers are believed.
+    """
+    local = ("192.0.2.1", 443 if scheme == "https" else 80)
+    networks = tuple(ip_network(one) for one in trusted)
+    connection = Connection(1, (client_ip, 50000), local, scheme=scheme, trusted=networks)
+    connection.requests = 1
+    ctx = RequestContext(connection, began_at)
+    ctx.location = location
+    return ctx

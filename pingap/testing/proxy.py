@@ -1,0 +1,292 @@
+"""A real proxy in this process: sockets, event loop and all, on a free port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Self
+
+from pingap.builder import Runtime
+from pingap.config import ConfigError
+from pingap.plugin import Plugin
+from pingap.process.worker import Worker
+from pingap.testing.build import METRICS_PATH, build_runtime
+from pingap.testing.client import Answer, Client
+from pingap.testing.description import Description, PluginLike
+from pingap.testing.fields import FieldsLike, pairs
+from pingap.testing.logs import Recorder
+from pingap.testing.metrics import Metrics
+from pingap.testing.upstream import Upstream
+from pingap.testing.worker_thread import WorkerThread
+
+_LOOPBACK = ip_address("127.0.0.1")
+
+
+class Proxy:
+    """A proxy, configured with TOML or with ``location`` and ``configure``.
+
+    It starts with the first request, at the latest; also as a context manager.
+
+    :param toml: the configuration; ``addr = "127.0.0.1:0"`` stands for a free port.
+    :param categories: plugin classes that TOML may name by their category. They need not be installed,
+        and win over those that are.
+    :param upstream: where locations that are described in Python send requests.
+    """
+
+    def __init__(
+        self,
+        toml: str | None = None,
+        *,
+        categories: Iterable[type[Plugin]] = (),
+        upstream: Upstream | None = None,
+    ) -> None:
+        self._upstream = upstream
+        self._toml = toml
+        self._categories = list(categories)
+        self._description = Description(upstream.addr if upstream else "")
+        self._recorder = Recorder()
+        self._runtime: Runtime | None = None
+        self._worker: Worker | None = None
+        self._thread: WorkerThread | None = None
+        self._clients: list[Client] = []
+
+    # Configuration.
+
+    def location(
+        self,
+        path: str = "/",
+        *,
+        plugins: Iterable[PluginLike] = (),
+        name: str = "",
+        **keys: object,
+    ) -> str:
+        """Add a location, and return its name; before the first request.
+
+        :param path: as the key ``path``.
+        :param plugins: objects; classes; names such as ``"pingap:ping"``; pairs of a category or a
+            class, and settings as in TOML: ``("mock", {"status": 418})``.
+        :param name: made from the path unless given.
+        :param keys: further keys of the location; ``upstream`` is there unless given.
+        """
+        self._require_description()
+        return self._description.location(path, plugins, name, keys)
+
+    def configure(self, table: str, **keys: object) -> None:
+        """Set keys of a table; before the first request.
+
+        :param table: ``"basic"``, ``"servers.web"``, ``"upstreams.upstream"``, or a new one.
+        """
+        self._require_description()
+        self._description.configure(table, keys)
+
+    def _require_description(self) -> None:
+        if self._thread is not None:
+            raise RuntimeError("the proxy serves already: describe it before the first request")
+        if self._toml is not None:
+            raise RuntimeError("this proxy was given TOML: write it there")
+
+    @property
+    def toml(self) -> str:
+        """The configuration."""
+        return self._description.toml() if self._toml is None else self._toml
+
+    @property
+    def upstream(self) -> Upstream:
+        """The upstream of locations that are described in Python."""
+        if self._upstream is None:
+            raise RuntimeError("this proxy was made without an upstream")
+        return self._upstream
+
+    # Running.
+
+    def start(self) -> Self:
+        """Serve, unless it does; return the proxy itself.
+
+        :raises ConfigError: with everything that is wrong in the configuration.
+        :raises PluginStartError: a plugin's ``startup`` raised.
+        """
+        if self._thread is None:
+            recorder, toml = self._recorder, self.toml
+            categories = [*self._categories, *self._description.categories]
+            try:
+                runtime = self._runtime = build_runtime(toml, categories, recorder.files)
+            except ConfigError as error:
+                if self._toml is None:  # nobody has seen the lines that it names
+                    numbered = enumerate(toml.splitlines(), 1)
+                    error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
+                raise
+            worker = self._worker = Worker(runtime)
+            basic = runtime.config.basic
+            self._thread = WorkerThread(worker, lambda number: recorder.attach(basic, number))
+            try:
+                worker.bind()
+                self._thread.start()
+            except BaseException:
+                self._thread = None
+                self._close(worker)
+                raise
+        return self
+
+    def stop(self) -> None:
+        """End: connections are cut, plugins shut down, threads and sockets are gone afterwards."""
+        for client in self._clients:
+            client.close()
+        if self._thread is None or self._worker is None:
+            return
+        thread, self._thread = self._thread, None
+        try:
+            thread.stop()
+        finally:
+            self._close(self._worker)
+
+    def _close(self, worker: Worker) -> None:
+        worker.close()
+        self._recorder.detach()
+        self._recorder.files.close()
+
+    def check(self) -> None:
+        """Raise what the log has for an error that was not expected.
+
+        :raises UnexpectedError: there is one; with what was raised as its cause.
+        """
+        self._recorder.check()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if error is None:
+            self.check()
+
+    def settle(self) -> None:
+        """Return when the proxy has handled all that was sent to it so far."""
+        self.start()
+        assert self._thread is not None
+        self._thread.settle()
+
+    # Talking to it.
+
+    def address(self, server: str = "") -> tuple[str, int] | str:
+        """Return host and port of a server, or the path of its Unix socket.
+
+        :param server: the first one unless given.
+        """
+        self.start()
+        assert self._worker is not None
+        addresses = self._worker.addresses
+        text = addresses[server or next(iter(addresses))][0]
+        if text.startswith("unix:"):
+            return text.removeprefix("unix:")
+        host, _, port = text.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def port(self, server: str = "") -> int:
+        """Return the port of a server; the first one unless given."""
+        address = self.address(server)
+        if not isinstance(address, tuple):
+            raise TypeError(f"a Unix socket has no port: {address}")
+        return address[1]
+
+    def connect(self, server: str = "", *, client_ip: str = "", headers: FieldsLike = ()) -> Client:
+        """Return a new connection; it is closed after the test, if not before.
+
+        :param client_ip: address that requests seem to come from, by ``X-Forwarded-For``. The proxy must
+            trust 127.0.0.1 (``basic.trusted_proxies``), as one does that is described in Python.
+        :param headers: fields that every request on it has.
+        """
+        address = self.address(server)
+        fields = pairs(headers)
+        if client_ip:
+            self._require_trust()
+            fields.append(("X-Forwarded-For", client_ip))
+        client = Client(address, headers=fields)
+        self._clients.append(client)
+        return client
+
+    def _require_trust(self) -> None:
+        assert self._runtime is not None
+        if not any(_LOOPBACK in network for network in self._runtime.trusted_proxies):
+            raise ValueError('client_ip needs trusted_proxies = ["127.0.0.1/32"] in [basic]')
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: FieldsLike = (),
+        body: bytes | Iterable[bytes] = b"",
+        trailers: FieldsLike | None = None,
+        client_ip: str = "",
+        server: str = "",
+    ) -> Answer:
+        """Make a request on a connection of its own; see :meth:`Client.request`, :meth:`connect`."""
+        with self.connect(server, client_ip=client_ip) as client:
+            return client.request(method, target, headers=headers, body=body, trailers=trailers)
+
+    def get(
+        self, target: str, *, headers: FieldsLike = (), client_ip: str = "", server: str = ""
+    ) -> Answer:
+        """Make a GET request on a connection of its own."""
+        return self.request("GET", target, headers=headers, client_ip=client_ip, server=server)
+
+    # Looking at it.
+
+    @property
+    def log(self) -> str:
+        """The application log."""
+        if self._thread is not None:
+            self._thread.settle()
+        return self._recorder.text
+
+    @property
+    def access_log(self) -> list[str]:
+        """The lines of all access logs."""
+        if self._thread is not None:
+            self._thread.settle()
+        return list(self._recorder.access)
+
+    def wait_for_log(self, text: str) -> str:
+        """Return the application log once it holds a text.
+
+        :raises AssertionError: it does not.
+        """
+        found = f"{text!r} does not come in the log"
+        self._recorder.wait(lambda: text in self._recorder.text, found)
+        return self._recorder.text
+
+    def wait_for_access_log(self, lines: int = 1) -> list[str]:
+        """Return the lines of all access logs once there are so many.
+
+        :raises AssertionError: there are not.
+        """
+        found = f"there are not {lines} lines in the access log"
+        self._recorder.wait(lambda: len(self._recorder.access) >= lines, found)
+        return list(self._recorder.access)
+
+    def expect_error(self, text: str) -> str:
+        """Wait for an error in the application log, and return it with its traceback.
+
+        Errors that are not expected in this way make the test fail.
+
+        :param text: what it contains: the name of a plugin or of an exception, or a message.
+        :raises AssertionError: there is none.
+        """
+        return self._recorder.expect_error(text).text
+
+    def metrics(self, server: str = "") -> Metrics:
+        """Return the metrics of a server at this moment.
+
+        :param server: the first one unless given.
+        """
+        self.settle()
+        assert self._runtime is not None
+        servers = self._runtime.config.servers
+        path = servers[server or next(iter(servers))].prometheus_metrics or METRICS_PATH
+        return Metrics(self.get(path, server=server).text)
