@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, overload
 
 Field: TypeAlias = tuple[bytes, bytes]
 """A header field, ready to be sent: its name in lower case, and its line ``Name: value``."""
@@ -90,6 +90,12 @@ class Headers:
     @fields.setter
     def fields(self, fields: Iterable[Field]) -> None:
         self.__init__(fields)  # type: ignore[misc]
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+
+    @overload
+    def get(self, name: str, default: None = None) -> str | None: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value with this name, or ``default``."""
@@ -221,13 +227,15 @@ class Request:
     host: str = ""
     """The host that was asked for, without port: of an absolute target, else of ``Host``."""
     http_version: str = "1.1"
-    """``1.0`` or ``1.1``."""
+    """``1.0``, ``1.1`` or ``2.0``."""
     content_length: int = 0
     """Bytes of the body, if their number was announced."""
     chunked: bool = False
     """A body of unknown length follows."""
     expects_continue: bool = False
     """The client waits for 100 Continue before it sends the body."""
+    upgrade: str = ""
+    """The protocol that the client wants to change to (``websocket``); empty for none."""
     body: bytes | None = None
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True

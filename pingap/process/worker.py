@@ -25,7 +25,7 @@ from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
 from pingap.side_calls import http_client
-from pingap.tls.acceptor import Handshakes, TlsAcceptor
+from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
 
 log = logging.getLogger("pingap")
 
@@ -181,18 +181,15 @@ class Worker:
         self, name: str, listener: Listener
     ) -> Callable[[], asyncio.BaseProtocol]:
         """Return what makes the protocol of a new connection of a server."""
-        if (tls := self._runtime.servers[name].tls) is None:
-            return lambda: Http1Connection(listener)
         settings = self._runtime.config.servers[name]
+        if (tls := self._runtime.servers[name].tls) is None:
+            return _plain_factory(listener, enabled_h2=settings.enabled_h2)
         if (handshakes := self._handshakes.get(name)) is None:
             limit, seconds = settings.tls_max_handshakes, settings.tls_handshake_timeout
             handshakes = Handshakes(limit, seconds, self._runtime.deadlines)
             self._handshakes[name] = handshakes
-
-        def after_handshake(alpn: str | None) -> asyncio.Protocol:
-            return Http1Connection(listener)
-
-        return lambda: TlsAcceptor(tls.context, handshakes, after_handshake)
+        after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
+        return lambda: TlsAcceptor(tls.context, handshakes, after)
 
     def _stop_accepting(self) -> None:
         for server in self._servers:
@@ -209,6 +206,25 @@ class Worker:
         while True:
             await anyio.sleep(1)
             self._runtime.pool.trim()
+
+
+def _plain_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
+    """Return what makes the protocol of a connection without TLS."""
+    if not enabled_h2:
+        return lambda: Http1Connection(listener)
+    # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
+    from pingap.net.sniffing import SniffingConnection
+
+    return lambda: SniffingConnection(listener)
+
+
+def _after_handshake(listener: Listener, *, enabled_h2: bool) -> MakeProtocol:
+    """Return what makes the protocol that ALPN chose."""
+    if not enabled_h2:
+        return lambda alpn: Http1Connection(listener)
+    from pingap.net.http2_connection import Http2Connection
+
+    return lambda alpn: (Http2Connection if alpn == "h2" else Http1Connection)(listener)
 
 
 async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:

@@ -460,6 +460,22 @@ def test_curl(rig: Rig, tmp_path: Path) -> None:
     assert "SSL certificate verify ok" in said
 
 
+@pytest.mark.parametrize(("option", "version"), [("--http2", "2"), ("--http1.1", "1.1")])
+def test_alpn_chooses_http2(
+    start: Callable[..., Rig], tmp_path: Path, option: str, version: str
+) -> None:
+    rig = start("enabled_h2 = true")
+    body = os.urandom(3_000_000)
+    (tmp_path / "body").write_bytes(body)
+    url = f"https://127.0.0.1:{rig.proxy.port()}/"
+    said = run(
+        *("curl", "-sk", option, "-w", "%{http_version} %{http_code}", url),
+        *("--data-binary", f"@{tmp_path / 'body'}", "-o", str(tmp_path / "answer")),
+    )
+    assert said == f"{version} 200"
+    assert (tmp_path / "answer").read_bytes() == body
+
+
 @pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
 def test_openssl(rig: Rig, tmp_path: Path, option: str) -> None:
     (tmp_path / "root.pem").write_text(ROOT.cert)

@@ -81,6 +81,9 @@ class ServerConfig(Model):
     keepalive_timeout: Duration = Field(
         75.0, description="How long a connection may wait for its next request."
     )
+    tunnel_idle_timeout: Duration = Field(
+        3600.0, description="How long nothing may pass on an upgraded connection (WebSocket)."
+    )
     keepalive_requests: Positive = Field(
         100_000, description="Requests on one connection before it is closed."
     )
@@ -153,7 +156,11 @@ class ServerConfig(Model):
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 
-    enabled_h2: bool = not_yet(False, "Offer HTTP/2.", needs="HTTP/2")
+    enabled_h2: bool = Field(
+        False,
+        description="Offer HTTP/2 beside HTTP/1.1: by ALPN; without TLS to clients that begin with"
+        " its preface.",
+    )
     otlp_exporter: str = not_yet("", "OTLP gRPC URL for traces.", needs="OpenTelemetry")
     modules: Strings = not_yet((), "Modules of this server.", needs="modules")
 

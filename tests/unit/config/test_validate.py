@@ -269,7 +269,6 @@ def test_required_keys_are_required(text, message):
         ("basic", "log_compress_time_point_hour = 3", "compression of old log files"),
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
-        ("servers", "enabled_h2 = true", "HTTP/2"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
         ("servers", 'modules = ["grpc-web"]', "modules"),
         ("upstreams", 'discovery = "dns"', "discovery other than static"),
@@ -331,6 +330,7 @@ def test_every_key_that_is_not_there_yet_is_tested():
     [
         ("servers", "global_certificates = false"),
         ("servers", "enabled_h2 = false"),
+        ("servers", "enabled_h2 = true"),
         ("servers", "modules = []"),
         ("servers", 'prometheus_metrics = ""'),
         ("upstreams", 'discovery = "static"'),
