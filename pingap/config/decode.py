@@ -20,7 +20,7 @@ from pingap.config.model import (
     StorageConfig,
     UpstreamConfig,
 )
-from pingap.config.problem import KeyPath
+from pingap.config.problem import KeyPath, did_you_mean, quoted
 from pingap.config.schema_errors import problems_from
 from pingap.config.source import Report
 from pingap.config.supported import SAMPLE_ONLY, check_support
@@ -29,6 +29,8 @@ M = TypeVar("M", bound=Model)
 
 # Keys of pingap that have moved to distributions.
 KEY_HOMES = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
+MODULES = {"grpc-web": "grpc_web"}
+"""Words of a server's key ``modules`` -> the key of locations for which pingap needs them."""
 _OWN_PLUGIN_KEYS = ("category", "step", "fail_open", "timeout", "remark")
 
 
@@ -58,6 +60,7 @@ def decode_items(
     """
     items = Items()
     _decode_section(ServerConfig, "servers", sections, items.servers, report)
+    _check_modules(items.servers, location_keys, report)
     for name, table in sections["locations"].items():
         prepared = _claim(table, ("locations", name), location_keys, report)
         location = _decode(LocationConfig, prepared, ("locations", name), report)
@@ -71,6 +74,22 @@ def decode_items(
     _decode_section(CertificateConfig, "certificates", sections, items.certificates, report)
     _decode_section(StorageConfig, "storages", sections, items.storages, report)
     return items
+
+
+def _check_modules(
+    servers: Mapping[str, ServerConfig], location_keys: Mapping[str, str], report: Report
+) -> None:
+    """Check that what ``modules`` names is there; the key of a location is enough to use it."""
+    for name, server in servers.items():
+        for place, word in enumerate(server.modules):
+            path = ("servers", name, "modules", place)
+            if word not in MODULES:
+                expected = ", ".join(map(quoted, MODULES))
+                hint = did_you_mean(word, MODULES)
+                report.error(path, f"found {quoted(word)}, expected {expected}{hint}")
+            elif (key := MODULES[word]) not in location_keys:
+                home = KEY_HOMES[key]
+                report.error(path, f"needs the distribution {home}: pip install {home}")
 
 
 def _decode_section(

@@ -110,8 +110,8 @@ def test_keys_are_described_with_defaults_as_toml_has_them(
     assert server["keepalive_timeout"]["default"] == "1m 15s"
     assert server["max_header_size"]["default"] == "32KiB"
     assert server["addr"]["description"].startswith("Addresses to listen on")
-    assert server["modules"]["description"] == (
-        "Modules of this server. Not supported yet (modules)."
+    assert server["otlp_exporter"]["description"] == (
+        "OTLP gRPC URL for traces. Not supported yet (OpenTelemetry)."
     )
     mock = schema["$defs"]["plugins.mock"]["properties"]
     assert mock["delay"]["description"] == "How long to wait before answering."

@@ -162,7 +162,11 @@ class ServerConfig(Model):
         " its preface.",
     )
     otlp_exporter: str = not_yet("", "OTLP gRPC URL for traces.", needs="OpenTelemetry")
-    modules: Strings = not_yet((), "Modules of this server.", needs="modules")
+    modules: Strings = Field(
+        (),
+        description="Modules that pingap needs for keys of locations: `grpc-web`. Here the key"
+        " alone is enough; the distribution that serves it must be installed.",
+    )
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:

@@ -46,6 +46,7 @@ head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
 enabled_h2 = true
+modules = []
 tunnel_idle_timeout = "10m"
 pipeline_buffer_size = "1kb"
 downstream_read_timeout = "5s"

@@ -270,7 +270,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
-        ("servers", 'modules = ["grpc-web"]', "modules"),
         ("upstreams", 'discovery = "dns"', "discovery other than static"),
         ("upstreams", 'discovery = "docker"', "discovery other than static"),
         ("upstreams", 'discovery = "transparent"', "discovery other than static"),
@@ -480,6 +479,24 @@ def test_a_key_of_a_missing_distribution_says_what_to_install(line, distribution
     key = line.split(" ")[0]
     assert problems(table("locations", line)) == [
         f"c:2: locations.x.{key}: needs the distribution {distribution}: pip install {distribution}"
+    ]
+
+
+def test_a_module_needs_the_distribution_of_its_key():
+    text = table("servers", 'modules = ["grpc-web"]')
+    assert problems(text) == [
+        "c:2: servers.x.modules[0]: needs the distribution pingap-grpc-web: pip install"
+        " pingap-grpc-web"
+    ]
+    keys = {"grpc_web": "pingap-grpc-web"}
+    assert parse(text, location_keys=keys).servers["x"].modules == ("grpc-web",)
+
+
+def test_an_unknown_module_is_told():
+    text = table("servers", 'modules = ["grpc-wep", "zip"]')
+    assert problems(text) == [
+        'c:2: servers.x.modules[0]: found "grpc-wep", expected "grpc-web"; did you mean "grpc-web"?',
+        'c:2: servers.x.modules[1]: found "zip", expected "grpc-web"',
     ]
 
 

@@ -1,0 +1,64 @@
+"""The body of an answer: gRPC's messages as they came, then the trailers as a last message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from pingap import BodyFilter, Field, Headers, Response, field
+from pingap_grpc_web.text import TextEncoder
+
+_STATUS: Final = (b"grpc-status", b"grpc-message", b"grpc-status-details-bin")
+
+_NO_STATUS: Final = (
+    field("grpc-status", "2"),
+    field("grpc-message", "the answer of the upstream ended without a status"),
+)
+"""What clients are to make of it: UNKNOWN (doc/http-grpc-status-mapping.md of grpc)."""
+
+
+def trailers_frame(fields: Iterable[Field]) -> bytes:
+    """Return trailers as a message whose flag is 0x80, with names in lower case."""
+    block = b"".join(b"%b%b\r\n" % (key, line[len(key) :]) for key, line in fields)
+    return b"\x80" + len(block).to_bytes(4, "big") + block
+
+
+def take_status(response: Response) -> list[Field]:
+    """Take the status of a trailers-only answer out of its head.
+
+    Pages from another origin could not read it there, and clients would otherwise find it twice.
+
+    :returns: nothing if it is no such answer.
+    """
+    headers = response.headers
+    if "grpc-status" not in headers:
+        return []
+    found = [one for one in headers.fields if one[0] in _STATUS]
+    headers.fields = [one for one in headers.fields if one[0] not in _STATUS]
+    return found
+
+
+class AnswerFilter(BodyFilter):
+    """Passes messages on, as base64 if the client wants text, and ends with the trailers.
+
+    :param status: what stood in the head of a trailers-only answer.
+    """
+
+    def __init__(self, status: list[Field], *, text: bool) -> None:
+        self._status = status
+        self._encoder = TextEncoder() if text else None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Pass a piece of the messages on."""
+        return self._encoder.feed(chunk) if self._encoder else chunk
+
+    def end(self, trailers: Headers) -> bytes:
+        """Return the trailers as the last message; none are left behind the body."""
+        fields = trailers.fields
+        if "grpc-status" not in trailers:
+            fields += self._status or _NO_STATUS
+        trailers.fields = []
+        frame = trailers_frame(fields)
+        if self._encoder is None:
+            return frame
+        return self._encoder.end() + self._encoder.feed(frame)
