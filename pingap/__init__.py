@@ -10,7 +10,9 @@ from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
 from pingap.hookspecs import hookimpl
 from pingap.messages import BodyFilter, Field, Headers, Request, Response, field
+from pingap.observability.log_tags import LogTag
 from pingap.observability.metrics import WorkerStats
+from pingap.observability.plugin_metrics import Counter, Histogram
 from pingap.plugin import Plugin, PluginSettings
 from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
 from pingap.variables import HeaderEntry, Value
@@ -19,12 +21,15 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "Connection",
+    "Counter",
     "Duration",
     "Field",
     "HTTPClient",
     "HTTPError",
     "HeaderEntry",
     "Headers",
+    "Histogram",
+    "LogTag",
     "Networks",
     "Plugin",
     "PluginSettings",
