@@ -15,13 +15,17 @@ from pingap.plugins import Registry
 EXAMPLES = {
     "maintenance": "pingap_maintenance:Maintenance",
     "footer": "pingap_footer:Footer",
+    "header_limit": "pingap_header_limit:HeaderLimit",
 }
-"""Categories of the examples in ``writing-a-plugin.md`` -> where they are."""
+"""Categories of the examples in the manual -> where they are."""
+
+ELSEWHERE = {"pingap_header_limit": ("first-plugin.md", "plugins/header_limit.py")}
+"""Modules that ``writing-a-plugin.md`` does not show -> the page that does, and as which file."""
 
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Path:
-    """The modules of ``writing-a-plugin.md``, as a folder that can stand on the path."""
+    """The modules of the manual, as a folder that can stand on the path."""
     folder = tmp_path / "examples"
     info = folder / "pingap_examples-1.0.dist-info"
     info.mkdir(parents=True)
@@ -30,7 +34,8 @@ def examples(tmp_path: Path) -> Path:
     (info / "entry_points.txt").write_text("\n".join(["[pingap]", *lines, ""]))
     for target in EXAMPLES.values():
         module = target.partition(":")[0]
-        (folder / f"{module}.py").write_text(shown_file("writing-a-plugin.md", f"{module}.py"))
+        page, name = ELSEWHERE.get(module, ("writing-a-plugin.md", f"{module}.py"))
+        (folder / f"{module}.py").write_text(shown_file(page, name))
     return folder
 
 
