@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, overload
 
 Field: TypeAlias = tuple[bytes, bytes]
 """A header field, ready to be sent: its name in lower case, and its line ``Name: value``."""
@@ -91,6 +91,12 @@ class Headers:
     @fields.setter
     def fields(self, fields: Iterable[Field]) -> None:
         self.__init__(fields)  # type: ignore[misc]
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value with this name, or ``default``."""

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
-from docs.blocks import blocks, shown_file
+from docs.blocks import every_block, pages, shown_file
 
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.plugins import Registry
@@ -42,7 +42,7 @@ def examples(tmp_path: Path) -> Path:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory of a configuration, with the plugin files that the manual shows."""
-    for block in blocks("python"):
+    for block in (block for page in pages() for block in every_block(page)):
         if block.file.startswith("plugins/"):
             file = tmp_path / "conf" / block.file
             file.parent.mkdir(parents=True, exist_ok=True)
