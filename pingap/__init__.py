@@ -9,7 +9,15 @@ from pingap.config.units import ByteSize, Duration
 from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
 from pingap.hookspecs import hookimpl
-from pingap.messages import BodyFilter, Field, Headers, Request, Response, field
+from pingap.messages import (
+    BodyFilter,
+    Field,
+    Headers,
+    Request,
+    Response,
+    WholeBodyFilter,
+    field,
+)
 from pingap.observability.log_tags import LogTag
 from pingap.observability.metrics import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
@@ -42,6 +50,7 @@ __all__ = [
     "SideCallResponse",
     "UpstreamName",
     "Value",
+    "WholeBodyFilter",
     "WorkerStats",
     "__version__",
     "field",

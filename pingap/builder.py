@@ -37,6 +37,7 @@ from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import ServerMetrics, WorkerStats
+from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
@@ -133,9 +134,9 @@ class _Builder:
             name: self._location(name, settings, upstreams)
             for name, settings in self.config.locations.items()
         }
+        failures = PluginFailures()
         for name, instance in self.plugins.instances.items():
-            self._try(("plugins", name), partial(self._observe, instance))
-        failures: dict[tuple[str, str], int] = {}
+            self._try(("plugins", name), partial(self._observe, instance, failures))
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -171,10 +172,10 @@ class _Builder:
             self._problem(path, str(error))
             return None
 
-    def _observe(self, instance: Instance) -> None:
+    def _observe(self, instance: Instance, failures: PluginFailures) -> None:
         """Take note of what a plugin adds to metrics and access logs."""
         self.plugin_metrics.add(instance.name, instance.plugin)
-        self.log_tags |= tags_of(instance.name, instance.plugin)
+        self.log_tags |= tags_of(instance.name, instance.plugin, failures)
 
     # Locations.
 
@@ -192,6 +193,8 @@ class _Builder:
             max_processing=settings.max_processing,
             max_retries=settings.max_retries or 0,
             max_retry_window=settings.max_retry_window,
+            plugin_timing=settings.plugin_timing,
+            may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
         )
 
     def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
@@ -215,14 +218,14 @@ class _Builder:
         name: str,
         settings: ServerConfig,
         locations: dict[str, LocationRuntime],
-        failures: dict[tuple[str, str], int],
+        failures: PluginFailures,
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
         served = {one: locations[one] for one in settings.locations if one in locations}
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            page = ServerMetrics(name, stats, failures, self.plugin_metrics)
+            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics)
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))

@@ -14,6 +14,7 @@ from pingap.observability.metrics import WorkerStats
 Network: TypeAlias = IPv4Network | IPv6Network
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
 class Connection:
@@ -140,6 +141,8 @@ class RequestContext:
     """Bytes of the request body that were received."""
     ended_at: float = 0.0
     """When the last byte was handed over; 0 before."""
+    plugin_times: Mapping[str, float] = _NO_TIMES
+    """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
 

@@ -21,7 +21,7 @@ from pingap.relay import BodyRelay, Sink, Source
 
 if TYPE_CHECKING:
     from pingap.chains import Chains
-    from pingap.hook_tasks import HookTasks
+    from pingap.hook_tasks import HookTasks, Outcome
     from pingap.runtime import LocationRuntime, ServerRuntime
 
 log = logging.getLogger("pingap")
@@ -169,7 +169,17 @@ class Exchange:
         :raises TimeoutError: it took longer than the limit.
         :raises Exception: whatever the awaitable raises.
         """
-        outcome = self.downstream.tasks.start(awaitable, self._wake, limit)
+        return await self.finish(self.begin(awaitable, limit))
+
+    def begin(self, awaitable: Awaitable[Any], limit: float | None = None) -> Outcome:
+        """Begin what ``in_task`` does; most outcomes are done when this returns.
+
+        :param limit: seconds it may take.
+        """
+        return self.downstream.tasks.start(awaitable, self._wake, limit)
+
+    async def finish(self, outcome: Outcome) -> Any:
+        """Return the result of what was begun; raises as ``in_task``."""
         while not outcome.done:
             if self.failure is not None:
                 outcome.cancel(self.failure)

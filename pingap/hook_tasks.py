@@ -1,96 +1,133 @@
-"""What a request awaits of plugins, each in a task of its own, with a time limit.
+"""What a request awaits of plugins: run at once, and in a task from where it first has to wait.
 
-A task is made for each call and nothing else: a task group and a cancel scope would cost more than
-most async hooks do. All tasks of a worker are known here, so that none outlives it.
+Most async hooks end without waiting: a cache has the answer, a rule does not apply. A task for each
+would cost more than what they do. So a coroutine is begun right away, in the name of a task that was
+made before and waits for something to run (``asyncio._enter_task``, which asyncio documents for other
+implementations of tasks). If it ends, the task waits on; if not, the task goes on with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
-import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import types
+from asyncio import _enter_task, _leave_task, current_task
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
 
 from pingap.errors import ClientGone
 from pingap.net.deadlines import Deadlines
 
-# A hook that awaits nothing ends before ``start`` returns. Before Python 3.12 it takes a turn of
-# the event loop.
-_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
 
 class Outcome:
-    """What becomes of something that runs in a task.
+    """What becomes of something that is awaited.
 
     :param awaitable: what is awaited.
-    :param wake: called when it is done.
+    :param wake: called when it is done, unless it was done at once.
     :param tasks: those it belongs to.
     """
 
-    __slots__ = (
-        "_awaitable",
-        "_reason",
-        "_task",
-        "_tasks",
-        "_wake",
-        "deadline",
-        "done",
-        "error",
-        "value",
-    )
+    # What most outcomes never change costs them nothing: it is kept by the class.
+    _task: asyncio.Task[None] | None = None
+    _reason: Exception | None = None
+    _yielded: Any = None
+    deadline = math.inf
+    done = False
+    value: Any = None
+    error: Exception | None = None
 
     def __init__(
         self, awaitable: Awaitable[Any], wake: Callable[[], None], tasks: HookTasks
     ) -> None:
-        self._awaitable = awaitable
+        self._coroutine: Coroutine[Any, Any, Any] = (
+            awaitable if isinstance(awaitable, types.CoroutineType) else _await(awaitable)
+        )
+        self._context = contextvars.copy_context()
         self._wake = wake
         self._tasks = tasks
-        self._task: asyncio.Task[None] | None = None
-        self._reason: Exception | None = None
-        self.deadline = math.inf
-        self.value: Any = None
-        # Cancelled is not "answered None": a guard that was stopped must not let a request pass.
-        self.error: Exception | None = ClientGone()
-        self.done = False
 
     def cancel(self, reason: Exception) -> None:
         """End it; ``error`` will be the reason."""
         if self._reason is None and self._task is not None:
             self._reason = reason
-            # A task that is cancelled before its first step runs nothing, not even its end.
-            self._task.add_done_callback(self._ended)
-            self._task.cancel()
+            # Not before the task has gone on with it: cancelled earlier, it would run nothing.
+            asyncio.get_running_loop().call_soon(self._task.cancel)
 
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = math.inf
         self.cancel(TimeoutError("it took longer than its timeout"))
 
-    async def run(self) -> None:
-        """Await it, in a task."""
+    def begin(self) -> None:
+        """Run it up to where it first waits."""
         try:
-            self.value = await self._awaitable
-            self.error = None
-        except asyncio.CancelledError:
-            self.error = self._reason or RuntimeError("what it awaited was cancelled")
-        except Exception as error:
-            self.error = self._reason or error
+            self._yielded = self._context.run(self._coroutine.send, None)
+        except BaseException as error:
+            self._note(error)
+
+    async def finish(self) -> None:
+        """Go on from there, in its task."""
+        try:
+            await self._go_on()
         finally:
-            self._end()
+            self._tasks.forget(self)
+            self._wake()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not self.done:
-            self.error = self._reason
-            if asyncio.iscoroutine(self._awaitable):
-                self._awaitable.close()
-            self._end()
+    @types.coroutine
+    def _go_on(self) -> Generator[Any, Any, None]:
+        """Pass on what the coroutine yields to the task, and what comes back."""
+        run, coroutine, yielded = self._context.run, self._coroutine, self._yielded
+        try:
+            while True:
+                try:
+                    value = yield yielded
+                except BaseException as error:
+                    yielded = run(coroutine.throw, error)
+                else:
+                    yielded = run(coroutine.send, value)
+        except BaseException as error:  # how the coroutine ended
+            self._note(error)
 
-    def _end(self) -> None:
+    def _note(self, error: BaseException) -> None:
+        """Take note of how the coroutine ended."""
         self.done = True
-        self._tasks.forget(self)
-        self._wake()
+        if isinstance(error, StopIteration) and self._reason is None:
+            self.value, self.error = error.value, None
+        elif isinstance(error, asyncio.CancelledError | StopIteration):
+            self.error = self._reason or RuntimeError("what it awaited was cancelled")
+        elif isinstance(error, Exception):
+            self.error = self._reason or error
+        else:
+            # Not "answered None": a guard that was stopped must not let a request pass.
+            self.error = ClientGone()
+            raise error
+
+
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+class _Runner:
+    """A task that waits for something to run."""
+
+    __slots__ = ("_outcome", "_ready", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._outcome: Outcome | None = None
+        self._ready = loop.create_future()
+        self.task = loop.create_task(self._run())
+
+    def give(self, outcome: Outcome) -> None:
+        """Let it go on with what has begun."""
+        self._outcome = outcome
+        self._ready.set_result(None)
+
+    async def _run(self) -> None:
+        await self._ready
+        assert self._outcome is not None
+        await self._outcome.finish()
 
 
 class HookTasks:
@@ -102,29 +139,35 @@ class HookTasks:
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._running: dict[Outcome, asyncio.Task[None]] = {}
+        self._waiting: _Runner | None = None
 
     def start(
         self, awaitable: Awaitable[Any], wake: Callable[[], None], limit: float | None = None
     ) -> Outcome:
-        """Await something in a task.
+        """Begin to await something.
 
-        :param wake: called when it is done; maybe before this returns.
+        :param wake: called when it is done, unless it is done when this returns.
         :param limit: seconds after which it is cancelled.
         """
         outcome = Outcome(awaitable, wake, self)
         loop = asyncio.get_running_loop()
-        task = asyncio.Task(outcome.run(), loop=loop, **_EAGER)
+        runner = self._waiting
+        if runner is None:
+            runner = self._waiting = _Runner(loop)
+        _in_the_name_of(runner.task, loop, outcome.begin)
         if not outcome.done:
-            outcome._task = self._running[outcome] = task
+            self._waiting = None
+            outcome._task = self._running[outcome] = runner.task
+            runner.give(outcome)
             if limit is not None:
                 outcome.deadline = time.monotonic() + limit
                 self._deadlines.watch(outcome)
         return outcome
 
     def forget(self, outcome: Outcome) -> None:
-        """Take note that a task has ended."""
-        if self._running.pop(outcome, None) is not None and outcome.deadline < math.inf:
-            self._deadlines.forget(outcome)
+        """Take note that something has ended."""
+        self._running.pop(outcome, None)
+        self._deadlines.forget(outcome)
 
     async def end(self) -> None:
         """Cancel everything, and return when it has ended."""
@@ -133,3 +176,22 @@ class HookTasks:
             for outcome in list(self._running):
                 outcome.cancel(ClientGone())
             await asyncio.wait(tasks)
+        if self._waiting is not None:
+            task, self._waiting = self._waiting.task, None
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _in_the_name_of(
+    task: asyncio.Task[None], loop: asyncio.AbstractEventLoop, run: Callable[[], None]
+) -> None:
+    """Run something for which ``asyncio.current_task`` is a task, whoever calls."""
+    if (caller := current_task(loop)) is not None:
+        _leave_task(loop, caller)
+    _enter_task(loop, task)
+    try:
+        run()
+    finally:
+        _leave_task(loop, task)
+        if caller is not None:
+            _enter_task(loop, caller)

@@ -57,6 +57,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         _end(x)
         if x.location is not None and x.chains.logging:
             await _log_phase(x, x.chains.logging, response)
+        if x.ctx.plugin_times and x.location is not None:
+            x.location.stats.observe_plugins(x.ctx.plugin_times)
         if x.server.access_log is not None:
             x.server.access_log.record(x.request, response, x.ctx)
 
@@ -103,6 +105,9 @@ def _match(x: Exchange) -> LocationRuntime:
         raise HTTPError(404, "No location serves this host and path")
     x.location = location = found[0]
     x.chains = location.chains
+    if location.may_take_time and location.times_plugins(request, ctx):
+        x.chains = location.timed_chains
+        ctx.plugin_times = {}
     if found[1]:
         ctx.captures = found[1]
     ctx.location = location.name
@@ -269,7 +274,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     ctx.status = response.status
     if response.reason is not None and response.status != ctx.upstream_status:
         response.reason = None  # it belonged to the status of the upstream
-    if x.server.enable_server_timing:
+    if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
     x.head_sent = True
     body = response.body

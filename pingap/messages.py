@@ -71,9 +71,8 @@ class Headers:
         """The names in lower case."""
         self.lines: list[bytes] = []
         """``Name: value``, each at the place of its key."""
-        for key, line in fields:
-            self.keys.append(key)
-            self.lines.append(line)
+        for prepared in fields:
+            self.append(prepared)
 
     @classmethod
     def of(cls, keys: list[bytes], lines: list[bytes]) -> Headers:
@@ -157,18 +156,24 @@ class Headers:
             del self.lines[at]
 
     def append(self, prepared: Field) -> None:
-        """Append a prepared field."""
+        """Append a prepared field.
+
+        :raises ValueError: it has a line break.
+        """
         key, line = prepared
+        if b"\n" in line or b"\r" in line:
+            raise ValueError(f"header field with a line break: {line!r}")
         self.keys.append(key)
         self.lines.append(line)
 
     def replace(self, prepared: Field) -> None:
-        """Replace every field with the name of this prepared one by it."""
-        key, line = prepared
-        if key in self.keys:
-            self.discard(key)
-        self.keys.append(key)
-        self.lines.append(line)
+        """Replace every field with the name of this prepared one by it.
+
+        :raises ValueError: it has a line break.
+        """
+        if prepared[0] in self.keys:
+            self.discard(prepared[0])
+        self.append(prepared)
 
     def items(self) -> list[tuple[str, str]]:
         """Return every field as a pair of name as written and value."""
@@ -404,6 +409,38 @@ class BodyFilter:
         :param trailers: the trailer fields, empty if there are none; may be changed.
         """
         return b""
+
+
+class WholeBodyFilter(BodyFilter):
+    """Hands over a body in one piece, if it is not too large; otherwise lets it pass unchanged.
+
+    Override ``change``. (A whole *request* body that must not be too large is asked for by
+    ``Plugin.whole_request_body``.)
+
+    :param limit: bytes that are kept at most.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: list[bytes] = []
+        self._size = 0
+
+    def change(self, body: bytes) -> bytes:
+        """Return what is sent instead of a body that was no larger than the limit."""
+        return body
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Keep the chunk; let everything pass once it is too much."""
+        self._size += len(chunk)
+        if self._size <= self._limit:
+            self._kept.append(chunk)
+            return b""
+        kept, self._kept = self._kept, []
+        return b"".join([*kept, chunk])
+
+    def end(self, trailers: Headers) -> bytes:
+        """Hand over what was kept."""
+        return self.change(b"".join(self._kept)) if self._size <= self._limit else b""
 
 
 REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}

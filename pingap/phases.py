@@ -16,6 +16,7 @@ from typing import Any
 from pingap.chains import Chain, Owner
 from pingap.errors import ClientGone, HTTPError, PluginError
 from pingap.exchange import Exchange
+from pingap.hook_tasks import Outcome
 from pingap.messages import BodyFilter, Response
 from pingap.relay import Filters
 
@@ -36,14 +37,17 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
             _failed(x, owner, phase, error)
             continue
         if answer is not None:
-            return _await_all(x, chain[chain.index(step) :], phase, answer, arguments)
+            outcome = x.begin(answer, owner.timeout)
+            if not outcome.done:
+                return _await_all(x, chain[chain.index(step) :], phase, outcome, arguments)
+            _settle(x, outcome, owner, phase)
     return None
 
 
 async def _await_all(
-    x: Exchange, chain: Chain, phase: str, answer: Any, arguments: tuple[Any, ...]
+    x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> None:
-    await _result(x, answer, chain[0][1], phase)
+    await _result(x, outcome, chain[0][1], phase)
     if (rest := call_all(x, chain[1:], phase, *arguments)) is not None:
         await rest
 
@@ -66,17 +70,22 @@ def call_first(
             _failed(x, owner, phase, error)
             continue
         if answer is not None:
-            if isinstance(answer, Response):
-                x.answered_by = owner.name
-                return answer
-            return _await_first(x, chain[chain.index(step) :], phase, answer, arguments)
+            if not isinstance(answer, Response):
+                outcome = x.begin(answer, owner.timeout)
+                if not outcome.done:
+                    return _await_first(x, chain[chain.index(step) :], phase, outcome, arguments)
+                answer = _settle(x, outcome, owner, phase, Response)
+                if answer is None:
+                    continue
+            x.answered_by = owner.name
+            return answer  # type: ignore[no-any-return]  # _settle checked it
     return None
 
 
 async def _await_first(
-    x: Exchange, chain: Chain, phase: str, answer: Any, arguments: tuple[Any, ...]
+    x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> Response | None:
-    result = await _result(x, answer, chain[0][1], phase, Response)
+    result = await _result(x, outcome, chain[0][1], phase, Response)
     x.answered_by = chain[0][1].name
     if result is None:
         result = call_first(x, chain[1:], phase, *arguments)
@@ -100,31 +109,47 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
             _failed(x, owner, phase, error)
             continue
         if answer is not None and not isinstance(answer, BodyFilter):
-            answer = await _result(x, answer, owner, phase, BodyFilter)
+            outcome = x.begin(answer, owner.timeout)
+            answer = await _result(x, outcome, owner, phase, BodyFilter)
         if answer is not None:
             filters.append((answer, owner.name))
     return tuple(filters)
 
 
 async def _result(
-    x: Exchange, answer: Any, owner: Owner, phase: str, expected: type | None = None
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
 ) -> Any:
-    """Await what an async plugin returned, and check what comes of it."""
-    try:
-        result = await x.in_task(answer, owner.timeout)
-        if result is not None and expected is not None:
-            _require(result, expected)
-    except (HTTPError, ClientGone):
-        raise
-    except Exception as error:
-        _failed(x, owner, phase, error)
+    """Wait for what an async plugin began, and check what comes of it."""
+    if not outcome.done:
+        try:
+            await x.finish(outcome)
+        except (HTTPError, ClientGone):
+            raise
+        except Exception as error:
+            _failed(x, owner, phase, error)
+            return None
+    return _settle(x, outcome, owner, phase, expected)
+
+
+def _settle(
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
+) -> Any:
+    """Return the result of what is done, or apply the failure rule."""
+    error, value = outcome.error, outcome.value
+    if error is None and value is not None and expected is not None:
+        error = _misfit(value, expected)
+    if error is None:
+        return value
+    if isinstance(error, HTTPError | ClientGone):
+        raise error
+    _failed(x, owner, phase, error)
+    return None
+
+
+def _misfit(result: object, expected: type) -> TypeError | None:
+    if isinstance(result, expected):
         return None
-    return result
-
-
-def _require(result: object, expected: type) -> None:
-    if not isinstance(result, expected):
-        raise TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
+    return TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
 
 
 def _failed(x: Exchange, owner: Owner, phase: str, error: Exception) -> None:

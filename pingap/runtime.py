@@ -17,7 +17,9 @@ from pingap.error_page import ErrorPage
 from pingap.errors import HTTPError, PluginError, Source
 from pingap.messages import Headers, Request, Response
 from pingap.observability.metrics import LocationStats
+from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing
+from pingap.plugin_timing import is_asked_for, timed
 from pingap.routing import Router
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class LocationRuntime:
     :param upstream: name of the upstream, ``$name`` for a captured variable, or empty.
     :param upstreams: all upstreams by name.
     :param upstream_headers: changes to the headers sent to the upstream, in order.
+    :param plugin_timing: the time of plugins is taken for every request.
+    :param may_take_time: it may be taken, because of that or because a trusted client asks for it.
     """
 
     name: str
@@ -48,13 +52,27 @@ class LocationRuntime:
     max_processing: int = 0
     max_retries: int = 0
     max_retry_window: float | None = None
+    plugin_timing: bool = False
+    may_take_time: bool = False
     stats: LocationStats = field(default_factory=LocationStats)
     has_limits: bool = field(init=False)
     _fixed_upstream: UpstreamRuntime | None = field(init=False)
+    _timed_chains: Chains | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.has_limits = bool(self.client_max_body_size or self.max_processing)
         self._fixed_upstream = self.upstreams.get(self.upstream)
+
+    def times_plugins(self, request: Request, ctx: RequestContext) -> bool:
+        """Tell whether the time of the plugins is taken for a request."""
+        return self.plugin_timing or (is_asked_for(request) and ctx.connection.is_trusted)
+
+    @property
+    def timed_chains(self) -> Chains:
+        """The chains that take the time of plugins; made when first used."""
+        if self._timed_chains is None:
+            self._timed_chains = timed(self.chains)
+        return self._timed_chains
 
     def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
         """Return the upstream a plugin named in ``ctx.upstream``, else the configured one.
@@ -88,7 +106,7 @@ _MOST_RETRIES = 15  # 16 attempts in all (config.md 5.10)
 class ServerRuntime:
     """A server, ready to serve (config.md, section 4).
 
-    :param plugin_failures: (plugin, location) -> how often it raised; shared by all servers.
+    :param plugin_failures: shared by all servers.
     """
 
     name: str
@@ -96,7 +114,7 @@ class ServerRuntime:
     error_page: ErrorPage
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
-    plugin_failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    plugin_failures: PluginFailures = field(default_factory=PluginFailures)
 
     def add_timing(self, response: Response, ctx: RequestContext) -> None:
         """Add ``Server-Timing`` to a response."""
@@ -105,8 +123,6 @@ class ServerRuntime:
     def report(self, x: Exchange, error: Exception) -> None:
         """Log what the operator should know of an error; what a client did is not among it."""
         if isinstance(error, PluginError):
-            key = (error.instance, x.ctx.location)
-            self.plugin_failures[key] = self.plugin_failures.get(key, 0) + 1
-            log.error("%s, location %s", error, x.ctx.location, exc_info=error.__cause__)
+            self.plugin_failures.report(error, x.ctx.location)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
             log.warning("upstream %s", error)

@@ -204,9 +204,16 @@ def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) 
     return _TAGS[tag]
 
 
+def _plugin_time(ctx: RequestContext, plugin: str) -> str:
+    seconds = ctx.plugin_times.get(plugin)
+    return "-" if seconds is None else f"{seconds * 1000:.3f}"
+
+
 def _context_getter(
     name: str, tags: Mapping[str, LogTag]
 ) -> Callable[[Request, RequestContext], str]:
+    if plugin := name.removeprefix("plugin.") if name.startswith("plugin.") else "":
+        return lambda request, ctx: _plugin_time(ctx, plugin)
     human = name.endswith("_time_human")
     if (lookup := CONTEXT_KEYS.get(name.removesuffix("_human") if human else name)) is None:
         hint = did_you_mean(name, tags)

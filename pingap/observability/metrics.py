@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pingap.observability.plugin_metrics import PluginMetrics
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+PLUGIN_TIME_BUCKETS: Final = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 RECEIVED_BUCKETS: Final = (1, 5, 10, 50, 100, 1000)
 SENT_BUCKETS: Final = (1, 5, 10, 50, 100, 1000, 10000)
 _KB: Final = 1024
@@ -69,6 +70,7 @@ class LocationStats:
 
     __slots__ = (
         "_ended",
+        "plugin_seconds",
         "processing",
         "received",
         "received_bytes",
@@ -86,6 +88,8 @@ class LocationStats:
         self.received_bytes = 0
         self.received = Histogram(RECEIVED_BUCKETS)
         """Of requests that had a body."""
+        self.plugin_seconds: dict[str, Histogram] = {}
+        """Plugin instance -> what it took, of requests whose time was taken."""
         self._ended: defaultdict[tuple[int, int, int], int] = defaultdict(int)
 
     @property
@@ -110,6 +114,13 @@ class LocationStats:
         if received := ctx.body_bytes_received:
             self.received_bytes += received
             self.received.observe(received / _KB)
+
+    def observe_plugins(self, times: Mapping[str, float]) -> None:
+        """Count what each plugin took of a request, in seconds."""
+        for name, seconds in times.items():
+            if name not in self.plugin_seconds:
+                self.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
+            self.plugin_seconds[name].observe(seconds)
 
     def add(self, other: LocationStats) -> None:
         """Add the counts of another location."""
@@ -221,13 +232,27 @@ class ServerMetrics:
         rows = {**self._locations, "": total}
         yield from _location_metrics(self._server, rows)
         yield from self._other_metrics(total)
+        yield self._plugin_times()
         if self._plugins is not None:
             yield from self._plugins.collect(self._server)
+
+    def _plugin_times(self) -> Metric:
+        from prometheus_client.core import HistogramMetricFamily
+
+        labels = ["server", "location", "plugin"]
+        family = HistogramMetricFamily(
+            "pingap_plugin_time", "Seconds, where plugin_timing is on", labels=labels
+        )
+        for location, stats in self._locations.items():
+            for plugin, histogram in stats.plugin_seconds.items():
+                values = [self._server, location, plugin]
+                family.add_metric(values, histogram.cumulative(), histogram.total)
+        return family
 
     def _other_metrics(self, total: LocationStats) -> Iterable[Metric]:
         reuses = _counter("pingap_connection_reuses", "Requests on a reused client connection")
         reuses.add_sample(reuses.name, {"server": self._server}, total.reused)
-        failures = _counter("pingap_plugin_failures", "Requests ended because a plugin raised")
+        failures = _counter("pingap_plugin_failures", "How often a plugin failed")
         for (plugin, location), count in self._plugin_failures.items():
             labels = {"server": self._server, "plugin": plugin, "location": location}
             failures.add_sample(failures.name, labels, count)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from pingap.context import RequestContext
 from pingap.messages import Response, field
+
+_NO_TOKEN = re.compile(r"[^!#$%&'*+.^`|~0-9A-Za-z-]")
 
 
 def add_server_timing(response: Response, ctx: RequestContext) -> None:
@@ -17,5 +20,7 @@ def add_server_timing(response: Response, ctx: RequestContext) -> None:
     if processing is not None:
         entries.append(f"upstream.processing;dur={processing * 1000:.0f}")
         entries.append(f"upstream;dur={((connect or 0) + processing) * 1000:.0f}")
+    for name, seconds in ctx.plugin_times.items():
+        entries.append(f"plugin.{_NO_TOKEN.sub('_', name)};dur={seconds * 1000:.3f}")
     entries.append(f"total;dur={(time.monotonic() - ctx.began_at) * 1000:.0f}")
     response.headers.append(field("Server-Timing", ", ".join(entries)))

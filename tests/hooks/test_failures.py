@@ -197,7 +197,7 @@ def test_hook_that_raises_answers_500(rig: Rig, plugin: str) -> None:
                 assert word not in text
         assert client.get("/note/").body == b"ok"
     log = rig.proxy.wait_for_log(f"noted {plugin} 500 500")
-    assert f"ERROR plugin {plugin} failed in {phase}, location {plugin}\nTraceback" in log
+    assert f"ERROR plugin {plugin} failed in {phase}, location {plugin}, at " in log
     assert f"RuntimeError: secret of {phase}" in log
     assert failures(rig, plugin)[0] >= 2
 
@@ -217,7 +217,7 @@ def test_hook_logging_that_raises_changes_nothing_for_others(rig: Rig, plugin: s
             assert ask(client, f"/{plugin}/").body == b"body"
         until(lambda: failures(rig, plugin) == [2])
     log = rig.proxy.wait_for_log(f"noted {plugin} 200 200")
-    assert f"ERROR plugin {plugin} failed in logging, location {plugin}\nTraceback" in log
+    assert f"ERROR plugin {plugin} failed in logging, location {plugin}, at " in log
 
 
 @pytest.mark.parametrize("plugin", NONSENSE)

@@ -86,8 +86,8 @@ def test_a_tag_that_fails_does_not_keep_the_line_from_being_written(tenants: Pro
     tenants.get("/fails")
     assert tenants.access_log == ["/fails [-] 200"] * 2
     told = tenants.expect_error("no tenant of that name")
-    assert "log tag {:tenant.tenant} failed, location root" in told
-    assert tenants.log.count("LookupError: no tenant") == 1
+    assert "plugin tenant failed in log_tags, location root" in told
+    assert tenants.metrics().value("pingap_plugin_failures", plugin="tenant") == 2
 
 
 @pytest.mark.parametrize(

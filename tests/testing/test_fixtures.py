@@ -86,9 +86,10 @@ def test_one_expected_failure_does_not_excuse_two(pytester: pytest.Pytester) -> 
         pytester,
         """
 def test_it(proxy):
-    proxy.location(plugins=[Faulty])
-    proxy.get("/")
-    proxy.get("/")
+    proxy.location("/a", plugins=[Faulty])
+    proxy.location("/b", plugins=[Faulty])
+    proxy.get("/a")
+    proxy.get("/b")
     proxy.expect_error("LookupError")
 """,
     )

@@ -73,6 +73,12 @@ class LocationConfig(Model):
         " `path` and `host`.",
     )
     plugins: Strings = Field((), description="Names of the plugins, in the order they run in.")
+    plugin_timing: bool = Field(
+        False,
+        description="Take the time of each plugin: `{:plugin.<name>}` in the access log, "
+        "`Server-Timing`, and a histogram. A request of a trusted address that has the header "
+        "`X-Pingap-Plugin-Timing` has it taken in any location.",
+    )
     proxy_set_headers: Headers = Field(
         (), description="`Name: value` headers to set on the request to the upstream."
     )
