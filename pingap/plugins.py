@@ -171,7 +171,11 @@ class Registry:
         if name not in self._classes:
             self._load(name)
             if name not in self._classes:
-                raise PluginLoadError(f"its entry point {name!r} leads to no such category")
+                owner = _distribution(self._points[name][0])
+                raise PluginLoadError(
+                    f"the entry point {name!r} of {owner} leads to no such category: it must be "
+                    f'MODULE:CLASS, of a plugin class with category = "{name}"'
+                )
         return self._classes[name]
 
     def location_key(self, key: str) -> type[Plugin]:
@@ -188,7 +192,7 @@ class Registry:
             owner = self._blocked[name]
             raise MissingPluginError(f"its distribution {owner} is blocked by {BLOCK_VARIABLE}")
         if not points:
-            raise MissingPluginError(_how_to_get(name))
+            raise MissingPluginError(_how_to_get(name) + did_you_mean(name, self.categories))
         if len(points) > 1:
             owners = ", ".join(sorted(_distribution(point) for point in points))
             raise PluginLoadError(f"{name!r} is provided by several distributions: {owners}")

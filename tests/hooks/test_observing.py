@@ -74,6 +74,13 @@ def test_a_metric_stands_on_the_pages_of_all_servers(tenants: Proxy) -> None:
         assert value("tenants_seen_total", server=server, plugin="tenant", tenant="a") == 2
 
 
+def test_a_metric_that_has_no_series_yet_is_known(tenants: Proxy) -> None:
+    metrics = tenants.metrics()
+    assert metrics.value("tenants_seen_total", tenant="a") == 0
+    with pytest.raises(KeyError, match="did you mean tenants_seen_total"):
+        metrics.value("tenants_seen")
+
+
 def test_hook_log_tags_stand_in_the_access_log(tenants: Proxy) -> None:
     tenants.get("/a?tenant=x")
     tenants.get("/b")
