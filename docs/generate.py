@@ -257,6 +257,12 @@ def _connection_limits() -> Iterator[Row]:
     yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
     yield "connections not yet accepted", str(sockets.BACKLOG), "", "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
+    text = "connection cut"
+    yield (
+        "an upgraded connection on which nothing passes",
+        *_key(server, "tunnel_idle_timeout"),
+        text,
+    )
     text = "connection closed after the answer"
     yield "requests on a connection", *_key(server, "keepalive_requests"), text
     text = "connection reset; the log line says what was sent"

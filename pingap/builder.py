@@ -234,6 +234,7 @@ class _Builder:
         self._note_precision(
             settings.head_read_timeout,
             settings.keepalive_timeout,
+            settings.tunnel_idle_timeout,
             settings.downstream_read_timeout,
             settings.downstream_write_timeout,
         )
@@ -304,6 +305,7 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
         write_timeout=settings.downstream_write_timeout,
         keepalive_timeout=settings.keepalive_timeout,
         keepalive_requests=settings.keepalive_requests,
+        tunnel_idle_timeout=settings.tunnel_idle_timeout,
         pipeline_buffer_size=settings.pipeline_buffer_size,
     )
 

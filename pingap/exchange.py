@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pingap.context import RequestContext
-from pingap.errors import ClientGone, HTTPError, PingapError
+from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
 from pingap.messages import Headers, Request, Response
 from pingap.relay import BodyRelay, Sink, Source
 
@@ -46,6 +46,9 @@ class Downstream(Source, Sink, Protocol):
     def send_head(self, response: Response, length: int | None) -> None:
         """Begin a response with so many bytes of body, None if that is not known."""
 
+    def begin_tunnel(self, response: Response) -> None:
+        """Send 101; from here on, bytes pass both ways as they come."""
+
     def flush(self) -> None:
         """Send what was kept back in the hope of more: the head of a response."""
 
@@ -61,6 +64,9 @@ class Upstream(Source, Sink, Protocol):
 
     def abort(self) -> None:
         """Drop the connection: nobody wants the answer any more."""
+
+    def close(self) -> None:
+        """End the connection once what was written is sent."""
 
 
 @types.coroutine
@@ -93,6 +99,8 @@ class Exchange:
     """The plugin instance whose response is sent."""
     failure: PingapError | None = None
     """What ends the exchange; see ``raise_failure``."""
+    tunnelling = False
+    """Both sides speak another protocol."""
     _book_closed = False
     _running = False
 
@@ -160,6 +168,30 @@ class Exchange:
         while not relay.finished:
             self.raise_failure()
             await _suspend()
+
+    @property
+    def half_ended(self) -> bool:
+        """Whether the upstream's side of a tunnel has ended."""
+        return self.response_body is not None and self.response_body.finished
+
+    async def tunnel(self, response: Response) -> None:
+        """Pass on whatever both sides send, until both have ended (RFC 9110, 7.8).
+
+        :raises PingapError: one of them is gone.
+        """
+        upstream, answer = self.upstream, self.response_body
+        if upstream is None or answer is None:
+            raise UpstreamError("left right after it had changed the protocol")
+        self.tunnelling = True
+        self.request_body = BodyRelay(self.downstream)
+        self.request_body.open(upstream)
+        self.downstream.begin_tunnel(response)
+        answer.open(self.downstream)
+        while not (answer.finished and self.request_body.finished):
+            self.raise_failure()
+            await _suspend()
+        self.upstream = None
+        upstream.close()
 
     async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
         """Run something that awaits in a task, and return its result.
@@ -243,7 +275,7 @@ class Exchange:
             self.request_body.end(trailers)
         except HTTPError as error:
             self._fail(error)
-        if self.request_body.collecting:
+        if self.request_body.collecting or self.tunnelling:
             self._wake()
 
     def on_request_broken(self, error: HTTPError) -> None:
@@ -263,7 +295,7 @@ class Exchange:
 
     def on_upstream_head(self, response: Response) -> None:
         """Take a response head; interim ones are passed on (RFC 9110, 15.2)."""
-        if response.status < 200:
+        if response.status < 200 and response.status != 101:
             if not self.head_sent:
                 self.downstream.send_interim(response)
             return
@@ -298,6 +330,12 @@ class Exchange:
             self._fail(error)
         else:
             self._wake()
+
+    def on_upstream_half_closed(self) -> None:
+        """Take note that the upstream's side of a tunnel has ended, and only that."""
+        assert self.response_body is not None
+        self.response_body.end(None)
+        self._wake()
 
     def on_upstream_waiting(self) -> None:
         """Take note that no more of the response is here for now."""

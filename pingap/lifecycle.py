@@ -21,7 +21,7 @@ from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.upstream import Peer, UpstreamRuntime
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))  # RFC 9110, 9.2.2
-_NO_BODY = frozenset((204, 304))
+_NO_BODY = frozenset((101, 204, 304))
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -290,6 +290,9 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
+    if response.status == 101:
+        await x.tunnel(response)
+        return
     x.downstream.send_head(response, response.content_length)
     if response.upstream and x.response_body is not None:
         x.response_body.open(x.downstream, filters)

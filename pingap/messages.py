@@ -234,6 +234,8 @@ class Request:
     """A body of unknown length follows."""
     expects_continue: bool = False
     """The client waits for 100 Continue before it sends the body."""
+    upgrade: str = ""
+    """The protocol that the client wants to change to (``websocket``); empty for none."""
     body: bytes | None = None
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True

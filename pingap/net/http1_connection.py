@@ -15,7 +15,7 @@ from pingap.context import Connection, RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
 from pingap.lifecycle import handle
-from pingap.messages import Headers, Request
+from pingap.messages import Headers, Request, Response
 from pingap.net.http1_writer import Http1Writer
 from pingap.net.tcp import has_error
 from pingap.protocol import http1_write
@@ -114,6 +114,11 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         A client that left altogether looks the same; see ``_look_for_client``.
         """
         exchange = self._exchange
+        if self._tunnelling and exchange is not None:
+            self._half_closed, self._reading_body = True, False
+            exchange.on_request_end(None)
+            self._watch_tunnel()
+            return True
         if self._lingering or (exchange is None and not self._writing_paused):
             return False  # at best half a request is here, and its rest will never come
         if exchange is not None and self._reading_body:
@@ -146,6 +151,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if self._lingering or self._ending:
             self.deadline = time.monotonic() + self._limits.write_timeout
         elif self._exchange is not None:
+            if self._tunnelling:
+                self._watch_tunnel()
             self._exchange.on_client_full(False)
         else:
             self._between_requests()
@@ -155,6 +162,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self.deadline = NEVER
         if self._lingering or self._ending or self._writing_paused:
             self._cut_unless_progress()
+        elif self._tunnelling and self._exchange is not None:
+            self._exchange.on_client_gone()
+            self.cut()
         elif self._exchange is None:
             if self._decoder.in_head:
                 self._refuse(BadRequest("The request head did not arrive in time", 408))
@@ -256,9 +266,31 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._reading_body = exchange.request_body is not None
         exchange.run(handle(exchange, refusal))
 
+    def begin_tunnel(self, response: Response) -> None:
+        """Send 101, and pass on what comes from here on."""
+        super().begin_tunnel(response)
+        self._decoder.begin_tunnel()
+        self._reading_body = True
+        self._watch_tunnel()
+        self._advance()
+
+    def send_chunk(self, chunk: bytes) -> None:
+        super().send_chunk(chunk)
+        if self._tunnelling:
+            self._watch_tunnel()
+
+    def _watch_tunnel(self) -> None:
+        """Bound how long a tunnel is silent; less once one of its sides has ended."""
+        ended = self._half_closed or (self._exchange is not None and self._exchange.half_ended)
+        limits = self._limits
+        seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
+        self.deadline = time.monotonic() + seconds
+
     def _await_bytes(self) -> None:
         """Set the limit for the bytes that are missing."""
-        if self._reading_body:
+        if self._tunnelling:
+            self._watch_tunnel()
+        elif self._reading_body:
             self.deadline = time.monotonic() + self._limits.read_timeout
         elif self._decoder.in_head and not self._head_begun:
             self._head_begun = True

@@ -33,6 +33,7 @@ class Http1Writer(ABC):
         "_reading_body",
         "_request",
         "_transport",
+        "_tunnelling",
         "_writes",
         "body_bytes_sent",
     )
@@ -45,6 +46,7 @@ class Http1Writer(ABC):
         self._head = b""  # waits for the first piece of the body: one write for both
         self._reading_body = False  # of the request: an answer now would overtake it
         self._chunked = False
+        self._tunnelling = False  # both sides speak another protocol
         self._bodyless = False
         self._ends_with_connection = False  # only that tells where the body ends
         self._announced: int | None = None  # bytes of the body that are still to come
@@ -90,6 +92,15 @@ class Http1Writer(ABC):
         self._announced = length
         self.body_bytes_sent = 0
 
+    def begin_tunnel(self, response: Response) -> None:
+        """Send 101; what is sent from here on is another protocol."""
+        self._closing = True
+        self._tunnelling = True
+        self._chunked = self._bodyless = self._ends_with_connection = False
+        self._announced = None
+        if self._transport is not None:
+            self._writes.write(self._transport, http1_write.switching_head(response))
+
     def flush(self) -> None:
         """Send the head, if it still waits."""
         if self._head and self._transport is not None:
@@ -115,6 +126,11 @@ class Http1Writer(ABC):
     def send_end(self, trailers: Headers | None) -> None:
         """End the body."""
         if self._transport is None:
+            return
+        if self._tunnelling:
+            self._writes.settle(self._transport)
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             return
         end = b""
         if self._announced and not self._bodyless:

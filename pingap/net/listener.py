@@ -32,6 +32,7 @@ class ClientLimits:
     """What a server allows a client. Times in seconds, sizes in bytes.
 
     :param read_timeout: between two reads of a request body.
+    :param tunnel_idle_timeout: for an upgraded connection on which nothing passes.
     :param write_timeout: for the client to take what was sent.
     :param pipeline_buffer_size: bytes of further requests held while one is being answered.
     """
@@ -42,6 +43,7 @@ class ClientLimits:
     write_timeout: float = 60.0
     keepalive_timeout: float = 75.0
     keepalive_requests: int = 100_000
+    tunnel_idle_timeout: float = 3600.0
     pipeline_buffer_size: int = 64 * 1024
 
 

@@ -107,8 +107,7 @@ class Watchdog:
         while not self._ended.wait(pause):
             due, woken = woken + pause, time.monotonic()
             before, computed = computed, _cpu_seconds(self._thread_id)
-            late = woken - due
-            held_up = late > LIMIT_SECONDS and computed - before > late / 2
+            held_up = computed - before > LIMIT_SECONDS
             self._look(since=due if held_up else woken)
             suspect = self._suspect
             pause = _PAUSE / 2 if suspect is not None and suspect.seen_again else _PAUSE

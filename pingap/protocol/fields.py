@@ -49,7 +49,9 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED | {
     b"x-real-ip",
 }
 
-_NOT_DROPPED = frozenset((b"close", b"keep-alive", b"host", b"authorization", b"cookie"))
+_NOT_DROPPED = frozenset(
+    (b"close", b"keep-alive", b"host", b"authorization", b"cookie", b"upgrade")
+)
 
 _MOST_DIGITS = 18
 """Of a length, so that it fits a signed integer of 64 bits everywhere."""
@@ -109,7 +111,8 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
     Fields that every request needs to be understood stay: a client must not be able to strip
-    the credentials or the host of a request by listing them.
+    the credentials or the host of a request by listing them. (``Upgrade`` is read here, and never
+    passed on as it came.)
     """
     if not options <= _NOT_DROPPED:
         for listed in options - _NOT_DROPPED:

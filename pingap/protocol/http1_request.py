@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.messages import Request
+from pingap.messages import Headers, Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import (
@@ -33,6 +33,7 @@ _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connecti
 _HEAD: Final = 0
 _COUNTED: Final = 1
 _CHUNKED: Final = 2
+_TUNNEL: Final = 3  # another protocol, which is none of our business
 
 
 class RequestDecoder:
@@ -80,9 +81,19 @@ class RequestDecoder:
                 return self._next_odd_head() if unread else None
             if self._reading == _COUNTED:
                 return self._next_counted()
-            return self._next_chunked()
+            if self._reading == _CHUNKED:
+                return self._next_chunked()
+            return self._next_tunnelled()
         except Malformed as error:
             raise BadRequest(f"Malformed request: {error}") from None
+
+    def _next_tunnelled(self) -> bytes | None:
+        data, self.unread = self.unread, b""
+        return data or None
+
+    def begin_tunnel(self) -> None:
+        """Take everything from here on as it comes (RFC 9110, 7.8)."""
+        self._reading = _TUNNEL
 
     def _next_odd_head(self) -> Request | None:
         """Read what begins with empty lines (RFC 9112, 2.2), or is not complete."""
@@ -163,6 +174,8 @@ class RequestDecoder:
             request.expects_continue = modern and request.has_body
         options = connection_options(headers)
         request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
+        if b"upgrade" in options and modern and not request.has_body:
+            request.upgrade = _wanted_protocol(headers)
         drop_listed(headers, options)
 
     def _next_counted(self) -> bytes | EndOfMessage | None:
@@ -187,6 +200,17 @@ class RequestDecoder:
         trailers = decoder.take_trailers()
         check_trailers(trailers)
         return EndOfMessage(trailers)
+
+
+def _wanted_protocol(headers: Headers) -> str:
+    """Return what ``Upgrade`` asks for.
+
+    HTTP/2 is not passed on in this way: its requests would reach the upstream past every plugin
+    (RFC 9113, 3.1, has dropped it).
+    """
+    wanted = b", ".join(headers.find_all(b"upgrade")).decode("latin-1")
+    names = {name.strip().lower() for name in wanted.split(",")}
+    return "" if names & {"", "h2c", "h2"} else wanted
 
 
 def _check_version(version: str) -> str:

@@ -48,6 +48,7 @@ class ResponseDecoder:
         "_reading",
         "_remaining",
         "_unread",
+        "_upgrade",
         "reusable",
     )
 
@@ -56,9 +57,13 @@ class ResponseDecoder:
         self._remaining = 0
         self.expect("GET")
 
-    def expect(self, method: str) -> None:
-        """Prepare for the answer to a request with this method."""
+    def expect(self, method: str, *, upgrade: bool = False) -> None:
+        """Prepare for the answer to a request with this method.
+
+        :param upgrade: the upstream may change to another protocol: 101 is a final head then.
+        """
         self._method = method
+        self._upgrade = upgrade
         self._reading = _HEAD
         self._unread = b""
         self._interim_bytes = 0
@@ -118,6 +123,10 @@ class ResponseDecoder:
             if status >= 200:
                 self._unread = b""
                 self._begin_body(response, length, events)
+                return data
+            if status == 101 and self._upgrade:
+                self._unread = b""
+                self._reading, self.reusable = _UNTIL_CLOSE, False
                 return data
             if status == 101:
                 raise Malformed("changed the protocol without being asked")

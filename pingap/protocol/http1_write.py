@@ -56,6 +56,20 @@ def request_head(
         lines.append(b"Transfer-Encoding: chunked")
     elif length or request.method in _EXPECT_BODY:
         lines.append(b"Content-Length: %d" % length)
+    if request.upgrade:
+        lines += _upgrade(request.upgrade)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def _upgrade(protocol: str) -> tuple[bytes, bytes]:
+    return b"Connection: upgrade", b"Upgrade: " + protocol.encode("latin-1")
+
+
+def switching_head(response: Response) -> bytes:
+    """Return the head of 101: what follows is another protocol (RFC 9110, 15.2.2)."""
+    lines = _lines(_status_line(response), response.headers)
+    lines += _upgrade(response.headers.get("upgrade") or "")
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 

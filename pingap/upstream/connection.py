@@ -79,7 +79,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()  # an idle upstream has nothing to say to us
             return
         self.read_at = now = time.monotonic()
-        if (timeout := self._timeouts.read) is not None:
+        if (timeout := self._timeouts.read) is not None and not exchange.tunnelling:
             self.deadline = now + timeout
         try:
             events = self._decoder.feed(data)
@@ -106,6 +106,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         if (exchange := self._exchange) is not None:
+            if exchange.tunnelling:
+                exchange.on_upstream_half_closed()
+                return True
             try:
                 events = self._decoder.eof()
             except UpstreamError as error:
@@ -170,7 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._exchange = exchange
         self._chunked = length is None
         self._request_done = length == 0
-        self._decoder.expect(request.method)
+        self._decoder.expect(request.method, upgrade=bool(request.upgrade))
         self._writes.write(
             self._transport, http1_write.request_head(request, headers, length, self.peer.host)
         )
@@ -185,8 +188,14 @@ class UpstreamConnection(asyncio.Protocol):
     def send_end(self, trailers: Headers | None) -> None:
         self._request_done = True
         self._await_answer()
-        if self._chunked and self._transport is not None:
+        if self._transport is None:
+            return
+        if self._chunked:
             self._writes.write(self._transport, http1_write.last_chunk(trailers))
+        elif self._exchange is not None and self._exchange.tunnelling:
+            self._writes.settle(self._transport)
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
 
     def pause_body(self) -> None:
         if self._transport is not None and not self._reading_paused:
@@ -221,6 +230,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _await_answer(self) -> None:
         if self._writing_paused or not self._request_done:
+            return
+        if self._exchange is not None and self._exchange.tunnelling:
+            self.deadline = NEVER  # the client's side watches a tunnel
             return
         timeout = self._timeouts.read
         self.deadline = NEVER if timeout is None else time.monotonic() + timeout

@@ -72,6 +72,9 @@ class ServerConfig(Model):
     keepalive_timeout: Duration = Field(
         75.0, description="How long a connection may wait for its next request."
     )
+    tunnel_idle_timeout: Duration = Field(
+        3600.0, description="How long nothing may pass on an upgraded connection (WebSocket)."
+    )
     keepalive_requests: Positive = Field(
         100_000, description="Requests on one connection before it is closed."
     )

@@ -45,6 +45,7 @@ max_headers = 50
 head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
+tunnel_idle_timeout = "10m"
 pipeline_buffer_size = "1kb"
 downstream_read_timeout = "5s"
 downstream_write_timeout = "6s"
@@ -77,6 +78,7 @@ client_max_body_size = "10MB"
 max_processing = 100
 max_retries = 255
 max_retry_window = "3s"
+plugin_timing = true
 includes = []
 remark = "r"
 [locations.rest]
@@ -195,13 +197,13 @@ def test_that_directory_uses_every_supported_key(directory):
             " tcp_probe_count tcp_user_timeout tcp_fastopen reuse_port downstream_read_timeout"
             " downstream_write_timeout prometheus_metrics otlp_exporter modules"
             " enable_server_timing includes remark max_request_line max_header_size max_headers"
-            " head_read_timeout keepalive_timeout keepalive_requests pipeline_buffer_size",
+            " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout pipeline_buffer_size",
         ),
         (
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window includes remark"
+            " client_max_body_size max_processing max_retries max_retry_window plugin_timing includes remark"
             " claimed",
         ),
         (

@@ -1,0 +1,203 @@
+"""Upgraded connections: WebSocket and anything else, both ways, until both sides have ended."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from support.origin import Served
+from support.proxy import Proxy
+from support.rig import Rig, configure, read_to_end, running, until
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.sync.server import ServerConnection, serve
+
+ASK = b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n"
+
+
+def echo_raw(served: Served) -> None:
+    """Change the protocol, then send back whatever comes until it ends."""
+    assert served.read_head() is not None
+    served.send(SWITCH)
+    if served.unread:
+        served.send(served.unread)
+        served.unread = b""
+    while data := served.receive():
+        served.send(data)
+
+
+@pytest.fixture
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    server = 'access_log = "{uri} {status} {size} {payload_size}"\ntunnel_idle_timeout = "1s"'
+    with running(tmp_path_factory.mktemp("up"), echo_raw, server=server) as started:
+        yield started
+
+
+@contextmanager
+def websocket_server() -> Iterator[str]:
+    def echo(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "127.0.0.1", 0, max_size=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.socket.getsockname()[1]}"
+        server.shutdown()
+        thread.join(5)
+
+
+@contextmanager
+def websocket(
+    tmp_path_factory: pytest.TempPathFactory, **settings: str
+) -> Iterator[ClientConnection]:
+    folder = tmp_path_factory.mktemp("ws")
+    with (
+        websocket_server() as addr,
+        Proxy(configure(addr, **settings), folder) as proxy,
+        connect(f"ws://127.0.0.1:{proxy.port()}/chat?x=1", max_size=None) as client,
+    ):
+        yield client
+
+
+def test_websocket_messages_pass_both_ways(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with websocket(tmp_path_factory) as client:
+        for message in ("hello", b"\0\xff", "é" * 1000, ""):
+            client.send(message)
+            assert client.recv(timeout=5) == message
+        client.ping().wait(5)
+
+
+def test_large_messages_pass_under_back_pressure(tmp_path_factory: pytest.TempPathFactory) -> None:
+    message = os.urandom(8 * 1024 * 1024)
+    with websocket(tmp_path_factory) as client:
+        for _ in range(3):
+            client.send(message)
+        for _ in range(3):
+            assert client.recv(timeout=20) == message
+
+
+def test_a_websocket_is_closed_in_order(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with websocket(tmp_path_factory) as client:
+        client.close(4000, "done")
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=5)
+        assert client.close_code == 4000
+
+
+def test_a_plugin_may_refuse_the_upgrade(tmp_path_factory: pytest.TempPathFactory) -> None:
+    more = '[plugins.no]\ncategory = "mock"\nstatus = 403\n'
+    refusing = websocket(tmp_path_factory, more=more, location='plugins = ["no"]')
+    with pytest.raises(InvalidStatus) as refused, refusing:
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_anything_passes_until_both_sides_have_ended(rig: Rig) -> None:
+    with rig.connect() as client:
+        client.send(ASK + b"early")
+        status, reason, fields = client.head()
+        assert (status, reason) == (101, "Switching Protocols")
+        assert {(name.lower(), value) for name, value in fields} >= {
+            ("connection", "upgrade"),
+            ("upgrade", "echo/1"),
+        }
+        assert client.read_exactly(5) == b"early"
+        client.send(b"\0\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        assert client.read_exactly(23) == b"\0\r\n\r\nGET / HTTP/1.1\r\n\r\n"
+        client.send(b"last")
+        client.half_close()
+        assert client.read_to_end() == b"last"
+    log = rig.proxy.wait_for_log("/up 101")
+    assert "/up 101 32 32" in log
+    [request] = rig.origin.requests
+    assert (request.header("upgrade"), request.header("connection")) == ("echo/1", "upgrade")
+
+
+def test_the_upstream_may_end_first(rig: Rig) -> None:
+    got = []
+
+    def talk(served: Served) -> None:
+        served.read_head()
+        served.send(SWITCH + b"bye")
+        served.half_close()
+        got.append(read_to_end(served))
+
+    with rig.script(talk), rig.connect() as client:
+        client.send(ASK)
+        assert client.head()[0] == 101
+        assert client.read_to_end() == b"bye"
+        client.send(b"thank you")
+        client.half_close()
+        until(lambda: got)
+    assert got == [b"thank you"]
+
+
+def test_an_upstream_that_declines_answers_as_ever(rig: Rig) -> None:
+    def decline(served: Served) -> None:
+        while served.read_request() is not None:
+            served.respond(b"no", "426 Upgrade Required")
+
+    with rig.script(decline), rig.connect() as client:
+        for _ in range(2):
+            client.send(ASK)
+            answer = client.answer()
+            assert (answer.status, answer.body) == (426, b"no")
+
+
+def test_an_upgrade_that_was_not_asked_for_is_refused(rig: Rig) -> None:
+    with rig.connect() as client:
+        assert client.get("/").status == 502
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "H2C", "websocket, h2c", ""])
+def test_http2_is_not_passed_on_by_upgrade(rig: Rig, protocol: str) -> None:
+    def answer(served: Served) -> None:
+        served.read_request()
+        served.respond()
+
+    with rig.script(answer), rig.connect() as client:
+        client.send(ASK.replace(b"echo/1", protocol.encode()))
+        assert client.answer().status == 200
+        assert rig.origin.requests[-1].header("upgrade") is None
+
+
+def test_a_reset_of_the_upstream_ends_the_client(rig: Rig) -> None:
+    def reset(served: Served) -> None:
+        served.read_head()
+        served.send(SWITCH)
+        served.read_until(b"now")
+        served.reset()
+
+    with rig.script(reset), rig.connect() as client:
+        client.send(ASK)
+        assert client.head()[0] == 101
+        client.send(b"now")
+        assert client.read_to_end() == b""
+
+
+def test_a_silent_tunnel_is_cut(rig: Rig) -> None:
+    with rig.connect() as client:
+        client.send(ASK)
+        assert client.head()[0] == 101
+        assert client.read_to_end() == b""
+
+
+def test_the_origin_is_let_go_when_the_client_leaves(rig: Rig) -> None:
+    ended = threading.Event()
+
+    def wait(served: Served) -> None:
+        served.read_head()
+        served.send(SWITCH)
+        read_to_end(served)
+        ended.set()
+
+    with rig.script(wait):
+        with rig.connect() as client:
+            client.send(ASK)
+            assert client.head()[0] == 101
+        assert ended.wait(5)
