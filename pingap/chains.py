@@ -18,7 +18,7 @@ from pingap import hookspecs
 from pingap.contract import misfit, register
 from pingap.implementations import mistakes
 from pingap.messages import header_key
-from pingap.plugin import Plugin
+from pingap.plugin import Plugin, PluginSettings
 
 Call: TypeAlias = Callable[..., Any]
 Chain: TypeAlias = "tuple[tuple[Call, Owner], ...]"
@@ -192,6 +192,8 @@ def check_class(plugin: type[Plugin]) -> None:
         raise ContractError(f"{_describe(plugin)}: {reason}")
     if not hasattr(plugin, "category"):
         raise ContractError(f'{_describe(plugin)}: set category = "..." on the class')
+    if not (inspect.isclass(plugin.Settings) and issubclass(plugin.Settings, PluginSettings)):
+        raise ContractError(f"{_describe(plugin)}.Settings: base it on pingap.PluginSettings")
     for name, function, reason in mistakes(plugin):
         raise ContractError(f"{_describe(plugin)}.{name}: {reason}", function)
     for step in plugin.steps:

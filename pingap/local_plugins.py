@@ -96,8 +96,8 @@ def find_class(module: ModuleType, name: str | None = None) -> type[Plugin]:
     if not hasattr(cls, "category"):
         cls.category = CATEGORY
     try:
-        _check_for_one_file(cls)
         check_class(cls)
+        _check_for_one_file(cls)
     except ContractError as error:
         line = inspect.getsourcelines(error.where or cls)[1]
         raise LocalPluginError(str(error), line) from None

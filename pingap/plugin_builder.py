@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -170,7 +171,8 @@ class PluginBuilder:
         except ValueError as error:  # of a plugin, about its settings
             self._problem(path, f"cannot be built: {error}")
         except Exception as error:  # a mistake in its code
-            text = f"{type(error).__name__}: {error} ({place_of(error)})"
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+            text = f"{type(error).__name__}: {error} ({place_of(error, file)})"
             self._problem(path, f"cannot be built: {text}")
         return None
 

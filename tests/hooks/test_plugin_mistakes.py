@@ -25,7 +25,7 @@ class Good(Plugin):
         if settings.count == 13:
             raise ValueError("13 is not allowed")
         if settings.count == 14:
-            raise ZeroDivisionError("fourteen")
+            settings.no_such_key
 
     @hookimpl
     def request(self): pass
@@ -129,8 +129,8 @@ plugins = ["fine", "fine"]
             assert f"p.toml:{number}: {text}" in lines
     assert any(line.startswith("p.toml:14: plugins.unit.wait: ") for line in lines)
     assert "p.toml:15: plugins.refused: cannot be built: 13 is not allowed" in lines
-    broken = "p.toml:18: plugins.broken: cannot be built: ZeroDivisionError: fourteen ("
-    assert any(line.startswith(broken) and "good.py:" in line for line in lines)
+    broken = "p.toml:18: plugins.broken: cannot be built: AttributeError: 'Settings' object has no"
+    assert any(line.startswith(broken) and "/good.py:" in line for line in lines)
     step = 'plugins.step.step: found "logging", expected "request" or "response"'
     assert f"p.toml:23: {step}" in lines
     assert 'p.toml:28: locations.a.plugins[1]: "fine" is listed twice' in lines
@@ -183,6 +183,10 @@ def test_step_of_a_plugin_with_fixed_phases_is_a_warning(tmp_path: Path, site: P
         (NO_STEP, "bad.NoStep.steps: 'sometime' is not a phase"),
         ('raise ImportError("libfoo is missing")', "libfoo is missing"),
         ("class Bad(Plugin): pass", 'bad.Bad: set category = "..." on the class'),
+        (
+            "class Bad(Plugin):\n    category = 'bad'\n    class Settings: pass\n",
+            "bad.Bad.Settings: base it on pingap.PluginSettings",
+        ),
         (
             "class Bad(Plugin):\n    category = 'bad'\n    def logging(self): pass\n",
             "bad.Bad.logging: is named after a phase: mark it with @hookimpl, or rename it",
