@@ -190,8 +190,6 @@ def check_class(plugin: type[Plugin]) -> None:
     """
     if reason := misfit(plugin):
         raise ContractError(f"{_describe(plugin)}: {reason}")
-    if not hasattr(plugin, "category"):
-        raise ContractError(f'{_describe(plugin)}: set category = "..." on the class')
     if not (inspect.isclass(plugin.Settings) and issubclass(plugin.Settings, PluginSettings)):
         raise ContractError(f"{_describe(plugin)}.Settings: base it on pingap.PluginSettings")
     for name, function, reason in mistakes(plugin):

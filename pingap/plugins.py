@@ -18,7 +18,7 @@ import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
-from pingap.chains import check_class
+from pingap.chains import ContractError, check_class
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
 from pingap.plugin import Plugin
@@ -224,6 +224,9 @@ class Registry:
         for classes in self._manager.hook.pingap_plugin_categories():
             for cls in classes:
                 check_class(cls)
+                if not hasattr(cls, "category"):
+                    name = f"{cls.__module__}.{cls.__qualname__}"
+                    raise ContractError(f'{name}: set category = "..." on the class')
                 self._classes.setdefault(cls.category, cls)
         for claims in self._manager.hook.pingap_location_keys():
             for key, cls in claims.items():
