@@ -24,12 +24,20 @@ from pydantic import BaseModel
 from pingap import hookspecs
 from pingap.config import SECTIONS, TEMPLATE, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
-from pingap.net import http1_connection
+from pingap.net import http1_connection, http2_connection, http2_stream
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
 from pingap.process import sockets
-from pingap.protocol import chunked, events
+from pingap.protocol import (
+    chunked,
+    events,
+    http2_codec,
+    http2_floods,
+    http2_frames,
+    http2_hpack,
+    http2_state,
+)
 from pingap.relay import REPLAY_LIMIT
 
 DOCS = Path(__file__).parent
@@ -221,6 +229,8 @@ def limits() -> str:
         for title, rows in (
             ("Requests of clients", list(_client_limits())),
             ("Connections of clients", list(_connection_limits())),
+            ("Clients of HTTP/2", list(_http2_limits())),
+            ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
             ("The process", list(_process_limits())),
         )
@@ -276,6 +286,50 @@ def _connection_limits() -> Iterator[Row]:
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "sent `100 Continue`; one that is gone is given up (499)"
     yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
+
+
+def _http2_limits() -> Iterator[Row]:
+    server, state = "servers", http2_state
+    yield "streams at once on a connection", str(state.MOST_STREAMS), "", "`REFUSED_STREAM`"
+    size = format_size(http2_frames.MOST_FRAME)
+    yield "frame", size, "", "`FRAME_SIZE_ERROR`, connection closed"
+    yield "request line, head, header fields", "as above", "", "414 or 431, for that stream only"
+    twice = "twice size and fields of a head, with 32 bytes a field"
+    text = "`ENHANCE_YOUR_CALM`, connection closed"
+    yield "header block, decoded or not", twice, "", text
+    yield "frames of a header block", str(http2_codec.MOST_CONTINUATIONS), "", text
+    yield "settings in one frame", str(http2_codec.MOST_SETTINGS), "", text
+    timeout = _key(server, "head_read_timeout")
+    yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"
+    size = format_size(state.STREAM_WINDOW)
+    text = "the client gets no more room until the upstream has taken it"
+    yield "request body held for a stream", size, "", text
+    yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
+    yield "next bytes of a body", *_key(server, "downstream_read_timeout"), "408, for that stream"
+    least = http2_stream.LEAST_PROGRESS
+    text = f"`CANCEL`, for that stream; {least} bytes set it anew"
+    yield "client gives a stream no room", *_key(server, "downstream_write_timeout"), text
+    size = format_size(http2_connection.MOST_UNSENT)
+    yield "answers that a client does not take", size, "", "the client is not read either"
+    seconds = format_duration(http1_connection.LINGER_SECONDS)
+    size = format_size(http1_connection.LINGER_BYTES)
+    text = "`NO_ERROR`, for that stream; until then it is read and thrown away"
+    yield "client sends on after its answer", f"{seconds}, {size}", "", text
+    default, key = _key(server, "keepalive_timeout")
+    text = "PING; without a sign of life in as much time again, the connection is cut"
+    yield "client says nothing while a stream is open", f"half of {default}", key, text
+    seconds = format_duration(http2_connection.GOAWAY_SECONDS)
+    text = "what it opens later is refused"
+    yield "new streams after the first GOAWAY", seconds, "", text
+    yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
+    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes"
+    yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
+
+
+def _flood_limits() -> Iterator[Row]:
+    for stock in http2_floods.STOCKS.values():
+        limit = f"{stock.most}, and {stock.per_second:g} a second"
+        yield stock.name, limit, "", "`ENHANCE_YOUR_CALM`, connection closed"
 
 
 def _upstream_limits() -> Iterator[Row]:

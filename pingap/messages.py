@@ -92,10 +92,10 @@ class Headers:
         self.__init__(fields)  # type: ignore[misc]
 
     @overload
-    def get(self, name: str) -> str | None: ...
+    def get(self, name: str, default: str) -> str: ...
 
     @overload
-    def get(self, name: str, default: str) -> str: ...
+    def get(self, name: str, default: None = None) -> str | None: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value with this name, or ``default``."""
@@ -227,7 +227,7 @@ class Request:
     host: str = ""
     """The host that was asked for, without port: of an absolute target, else of ``Host``."""
     http_version: str = "1.1"
-    """``1.0`` or ``1.1``."""
+    """``1.0``, ``1.1`` or ``2.0``."""
     content_length: int = 0
     """Bytes of the body, if their number was announced."""
     chunked: bool = False

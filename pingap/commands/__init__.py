@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "explain": "Tell what a request would meet; send nothing.",
     "lint": "Find what is allowed and probably wrong.",
+    "new-plugin": "Make a plugin distribution to begin with.",
     "plugins": "List installed plugins, and where they are used.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
     # A further command needs a line here, in the order of the alphabet, and its module.

@@ -93,8 +93,13 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport  # (the listener may close it)
+        self.take_over(transport, self._listener.accepted(self, transport))
+
+    def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
+        """Begin, on a connection that was accepted already."""
         self._transport = transport
-        self._connection: Connection = self._listener.accepted(self, transport)
+        self._connection: Connection = connection
         self.deadline = time.monotonic() + self._limits.head_read_timeout
 
     def data_received(self, data: bytes) -> None:

@@ -126,6 +126,13 @@ class Listener:
             trusted=self._trusted,
         )
 
+    def replace(self, old: ClientConnection, new: ClientConnection) -> None:
+        """Let another protocol serve a connection that was accepted."""
+        self._connections.discard(old)
+        self._deadlines.forget(old)
+        self._connections.add(new)
+        self._deadlines.watch(new)
+
     def closed(self, connection: ClientConnection) -> None:
         """Forget a connection that ended."""
         self._connections.discard(connection)

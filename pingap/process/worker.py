@@ -168,7 +168,9 @@ class Worker:
             )
         for name, sock in self._sockets:
             listener = self._listeners[name]
-            factory = _connection_factory(listener)
+            factory = _connection_factory(
+                listener, enabled_h2=runtime.config.servers[name].enabled_h2
+            )
             if sock.family.name == "AF_UNIX":
                 self._servers.append(await loop.create_unix_server(factory, sock=sock))
             else:
@@ -189,8 +191,14 @@ class Worker:
             self._runtime.pool.trim()
 
 
-def _connection_factory(listener: Listener) -> Callable[[], Http1Connection]:
-    return lambda: Http1Connection(listener)
+def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
+    """Return what makes the protocol of a new connection."""
+    if not enabled_h2:
+        return lambda: Http1Connection(listener)
+    # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
+    from pingap.net.sniffing import SniffingConnection
+
+    return lambda: SniffingConnection(listener)
 
 
 async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:

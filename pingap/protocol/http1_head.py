@@ -22,7 +22,7 @@ MOST_REMEMBERED: Final = 4096
 LONGEST_REMEMBERED: Final = 256
 """Bytes of a line that is remembered."""
 
-_NEVER_REMEMBERED: Final = frozenset(
+NEVER_REMEMBERED: Final = frozenset(
     (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key")
 )
 _REQUEST_LINE: Final = re.compile(
@@ -79,7 +79,7 @@ class _FieldKeys(_Remembered[bytes]):
 
     @staticmethod
     def may_remember(line: bytes, meaning: bytes) -> bool:
-        return meaning not in _NEVER_REMEMBERED
+        return meaning not in NEVER_REMEMBERED
 
 
 RequestLine = tuple[str, str, str, str, str, bool]

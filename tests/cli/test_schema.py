@@ -110,7 +110,9 @@ def test_keys_are_described_with_defaults_as_toml_has_them(
     assert server["keepalive_timeout"]["default"] == "1m 15s"
     assert server["max_header_size"]["default"] == "32KiB"
     assert server["addr"]["description"].startswith("Addresses to listen on")
-    assert server["enabled_h2"]["description"] == "Offer HTTP/2. Not supported yet (HTTP/2)."
+    assert server["modules"]["description"] == (
+        "Modules of this server. Not supported yet (modules)."
+    )
     mock = schema["$defs"]["plugins.mock"]["properties"]
     assert mock["delay"]["description"] == "How long to wait before answering."
     assert mock["category"]["const"] == "mock"

@@ -13,7 +13,7 @@ from pingap.builder import build
 from pingap.config import SECTIONS, BasicConfig, ConfigError, load, parse
 from pingap.plugins import Registry
 
-NO_PINGAP = ("pyproject.toml", "pingap-header-limit/pyproject.toml")
+NO_PINGAP = ("pyproject.toml",)
 """Files that are TOML and no configuration of pingap."""
 
 UNUSED = {"basic.graceful_shutdown_timeout"}

@@ -22,9 +22,17 @@ class Proxy:
 
     :param toml: the configuration.
     :param folder: where configuration, log and standard error are kept.
+    :param program: the command; that of this environment by default.
     """
 
-    def __init__(self, toml: str, folder: Path, *arguments: str, env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        toml: str,
+        folder: Path,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        program: tuple[str, ...] = (sys.executable, "-m", "pingap"),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.conf = folder / "pingap.toml"
@@ -32,7 +40,7 @@ class Proxy:
         self.log_path = folder / "pingap.log"
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pingap", "-c", str(self.conf)),
+                *(*program, "-c", str(self.conf)),
                 *("--log", f"{self.log_path}?rolling=never", *arguments),
             ],
             stderr=subprocess.PIPE,

@@ -118,7 +118,10 @@ class ServerConfig(Model):
     global_certificates: bool = not_yet(
         False, "Speak TLS, with the certificate that SNI chooses.", needs=_TLS
     )
-    enabled_h2: bool = not_yet(False, "Offer HTTP/2.", needs="HTTP/2")
+    enabled_h2: bool = Field(
+        False,
+        description="Offer HTTP/2: to clients that begin with its preface, beside HTTP/1.1.",
+    )
     tls_cipher_list: str = not_yet("", "OpenSSL ciphers up to TLS 1.2.", needs=_TLS)
     tls_ciphersuites: str = not_yet("", "TLS 1.3 cipher suites.", needs=_TLS)
     tls_min_version: TlsVersion = not_yet("", "Oldest TLS version: `tlsv1.2`.", needs=_TLS)

@@ -45,6 +45,7 @@ max_headers = 50
 head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
+enabled_h2 = true
 tunnel_idle_timeout = "10m"
 pipeline_buffer_size = "1kb"
 downstream_read_timeout = "5s"

@@ -1,0 +1,184 @@
+"""Header blocks of HTTP/2 (RFC 7541): requests are read with ``hpack``, answers written by us.
+
+Reading: a client repeats itself, so the header list of a block is remembered as long as the dynamic
+table is what it was when the block was read. Then the same bytes mean the same list.
+
+Writing: only with the static table and literals that are not indexed, so what a line becomes does
+not depend on the connection and is remembered for all of them (the idea of ``http1_head``). A
+literal costs some more bytes than an index would; looking for it in a table costs more time than
+everything else an answer needs.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import compress
+from operator import not_
+from typing import Final
+
+from hpack import Decoder
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hpack.table import HeaderTable
+
+from pingap.messages import Headers, Response
+from pingap.protocol.events import HeadLimits
+from pingap.protocol.fields import NEVER_FORWARDED
+from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED
+from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
+from pingap.protocol.http2_request import FIELD_OVERHEAD, HeaderList, RequestHead, read_head
+
+MOST_BLOCKS: Final = 32
+"""Blocks of one connection that are remembered; when there are more, all are forgotten."""
+LONGEST_BLOCK: Final = 512
+"""Bytes of a block that is remembered."""
+
+NO_TABLE: Final = b"\x20"
+"""Begins our first block: our dynamic table has no room. So whatever size the client allows, it need
+never be told of a change (RFC 7541, 4.2)."""
+
+_NAMES: Final = {
+    name: place
+    for place, (name, _) in reversed(list(enumerate(HeaderTable.STATIC_TABLE, 1)))
+    if name[0] != 58
+}
+"""Name -> its first index in the static table."""
+_STATUS_NAME: Final = 8
+_STATUSES: Final = {
+    int(value): bytes((0x80 | place,))
+    for place, (name, value) in enumerate(HeaderTable.STATIC_TABLE, 1)
+    if name == b":status"
+}
+
+
+class _CountingTable(HeaderTable):
+    """A dynamic table that counts what changes it, but for its size (see ``HeadReader.fields``)."""
+
+    changes = 0
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self.changes += 1
+        super().add(name, value)
+
+
+class HeadReader:
+    """Reads the header blocks that one client sends.
+
+    :param limits: of a head. A list of more than twice the size is not even decoded to its end:
+        the connection cannot go on after that, so a client that is only careless gets 431 before.
+    """
+
+    __slots__ = ("_decoder", "_known", "_limits", "_table", "most")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self.most = 2 * (limits.size + FIELD_OVERHEAD * limits.fields)
+        self._table = _CountingTable()
+        self._decoder = Decoder(max_header_list_size=self.most)
+        self._decoder.header_table = self._table
+        self._known: dict[bytes, RequestHead] = {}
+
+    def fields(self, block: bytes) -> HeaderList:
+        """Return the header list of a block.
+
+        :raises Http2Error: it is none, or far too large.
+        """
+        changes = self._table.changes
+        if block[:1] and block[0] & 0xE0 == 0x20:
+            self._table.changes += 1  # it begins with a change of the table's size
+        try:
+            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
+        except OversizedHeaderListError:
+            raise Http2Error(ENHANCE_YOUR_CALM, "header list too large") from None
+        except (HPACKError, IndexError, ValueError, OverflowError):
+            raise Http2Error(COMPRESSION_ERROR, "malformed header block") from None
+        finally:
+            if self._table.changes != changes:
+                self._known.clear()
+
+    def head(self, block: bytes) -> RequestHead:
+        """Return what the block of a request says.
+
+        :raises Http2Error: as ``fields``.
+        :raises StreamError: it says nothing that makes a request.
+        """
+        known = self._known
+        if block in known:
+            return known[block]
+        changes = self._table.changes
+        head = read_head(self.fields(block), self._limits)
+        if self._table.changes == changes and len(block) <= LONGEST_BLOCK:
+            if len(known) >= MOST_BLOCKS:
+                known.clear()
+            known[block] = head
+        return head
+
+
+def response_block(response: Response, length: int | None) -> bytes:
+    """Return the header block of a response, interim or final.
+
+    :param length: value of ``content-length``; None if there is none to say.
+    """
+    block = (_STATUSES.get(response.status) or _status(response.status)) + fields_block(
+        response.headers
+    )
+    return block if length is None else block + _content_length(length)
+
+
+def fields_block(headers: Headers) -> bytes:
+    """Return the header block of fields, without those that concern one hop or the framing."""
+    keys = headers.keys
+    if NEVER_FORWARDED.isdisjoint(keys):
+        return b"".join([_encoded[line] for line in headers.lines])
+    kept = compress(headers.lines, map(not_, map(NEVER_FORWARDED.__contains__, keys)))
+    return b"".join([_encoded[line] for line in kept])
+
+
+class _Encoded(dict[bytes, bytes]):
+    """Field line -> its representation in a header block."""
+
+    def __missing__(self, line: bytes) -> bytes:
+        name, _, value = line.partition(b": ")
+        name = name.lower()
+        secret = name in NEVER_REMEMBERED
+        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
+        kind = 0x10 if secret else 0
+        encoded = _literal(kind, _NAMES.get(name, 0), name, value)
+        if not secret and len(line) <= LONGEST_REMEMBERED:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[line] = encoded
+        return encoded
+
+
+_encoded: Final = _Encoded()
+
+
+def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
+    """Return a field with a literal value, and a name that is literal if it has no index."""
+    start = _integer(kind, 4, place)
+    if not place:
+        start += _integer(0, 7, len(name)) + name
+    return start + _integer(0, 7, len(value)) + value
+
+
+@lru_cache(maxsize=1024)
+def _status(status: int) -> bytes:
+    return _literal(0, _STATUS_NAME, b"", b"%d" % status)
+
+
+@lru_cache(maxsize=4096)
+def _content_length(length: int) -> bytes:
+    return _literal(0, _NAMES[b"content-length"], b"", b"%d" % length)
+
+
+def _integer(first: int, bits: int, value: int) -> bytes:
+    """Return an integer with a prefix of so many bits (RFC 7541, 5.1)."""
+    most = (1 << bits) - 1
+    if value < most:
+        return bytes((first | value,))
+    out = [first | most]
+    value -= most
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes((*out, value))

@@ -1,0 +1,241 @@
+"""Header lists of HTTP/2 as requests and trailers (RFC 9113, 8), without IO.
+
+A list that breaks the rules of HTTP/2 is malformed: a stream error. What HTTP/1.1 would answer with
+a status (a host that is none, a head that is too large) is answered with the same status here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from pingap.errors import BadRequest
+from pingap.messages import FIELD_VALUE, TOKEN, Headers, Request
+from pingap.protocol.events import HeadLimits
+from pingap.protocol.fields import check_trailers, parse_host, read_length
+from pingap.protocol.http1_head import (
+    LONGEST_REMEMBERED,
+    MOST_REMEMBERED,
+    NEVER_REMEMBERED,
+    Malformed,
+)
+from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+FIELD_OVERHEAD: Final = 32
+"""Bytes that a field counts beside its name and value (RFC 9113, 6.5.2)."""
+
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+_COLON: Final = 58
+_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
+# Fields of a connection of HTTP/1.1 (RFC 9113, 8.2.2).
+_FORBIDDEN: Final = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+)
+
+
+class _Lines(dict[tuple[bytes, bytes], bytes]):
+    """Field -> its line, for fields that were seen before (see ``http1_head``)."""
+
+    def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
+        name, value = field
+        if not _NAME.fullmatch(name):
+            raise Malformed("a field name that is none, or not in lower case")
+        if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
+            raise Malformed("a field value with control characters, or white space around it")
+        line = b"%b: %b" % (name, value)
+        if len(line) <= LONGEST_REMEMBERED and name not in NEVER_REMEMBERED:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[name, value] = line
+        return line
+
+
+_lines: Final = _Lines()
+
+
+class RequestHead:
+    """A head that was read. The same one may become many requests, each with headers of its own.
+
+    :param length: ``content-length``; None if there is none.
+    :param refusal: what the request is answered with instead of being passed on.
+    """
+
+    __slots__ = ("host", "keys", "length", "lines", "method", "path", "query", "refusal", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        keys: list[bytes],
+        lines: list[bytes],
+        refusal: BadRequest | None = None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path, _, self.query = target.partition("?")
+        self.keys = keys
+        self.lines = lines
+        self.refusal = refusal
+        self.host = ""
+        self.length: int | None = None
+
+    def request(self, *, ended: bool) -> Request:
+        """Return a request with this head.
+
+        :param ended: nothing follows the head.
+        :raises StreamError: ``content-length`` says otherwise (RFC 9113, 8.1.1).
+        """
+        headers = Headers.of(self.keys.copy(), self.lines.copy())
+        request = Request.of(self.method, self.target, self.path, self.query, headers)
+        request.host = self.host
+        request.http_version = "2.0"
+        if ended:
+            if self.length:
+                raise StreamError(PROTOCOL_ERROR, "the body is shorter than its content-length")
+        elif self.length is None or b"trailer" in self.keys:
+            request.chunked = True  # in HTTP/1.1 only such a body has trailers
+        else:
+            request.content_length = self.length
+        if not ended and b"expect" in self.keys:
+            request.expects_continue = True
+        return request
+
+
+def read_head(fields: HeaderList, limits: HeadLimits) -> RequestHead:
+    """Read the header list of a request.
+
+    :raises StreamError: it is malformed.
+    """
+    try:
+        pseudo, keys, lines = _split(fields)
+        return _read(pseudo, keys, lines, limits)
+    except Malformed as error:
+        raise StreamError(PROTOCOL_ERROR, str(error)) from None
+
+
+def read_trailers(fields: HeaderList) -> Headers:
+    """Read the header list after a body.
+
+    :raises StreamError: it is malformed.
+    """
+    try:
+        keys = [name for name, _ in fields]
+        lines = [_lines[name, value] for name, value in fields]
+        trailers = Headers.of(keys, lines)
+        check_trailers(trailers)
+    except (Malformed, BadRequest) as error:
+        raise StreamError(PROTOCOL_ERROR, str(error)) from None
+    return trailers
+
+
+def _split(fields: HeaderList) -> tuple[dict[bytes, bytes], list[bytes], list[bytes]]:
+    """Return pseudo-header fields, and the keys and lines of the others (RFC 9113, 8.3)."""
+    pseudo: dict[bytes, bytes] = {}
+    keys: list[bytes] = []
+    lines: list[bytes] = []
+    for field in fields:
+        name, value = field
+        if name and name[0] == _COLON:
+            if keys or name in pseudo or name not in _PSEUDO:
+                raise Malformed(
+                    "a pseudo-header field that is unknown, repeated or out of its place"
+                )
+            pseudo[name] = value
+        else:
+            lines.append(_lines[name, value])
+            keys.append(name)
+    return pseudo, keys, lines
+
+
+def _read(
+    pseudo: dict[bytes, bytes], keys: list[bytes], lines: list[bytes], limits: HeadLimits
+) -> RequestHead:
+    method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    if not TOKEN.fullmatch(method):
+        raise Malformed("no method")
+    if method == b"CONNECT":
+        if len(pseudo) != 2 or b":authority" not in pseudo:
+            raise Malformed("CONNECT has a method and an authority, nothing else (8.5)")
+        return RequestHead("CONNECT", "-", keys, lines, BadRequest("CONNECT is not supported", 501))
+    if not _TARGET.fullmatch(target) or not pseudo.get(b":scheme"):
+        raise Malformed("no path or no scheme")
+    if target[0] != 47 and not (target == b"*" and method == b"OPTIONS"):
+        raise Malformed("a path begins with /")
+    if not _FORBIDDEN.isdisjoint(keys):
+        raise Malformed("a field that belongs to a connection of HTTP/1.1")
+    if b"te" in keys and any(
+        key == b"te" and line != b"te: trailers" for key, line in zip(keys, lines, strict=True)
+    ):
+        raise Malformed("te says something else than trailers")
+    if keys.count(b"cookie") > 1:
+        _join_cookies(keys, lines)
+    head = RequestHead(method.decode("ascii"), target.decode("ascii"), keys, lines)
+    authority = _find_host(pseudo.get(b":authority"), keys, lines)
+    head.length = read_length(Headers.of(keys, lines))
+    try:
+        _check_sizes(head, limits)
+        _check_odd(head)
+        head.host = _parse_authority(authority)
+    except BadRequest as refusal:
+        head.refusal = refusal
+    return head
+
+
+def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
+    """Join the crumbs of ``cookie``: outside HTTP/2 there is one field (RFC 9113, 8.2.3)."""
+    crumbs = [line[8:] for key, line in zip(keys, lines, strict=True) if key == b"cookie"]
+    first = keys.index(b"cookie")
+    lines[first] = b"cookie: " + b"; ".join(crumbs)
+    for place in range(len(keys) - 1, first, -1):
+        if keys[place] == b"cookie":
+            del keys[place], lines[place]
+
+
+def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -> bytes | None:
+    """Make sure that ``host`` and ``:authority`` are the same (RFC 9113, 8.3.1); return it."""
+    number = keys.count(b"host")
+    if number > 1:
+        raise Malformed("more than one host")
+    if not number:
+        if authority is not None:
+            keys.insert(0, b"host")
+            lines.insert(0, _lines[b"host", authority])
+        return authority
+    host = lines[keys.index(b"host")][6:]
+    if authority is not None and authority.lower() != host.lower():
+        raise Malformed("host and :authority differ")
+    return host
+
+
+def _parse_authority(authority: bytes | None) -> str:
+    if authority is None:
+        raise BadRequest("Missing Host header")
+    return parse_host(authority)
+
+
+def _check_sizes(head: RequestHead, limits: HeadLimits) -> None:
+    """Hold the head to the limits of HTTP/1.1, counted as it would be written there.
+
+    :raises BadRequest: 414 or 431.
+    """
+    line = len(head.method) + len(head.target) + len("  HTTP/1.1")
+    if line > limits.request_line:
+        raise BadRequest("Request line too long", 414)
+    if len(head.keys) > limits.fields:
+        raise BadRequest("Too many header fields", 431)
+    if line + sum(map(len, head.lines)) + 2 * len(head.lines) > limits.size:
+        raise BadRequest("Request head too large", 431)
+
+
+def _check_odd(head: RequestHead) -> None:
+    """Refuse what HTTP/1.1 refuses as well (``http1_request``)."""
+    if "#" in head.target:
+        raise BadRequest("Fragment in request target")
+    if b"expect" in head.keys:
+        expected = Headers.of(head.keys, head.lines).find_all(b"expect")
+        if any(one.lower() != b"100-continue" for one in expected):
+            raise BadRequest("Unknown expectation", 417)

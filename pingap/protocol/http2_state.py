@@ -1,0 +1,110 @@
+"""The state of a connection of HTTP/2, kept by h2: settings, windows, and the states of streams.
+
+A small subclass, because h2 offers no way to open a stream but by its own reading of HEADERS (see
+``http2_codec`` for why that is done elsewhere). It uses h2's public attributes and state machines.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from h2.config import H2Configuration
+from h2.connection import ConnectionInputs, H2Connection
+from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
+
+from pingap.protocol.http2_errors import PROTOCOL_ERROR, STREAM_CLOSED, Http2Error, StreamError
+from pingap.protocol.http2_frames import MOST_FRAME
+
+MOST_STREAMS: Final = 128
+"""Streams that a client may have open at once."""
+STREAM_WINDOW: Final = 128 * 1024
+"""Bytes of one request body that are held while its upstream takes nothing."""
+CONNECTION_WINDOW: Final = 2 * 1024 * 1024
+"""The same for all request bodies of a connection together."""
+CLOSED_STREAMS: Final = 256
+"""Streams whose end h2 remembers, to tell late frames from wrong ones."""
+
+_CONFIG: Final = H2Configuration(
+    client_side=False,
+    # The header lists are checked and written by us.
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class ServerState(H2Connection):
+    """One connection, on the server's side.
+
+    :param header_list: bytes of a header list that a client may send.
+    """
+
+    MAX_CLOSED_STREAMS = CLOSED_STREAMS
+
+    def __init__(self, header_list: int) -> None:
+        super().__init__(_CONFIG)
+        self.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
+                SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+                SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
+            },
+        )
+
+    def start(self) -> bytes:
+        """Return the frames that the connection begins with."""
+        self.initiate_connection()
+        self.increment_flow_control_window(CONNECTION_WINDOW - self.inbound_flow_control_window)
+        return self.data_to_send()
+
+    def open(self, stream_id: int, *, ended: bool) -> None:
+        """Open a stream, as h2 does when it reads HEADERS itself.
+
+        :raises Http2Error: the client may not open it.
+        """
+        if not stream_id & 1 or stream_id <= self.highest_inbound_stream_id:
+            raise Http2Error(PROTOCOL_ERROR, "a stream id that cannot be new")
+        if not self.highest_inbound_stream_id:
+            self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
+        if len(self.streams) >= 2 * MOST_STREAMS:
+            self.open_inbound_streams  # noqa: B018 - forgets streams that are closed
+        self.highest_inbound_stream_id = stream_id
+        self.streams[stream_id] = stream = H2Stream(
+            stream_id,
+            config=_CONFIG,
+            inbound_window_size=STREAM_WINDOW,
+            outbound_window_size=self.remote_settings.initial_window_size,
+        )
+        stream.max_outbound_frame_size = MOST_FRAME
+        stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
+        if ended:
+            stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
+
+    def is_ended(self, stream_id: int) -> bool:
+        """Tell whether the client sends nothing more on a stream."""
+        stream = self.streams.get(stream_id)
+        return stream is None or stream.state_machine.state in (
+            StreamState.HALF_CLOSED_REMOTE,
+            StreamState.CLOSED,
+        )
+
+
+def may_end(stream: H2Stream, *, ended: bool) -> bool:
+    """Tell whether trailers may come on a stream; False if they are late and of no concern.
+
+    :param ended: whether they end it.
+    :raises StreamError: they may not.
+    :raises Http2Error: nothing may come on it.
+    """
+    if stream.state_machine.state in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL):
+        if not ended:
+            raise StreamError(PROTOCOL_ERROR, "trailers that do not end the stream")
+        return True
+    if stream.closed_by in (StreamClosedBy.SEND_RST_STREAM, StreamClosedBy.RECV_RST_STREAM):
+        return False
+    if stream.closed:
+        raise Http2Error(STREAM_CLOSED, "HEADERS on a stream that is closed")
+    raise StreamError(STREAM_CLOSED, "HEADERS after the end of the stream")

@@ -1,0 +1,255 @@
+"""{{ cookiecutter.__description }}."""
+
+from __future__ import annotations
+
+{% if cookiecutter.__reads %}
+import hashlib
+{% endif %}
+{% if cookiecutter.__reads or cookiecutter.__logging %}
+import logging
+
+{% endif %}
+{% if cookiecutter.async %}
+import anyio
+{% endif %}
+from pingap import (
+{% if cookiecutter.__reads or cookiecutter.__rewrites %}
+    BodyFilter,
+{% endif %}
+{% if cookiecutter.__whole %}
+    ByteSize,
+{% endif %}
+{% if cookiecutter.async %}
+    Duration,
+{% endif %}
+{% if cookiecutter.__reads or cookiecutter.__rewrites %}
+    Headers,
+{% endif %}
+    Plugin,
+    PluginSettings,
+{% if cookiecutter.__early_request or cookiecutter.__request or cookiecutter.__proxy_upstream or cookiecutter.__request_body or cookiecutter.__logging %}
+    Request,
+{% endif %}
+{% if cookiecutter.__early_request or cookiecutter.__logging %}
+    RequestContext,
+{% endif %}
+{% if cookiecutter.__request or cookiecutter.__upstream_response or cookiecutter.__upstream_response_body or cookiecutter.__response or cookiecutter.__response_body or cookiecutter.__logging %}
+    Response,
+{% endif %}
+{% if cookiecutter.__proxy_upstream or cookiecutter.__response %}
+    field,
+{% endif %}
+    hookimpl,
+)
+
+{% if cookiecutter.__reads or cookiecutter.__logging %}
+# Below "pingap", so that it is written to the application log.
+log = logging.getLogger("pingap.{{ cookiecutter.name }}")
+
+{% endif %}
+
+class {{ cookiecutter.__class }}(Plugin):
+    """{{ cookiecutter.__description }}."""
+
+    category = "{{ cookiecutter.name }}"
+{% if cookiecutter.__reads %}
+    body = "reads"  # filters return what they get, so the announced length holds
+{% endif %}
+{% if cookiecutter.__rewrites %}
+    body = "rewrites"  # filters change the length, so bodies are sent in chunks
+{% endif %}
+{% if cookiecutter.__early_request or cookiecutter.__proxy_upstream %}
+    # Only the plugin says these: what a client sends under such a name is dropped.
+{% if cookiecutter.__early_request %}
+{% if cookiecutter.__proxy_upstream %}
+    adds_headers = ("{{ cookiecutter.__header }}-Client", "{{ cookiecutter.__header }}")
+{% else %}
+    adds_headers = ("{{ cookiecutter.__header }}-Client",)
+{% endif %}
+{% else %}
+    adds_headers = ("{{ cookiecutter.__header }}",)
+{% endif %}
+{% endif %}
+
+    class Settings(PluginSettings):
+        """Keys of `[plugins.<name>]` in TOML, beside `category`."""
+
+        text: str = "hello"
+        """What the plugin says."""
+{% if cookiecutter.__request %}
+        path: str = "{{ cookiecutter.__path }}"
+        """The path that the plugin answers."""
+{% endif %}
+{% if cookiecutter.__whole %}
+        max_body: ByteSize = 65536
+        """Bytes a request body may have; a larger one is answered with 413."""
+{% endif %}
+{% if cookiecutter.async %}
+        delay: Duration = 0.0
+        """How long the plugin waits."""
+{% endif %}
+
+    def __init__(self, settings: Settings) -> None:
+        self.text = settings.text
+{% if cookiecutter.__request %}
+        self.path = settings.path
+{% endif %}
+{% if cookiecutter.__whole %}
+        self.whole_request_body = settings.max_body  # read before `request` runs
+{% endif %}
+{% if cookiecutter.async %}
+        self.delay = settings.delay
+{% endif %}
+{% if cookiecutter.__proxy_upstream or cookiecutter.__response %}
+        # Prepared once; a text that no header can hold is an error of the configuration.
+        self.header = field("{{ cookiecutter.__header }}", settings.text)
+{% endif %}
+{% if cookiecutter.__early_request %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} early_request(self, request: Request, ctx: RequestContext) -> None:
+        """Tell other plugins and the upstream who asks."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        request.headers.set("{{ cookiecutter.__header }}-Client", ctx.client_ip(request))
+{% endif %}
+{% if cookiecutter.__request %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} request(self, request: Request) -> Response | None:
+        """Answer on the path; let all else pass."""
+        if request.path != self.path:
+            return None
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+{% if cookiecutter.__whole %}
+        return Response.text(200, f"{self.text}: {len(request.body or b'')} bytes\n")
+{% else %}
+        return Response.text(200, f"{self.text}\n")
+{% endif %}
+{% endif %}
+{% if cookiecutter.__proxy_upstream %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} proxy_upstream(self, request: Request) -> None:
+        """Tell the upstream; what never goes there is left alone."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        request.headers.replace(self.header)
+{% endif %}
+{% if cookiecutter.__request_body %}
+
+    @hookimpl
+    def request_body(self, request: Request) -> BodyFilter | None:
+        """Filter a body on its way to the upstream."""
+        return self.filter_for(request.headers)
+{% endif %}
+{% if cookiecutter.__upstream_response %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} upstream_response(self, response: Response) -> None:
+        """Take out what the upstream says of its software."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        response.headers.remove("X-Powered-By")
+{% endif %}
+{% if cookiecutter.__upstream_response_body %}
+
+    @hookimpl
+    def upstream_response_body(self, response: Response) -> BodyFilter | None:
+        """Filter a body that comes from the upstream."""
+        return self.filter_for(response.headers)
+{% endif %}
+{% if cookiecutter.__response %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} response(self, response: Response) -> None:
+        """Tell the client, whoever made the response."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        response.headers.replace(self.header)
+{% endif %}
+{% if cookiecutter.__response_body %}
+
+    @hookimpl
+    def response_body(self, response: Response) -> BodyFilter | None:
+        """Filter a body on its way to the client."""
+        return self.filter_for(response.headers)
+{% endif %}
+{% if cookiecutter.__logging %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} logging(
+        self,
+        request: Request,
+        response: Response | None,
+        ctx: RequestContext,
+    ) -> None:
+        """Write a line to the application log."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        status = response.status if response else "nothing"
+        milliseconds = ctx.service_time * 1000
+        log.info("%s: %s, %s, %.1f ms", self.text, request.path, status, milliseconds)
+{% endif %}
+{% if cookiecutter.__reads %}
+
+    def filter_for(self, headers: Headers) -> BodyFilter | None:
+        """Return what looks at one body; nothing for one that is compressed."""
+        return None if "content-encoding" in headers else Digest(self.text)
+{% endif %}
+{% if cookiecutter.__rewrites %}
+
+    def filter_for(self, headers: Headers) -> BodyFilter | None:
+        """Return what changes one body; nothing unless it is plain text."""
+        plain = (headers.get("content-type") or "").startswith("text/plain")
+        return Append(self.text) if plain and "content-encoding" not in headers else None
+{% endif %}
+{% if cookiecutter.async %}
+
+    async def wait(self) -> None:
+        """Stand for what you await: a side call, a query, a thread.
+
+        The key `timeout` of the plugin limits how long it may take, 30 s by default.
+        """
+        await anyio.sleep(self.delay)
+{% endif %}
+{% if cookiecutter.__reads %}
+
+
+class Digest(BodyFilter):
+    """Passes a body on, and writes its SHA-256 to the application log."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha256 = hashlib.sha256()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk, cut as the network happened to cut it."""
+        self.sha256.update(chunk)
+        return chunk
+
+    def end(self, trailers: Headers) -> bytes:
+        """Take the end of the body."""
+        log.info("%s: SHA-256 %s", self.text, self.sha256.hexdigest())
+        return b""
+{% endif %}
+{% if cookiecutter.__rewrites %}
+
+
+class Append(BodyFilter):
+    """Passes a body on, and adds a line."""
+
+    def __init__(self, text: str) -> None:
+        self.line = f"{text}\n".encode()
+
+    def end(self, trailers: Headers) -> bytes:
+        """Take the end of the body; return what is left to send."""
+        return self.line
+{% endif %}
