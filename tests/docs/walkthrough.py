@@ -108,7 +108,8 @@ class Walkthrough:
         )
         self._printed = done.stdout
         assert done.returncode == 0, f"{block}: exit code {done.returncode}\n{self._printed}"
-        for environment in self._here.glob(".venv"):
+        environment = self._here / ".venv"
+        if environment.exists() and not (environment / "bin" / "pingap").exists():
             self._furnish(environment)
 
     def _furnish(self, environment: Path) -> None:
@@ -116,8 +117,10 @@ class Walkthrough:
         packages = next(environment.glob("lib/python*/site-packages"))
         ours = sysconfig.get_path("purelib")
         (packages / "installed.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
-        for module in ("pingap", "pytest"):
-            python = environment / "bin" / "python"
+        theirs = environment / "bin" / "python"
+        # Checkers look for packages without running Python, so they need the environment of ours.
+        runs = {"pingap": theirs, "pytest": theirs, "mypy": sys.executable, "ruff": sys.executable}
+        for module, python in runs.items():
             _script(environment / "bin" / module, _WRAPPER.format(python=python, module=module))
 
     def _serve(self, block: Block) -> None:
