@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Final
 
 from pingap import BodyFilter, Field, Headers, Response, field
@@ -15,6 +16,19 @@ _NO_STATUS: Final = (
     field("grpc-message", "the answer of the upstream ended without a status"),
 )
 """What clients are to make of it: UNKNOWN (doc/http-grpc-status-mapping.md of grpc)."""
+
+_UNKNOWN: Final = 2
+_CODES: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+"""Status of HTTP -> status of gRPC, as clients of gRPC do it (the same page); all others: UNKNOWN."""
+
+
+def error_status(http_status: int) -> list[Field]:
+    """Return the status of a call that was answered with an error of HTTP."""
+    known = {one.value: one.phrase for one in HTTPStatus}
+    return [
+        field("grpc-status", str(_CODES.get(http_status, _UNKNOWN))),
+        field("grpc-message", known.get(http_status, f"HTTP status {http_status}")),
+    ]
 
 
 def trailers_frame(fields: Iterable[Field]) -> bytes:

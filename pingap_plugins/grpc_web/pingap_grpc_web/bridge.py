@@ -21,11 +21,12 @@ from pingap import (
     field,
     hookimpl,
 )
-from pingap_grpc_web.answer import AnswerFilter, take_status
+from pingap_grpc_web.answer import AnswerFilter, error_status, take_status
 from pingap_grpc_web.content_type import GrpcWebType, accepts_text, answer_type, parse
 from pingap_grpc_web.text import TextDecoder
 
 _STATE: Final = "grpc_web"
+_ERRORS: Final = 400
 _TE: Final = field("TE", "trailers")
 
 
@@ -93,16 +94,25 @@ class GrpcWeb(Plugin):
 
     @hookimpl
     def response(self, response: Response, ctx: RequestContext) -> None:
-        """Make the head of a gRPC answer one of gRPC-Web; what is no gRPC answer stays as it is."""
+        """Make the head of a gRPC answer one of gRPC-Web, and an error of ours a status of gRPC.
+
+        What else is no gRPC, passes as it is.
+        """
         call: _Call | None = ctx.state.get(_STATE)
         if call is None:
             return
         call.answer = None  # a first answer may have failed; this is the error page then
         value = response.headers.get("content-type", "")
-        if (converted := answer_type(value, call.request, text=call.text)) is None:
+        if (converted := answer_type(value, call.request, text=call.text)) is not None:
+            status = take_status(response)
+        elif response.status >= _ERRORS and not response.upstream:
+            converted = call.request.answered(text=call.text)
+            status = error_status(response.status)
+            response.status, response.body = 200, b""
+        else:
             return
         response.headers.set("Content-Type", converted)
-        answer = AnswerFilter(take_status(response), text=call.text)
+        answer = AnswerFilter(status, text=call.text)
         if response.upstream or not isinstance(response.body, bytes):
             call.answer = answer
             return

@@ -30,6 +30,14 @@ class GrpcWebType:
         """The content type for a gRPC server. Parameters are left out: some servers refuse them."""
         return f"application/grpc{self.message}"
 
+    def answered(self, message: str = "", *, text: bool) -> str:
+        """Return the content type for the client.
+
+        :param message: how the messages of the answer are written, if that is said.
+        """
+        name = "application/grpc-web-text" if text else "application/grpc-web"
+        return name + (message or self.message)
+
 
 @lru_cache(maxsize=256)
 def parse(value: str) -> GrpcWebType | None:
@@ -60,7 +68,4 @@ def answer_type(value: str, request: GrpcWebType, *, text: bool) -> str | None:
     :param value: the content type of the upstream's answer.
     """
     match = _GRPC.fullmatch(value.strip())
-    if match is None:
-        return None
-    name = "application/grpc-web-text" if text else "application/grpc-web"
-    return name + (match["message"] or request.message)
+    return None if match is None else request.answered(match["message"] or "", text=text)

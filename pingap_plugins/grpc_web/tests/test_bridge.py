@@ -190,7 +190,51 @@ def test_the_key_can_be_off(proxy: Proxy, upstream: Upstream) -> None:
 
 def test_base64_that_is_wrong_is_refused(site: Proxy, upstream: Upstream) -> None:
     answer = call(site, b"this is not base64", "application/grpc-web-text")
-    assert answer.status == 400
+    assert (answer.status, answer.header("content-type")) == (200, "application/grpc-web-text")
+    assert answer.body == text(trailers("grpc-status: 13", "grpc-message: Bad Request"))
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_an_error_of_the_proxy_is_a_status_of_grpc(
+    site: Proxy, upstream: Upstream, as_text: bool
+) -> None:
+    upstream.raw("/library.Books/Find", b"", then="close")
+    kind = "application/grpc-web-text+proto" if as_text else "application/grpc-web+proto"
+    answer = call(site, text(HELLO), kind)
+    frame = trailers("grpc-status: 14", "grpc-message: Bad Gateway")
+    assert (answer.status, answer.header("content-type")) == (200, kind)
+    assert answer.body == (text(frame) if as_text else frame)
+    assert answer.header("content-length") == str(len(answer.body))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (401, 16, "Unauthorized"),
+        (403, 7, "Forbidden"),
+        (404, 12, "Not Found"),
+        (429, 14, "Too Many Requests"),
+        (503, 14, "Service Unavailable"),
+        (418, 2, "I'm a Teapot"),
+        (599, 2, "HTTP status 599"),
+    ],
+)
+def test_a_refusal_of_a_plugin_is_a_status_of_grpc(
+    proxy: Proxy, status: int, code: int, reason: str
+) -> None:
+    refusal = {"status": status, "data": "<p>no", "headers": ["X-Why: tea"]}
+    proxy.location("/", plugins=[("mock", refusal)], grpc_web=True)
+    answer = call(proxy)
+    assert answer.body == trailers(f"grpc-status: {code}", f"grpc-message: {reason}")
+    assert (answer.status, answer.header("x-why")) == (200, "tea")
+    assert proxy.get("/").status == status
+
+
+def test_another_answer_of_a_plugin_passes_untouched(proxy: Proxy) -> None:
+    moved = {"status": 308, "headers": ["Location: https://b.example/", "grpc-status: 0"]}
+    proxy.location("/", plugins=[("mock", moved)], grpc_web=True)
+    answer = call(proxy)
+    assert (answer.status, answer.body, answer.header("grpc-status")) == (308, b"", "0")
 
 
 def test_preflights_and_headers_of_cors_are_left_to_others(site: Proxy, upstream: Upstream) -> None:
