@@ -22,6 +22,16 @@ Network: TypeAlias = IPv4Network | IPv6Network
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+_SPECIAL: Final[tuple[Network, ...]] = (
+    IPv4Network("0.0.0.0/8"),  # this machine: Linux takes 0.0.0.0 for it
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("169.254.0.0/16"),  # the link; in clouds, their metadata
+    IPv4Network("224.0.0.0/4"),
+    IPv4Network("240.0.0.0/4"),
+    IPv6Network("::/8"),  # this machine, and IPv4 in other forms (NAT64 among them)
+    IPv6Network("fe80::/10"),
+    IPv6Network("ff00::/8"),
+)
 _EXAMPLES: Final = '"api.example.com", "*.example.com:443", "10.0.0.0/8" or "[fd00::/8]:8080"'
 
 
@@ -52,9 +62,12 @@ class AllowedHost:
     @property
     def names_special(self) -> bool:
         """Whether it lies within addresses that are never reached unless they are named."""
-        network = self.network
-        return network is not None and (
-            is_special(network.network_address) and is_special(network.broadcast_address)
+        found = self.network
+        return found is not None and any(
+            (isinstance(found, IPv4Network) and found.subnet_of(one))
+            if isinstance(one, IPv4Network)
+            else (isinstance(found, IPv6Network) and found.subnet_of(one))
+            for one in _SPECIAL
         )
 
 
@@ -75,17 +88,7 @@ def parse_allowed_host(text: str) -> AllowedHost:
 
 def is_special(address: IPAddress) -> bool:
     """Tell whether an address leads to this machine, its link, or to nobody in particular."""
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_unspecified
-        or address.is_multicast
-        or address.is_reserved
-        or (isinstance(address, IPv4Address) and address in _THIS_NETWORK)
-    )
-
-
-_THIS_NETWORK: Final = ip_network("0.0.0.0/8")
+    return any(address in network for network in _SPECIAL)
 
 
 def plain_address(text: str) -> IPAddress | None:
