@@ -284,7 +284,6 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
-        proxy_protocol = settings.proxy_protocol or ""
         if transparent:
             return TransparentUpstream(
                 name,
@@ -295,10 +294,10 @@ class _Builder:
                 tls,
                 ask_for_host=settings.sni == ASKED_HOST,
                 ipv4_only=settings.ipv4_only,
-                proxy_protocol=proxy_protocol,
+                proxy_protocol=settings.proxy_protocol,
             )
         return UpstreamRuntime(
-            name, peers, self.pool, timeouts, tcp, tls, proxy_protocol=proxy_protocol
+            name, peers, self.pool, timeouts, tcp, tls, proxy_protocol=settings.proxy_protocol
         )
 
 

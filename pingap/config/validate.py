@@ -37,16 +37,16 @@ def validate(
     :param items: the items that fit their models.
     :param sections: all items by name, those that did not fit included: they do exist.
     """
-    _check_upstreams(items, report)
+    _check_upstreams(items, sections["upstreams"], report)
     _check_locations(items, sections, report)
     _check_plugin_names(sections["plugins"], report)
     _check_servers(basic, items, sections, report)
     _check_tls(items, sections, report)
 
 
-def _check_upstreams(items: Items, report: Report) -> None:
+def _check_upstreams(items: Items, written: dict[str, Table], report: Report) -> None:
     for name, upstream in items.upstreams.items():
-        _check_transparent(("upstreams", name), upstream, report)
+        _check_transparent(("upstreams", name), upstream, written[name], report)
         if upstream.discovery not in _STATIC:
             continue
         if not upstream.addrs:
@@ -65,10 +65,12 @@ def _check_upstreams(items: Items, report: Report) -> None:
             )
 
 
-def _check_transparent(path: KeyPath, upstream: UpstreamConfig, report: Report) -> None:
+def _check_transparent(
+    path: KeyPath, upstream: UpstreamConfig, written: Table, report: Report
+) -> None:
     """Whom clients may reach must be said, lest everybody can reach everything."""
     if upstream.discovery == "transparent":
-        if not upstream.transparent_allow:
+        if not written.get("transparent_allow"):
             message = (
                 "needs transparent_allow, the hosts that clients may reach: without it this would"
                 " be an open proxy"

@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Backend, parse_backend
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
@@ -33,6 +33,12 @@ _H2 = "HTTP/2 to upstreams"
 _DNS = "DNS discovery"
 _STATS = "backend statistics"
 _BREAKER = "circuit breaker"
+
+
+def _check_discovery(word: str | None) -> str | None:
+    if word in ("dns", "docker"):
+        raise ValueError("not supported yet (discovery by DNS or Docker)")
+    return word or None
 
 
 def _check_allowed_host(text: str) -> str:
@@ -69,13 +75,12 @@ class UpstreamConfig(Model):
         " 443 with `sni`, unless written; the weight is 1. Not used by a transparent upstream."
     )
     discovery: Annotated[
-        Literal["static", "dns", "docker", "transparent"] | None,
-        BeforeValidator(lambda value: None if value == "" else value),
-    ] = not_yet(
+        Literal["", "static", "dns", "docker", "transparent"] | None,
+        AfterValidator(_check_discovery),
+    ] = Field(
         None,
-        "How backends are found: `static`, `dns`, `docker` or `transparent`.",
-        needs="discovery by DNS or Docker",
-        absent=("static", "transparent"),
+        description="How backends are found: `static`, those of `addrs`; or `transparent`, the host"
+        " that the client asked for. `dns` and `docker` are not supported yet.",
     )
     transparent_allow: Annotated[
         tuple[Annotated[str, AfterValidator(_check_allowed_host)], ...], Field(strict=False)
@@ -138,11 +143,8 @@ class UpstreamConfig(Model):
     tcp_recv_buf: ByteSize | None = Field(
         None, description="Receive buffer of the sockets (`SO_RCVBUF`)."
     )
-    proxy_protocol: Annotated[
-        Literal["v1", "v2"] | None,
-        BeforeValidator(lambda value: None if value == "" else value),
-    ] = Field(
-        None,
+    proxy_protocol: Literal["", "v1", "v2"] = Field(
+        "",
         description="Begin each connection with a PROXY header that tells the address of the client:"
         " `v1` or `v2`; then no connection is used twice.",
     )
