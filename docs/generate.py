@@ -25,7 +25,7 @@ from pingap import hookspecs
 from pingap.config import SECTIONS, TEMPLATE, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
 from pingap.net import http1_connection, http2_connection, http2_stream, proxy_acceptor
-from pingap.observability import log_files, watchdog
+from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
 from pingap.process import sockets
@@ -389,6 +389,9 @@ def _process_limits() -> Iterator[Row]:
     text = "told in the log with its stack, once in "
     text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
     yield "code that keeps the event loop from going on", f"about {limit}", "", text
+    series = f"{plugin_metrics.MOST_SERIES} combinations"
+    text = f"counted together under `{plugin_metrics.OTHER}`"
+    yield "label values of a plugin's metric", series, "", text
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
 
 

@@ -18,7 +18,9 @@ from pingap.messages import (
     WholeBodyFilter,
     field,
 )
+from pingap.observability.log_tags import LogTag
 from pingap.observability.metrics import WorkerStats
+from pingap.observability.plugin_metrics import Counter, Histogram
 from pingap.plugin import Plugin, PluginSettings
 from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
 from pingap.variables import HeaderEntry, Value
@@ -27,12 +29,15 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "Connection",
+    "Counter",
     "Duration",
     "Field",
     "HTTPClient",
     "HTTPError",
     "HeaderEntry",
     "Headers",
+    "Histogram",
+    "LogTag",
     "Networks",
     "Plugin",
     "PluginSettings",

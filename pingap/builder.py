@@ -35,8 +35,10 @@ from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
-from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
+from pingap.observability.log_tags import LogTag, tags_of
+from pingap.observability.metrics import ServerMetrics, WorkerStats
 from pingap.observability.plugin_failures import PluginFailures
+from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
@@ -117,6 +119,8 @@ class _Builder:
         size = config.basic.upstream_keepalive_pool_size
         self.pool = KeepalivePool(size, self.deadlines, self.writes)
         self.log_files = log_files
+        self.plugin_metrics = PluginMetrics()
+        self.log_tags: dict[str, LogTag] = {}
 
     def build(self) -> Runtime:
         try:
@@ -135,6 +139,8 @@ class _Builder:
             for name, settings in self.config.locations.items()
         }
         failures = PluginFailures()
+        for name, instance in self.plugins.instances.items():
+            self._try(("plugins", name), partial(self._observe, instance, failures))
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -169,6 +175,11 @@ class _Builder:
         except (ValueError, OSError) as error:
             self._problem(path, str(error))
             return None
+
+    def _observe(self, instance: Instance, failures: PluginFailures) -> None:
+        """Take note of what a plugin adds to metrics and access logs."""
+        self.plugin_metrics.add(instance.name, instance.plugin)
+        self.log_tags |= tags_of(instance.name, instance.plugin, failures)
 
     # Locations.
 
@@ -218,7 +229,8 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            routes.insert(0, _metrics_route(name, settings.prometheus_metrics, stats, failures))
+            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics)
+            routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
@@ -246,8 +258,9 @@ class _Builder:
             return None
         target, text = split_setting(setting)
         if target is None:
-            return AccessLog(text, self._log_file(self.log_target), shared=True)
-        return AccessLog(text, self._log_file(target))
+            file = self._log_file(self.log_target)
+            return AccessLog(text, file, shared=True, tags=self.log_tags)
+        return AccessLog(text, self._log_file(target), tags=self.log_tags)
 
     def _log_file(self, target: str) -> LogFile:
         return self.log_files.open(target)
@@ -341,14 +354,8 @@ def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationR
     )
 
 
-def _metrics_route(
-    server: str,
-    path: str,
-    stats: dict[str, LocationStats],
-    failures: PluginFailures,
-) -> Route[LocationRuntime]:
-    page = MetricsPage(ServerMetrics(server, stats, failures.counts))
-    chains = freeze([Instance(METRICS_LOCATION, page)])
+def _metrics_route(path: str, metrics: ServerMetrics) -> Route[LocationRuntime]:
+    chains = freeze([Instance(METRICS_LOCATION, MetricsPage(metrics))])
     location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
     return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)
 

@@ -16,8 +16,9 @@ from pluggy import HookimplOpts
 
 from pingap import hookspecs
 from pingap.contract import misfit, register
+from pingap.implementations import mistakes
 from pingap.messages import header_key
-from pingap.plugin import Plugin
+from pingap.plugin import Plugin, PluginSettings
 
 Call: TypeAlias = Callable[..., Any]
 Chain: TypeAlias = "tuple[tuple[Call, Owner], ...]"
@@ -27,8 +28,18 @@ _BODY_PHASES = ("request_body", "upstream_response_body", "response_body")
 
 
 class ContractError(Exception):
-    """A plugin class breaks the contract of hooks: the message says which and how."""
+    """A plugin class breaks the contract of hooks: the message says which and how.
 
+    :param where: the class or method whose lines are wrong, if it is known.
+    """
+
+    def __init__(self, message: str, where: Call | None = None) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+LOCAL: Final = "pingap_local_"
+"""How names of modules begin that are plugins of one file."""
 
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds an async hook may take (``plugins.*.timeout``)."""
@@ -179,6 +190,10 @@ def check_class(plugin: type[Plugin]) -> None:
     """
     if reason := misfit(plugin):
         raise ContractError(f"{_describe(plugin)}: {reason}")
+    if not (inspect.isclass(plugin.Settings) and issubclass(plugin.Settings, PluginSettings)):
+        raise ContractError(f"{_describe(plugin)}.Settings: base it on pingap.PluginSettings")
+    for name, function, reason in mistakes(plugin):
+        raise ContractError(f"{_describe(plugin)}.{name}: {reason}", function)
     for step in plugin.steps:
         if step not in hookspecs.PHASES:
             raise ContractError(f"{_describe(plugin)}.steps: {step!r} is not a phase")
@@ -219,6 +234,8 @@ def _adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) ->
 
 def _describe(plugin: object) -> str:
     cls = plugin if inspect.isclass(plugin) else type(plugin)
+    if cls.__module__.startswith(LOCAL):  # the file is told beside
+        return cls.__qualname__
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

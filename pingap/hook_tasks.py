@@ -106,6 +106,8 @@ class Outcome:
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:
+    if not isinstance(awaitable, Awaitable):  # a plain call that returned what it should not
+        raise TypeError(f"it returned {type(awaitable).__name__}, which its phase does not take")
     return await awaitable
 
 

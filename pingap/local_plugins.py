@@ -20,7 +20,7 @@ from typing import Final
 
 from pydantic import Field
 
-from pingap.chains import ContractError, check_class
+from pingap.chains import LOCAL, ContractError, check_class
 from pingap.config.model import Model
 from pingap.config.problem import did_you_mean, quoted
 from pingap.plugin import Plugin
@@ -93,13 +93,13 @@ def find_class(module: ModuleType, name: str | None = None) -> type[Plugin]:
         if inspect.isclass(cls) and issubclass(cls, Plugin) and cls.__module__ == module.__name__
     }
     cls = classes[_choose(list(classes), name)]
-    line = inspect.getsourcelines(cls)[1]
     if not hasattr(cls, "category"):
         cls.category = CATEGORY
     try:
-        _check_for_one_file(cls)
         check_class(cls)
+        _check_for_one_file(cls)
     except ContractError as error:
+        line = inspect.getsourcelines(error.where or cls)[1]
         raise LocalPluginError(str(error), line) from None
     return cls
 
@@ -138,7 +138,7 @@ def module_name(path: Path) -> str:
     """Return the name under which a file is loaded: from its own name and its place."""
     place = str(path.resolve())
     stem = re.sub(r"\W", "_", path.stem)
-    return f"pingap_local_{stem}_{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    return f"{LOCAL}{stem}_{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 def _compile(path: Path) -> CodeType:

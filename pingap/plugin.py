@@ -12,6 +12,8 @@ from pingap.hookspecs import hookimpl
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
+    from pingap.observability.log_tags import LogTag
+
 
 class PluginSettings(BaseModel):
     """Base of a plugin's settings: the keys of its ``[plugins.<name>]`` table.
@@ -114,6 +116,13 @@ class Plugin:
         :returns: names of phases, or None for all that the class implements.
         """
         return None
+
+    def log_tags(self) -> Mapping[str, LogTag]:
+        """Name the tags that this instance adds to access logs, as ``{:<plugin>.<tag>}``.
+
+        :returns: name of the tag -> what makes its text when a request ended.
+        """
+        return {}
 
     async def startup(self, tasks: TaskGroup) -> None:
         """Prepare, before a listener accepts; override it if there is something to do.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from pingap.config import (
 )
 from pingap.config.problem import quoted
 from pingap.local_plugins import FileKeys, LocalPluginError, find_class, load_module
+from pingap.observability.plugin_failures import place_of
 from pingap.ordering import hazards
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
@@ -166,8 +168,12 @@ class PluginBuilder:
             return cls(cls.Settings.model_validate(options, context=self._surroundings))
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
-        except Exception as error:  # whatever a plugin's own code raises
+        except ValueError as error:  # of a plugin, about its settings
             self._problem(path, f"cannot be built: {error}")
+        except Exception as error:  # a mistake in its code
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+            text = f"{type(error).__name__}: {error} ({place_of(error, file)})"
+            self._problem(path, f"cannot be built: {text}")
         return None
 
     def _instance(self, name: str) -> Instance | None:

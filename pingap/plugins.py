@@ -18,7 +18,7 @@ import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
-from pingap.chains import check_class
+from pingap.chains import ContractError, check_class
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
 from pingap.plugin import Plugin
@@ -171,7 +171,11 @@ class Registry:
         if name not in self._classes:
             self._load(name)
             if name not in self._classes:
-                raise PluginLoadError(f"its entry point {name!r} leads to no such category")
+                owner = _distribution(self._points[name][0])
+                raise PluginLoadError(
+                    f"the entry point {name!r} of {owner} leads to no such category: it must be "
+                    f'MODULE:CLASS, of a plugin class with category = "{name}"'
+                )
         return self._classes[name]
 
     def location_key(self, key: str) -> type[Plugin]:
@@ -188,7 +192,7 @@ class Registry:
             owner = self._blocked[name]
             raise MissingPluginError(f"its distribution {owner} is blocked by {BLOCK_VARIABLE}")
         if not points:
-            raise MissingPluginError(_how_to_get(name))
+            raise MissingPluginError(_how_to_get(name) + did_you_mean(name, self.categories))
         if len(points) > 1:
             owners = ", ".join(sorted(_distribution(point) for point in points))
             raise PluginLoadError(f"{name!r} is provided by several distributions: {owners}")
@@ -220,6 +224,9 @@ class Registry:
         for classes in self._manager.hook.pingap_plugin_categories():
             for cls in classes:
                 check_class(cls)
+                if not hasattr(cls, "category"):
+                    name = f"{cls.__module__}.{cls.__qualname__}"
+                    raise ContractError(f'{name}: set category = "..." on the class')
                 self._classes.setdefault(cls.category, cls)
         for claims in self._manager.hook.pingap_location_keys():
             for key, cls in claims.items():

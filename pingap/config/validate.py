@@ -208,7 +208,7 @@ def _check_tls(items: Items, sections: dict[str, dict[str, Table]], report: Repo
         if asks and not server.tls_client_ca:
             report.error((*path, "tls_verify_client"), "needs tls_client_ca: whom to believe")
         if server.tls_client_ca and not asks:
-            message = 'nobody is asked: tls_verify_client must be "optional" or "required"'
+            message = 'nobody is asked: tls_verify_client must be "optional" or "require"'
             report.error((*path, "tls_client_ca"), message)
         if asks and not server.global_certificates:
             message = "needs global_certificates = true: without TLS no client is verified"

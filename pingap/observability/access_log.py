@@ -10,11 +10,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from pingap.config.problem import did_you_mean
 from pingap.context import RequestContext
 from pingap.messages import Headers, Request, Response, header_key
 from pingap.observability.timestamps import local_time_at
@@ -22,6 +23,7 @@ from pingap.variables import CONTEXT_KEYS
 
 if TYPE_CHECKING:
     from pingap.observability.log_files import LogFile
+    from pingap.observability.log_tags import LogTag
 
 Line: TypeAlias = Callable[[Request, Response | None, RequestContext], str]
 
@@ -32,6 +34,7 @@ PRESETS: Final = {
     "tiny": "{method} {uri} {status} {size_human} - {latency}ms",
 }
 
+_NO_TAGS: Final[Mapping[str, LogTag]] = {}
 _TAG: Final = re.compile(r"\{([A-Za-z_~:$<>-][A-Za-z0-9_.~:$<>-]*)\}")
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
@@ -42,13 +45,21 @@ class AccessLog:
     :param text: a preset or a format.
     :param file: an access log of its own, or the application log.
     :param shared: the file is the application log: lines begin as all lines there do.
+    :param tags: those of plugins.
     :raises ValueError: an unknown tag.
     """
 
-    def __init__(self, text: str, file: LogFile, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        file: LogFile,
+        *,
+        shared: bool = False,
+        tags: Mapping[str, LogTag] | None = None,
+    ) -> None:
         self._write = file.write
         text = PRESETS.get(text, text) + "\n"
-        self._line = compile_format("{when} INFO " + text if shared else text)
+        self._line = compile_format("{when} INFO " + text if shared else text, tags or {})
 
     def record(self, request: Request, response: Response | None, ctx: RequestContext) -> None:
         """Write the line of a request that ended."""
@@ -67,16 +78,17 @@ def split_setting(setting: str) -> tuple[str | None, str]:
     return None, setting
 
 
-def compile_format(text: str) -> Line:
+def compile_format(text: str, tags: Mapping[str, LogTag] = _NO_TAGS) -> Line:
     """Return the function that makes a line, compiled from a format.
 
     Each tag stands for an expression (``_TAGS``), and all of them become one: a line takes half the
     time it would take to call a function per tag. Nothing of the format itself is evaluated.
 
+    :param tags: those of plugins, by the name behind the colon.
     :raises ValueError: an unknown tag, with the known ones.
     """
     names: dict[str, object] = dict(_NAMES)
-    values = [_expression(match[1], names) for match in _TAG.finditer(text)]
+    values = [_expression(match[1], names, tags) for match in _TAG.finditer(text)]
     template = "%s".join(part.replace("%", "%%") for part in _TAG.split(text)[::2])
     source = f"lambda request, response, ctx: {template!r} % ({', '.join([*values, ''])})"
     return cast("Line", eval(source, names))  # noqa: S307  # our own expressions, see above
@@ -118,6 +130,11 @@ def _header(headers: Headers, key: bytes) -> str:
     return "-"
 
 
+def _request_header(key: bytes) -> str:
+    """Return the expression for a request header: a call only if it is there."""
+    return f"header(request.headers, {key!r}) if {key!r} in request.headers.keys else '-'"
+
+
 def _response_header(response: Response | None, key: bytes) -> str:
     return "-" if response is None else _header(response.headers, key)
 
@@ -141,8 +158,8 @@ _TAGS: Final = {
     "remote": "ctx.connection.remote_addr or '-'",
     "client_ip": "ctx.client_ip(request) or '-'",
     "scheme": "ctx.connection.scheme",
-    "referer": "header(request.headers, b'referer')",
-    "user_agent": "header(request.headers, b'user-agent')",
+    "referer": _request_header(b"referer"),
+    "user_agent": _request_header(b"user-agent"),
     "when": "local_time_at(ctx.ended_at)",
     "when_utc_iso": "utc_now()",
     "when_unix": "int(time.time() * 1000)",
@@ -169,11 +186,11 @@ _NAMES: Final[dict[str, object]] = {
 }
 
 
-def _expression(tag: str, names: dict[str, object]) -> str:
+def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) -> str:
     """Return the expression of a tag; what it needs beside ``_NAMES`` is added to the names."""
     kind, name = tag[0], tag[1:]
     if kind == ">":
-        return f"header(request.headers, {header_key(name)!r})"
+        return _request_header(header_key(name))
     if kind == "<":
         return f"response_header(response, {header_key(name)!r})"
     if kind == "~":
@@ -181,8 +198,11 @@ def _expression(tag: str, names: dict[str, object]) -> str:
     if kind == "$":
         value = socket.gethostname() if name == "hostname" else os.environ.get(name, "")
         return repr(escape(value))
+    if kind == ":" and name in tags:
+        names[variable := f"tag_{len(names)}"] = tags[name]
+        return f"{variable}(request, response, ctx)"
     if kind == ":":
-        names[variable := f"context_{len(names)}"] = _context_getter(name)
+        names[variable := f"context_{len(names)}"] = _context_getter(name, tags)
         return f"{variable}(request, ctx)"
     if tag not in _TAGS:
         raise ValueError(f"unknown tag {{{tag}}} (tags: {', '.join(sorted(_TAGS))})")
@@ -194,13 +214,16 @@ def _plugin_time(ctx: RequestContext, plugin: str) -> str:
     return "-" if seconds is None else f"{seconds * 1000:.3f}"
 
 
-def _context_getter(name: str) -> Callable[[Request, RequestContext], str]:
+def _context_getter(
+    name: str, tags: Mapping[str, LogTag]
+) -> Callable[[Request, RequestContext], str]:
     if plugin := name.removeprefix("plugin.") if name.startswith("plugin.") else "":
         return lambda request, ctx: _plugin_time(ctx, plugin)
     human = name.endswith("_time_human")
     if (lookup := CONTEXT_KEYS.get(name.removesuffix("_human") if human else name)) is None:
-        known = ", ".join(sorted(CONTEXT_KEYS))
-        raise ValueError(f"unknown context key {{:{name}}} (keys: {known})")
+        hint = did_you_mean(name, tags)
+        known = ", ".join([*sorted(CONTEXT_KEYS), *sorted(tags)])
+        raise ValueError(f"unknown context key {{:{name}}}{hint} (keys: {known})")
 
     def get(request: Request, ctx: RequestContext) -> str:
         value = lookup(request, ctx) or ""

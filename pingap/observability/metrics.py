@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from pingap.context import RequestContext
+    from pingap.observability.plugin_metrics import PluginMetrics
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 PLUGIN_TIME_BUCKETS: Final = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
@@ -199,6 +200,7 @@ class ServerMetrics:
     :param server: value of the label ``server``.
     :param locations: name -> counters.
     :param plugin_failures: (plugin, location) -> count, shared by all servers.
+    :param plugins: the metrics that plugins have of their own, shared by all servers.
     """
 
     def __init__(
@@ -206,10 +208,12 @@ class ServerMetrics:
         server: str,
         locations: Mapping[str, LocationStats],
         plugin_failures: Mapping[tuple[str, str], int],
+        plugins: PluginMetrics | None = None,
     ) -> None:
         self._server = server
         self._locations = locations
         self._plugin_failures = plugin_failures
+        self._plugins = plugins
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -229,6 +233,8 @@ class ServerMetrics:
         yield from _location_metrics(self._server, rows)
         yield from self._other_metrics(total)
         yield self._plugin_times()
+        if self._plugins is not None:
+            yield from self._plugins.collect(self._server)
 
     def _plugin_times(self) -> Metric:
         from prometheus_client.core import HistogramMetricFamily

@@ -29,7 +29,7 @@ class PluginFailures:
         key = error.instance, location
         self.counts[key] = self.counts.get(key, 0) + 1
         cause = error.__cause__
-        place = _place(cause)
+        place = place_of(cause)
         what = error.instance, location, place
         now = time.monotonic()
         told_at, silent = self._told.get(what, (0.0, 0))
@@ -45,7 +45,11 @@ class PluginFailures:
         log.error(text, error, location or "-", place or "-", reason, more, exc_info=cause)
 
 
-def _place(error: BaseException | None) -> str:
-    """Return file and line of the innermost frame."""
-    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+def place_of(error: BaseException | None, file: str = "") -> str:
+    """Return file and line of the innermost frame.
+
+    :param file: frames of this file go before others.
+    """
+    frames = list(traceback.extract_tb(error.__traceback__)) if error is not None else []
+    frames.sort(key=lambda frame: frame.filename == file)  # stable: the innermost stays last
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -173,13 +173,13 @@ class Worker:
             )
         for name, sock in self._sockets:
             listener = self._listeners[name]
-            factory = self._connection_factory(name, listener)
+            factory = self._protocol_factory(name, listener)
             if sock.family.name == "AF_UNIX":
                 self._servers.append(await loop.create_unix_server(factory, sock=sock))
             else:
                 self._servers.append(await loop.create_server(factory, sock=sock))
 
-    def _connection_factory(self, name: str, listener: Listener) -> Callable[[], asyncio.Protocol]:
+    def _protocol_factory(self, name: str, listener: Listener) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of a new connection of a server."""
         make = self._after_proxy_header(name, listener)
         settings = self._runtime.config.servers[name]
@@ -195,7 +195,7 @@ class Worker:
         """Return what makes the protocol that takes the client's own first byte."""
         settings = self._runtime.config.servers[name]
         if (tls := self._runtime.servers[name].tls) is None:
-            return _plain_factory(listener, enabled_h2=settings.enabled_h2)
+            return _connection_factory(listener, enabled_h2=settings.enabled_h2)
         if (handshakes := self._handshakes.get(name)) is None:
             limit, seconds = settings.tls_max_handshakes, settings.tls_handshake_timeout
             handshakes = Handshakes(limit, seconds, self._runtime.deadlines)
@@ -222,7 +222,7 @@ class Worker:
             self._runtime.pool.trim()
 
 
-def _plain_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
+def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
     """Return what makes the protocol of a connection without TLS."""
     if not enabled_h2:
         return lambda: Http1Connection(listener)

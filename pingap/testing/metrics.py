@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+_ENDINGS: Final = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+"""Type of a family -> what its series have behind its name."""
 
 
 class Metrics:
@@ -27,7 +31,7 @@ class Metrics:
         :raises ValueError: the labels fit several series; the message names them.
         """
         samples = [one for family in self._families for one in family.samples]
-        known = {one.name for one in samples} | {family.name for family in self._families}
+        known = {name for family in self._families for name in _names(family)}
         if name not in known:
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
@@ -39,3 +43,10 @@ class Metrics:
             every = ", ".join(str(one.labels) for one in fitting)
             raise ValueError(f"{len(fitting)} series of {name} fit {labels}: {every}")
         return fitting[0].value if fitting else 0.0
+
+
+def _names(family: Metric) -> set[str]:
+    """Return the names that series of a family have, or will have when something is counted."""
+    if family.samples:
+        return {one.name for one in family.samples}
+    return {family.name + ending for ending in _ENDINGS.get(family.type, ("",))}

@@ -106,7 +106,6 @@ class TlsBuilder:
             settings.tls_cert, key, settings.domains, self._source.directory
         )
         now = certificates.utc_now()
-        certificates.check_validity(loaded.leaf, now)
         self._check_openssl(loaded)
         self._warn(path, loaded, settings, now)
         names = loaded.names + (("*",) if settings.is_default else ())

@@ -74,7 +74,8 @@ def load_pair(cert: str, key: str, directory: Path) -> bytes:
     chain = load_chain(cert, "client_cert", directory)
     private = load_key(key, "client_key", directory)
     check_pair(chain, private, "client_cert", "client_key")
-    check_validity(chain[0], utc_now(), "client_cert")
+    if (invalid := _invalid(chain[0], utc_now())) is not None:
+        raise CertificateError("client_cert", invalid)
     return _pem(chain, private)
 
 
@@ -155,23 +156,22 @@ def _public(key: Any) -> bytes:
     return encoded
 
 
-def check_validity(certificate: x509.Certificate, now: datetime, name: str = "tls_cert") -> None:
-    """Check that a certificate may be used now.
-
-    :raises CertificateError: it has expired, or is not valid yet.
-    """
+def _invalid(certificate: x509.Certificate, now: datetime) -> str | None:
+    """Say why a certificate cannot convince anybody now; None if it can."""
     if certificate.not_valid_after_utc <= now:
-        ended = certificate.not_valid_after_utc
-        raise CertificateError(name, f"the certificate expired at {moment(ended)}")
+        return f"the certificate expired at {moment(certificate.not_valid_after_utc)}"
     if certificate.not_valid_before_utc > now:
-        begin = certificate.not_valid_before_utc
-        raise CertificateError(name, f"the certificate is not valid before {moment(begin)}")
+        return f"the certificate is not valid before {moment(certificate.not_valid_before_utc)}"
+    return None
 
 
 def doubts(certificate: Certificate, buffer_days: int, now: datetime) -> Iterator[str]:
     """Yield what an operator should know of a certificate that can be used."""
     end = certificate.leaf.not_valid_after_utc
-    if end - now < (timedelta(days=buffer_days) if buffer_days else SOON):
+    if (invalid := _invalid(certificate.leaf, now)) is not None:
+        # Not an error: after a restart it would keep all other sites from being served.
+        yield invalid
+    elif end - now < (timedelta(days=buffer_days) if buffer_days else SOON):
         yield f"the certificate expires at {moment(end)}"
     every = (certificate.leaf, *certificate.chain)
     for place in range(1, len(every)):

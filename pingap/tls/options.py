@@ -24,7 +24,7 @@ VERSIONS: Final = {
 VERIFY: Final = {
     "off": ssl.CERT_NONE,
     "optional": ssl.CERT_OPTIONAL,
-    "required": ssl.CERT_REQUIRED,
+    "require": ssl.CERT_REQUIRED,
 }
 
 INTERMEDIATE: Final = (

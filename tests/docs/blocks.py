@@ -50,14 +50,18 @@ def pages() -> list[Path]:
     return sorted([*found, *ROOT.glob("contrib/*/README.md")])
 
 
+def every_block(page: Path) -> list[Block]:
+    """Return all blocks of a page, in order."""
+    text = page.read_text()
+    return [
+        Block(page, text.count("\n", 0, match.start()) + 1, match["info"].strip(), match["text"])
+        for match in _FENCE.finditer(text)
+    ]
+
+
 def blocks(language: str, page: Path | None = None) -> list[Block]:
     """Return the blocks in a language, of one page or of all."""
-    found = []
-    for path in [page] if page else pages():
-        text = path.read_text()
-        for match in _FENCE.finditer(text):
-            line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(path, line, match["info"].strip(), match["text"]))
+    found = [block for path in ([page] if page else pages()) for block in every_block(path)]
     return [block for block in found if block.language == language]
 
 

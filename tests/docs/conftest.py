@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
-from docs.blocks import blocks, shown_file
+from docs.blocks import blocks, every_block, pages, shown_file
 from support.certificates import issue
 
 from pingap.observability.log_files import LogFile, LogFiles
@@ -17,13 +17,17 @@ from pingap.plugins import Registry
 EXAMPLES = {
     "maintenance": "pingap_maintenance:Maintenance",
     "footer": "pingap_footer:Footer",
+    "header_limit": "pingap_header_limit:HeaderLimit",
 }
-"""Categories of the examples in ``writing-a-plugin.md`` -> where they are."""
+"""Categories of the examples in the manual -> where they are."""
+
+ELSEWHERE = {"pingap_header_limit": ("first-plugin.md", "plugins/header_limit.py")}
+"""Modules that ``writing-a-plugin.md`` does not show -> the page that does, and as which file."""
 
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Path:
-    """The modules of ``writing-a-plugin.md``, as a folder that can stand on the path."""
+    """The modules of the manual, as a folder that can stand on the path."""
     folder = tmp_path / "examples"
     info = folder / "pingap_examples-1.0.dist-info"
     info.mkdir(parents=True)
@@ -32,14 +36,15 @@ def examples(tmp_path: Path) -> Path:
     (info / "entry_points.txt").write_text("\n".join(["[pingap]", *lines, ""]))
     for target in EXAMPLES.values():
         module = target.partition(":")[0]
-        (folder / f"{module}.py").write_text(shown_file("writing-a-plugin.md", f"{module}.py"))
+        page, name = ELSEWHERE.get(module, ("writing-a-plugin.md", f"{module}.py"))
+        (folder / f"{module}.py").write_text(shown_file(page, name))
     return folder
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory of a configuration, with the plugin files that the manual shows."""
-    for block in blocks("python"):
+    for block in (block for page in pages() for block in every_block(page)):
         if block.file.startswith("plugins/"):
             file = tmp_path / "conf" / block.file
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,13 @@ def test_page_of_public_names_lists_nothing_else() -> None:
     assert set(re.findall(r"^::: pingap\.(\w+)", page, re.MULTILINE)) <= set(pingap.__all__)
 
 
+def test_stability_names_the_contract_that_is() -> None:
+    major, minor = hookspecs.CONTRACT
+    page = (DOCS / "stability.md").read_text()
+    assert f"it is **{major}.{minor}** now" in page
+    assert f'`contract = "{major}.{minor}"`' in page
+
+
 def test_access_log_presets_and_tags_are_documented() -> None:
     page = (DOCS / "access-log.md").read_text()
     for name, text in PRESETS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,12 @@ def _references(data: dict[str, dict[str, dict[str, object]]]) -> list[tuple[str
 
 @pytest.mark.usefixtures("no_log_files")
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=str)
-def test_a_block_is_a_configuration(block: Block, registry: Registry, directory: Path) -> None:
+def test_a_block_is_a_configuration(
+    block: Block, registry: Registry, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = filled_in(block.text) if block.is_fragment else block.text
+    for name in re.findall(r"\$ENV:(\w+)", text):
+        monkeypatch.setenv(name, "a secret")
     config = parse(text, str(block), location_keys=registry.location_keys, directory=directory)
     runtime = build(config, registry)
     assert [*config.warnings, *runtime.warnings] == []

@@ -305,7 +305,7 @@ def verifying(start: Callable[..., Rig], tmp_path: Path, how: str) -> Rig:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("how", ["optional", "required"])
+@pytest.mark.parametrize("how", ["optional", "require"])
 def test_the_certificate_of_a_client(
     start: Callable[..., Rig], tmp_path: Path, how: str, version: ssl.TLSVersion
 ) -> None:
@@ -337,7 +337,7 @@ def test_an_optional_certificate_may_be_missing_but_not_wrong(
 
 
 def test_a_required_certificate(start: Callable[..., Rig], tmp_path: Path) -> None:
-    rig = verifying(start, tmp_path, "required")
+    rig = verifying(start, tmp_path, "require")
     assert not accepted(rig, client_context())
     assert not accepted(rig, client_context(own=OTHER.write(tmp_path, "stranger")))
     late = issue(by=CLIENTS, common_name="late", days=(-2, -1))

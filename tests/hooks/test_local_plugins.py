@@ -186,11 +186,28 @@ def test_a_wrong_path_is_told(tmp_path: Path, file: Path, toml: str, problem: st
         ),
         (
             "from pingap import *\n\nclass A(Plugin):\n    contract = '1.9'\n",
-            "plugins/hello.py:3: plugins.greet: pingap_local_hello_",
+            "plugins/hello.py:3: plugins.greet: A: needs hook contract 1.9",
         ),
         (
-            "from pingap import *\n\nclass A(Plugin):\n    def response_body(self): pass\n",
-            "plugins/hello.py:3: plugins.greet: pingap_local_hello_",
+            "from pingap import *\n\nclass A(Plugin):\n    @hookimpl\n"
+            "    def response_body(self): pass\n",
+            'plugins/hello.py:3: plugins.greet: A.response_body: set body = "reads"',
+        ),
+        (
+            "from pingap import *\n\nclass A(Plugin):\n    def request(self): pass\n",
+            "plugins/hello.py:4: plugins.greet: A.request: is named after a phase: mark it with "
+            "@hookimpl, or rename it",
+        ),
+        (
+            "from pingap import *\n\nclass A(Plugin):\n    @hookimpl\n    def request(self, ctxt): 0\n",
+            'plugins/hello.py:4: plugins.greet: A.request: request has no argument "ctxt"; '
+            'did you mean "ctx"? (arguments: request, ctx)',
+        ),
+        (
+            "from pingap import *\nclass A(Plugin):\n    @hookimpl\n"
+            "    def request(self, ctx=None): 0\n",
+            'plugins/hello.py:3: plugins.greet: A.request: "ctx" has a default value, so it is '
+            "never passed: leave that away",
         ),
         (
             "from pingap import *\nclass A(Plugin):\n    class Settings(PluginSettings):\n"
@@ -236,9 +253,10 @@ def test_a_class_that_is_not_there_is_told_with_the_nearest(tmp_path: Path, file
 
 def test_a_phase_that_does_not_exist_is_told(tmp_path: Path, file: Path) -> None:
     file.write_text(HELLO.replace("def request", "def reqest"))
-    problem = told(tmp_path, '[locations.a]\nplugins = ["greet"]\n')
-    assert problem.startswith("p.toml:6: locations.a.plugins: pingap_local_hello_")
-    assert "unknown hook 'reqest'" in problem
+    problem = told(tmp_path)
+    line = HELLO[: HELLO.index("    @hookimpl")].count("\n") + 1
+    text = 'plugins.greet: Hello.reqest: there is no such hook; did you mean "request"?'
+    assert problem == f"plugins/hello.py:{line}: {text}"
 
 
 def test_a_file_that_everyone_can_write_is_refused(tmp_path: Path, file: Path) -> None:

@@ -312,6 +312,8 @@ def test_metrics(proxy: Proxy) -> None:
     assert metrics.value("pingap_plugin_failures", plugin="other") == 0
     with pytest.raises(KeyError, match="did you mean pingap_http_requests_total"):
         metrics.value("pingap_http_request_total")
+    with pytest.raises(KeyError, match="did you mean pingap_http_requests_"):
+        metrics.value("pingap_http_requests")
     with pytest.raises(ValueError, match="3 series"):
         metrics.value("pingap_http_requests_total")
 

@@ -13,7 +13,7 @@ from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
-TLS_VERIFY = ("off", "optional", "required")
+TLS_VERIFY = ("off", "optional", "require")
 
 
 def _check_addresses(text: str) -> str:
@@ -142,7 +142,7 @@ class ServerConfig(Model):
     tls_verify_client: TlsVerify = Field(
         "off",
         description="Ask clients for a certificate: `optional` takes those without one,"
-        " `required` does not.",
+        " `require` does not.",
     )
     tls_client_ca: str = Field(
         "",

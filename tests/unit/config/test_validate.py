@@ -408,7 +408,7 @@ TLS = "global_certificates = true\n"
         ("servers", TLS, ["2: servers.x.global_certificates: there is no block in [certificates]"]),
         (
             "servers",
-            'tls_verify_client = "required"\n',
+            'tls_verify_client = "require"\n',
             [
                 "2: servers.x.tls_verify_client: needs tls_client_ca: whom to believe",
                 "2: servers.x.tls_verify_client: needs global_certificates = true: without TLS no"
@@ -420,15 +420,15 @@ TLS = "global_certificates = true\n"
             TLS + 'tls_client_ca = "ca.pem"\n',
             [
                 "3: servers.x.tls_client_ca: nobody is asked: tls_verify_client must be"
-                ' "optional" or "required"'
+                ' "optional" or "require"'
             ],
         ),
         (
             "servers",
-            'tls_verify_client = "require"',
+            'tls_verify_client = "required"',
             [
-                '2: servers.x.tls_verify_client: found "require", expected one of off, optional,'
-                ' required; did you mean "required"?'
+                '2: servers.x.tls_verify_client: found "required", expected one of off, optional,'
+                ' require; did you mean "require"?'
             ],
         ),
         (
