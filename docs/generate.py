@@ -112,7 +112,9 @@ def type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if (kind := schema.get("format", "")) in _KINDS:
         return _KINDS[kind]
     if "enum" in schema or "const" in schema:
-        return " or ".join(f"`{word}`" for word in schema.get("enum", [schema.get("const")]))
+        return " or ".join(
+            f"`{word}`" for word in schema.get("enum", [schema.get("const")]) if word
+        )
     if "anyOf" in schema:
         kinds = [type_words(one, definitions) for one in schema["anyOf"]]
         return " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "null")
