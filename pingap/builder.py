@@ -26,6 +26,7 @@ from pingap.config import (
     UpstreamConfig,
     compile_regex,
 )
+from pingap.config.model.upstream import ASKED_HOST
 from pingap.context import Network
 from pingap.error_page import ErrorPage
 from pingap.net.deadlines import Deadlines
@@ -45,6 +46,7 @@ from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.transparent import TransparentUpstream
 from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
 
@@ -272,11 +274,12 @@ class _Builder:
 
     def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
         peers: list[Peer] = []
-        for place, backend in enumerate(settings.backends):
+        transparent = settings.discovery == "transparent"
+        for place, backend in enumerate(() if transparent else settings.backends):
             path: Key = ("upstreams", name, "addrs", place)
             found = self._try(path, partial(_resolve, backend, settings.ipv4_only))
             peers += found or []
-        if not peers:
+        if not peers and not transparent:
             return None
         timeouts = Timeouts(
             connect=settings.connection_timeout or None,
@@ -294,7 +297,21 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
-        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp, tls)
+        if transparent:
+            return TransparentUpstream(
+                name,
+                settings.allowed_hosts,
+                self.pool,
+                timeouts,
+                tcp,
+                tls,
+                ask_for_host=settings.sni == ASKED_HOST,
+                ipv4_only=settings.ipv4_only,
+                proxy_protocol=settings.proxy_protocol,
+            )
+        return UpstreamRuntime(
+            name, peers, self.pool, timeouts, tcp, tls, proxy_protocol=settings.proxy_protocol
+        )
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

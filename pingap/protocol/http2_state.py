@@ -51,6 +51,7 @@ class ServerState(H2Connection):
                 SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
                 SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
                 SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,  # WebSocket (RFC 8441, 3)
             },
         )
 

@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from pingap.context import Connection
 from pingap.errors import UpstreamError
+from pingap.messages import Request
 from pingap.net.tcp import TcpOptions
+from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
 from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Peer:
     """One address of an upstream. Compared by identity: each upstream has peers of its own.
 
@@ -60,9 +64,13 @@ class UpstreamRuntime:
     """A configured upstream, ready to serve.
 
     :param name: the key below ``[upstreams]``.
-    :param peers: at least one.
+    :param peers: at least one, unless they are found as they are asked for.
     :param tls: None for connections without TLS.
+    :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
     """
+
+    finds_peers = False
+    """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
 
     def __init__(
         self,
@@ -72,6 +80,8 @@ class UpstreamRuntime:
         timeouts: Timeouts,
         tcp: TcpOptions,
         tls: ClientTls | None = None,
+        *,
+        proxy_protocol: str = "",
     ) -> None:
         self.name = name
         self.peers = tuple(peers)
@@ -80,7 +90,12 @@ class UpstreamRuntime:
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
+        self._proxy_protocol = proxy_protocol
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+
+    async def find_peer(self, request: Request, client: Connection) -> Peer:
+        """Return the peer for a request; only where ``finds_peers``."""
+        raise NotImplementedError
 
     def choose_peer(self) -> Peer:
         """Return the peer whose turn it is."""
@@ -91,15 +106,16 @@ class UpstreamRuntime:
         idle = self.timeouts.idle
         return math.inf if idle is None else time.monotonic() + idle
 
-    async def connect(self, peer: Peer) -> UpstreamConnection:
+    async def connect(self, peer: Peer, client: Connection) -> UpstreamConnection:
         """Make a new connection to a peer.
 
+        :param client: whose request needs it.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
         where = f"{self.name}({peer.text})"
         try:
             with anyio.fail_after(self.timeouts.connect_in_all):
-                return await self._open(peer)
+                return await self._open(peer, client)
         except TimeoutError:
             raise UpstreamError(
                 f"{where} did not accept a connection in time",
@@ -121,26 +137,34 @@ class UpstreamRuntime:
                 connecting=True,
             ) from None
 
-    async def _open(self, peer: Peer) -> UpstreamConnection:
-        connection = UpstreamConnection(self, peer)
-        if self._tls is None:
-            await self._reach(peer, connection)
-            return connection
+    async def _open(self, peer: Peer, client: Connection) -> UpstreamConnection:
+        header, connection = b"", UpstreamConnection
+        if self._proxy_protocol:
+            header, connection = _introduce(self._proxy_protocol, client), IntroducedConnection
+        made = connection(self, peer)
+        if (tls := self._tls_for(peer)) is None:
+            await self._reach(peer, made, header)
+            return made
         complete = asyncio.get_running_loop().create_future()
-        connector = TlsConnector(self._tls, peer, connection, complete)
+        connector = TlsConnector(tls, peer, made, complete)
         try:
-            await self._reach(peer, connector)
+            await self._reach(peer, connector, header)
             await complete
         except BaseException:
             connector.abort()
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
-        return connection
+        return made
 
-    async def _reach(self, peer: Peer, protocol: asyncio.Protocol) -> None:
+    def _tls_for(self, peer: Peer) -> ClientTls | None:
+        return self._tls
+
+    async def _reach(self, peer: Peer, protocol: asyncio.Protocol, header: bytes) -> None:
         """Make a plain connection for a protocol."""
         loop = asyncio.get_running_loop()
+        if header:
+            protocol = Introduction(header, protocol)
         with anyio.fail_after(self.timeouts.connect):
             if isinstance(peer.address, str):
                 await loop.create_unix_connection(lambda: protocol, peer.address)
@@ -148,3 +172,11 @@ class UpstreamRuntime:
             host, port = peer.address
             transport, _ = await loop.create_connection(lambda: protocol, host, port)
         self._tcp.apply(transport.get_extra_info("socket"))
+
+
+def _introduce(version: str, client: Connection) -> bytes:
+    return proxy_header(
+        version,
+        (client.remote_addr, client.remote_port),
+        (client.server_addr, client.server_port),
+    )
