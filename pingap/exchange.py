@@ -85,6 +85,8 @@ class Exchange:
     """
 
     # What most exchanges never change costs them nothing: it is kept by the class.
+    lifecycle: Coroutine[Any, Any, None]
+    """What ``step`` goes on with."""
     location: LocationRuntime | None = None
     chains: Chains
     """Those of the location, or the same ones with their time taken."""
@@ -116,15 +118,11 @@ class Exchange:
 
     # Stepping the lifecycle.
 
-    def run(self, lifecycle: Coroutine[Any, Any, None]) -> None:
-        """Begin; returns when the lifecycle waits for the first time, or has ended."""
-        self._lifecycle = lifecycle
-        self._step()
-
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Go on with the lifecycle; returns when it waits, or has ended."""
         self._running = True
         try:
-            self._lifecycle.send(None)
+            self.lifecycle.send(None)
             self._running = False
         except StopIteration:
             self.downstream.exchange_ended()
@@ -135,7 +133,7 @@ class Exchange:
     def _wake(self) -> None:
         # Called from within the lifecycle there is nothing to wake: it looks before it waits.
         if not self._running:
-            self._step()
+            self.step()
 
     def _fail(self, failure: PingapError) -> None:
         if self._book_closed:
@@ -152,7 +150,8 @@ class Exchange:
         :raises PingapError: it will not come.
         """
         while self.head is None:
-            self.raise_failure()
+            if self.failure is not None:
+                raise self.failure
             await _suspend()
         return self.head
 
@@ -310,7 +309,8 @@ class Exchange:
         response.body = body
         response.content_length = len(body)
         self.head = response
-        self._wake()
+        if not self._running:
+            self.step()
 
     def on_upstream_chunk(self, chunk: bytes) -> None:
         """Take body bytes of the response."""

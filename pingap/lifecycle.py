@@ -304,7 +304,8 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
 def _end(x: Exchange) -> None:
     """Let go of the upstream and take note of what became of the request."""
     ctx = x.ctx
-    x.drop_upstream()
+    if x.upstream is not None:
+        x.drop_upstream()
     ctx.ended_at = time.monotonic()
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:

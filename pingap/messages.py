@@ -171,9 +171,13 @@ class Headers:
 
         :raises ValueError: it has a line break.
         """
-        if prepared[0] in self.keys:
-            self.discard(prepared[0])
-        self.append(prepared)
+        key, line = prepared
+        if b"\n" in line or b"\r" in line:
+            raise ValueError(f"header field with a line break: {line!r}")
+        if key in self.keys:
+            self.discard(key)
+        self.keys.append(key)
+        self.lines.append(line)
 
     def items(self) -> list[tuple[str, str]]:
         """Return every field as a pair of name as written and value."""
@@ -377,7 +381,8 @@ class Response:
         other.status = self.status
         other.body = self.body
         other.content_length = self.content_length
-        other.headers = self.headers.copy()
+        headers = self.headers
+        other.headers = Headers.of(headers.keys.copy(), headers.lines.copy())
         return other
 
     @classmethod

@@ -107,7 +107,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._throw_away(data)
             return
         decoder = self._decoder
-        decoder.feed(data)
+        decoder.unread = decoder.unread + data if decoder.unread else data
         if self._exchange is None or self._reading_body:
             self._advance()
         if decoder.unread and (self._exchange is not None or self._writing_paused):
@@ -269,7 +269,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         ctx = RequestContext(connection, time.monotonic())
         self._exchange = exchange = Exchange(listener.server, self, request, ctx)
         self._reading_body = exchange.request_body is not None
-        exchange.run(handle(exchange, refusal))
+        exchange.lifecycle = handle(exchange, refusal)
+        exchange.step()
 
     def begin_tunnel(self, response: Response) -> None:
         """Send 101, and pass on what comes from here on."""

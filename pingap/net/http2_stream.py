@@ -78,7 +78,8 @@ class Http2Stream(Http2RequestBody):
         if exchange.request_body is not None:
             self._reading = True
             self._await_body(now)
-        exchange.run(handle(exchange, refusal))
+        exchange.lifecycle = handle(exchange, refusal)
+        exchange.step()
 
     def on_deadline(self) -> None:
         """Called when ``deadline`` has passed."""

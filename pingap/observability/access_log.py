@@ -130,6 +130,11 @@ def _header(headers: Headers, key: bytes) -> str:
     return "-"
 
 
+def _request_header(key: bytes) -> str:
+    """Return the expression for a request header: a call only if it is there."""
+    return f"header(request.headers, {key!r}) if {key!r} in request.headers.keys else '-'"
+
+
 def _response_header(response: Response | None, key: bytes) -> str:
     return "-" if response is None else _header(response.headers, key)
 
@@ -153,8 +158,8 @@ _TAGS: Final = {
     "remote": "ctx.connection.remote_addr or '-'",
     "client_ip": "ctx.client_ip(request) or '-'",
     "scheme": "ctx.connection.scheme",
-    "referer": "header(request.headers, b'referer')",
-    "user_agent": "header(request.headers, b'user-agent')",
+    "referer": _request_header(b"referer"),
+    "user_agent": _request_header(b"user-agent"),
     "when": "local_time_at(ctx.ended_at)",
     "when_utc_iso": "utc_now()",
     "when_unix": "int(time.time() * 1000)",
@@ -185,7 +190,7 @@ def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) 
     """Return the expression of a tag; what it needs beside ``_NAMES`` is added to the names."""
     kind, name = tag[0], tag[1:]
     if kind == ">":
-        return f"header(request.headers, {header_key(name)!r})"
+        return _request_header(header_key(name))
     if kind == "<":
         return f"response_header(response, {header_key(name)!r})"
     if kind == "~":

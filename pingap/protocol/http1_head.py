@@ -148,10 +148,13 @@ def read_fields(lines: list[bytes]) -> Headers:
 
     :raises Malformed: one of them is none.
     """
+    headers = Headers.__new__(Headers)
+    headers.lines = lines
     try:
-        return Headers.of(list(map(_field_keys.__getitem__, lines)), lines)
+        headers.keys = list(map(_field_keys.__getitem__, lines))
     except _Unusual:
         return Headers(map(read_field, lines))
+    return headers
 
 
 def has_bare_lf(data: bytes, start: int = 0) -> bool:

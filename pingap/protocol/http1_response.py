@@ -122,6 +122,16 @@ class ResponseDecoder:
             events.append(response)
             if status >= 200:
                 self._unread = b""
+                if (
+                    length == len(data) > 0
+                    and status not in _NO_BODY
+                    and self._method != "HEAD"
+                    and b"transfer-encoding" not in headers.keys
+                ):
+                    # All of it came in one read, as most small answers do.
+                    self._reading = _NOTHING
+                    events += (data, END)
+                    return b""
                 self._begin_body(response, length, events)
                 return data
             if status == 101 and self._upgrade:

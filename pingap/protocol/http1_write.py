@@ -96,7 +96,12 @@ def response_head(
 
 def whole_response(response: Response, body: bytes) -> bytes:
     """Return a response with all of its body, on a connection that goes on."""
-    lines = _lines(_status_line(response), response.headers)
+    first = _STATUS_LINES.get((response.status, response.reason)) or _status_line(response)
+    headers = response.headers
+    if NEVER_FORWARDED.isdisjoint(headers.keys):
+        lines = [first, *headers.lines]
+    else:
+        lines = _lines(first, headers)
     lines.append(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
     return b"\r\n".join(lines)
 

@@ -177,7 +177,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._writes.write(
             self._transport, http1_write.request_head(request, headers, length, self.peer.host)
         )
-        self._await_answer()
+        if self._request_done:
+            timeout = self._timeouts.read
+            self.deadline = NEVER if timeout is None else time.monotonic() + timeout
 
     def send_chunk(self, chunk: bytes) -> None:
         if self._transport is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pingap import Plugin, PluginSettings, Request, Response, hookimpl
+from pingap import Plugin, PluginSettings, Request, RequestContext, Response, hookimpl
 from pingap_basics.keys import ExactPath
 
 
@@ -23,6 +23,6 @@ class Ping(Plugin):
         self._pong = Response.text(200, "pong")
 
     @hookimpl
-    def request(self, request: Request) -> Response | None:
+    def request(self, request: Request, ctx: RequestContext) -> Response | None:
         """Answer on the path; let all else pass."""
         return self._pong.copy() if request.path == self._path else None
