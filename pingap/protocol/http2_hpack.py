@@ -1,6 +1,6 @@
-"""Header blocks of HTTP/2 (RFC 7541): requests are read with ``hpack``, answers written by us.
+"""Header blocks of HTTP/2 (RFC 7541): read with ``hpack``, and written by us.
 
-Reading: a client repeats itself, so the header list of a block is remembered as long as the dynamic
+Reading: a peer repeats itself, so the header list of a block is remembered as long as the dynamic
 table is what it was when the block was read. Then the same bytes mean the same list.
 
 Writing: only with the static table and literals that are not indexed, so what a line becomes does
@@ -11,10 +11,11 @@ everything else an answer needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import compress
 from operator import not_
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
@@ -25,7 +26,9 @@ from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
-from pingap.protocol.http2_request import FIELD_OVERHEAD, HeaderList, RequestHead, read_head
+from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList
+
+H = TypeVar("H")
 
 MOST_BLOCKS: Final = 32
 """Blocks of one connection that are remembered; when there are more, all are forgotten."""
@@ -60,22 +63,24 @@ class _CountingTable(HeaderTable):
         super().add(name, value)
 
 
-class HeadReader:
-    """Reads the header blocks that one client sends.
+class HeadReader(Generic[H]):
+    """Reads the header blocks that one peer sends.
 
+    :param read: returns what the header list of a head says.
     :param limits: of a head. A list of more than twice the size is not even decoded to its end:
         the connection cannot go on after that, so a client that is only careless gets 431 before.
     """
 
-    __slots__ = ("_decoder", "_known", "_limits", "_table", "most")
+    __slots__ = ("_decoder", "_known", "_limits", "_read", "_table", "most")
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, read: Callable[[HeaderList, HeadLimits], H], limits: HeadLimits) -> None:
+        self._read = read
         self._limits = limits
         self.most = 2 * (limits.size + FIELD_OVERHEAD * limits.fields)
         self._table = _CountingTable()
         self._decoder = Decoder(max_header_list_size=self.most)
         self._decoder.header_table = self._table
-        self._known: dict[bytes, RequestHead] = {}
+        self._known: dict[bytes, H] = {}
 
     def fields(self, block: bytes) -> HeaderList:
         """Return the header list of a block.
@@ -95,17 +100,17 @@ class HeadReader:
             if self._table.changes != changes:
                 self._known.clear()
 
-    def head(self, block: bytes) -> RequestHead:
-        """Return what the block of a request says.
+    def head(self, block: bytes) -> H:
+        """Return what the block of a head says.
 
         :raises Http2Error: as ``fields``.
-        :raises StreamError: it says nothing that makes a request.
+        :raises StreamError: it says nothing that makes one.
         """
         known = self._known
         if block in known:
             return known[block]
         changes = self._table.changes
-        head = read_head(self.fields(block), self._limits)
+        head = self._read(self.fields(block), self._limits)
         if self._table.changes == changes and len(block) <= LONGEST_BLOCK:
             if len(known) >= MOST_BLOCKS:
                 known.clear()
