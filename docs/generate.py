@@ -314,7 +314,7 @@ def _http2_limits() -> Iterator[Row]:
     yield "request body held for a stream", size, "", text
     yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
     yield "next bytes of a body", *_key(server, "downstream_read_timeout"), "408, for that stream"
-    least = http2_stream.LEAST_PROGRESS
+    least = http2_halves.LEAST_PROGRESS
     text = f"`CANCEL`, for that stream; {least} bytes set it anew"
     yield "client gives a stream no room", *_key(server, "downstream_write_timeout"), text
     size = format_size(http2_connection.MOST_UNSENT)

@@ -216,7 +216,7 @@ class Http2Endpoint(ABC):
             if isinstance(event, h2.events.DataReceived):
                 yield self._on_data(event, now)
             elif isinstance(event, h2.events.StreamReset):
-                self._left.pop(event.stream_id, None)
+                self._forget(event.stream_id)
                 if not event.remote_reset:
                     self._guard.spend(frames.RST_STREAM, now)
                 yield StreamReset(event.stream_id, int(event.error_code or 0))
@@ -251,10 +251,14 @@ class Http2Endpoint(ABC):
 
     def reset(self, stream_id: int, code: int) -> None:
         """End a stream before its time."""
-        self._left.pop(stream_id, None)
+        self._forget(stream_id)
         stream = self._state.streams.get(stream_id)
         if stream is not None and not stream.closed:
             self._state.reset_stream(stream_id, code)
+
+    def _forget(self, stream_id: int) -> None:
+        """Expect nothing more of a stream."""
+        self._left.pop(stream_id, None)
 
     def taken(self, stream_id: int, size: int) -> None:
         """Let the other end send so many bytes more: what it sent was passed on."""

@@ -21,7 +21,7 @@ from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
-from pingap.messages import Headers, Response
+from pingap.messages import Headers, Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED
@@ -45,7 +45,12 @@ _NAMES: Final = {
     if name[0] != 58
 }
 """Name -> its first index in the static table."""
+_AUTHORITY_NAME: Final = 1
+_METHOD_NAME: Final = 2
+_PATH_NAME: Final = 4
 _STATUS_NAME: Final = 8
+_METHODS: Final = {"GET": b"\x82", "POST": b"\x83"}
+_SCHEMES: Final = {"http": b"\x86", "https": b"\x87"}
 _STATUSES: Final = {
     int(value): bytes((0x80 | place,))
     for place, (name, value) in enumerate(HeaderTable.STATIC_TABLE, 1)
@@ -129,6 +134,30 @@ def response_block(response: Response, length: int | None) -> bytes:
     return block if length is None else block + _content_length(length)
 
 
+def request_block(
+    request: Request, headers: Headers, length: int | None, scheme: str, default_host: str
+) -> bytes:
+    """Return the header block of a request to an upstream.
+
+    :param headers: the fields to send, hop-by-hop ones among them are left out.
+    :param length: bytes of the body; None if that is not known, or there are trailers.
+    :param default_host: the authority of a request that came without one (HTTP/1.0).
+    """
+    host = headers.find(b"host")
+    if host is None:
+        host = default_host.encode("ascii")
+    block = _request_start(request.method, scheme, host) + _path(request.target)
+    if headers.keys and headers.keys[0] == b"host":
+        headers = Headers.of(headers.keys[1:], headers.lines[1:])
+    elif b"host" in headers.keys:
+        headers = headers.copy()
+        headers.discard(b"host")
+    block += fields_block(headers)
+    if b"te" in headers.keys and _takes_trailers(headers):
+        block += _TE_TRAILERS
+    return block if not length else block + _content_length(length)
+
+
 def fields_block(headers: Headers) -> bytes:
     """Return the header block of fields, without those that concern one hop or the framing."""
     keys = headers.keys
@@ -164,6 +193,27 @@ def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
     if not place:
         start += _integer(0, 7, len(name)) + name
     return start + _integer(0, 7, len(value)) + value
+
+
+_TE_TRAILERS: Final = _literal(0, 0, b"te", b"trailers")
+
+
+def _takes_trailers(headers: Headers) -> bool:
+    """Tell whether ``te`` names trailers; nothing else of it may be said in HTTP/2 (8.2.2)."""
+    words = b",".join(headers.find_all(b"te")).lower().split(b",")
+    return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
+
+
+@lru_cache(maxsize=1024)
+def _request_start(method: str, scheme: str, authority: bytes) -> bytes:
+    """Return the pseudo-header fields but the path."""
+    start = _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
+    return start + _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
+
+
+def _path(target: str) -> bytes:
+    # (Not remembered: there are tokens in queries.)
+    return _literal(0, _PATH_NAME, b"", target.encode("ascii"))
 
 
 @lru_cache(maxsize=1024)
