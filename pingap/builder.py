@@ -45,6 +45,7 @@ from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.speaks import Speaks
 from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
 
@@ -294,7 +295,11 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
-        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp, tls)
+        speaks, streams = Speaks(settings.alpn), settings.max_h2_streams
+        if speaks is Speaks.EITHER and tls is None:
+            text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
+            self.warnings.append(self.config.source.problem(("upstreams", name, "alpn"), text))
+        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp, tls, speaks, streams)
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

@@ -154,7 +154,7 @@ def request_block(
         headers.discard(b"host")
     block += fields_block(headers)
     if b"te" in headers.keys and _takes_trailers(headers):
-        block += _TE_TRAILERS
+        block += _encoded[b"te: trailers"]
     return block if not length else block + _content_length(length)
 
 
@@ -193,9 +193,6 @@ def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
     if not place:
         start += _integer(0, 7, len(name)) + name
     return start + _integer(0, 7, len(value)) + value
-
-
-_TE_TRAILERS: Final = _literal(0, 0, b"te", b"trailers")
 
 
 def _takes_trailers(headers: Headers) -> bool:
