@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,16 +181,16 @@ def test_an_upstream_that_is_too_slow(server: GrpcServer, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto"])
 def test_an_error_is_trailers_only(tmp_path: Path, content_type: str) -> None:
-    with Proxy(config("127.0.0.1:1", upstream=UPSTREAM), tmp_path) as proxy:
-        with H2Client(proxy) as client:
-            answer = client.get(1, "/", ("content-type", content_type), ("te", "trailers"))
-            assert (answer.status, answer.body, len(answer.heads)) == (200, b"", 1)
-            assert answer.header("content-type") == "application/grpc"
-            assert answer.header("grpc-status") == "14"
-            page = client.get(3, "/", ("content-type", "application/grpc-web"))
-            assert page.status == 502
-            client.headers(5, fields())
-            assert client.finish(5).header("grpc-status") is None
+    toml = config("127.0.0.1:1", upstream=UPSTREAM)
+    with Proxy(toml, tmp_path) as proxy, H2Client(proxy) as client:
+        answer = client.get(1, "/", ("content-type", content_type), ("te", "trailers"))
+        assert (answer.status, answer.body, len(answer.heads)) == (200, b"", 1)
+        assert answer.header("content-type") == "application/grpc"
+        assert answer.header("grpc-status") == "14"
+        page = client.get(3, "/", ("content-type", "application/grpc-web"))
+        assert page.status == 502
+        client.headers(5, fields())
+        assert client.finish(5).header("grpc-status") is None
 
 
 def test_by_tls_at_both_ends(tmp_path: Path) -> None:
@@ -215,7 +214,5 @@ def test_by_tls_at_both_ends(tmp_path: Path) -> None:
             with grpc.secure_channel(address, trusted, options=OPTIONS) as channel:
                 message = bytes(FOUR_MB)
                 assert channel.unary_unary("/s/Echo")(message, timeout=30) == message
-                began = time.monotonic()
                 parts = [b"a", b"b"]
                 assert list(channel.stream_stream("/s/Chat")(iter(parts), timeout=10)) == parts
-                assert time.monotonic() - began < 10

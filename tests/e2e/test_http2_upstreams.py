@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 from support import h2
+from support.certificates import issue
 from support.client import RawClient
 from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame, settings
 from support.h2_origin import H2Script, H2Served, h2_script
-from support.origin import Served
-from support.rig import Rig, answer_or_none, running, until
+from support.origin import Origin, Script, Served, echo
+from support.proxy import Proxy
+from support.rig import Rig, answer_or_none, configure, running, until
+from support.tls import TlsOrigin
+
+from pingap.testing import Clock
+from pingap.testing import Proxy as InProcess
+from pingap.upstream.http2_connection import ANSWER_SECONDS, PING_SECONDS
 
 LARGE = 3_000_000
 
@@ -567,3 +574,76 @@ def test_frames_cut_at_every_byte(tmp_path: Path) -> None:
     with proxied(tmp_path, trickle) as rig, rig.connect() as client:
         answer = client.get("/")
         assert (answer.header("x-a"), answer.body) == ("1", b"abcd")
+
+
+# TLS.
+
+ROOT = issue(ca=True, common_name="root")
+
+
+@contextmanager
+def by_tls(folder: Path, alpn: str, offered: list[str], script: Script) -> Iterator[Rig]:
+    own = issue("origin.test", by=ROOT).write(folder, "own")
+    (folder / "root.pem").write_text(ROOT.cert)
+    with TlsOrigin(own, script) as origin:
+        origin.context.set_alpn_protocols(offered)
+        more = (
+            f'alpn = "{alpn}"\nmax_h2_streams = 10\nsni = "origin.test"\nupstream_ca = "root.pem"'
+        )
+        with Proxy(configure(origin.addr, upstream=more), folder) as proxy:
+            yield Rig(proxy, origin)
+
+
+@pytest.mark.parametrize("alpn", ["H2", "H2H1"])
+def test_http2_by_alpn(tmp_path: Path, alpn: str) -> None:
+    script = h2_script(answer_by_path)
+    with by_tls(tmp_path, alpn, ["h2", "http/1.1"], script) as rig, rig.connect() as client:
+        assert b":scheme=https" in client.get("/seen").body
+        assert client.get("/large").body == bytes(LARGE)
+        assert rig.origin.connections == 1
+
+
+@pytest.mark.parametrize("offered", [["http/1.1"], []])
+def test_http1_if_alpn_says_so(tmp_path: Path, offered: list[str]) -> None:
+    with by_tls(tmp_path, "H2H1", offered, echo) as rig, rig.connect() as client:
+        for _ in range(3):
+            assert client.request("PUT", "/", b"abc").body == b"abc"
+        assert rig.origin.connections == 1
+
+
+def test_http2_is_wanted_and_not_offered(tmp_path: Path) -> None:
+    with by_tls(tmp_path, "H2", ["http/1.1"], echo) as rig, rig.connect() as client:
+        assert client.get("/").status == 502
+        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2)")
+
+
+# What takes too long to wait for: in this process, whose clock can be moved.
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_silent_upstream_is_asked_for_a_sign_of_life(clock: Clock, alive: bool) -> None:
+    asked, pinged = Event(), Event()
+
+    def silent(served: H2Served) -> None:
+        request = served.request()
+        assert request is not None
+        asked.set()
+        if not alive:
+            served.answer_pings = False
+        assert served.read_until(lambda one: one.kind == h2.PING) is not None
+        pinged.set()
+        if alive:
+            served.respond(request.stream)
+        served.goaway()
+
+    with ExitStack() as stack:
+        origin = stack.enter_context(Origin(h2_script(silent)))
+        toml = configure(origin.addr, upstream=upstream())
+        client = stack.enter_context(stack.enter_context(InProcess(toml)).connect())
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert asked.wait(10)
+        clock.advance(PING_SECONDS + 1)
+        assert pinged.wait(10)
+        if not alive:
+            clock.advance(ANSWER_SECONDS + 1)
+        assert client.answer().status == (200 if alive else 502)

@@ -173,9 +173,8 @@ def test_resets_of_our_requests_are_no_flood() -> None:
         number, _ = codec.request(block(), "GET", ended=True)
         (event,) = codec.receive(wire.reset(number, wire.REFUSED_STREAM), 1.0)
         assert isinstance(event, StreamReset)
-    with pytest.raises(Http2Error, match="streams reset"):
-        for _ in range(2000):
-            list(codec.receive(wire.reset(1), 1.0))
+    with pytest.raises(Http2Error, match="streams reset"):  # of those that are over
+        list(codec.receive(wire.reset(1) * 2000, 1.0))
 
 
 def test_interim_responses_are_counted() -> None:

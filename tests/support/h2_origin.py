@@ -66,6 +66,7 @@ class H2Served:
         self.served = served
         self.requests: dict[int, H2Request] = {}
         self.seen: list[Frame] = []
+        self.answer_pings = True
         self._give_room = give_room
         self._encoder, self._decoder = Encoder(), Decoder()
         self._room: dict[int, int] = {0: 65535}
@@ -96,7 +97,7 @@ class H2Served:
                 name, value = struct.unpack(">HI", payload[at : at + 6])
                 self._initial_room = value if name == 4 else self._initial_room
             self.send(frame(SETTINGS, ACK, 0))
-        elif found.kind == PING and not found.flags & ACK:
+        elif found.kind == PING and not found.flags & ACK and self.answer_pings:
             self.send(frame(PING, ACK, 0, payload))
         elif found.kind == WINDOW_UPDATE:
             room = self._room.get(found.stream, self._initial_room)

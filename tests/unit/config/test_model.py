@@ -115,6 +115,8 @@ tcp_interval = "7s"
 tcp_probe_count = 16
 tcp_user_timeout = "8s"
 tcp_recv_buf = "64KiB"
+alpn = "h2h1"
+max_h2_streams = 100
 includes = []
 remark = "r"
 """
