@@ -201,6 +201,8 @@ async def _attempt(
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
+    if x.request_body is not None:
+        x.request_body.keep_nothing()
     ctx.upstream_head_at = connection.read_at
     ctx.upstream_status = response.status
     return response

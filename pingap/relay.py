@@ -113,6 +113,10 @@ class BodyRelay:
         if not self._opened:
             self._kept = []
 
+    def keep_nothing(self) -> None:
+        """Forget what was kept: there will be no other attempt."""
+        self._kept = None
+
     def feed(self, chunk: bytes) -> None:
         """Take a chunk from the source.
 

@@ -132,6 +132,8 @@ class ClientState(ConnectionState):
             SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
         }
         self._most = streams
+        # All that are open may be cancelled at once, and what is under way on them comes later.
+        self.MAX_CLOSED_STREAMS = max(CLOSED_STREAMS, 4 * streams)
         super().__init__(_CLIENT, settings, min(streams * STREAM_WINDOW, MOST_WINDOW))
 
     def open(self, *, ended: bool) -> int:

@@ -340,13 +340,14 @@ class Http2UpstreamConnection(asyncio.Protocol):
     def _fail(self, error: Http2Error) -> None:
         """Tell the upstream what it did wrong, and end the connection."""
         self._leave()
-        self._refuse_start(f"does not speak HTTP/2: {error}")
-        for stream in list(self._streams.values()):
-            stream.lose(UpstreamError(f"broke the protocol: {error}"))
         if self._transport is not None and not self._transport.is_closing():
+            self.flush()
             self.write(self.codec.goaway(error.code, str(error)))
             self._writes.settle(self._transport)
             self._transport.close()
+        self._refuse_start(f"does not speak HTTP/2: {error}")
+        for stream in list(self._streams.values()):
+            stream.lose(UpstreamError(f"broke the protocol: {error}"))
 
     def close(self) -> None:
         """Close the connection once what was written is sent; it is not to be used any more."""

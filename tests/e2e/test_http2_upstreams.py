@@ -364,17 +364,25 @@ def _wrong(kind: str, served: H2Served, stream: int) -> None:
 def test_an_upstream_that_breaks_the_protocol(
     tmp_path: Path, kind: str, connection_ends: bool
 ) -> None:
+    goaways: list[h2.Frame | None] = []
+
     def break_it(served: H2Served) -> None:
         while (request := served.request()) is not None:
             if request.path == "/":
                 served.respond(request.stream)
             else:
                 _wrong(kind, served, request.stream)
+                if connection_ends:
+                    goaways.append(served.goaway())
 
     with proxied(tmp_path, break_it) as rig, rig.connect() as client:
         assert client.get("/wrong").status == 502
         assert client.get("/").status == 200
         assert rig.origin.connections == (2 if connection_ends else 1)
+        if connection_ends:
+            until(lambda: goaways)
+            assert goaways[0] is not None
+            assert goaways[0].code in (h2.PROTOCOL_ERROR, h2.FRAME_SIZE_ERROR)
         assert "broke the protocol" in rig.proxy.wait_for_log("broke the protocol")
 
 
@@ -647,3 +655,9 @@ def test_a_silent_upstream_is_asked_for_a_sign_of_life(clock: Clock, alive: bool
         if not alive:
             clock.advance(ANSWER_SECONDS + 1)
         assert client.answer().status == (200 if alive else 502)
+
+
+def test_either_version_needs_tls_to_choose(tmp_path: Path) -> None:
+    with running(tmp_path, upstream='alpn = "H2H1"') as rig, rig.connect() as client:
+        assert client.get("/").status == 200
+        rig.proxy.wait_for_log("upstreams.origin.alpn: has no effect without sni")

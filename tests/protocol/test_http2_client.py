@@ -222,3 +222,13 @@ def test_many_requests_leave_nothing_behind() -> None:
     assert len(codec._state.streams) <= 20
     assert not codec._bodiless
     assert not codec._left
+
+
+def test_what_is_under_way_on_streams_that_were_cancelled_is_no_error() -> None:
+    codec = asked(streams=1000)
+    list(codec.receive(wire.settings(), 1.0))
+    for _ in range(2500):
+        number, _ = codec.request(block(), "GET", ended=True)
+        codec.reset(number, wire.CANCEL)
+    late = [frame(wire.DATA, 0, stream, b"a") for stream in range(5001 - 2000, 5001, 2)]
+    assert list(codec.receive(b"".join(late), 1.0)) == []
