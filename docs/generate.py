@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from pingap import hookspecs, lifecycle
 from pingap.config import SECTIONS, TEMPLATE, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
-from pingap.net import http1_connection, http2_connection, http2_halves
+from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
@@ -38,10 +38,12 @@ from pingap.protocol import (
     http2_frames,
     http2_hpack,
     http2_state,
+    proxy_protocol,
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.tls import acceptor, issuer
 from pingap.upstream import http2_connection as http2_upstream
+from pingap.upstream import transparent
 
 DOCS = Path(__file__).parent
 
@@ -112,7 +114,9 @@ def type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if (kind := schema.get("format", "")) in _KINDS:
         return _KINDS[kind]
     if "enum" in schema or "const" in schema:
-        return " or ".join(f"`{word}`" for word in schema.get("enum", [schema.get("const")]))
+        return " or ".join(
+            f"`{word}`" for word in schema.get("enum", [schema.get("const")]) if word
+        )
     if "anyOf" in schema:
         kinds = [type_words(one, definitions) for one in schema["anyOf"]]
         return " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "null")
@@ -271,6 +275,12 @@ def _connection_limits() -> Iterator[Row]:
     yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
     yield "connections not yet accepted", str(sockets.BACKLOG), "", "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
+    timeout = _key(server, "head_read_timeout")
+    yield "arrival of a PROXY header", *timeout, "connection reset"
+    size = f"{proxy_protocol.MOST_TEXT} bytes (v1), {proxy_protocol.MOST_BINARY} bytes (v2)"
+    yield "PROXY header", size, "", "connection reset"
+    text = "further connections are reset"
+    yield "connections whose PROXY header is awaited", str(proxy_acceptor.MOST_WAITING), "", text
     timeout = _key(server, "tls_handshake_timeout")
     yield "a TLS handshake", *timeout, "connection reset"
     text = "further connections are reset"
@@ -356,6 +366,13 @@ def _upstream_limits() -> Iterator[Row]:
     text = "no further attempt: 502 or 504"
     yield "further attempts to connect", "none", "`locations.*.max_retries`", text + "; 15 at most"
     yield "age of a request that is tried again", *_key("locations", "max_retry_window"), text
+    seconds = f"{format_duration(transparent.LOOKUP_SECONDS)}, or the limit of a connection"
+    key = "`upstreams.*.connection_timeout`"
+    yield "finding the name of a transparent upstream", seconds, key, "504, or another attempt"
+    seconds = format_duration(transparent.REMEMBERED_SECONDS)
+    yield "how long its addresses are used", seconds, "", "it is looked up again"
+    text = "the one that was found first is forgotten"
+    yield "names remembered for a transparent upstream", str(transparent.MOST_NAMES), "", text
     replay = format_size(REPLAY_LIMIT)
     text = "a longer one is not sent again when a kept connection had died"
     yield "request body kept to be sent again", replay, "", text

@@ -26,6 +26,7 @@ from pingap.config import (
     UpstreamConfig,
     compile_regex,
 )
+from pingap.config.model.upstream import ASKED_HOST
 from pingap.context import Network
 from pingap.error_page import ErrorPage
 from pingap.net.deadlines import Deadlines
@@ -46,6 +47,7 @@ from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.speaks import Speaks
+from pingap.upstream.transparent import TransparentUpstream
 from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
 
@@ -273,11 +275,12 @@ class _Builder:
 
     def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
         peers: list[Peer] = []
-        for place, backend in enumerate(settings.backends):
+        transparent = settings.discovery == "transparent"
+        for place, backend in enumerate(() if transparent else settings.backends):
             path: Key = ("upstreams", name, "addrs", place)
             found = self._try(path, partial(_resolve, backend, settings.ipv4_only))
             peers += found or []
-        if not peers:
+        if not peers and not transparent:
             return None
         timeouts = Timeouts(
             connect=settings.connection_timeout or None,
@@ -295,11 +298,44 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
-        speaks, streams = Speaks(settings.alpn), settings.max_h2_streams
-        if speaks is Speaks.EITHER and tls is None:
+        self._check_alpn(name, settings)
+        if transparent:
+            return TransparentUpstream(
+                name,
+                settings.allowed_hosts,
+                self.pool,
+                timeouts,
+                tcp,
+                tls,
+                ask_for_host=settings.sni == ASKED_HOST,
+                ipv4_only=settings.ipv4_only,
+                proxy_protocol=settings.proxy_protocol,
+                speaks=Speaks(settings.alpn),
+                max_h2_streams=settings.max_h2_streams,
+            )
+        return UpstreamRuntime(
+            name,
+            peers,
+            self.pool,
+            timeouts,
+            tcp,
+            tls,
+            proxy_protocol=settings.proxy_protocol,
+            speaks=Speaks(settings.alpn),
+            max_h2_streams=settings.max_h2_streams,
+        )
+
+    def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
+        path: Key = ("upstreams", name, "alpn")
+        speaks = Speaks(settings.alpn)
+        if speaks is not Speaks.HTTP1 and settings.proxy_protocol:
+            text = (
+                "clients share connections of HTTP/2, and proxy_protocol tells of one: expected H1"
+            )
+            self._problem(path, text)
+        elif speaks is Speaks.EITHER and not settings.sni:
             text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
-            self.warnings.append(self.config.source.problem(("upstreams", name, "alpn"), text))
-        return UpstreamRuntime(name, peers, self.pool, timeouts, tcp, tls, speaks, streams)
+            self.warnings.append(self.config.source.problem(path, text))
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

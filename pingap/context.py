@@ -113,8 +113,13 @@ class Connection:
         return bool(self.trusted) and self._trusts(self.remote_addr)
 
     def _trusts(self, text: str) -> bool:
-        address = _as_address(text)
-        return address is not None and any(address in network for network in self.trusted)
+        return is_in(text, self.trusted)
+
+
+def is_in(text: str, networks: tuple[Network, ...]) -> bool:
+    """Tell whether a text is an address of one of the networks."""
+    address = _as_address(text)
+    return address is not None and any(address in network for network in networks)
 
 
 def _as_address(text: str) -> IPv4Address | IPv6Address | None:

@@ -16,6 +16,7 @@ from pingap.exchange import Exchange
 from pingap.messages import Response
 from pingap.phases import ask_filters, call_all, call_first
 from pingap.producer import Producer
+from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
 from pingap.upstream.connection import UpstreamConnection
@@ -41,6 +42,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             if refusal is not None:
                 raise refusal
             response = await _find_response(x)
+            if x.request.websocket_key:
+                check_answer(x.request, response)
             chains = x.chains
             if chains.response:
                 pending = call_all(x, chains.response, "response", x.request, response, x.ctx)
@@ -142,8 +145,11 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
     retries = refusals = 0
     while True:
-        peer = upstream.choose_peer()
         try:
+            if upstream.finds_peers:
+                peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
+            else:
+                peer = upstream.choose_peer()
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
             if error.connecting:
@@ -195,7 +201,7 @@ async def _attempt(
     else:
         ctx.upstream_reused = False
         began = time.monotonic()
-        connection = await x.in_task(upstream.connect(peer))
+        connection = await x.in_task(upstream.connect(peer, ctx.connection))
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
     ctx.upstream_connection_began = connection.began_at

@@ -240,6 +240,8 @@ class Request:
     """The client waits for 100 Continue before it sends the body."""
     upgrade: str = ""
     """The protocol that the client wants to change to (``websocket``); empty for none."""
+    websocket_key: str = ""
+    """What is sent as ``Sec-WebSocket-Key`` for a client that sends none, since it speaks HTTP/2."""
     body: bytes | None = None
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True

@@ -91,7 +91,7 @@ def _build(reading: Reading, directory: Path, location_keys: Mapping[str, str]) 
     basic = decode_basic(basic_table, report)
     items = decode_items(sections, location_keys, report)
     if complete:  # otherwise names would be missed that stand in the file that could not be read
-        validate(items, sections, report)
+        validate(basic, items, sections, report)
     if report.problems:
         raise ConfigError(report.problems)
     return Config(

@@ -116,7 +116,8 @@ def _expectation(details: ErrorDetails, context: dict[str, Any]) -> str:
 
 def _words(context: dict[str, Any]) -> list[str]:
     expected = str(context.get("expected", ""))
-    return re.findall(r"'([^']*)'", expected) or re.split(r", | or ", expected)
+    # (An empty word means none, and need not be told.)
+    return re.findall(r"'([^']+)'", expected.replace("''", "")) or re.split(r", | or ", expected)
 
 
 class _Place:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address
 
-from pingap.config.addresses import Address, TcpAddress, parse_backend
+from pingap.config.addresses import Address, TcpAddress, UnixAddress, parse_backend
 from pingap.config.decode import Items
 from pingap.config.merge import Table
-from pingap.config.model import ServerConfig, UpstreamConfig
+from pingap.config.model import BasicConfig, ServerConfig, UpstreamConfig
+from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
 
@@ -28,23 +29,29 @@ _BROADCAST = IPv4Address("255.255.255.255")
 _STATIC = (None, "static")  # other kinds of discovery read addresses in their own way
 
 
-def validate(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
+def validate(
+    basic: BasicConfig, items: Items, sections: dict[str, dict[str, Table]], report: Report
+) -> None:
     """Check what the tables say about each other.
 
     :param items: the items that fit their models.
     :param sections: all items by name, those that did not fit included: they do exist.
     """
-    _check_upstreams(items, report)
+    _check_upstreams(items, sections["upstreams"], report)
     _check_locations(items, sections, report)
     _check_plugin_names(sections["plugins"], report)
-    _check_servers(items, sections, report)
+    _check_servers(basic, items, sections, report)
     _check_tls(items, sections, report)
 
 
-def _check_upstreams(items: Items, report: Report) -> None:
+def _check_upstreams(items: Items, written: dict[str, Table], report: Report) -> None:
     for name, upstream in items.upstreams.items():
+        _check_transparent(("upstreams", name), upstream, written[name], report)
         if upstream.discovery not in _STATIC:
             continue
+        if not upstream.addrs:
+            message = 'found an empty array, expected addresses such as ["10.0.0.1:8080"]'
+            report.error(("upstreams", name, "addrs"), message)
         names = [
             index
             for index in range(len(upstream.addrs))
@@ -56,6 +63,25 @@ def _check_upstreams(items: Items, report: Report) -> None:
                 "host names are looked up once, at the start, in this version"
                 ' (discovery = "static" says the same)',
             )
+
+
+def _check_transparent(
+    path: KeyPath, upstream: UpstreamConfig, written: Table, report: Report
+) -> None:
+    """Whom clients may reach must be said, lest everybody can reach everything."""
+    if upstream.discovery == "transparent":
+        if not written.get("transparent_allow"):
+            message = (
+                "needs transparent_allow, the hosts that clients may reach: without it this would"
+                " be an open proxy"
+            )
+            report.error((*path, "discovery"), message)
+        return
+    needs = 'needs discovery = "transparent"'
+    if upstream.transparent_allow:
+        report.error((*path, "transparent_allow"), needs)
+    if upstream.sni == ASKED_HOST:
+        report.error((*path, "sni"), f"{quoted(ASKED_HOST)} {needs}")
 
 
 def _check_backend(upstream: UpstreamConfig, index: int, path: KeyPath, report: Report) -> bool:
@@ -119,7 +145,9 @@ def _check_plugin_names(plugins: dict[str, Table], report: Report) -> None:
             report.error(("plugins", name), "this name belongs to a built-in plugin")
 
 
-def _check_servers(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
+def _check_servers(
+    basic: BasicConfig, items: Items, sections: dict[str, dict[str, Table]], report: Report
+) -> None:
     taken: dict[Address, str] = {}
     for name, server in items.servers.items():
         for index, location in enumerate(server.locations):
@@ -127,6 +155,21 @@ def _check_servers(items: Items, sections: dict[str, dict[str, Table]], report: 
                 path = ("servers", name, "locations", index)
                 _report_unknown("location", location, sections["locations"], path, report)
         _check_addresses(name, server, taken, report)
+        if server.proxy_protocol:
+            _check_proxy_protocol(name, server, basic, report)
+
+
+def _check_proxy_protocol(
+    name: str, server: ServerConfig, basic: BasicConfig, report: Report
+) -> None:
+    """A header that anybody may send would let anybody be anybody."""
+    path: KeyPath = ("servers", name, "proxy_protocol")
+    if not basic.trusted_proxies:
+        message = "needs basic.trusted_proxies: the addresses whose PROXY headers are believed"
+        report.error(path, message)
+    if any(isinstance(address, UnixAddress) for address in server.addresses):
+        message = "a Unix socket cannot have it: its peers have no address that could be trusted"
+        report.error(path, message)
 
 
 def _check_addresses(

@@ -15,6 +15,7 @@ from pingap.context import Connection
 from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.net.http2_stream import Http2Stream
 from pingap.net.http2_turns import Turns
+from pingap.net.http2_websocket import Http2WebSocket
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
     NO_ERROR,
@@ -198,7 +199,8 @@ class Http2Connection(asyncio.Protocol):
         connection.requests += 1
         if connection.requests >= self.limits.keepalive_requests:
             self.drain()
-        self._streams[number] = stream = Http2Stream(self, number)
+        make = Http2WebSocket if event.request.upgrade else Http2Stream
+        self._streams[number] = stream = make(self, number)
         stream.begin(event.request, event.refusal, now)
 
     # What streams ask for.

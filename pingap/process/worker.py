@@ -21,6 +21,7 @@ from pingap.config import Config
 from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
+from pingap.net.proxy_acceptor import MOST_WAITING, ProxyAcceptor, ProxyHeaders
 from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
@@ -44,6 +45,7 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._listeners: dict[str, Listener] = {}
         self._handshakes: dict[str, Handshakes] = {}
+        self._proxy_headers: dict[str, ProxyHeaders] = {}
         self._idle = anyio.Event()
 
     def bind(self) -> None:
@@ -177,10 +179,20 @@ class Worker:
             else:
                 self._servers.append(await loop.create_server(factory, sock=sock))
 
-    def _protocol_factory(
-        self, name: str, listener: Listener
-    ) -> Callable[[], asyncio.BaseProtocol]:
+    def _protocol_factory(self, name: str, listener: Listener) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of a new connection of a server."""
+        make = self._after_proxy_header(name, listener)
+        settings = self._runtime.config.servers[name]
+        if not settings.proxy_protocol:
+            return make
+        if (headers := self._proxy_headers.get(name)) is None:
+            trusted, seconds = self._runtime.trusted_proxies, settings.head_read_timeout
+            headers = ProxyHeaders(trusted, seconds, self._runtime.deadlines, make)
+            self._proxy_headers[name] = headers
+        return lambda: ProxyAcceptor(headers)
+
+    def _after_proxy_header(self, name: str, listener: Listener) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol that takes the client's own first byte."""
         settings = self._runtime.config.servers[name]
         if (tls := self._runtime.servers[name].tls) is None:
             return _connection_factory(listener, enabled_h2=settings.enabled_h2)
@@ -195,6 +207,8 @@ class Worker:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        for headers in self._proxy_headers.values():
+            headers.cut()
         for handshakes in self._handshakes.values():
             handshakes.cut()
 
@@ -253,13 +267,14 @@ def _settle_memory() -> None:
 
 
 def _files_needed(config: Config) -> int:
-    """Return how many open files may be needed: connections on both sides, handshakes, others."""
+    """Return how many open files may be needed: connections on both sides, early ones, others."""
+    early = sum(MOST_WAITING for server in config.servers.values() if server.proxy_protocol)
     handshakes = sum(
         server.tls_max_handshakes
         for server in config.servers.values()
         if server.global_certificates
     )
-    return 2 * config.basic.max_connections + handshakes + 256
+    return 2 * config.basic.max_connections + early + handshakes + 256
 
 
 def _raise_file_limit(wanted: int) -> None:

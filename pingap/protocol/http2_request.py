@@ -23,7 +23,7 @@ from pingap.protocol.http2_fields import (
 )
 
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
-_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
+_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
 class RequestHead:
@@ -33,7 +33,18 @@ class RequestHead:
     :param refusal: what the request is answered with instead of being passed on.
     """
 
-    __slots__ = ("host", "keys", "length", "lines", "method", "path", "query", "refusal", "target")
+    __slots__ = (
+        "host",
+        "keys",
+        "length",
+        "lines",
+        "method",
+        "path",
+        "query",
+        "refusal",
+        "target",
+        "upgrade",
+    )
 
     def __init__(
         self,
@@ -51,6 +62,7 @@ class RequestHead:
         self.refusal = refusal
         self.host = ""
         self.length: int | None = None
+        self.upgrade = ""
 
     def request(self, *, ended: bool) -> Request:
         """Return a request with this head.
@@ -62,7 +74,9 @@ class RequestHead:
         request = Request.of(self.method, self.target, self.path, self.query, headers)
         request.host = self.host
         request.http_version = "2.0"
-        if ended:
+        if self.upgrade:
+            request.upgrade = self.upgrade  # what follows is no body
+        elif ended:
             if self.length:
                 raise StreamError(PROTOCOL_ERROR, "the body is shorter than its content-length")
         elif self.length is None or b"trailer" in self.keys:
@@ -92,10 +106,13 @@ def _read(
     method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
     if not TOKEN.fullmatch(method):
         raise Malformed("no method")
-    if method == b"CONNECT":
+    protocol = pseudo.get(b":protocol")
+    if method == b"CONNECT" and protocol is None:
         if len(pseudo) != 2 or b":authority" not in pseudo:
             raise Malformed("CONNECT has a method and an authority, nothing else (8.5)")
         return RequestHead("CONNECT", "-", keys, lines, BadRequest("CONNECT is not supported", 501))
+    if protocol is not None:
+        method = _check_extended(method, pseudo, keys)
     if not _TARGET.fullmatch(target) or not pseudo.get(b":scheme"):
         raise Malformed("no path or no scheme")
     if target[0] != 47 and not (target == b"*" and method == b"OPTIONS"):
@@ -109,14 +126,31 @@ def _read(
         _join_cookies(keys, lines)
     head = RequestHead(method.decode("ascii"), target.decode("ascii"), keys, lines)
     authority = _find_host(pseudo.get(b":authority"), keys, lines)
+    if protocol is not None:
+        head.upgrade = "websocket"
     head.length = read_length(Headers.of(keys, lines))
     try:
         _check_sizes(head, limits)
         _check_odd(head)
+        _check_protocol(protocol)
         head.host = _parse_authority(authority)
     except BadRequest as refusal:
         head.refusal = refusal
     return head
+
+
+def _check_extended(method: bytes, pseudo: dict[bytes, bytes], keys: list[bytes]) -> bytes:
+    """Check an extended CONNECT (RFC 8441, 4); return the method it has in HTTP/1.1."""
+    if method != b"CONNECT" or b":authority" not in pseudo:
+        raise Malformed(":protocol belongs to CONNECT, with an authority")
+    if b"content-length" in keys or b"expect" in keys:
+        raise Malformed("CONNECT has no body")
+    return b"GET"
+
+
+def _check_protocol(protocol: bytes | None) -> None:
+    if protocol is not None and protocol.lower() != b"websocket":
+        raise BadRequest("This protocol is not supported", 501)
 
 
 def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:

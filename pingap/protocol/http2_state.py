@@ -97,6 +97,7 @@ class ServerState(ConnectionState):
         settings = {
             SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
             SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,  # WebSocket (RFC 8441, 3)
         }
         super().__init__(_SERVER, settings, CONNECTION_WINDOW)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from pingap.config.problem import shortened
@@ -50,6 +51,13 @@ class ClientTls:
             except ssl.SSLError as error:
                 raise CertificateError("client_cert", f"cannot be used: {reason(error)}") from None
         self._sessions: dict[Peer, ssl.SSLSession] = {}
+
+    def for_name(self, server_name: str) -> ClientTls:
+        """Return the same for another server name; its sessions are not kept."""
+        other = copy(self)
+        other.server_name = server_name
+        other._sessions = {}
+        return other
 
     def _check_name(self) -> None:
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pingap.net.deadlines import Deadlines
@@ -35,15 +35,25 @@ class KeepalivePool:
         self.deadlines = deadlines
         self.writes = writes
         self._peers: list[Peer] = []
+        self._changing: list[Mapping[Any, Peer]] = []
 
     def add(self, peers: Iterable[Peer]) -> None:
         """Bound what these peers keep, too."""
         self._peers += peers
 
+    def add_changing(self, peers: Mapping[Any, Peer]) -> None:
+        """Bound what the peers in this mapping keep, whichever they are at the time."""
+        self._changing.append(peers)
+
+    def _every_peer(self) -> Iterator[Peer]:
+        yield from self._peers
+        for peers in self._changing:
+            yield from list(peers.values())
+
     def trim(self) -> None:
         """Close what is idle beyond the size and was not used lately. To be called regularly."""
         every: list[UpstreamConnection | Http2UpstreamConnection] = []
-        for peer in self._peers:
+        for peer in self._every_peer():
             every += peer.idle
             every += [one for one in peer.shared.connections if one.is_idle]
         excess = len(every) - self.size
@@ -57,11 +67,11 @@ class KeepalivePool:
 
     def close(self) -> None:
         """Close every idle connection."""
-        for peer in self._peers:
+        for peer in self._every_peer():
             for connection in list(peer.idle):
                 connection.close()
             for shared in list(peer.shared.connections):
                 shared.close()
 
     def __repr__(self) -> str:
-        return f"<KeepalivePool {sum(len(peer.idle) for peer in self._peers)} idle of at most {self.size}>"
+        return f"<KeepalivePool {sum(len(peer.idle) for peer in self._every_peer())} idle of at most {self.size}>"

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pingap.context import Connection
 from pingap.errors import UpstreamError
+from pingap.messages import Request
 from pingap.net.tcp import TcpOptions
+from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
@@ -22,6 +25,7 @@ from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.http2_pool import SharedConnections
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Peer:
     """One address of an upstream. Compared by identity: each upstream has peers of its own.
 
@@ -76,11 +80,15 @@ class UpstreamRuntime:
     """A configured upstream, ready to serve.
 
     :param name: the key below ``[upstreams]``.
-    :param peers: at least one.
+    :param peers: at least one, unless they are found as they are asked for.
     :param tls: None for connections without TLS.
+    :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
     :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
     :param max_h2_streams: requests at once on a connection of HTTP/2.
     """
+
+    finds_peers = False
+    """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
 
     def __init__(
         self,
@@ -90,6 +98,8 @@ class UpstreamRuntime:
         timeouts: Timeouts,
         tcp: TcpOptions,
         tls: ClientTls | None = None,
+        *,
+        proxy_protocol: str = "",
         speaks: Speaks = Speaks.HTTP1,
         max_h2_streams: int = 1,
     ) -> None:
@@ -100,10 +110,15 @@ class UpstreamRuntime:
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
+        self._proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+
+    async def find_peer(self, request: Request, client: Connection) -> Peer:
+        """Return the peer for a request; only where ``finds_peers``."""
+        raise NotImplementedError
 
     def choose_peer(self) -> Peer:
         """Return the peer whose turn it is."""
@@ -114,23 +129,28 @@ class UpstreamRuntime:
         idle = self.timeouts.idle
         return math.inf if idle is None else time.monotonic() + idle
 
-    async def connect(self, peer: Peer) -> UpstreamConnection | Http2UpstreamStream:
+    async def connect(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection to a peer; with HTTP/2, take part in one if there is one by now.
 
+        :param client: whose request needs it.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
-        make = partial(self._connect, peer)
+        make = partial(self._connect, peer, client)
         if self._speaks is not Speaks.HTTP1:
             return await peer.shared.connect(make, self.max_h2_streams)
         connection = await make()
         assert isinstance(connection, UpstreamConnection)
         return connection
 
-    async def _connect(self, peer: Peer) -> UpstreamConnection | Http2UpstreamConnection:
+    async def _connect(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
         try:
             with anyio.fail_after(self.timeouts.connect_in_all):
-                return await self._open(peer)
+                return await self._open(peer, client)
         except TimeoutError:
             raise UpstreamError(
                 f"{where} did not accept a connection in time",
@@ -152,34 +172,37 @@ class UpstreamRuntime:
                 connecting=True,
             ) from None
 
-    async def _open(self, peer: Peer) -> UpstreamConnection | Http2UpstreamConnection:
-        if self._tls is None:
-            connection = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
-            await self._reach(peer, connection)
+    async def _open(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamConnection:
+        header = _introduce(self._proxy_protocol, client) if self._proxy_protocol else b""
+        if (tls := self._tls_for(peer)) is None:
+            made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
+            await self._reach(peer, made, header)
         else:
-            connection = await self._open_tls(peer, self._tls)
-        if not isinstance(connection, UpstreamConnection):
+            made = await self._open_tls(peer, tls, header)
+        if not isinstance(made, UpstreamConnection):
             try:
-                await asyncio.shield(connection.ready)
+                await asyncio.shield(made.ready)
             except BaseException:
-                connection.abort()
+                made.abort()
                 raise
-        return connection
+        return made
 
     async def _open_tls(
-        self, peer: Peer, tls: ClientTls
+        self, peer: Peer, tls: ClientTls, header: bytes
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
         connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
         try:
-            await self._reach(peer, connector)
-            connection: UpstreamConnection | Http2UpstreamConnection = await complete
+            await self._reach(peer, connector, header)
+            made: UpstreamConnection | Http2UpstreamConnection = await complete
         except BaseException:
             connector.abort()
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
-        return connection
+        return made
 
     def _protocol(
         self, peer: Peer, alpn: str | None
@@ -196,15 +219,21 @@ class UpstreamRuntime:
                     error_type="TLSHandshakeFailure",
                     connecting=True,
                 )
-            return UpstreamConnection(self, peer)
+            kind = IntroducedConnection if self._proxy_protocol else UpstreamConnection
+            return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
         from pingap.upstream.http2_connection import Http2UpstreamConnection
 
         return Http2UpstreamConnection(self, peer)
 
-    async def _reach(self, peer: Peer, protocol: asyncio.Protocol) -> None:
+    def _tls_for(self, peer: Peer) -> ClientTls | None:
+        return self._tls
+
+    async def _reach(self, peer: Peer, protocol: asyncio.Protocol, header: bytes) -> None:
         """Make a plain connection for a protocol."""
         loop = asyncio.get_running_loop()
+        if header:
+            protocol = Introduction(header, protocol)
         with anyio.fail_after(self.timeouts.connect):
             if isinstance(peer.address, str):
                 await loop.create_unix_connection(lambda: protocol, peer.address)
@@ -212,3 +241,11 @@ class UpstreamRuntime:
             host, port = peer.address
             transport, _ = await loop.create_connection(lambda: protocol, host, port)
         self._tcp.apply(transport.get_extra_info("socket"))
+
+
+def _introduce(version: str, client: Connection) -> bytes:
+    return proxy_header(
+        version,
+        (client.remote_addr, client.remote_port),
+        (client.server_addr, client.server_port),
+    )

@@ -655,9 +655,3 @@ def test_a_silent_upstream_is_asked_for_a_sign_of_life(clock: Clock, alive: bool
         if not alive:
             clock.advance(ANSWER_SECONDS + 1)
         assert client.answer().status == (200 if alive else 502)
-
-
-def test_either_version_needs_tls_to_choose(tmp_path: Path) -> None:
-    with running(tmp_path, upstream='alpn = "H2H1"') as rig, rig.connect() as client:
-        assert client.get("/").status == 200
-        rig.proxy.wait_for_log("upstreams.origin.alpn: has no effect without sni")

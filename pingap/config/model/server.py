@@ -116,6 +116,11 @@ class ServerConfig(Model):
         None, description="Length of the TCP Fast Open queue; absent: off."
     )
     reuse_port: bool = Field(False, description="Listen with `SO_REUSEPORT`.")
+    proxy_protocol: bool = Field(
+        False,
+        description="Connections begin with a header of the PROXY protocol, v1 or v2; only from"
+        " `basic.trusted_proxies`.",
+    )
 
     global_certificates: bool = Field(
         False, description="Speak TLS, with the certificate that the client's SNI chooses."

@@ -6,14 +6,17 @@ import re
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Backend, parse_backend
+from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 
+ASKED_HOST = "$host"
+"""As ``sni``: the host that the client asked for."""
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
 _ALGO = re.compile(r"round_robin|hash|hash:[a-z]+|hash:(?:header|cookie|query):.+")
@@ -31,10 +34,15 @@ _STATS = "backend statistics"
 _BREAKER = "circuit breaker"
 
 
-def _check_not_empty(addrs: tuple[str, ...]) -> tuple[str, ...]:
-    if not addrs:
-        raise ValueError('found an empty array, expected addresses such as ["10.0.0.1:8080"]')
-    return addrs
+def _check_discovery(word: str | None) -> str | None:
+    if word in ("dns", "docker"):
+        raise ValueError("not supported yet (discovery by DNS or Docker)")
+    return word or None
+
+
+def _check_allowed_host(text: str) -> str:
+    parse_allowed_host(text)
+    return text
 
 
 def _check_algo(text: str) -> str:
@@ -46,8 +54,8 @@ def _check_algo(text: str) -> str:
 
 
 def _check_sni(text: str) -> str:
-    if text.startswith("$"):
-        raise ValueError(f"{shortened(text)} is not supported yet (transparent upstreams)")
+    if text.startswith("$") and text != ASKED_HOST:
+        raise ValueError(f'found {shortened(text)}, expected a name or "{ASKED_HOST}"')
     return text
 
 
@@ -61,20 +69,24 @@ def _check_alpn(text: str) -> str:
 class UpstreamConfig(Model):
     """A pool of backends, and how connections to them are made."""
 
-    addrs: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_not_empty)] = (
-        Field(
-            description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80,"
-            " or 443 with `sni`, unless written; the weight is 1."
-        )
+    addrs: Strings = Field(
+        description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80, or"
+        " 443 with `sni`, unless written; the weight is 1. Not used by a transparent upstream."
     )
     discovery: Annotated[
-        Literal["static", "dns", "docker", "transparent"] | None,
-        BeforeValidator(lambda value: None if value == "" else value),
-    ] = not_yet(
+        Literal["", "static", "dns", "docker", "transparent"] | None,
+        AfterValidator(_check_discovery),
+    ] = Field(
         None,
-        "How backends are found: `static`, `dns`, `docker` or `transparent`.",
-        needs="discovery other than static",
-        absent=("static",),
+        description="How backends are found: `static`, those of `addrs`; or `transparent`, the host"
+        " that the client asked for. `dns` and `docker` are not supported yet.",
+    )
+    transparent_allow: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_allowed_host)], ...], Field(strict=False)
+    ] = Field(
+        (),
+        description='For `discovery = "transparent"`: the hosts that clients may reach, as'
+        " `name[:port]`, `*.name[:port]` or `network[:port]`.",
     )
     ipv4_only: bool = Field(False, description="Ignore IPv6 addresses of host names.")
     algo: Annotated[str, AfterValidator(_check_algo)] = not_yet(
@@ -99,7 +111,7 @@ class UpstreamConfig(Model):
     sni: Annotated[str, AfterValidator(_check_sni)] = Field(
         "",
         description="Speak TLS to the backends; this is the name they are asked for and must have"
-        " a certificate of.",
+        " a certificate of. `$host`, for a transparent upstream: the host that was asked for.",
     )
     verify_cert: bool = Field(
         True, description="Check the certificate of a backend; otherwise anybody is taken for it."
@@ -137,6 +149,11 @@ class UpstreamConfig(Model):
     )
     tcp_recv_buf: ByteSize | None = Field(
         None, description="Receive buffer of the sockets (`SO_RCVBUF`)."
+    )
+    proxy_protocol: Literal["", "v1", "v2"] = Field(
+        "",
+        description="Begin each connection with a PROXY header that tells the address of the client:"
+        " `v1` or `v2`; then no connection is used twice.",
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
@@ -180,3 +197,8 @@ class UpstreamConfig(Model):
         """
         port = 443 if self.sni else 80
         return tuple(parse_backend(text, port) for text in self.addrs)
+
+    @cached_property
+    def allowed_hosts(self) -> tuple[AllowedHost, ...]:
+        """The entries of ``transparent_allow``."""
+        return tuple(parse_allowed_host(text) for text in self.transparent_allow)

@@ -35,7 +35,7 @@ log_format_json = true
 
 SERVERS = """
 [servers.web]
-addr = "0.0.0.0:80, [::]:80,unix:/run/pingap.sock"
+addr = "0.0.0.0:80, [::]:80"
 locations = ["shop", "rest"]
 access_log = "combined"
 threads = 1
@@ -56,6 +56,7 @@ tcp_probe_count = 20
 tcp_user_timeout = "30s"
 tcp_fastopen = 10
 reuse_port = true
+proxy_protocol = true
 prometheus_metrics = "/metrics"
 enable_server_timing = true
 global_certificates = true
@@ -117,8 +118,13 @@ tcp_user_timeout = "8s"
 tcp_recv_buf = "64KiB"
 alpn = "h2h1"
 max_h2_streams = 100
+proxy_protocol = "v2"
 includes = []
 remark = "r"
+[upstreams.anywhere]
+addrs = []
+discovery = "transparent"
+transparent_allow = ["*.example.com:443", "10.0.0.0/8", "[fd00::/8]:81"]
 """
 
 CERTIFICATES = """
@@ -176,7 +182,6 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
     assert server.addresses == (
         TcpAddress("0.0.0.0", 80),
         TcpAddress("::", 80),
-        UnixAddress("/run/pingap.sock"),
     )
     assert config.locations["rest"] == LocationConfig()
     assert config.locations["shop"].max_retry_window == 3.0
@@ -205,7 +210,9 @@ def test_that_directory_uses_every_supported_key(directory):
             for name, field in type(item).model_fields.items()
             if not {"not_yet", "no_effect"} & (field.json_schema_extra or {}).keys()
         }
-        assert supported - item.model_fields_set - {"claimed"} == set(), section
+        elsewhere = {"claimed", "transparent_allow"}
+        assert supported - item.model_fields_set - elsewhere == set(), section
+    assert "transparent_allow" in config.upstreams["anywhere"].model_fields_set
 
 
 @pytest.mark.parametrize(
@@ -230,7 +237,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " enable_server_timing includes remark max_request_line max_header_size max_headers"
             " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout"
             " pipeline_buffer_size tls_verify_client tls_client_ca tls_handshake_timeout"
-            " tls_max_handshakes",
+            " tls_max_handshakes proxy_protocol",
         ),
         (
             "locations",
@@ -249,7 +256,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " backend_failure_status_code circuit_break_max_consecutive_failures"
             " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
-            " upstream_ca client_cert client_key includes remark",
+            " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark",
         ),
         ("plugins", "category step fail_open timeout remark options"),
         (

@@ -271,9 +271,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
         ("servers", 'modules = ["grpc-web"]', "modules"),
-        ("upstreams", 'discovery = "dns"', "discovery other than static"),
-        ("upstreams", 'discovery = "docker"', "discovery other than static"),
-        ("upstreams", 'discovery = "transparent"', "discovery other than static"),
         ("upstreams", 'update_frequency = "1m"', "DNS discovery"),
         ("upstreams", 'dns_server = "10.0.0.1"', "DNS discovery"),
         ("upstreams", 'dns_domain = "a"', "DNS discovery"),
@@ -449,7 +446,7 @@ TLS = "global_certificates = true\n"
         (
             "upstreams",
             'sni = "$host"',
-            ['2: upstreams.x.sni: "$host" is not supported yet (transparent upstreams)'],
+            ['2: upstreams.x.sni: "$host" needs discovery = "transparent"'],
         ),
     ],
 )
@@ -507,3 +504,68 @@ def test_secrets_do_not_show_in_a_repr():
     )
     assert "hush" not in repr(config.certificates) + repr(config.storages) + repr(config)
     assert config.storages["s"].value.get_secret_value() == "hush"
+
+
+TRUSTED = '[basic]\ntrusted_proxies = ["10.0.0.0/8"]\n'
+
+
+def test_the_proxy_protocol_needs_somebody_to_be_believed():
+    text = table("servers", "proxy_protocol = true")
+    assert problems(text) == [
+        "c:2: servers.x.proxy_protocol: needs basic.trusted_proxies: the addresses whose PROXY"
+        " headers are believed"
+    ]
+    assert warnings(text + TRUSTED) == []
+    assert problems(text.replace("127.0.0.1:80", "unix:/run/a.sock") + TRUSTED) == [
+        "c:2: servers.x.proxy_protocol: a Unix socket cannot have it: its peers have no address"
+        " that could be trusted"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            'discovery = "transparent"',
+            [
+                "2: upstreams.x.discovery: needs transparent_allow, the hosts that clients may"
+                " reach: without it this would be an open proxy"
+            ],
+        ),
+        ('discovery = "transparent"\ntransparent_allow = ["a.com"]', []),
+        (
+            'transparent_allow = ["a.com"]',
+            ['2: upstreams.x.transparent_allow: needs discovery = "transparent"'],
+        ),
+        (
+            'discovery = "transparent"\ntransparent_allow = ["a.com", "*"]',
+            [
+                '3: upstreams.x.transparent_allow[1]: found "*", expected a host such as'
+                ' "api.example.com", "*.example.com:443", "10.0.0.0/8" or "[fd00::/8]:8080"'
+            ],
+        ),
+        (
+            'sni = "$name"',
+            ['2: upstreams.x.sni: found "$name", expected a name or "$host"'],
+        ),
+        ('discovery = "transparent"\ntransparent_allow = ["a.com"]\nsni = "$host"', []),
+    ],
+)
+def test_transparent_upstreams(lines, told):
+    text = table("upstreams", lines)
+    if not told:
+        assert warnings(text) == []
+        return
+    assert [one.removeprefix("c:") for one in problems(text)] == told
+
+
+def test_a_transparent_upstream_needs_no_addresses():
+    allow = 'transparent_allow = ["a.com"]\ndiscovery = "transparent"'
+    assert warnings(f"[upstreams.x]\naddrs = []\n{allow}\n") == []
+
+
+@pytest.mark.parametrize("word", ["dns", "docker"])
+def test_discovery_that_is_not_there_yet(word):
+    assert problems(table("upstreams", f'discovery = "{word}"')) == [
+        "c:2: upstreams.x.discovery: not supported yet (discovery by DNS or Docker)"
+    ]

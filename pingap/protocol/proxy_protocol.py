@@ -1,0 +1,211 @@
+"""The PROXY protocol, versions 1 and 2: who a connection is from, told in front of its bytes; no IO.
+
+Written after HAProxy's ``doc/proxy-protocol.txt``. Extensions (TLVs) are measured and skipped, the
+checksum among them is not computed. Whether the sender may be believed is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, TypeAlias
+
+Endpoint: TypeAlias = tuple[str, int]
+
+SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
+MOST_TEXT: Final = 107
+"""Bytes of a header of version 1, its line end included."""
+MOST_BINARY: Final = 536
+"""Bytes of a header of version 2: what a sender can be sure to send in one piece."""
+
+_START: Final = b"PROXY "
+_PORT: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
+_LOCAL, _PROXY = 0x20, 0x21
+_IPV4, _IPV6, _UNIX = 1, 2, 3
+_DATAGRAM: Final = 2  # how the client came; STREAM is 1
+_ADDRESSES: Final = {0: 0, _IPV4: 12, _IPV6: 36, _UNIX: 216}
+"""Address family -> bytes of its addresses and ports."""
+
+
+class ProxyProtocolError(Exception):
+    """What came is no header of the PROXY protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """What a header says.
+
+    :param source: address and port of the client; None if the connection is the sender's own
+        (LOCAL), or nothing is known of it (UNKNOWN, UNSPEC): then that of the sender counts. For a
+        Unix socket, which has neither, the address is empty.
+    :param destination: what the client connected to; None as for the source.
+    """
+
+    source: Endpoint | None = None
+    destination: Endpoint | None = None
+
+
+_NOBODY: Final = ProxyHeader()
+_ON_A_UNIX_SOCKET: Final = ProxyHeader(("", 0), ("", 0))
+
+
+class ProxyHeaderDecoder:
+    """Reads the header at the start of one connection."""
+
+    __slots__ = ("_unread",)
+
+    def __init__(self) -> None:
+        self._unread = b""
+
+    def feed(self, data: bytes) -> tuple[ProxyHeader, bytes] | None:
+        """Take bytes as they came; return the header and what follows it, or None if it goes on.
+
+        :raises ProxyProtocolError: it is none.
+        """
+        self._unread = data = self._unread + data
+        if data.startswith(SIGNATURE):
+            return _read_binary(data)
+        if data.startswith(_START):
+            return _read_text(data)
+        if SIGNATURE.startswith(data) or _START.startswith(data):
+            return None
+        raise ProxyProtocolError("neither version 1 nor version 2 begins like this")
+
+
+def _read_text(data: bytes) -> tuple[ProxyHeader, bytes] | None:
+    end = data.find(b"\r\n", 0, MOST_TEXT)
+    if end < 0:
+        if len(data) >= MOST_TEXT:
+            raise ProxyProtocolError(f"no line end within {MOST_TEXT} bytes")
+        return None
+    rest = data[end + 2 :]
+    words = data[:end].split(b" ")
+    if words[1] == b"UNKNOWN":
+        return _NOBODY, rest
+    if len(words) != 6 or words[1] not in (b"TCP4", b"TCP6"):
+        raise ProxyProtocolError("not a line of TCP4, TCP6 or UNKNOWN")
+    _, family, source, destination, source_port, destination_port = words
+    kind = IPv4Address if family == b"TCP4" else IPv6Address
+    return (
+        ProxyHeader(
+            (_address(source, kind), _port(source_port)),
+            (_address(destination, kind), _port(destination_port)),
+        ),
+        rest,
+    )
+
+
+def _address(text: bytes, kind: type[IPv4Address] | type[IPv6Address]) -> str:
+    try:
+        address = kind(text.decode("ascii"))
+    except ValueError:
+        raise ProxyProtocolError("not an address of its family") from None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ProxyProtocolError("an address with a scope")
+    return str(address)
+
+
+def _port(text: bytes) -> int:
+    if not _PORT.fullmatch(text) or int(text) > 65535:
+        raise ProxyProtocolError("not a port")
+    return int(text)
+
+
+def _read_binary(data: bytes) -> tuple[ProxyHeader, bytes] | None:
+    at = len(SIGNATURE)
+    if len(data) > at and data[at] not in (_LOCAL, _PROXY):
+        raise ProxyProtocolError("not version 2, or an unknown command")
+    if len(data) < at + 4:
+        return None
+    size = int.from_bytes(data[at + 2 : at + 4])
+    begin = at + 4
+    end = begin + size
+    if end > MOST_BINARY:
+        raise ProxyProtocolError(f"more than {MOST_BINARY} bytes")
+    if len(data) < end:
+        return None
+    if data[at] == _LOCAL:
+        return _NOBODY, data[end:]  # whatever it says of addresses is to be ignored
+    family, transport = divmod(data[at + 1], 16)
+    if family not in _ADDRESSES or transport > _DATAGRAM:
+        raise ProxyProtocolError("an unknown family of addresses")
+    block, extensions = data[begin:end], begin + _ADDRESSES[family]
+    if extensions > end:
+        raise ProxyProtocolError("too short for its addresses")
+    if family:  # (without a family it is not known where the addresses end)
+        _check_extensions(data[extensions:end])
+    return _read_addresses(family, block), data[end:]
+
+
+def _read_addresses(family: int, block: bytes) -> ProxyHeader:
+    if family == _UNIX:
+        return _ON_A_UNIX_SOCKET
+    if family == _IPV4:
+        source, destination, *ports = struct.unpack_from(">4s4sHH", block)
+    elif family == _IPV6:
+        source, destination, *ports = struct.unpack_from(">16s16sHH", block)
+    else:
+        return _NOBODY
+    return ProxyHeader(
+        (str(ip_address(source)), ports[0]), (str(ip_address(destination)), ports[1])
+    )
+
+
+def _check_extensions(block: bytes) -> None:
+    """Make sure that the TLVs fill their place: each has a type, a length and so many bytes."""
+    at = 0
+    while at < len(block):
+        if at + 3 > len(block):
+            raise ProxyProtocolError("an extension is cut short")
+        at += 3 + int.from_bytes(block[at + 1 : at + 3])
+    if at > len(block):
+        raise ProxyProtocolError("an extension is cut short")
+
+
+# Writing.
+
+
+def proxy_header(version: str, source: Endpoint, destination: Endpoint) -> bytes:
+    """Return the header that tells of a client.
+
+    :param version: ``v1`` or ``v2``.
+    :param source: of the client; an empty address (a Unix socket) is told as unknown.
+    :param destination: what the client connected to.
+    """
+    try:
+        pair = _same_family(ip_address(_plain(source[0])), ip_address(_plain(destination[0])))
+    except ValueError:
+        return b"PROXY UNKNOWN\r\n" if version == "v1" else SIGNATURE + b"\x20\0\0\0"
+    old = isinstance(pair[0], IPv4Address)
+    if version == "v1":
+        family = "TCP4" if old else "TCP6"
+        return f"PROXY {family} {pair[0]} {pair[1]} {source[1]} {destination[1]}\r\n".encode()
+    block = pair[0].packed + pair[1].packed + struct.pack(">HH", source[1], destination[1])
+    kind = 0x11 if old else 0x21
+    return SIGNATURE + struct.pack(">BBH", _PROXY, kind, len(block)) + block
+
+
+def _plain(text: str) -> str:
+    return text.partition("%")[0]  # a scope means nothing elsewhere
+
+
+def _same_family(
+    one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address
+) -> tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]:
+    """Return two addresses as they fit one header: as IPv4 if both can be, else as IPv6."""
+    old = [_as_ipv4(address) for address in (one, other)]
+    if old[0] is not None and old[1] is not None:
+        return old[0], old[1]
+    return _as_ipv6(one), _as_ipv6(other)
+
+
+def _as_ipv4(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    return address if isinstance(address, IPv4Address) else address.ipv4_mapped
+
+
+def _as_ipv6(address: IPv4Address | IPv6Address) -> IPv6Address:
+    if isinstance(address, IPv6Address):
+        return address
+    return IPv6Address(b"\0" * 10 + b"\xff\xff" + address.packed)
