@@ -21,10 +21,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pingap import hookspecs
+from pingap import hookspecs, lifecycle
 from pingap.config import SECTIONS, TEMPLATE, BasicConfig, format_duration, format_size, kinds
 from pingap.hookspecs import PHASES
-from pingap.net import http1_connection, http2_connection, http2_stream, proxy_acceptor
+from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
@@ -32,7 +32,8 @@ from pingap.process import sockets
 from pingap.protocol import (
     chunked,
     events,
-    http2_codec,
+    http2_client,
+    http2_endpoint,
     http2_floods,
     http2_frames,
     http2_hpack,
@@ -41,6 +42,7 @@ from pingap.protocol import (
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.tls import acceptor, issuer
+from pingap.upstream import http2_connection as http2_upstream
 from pingap.upstream import transparent
 
 DOCS = Path(__file__).parent
@@ -237,6 +239,7 @@ def limits() -> str:
             ("Clients of HTTP/2", list(_http2_limits())),
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
+            ("Upstreams of HTTP/2", list(_http2_upstream_limits())),
             ("The process", list(_process_limits())),
         )
     )
@@ -315,8 +318,8 @@ def _http2_limits() -> Iterator[Row]:
     twice = "twice size and fields of a head, with 32 bytes a field"
     text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "header block, decoded or not", twice, "", text
-    yield "frames of a header block", str(http2_codec.MOST_CONTINUATIONS), "", text
-    yield "settings in one frame", str(http2_codec.MOST_SETTINGS), "", text
+    yield "frames of a header block", str(http2_endpoint.MOST_CONTINUATIONS), "", text
+    yield "settings in one frame", str(http2_endpoint.MOST_SETTINGS), "", text
     timeout = _key(server, "head_read_timeout")
     yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"
     size = format_size(state.STREAM_WINDOW)
@@ -324,7 +327,7 @@ def _http2_limits() -> Iterator[Row]:
     yield "request body held for a stream", size, "", text
     yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
     yield "next bytes of a body", *_key(server, "downstream_read_timeout"), "408, for that stream"
-    least = http2_stream.LEAST_PROGRESS
+    least = http2_halves.LEAST_PROGRESS
     text = f"`CANCEL`, for that stream; {least} bytes set it anew"
     yield "client gives a stream no room", *_key(server, "downstream_write_timeout"), text
     size = format_size(http2_connection.MOST_UNSENT)
@@ -376,6 +379,29 @@ def _upstream_limits() -> Iterator[Row]:
     yield "response head", format_size(events.RESPONSE_LIMITS.size), "", "502"
     yield "response header fields", str(events.RESPONSE_LIMITS.fields), "", "502"
     yield "chunk overhead", "as for requests", "", "502, or the answer is cut if it has begun"
+
+
+def _http2_upstream_limits() -> Iterator[Row]:
+    up, there = "upstreams", http2_upstream
+    text = "another connection is made"
+    yield "requests at once on a connection", *_key(up, "max_h2_streams"), text
+    seconds = format_duration(there.SETTINGS_SECONDS)
+    yield "begin of HTTP/2", seconds, "", "504, or another attempt"
+    text = "the upstream gets no more room until the client has taken it"
+    size = format_size(http2_state.STREAM_WINDOW)
+    yield "answer held for a stream", size, "", text
+    least = http2_halves.LEAST_PROGRESS
+    text = f"504, for that stream; {least} bytes set it anew"
+    yield "upstream gives a stream no room", *_key(up, "write_timeout"), text
+    yield "interim responses", str(http2_client.MOST_INTERIM), "", "502"
+    text = "502: it did nothing with any of them"
+    yield "refusals of one request", str(lifecycle._MOST_REFUSALS), "", text
+    text = "a longer one is not sent again after a refusal"
+    yield "request body kept to be sent again", format_size(REPLAY_LIMIT), "", text
+    seconds, answer = format_duration(there.PING_SECONDS), format_duration(there.ANSWER_SECONDS)
+    text = f"PING; without a sign of life within {answer}, the connection is cut"
+    yield "upstream says nothing while a stream is open", seconds, "", text
+    yield "frames that ask for nothing", "as above", "", "connection closed, 502"
 
 
 def _process_limits() -> Iterator[Row]:

@@ -46,6 +46,7 @@ from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.speaks import Speaks
 from pingap.upstream.transparent import TransparentUpstream
 from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
@@ -297,6 +298,7 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
+        self._check_alpn(name, settings)
         if transparent:
             return TransparentUpstream(
                 name,
@@ -308,10 +310,32 @@ class _Builder:
                 ask_for_host=settings.sni == ASKED_HOST,
                 ipv4_only=settings.ipv4_only,
                 proxy_protocol=settings.proxy_protocol,
+                speaks=Speaks(settings.alpn),
+                max_h2_streams=settings.max_h2_streams,
             )
         return UpstreamRuntime(
-            name, peers, self.pool, timeouts, tcp, tls, proxy_protocol=settings.proxy_protocol
+            name,
+            peers,
+            self.pool,
+            timeouts,
+            tcp,
+            tls,
+            proxy_protocol=settings.proxy_protocol,
+            speaks=Speaks(settings.alpn),
+            max_h2_streams=settings.max_h2_streams,
         )
+
+    def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
+        path: Key = ("upstreams", name, "alpn")
+        speaks = Speaks(settings.alpn)
+        if speaks is not Speaks.HTTP1 and settings.proxy_protocol:
+            text = (
+                "clients share connections of HTTP/2, and proxy_protocol tells of one: expected H1"
+            )
+            self._problem(path, text)
+        elif speaks is Speaks.EITHER and not settings.sni:
+            text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
+            self.warnings.append(self.config.source.problem(path, text))
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

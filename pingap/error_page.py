@@ -11,6 +11,7 @@ from typing import Final
 from pingap._version import __version__
 from pingap.context import RequestContext
 from pingap.errors import HTTPError
+from pingap.grpc_errors import grpc_error, is_grpc
 from pingap.messages import Headers, Request, Response, field
 
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
@@ -62,6 +63,8 @@ class ErrorPage:
 
     def render(self, request: Request, ctx: RequestContext, error: HTTPError) -> Response:
         """Return the response for an error."""
+        if is_grpc(request):
+            return _with_ids(grpc_error(error), ctx, error)
         values = {
             "status": str(error.status),
             "reason": _reason(error.status),
@@ -75,16 +78,8 @@ class ErrorPage:
             as_json, body = True, _json_body(values)
         else:
             body = self._fill(values)
-        headers = Headers(
-            [
-                _JSON if as_json else _HTML,
-                _NO_STORE,
-                field("X-Pingap-EType", error.error_type),
-            ]
-        )
-        if ctx.request_id:
-            headers.set("X-Request-Id", ctx.request_id)
-        return Response(error.status, body, headers)
+        headers = Headers([_JSON if as_json else _HTML, _NO_STORE])
+        return _with_ids(Response(error.status, body, headers), ctx, error)
 
     def _fill(self, values: dict[str, str]) -> str:
         def value(match: re.Match[str]) -> str:
@@ -94,6 +89,14 @@ class ErrorPage:
             return json.dumps(text)[1:-1] if self._is_json else html.escape(text)
 
         return _PLACEHOLDER.sub(value, self._template)
+
+
+def _with_ids(response: Response, ctx: RequestContext, error: HTTPError) -> Response:
+    """Add what helps to find the error in the logs."""
+    response.headers.append(field("X-Pingap-EType", error.error_type))
+    if ctx.request_id:
+        response.headers.set("X-Request-Id", ctx.request_id)
+    return response
 
 
 def _reason(status: int) -> str:

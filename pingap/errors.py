@@ -68,6 +68,7 @@ class UpstreamError(HTTPError):
     :param detail: what happened, for the log; may name addresses, so it is never sent.
     :param connecting: no connection was made: another attempt is always safe.
     :param untouched: the connection ended and no byte of an answer had arrived.
+    :param unprocessed: the upstream said that it did nothing with the request (HTTP/2).
     """
 
     source = Source.UPSTREAM
@@ -80,11 +81,13 @@ class UpstreamError(HTTPError):
         status: int = 502,
         connecting: bool = False,
         untouched: bool = False,
+        unprocessed: bool = False,
     ) -> None:
         super().__init__(status, "The upstream server could not answer", error_type=error_type)
         self.detail = detail
         self.connecting = connecting
         self.untouched = untouched
+        self.unprocessed = unprocessed
 
     def __str__(self) -> str:
         return self.detail

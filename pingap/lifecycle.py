@@ -8,6 +8,7 @@ Sockets, wire formats and pools are elsewhere.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
 from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
@@ -21,8 +22,12 @@ from pingap.runtime import LocationRuntime
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.upstream import Peer, UpstreamRuntime
 
+if TYPE_CHECKING:
+    from pingap.upstream.http2_stream import Http2UpstreamStream
+
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))  # RFC 9110, 9.2.2
 _NO_BODY = frozenset((101, 204, 304))
+_MOST_REFUSALS = 3  # of one request, by upstreams that did nothing with it
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -138,7 +143,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
-    retries = 0
+    retries = refusals = 0
     while True:
         try:
             if upstream.finds_peers:
@@ -150,6 +155,10 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             if error.connecting:
                 retries += 1
                 if not location.may_retry(retries, time.monotonic() - x.ctx.began_at):
+                    raise
+            elif error.unprocessed:
+                refusals += 1
+                if refusals > _MOST_REFUSALS or not _may_replay_body(x):
                     raise
             elif not _died_idle(x, error):
                 raise
@@ -166,8 +175,12 @@ def _died_idle(x: Exchange, error: UpstreamError) -> bool:
         error.untouched
         and x.ctx.upstream_reused
         and x.request.method in _IDEMPOTENT
-        and (x.request_body is None or x.request_body.replayable)
+        and _may_replay_body(x)
     )
+
+
+def _may_replay_body(x: Exchange) -> bool:
+    return x.request_body is None or x.request_body.replayable
 
 
 async def _attempt(
@@ -181,8 +194,8 @@ async def _attempt(
     ctx = x.ctx
     ctx.upstream = upstream.name
     ctx.upstream_addr = peer.text
-    if peer.idle and not ctx.upstream_reused:
-        connection = peer.idle.pop()
+    connection = None if ctx.upstream_reused else peer.take()
+    if connection is not None:
         ctx.upstream_reused = True
         ctx.upstream_connected_at = ctx.began_at
     else:
@@ -194,13 +207,18 @@ async def _attempt(
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
+    if x.request_body is not None:
+        x.request_body.keep_nothing()
     ctx.upstream_head_at = connection.read_at
     ctx.upstream_status = response.status
     return response
 
 
 def _send_request(
-    x: Exchange, location: LocationRuntime, connection: UpstreamConnection, filters: Filters
+    x: Exchange,
+    location: LocationRuntime,
+    connection: UpstreamConnection | Http2UpstreamStream,
+    filters: Filters,
 ) -> None:
     request, body = x.request, x.request_body
     headers = request.headers
@@ -216,7 +234,7 @@ def _send_request(
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
-    if x.ctx.upstream_reused and request.method in _IDEMPOTENT:
+    if connection.may_refuse or (x.ctx.upstream_reused and request.method in _IDEMPOTENT):
         body.keep()
     body.length = length
     body.open(connection, filters)

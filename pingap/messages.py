@@ -363,10 +363,11 @@ class Response:
 
     @classmethod
     def from_upstream(
-        cls, status: int, reason: bytes, headers: Headers, content_length: int | None
+        cls, status: int, reason: bytes | None, headers: Headers, content_length: int | None
     ) -> Response:
         """Return the response whose head arrived from an upstream, interim (1xx) or final.
 
+        :param reason: None if the protocol has none: HTTP/2.
         :param content_length: None if the head announced none.
         """
         self = cls.__new__(cls)

@@ -110,7 +110,12 @@ class BodyRelay:
 
     def keep(self) -> None:
         """Keep what will be sent, up to ``REPLAY_LIMIT`` bytes, for another attempt."""
-        self._kept = []
+        if not self._opened:
+            self._kept = []
+
+    def keep_nothing(self) -> None:
+        """Forget what was kept: there will be no other attempt."""
+        self._kept = None
 
     def feed(self, chunk: bytes) -> None:
         """Take a chunk from the source.

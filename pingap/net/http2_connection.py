@@ -24,11 +24,12 @@ from pingap.protocol.http2_errors import (
     Http2Error,
 )
 from pingap.protocol.http2_events import (
-    ClientLeaves,
     DataReceived,
     Event,
+    GoawayReceived,
     PingAnswered,
     RequestReceived,
+    SettingsReceived,
     StreamReset,
     TrailersReceived,
     WindowOpened,
@@ -177,7 +178,7 @@ class Http2Connection(asyncio.Protocol):
         elif type(event) is TrailersReceived:
             if (stream := self._streams.get(event.stream_id)) is not None:
                 stream.on_end(event.trailers)
-        elif type(event) is WindowOpened:
+        elif type(event) is WindowOpened or type(event) is SettingsReceived:
             self._turns.send()
         elif type(event) is StreamReset:
             if (stream := self._streams.get(event.stream_id)) is not None:
@@ -185,7 +186,7 @@ class Http2Connection(asyncio.Protocol):
         elif type(event) is PingAnswered:
             if self._closing:
                 self._send_last_goaway()
-        elif type(event) is ClientLeaves:
+        elif type(event) is GoawayReceived:
             self._closing = self._closing or now
             self._last_goaway = True
             self._close_if_done()

@@ -15,7 +15,8 @@ from pingap.exchange import Exchange
 from pingap.lifecycle import handle
 from pingap.messages import Headers, Request, Response
 from pingap.net.http1_connection import LINGER_SECONDS
-from pingap.net.http2_request_body import NEVER, Http2RequestBody
+from pingap.net.http2_halves import NEVER
+from pingap.net.http2_request_body import Http2RequestBody
 from pingap.protocol.http2_errors import CANCEL, INTERNAL_ERROR, NO_ERROR
 from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
@@ -23,9 +24,6 @@ from pingap.protocol.http2_hpack import fields_block, response_block
 if TYPE_CHECKING:
     from pingap.hook_tasks import HookTasks
     from pingap.net.http2_connection import Http2Connection
-
-LEAST_PROGRESS: Final = 1024
-"""Bytes that a client has to make room for within ``downstream_write_timeout``."""
 
 _NO_BODY: Final = frozenset((204, 304))
 
@@ -40,14 +38,9 @@ class Http2Stream(Http2RequestBody):
     __slots__ = (
         "_announced",
         "_bodyless",
-        "_ending",
-        "_full",
         "_head",
         "_method",
         "_over",
-        "_progress",
-        "_trailers",
-        "_unsent",
         "body_bytes_sent",
     )
 
@@ -58,11 +51,6 @@ class Http2Stream(Http2RequestBody):
         self._head = b""  # waits for the first piece of the body: one write for both
         self._bodyless = False
         self._announced: int | None = None  # bytes of the body that are still to come
-        self._unsent = bytearray()  # there was no room for it
-        self._ending = False  # after what is unsent
-        self._trailers: Headers | None = None
-        self._full = False  # and the exchange knows
-        self._progress = 0  # bytes sent since the last time limit was set
         self._over = False  # nothing more can be sent
 
     def __repr__(self) -> str:
@@ -152,11 +140,6 @@ class Http2Stream(Http2RequestBody):
         head, self._head = self._head, b""
         return self._codec.head(self.number, head, ended=ended) if head else b""
 
-    def _has_room(self, size: int) -> bool:
-        return (
-            not self._unsent and self._connection.writable and size <= self._codec.room(self.number)
-        )
-
     def send_chunk(self, chunk: bytes) -> None:
         if self._bodyless or self._over:
             return
@@ -171,14 +154,11 @@ class Http2Stream(Http2RequestBody):
             self._connection.write(head + self._codec.data(self.number, chunk, ended=False))
             return
         self.flush()
-        self._unsent += chunk
-        self._connection.pump(self)
-        if self._unsent and not self._full:
-            self._full = True
-            self._progress = 0
-            self._await_room()
-            if self._exchange is not None:
-                self._exchange.on_client_full(True)
+        self._send_later(chunk)
+
+    def _tell_full(self, full: bool) -> None:
+        if self._exchange is not None:
+            self._exchange.on_client_full(full)
 
     def send_end(self, trailers: Headers | None) -> None:
         if self._over:
@@ -192,7 +172,6 @@ class Http2Stream(Http2RequestBody):
             self._send_end()
 
     def _send_end(self) -> None:
-        """End the stream, after all of its data."""
         codec, number = self._codec, self.number
         if self._trailers is not None:
             block = fields_block(self._trailers)
@@ -204,50 +183,12 @@ class Http2Stream(Http2RequestBody):
         self._connection.write(end)
         self._finish()
 
-    def push(self) -> bytes:
-        """Return the next frame of what is unsent; empty if there is no room for it.
-
-        Afterwards either something is still unsent, or ``pushed`` is to be called.
-        """
-        unsent = self._unsent
-        size = min(self._codec.room(self.number), len(unsent), MOST_FRAME)
-        if size <= 0:
-            return b""
-        data = bytes(unsent[:size])
-        del unsent[:size]
-        self._progress += size
-        if self._progress >= LEAST_PROGRESS:
-            self._progress = 0
-            self._await_room()
-        ended = self._ending and not unsent and self._trailers is None
-        return self._codec.data(self.number, data, ended=ended)
-
-    def pushed(self) -> None:
-        """Go on: nothing is unsent any more."""
-        self.deadline = NEVER
-        self._full = False
-        if self._reading and not self._paused:
-            self._await_body(time.monotonic())
-        if self._ending:
-            if self._trailers is not None:
-                self._send_end()
-            else:
-                self._finish()
-        elif self._exchange is not None:
-            self._exchange.on_client_full(False)
-
-    @property
-    def is_unsent(self) -> bool:
-        """Whether something waits for room."""
-        return bool(self._unsent)
-
     def _await_room(self) -> None:
         self._set_deadline(time.monotonic() + self._connection.limits.write_timeout)
 
     # The end.
 
     def _finish(self) -> None:
-        """The answer is sent."""
         if not self._codec.is_ended(self.number):
             self._lingering = True
         self._let_go()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
+from pingap.net.http2_halves import Http2Halves
 from pingap.protocol.http2_frames import MOST_FRAME
-
-if TYPE_CHECKING:
-    from pingap.net.http2_stream import Http2Stream
 
 _AT_ONCE: Final = 4 * MOST_FRAME
 """Bytes that are written together."""
@@ -33,13 +31,13 @@ class Turns:
 
     def __init__(self, out: Out) -> None:
         self._out = out
-        self._waiting: dict[Http2Stream, None] = {}
+        self._waiting: dict[Http2Halves, None] = {}
 
-    def add(self, stream: Http2Stream) -> None:
+    def add(self, stream: Http2Halves) -> None:
         """Let a stream wait, behind the others if it did not wait already."""
         self._waiting[stream] = None
 
-    def remove(self, stream: Http2Stream) -> None:
+    def remove(self, stream: Http2Halves) -> None:
         """Send nothing more of a stream."""
         self._waiting.pop(stream, None)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pingap.errors import BadRequest
 from pingap.messages import Headers, Request, Response
-from pingap.net.http2_request_body import NEVER
+from pingap.net.http2_halves import NEVER
 from pingap.net.http2_stream import Http2Stream
 from pingap.protocol.http2_errors import CANCEL
 from pingap.protocol.websocket import add_key

@@ -1,4 +1,4 @@
-"""What a client does wrong in HTTP/2, and how it is told (RFC 9113, 5.4 and 7), without IO."""
+"""What the other end does wrong in HTTP/2, and how it is told (RFC 9113, 5.4 and 7), without IO."""
 
 from __future__ import annotations
 
@@ -14,6 +14,29 @@ REFUSED_STREAM: Final = 0x7
 CANCEL: Final = 0x8
 COMPRESSION_ERROR: Final = 0x9
 ENHANCE_YOUR_CALM: Final = 0xB
+
+
+_NAMES: Final = [
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+]
+
+
+def error_name(code: int) -> str:
+    """Return how a log calls an error code."""
+    return _NAMES[code] if code < len(_NAMES) else f"error {code}"
 
 
 class Http2Error(Exception):

@@ -1,11 +1,11 @@
-"""What the codec of HTTP/2 says of the frames that a client sends."""
+"""What the codecs of HTTP/2 say of the frames that the other end sends."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
 from pingap.errors import BadRequest
-from pingap.messages import Headers, Request
+from pingap.messages import Headers, Request, Response
 
 
 class RequestReceived:
@@ -26,8 +26,22 @@ class RequestReceived:
         self.refusal = refusal
 
 
+class ResponseReceived:
+    """A response began, interim or final.
+
+    :param ended: nothing follows the head.
+    """
+
+    __slots__ = ("ended", "response", "stream_id")
+
+    def __init__(self, stream_id: int, response: Response, ended: bool) -> None:
+        self.stream_id = stream_id
+        self.response = response
+        self.ended = ended
+
+
 class DataReceived:
-    """A piece of a request body, possibly empty.
+    """A piece of a body, possibly empty.
 
     :param size: bytes that are taken from the windows: those of the data, and its padding.
     """
@@ -42,7 +56,7 @@ class DataReceived:
 
 
 class TrailersReceived:
-    """A request body ended with trailers."""
+    """A body ended with trailers."""
 
     __slots__ = ("stream_id", "trailers")
 
@@ -52,12 +66,18 @@ class TrailersReceived:
 
 
 class StreamReset:
-    """A stream ended before its time, by the client or because the client broke a rule on it."""
+    """A stream ended before its time, by the other end or because that broke a rule on it.
 
-    __slots__ = ("stream_id",)
+    :param code: of the RST_STREAM.
+    :param broken: the rule; empty if the other end has reset the stream.
+    """
 
-    def __init__(self, stream_id: int) -> None:
+    __slots__ = ("broken", "code", "stream_id")
+
+    def __init__(self, stream_id: int, code: int, broken: str = "") -> None:
         self.stream_id = stream_id
+        self.code = code
+        self.broken = broken
 
 
 class WindowOpened:
@@ -72,24 +92,40 @@ class WindowOpened:
         self.stream_id = stream_id
 
 
+class SettingsReceived:
+    """The other end said what it allows; so perhaps more may be sent."""
+
+    __slots__ = ()
+
+
 class PingAnswered:
-    """The client answered a PING of ours."""
+    """The other end answered a PING of ours."""
 
     __slots__ = ()
 
 
-class ClientLeaves:
-    """The client will open no more streams (GOAWAY)."""
+class GoawayReceived:
+    """The other end will not look at streams that are opened from now on.
 
-    __slots__ = ()
+    :param last_stream_id: it has perhaps done something with this one and those before.
+    """
+
+    __slots__ = ("code", "debug", "last_stream_id")
+
+    def __init__(self, last_stream_id: int, code: int, debug: str) -> None:
+        self.last_stream_id = last_stream_id
+        self.code = code
+        self.debug = debug
 
 
 Event: TypeAlias = (
     RequestReceived
+    | ResponseReceived
     | DataReceived
     | TrailersReceived
     | StreamReset
     | WindowOpened
+    | SettingsReceived
     | PingAnswered
-    | ClientLeaves
+    | GoawayReceived
 )

@@ -6,6 +6,7 @@ import struct
 from typing import Final
 
 from pingap.protocol.http2_errors import FRAME_SIZE_ERROR, PROTOCOL_ERROR, Http2Error
+from pingap.protocol.http2_events import GoawayReceived
 
 # Types.
 DATA: Final = 0x0
@@ -73,6 +74,20 @@ def goaway(code: int, last_stream_id: int, debug: str) -> bytes:
     """Return the frame that tells the other side to open no more streams."""
     payload = struct.pack(">LL", last_stream_id, code) + debug.encode("ascii", "replace")
     return frame(GOAWAY, 0, 0, payload)
+
+
+def read_goaway(frame: bytes) -> GoawayReceived:
+    """Read a whole frame of that type.
+
+    :raises Http2Error: it is malformed.
+    """
+    if len(frame) < HEAD_SIZE + 8:
+        raise Http2Error(FRAME_SIZE_ERROR, "GOAWAY without its fields")
+    if read_head(frame)[4] & LAST_STREAM_ID:
+        raise Http2Error(PROTOCOL_ERROR, "GOAWAY on a stream")
+    last, code = struct.unpack_from(">LL", frame, HEAD_SIZE)
+    debug = frame[HEAD_SIZE + 8 :].decode("ascii", "replace")
+    return GoawayReceived(last & LAST_STREAM_ID, code, debug)
 
 
 def _parts(data: bytes) -> list[bytes]:

@@ -1,6 +1,6 @@
-"""Header blocks of HTTP/2 (RFC 7541): requests are read with ``hpack``, answers written by us.
+"""Header blocks of HTTP/2 (RFC 7541): read with ``hpack``, and written by us.
 
-Reading: a client repeats itself, so the header list of a block is remembered as long as the dynamic
+Reading: a peer repeats itself, so the header list of a block is remembered as long as the dynamic
 table is what it was when the block was read. Then the same bytes mean the same list.
 
 Writing: only with the static table and literals that are not indexed, so what a line becomes does
@@ -11,21 +11,24 @@ everything else an answer needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import compress
 from operator import not_
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
-from pingap.messages import Headers, Response
+from pingap.messages import Headers, Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
-from pingap.protocol.http2_request import FIELD_OVERHEAD, HeaderList, RequestHead, read_head
+from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList
+
+H = TypeVar("H")
 
 MOST_BLOCKS: Final = 32
 """Blocks of one connection that are remembered; when there are more, all are forgotten."""
@@ -42,7 +45,12 @@ _NAMES: Final = {
     if name[0] != 58
 }
 """Name -> its first index in the static table."""
+_AUTHORITY_NAME: Final = 1
+_METHOD_NAME: Final = 2
+_PATH_NAME: Final = 4
 _STATUS_NAME: Final = 8
+_METHODS: Final = {"GET": b"\x82", "POST": b"\x83"}
+_SCHEMES: Final = {"http": b"\x86", "https": b"\x87"}
 _STATUSES: Final = {
     int(value): bytes((0x80 | place,))
     for place, (name, value) in enumerate(HeaderTable.STATIC_TABLE, 1)
@@ -60,22 +68,24 @@ class _CountingTable(HeaderTable):
         super().add(name, value)
 
 
-class HeadReader:
-    """Reads the header blocks that one client sends.
+class HeadReader(Generic[H]):
+    """Reads the header blocks that one peer sends.
 
+    :param read: returns what the header list of a head says.
     :param limits: of a head. A list of more than twice the size is not even decoded to its end:
         the connection cannot go on after that, so a client that is only careless gets 431 before.
     """
 
-    __slots__ = ("_decoder", "_known", "_limits", "_table", "most")
+    __slots__ = ("_decoder", "_known", "_limits", "_read", "_table", "most")
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, read: Callable[[HeaderList, HeadLimits], H], limits: HeadLimits) -> None:
+        self._read = read
         self._limits = limits
         self.most = 2 * (limits.size + FIELD_OVERHEAD * limits.fields)
         self._table = _CountingTable()
         self._decoder = Decoder(max_header_list_size=self.most)
         self._decoder.header_table = self._table
-        self._known: dict[bytes, RequestHead] = {}
+        self._known: dict[bytes, H] = {}
 
     def fields(self, block: bytes) -> HeaderList:
         """Return the header list of a block.
@@ -95,17 +105,17 @@ class HeadReader:
             if self._table.changes != changes:
                 self._known.clear()
 
-    def head(self, block: bytes) -> RequestHead:
-        """Return what the block of a request says.
+    def head(self, block: bytes) -> H:
+        """Return what the block of a head says.
 
         :raises Http2Error: as ``fields``.
-        :raises StreamError: it says nothing that makes a request.
+        :raises StreamError: it says nothing that makes one.
         """
         known = self._known
         if block in known:
             return known[block]
         changes = self._table.changes
-        head = read_head(self.fields(block), self._limits)
+        head = self._read(self.fields(block), self._limits)
         if self._table.changes == changes and len(block) <= LONGEST_BLOCK:
             if len(known) >= MOST_BLOCKS:
                 known.clear()
@@ -122,6 +132,30 @@ def response_block(response: Response, length: int | None) -> bytes:
         response.headers
     )
     return block if length is None else block + _content_length(length)
+
+
+def request_block(
+    request: Request, headers: Headers, length: int | None, scheme: str, default_host: str
+) -> bytes:
+    """Return the header block of a request to an upstream.
+
+    :param headers: the fields to send, hop-by-hop ones among them are left out.
+    :param length: bytes of the body; None if that is not known, or there are trailers.
+    :param default_host: the authority of a request that came without one (HTTP/1.0).
+    """
+    host = headers.find(b"host")
+    if host is None:
+        host = default_host.encode("ascii")
+    block = _request_start(request.method, scheme, host) + _path(request.target)
+    if headers.keys and headers.keys[0] == b"host":
+        headers = Headers.of(headers.keys[1:], headers.lines[1:])
+    elif b"host" in headers.keys:
+        headers = headers.copy()
+        headers.discard(b"host")
+    block += fields_block(headers)
+    if b"te" in headers.keys and _takes_trailers(headers):
+        block += _encoded[b"te: trailers"]
+    return block if not length else block + _content_length(length)
 
 
 def fields_block(headers: Headers) -> bytes:
@@ -159,6 +193,24 @@ def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
     if not place:
         start += _integer(0, 7, len(name)) + name
     return start + _integer(0, 7, len(value)) + value
+
+
+def _takes_trailers(headers: Headers) -> bool:
+    """Tell whether ``te`` names trailers; nothing else of it may be said in HTTP/2 (8.2.2)."""
+    words = b",".join(headers.find_all(b"te")).lower().split(b",")
+    return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
+
+
+@lru_cache(maxsize=1024)
+def _request_start(method: str, scheme: str, authority: bytes) -> bytes:
+    """Return the pseudo-header fields but the path."""
+    start = _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
+    return start + _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
+
+
+def _path(target: str) -> bytes:
+    # (Not remembered: there are tokens in queries.)
+    return _literal(0, _PATH_NAME, b"", target.encode("ascii"))
 
 
 @lru_cache(maxsize=1024)

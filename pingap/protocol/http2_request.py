@@ -1,4 +1,4 @@
-"""Header lists of HTTP/2 as requests and trailers (RFC 9113, 8), without IO.
+"""Header lists of HTTP/2 as requests (RFC 9113, 8), without IO.
 
 A list that breaks the rules of HTTP/2 is malformed: a stream error. What HTTP/1.1 would answer with
 a status (a host that is none, a head that is too large) is answered with the same status here.
@@ -7,54 +7,23 @@ a status (a host that is none, a head that is too large) is answered with the sa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.messages import FIELD_VALUE, TOKEN, Headers, Request
+from pingap.messages import TOKEN, Headers, Request
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.fields import check_trailers, parse_host, read_length
-from pingap.protocol.http1_head import (
-    LONGEST_REMEMBERED,
-    MOST_REMEMBERED,
-    NEVER_REMEMBERED,
-    Malformed,
-)
+from pingap.protocol.fields import parse_host, read_length
+from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
-
-HeaderList = Sequence[tuple[bytes, bytes]]
-
-FIELD_OVERHEAD: Final = 32
-"""Bytes that a field counts beside its name and value (RFC 9113, 6.5.2)."""
-
-_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
-_COLON: Final = 58
-_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
-# Fields of a connection of HTTP/1.1 (RFC 9113, 8.2.2).
-_FORBIDDEN: Final = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+from pingap.protocol.http2_fields import (
+    HeaderList,
+    check_no_connection_fields,
+    field_lines,
+    split,
 )
 
-
-class _Lines(dict[tuple[bytes, bytes], bytes]):
-    """Field -> its line, for fields that were seen before (see ``http1_head``)."""
-
-    def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
-        name, value = field
-        if not _NAME.fullmatch(name):
-            raise Malformed("a field name that is none, or not in lower case")
-        if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
-            raise Malformed("a field value with control characters, or white space around it")
-        line = b"%b: %b" % (name, value)
-        if len(line) <= LONGEST_REMEMBERED and name not in NEVER_REMEMBERED:
-            if len(self) >= MOST_REMEMBERED:
-                self.clear()
-            self[name, value] = line
-        return line
-
-
-_lines: Final = _Lines()
+_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
 class RequestHead:
@@ -125,44 +94,10 @@ def read_head(fields: HeaderList, limits: HeadLimits) -> RequestHead:
     :raises StreamError: it is malformed.
     """
     try:
-        pseudo, keys, lines = _split(fields)
+        pseudo, keys, lines = split(fields, _PSEUDO)
         return _read(pseudo, keys, lines, limits)
     except Malformed as error:
         raise StreamError(PROTOCOL_ERROR, str(error)) from None
-
-
-def read_trailers(fields: HeaderList) -> Headers:
-    """Read the header list after a body.
-
-    :raises StreamError: it is malformed.
-    """
-    try:
-        keys = [name for name, _ in fields]
-        lines = [_lines[name, value] for name, value in fields]
-        trailers = Headers.of(keys, lines)
-        check_trailers(trailers)
-    except (Malformed, BadRequest) as error:
-        raise StreamError(PROTOCOL_ERROR, str(error)) from None
-    return trailers
-
-
-def _split(fields: HeaderList) -> tuple[dict[bytes, bytes], list[bytes], list[bytes]]:
-    """Return pseudo-header fields, and the keys and lines of the others (RFC 9113, 8.3)."""
-    pseudo: dict[bytes, bytes] = {}
-    keys: list[bytes] = []
-    lines: list[bytes] = []
-    for field in fields:
-        name, value = field
-        if name and name[0] == _COLON:
-            if keys or name in pseudo or name not in _PSEUDO:
-                raise Malformed(
-                    "a pseudo-header field that is unknown, repeated or out of its place"
-                )
-            pseudo[name] = value
-        else:
-            lines.append(_lines[name, value])
-            keys.append(name)
-    return pseudo, keys, lines
 
 
 def _read(
@@ -182,8 +117,7 @@ def _read(
         raise Malformed("no path or no scheme")
     if target[0] != 47 and not (target == b"*" and method == b"OPTIONS"):
         raise Malformed("a path begins with /")
-    if not _FORBIDDEN.isdisjoint(keys):
-        raise Malformed("a field that belongs to a connection of HTTP/1.1")
+    check_no_connection_fields(keys)
     if b"te" in keys and any(
         key == b"te" and line != b"te: trailers" for key, line in zip(keys, lines, strict=True)
     ):
@@ -237,7 +171,7 @@ def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -
     if not number:
         if authority is not None:
             keys.insert(0, b"host")
-            lines.insert(0, _lines[b"host", authority])
+            lines.insert(0, field_lines[b"host", authority])
         return authority
     host = lines[keys.index(b"host")][6:]
     if authority is not None and authority.lower() != host.lower():

@@ -22,44 +22,84 @@ STREAM_WINDOW: Final = 128 * 1024
 """Bytes of one request body that are held while its upstream takes nothing."""
 CONNECTION_WINDOW: Final = 2 * 1024 * 1024
 """The same for all request bodies of a connection together."""
+MOST_WINDOW: Final = 2**31 - 1
+"""Bytes that a window may have (RFC 9113, 6.9.1)."""
 CLOSED_STREAMS: Final = 256
 """Streams whose end h2 remembers, to tell late frames from wrong ones."""
 
-_CONFIG: Final = H2Configuration(
-    client_side=False,
-    # The header lists are checked and written by us.
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
+
+def _config(*, client_side: bool) -> H2Configuration:
+    return H2Configuration(
+        client_side=client_side,
+        # The header lists are checked and written by us.
+        validate_inbound_headers=False,
+        normalize_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_outbound_headers=False,
+    )
 
 
-class ServerState(H2Connection):
+_SERVER: Final = _config(client_side=False)
+_CLIENT: Final = _config(client_side=True)
+
+
+class ConnectionState(H2Connection):
+    """One connection.
+
+    :param config: says which end we are.
+    :param settings: ours, beside those that h2 begins with.
+    :param window: bytes of all bodies together that may come before they are passed on.
+    """
+
+    MAX_CLOSED_STREAMS = CLOSED_STREAMS
+
+    def __init__(
+        self, config: H2Configuration, settings: dict[SettingCodes, int], window: int
+    ) -> None:
+        super().__init__(config)
+        self._window = window
+        values = {SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW, **settings}
+        self.local_settings = Settings(client=bool(config.client_side), initial_values=values)
+
+    def start(self) -> bytes:
+        """Return the frames that the connection begins with."""
+        self.initiate_connection()
+        self.increment_flow_control_window(self._window - self.inbound_flow_control_window)
+        return self.data_to_send()
+
+    def is_ended(self, stream_id: int) -> bool:
+        """Tell whether the other end sends nothing more on a stream."""
+        stream = self.streams.get(stream_id)
+        return stream is None or stream.state_machine.state in (
+            StreamState.HALF_CLOSED_REMOTE,
+            StreamState.CLOSED,
+        )
+
+    def _add(self, stream_id: int) -> H2Stream:
+        """Return a new stream."""
+        self.streams[stream_id] = stream = H2Stream(
+            stream_id,
+            config=self.config,
+            inbound_window_size=STREAM_WINDOW,
+            outbound_window_size=self.remote_settings.initial_window_size,
+        )
+        stream.max_outbound_frame_size = MOST_FRAME
+        return stream
+
+
+class ServerState(ConnectionState):
     """One connection, on the server's side.
 
     :param header_list: bytes of a header list that a client may send.
     """
 
-    MAX_CLOSED_STREAMS = CLOSED_STREAMS
-
     def __init__(self, header_list: int) -> None:
-        super().__init__(_CONFIG)
-        self.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
-                SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,  # WebSocket (RFC 8441, 3)
-            },
-        )
-
-    def start(self) -> bytes:
-        """Return the frames that the connection begins with."""
-        self.initiate_connection()
-        self.increment_flow_control_window(CONNECTION_WINDOW - self.inbound_flow_control_window)
-        return self.data_to_send()
+        settings = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
+            SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,  # WebSocket (RFC 8441, 3)
+        }
+        super().__init__(_SERVER, settings, CONNECTION_WINDOW)
 
     def open(self, stream_id: int, *, ended: bool) -> None:
         """Open a stream, as h2 does when it reads HEADERS itself.
@@ -73,24 +113,45 @@ class ServerState(H2Connection):
         if len(self.streams) >= 2 * MOST_STREAMS:
             self.open_inbound_streams  # noqa: B018 - forgets streams that are closed
         self.highest_inbound_stream_id = stream_id
-        self.streams[stream_id] = stream = H2Stream(
-            stream_id,
-            config=_CONFIG,
-            inbound_window_size=STREAM_WINDOW,
-            outbound_window_size=self.remote_settings.initial_window_size,
-        )
-        stream.max_outbound_frame_size = MOST_FRAME
+        stream = self._add(stream_id)
         stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
         if ended:
             stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
 
-    def is_ended(self, stream_id: int) -> bool:
-        """Tell whether the client sends nothing more on a stream."""
-        stream = self.streams.get(stream_id)
-        return stream is None or stream.state_machine.state in (
-            StreamState.HALF_CLOSED_REMOTE,
-            StreamState.CLOSED,
-        )
+
+class ClientState(ConnectionState):
+    """One connection, on the client's side.
+
+    :param streams: the most that we open at once. The window of the connection is as large as theirs
+        together, so that one whose body nobody takes does not keep the others waiting.
+    :param header_list: bytes of a header list that the server may send.
+    """
+
+    def __init__(self, streams: int, header_list: int) -> None:
+        settings = {
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
+        }
+        self._most = streams
+        # All that are open may be cancelled at once, and what is under way on them comes later.
+        self.MAX_CLOSED_STREAMS = max(CLOSED_STREAMS, 4 * streams)
+        super().__init__(_CLIENT, settings, min(streams * STREAM_WINDOW, MOST_WINDOW))
+
+    def open(self, *, ended: bool) -> int:
+        """Open a stream, as h2 does when it writes HEADERS itself; return its number."""
+        if not self.highest_outbound_stream_id:
+            self.state_machine.process_input(ConnectionInputs.SEND_HEADERS)
+            stream_id = 1
+        else:
+            stream_id = self.highest_outbound_stream_id + 2
+        if len(self.streams) >= 2 * self._most:
+            self.open_outbound_streams  # noqa: B018 - forgets streams that are closed
+        self.highest_outbound_stream_id = stream_id
+        machine = self._add(stream_id).state_machine
+        machine.process_input(StreamInputs.SEND_HEADERS)
+        if ended:
+            machine.process_input(StreamInputs.SEND_END_STREAM)
+        return stream_id
 
 
 def may_end(stream: H2Stream, *, ended: bool) -> bool:

@@ -22,6 +22,7 @@ from pingap.tls.client_context import ClientTls
 from pingap.tls.options import OptionError, TlsOptions, reason
 from pingap.tls.pem import CertificateError, read_pem
 from pingap.tls.selection import Served, ServerTls
+from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
     from pingap.tls.certificates import Certificate
@@ -179,6 +180,7 @@ class TlsBuilder:
             verify=settings.verify_cert,
             authorities=authorities,
             certificate=certificate,
+            alpn=Speaks(settings.alpn).alpn,
         )
 
     def _has_cryptography(self, path: Key) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from pingap.errors import UpstreamError
 from pingap.tls.client_context import ClientTls
 from pingap.tls.transport import TlsTransport
 
@@ -13,27 +15,31 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import Peer
 
 
-class TlsConnector(TlsTransport):
+C = TypeVar("C", bound=asyncio.Protocol)
+
+
+class TlsConnector(TlsTransport, Generic[C]):
     """One connection to a peer.
 
     :param tls: of the upstream.
-    :param connection: goes on once the handshake is complete.
-    :param complete: is told then, or why it will not be.
+    :param make: makes the connection that goes on once the handshake is complete, for the protocol
+        that ALPN chose; raises if there is none for it.
+    :param complete: is told that connection then, or why there will be none.
     """
 
-    __slots__ = ("_complete", "_connection", "_peer", "_shared")
+    __slots__ = ("_complete", "_make", "_peer", "_shared")
 
     def __init__(
         self,
         tls: ClientTls,
         peer: Peer,
-        connection: asyncio.Protocol,
-        complete: asyncio.Future[None],
+        make: Callable[[str | None], C],
+        complete: asyncio.Future[C],
     ) -> None:
         super().__init__(tls.context, tls.server_name, tls.session_for(peer))
         self._shared = tls
         self._peer = peer
-        self._connection = connection
+        self._make = make
         self._complete = complete
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,8 +49,13 @@ class TlsConnector(TlsTransport):
     def established(self) -> asyncio.Protocol | None:
         if self._complete.done():
             return None  # it took too long, or nobody wants it any more
-        self._complete.set_result(None)
-        return self._connection
+        try:
+            connection = self._make(self._tls.selected_alpn_protocol())
+        except UpstreamError as error:
+            self._complete.set_exception(error)
+            return None
+        self._complete.set_result(connection)
+        return connection
 
     def refused(self, error: Exception) -> None:
         if not self._complete.done():

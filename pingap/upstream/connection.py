@@ -45,6 +45,9 @@ class UpstreamConnection(asyncio.Protocol):
         "read_at",
     )
 
+    may_refuse: Final = False
+    """(See ``Http2UpstreamStream``.)"""
+
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
         self.began_at = self.read_at = time.monotonic()

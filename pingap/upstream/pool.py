@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pingap.net.deadlines import Deadlines
     from pingap.net.write_batch import WriteBatch
+    from pingap.upstream.connection import UpstreamConnection
+    from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.upstream import Peer
 
 
@@ -50,7 +52,10 @@ class KeepalivePool:
 
     def trim(self) -> None:
         """Close what is idle beyond the size and was not used lately. To be called regularly."""
-        every = [connection for peer in self._every_peer() for connection in peer.idle]
+        every: list[UpstreamConnection | Http2UpstreamConnection] = []
+        for peer in self._every_peer():
+            every += peer.idle
+            every += [one for one in peer.shared.connections if one.is_idle]
         excess = len(every) - self.size
         if excess <= 0:
             return
@@ -65,6 +70,8 @@ class KeepalivePool:
         for peer in self._every_peer():
             for connection in list(peer.idle):
                 connection.close()
+            for shared in list(peer.shared.connections):
+                shared.close()
 
     def __repr__(self) -> str:
         return f"<KeepalivePool {sum(len(peer.idle) for peer in self._every_peer())} idle of at most {self.size}>"

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 import anyio
@@ -23,7 +23,11 @@ from pingap.net.tcp import TcpOptions
 from pingap.tls.client_context import ClientTls
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.speaks import Speaks
 from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
+
+if TYPE_CHECKING:
+    from pingap.upstream.http2_stream import Http2UpstreamStream
 
 LOOKUP_SECONDS: Final = 5.0
 """How long a name may take to be found."""
@@ -69,8 +73,20 @@ class TransparentUpstream(UpstreamRuntime):
         ask_for_host: bool = False,
         ipv4_only: bool = False,
         proxy_protocol: str = "",
+        speaks: Speaks = Speaks.HTTP1,
+        max_h2_streams: int = 1,
     ) -> None:
-        super().__init__(name, (), pool, timeouts, tcp, tls, proxy_protocol=proxy_protocol)
+        super().__init__(
+            name,
+            (),
+            pool,
+            timeouts,
+            tcp,
+            tls,
+            proxy_protocol=proxy_protocol,
+            speaks=speaks,
+            max_h2_streams=max_h2_streams,
+        )
         self._allowed = tuple(allowed)
         self._ask_for_host = ask_for_host
         self._family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
@@ -166,7 +182,9 @@ class TransparentUpstream(UpstreamRuntime):
         addresses = (plain_address(str(endpoint[0])) for *_, endpoint in found)
         return [one for one in dict.fromkeys(addresses) if one is not None]
 
-    async def connect(self, peer: Peer, client: Connection) -> UpstreamConnection:
+    async def connect(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection; after a failure the next address of the name has its turn."""
         try:
             return await super().connect(peer, client)

@@ -8,6 +8,8 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -21,8 +23,14 @@ from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
 from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.http2_pool import SharedConnections
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
+from pingap.upstream.speaks import Speaks
+
+if TYPE_CHECKING:
+    from pingap.upstream.http2_connection import Http2UpstreamConnection
+    from pingap.upstream.http2_stream import Http2UpstreamStream
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -32,7 +40,8 @@ class Peer:
     :param host: what ``Host`` says for a request that came without one: the configured name.
     :param address: IP address and port, or the path of a Unix socket.
     :param text: the address as it is shown in logs and to plugins.
-    :param idle: connections that can serve another request, the latest used last.
+    :param idle: connections of HTTP/1.1 that can serve another request, the latest used last.
+    :param shared: connections of HTTP/2.
     """
 
     host: str
@@ -40,6 +49,13 @@ class Peer:
     text: str
     weight: int = 1
     idle: list[UpstreamConnection] = field(default_factory=list, repr=False)
+    shared: SharedConnections = field(default_factory=SharedConnections, repr=False)
+
+    def take(self) -> UpstreamConnection | Http2UpstreamStream | None:
+        """Return a connection, or a stream of one, that is there and free; None if none is."""
+        if self.idle:
+            return self.idle.pop()
+        return self.shared.take()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,8 @@ class UpstreamRuntime:
     :param peers: at least one, unless they are found as they are asked for.
     :param tls: None for connections without TLS.
     :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
+    :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
+    :param max_h2_streams: requests at once on a connection of HTTP/2.
     """
 
     finds_peers = False
@@ -82,6 +100,8 @@ class UpstreamRuntime:
         tls: ClientTls | None = None,
         *,
         proxy_protocol: str = "",
+        speaks: Speaks = Speaks.HTTP1,
+        max_h2_streams: int = 1,
     ) -> None:
         self.name = name
         self.peers = tuple(peers)
@@ -91,6 +111,9 @@ class UpstreamRuntime:
         self._tcp = tcp
         self._tls = tls
         self._proxy_protocol = proxy_protocol
+        self.has_tls = tls is not None
+        self._speaks = speaks
+        self.max_h2_streams = max_h2_streams
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
@@ -106,12 +129,24 @@ class UpstreamRuntime:
         idle = self.timeouts.idle
         return math.inf if idle is None else time.monotonic() + idle
 
-    async def connect(self, peer: Peer, client: Connection) -> UpstreamConnection:
-        """Make a new connection to a peer.
+    async def connect(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamStream:
+        """Make a new connection to a peer; with HTTP/2, take part in one if there is one by now.
 
         :param client: whose request needs it.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
+        make = partial(self._connect, peer, client)
+        if self._speaks is not Speaks.HTTP1:
+            return await peer.shared.connect(make, self.max_h2_streams)
+        connection = await make()
+        assert isinstance(connection, UpstreamConnection)
+        return connection
+
+    async def _connect(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
         try:
             with anyio.fail_after(self.timeouts.connect_in_all):
@@ -137,25 +172,59 @@ class UpstreamRuntime:
                 connecting=True,
             ) from None
 
-    async def _open(self, peer: Peer, client: Connection) -> UpstreamConnection:
-        header, connection = b"", UpstreamConnection
-        if self._proxy_protocol:
-            header, connection = _introduce(self._proxy_protocol, client), IntroducedConnection
-        made = connection(self, peer)
+    async def _open(
+        self, peer: Peer, client: Connection
+    ) -> UpstreamConnection | Http2UpstreamConnection:
+        header = _introduce(self._proxy_protocol, client) if self._proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
+            made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
             await self._reach(peer, made, header)
-            return made
+        else:
+            made = await self._open_tls(peer, tls, header)
+        if not isinstance(made, UpstreamConnection):
+            try:
+                await asyncio.shield(made.ready)
+            except BaseException:
+                made.abort()
+                raise
+        return made
+
+    async def _open_tls(
+        self, peer: Peer, tls: ClientTls, header: bytes
+    ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
-        connector = TlsConnector(tls, peer, made, complete)
+        connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
         try:
             await self._reach(peer, connector, header)
-            await complete
+            made: UpstreamConnection | Http2UpstreamConnection = await complete
         except BaseException:
             connector.abort()
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
         return made
+
+    def _protocol(
+        self, peer: Peer, alpn: str | None
+    ) -> UpstreamConnection | Http2UpstreamConnection:
+        """Return the protocol of a connection that is made.
+
+        :param alpn: what was agreed upon.
+        :raises UpstreamError: HTTP/2 is wanted, and it was not.
+        """
+        if alpn != "h2":
+            if self._speaks is Speaks.HTTP2:
+                raise UpstreamError(
+                    f"{self.name}({peer.text}) does not offer HTTP/2 (ALPN h2)",
+                    error_type="TLSHandshakeFailure",
+                    connecting=True,
+                )
+            kind = IntroducedConnection if self._proxy_protocol else UpstreamConnection
+            return kind(self, peer)
+        # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
+        from pingap.upstream.http2_connection import Http2UpstreamConnection
+
+        return Http2UpstreamConnection(self, peer)
 
     def _tls_for(self, peer: Peer) -> ClientTls | None:
         return self._tls

@@ -84,7 +84,7 @@ def conversation() -> bytes:
 
 
 EVENTS = [
-    ("WindowOpened", 0),
+    ("SettingsReceived", None),
     (
         "request", 1, "POST", "/a?b", "test",
         [("host", "test"), ("cookie", "a=b; c=d"), ("x-a", "1")], False, None,
@@ -96,7 +96,7 @@ EVENTS = [
     ("trailers", 1, [("x-sum", "6")]),
     ("StreamReset", 5),
     ("StreamReset", 3),
-    ("ClientLeaves", None),
+    ("GoawayReceived", None),
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pingap.protocol.http2_hpack import (
     fields_block,
     response_block,
 )
+from pingap.protocol.http2_request import read_head
 
 
 def decoded(block: bytes) -> list[tuple[bytes, bytes]]:
@@ -70,7 +71,7 @@ def test_fields_of_the_hop_are_left_out() -> None:
 
 def test_the_same_block_after_the_table_changed() -> None:
     """Index 62 is the newest entry: what it means changes with each that is added."""
-    reader = HeadReader(HeadLimits())
+    reader = HeadReader(read_head, HeadLimits())
     start = bytes((0x82, 0x84, 0x86, 0x01, 4)) + b"test"
     again = start + b"\xbe"
     for value in (b"1", b"2"):
@@ -80,7 +81,7 @@ def test_the_same_block_after_the_table_changed() -> None:
 
 
 def test_the_same_block_after_the_table_was_emptied() -> None:
-    reader = HeadReader(HeadLimits())
+    reader = HeadReader(read_head, HeadLimits())
     start = bytes((0x82, 0x84, 0x86, 0x01, 4)) + b"test"
     reader.head(start + b"\x40\x01a\x01b")
     assert reader.head(start + b"\xbe").lines[1] == b"a: b"
@@ -90,7 +91,7 @@ def test_the_same_block_after_the_table_was_emptied() -> None:
 
 
 def test_a_block_that_changes_the_size_is_not_remembered() -> None:
-    reader = HeadReader(HeadLimits())
+    reader = HeadReader(read_head, HeadLimits())
     start = bytes((0x82, 0x84, 0x86, 0x01, 4)) + b"test"
     reader.head(b"\x20" + start)
     reader.head(b"\x3f\xe1\x1f" + start + b"\x40\x01a\x01b")
@@ -100,7 +101,7 @@ def test_a_block_that_changes_the_size_is_not_remembered() -> None:
 
 
 def test_a_head_that_is_remembered_is_not_shared() -> None:
-    reader = HeadReader(HeadLimits())
+    reader = HeadReader(read_head, HeadLimits())
     block = bytes(Encoder().encode(fields("GET", "/", ("x-a", "b"))))
     reader.head(block)
     for _ in range(2):
@@ -112,7 +113,7 @@ def test_a_head_that_is_remembered_is_not_shared() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    reader = HeadReader(HeadLimits())
+    reader = HeadReader(read_head, HeadLimits())
     start = bytes((0x82, 0x86, 0x01, 4)) + b"test"
     for number in range(10 * MOST_BLOCKS):
         path = b"/%d" % number
@@ -122,7 +123,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_block_is_read_or_refused(block: bytes) -> None:
-    reader = HeadReader(HeadLimits())
+    reader = HeadReader(read_head, HeadLimits())
     for _ in range(2):
         try:
             reader.fields(block)

@@ -29,7 +29,6 @@ _ALGO_WORDS = (
     "hash:cookie:<name>",
     "hash:query:<name>",
 )
-_H2 = "HTTP/2 to upstreams"
 _DNS = "DNS discovery"
 _STATS = "backend statistics"
 _BREAKER = "circuit breaker"
@@ -126,6 +125,14 @@ class UpstreamConfig(Model):
         "", description="Our certificate for backends that ask for one: PEM, a file, or base64."
     )
     client_key: Secret = Field(Secret(""), description="Its private key: PEM, a file, or base64.")
+    alpn: Annotated[str, AfterValidator(_check_alpn)] = Field(
+        "H1",
+        description="Protocol to the backends: `H1`, `H2` (without `sni`, HTTP/2 with prior"
+        " knowledge), or `H2H1`: HTTP/2 where a backend offers it by ALPN.",
+    )
+    max_h2_streams: Positive = Field(
+        1, description="Requests at once on one HTTP/2 connection; the backend may allow fewer."
+    )
     tcp_idle: Duration | None = Field(
         None,
         description="TCP keepalive: idle time before the first probe. Takes effect together with"
@@ -157,10 +164,6 @@ class UpstreamConfig(Model):
     dns_server: str = not_yet("", "Name servers to ask.", needs=_DNS)
     dns_domain: str = not_yet("", "Default domain.", needs=_DNS)
     dns_search: str = not_yet("", "Search list.", needs=_DNS)
-    alpn: Annotated[str, AfterValidator(_check_alpn)] = not_yet(
-        "H1", "Protocol to the backends: `H1`, `H2` or `H2H1`.", needs=_H2
-    )
-    max_h2_streams: Positive = not_yet(1, "Streams per HTTP/2 connection.", needs=_H2)
     health_check: str = not_yet("", "URL of the health check.", needs="health checks")
     tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
     enable_tracer: bool = not_yet(False, "Count open connections.", needs="connection tracing")

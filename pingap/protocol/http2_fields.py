@@ -1,0 +1,100 @@
+"""Header lists of HTTP/2 (RFC 9113, 8), as far as requests and responses share them, without IO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from pingap.errors import BadRequest
+from pingap.messages import FIELD_VALUE, Headers
+from pingap.protocol.fields import check_trailers
+from pingap.protocol.http1_head import (
+    LONGEST_REMEMBERED,
+    MOST_REMEMBERED,
+    NEVER_REMEMBERED,
+    Malformed,
+)
+from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+FIELD_OVERHEAD: Final = 32
+"""Bytes that a field counts beside its name and value (RFC 9113, 6.5.2)."""
+
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_COLON: Final = 58
+# Fields of a connection of HTTP/1.1 (RFC 9113, 8.2.2).
+_FORBIDDEN: Final = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+)
+
+
+class _Lines(dict[tuple[bytes, bytes], bytes]):
+    """Field -> its line, for fields that were seen before (see ``http1_head``)."""
+
+    def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
+        name, value = field
+        if not _NAME.fullmatch(name):
+            raise Malformed("a field name that is none, or not in lower case")
+        if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
+            raise Malformed("a field value with control characters, or white space around it")
+        line = b"%b: %b" % (name, value)
+        if len(line) <= LONGEST_REMEMBERED and name not in NEVER_REMEMBERED:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[name, value] = line
+        return line
+
+
+field_lines: Final = _Lines()
+"""``field_lines[name, value]`` is the line of a field; raises ``Malformed``."""
+
+
+def split(
+    fields: HeaderList, known: Collection[bytes]
+) -> tuple[dict[bytes, bytes], list[bytes], list[bytes]]:
+    """Return pseudo-header fields, and the keys and lines of the others (RFC 9113, 8.3).
+
+    :param known: the pseudo-header fields that there may be.
+    :raises Malformed: the list breaks a rule.
+    """
+    pseudo: dict[bytes, bytes] = {}
+    keys: list[bytes] = []
+    lines: list[bytes] = []
+    for field in fields:
+        name, value = field
+        if name and name[0] == _COLON:
+            if keys or name in pseudo or name not in known:
+                raise Malformed(
+                    "a pseudo-header field that is unknown, repeated or out of its place"
+                )
+            pseudo[name] = value
+        else:
+            lines.append(field_lines[name, value])
+            keys.append(name)
+    return pseudo, keys, lines
+
+
+def check_no_connection_fields(keys: list[bytes]) -> None:
+    """Refuse what only concerns a connection of HTTP/1.1.
+
+    :raises Malformed: there is such a field.
+    """
+    if not _FORBIDDEN.isdisjoint(keys):
+        raise Malformed("a field that belongs to a connection of HTTP/1.1")
+
+
+def read_trailers(fields: HeaderList) -> Headers:
+    """Read the header list after a body.
+
+    :raises StreamError: it is malformed.
+    """
+    try:
+        keys = [name for name, _ in fields]
+        lines = [field_lines[name, value] for name, value in fields]
+        trailers = Headers.of(keys, lines)
+        check_trailers(trailers)
+    except (Malformed, BadRequest) as error:
+        raise StreamError(PROTOCOL_ERROR, str(error)) from None
+    return trailers
