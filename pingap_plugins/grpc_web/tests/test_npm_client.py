@@ -115,4 +115,5 @@ def test_an_upstream_that_is_gone(
 ) -> None:
     upstream.raw("/library.Books/Find", b"", then="close")
     found = events(packages, site, mode, "unary", "question")
-    assert [one for one in found if one[0] == "error"] == [["error", 14, "Bad Gateway"]]
+    expected = [["error", 14, "The upstream server could not answer"]]
+    assert [one for one in found if one[0] == "error"] == expected
