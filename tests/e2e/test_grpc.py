@@ -216,3 +216,20 @@ def test_by_tls_at_both_ends(tmp_path: Path) -> None:
                 assert channel.unary_unary("/s/Echo")(message, timeout=30) == message
                 parts = [b"a", b"b"]
                 assert list(channel.stream_stream("/s/Chat")(iter(parts), timeout=10)) == parts
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_grpc_web_reaches_a_server_of_grpc(server: GrpcServer, tmp_path: Path, fails: bool) -> None:
+    toml = config(server.addr, upstream=UPSTREAM, location="grpc_web = true")
+    message = b"\0\0\0\0\x05hello"
+    with Proxy(toml, tmp_path) as proxy, proxy.connect() as client:
+        path = "/s/Fail" if fails else "/s/Echo"
+        answer = client.request("POST", path, message, Content_Type="application/grpc-web+proto")
+        assert answer.status == 200
+        if fails:
+            assert answer.body[:1] == b"\x80"
+            assert b"grpc-status: 3\r\n" in answer.body
+        else:
+            assert answer.body.startswith(message + b"\x80")
+            assert b"grpc-status: 0\r\n" in answer.body
+            assert b"x-last: 2\r\n" in answer.body
