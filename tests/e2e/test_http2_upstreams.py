@@ -79,8 +79,15 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield rig
 
 
-def test_requests_share_one_connection(rig: Rig) -> None:
-    before = rig.origin.connections
+@pytest.fixture
+def own_rig(tmp_path: Path) -> Iterator[Rig]:
+    """A rig whose connections can be counted: in a shared one they may have been idle for long."""
+    with proxied(tmp_path) as rig:
+        yield rig
+
+
+def test_requests_share_one_connection(own_rig: Rig) -> None:
+    rig = own_rig
     with rig.connect() as one, rig.connect() as other, H2Client(rig.proxy) as third:
         for client in (one, other, one):
             assert client.get("/").body == b"ok"
@@ -88,7 +95,6 @@ def test_requests_share_one_connection(rig: Rig) -> None:
             third.headers(number, fields("GET", "/"))
         for number in range(1, 80, 2):
             assert third.finish(number).body == b"ok"
-    assert rig.origin.connections <= before + 1
     assert rig.origin.connections == 1
 
 
@@ -547,7 +553,8 @@ def test_a_client_that_leaves_resets_its_stream(tmp_path: Path) -> None:
         assert rig.origin.connections == 1
 
 
-def test_many_clients_at_once(rig: Rig) -> None:
+def test_many_clients_at_once(own_rig: Rig) -> None:
+    rig = own_rig
     failures: list[str] = []
 
     def ask(number: int) -> None:
