@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from pingap.errors import BadRequest
 from pingap.messages import Headers
-from pingap.protocol.http1_head import Malformed
+from pingap.protocol.http1_head import LONGEST_REMEMBERED, Malformed
 
 # Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,
 # always written anew for the other side.
@@ -59,13 +59,17 @@ _MOST_DIGITS = 18
 _HOST = re.compile(rb"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
 
 
+_LONGEST_HOST = 255 + len(":65535")
+"""Bytes of a host with its port: a name of DNS has at most 255 (RFC 1035, 2.3.4)."""
+
+
 @lru_cache(maxsize=1024)
 def parse_host(value: bytes) -> str:
     """Return the host of ``host[:port]``; an IPv6 literal keeps its brackets.
 
-    :raises BadRequest: not a host (RFC 9112, 3.2).
+    :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
     """
-    if not (match := _HOST.fullmatch(value)):
+    if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
         raise BadRequest("Invalid Host header")
     return match["host"].decode("ascii")
 
@@ -93,9 +97,16 @@ def read_length(headers: Headers) -> int | None:
     return None
 
 
-@lru_cache(maxsize=256)
-def _options(line: bytes) -> frozenset[bytes]:
+def _read_options(line: bytes) -> frozenset[bytes]:
     return frozenset(one.strip(b" \t").lower() for one in line.partition(b": ")[2].split(b","))
+
+
+_remembered_options = lru_cache(maxsize=256)(_read_options)
+
+
+def _options(line: bytes) -> frozenset[bytes]:
+    # Long ones are not remembered: a client must not be able to fill the memory with them.
+    return _remembered_options(line) if len(line) <= LONGEST_REMEMBERED else _read_options(line)
 
 
 def connection_options(headers: Headers) -> frozenset[bytes]:

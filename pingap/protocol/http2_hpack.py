@@ -146,7 +146,7 @@ def request_block(
     host = headers.find(b"host")
     if host is None:
         host = default_host.encode("ascii")
-    block = _request_start(request.method, scheme, host) + _path(request.target)
+    block = _method(request.method) + _origin(scheme, host) + _path(request.target)
     if headers.keys and headers.keys[0] == b"host":
         headers = Headers.of(headers.keys[1:], headers.lines[1:])
     elif b"host" in headers.keys:
@@ -201,11 +201,13 @@ def _takes_trailers(headers: Headers) -> bool:
     return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
 
 
+def _method(method: str) -> bytes:
+    return _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
+
+
 @lru_cache(maxsize=1024)
-def _request_start(method: str, scheme: str, authority: bytes) -> bytes:
-    """Return the pseudo-header fields but the path."""
-    start = _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
-    return start + _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
+def _origin(scheme: str, authority: bytes) -> bytes:
+    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
 
 
 def _path(target: str) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 
 from pingap.errors import BadRequest
 from pingap.messages import Headers
+from pingap.protocol import fields
 from pingap.protocol.fields import check_trailers, connection_options, drop_listed, parse_host
 
 
@@ -27,6 +28,7 @@ def headers(*pairs: tuple[str, str]) -> Headers:
         (b"[::ffff:192.0.2.1]:80", "[::ffff:192.0.2.1]"),
         (b"a_b-c.d~%41", "a_b-c.d~%41"),
         (b"", ""),
+        (b"a" * 255 + b":65535", "a" * 255),
     ],
 )
 def test_the_host_is_what_comes_before_the_port(value: bytes, host: str) -> None:
@@ -75,3 +77,15 @@ def test_ordinary_trailers_pass() -> None:
 def test_trailers_that_would_change_the_message_are_refused(name: bytes) -> None:
     with pytest.raises(BadRequest, match="not allowed in trailers"):
         check_trailers(headers(("X", "1"), (name.decode(), "1")))
+
+
+def test_a_host_that_no_name_can_have_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        parse_host(b"a" * 262)
+
+
+def test_long_options_are_read_and_not_remembered() -> None:
+    before = fields._remembered_options.cache_info().currsize
+    long = ", ".join(f"x-{number}" for number in range(200))
+    assert len(connection_options(headers(("Connection", long)))) == 200
+    assert fields._remembered_options.cache_info().currsize == before
