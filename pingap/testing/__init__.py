@@ -12,6 +12,7 @@ from pingap.testing.client import Answer, Client
 from pingap.testing.clock import Clock
 from pingap.testing.fields import Fields
 from pingap.testing.filters import filter_every_cut
+from pingap.testing.http2 import Http2Client
 from pingap.testing.logs import UnexpectedError
 from pingap.testing.metrics import Metrics
 from pingap.testing.phases import make_context, make_request
@@ -25,6 +26,7 @@ __all__ = [
     "Clock",
     "ConfigError",
     "Fields",
+    "Http2Client",
     "Metrics",
     "PluginStartError",
     "Proxy",

@@ -47,6 +47,18 @@ class Answer:
         return json.loads(self.body)
 
 
+def open_socket(address: tuple[str, int] | str | socket.socket, timeout: float) -> socket.socket:
+    """Connect to an address; a socket is taken as it is."""
+    if isinstance(address, socket.socket):
+        return address
+    if isinstance(address, tuple):
+        return socket.create_connection(address, timeout)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(timeout)
+    sock.connect(address)
+    return sock
+
+
 class Client(ByteStream):
     """One connection, kept for as many requests as are made on it.
 
@@ -62,15 +74,7 @@ class Client(ByteStream):
         headers: FieldsLike = (),
         timeout: float = LIMIT,
     ) -> None:
-        if isinstance(address, socket.socket):
-            sock = address
-        elif isinstance(address, str):
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(timeout)
-            sock.connect(address)
-        else:
-            sock = socket.create_connection(address, timeout)
-        super().__init__(sock)
+        super().__init__(open_socket(address, timeout))
         self._headers = pairs(headers)
         self._body: BodyReader | None = None
 

@@ -15,6 +15,7 @@ from pingap.testing.build import METRICS_PATH, build_runtime
 from pingap.testing.client import Answer, Client
 from pingap.testing.description import Description, PluginLike
 from pingap.testing.fields import FieldsLike, pairs
+from pingap.testing.http2 import Http2Client
 from pingap.testing.logs import Recorder
 from pingap.testing.metrics import Metrics
 from pingap.testing.upstream import Upstream
@@ -49,7 +50,7 @@ class Proxy:
         self._runtime: Runtime | None = None
         self._worker: Worker | None = None
         self._thread: WorkerThread | None = None
-        self._clients: list[Client] = []
+        self._clients: list[Client | Http2Client] = []
 
     # Configuration.
 
@@ -201,14 +202,33 @@ class Proxy:
             trust 127.0.0.1 (``basic.trusted_proxies``), as one does that is described in Python.
         :param headers: fields that every request on it has.
         """
+        client = Client(self.address(server), headers=self._said_by(client_ip, headers))
+        self._clients.append(client)
+        return client
+
+    def connect_http2(
+        self, server: str = "", *, client_ip: str = "", headers: FieldsLike = ()
+    ) -> Http2Client:
+        """Return a new connection of HTTP/2; arguments as for :meth:`connect`.
+
+        :raises ValueError: the server does not speak it.
+        """
         address = self.address(server)
+        assert self._runtime is not None
+        servers = self._runtime.config.servers
+        name = server or next(iter(servers))
+        if not servers[name].enabled_h2:
+            raise ValueError(f"HTTP/2 needs enabled_h2 = true in [servers.{name}]")
+        client = Http2Client(address, headers=self._said_by(client_ip, headers))
+        self._clients.append(client)
+        return client
+
+    def _said_by(self, client_ip: str, headers: FieldsLike) -> list[tuple[str, str]]:
         fields = pairs(headers)
         if client_ip:
             self._require_trust()
             fields.append(("X-Forwarded-For", client_ip))
-        client = Client(address, headers=fields)
-        self._clients.append(client)
-        return client
+        return fields
 
     def _require_trust(self) -> None:
         assert self._runtime is not None
