@@ -4,20 +4,14 @@ What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
 from pingap._version import __version__
+from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
+from pingap.headers import Field, Headers, field
 from pingap.hookspecs import hookimpl
-from pingap.messages import (
-    BodyFilter,
-    Field,
-    Headers,
-    Request,
-    Response,
-    WholeBodyFilter,
-    field,
-)
+from pingap.messages import Request, Response
 from pingap.observability.log_tags import LogTag
 from pingap.observability.metrics import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram

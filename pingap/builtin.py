@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pingap.headers import Headers, field
 from pingap.hookspecs import hookimpl
-from pingap.messages import Headers, Response, field
+from pingap.messages import Response
 from pingap.observability.metrics import ServerMetrics
 from pingap.plugin import Plugin, PluginSettings
 

@@ -16,8 +16,8 @@ from pluggy import HookimplOpts
 
 from pingap import hookspecs
 from pingap.contract import misfit, register
+from pingap.headers import header_key
 from pingap.implementations import mistakes
-from pingap.messages import header_key
 from pingap.plugin import Plugin, PluginSettings
 
 Call: TypeAlias = Callable[..., Any]

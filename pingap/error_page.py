@@ -12,7 +12,8 @@ from pingap._version import __version__
 from pingap.context import RequestContext
 from pingap.errors import HTTPError
 from pingap.grpc_errors import grpc_error, is_grpc
-from pingap.messages import Headers, Request, Response, field
+from pingap.headers import Headers, field
+from pingap.messages import Request, Response
 
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _HTML: Final = field("Content-Type", "text/html; charset=utf-8")

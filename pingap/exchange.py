@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pingap.context import RequestContext
 from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.relay import BodyRelay, Sink, Source
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import re
 from typing import Final
 
 from pingap.errors import HTTPError
-from pingap.messages import Headers, Request, Response, field
+from pingap.headers import Headers, field
+from pingap.messages import Request, Response
 
 # application/grpc, +proto, +json or others; not application/grpc-web, which has another format.
 _GRPC: Final = re.compile(rb"application/grpc(?:$|[+; \t])", re.IGNORECASE)

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pingap.body_filters import BodyFilter
     from pingap.context import RequestContext
-    from pingap.messages import BodyFilter, Request, Response
+    from pingap.messages import Request, Response
     from pingap.plugin import Plugin
 
 CONTRACT = (1, 0)

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from pingap.body_filters import BodyFilter
 from pingap.chains import Chain, Owner
 from pingap.errors import ClientGone, HTTPError, PluginError
 from pingap.exchange import Exchange
 from pingap.hook_tasks import Outcome
-from pingap.messages import BodyFilter, Response
+from pingap.messages import Response
 from pingap.relay import Filters
 
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
+from pingap.body_filters import BodyFilter
 from pingap.chains import Call, Chains, Owner
-from pingap.messages import BodyFilter, Headers, Request
+from pingap.headers import Headers
+from pingap.messages import Request
 
 HEADER: Final = b"x-pingap-plugin-timing"
 """A request of a trusted address that has this header, with any value, has its time taken."""

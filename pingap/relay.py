@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol, TypeAlias
 
+from pingap.body_filters import BodyFilter
 from pingap.errors import HTTPError, PluginError
-from pingap.messages import BodyFilter, Headers
+from pingap.headers import Headers
 
 REPLAY_LIMIT: Final = 64 * 1024
 """Bytes of a request body kept while another attempt may need them (config.md 5.10)."""

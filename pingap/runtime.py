@@ -15,7 +15,8 @@ from pingap.chains import Chains
 from pingap.context import RequestContext
 from pingap.error_page import ErrorPage
 from pingap.errors import HTTPError, PluginError, Source
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.observability.metrics import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from pingap.errors import PingapError
-from pingap.messages import Headers
+from pingap.headers import Headers
 
 if TYPE_CHECKING:
     import httpcore

@@ -18,7 +18,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from pingap.config.units import wrong_type
 from pingap.context import RequestContext
-from pingap.messages import Field, Headers, Request, field
+from pingap.headers import Field, Headers, field
+from pingap.messages import Request
 
 Lookup: TypeAlias = Callable[[Request, RequestContext], str | None]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pingap.config import ServerConfig, TcpAddress
 from pingap.config.problem import did_you_mean, quoted
 from pingap.errors import BadRequest
-from pingap.messages import Headers, Request
+from pingap.headers import Headers
+from pingap.messages import Request
 from pingap.protocol.fields import parse_host
 
 _URL = re.compile(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.context import Connection, RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
+from pingap.headers import Headers
 from pingap.lifecycle import handle
-from pingap.messages import Headers, Request, Response
+from pingap.messages import Request, Response
 from pingap.net.http1_writer import Http1Writer
 from pingap.net.tcp import has_error
 from pingap.protocol import http1_write

@@ -8,7 +8,8 @@ import struct
 from abc import ABC, abstractmethod
 from typing import Final
 
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.net.write_batch import WriteBatch
 from pingap.protocol import http1_write
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Final, Protocol
 
 from pingap.exchange import Exchange
-from pingap.messages import Headers
+from pingap.headers import Headers
 from pingap.protocol.http2_endpoint import Http2Endpoint
 from pingap.protocol.http2_frames import MOST_FRAME
 

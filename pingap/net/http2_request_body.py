@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from pingap.messages import Headers
+from pingap.headers import Headers
 from pingap.net.http1_connection import LINGER_BYTES
 from pingap.net.http2_halves import Http2Halves
 from pingap.protocol.http2_codec import Http2Codec

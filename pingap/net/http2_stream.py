@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from pingap.context import RequestContext
 from pingap.errors import BadRequest
 from pingap.exchange import Exchange
+from pingap.headers import Headers
 from pingap.lifecycle import handle
-from pingap.messages import Headers, Request, Response
+from pingap.messages import Request, Response
 from pingap.net.http1_connection import LINGER_SECONDS
 from pingap.net.http2_halves import NEVER
 from pingap.net.http2_request_body import Http2RequestBody

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from pingap.errors import BadRequest
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.net.http2_halves import NEVER
 from pingap.net.http2_stream import Http2Stream
 from pingap.protocol.http2_errors import CANCEL

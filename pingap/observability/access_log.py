@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pingap.config.problem import did_you_mean
 from pingap.context import RequestContext
-from pingap.messages import Headers, Request, Response, header_key
+from pingap.headers import Headers, header_key
+from pingap.messages import Request, Response
 from pingap.observability.timestamps import local_time_at
 from pingap.variables import CONTEXT_KEYS
 

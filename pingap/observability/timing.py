@@ -6,7 +6,8 @@ import re
 import time
 
 from pingap.context import RequestContext
-from pingap.messages import Response, field
+from pingap.headers import field
+from pingap.messages import Response
 
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^`|~0-9A-Za-z-]")
 

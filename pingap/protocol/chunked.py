@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httptools
 
-from pingap.messages import Headers
+from pingap.headers import Headers
 from pingap.protocol.http1_head import END_OF_HEAD, Malformed
 
 OVERHEAD: Final = 16 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pingap.messages import Headers
+from pingap.headers import Headers
 
 
 @dataclass(frozen=True, slots=True)

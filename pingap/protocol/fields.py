@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from pingap.errors import BadRequest
-from pingap.messages import Headers
+from pingap.headers import Headers
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, Malformed
 
 # Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,

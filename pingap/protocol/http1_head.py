@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final, Generic, TypeVar
 
-from pingap.messages import FIELD_VALUE, TOKEN, Headers
+from pingap.headers import FIELD_VALUE, TOKEN, Headers
 
 T = TypeVar("T")
 

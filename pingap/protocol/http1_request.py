@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.messages import Headers, Request
+from pingap.headers import Headers
+from pingap.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import (

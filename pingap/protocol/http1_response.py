@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from pingap.errors import BadRequest, UpstreamError
-from pingap.messages import Headers, Response
+from pingap.headers import Headers
+from pingap.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
 from pingap.protocol.fields import check_trailers, connection_options, drop_listed, read_length

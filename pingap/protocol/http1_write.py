@@ -10,7 +10,8 @@ from itertools import compress
 from operator import not_
 from typing import Final
 
-from pingap.messages import REASONS, Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import REASONS, Request, Response
 from pingap.protocol.fields import NEVER_FORWARDED
 
 LAST_CHUNK: Final = b"0\r\n\r\n"

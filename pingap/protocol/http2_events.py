@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from pingap.errors import BadRequest
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 
 
 class RequestReceived:

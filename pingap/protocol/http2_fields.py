@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.messages import FIELD_VALUE, Headers
+from pingap.headers import FIELD_VALUE, Headers
 from pingap.protocol.fields import check_trailers
 from pingap.protocol.http1_head import (
     LONGEST_REMEMBERED,

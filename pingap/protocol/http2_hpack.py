@@ -21,7 +21,8 @@ from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED

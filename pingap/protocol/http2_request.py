@@ -10,7 +10,8 @@ import re
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.messages import TOKEN, Headers, Request
+from pingap.headers import TOKEN, Headers
+from pingap.messages import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import parse_host, read_length
 from pingap.protocol.http1_head import Malformed

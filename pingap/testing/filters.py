@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from pingap.messages import BodyFilter, Headers
+from pingap.body_filters import BodyFilter
+from pingap.headers import Headers
 
 _SHORT: Final = 10
 """Bytes up to which every way of cutting is tried; each byte more doubles their number."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from pingap.context import Connection, RequestContext
-from pingap.messages import Headers, Request
+from pingap.headers import Headers
+from pingap.messages import Request
 from pingap.testing.fields import FieldsLike, pairs
 
 

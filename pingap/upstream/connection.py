@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.errors import UpstreamError
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import END, ResponseDecoder

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from pingap.errors import UpstreamError
 from pingap.exchange import Exchange
-from pingap.messages import Headers, Request, Response
+from pingap.headers import Headers
+from pingap.messages import Request, Response
 from pingap.net.http2_halves import NEVER, Http2Halves
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import CANCEL, REFUSED_STREAM, error_name

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cost import cost
 
+from pingap.body_filters import BodyFilter
 from pingap.errors import HTTPError, PluginError
-from pingap.messages import BodyFilter, Headers
+from pingap.headers import Headers
 from pingap.relay import REPLAY_LIMIT, BodyRelay
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pingap.errors import BadRequest
-from pingap.messages import Headers
+from pingap.headers import Headers
 from pingap.protocol import fields
 from pingap.protocol.fields import check_trailers, connection_options, drop_listed, parse_host
 

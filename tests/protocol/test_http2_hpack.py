@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.h2 import fields
 
-from pingap.messages import Headers, Response
+from pingap.headers import Headers
+from pingap.messages import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import Http2Error
 from pingap.protocol.http2_hpack import (

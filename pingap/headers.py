@@ -1,0 +1,209 @@
+"""Header fields: names and values as they stand on the wire, text on access. Nothing here does IO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final, TypeAlias, overload
+
+Field: TypeAlias = tuple[bytes, bytes]
+"""A header field, ready to be sent: its name in lower case, and its line ``Name: value``."""
+
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A method or a field name (RFC 9110, 5.6.2)."""
+FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+"""A field value, between its white space (RFC 9110, 5.5)."""
+
+
+@lru_cache(maxsize=1024)
+def header_key(name: str) -> bytes:
+    """Return the name as header fields are compared: lower-case bytes."""
+    return name.lower().encode("latin-1", "replace")
+
+
+def field(name: str, value: str) -> Field:
+    """Check and encode a header field once, so that it can be used for every request.
+
+    :param name: a token (RFC 9110, 5.6.2).
+    :param value: visible text; characters outside Latin-1 are sent as UTF-8.
+    :raises ValueError: a character that cannot stand in a header field (RFC 9110, 5.5).
+    """
+    raw_name = name.encode("ascii", "replace")
+    if not TOKEN.fullmatch(raw_name):
+        raise ValueError(f"{name!r} is not a header name")
+    try:
+        raw_value = value.encode("latin-1").strip(b" \t")
+    except UnicodeEncodeError:
+        raw_value = value.encode("utf-8").strip(b" \t")
+    if not FIELD_VALUE.fullmatch(raw_value):
+        raise ValueError(f"the value of header {name} has a control character")
+    return raw_name.lower(), b"%b: %b" % (raw_name, raw_value)
+
+
+class Headers:
+    """Header fields in the order they came, names compared without case (RFC 9110, 5.1).
+
+    A plugin that prepared its fields with :func:`field` may use ``append``, ``replace`` and
+    ``find``, which check and encode nothing again.
+
+    (Kept as they stand on the wire, with their names in lower case beside: so reading, looking up
+    and writing fields are single operations of Python's lists, not loops in Python.)
+
+    :param fields: names and values, or prepared fields.
+    """
+
+    __slots__ = ("keys", "lines")
+
+    def __init__(self, fields: Iterable[Field] | Mapping[str, str] = ()) -> None:
+        if isinstance(fields, Mapping):
+            fields = [field(name, value) for name, value in fields.items()]
+        self.keys: list[bytes] = []
+        """The names in lower case."""
+        self.lines: list[bytes] = []
+        """``Name: value``, each at the place of its key."""
+        for prepared in fields:
+            self.append(prepared)
+
+    @classmethod
+    def of(cls, keys: list[bytes], lines: list[bytes]) -> Headers:
+        """Return headers that take over two lists."""
+        self = cls.__new__(cls)
+        self.keys = keys
+        self.lines = lines
+        return self
+
+    @property
+    def fields(self) -> list[Field]:
+        """All fields, prepared. May be assigned anew; changing the list itself has no effect."""
+        return list(zip(self.keys, self.lines, strict=True))
+
+    @fields.setter
+    def fields(self, fields: Iterable[Field]) -> None:
+        self.__init__(fields)  # type: ignore[misc]
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+
+    @overload
+    def get(self, name: str, default: None = None) -> str | None: ...
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value with this name, or ``default``."""
+        value = self.find(header_key(name))
+        return default if value is None else value.decode("latin-1")
+
+    def find(self, key: bytes) -> bytes | None:
+        """Return the first value, as bytes, of the name that is written so in lower case."""
+        if key in self.keys:
+            return self.lines[self.keys.index(key)][len(key) + 2 :]
+        return None
+
+    def get_all(self, name: str) -> list[str]:
+        """Return every value with this name, in order."""
+        return [value.decode("latin-1") for value in self.find_all(header_key(name))]
+
+    def find_all(self, key: bytes) -> list[bytes]:
+        """Return every value, as bytes, of the name that is written so in lower case."""
+        if key not in self.keys:
+            return []
+        start = len(key) + 2
+        return [
+            line[start:] for known, line in zip(self.keys, self.lines, strict=True) if known == key
+        ]
+
+    def set(self, name: str, value: str) -> None:
+        """Replace every field with this name by one.
+
+        :raises ValueError: as :func:`field`.
+        """
+        self.replace(field(name, value))
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field; fields with the same name stay.
+
+        :raises ValueError: as :func:`field`.
+        """
+        self.append(field(name, value))
+
+    def set_default(self, name: str, value: str) -> None:
+        """Set a field unless one with this name is there.
+
+        :raises ValueError: as :func:`field`.
+        """
+        if name not in self:
+            self.append(field(name, value))
+
+    def remove(self, name: str) -> None:
+        """Drop every field with this name."""
+        self.discard(header_key(name))
+
+    def discard(self, key: bytes) -> None:
+        """Drop every field with the name that is written so in lower case."""
+        keys = self.keys
+        while key in keys:
+            at = keys.index(key)
+            del keys[at]
+            del self.lines[at]
+
+    def append(self, prepared: Field) -> None:
+        """Append a prepared field.
+
+        :raises ValueError: it has a line break.
+        """
+        key, line = prepared
+        if b"\n" in line or b"\r" in line:
+            raise ValueError(f"header field with a line break: {line!r}")
+        self.keys.append(key)
+        self.lines.append(line)
+
+    def replace(self, prepared: Field) -> None:
+        """Replace every field with the name of this prepared one by it.
+
+        :raises ValueError: it has a line break.
+        """
+        key, line = prepared
+        if b"\n" in line or b"\r" in line:
+            raise ValueError(f"header field with a line break: {line!r}")
+        if key in self.keys:
+            self.discard(key)
+        self.keys.append(key)
+        self.lines.append(line)
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return every field as a pair of name as written and value."""
+        return [
+            (line[: len(key)].decode("latin-1"), line[len(key) + 2 :].decode("latin-1"))
+            for key, line in zip(self.keys, self.lines, strict=True)
+        ]
+
+    def copy(self) -> Headers:
+        """Return headers of their own with the same fields."""
+        other = Headers.__new__(Headers)
+        other.keys, other.lines = self.keys.copy(), self.lines.copy()
+        return other
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and header_key(name) in self.keys
+
+    def __getitem__(self, name: str) -> str:
+        if (value := self.get(name)) is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self.set(name, value)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.items())
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and (self.keys, self.lines) == (other.keys, other.lines)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"Headers({self.items()!r})"
