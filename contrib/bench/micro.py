@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import timeit
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -18,6 +19,9 @@ from pingap import (
     hookimpl,
 )
 from pingap.chains import Instance, freeze
+from pingap.exchange import Exchange
+from pingap.hook_tasks import HookTasks
+from pingap.net.deadlines import Deadlines
 from pingap.phases import call_all, call_first
 from pingap.routing import Route, Router
 
@@ -60,6 +64,53 @@ def _two_phases(plugins: int) -> Callable[[], None]:
     def run() -> None:
         call_first(exchange, chains.request, "request", request, ctx)
         call_all(exchange, chains.response, "response", request, response, ctx)
+
+    return run
+
+
+class AsyncNoOp(Plugin):
+    """An async plugin that awaits nothing."""
+
+    category = "async_no_op"
+
+    @hookimpl
+    async def request(self, request: Request, ctx: RequestContext) -> None:
+        """Let it go on."""
+
+
+class _Nobody:
+    """The client's side of exchanges that nobody waits for."""
+
+    def __init__(self) -> None:
+        self.tasks = HookTasks(Deadlines())
+
+    def exchange_ended(self) -> None:
+        """Do nothing."""
+
+
+def one_more_async_plugin() -> float:
+    """Return the microseconds that one more async plugin, with its time limit, adds to a phase."""
+
+    async def difference() -> float:
+        return best(_async_phase(1 + MORE), 5_000) - best(_async_phase(1), 5_000)
+
+    return asyncio.run(difference()) / MORE
+
+
+def _async_phase(plugins: int) -> Callable[[], None]:
+    chain = freeze(
+        [Instance(f"no{i}", AsyncNoOp(PluginSettings())) for i in range(plugins)]
+    ).request
+    request = Request("GET", "/", Headers())
+    ctx = RequestContext(Connection(1, ("", 0), ("", 0)), 0.0)
+    nobody: Any = _Nobody()
+    server: Any = None  # only failing plugins are reported to it
+
+    def run() -> None:
+        assert (
+            call_first(Exchange(server, nobody, request, ctx), chain, "request", request, ctx)
+            is None
+        )
 
     return run
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
-from micro import one_lookup, one_more_plugin
+from micro import one_lookup, one_more_async_plugin, one_more_plugin
 from processes import Processes, free_port, memory
 from proxies import write_pingap
 
@@ -128,6 +128,7 @@ def idle_connections(options: argparse.Namespace) -> Iterator[Figure]:
 def plugins(options: argparse.Namespace) -> Iterator[Figure]:
     """Time the frozen chains."""
     yield Figure("one more sync plugin that does nothing, two phases", one_more_plugin(), "us", 0.3)
+    yield Figure("one more async plugin that awaits nothing", one_more_async_plugin(), "us", 2)
 
 
 def lookup(options: argparse.Namespace) -> Iterator[Figure]:
