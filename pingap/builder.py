@@ -45,10 +45,11 @@ from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
+from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.speaks import Speaks
 from pingap.upstream.transparent import TransparentUpstream
-from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
+from pingap.upstream.upstream import Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
 
 Key = tuple[str | int, ...]

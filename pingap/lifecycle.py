@@ -20,7 +20,8 @@ from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
 from pingap.upstream.connection import UpstreamConnection
-from pingap.upstream.upstream import Peer, UpstreamRuntime
+from pingap.upstream.peer import Peer
+from pingap.upstream.upstream import UpstreamRuntime
 
 if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream
@@ -144,15 +145,19 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
     retries = refusals = 0
+    tried: list[Peer] = []
     while True:
+        peer: Peer | None = None
         try:
             if upstream.finds_peers:
                 peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
             else:
-                peer = upstream.choose_peer()
+                peer = upstream.choose_peer(x.request, x.ctx, tried)
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
             if error.connecting:
+                if peer is not None:
+                    tried.append(peer)
                 retries += 1
                 if not location.may_retry(retries, time.monotonic() - x.ctx.began_at):
                     raise

@@ -11,7 +11,7 @@ from pingap.tls.options import reason, use_certificate
 from pingap.tls.pem import CertificateError
 
 if TYPE_CHECKING:
-    from pingap.upstream.upstream import Peer
+    from pingap.upstream.peer import Peer
 
 _INTERMEDIATE_AND_OLDER: Final = ssl.TLSVersion.TLSv1_2
 

@@ -12,7 +12,7 @@ from pingap.tls.client_context import ClientTls
 from pingap.tls.transport import TlsTransport
 
 if TYPE_CHECKING:
-    from pingap.upstream.upstream import Peer
+    from pingap.upstream.peer import Peer
 
 
 C = TypeVar("C", bound=asyncio.Protocol)

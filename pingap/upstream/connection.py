@@ -16,7 +16,8 @@ from pingap.protocol.http1_response import END, ResponseDecoder
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
-    from pingap.upstream.upstream import Peer, UpstreamRuntime
+    from pingap.upstream.peer import Peer
+    from pingap.upstream.upstream import UpstreamRuntime
 
 NEVER: Final = math.inf
 

@@ -30,7 +30,8 @@ from pingap.protocol.http2_events import (
 from pingap.upstream.http2_stream import Http2UpstreamStream
 
 if TYPE_CHECKING:
-    from pingap.upstream.upstream import Peer, UpstreamRuntime
+    from pingap.upstream.peer import Peer
+    from pingap.upstream.upstream import UpstreamRuntime
 
 NEVER: Final = math.inf
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pingap.net.write_batch import WriteBatch
     from pingap.upstream.connection import UpstreamConnection
     from pingap.upstream.http2_connection import Http2UpstreamConnection
-    from pingap.upstream.upstream import Peer
+    from pingap.upstream.peer import Peer
 
 
 _LATELY: Final = 1.0

@@ -22,9 +22,10 @@ from pingap.messages import Request
 from pingap.net.tcp import TcpOptions
 from pingap.tls.client_context import ClientTls
 from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.speaks import Speaks
-from pingap.upstream.upstream import Peer, Timeouts, UpstreamRuntime
+from pingap.upstream.upstream import Timeouts, UpstreamRuntime
 
 if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream

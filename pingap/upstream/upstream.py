@@ -6,15 +6,15 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pingap.context import Connection
-from pingap.errors import UpstreamError
+from pingap.context import Connection, RequestContext
+from pingap.errors import HTTPError, UpstreamError
 from pingap.messages import Request
 from pingap.net.tcp import TcpOptions
 from pingap.protocol.proxy_protocol import proxy_header
@@ -23,7 +23,7 @@ from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
 from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
-from pingap.upstream.http2_pool import SharedConnections
+from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
 from pingap.upstream.speaks import Speaks
@@ -31,31 +31,6 @@ from pingap.upstream.speaks import Speaks
 if TYPE_CHECKING:
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Peer:
-    """One address of an upstream. Compared by identity: each upstream has peers of its own.
-
-    :param host: what ``Host`` says for a request that came without one: the configured name.
-    :param address: IP address and port, or the path of a Unix socket.
-    :param text: the address as it is shown in logs and to plugins.
-    :param idle: connections of HTTP/1.1 that can serve another request, the latest used last.
-    :param shared: connections of HTTP/2.
-    """
-
-    host: str
-    address: tuple[str, int] | str
-    text: str
-    weight: int = 1
-    idle: list[UpstreamConnection] = field(default_factory=list, repr=False)
-    shared: SharedConnections = field(default_factory=SharedConnections, repr=False)
-
-    def take(self) -> UpstreamConnection | Http2UpstreamStream | None:
-        """Return a connection, or a stream of one, that is there and free; None if none is."""
-        if self.idle:
-            return self.idle.pop()
-        return self.shared.take()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +95,26 @@ class UpstreamRuntime:
         """Return the peer for a request; only where ``finds_peers``."""
         raise NotImplementedError
 
-    def choose_peer(self) -> Peer:
-        """Return the peer whose turn it is."""
-        return next(self._turns)
+    def choose_peer(
+        self, request: Request, ctx: RequestContext, tried: Collection[Peer] = ()
+    ) -> Peer:
+        """Return the peer for a request.
+
+        :param tried: peers that failed the request before; another one is preferred.
+        :raises HTTPError: 503, none is available.
+        """
+        peer = next(self._turns)
+        if peer.is_available and not tried:
+            return peer
+        return self._choose_among(request, ctx, tried)
+
+    def _choose_among(self, request: Request, ctx: RequestContext, tried: Collection[Peer]) -> Peer:
+        """Return a peer that is available, one that was not tried if there is such a one."""
+        available = {peer for peer in self.peers if peer.is_available}
+        if not available:
+            raise HTTPError(503, f"No available upstream for {ctx.location}")
+        wanted = available.difference(tried) or available
+        return next(peer for peer in self._turns if peer in wanted)
 
     def idle_deadline(self) -> float:
         """Return the moment up to which a connection that is idle from now on is kept."""
