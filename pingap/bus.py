@@ -1,0 +1,50 @@
+"""A bus between the workers of one instance: what one publishes, all are told.
+
+A value belongs to a key, and the last one counts: a worker that starts later is told the last
+value of every key. With one worker everything happens in the process itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+Subscriber: TypeAlias = Callable[[str, str], None]
+
+
+class Bus:
+    """Keys with values that all workers know."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        """Key -> last value."""
+        self._subscribers: list[tuple[str, Subscriber]] = []
+        self.send: Callable[[str, str], None] | None = None
+        """Passes a value on to the other workers; None where there are none."""
+
+    def publish(self, key: str, value: str) -> None:
+        """Tell all workers the new value of a key; subscribers here are called at once."""
+        self.deliver(key, value)
+        if self.send is not None:
+            self.send(key, value)
+
+    def subscribe(self, prefix: str, subscriber: Subscriber) -> Callable[[], None]:
+        """Have a function called with key and value, for keys that begin with a prefix.
+
+        It is called at once for the values that are known.
+
+        :returns: ends the subscription.
+        """
+        entry = (prefix, subscriber)
+        self._subscribers.append(entry)
+        for key, value in list(self.values.items()):
+            if key.startswith(prefix):
+                subscriber(key, value)
+        return lambda: self._subscribers.remove(entry)
+
+    def deliver(self, key: str, value: str) -> None:
+        """Take a value, from here or from another worker, and tell the subscribers."""
+        self.values[key] = value
+        for prefix, subscriber in list(self._subscribers):
+            if key.startswith(prefix):
+                subscriber(key, value)
