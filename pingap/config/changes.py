@@ -157,10 +157,10 @@ def _line_pair(key: str, before: str | None, after: str | None) -> Iterator[str]
     if before is not None and after is not None and not same:
         before, after = _around_the_difference(before, after)
     if before is not None:
-        yield f"- {_cut(f'{dotted((key,))} = {before}')}"
+        yield _cut(f"- {dotted((key,))} = {before}")
     if after is not None:
         changed = "  # changed" if same else ""  # which the mask does not show
-        yield f"+ {_cut(f'{dotted((key,))} = {after}')}{changed}"
+        yield _cut(f"+ {dotted((key,))} = {after}") + changed
 
 
 def _around_the_difference(before: str, after: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """When a change of the files is told: once, and when they are quiet."""
 
 import os
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,7 +127,7 @@ def test_any_writes_end_with_one_report_of_the_last_state(steps, poll):
     assert reports[-1][1] == last_write
     after = [one for one in reports[1:] if one[0] >= time_of_write]
     assert len(after) <= 1
-    for (_, before), (_, told_now) in zip(reports, reports[1:], strict=False):
+    for (_, before), (_, told_now) in pairwise(reports):
         assert before != told_now
 
 
