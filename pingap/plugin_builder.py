@@ -183,9 +183,7 @@ class PluginBuilder:
             self._warnings.append(self._config.source.problem(path, text))
         return None
 
-    def _construct(
-        self, path: Key, cls: type[Plugin], options: object, key: str
-    ) -> Plugin | None:
+    def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
         """Check the settings of a plugin; build it, unless one with the same key is there."""
         try:
             settings = cls.Settings.model_validate(options, context=self._surroundings)

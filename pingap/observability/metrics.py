@@ -58,9 +58,7 @@ class Histogram:
     def add_figures(self, figures: Sequence[float]) -> None:
         """Add the ``figures`` of a histogram with the same bounds."""
         *counts, total = figures
-        self.counts = [
-            mine + int(theirs) for mine, theirs in zip(self.counts, counts, strict=True)
-        ]
+        self.counts = [mine + int(theirs) for mine, theirs in zip(self.counts, counts, strict=True)]
         self.total += total
 
     def cumulative(self) -> list[tuple[str, float]]:
