@@ -37,7 +37,7 @@ def reap() -> list[Ended]:
     As process 1 of a container this process inherits the orphans of all others, so it takes whatever
     there is. For that reason nothing else in it may wait for children of its own (``subprocess``).
     """
-    ended = []
+    ended: list[Ended] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

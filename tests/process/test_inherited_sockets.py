@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.processes import start, wait_until
+from support.processes import wait_until
 
 from pingap.config import TcpAddress, UnixAddress
 from pingap.process.inherited_sockets import InheritedSockets
