@@ -15,14 +15,14 @@ import pytest
 from support.processes import wait_until
 
 from pingap.config import TcpAddress, UnixAddress
-from pingap.process.inherited_sockets import InheritedSockets
+from pingap.process.activation import ActivatedSockets
 
 REPORT = """
 import os, sys
 from pingap.config import parse_listen
-from pingap.process.inherited_sockets import InheritedSockets
-inherited = InheritedSockets.from_environment()
-print(len(inherited), sorted(name for name in os.environ if name.startswith("LISTEN_")))
+from pingap.process.activation import ActivatedSockets
+inherited = ActivatedSockets.from_environment()
+print(sorted(name for name in os.environ if name.startswith("LISTEN_")))
 for text in sys.argv[1:]:
     (address,) = parse_listen(text)
     sock = inherited.take(address)
@@ -30,7 +30,7 @@ for text in sys.argv[1:]:
         print(text, "none")
     else:
         print(text, sock.getsockname()[1], sock.get_inheritable(), sock.getblocking())
-print(*inherited.warnings, *inherited.close(), sep="\\n")
+print(*inherited.warnings, *inherited.close_rest(), sep="\\n")
 """
 
 
@@ -89,7 +89,7 @@ def test_sockets_are_found_by_their_addresses() -> None:
             addresses = [f"127.0.0.1:{second}", f"unix:{path}", f"127.0.0.1:{first}"]
             lines = inheriting([s.fileno() for s in (a, b, unix)], *addresses)
     assert lines == [
-        "3 []",
+        "[]",
         f"127.0.0.1:{second} {second} False False",
         f"unix:{path} {path[1]} False False",
         f"127.0.0.1:{first} {first} False False",
@@ -97,12 +97,11 @@ def test_sockets_are_found_by_their_addresses() -> None:
     ]
 
 
-def test_what_no_server_uses_is_closed_with_a_warning() -> None:
+def test_what_no_server_uses_is_closed_and_named() -> None:
     with listener() as a, listener() as b:
         first, second = port(a), port(b)
         lines = inheriting([a.fileno(), b.fileno()], f"127.0.0.1:{first}", names="web:old")
-    warning = f"inherited 127.0.0.1:{second} (old): no server has this address; it is closed"
-    assert lines[2:] == [warning]
+    assert lines[2:] == [f"127.0.0.1:{second} (old)"]
 
 
 def test_what_is_no_listening_socket_is_closed_with_a_warning(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_what_is_no_listening_socket_is_closed_with_a_warning(tmp_path: Path) ->
         files = [one.fileno() for one in (file, datagram, idle, good)]
         lines = inheriting(files, address, names="file:dns")
     assert lines == [
-        "1 []",
+        "[]",
         f"{address} {number} False False",
         "inherited file 3 (file): this is not a socket",
         "inherited file 4 (dns): this is not a stream socket, as ListenStream= makes",
@@ -128,7 +127,7 @@ def test_what_is_no_listening_socket_is_closed_with_a_warning(tmp_path: Path) ->
 def test_more_files_than_there_are_is_no_harm() -> None:
     with listener() as good:
         lines = inheriting([good.fileno()], count=2)
-    assert lines[0] == "1 []"
+    assert lines[0] == "[]"
     assert lines[1] == "inherited file 4: this is not a socket"
 
 
@@ -136,36 +135,37 @@ def test_more_files_than_there_are_is_no_harm() -> None:
 def test_variables_for_another_process_are_removed_and_ignored(options: dict[str, str]) -> None:
     with listener() as sock:
         lines = inheriting([sock.fileno()], f"127.0.0.1:{port(sock)}", **options)
-        assert lines == ["0 []", f"127.0.0.1:{port(sock)} none", ""]
+        assert lines == ["[]", f"127.0.0.1:{port(sock)} none", ""]
 
 
 def test_a_socket_is_given_once() -> None:
     with listener() as sock:
-        inherited = InheritedSockets([("web", sock)])
+        inherited = ActivatedSockets([("web", sock)])
         address = TcpAddress("127.0.0.1", port(sock))
         assert inherited.take(address) is sock
         assert inherited.take(address) is None
-        assert inherited.close() == []
+        assert inherited.close_rest() == []
 
 
 def test_any_free_port_is_none_of_these() -> None:
     with listener() as sock:
-        inherited = InheritedSockets([("", sock)])
+        number = port(sock)
+        inherited = ActivatedSockets([("", sock)])
         assert inherited.take(TcpAddress("127.0.0.1", 0)) is None
-        assert inherited.take(TcpAddress("no-such-host.invalid", port(sock))) is None
+        assert inherited.take(TcpAddress("no-such-host.invalid", number)) is None
         assert inherited.take(UnixAddress("/nowhere")) is None
-        assert len(inherited) == 1
+        assert inherited.close_rest() == [f"127.0.0.1:{number}"]
 
 
 def test_a_name_finds_the_socket_of_its_address() -> None:
     with listener() as sock:
-        assert InheritedSockets([("", sock)]).take(TcpAddress("localhost", port(sock))) is sock
+        assert ActivatedSockets([("", sock)]).take(TcpAddress("localhost", port(sock))) is sock
 
 
 @pytest.mark.usefixtures("has_ipv6")
 def test_ipv6_addresses_are_compared_by_value() -> None:
     with listener("::1") as sock:
-        inherited = InheritedSockets([("", sock)])
+        inherited = ActivatedSockets([("", sock)])
         assert inherited.take(TcpAddress("127.0.0.1", port(sock))) is None
         assert inherited.take(TcpAddress("0:0::1", port(sock))) is sock
 
@@ -173,11 +173,11 @@ def test_ipv6_addresses_are_compared_by_value() -> None:
 @pytest.mark.usefixtures("has_ipv6")
 def test_a_socket_of_both_families_serves_the_ipv4_wildcard_if_no_other_does() -> None:
     with listener("::", dualstack_ipv6=True) as both:
-        inherited = InheritedSockets([("", both)])
+        inherited = ActivatedSockets([("", both)])
         assert inherited.take(TcpAddress("127.0.0.1", port(both))) is None
         assert inherited.take(TcpAddress("0.0.0.0", port(both))) is both
     with listener("::") as six:
-        assert InheritedSockets([("", six)]).take(TcpAddress("0.0.0.0", port(six))) is None
+        assert ActivatedSockets([("", six)]).take(TcpAddress("0.0.0.0", port(six))) is None
 
 
 @pytest.mark.usefixtures("has_ipv6")
@@ -186,7 +186,7 @@ def test_the_own_socket_of_the_ipv4_wildcard_comes_first() -> None:
         six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         six.bind(("::", port(four)))
         six.listen()
-        inherited = InheritedSockets([("", six), ("", four)])
+        inherited = ActivatedSockets([("", six), ("", four)])
         assert inherited.take(TcpAddress("0.0.0.0", port(four))) is four
         assert inherited.take(TcpAddress("::", port(four))) is six
 
@@ -198,8 +198,8 @@ def test_systemd_itself_passes_a_socket() -> None:
     code = """
 import sys
 from pingap.config import parse_listen
-from pingap.process.inherited_sockets import InheritedSockets
-inherited = InheritedSockets.from_environment()
+from pingap.process.activation import ActivatedSockets
+inherited = ActivatedSockets.from_environment()
 sock = inherited.take(*parse_listen(sys.argv[1]))
 sock.settimeout(20)
 connection, _ = sock.accept()
