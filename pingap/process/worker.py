@@ -25,6 +25,8 @@ from pingap.net.proxy_acceptor import MOST_WAITING, ProxyAcceptor, ProxyHeaders
 from pingap.observability.watchdog import Watchdog
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
 from pingap.side_calls import http_client
 from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
 
@@ -37,10 +39,12 @@ class Worker:
     """Serves a runtime graph.
 
     :param runtime: what to serve.
+    :param shared: what it shares with other workers; by default there are none.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, shared: SharedState | None = None) -> None:
         self._runtime = runtime
+        self.shared = LocalState() if shared is None else shared
         self._sockets: list[tuple[str, socket]] = []
         self._servers: list[asyncio.Server] = []
         self._listeners: dict[str, Listener] = {}
@@ -170,6 +174,7 @@ class Worker:
                 budget,
                 runtime.stats,
                 runtime.trusted_proxies,
+                self.shared,
             )
         for name, sock in self._sockets:
             listener = self._listeners[name]
