@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from types import TracebackType
@@ -37,14 +38,14 @@ _CANDIDATES: Final = 16
 class _Record:
     """What all records have.
 
-    :ivar touched: it was used since it was last spared.
+    :ivar used_at: how many records had been made when it was last used.
     :ivar forgotten: another record serves its key now, or none.
     """
 
-    __slots__ = ("forgotten", "touched")
+    __slots__ = ("forgotten", "used_at")
 
     def __init__(self) -> None:
-        self.touched = True
+        self.used_at = 0
         self.forgotten = False
 
     @property
@@ -57,33 +58,39 @@ K = TypeVar("K")
 R = TypeVar("R", bound=_Record)
 
 
-class _Records(dict[K, R]):
-    """Records by key, made when they are asked for; those that are not used are forgotten."""
+class _Records(OrderedDict[K, R]):
+    """Records by key, made when they are asked for; those that are not used are forgotten.
+
+    (Taking away first keys, again and again, makes a plain dictionary slow: it steps over the gaps.)
+
+    :ivar made: how many have been made.
+    """
 
     def __init__(self, make: Callable[[_Records[K, R], K], R], most: int) -> None:
+        super().__init__()
         self._make = make
         self._most = most
         self._evictions = 0
+        self.made = 0
 
     def __missing__(self, key: K) -> R:
         if len(self) >= self._most:
             self._forget_one()
+        self.made += 1
         record = self[key] = self._make(self, key)
         return record
 
     def _forget_one(self) -> None:
-        """Forget the first record that was not used since it was last spared.
+        """Forget the record that was not used for longest, among the first ones.
 
-        Those before it are spared and go to the end (the "clock" of page replacement). The search
-        is bounded: among candidates that were all used, the first is taken.
+        Those before it go to the end, so that others are looked at next.
         """
         candidates = [(key, self[key]) for key in islice(self, _CANDIDATES)]
-        key, victim = min(candidates, key=lambda one: (one[1].holds, one[1].touched))
+        key, victim = min(candidates, key=lambda one: (one[1].holds, one[1].used_at))
         for spared, record in candidates:
             if record is victim:
                 break
-            record.touched = False
-            self[spared] = self.pop(spared)
+            self.move_to_end(spared)
         victim.forgotten = True
         del self[key]
         self._evictions += 1
@@ -104,7 +111,7 @@ class _Counter(_Record, SharedCounter):
     def add(self, n: int = 1) -> int:
         if self.forgotten:
             return self._home[self._key].add(n)
-        self.touched = True
+        self.used_at = self._home.made
         self._value = value = self._value + n
         return value
 
@@ -127,7 +134,7 @@ class _Gauge(_Record, SharedGauge):
     def add(self, n: int = 1) -> int:
         if self.forgotten:
             return self._home[self._key].add(n)
-        self.touched = True
+        self.used_at = self._home.made
         value = self._value + n
         self._value = value = max(0, value)
         return value
@@ -160,7 +167,7 @@ class _Window(_Record, SharedWindow):
             return self._home[self._key].add(n, now)
         if n < 0:
             raise ValueError(not_countable(n))
-        self.touched = True
+        self.used_at = self._home.made
         total = self.total(now)
         self._count += n
         return total + n
@@ -212,7 +219,7 @@ class _Table(SharedTable):
         record = self._records.get((self._name, self._fields, short_key(key)))
         if record is None:
             return None
-        record.touched = True
+        record.used_at = self._records.made
         return record.values
 
     def set(self, key: str, values: Sequence[float]) -> None:
@@ -260,7 +267,7 @@ class _Held(SharedRecord):
     def values(self, values: Sequence[float]) -> None:
         packed = self._layout.pack(values)
         record = self._records[self._key]
-        record.touched = True
+        record.used_at = self._records.made
         record.values = self._layout.unpack_from(packed)
 
 
