@@ -14,6 +14,7 @@ class ProcessLocks:
     They are POSIX record locks: the kernel takes them away from a process that ends, however it
     ends. They belong to the process, so they do not keep its own threads apart, and a fork does not
     inherit what is held. Waiting is left to the kernel too, which tells of a deadlock (``OSError``).
+    A process that is stopped, and not killed, keeps its locks.
 
     Made before the workers are forked: each of them uses the descriptor it inherits.
     """

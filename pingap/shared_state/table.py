@@ -172,7 +172,10 @@ class _Held(SharedRecord):
         record = self._record
         if not record.is_there():
             return None
-        return self._tables.read(record.slot, record.identity, self._layout)
+        try:
+            return self._tables.read(record.slot, record.identity, self._layout)
+        except Changed:  # nobody can change it now; whatever this is, it must not stay for ever
+            return None
 
     @values.setter
     def values(self, values: Sequence[float]) -> None:

@@ -1,6 +1,6 @@
 """Programs that fork workers on one segment: run in a process of their own, which has no threads.
 
-    python shared_workers.py exact
+    python shared_workers.py exact [without_memfd]
     python shared_workers.py kills SECONDS
     python shared_workers.py every_change OPERATION
     python shared_workers.py every_instruction OPERATION
@@ -289,6 +289,8 @@ def changes_something(frame: FrameType) -> bool:
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
+    if arguments == ["without_memfd"]:
+        del os.memfd_create  # as on macOS
     if name == "exact":
         found = exact()
     elif name == "kills":

@@ -28,8 +28,9 @@ def workers(*arguments: str) -> Any:
 
 
 @pytest.mark.timeout(120)
-def test_totals_are_exact_when_all_hammer_the_same_keys() -> None:
-    found = workers("exact")
+@pytest.mark.parametrize("arguments", [[], ["without_memfd"]])
+def test_totals_are_exact_when_all_hammer_the_same_keys(arguments: list[str]) -> None:
+    found = workers("exact", *arguments)
     rounds = found["rounds"]
     assert found["counters"] == 3 * rounds
     assert found["gauges"] == found["windows"] == rounds
