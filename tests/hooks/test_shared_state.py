@@ -83,7 +83,7 @@ def test_workers_on_a_segment_count_together(tmp_path: Path) -> None:
     with ExitStack() as running:
         for index in range(2):
             runtime = build(load(tmp_path / "pingap.toml"), Registry())
-            worker = Worker(runtime, segment.attach(index))
+            worker = Worker(runtime, shared=segment.attach(index))
             worker.bind()
             address = worker.addresses["web"][0]
             thread = WorkerThread(worker, lambda number: None)
