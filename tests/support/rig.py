@@ -88,8 +88,9 @@ def until(condition: Callable[[], object], what: str = "", seconds: float = DEAD
 
 
 def resident(proxy: Proxy) -> int:
-    """Return the bytes of memory that a proxy process uses."""
-    return int(Path(f"/proc/{proxy.process.pid}/statm").read_text().split()[1]) * 4096
+    """Return the bytes of memory that the only worker of a proxy uses."""
+    (worker,) = proxy.workers
+    return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096
 
 
 def read_to_end(served: Served) -> bytes:

@@ -36,6 +36,8 @@ error_log = "/var/log/pingap/error.log"
 user = "pingap"
 group = "www"
 cpu_affinity = true
+upgrade_sock = "/run/upgrade.sock"
+worker_timeout = "20s"
 """
 
 SERVERS = """
@@ -237,7 +239,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " webhook_notifications log_level log_buffered_size log_format_json"
             " log_compress_algorithm log_compress_level log_compress_days_ago"
             " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
-            " max_connections cpu_affinity",
+            " max_connections cpu_affinity worker_timeout",
         ),
         (
             "servers",
