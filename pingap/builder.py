@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from typing import TypeVar
 
 from pingap.builtin import METRICS_LOCATION, MetricsPage
+from pingap.bus import Bus
 from pingap.chains import Instance, freeze
 from pingap.config import (
     Backend,
@@ -29,6 +30,8 @@ from pingap.config import (
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.context import Network
 from pingap.error_page import ErrorPage
+from pingap.health.ejection import PassiveEjection
+from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
 from pingap.net.tcp import TcpOptions
@@ -86,6 +89,8 @@ class Runtime:
     deadlines: Deadlines
     writes: WriteBatch
     log_files: LogFiles
+    bus: Bus
+    health: HealthChecks
     trusted_proxies: tuple[Network, ...]
     warnings: list[Problem] = field(default_factory=list)
 
@@ -120,6 +125,8 @@ class _Builder:
         self.writes = WriteBatch()
         size = config.basic.upstream_keepalive_pool_size
         self.pool = KeepalivePool(size, self.deadlines, self.writes)
+        self.bus = Bus()
+        self.health = HealthChecks((), self.bus)
         self.log_files = log_files
         self.plugin_metrics = PluginMetrics()
         self.log_tags: dict[str, LogTag] = {}
@@ -136,6 +143,7 @@ class _Builder:
             for name, settings in self.config.upstreams.items()
             if (upstream := self._upstream(name, settings)) is not None
         }
+        self.health.follow(upstreams.values())
         locations = {
             name: self._location(name, settings, upstreams)
             for name, settings in self.config.locations.items()
@@ -162,6 +170,8 @@ class _Builder:
             deadlines=self.deadlines,
             writes=self.writes,
             log_files=self.log_files,
+            bus=self.bus,
+            health=self.health,
             trusted_proxies=tuple(
                 ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
             ),
@@ -231,7 +241,7 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics)
+            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics, self.health)
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
@@ -314,7 +324,7 @@ class _Builder:
                 speaks=Speaks(settings.alpn),
                 max_h2_streams=settings.max_h2_streams,
             )
-        return UpstreamRuntime(
+        upstream = UpstreamRuntime(
             name,
             peers,
             self.pool,
@@ -325,6 +335,16 @@ class _Builder:
             speaks=Speaks(settings.alpn),
             max_h2_streams=settings.max_h2_streams,
         )
+        self._watch_health(upstream, settings)
+        return upstream
+
+    def _watch_health(self, upstream: UpstreamRuntime, settings: UpstreamConfig) -> None:
+        upstream.health_check = settings.health
+        if limit := settings.passive_failures:
+            seconds, percent = settings.passive_ejection_time, settings.passive_max_ejected_percent
+            self._note_precision(seconds)
+            upstream.ejection = PassiveEjection(upstream, self.bus, limit, seconds, percent)
+            upstream.observers += (upstream.ejection,)
 
     def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
         path: Key = ("upstreams", name, "alpn")

@@ -12,10 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from pingap.health.metrics import health_metrics
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from pingap.context import RequestContext
+    from pingap.health.service import HealthChecks
     from pingap.observability.plugin_metrics import PluginMetrics
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -201,6 +204,7 @@ class ServerMetrics:
     :param locations: name -> counters.
     :param plugin_failures: (plugin, location) -> count, shared by all servers.
     :param plugins: the metrics that plugins have of their own, shared by all servers.
+    :param health: what is known of backends, shared by all servers.
     """
 
     def __init__(
@@ -209,11 +213,13 @@ class ServerMetrics:
         locations: Mapping[str, LocationStats],
         plugin_failures: Mapping[tuple[str, str], int],
         plugins: PluginMetrics | None = None,
+        health: HealthChecks | None = None,
     ) -> None:
         self._server = server
         self._locations = locations
         self._plugin_failures = plugin_failures
         self._plugins = plugins
+        self._health = health
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -235,6 +241,8 @@ class ServerMetrics:
         yield self._plugin_times()
         if self._plugins is not None:
             yield from self._plugins.collect(self._server)
+        if self._health is not None:
+            yield from health_metrics(self._server, self._health)
 
     def _plugin_times(self) -> Metric:
         from prometheus_client.core import HistogramMetricFamily

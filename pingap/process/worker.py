@@ -110,6 +110,7 @@ class Worker:
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
                 services.start_soon(self._trim_pool)
+                services.start_soon(runtime.health.run)
                 watchdog.start()
                 yield
             finally:

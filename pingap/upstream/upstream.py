@@ -30,6 +30,8 @@ from pingap.upstream.proxy_introduction import IntroducedConnection, Introductio
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
+    from pingap.config.health_check import HealthCheck
+    from pingap.health.ejection import PassiveEjection
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
@@ -67,6 +69,10 @@ class UpstreamRuntime:
     """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
     observers: tuple[Observer, ...] = ()
     """Who is told how attempts end; usually nobody."""
+    health_check: HealthCheck | None = None
+    """How peers are checked; None: they are not."""
+    ejection: PassiveEjection | None = None
+    """Keeps requests away from peers that fail; None: nothing does."""
 
     def __init__(
         self,
@@ -88,7 +94,7 @@ class UpstreamRuntime:
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
-        self._proxy_protocol = proxy_protocol
+        self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
@@ -170,7 +176,7 @@ class UpstreamRuntime:
     async def _open(
         self, peer: Peer, client: Connection
     ) -> UpstreamConnection | Http2UpstreamConnection:
-        header = _introduce(self._proxy_protocol, client) if self._proxy_protocol else b""
+        header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
             await self._reach(peer, made, header)
@@ -214,7 +220,7 @@ class UpstreamRuntime:
                     error_type="TLSHandshakeFailure",
                     connecting=True,
                 )
-            kind = IntroducedConnection if self._proxy_protocol else UpstreamConnection
+            kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
         from pingap.upstream.http2_connection import Http2UpstreamConnection
