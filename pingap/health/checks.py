@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -72,11 +74,14 @@ async def reach(peer: Peer) -> ByteStream:
 
 def reason(error: BaseException) -> str:
     """Return what went wrong, as far down as something is known of it."""
-    cause: BaseException | None = error
     text = ""
-    while cause is not None:
-        text = getattr(cause, "strerror", None) or str(cause) or text
-        cause = cause.__cause__
+    below: object = error
+    while isinstance(below, BaseException):
+        text = str(below) or text
+        if isinstance(below, OSError) and not isinstance(below, ssl.SSLError) and below.errno:
+            text = os.strerror(below.errno)  # what it says of itself depends on the event loop
+        # (httpcore gives its errors no cause, but what they were made from.)
+        below = below.__cause__ or (below.args[0] if below.args else None)
     return text or type(error).__name__
 
 
