@@ -128,7 +128,9 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
 def test_the_mistake_is_told_with_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
         parse('[upstreams.x]\naddrs = ["a"]\nhealth_check = "http://a?retires=3"', "c")
-    assert str(caught.value).startswith('c:3: upstreams.x.health_check: unknown parameter "retires"')
+    assert str(caught.value).startswith(
+        'c:3: upstreams.x.health_check: unknown parameter "retires"'
+    )
 
 
 @pytest.mark.parametrize("key", ['health_check = "none"', "passive_failures = 3"])

@@ -149,9 +149,7 @@ def test_http_asks_for_the_path(origin: Origin, tmp_path: Path) -> None:
         ("status=503", 200, "status 200"),
     ],
 )
-def test_http_needs_a_good_status(
-    parameters: str, status: int, said: str, origin: Origin
-) -> None:
+def test_http_needs_a_good_status(parameters: str, status: int, said: str, origin: Origin) -> None:
     origin.reply("/h", b"", status)
     assert outcome(f"http://x/h?{parameters}", origin.addr) == [said]
 
