@@ -13,7 +13,7 @@ from pingap.bus import Bus
 from pingap.health.ejection import Ejection
 from pingap.health.keys import DOWN, EJECTED, HEALTH, UP, peer_key, split_key
 from pingap.health.watch import OBSTACLE, Watch
-from pingap.observability.notifications import notify
+from pingap.observability.notifications import ERROR, INFO, notify
 from pingap.upstream.upstream import UpstreamRuntime
 
 MOST_AT_ONCE: Final = 64
@@ -146,15 +146,10 @@ class HealthChecks:
         state = UP if healthy else DOWN
         self.flips[upstream.name, text, state] += 1
         self._bus.publish(peer_key(HEALTH, upstream.name, text), state)
-        notify(
-            "backend_status",
-            "info" if healthy else "error",
-            "Upstream backend status changed",
-            f"upstream {upstream.name}({text}) becomes {'healthy' if healthy else 'unhealthy'}",
-            why,
-        )
+        word, level = ("healthy", INFO) if healthy else ("unhealthy", ERROR)
+        notify("backend_status", f"upstream {upstream.name}({text}) becomes {word}", level, why)
         good = sum(standing.healthy for standing in watch.standings.values())
         if good == 0:
-            notify("upstream_status", "error", "Upstream unhealthy", upstream.name)
+            notify("upstream_status", f"upstream {upstream.name} has no healthy backend", ERROR)
         elif good == 1 and healthy:
-            notify("upstream_status", "info", "Upstream healthy", upstream.name)
+            notify("upstream_status", f"upstream {upstream.name} has a healthy backend again", INFO)

@@ -112,7 +112,7 @@ def test_nobody_is_checked_if_that_is_wanted(tmp_path: Path) -> None:
 
 def test_with_all_backends_down_the_answer_is_503_at_once(tmp_path: Path, refusing: str) -> None:
     with checking(tmp_path, f"tcp://x?{QUICK}", refusing) as proxy:
-        proxy.wait_for_log("Upstream unhealthy: origin")
+        proxy.wait_for_log("upstream_status: upstream origin has no healthy backend")
         began = time.monotonic()
         assert status(proxy) == 503
         assert time.monotonic() - began < 1

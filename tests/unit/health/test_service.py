@@ -63,7 +63,7 @@ class Workers:
 
 async def until(condition: Callable[[], object]) -> None:
     with anyio.fail_after(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await anyio.sleep(0.01)
 
 
@@ -101,12 +101,12 @@ def test_a_backend_that_returns_gets_requests(
 
     workers.run(test)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    status = "Upstream backend status changed: upstream app"
+    status = "backend_status: upstream app"
     assert told == [
         ("WARNING", f"{status}({address}) becomes unhealthy: Connection refused"),
-        ("WARNING", "Upstream unhealthy: app"),
+        ("WARNING", "upstream_status: upstream app has no healthy backend"),
         ("INFO", f"{status}({address}) becomes healthy"),
-        ("INFO", "Upstream healthy: app"),
+        ("INFO", "upstream_status: upstream app has a healthy backend again"),
     ]
     assert workers.health[0].flips == {("app", address, "down"): 1, ("app", address, "up"): 1}
 
