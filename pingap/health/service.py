@@ -146,8 +146,9 @@ class HealthChecks:
         state = UP if healthy else DOWN
         self.flips[upstream.name, text, state] += 1
         self._bus.publish(peer_key(HEALTH, upstream.name, text), state)
-        word, level = ("healthy", INFO) if healthy else ("unhealthy", ERROR)
-        notify("backend_status", f"upstream {upstream.name}({text}) becomes {word}", level, why)
+        word = "healthy" if healthy else "unhealthy"
+        message = f"upstream {upstream.name}({text}) becomes {word}"
+        notify("backend_status", message, INFO if healthy else ERROR, why)
         good = sum(standing.healthy for standing in watch.standings.values())
         if good == 0:
             notify("upstream_status", f"upstream {upstream.name} has no healthy backend", ERROR)

@@ -9,8 +9,8 @@ log = logging.getLogger("pingap")
 
 Level = Literal["info", "warn", "error"]
 
-INFO: Final = "info"
-ERROR: Final = "error"
+INFO: Final[Level] = "info"
+ERROR: Final[Level] = "error"
 
 # What is grave for a backend is not an error of ours.
 _LOG_LEVELS: Final = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.WARNING}
