@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from pingap.bus import Bus
 from pingap.health.ejection import Ejection
 from pingap.health.keys import DOWN, EJECTED, HEALTH, UP, peer_key, split_key
+from pingap.health.metrics import Counts, HealthCounts
 from pingap.health.watch import OBSTACLE, Watch
 from pingap.observability.notifications import ERROR, INFO, notify
 from pingap.upstream.upstream import UpstreamRuntime
@@ -28,7 +29,7 @@ class HealthChecks:
     """
 
     def __init__(self, upstreams: Iterable[UpstreamRuntime], bus: Bus) -> None:
-        self.flips: Counter[tuple[str, str, str]] = Counter()
+        self.flips: Counts = Counter()
         """(upstream, peer, ``up`` or ``down``) -> how often checks found that it had become so."""
         self.watches: dict[UpstreamRuntime, Watch] = {}
         """The checks of this worker; only one worker has any."""
@@ -40,10 +41,17 @@ class HealthChecks:
         bus.subscribe(HEALTH, self._apply)
         bus.subscribe(EJECTED, self._apply)
 
-    @property
-    def upstreams(self) -> list[UpstreamRuntime]:
-        """Those that are served."""
-        return list(self._upstreams.values())
+    def counts(self) -> HealthCounts:
+        """Return what this worker knows and has counted."""
+        found = HealthCounts(flips=self.flips.copy())
+        for upstream, watch in self.watches.items():
+            for text, standing in watch.standings.items():
+                found.healthy[upstream.name, text] = int(standing.healthy)
+        for upstream in self._upstreams.values():
+            if upstream.ejection is not None:
+                for peer, count in upstream.ejection.counts.items():
+                    found.ejections[upstream.name, peer.text] += count
+        return found
 
     def follow(self, upstreams: Iterable[UpstreamRuntime]) -> None:
         """Take note of the upstreams that are served from now on; to be called in all workers.
@@ -118,9 +126,8 @@ class HealthChecks:
                 upstream = self._upstreams.get(split_key(key)[0])
                 if upstream is None or upstream.health_check is None:
                     self._bus.publish(key, UP)
-        for name, text, state in list(self.flips):
-            if name not in self._upstreams:
-                del self.flips[name, text, state]
+        for flip in [one for one in self.flips if one[0] not in self._upstreams]:
+            del self.flips[flip]
 
     # (What ``Watch`` calls: its ledger.)
 

@@ -172,7 +172,7 @@ def test_peers_are_looked_at_anew_in_each_round(refusing: str) -> None:
 
     def discover(*addrs: str) -> None:
         for upstream in upstreams:
-            upstream.peers = upstream_of(*addrs).peers
+            upstream._peers = tuple(upstream_of(*addrs).peers)
 
     async def test() -> None:
         await until(lambda: health.watches)
