@@ -107,11 +107,19 @@ def _split(text: str) -> SplitResult:
         raise ValueError(f"found the scheme {shortened(url.scheme)}, expected {expected}{hint}")
     if url.scheme != "tcp" and not url.hostname:
         raise ValueError(f"found {shortened(text)}, whose host is missing")
+    if not _is_name(url.hostname or "a"):
+        raise ValueError(f"{shortened(url.hostname or '')} is not the name of a host")
     if url.username is not None:
         raise ValueError("user and password are not sent by a health check")
     if url.fragment:
         raise ValueError('what follows "#" is never sent: write %23')
     return url
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether TLS takes it for a name."""
+    labels = host.split(".")
+    return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
 
 
 def _parameter(name: str, value: str, scheme: str) -> object:

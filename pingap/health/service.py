@@ -63,13 +63,14 @@ class HealthChecks:
         self._upstreams = {upstream.name: upstream for upstream in upstreams}
         for name, upstream in self._upstreams.items():
             if before.get(name) is not upstream:
+                upstream.on_peers = self.apply_known
                 self.apply_known(upstream)
         self._adapt()
 
     # In all workers: what is known is applied.
 
     def apply_known(self, upstream: UpstreamRuntime) -> None:
-        """Apply what is known of peers; to be called in all workers if there are other ones."""
+        """Apply what is known of the peers of an upstream, which are others than before."""
         for text in {peer.text for peer in upstream.peers}:
             for prefix in (HEALTH, EJECTED):
                 key = peer_key(prefix, upstream.name, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
@@ -75,13 +75,20 @@ class Watch:
             try:
                 while True:
                     began = anyio.current_time()
-                    await self.round()
+                    await self._safely(self.round)
                     taken = anyio.current_time() - began
                     await anyio.sleep(max(interval(self._settings) - taken, SHORTEST / 2))
             finally:
                 if self._check is not None:
                     with anyio.CancelScope(shield=True):
-                        await self._check.keep(())
+                        await self._safely(self._check.keep, ())
+
+    async def _safely(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Call something; a defect in it ends neither the checks nor the worker."""
+        try:
+            await function(*arguments)
+        except Exception:
+            log.exception("the health checks of %s are defective", self.upstream.name)
 
     async def round(self) -> None:
         """Check every backend once."""
@@ -127,7 +134,7 @@ class Watch:
             except CheckFailed as error:
                 failure = str(error)
             except Exception as error:
-                log.exception("the health check of %s is defective", self.upstream.name)
+                log.exception("the health checks of %s are defective", self.upstream.name)
                 failure = repr(error)
         standing = self.standings[peer.text]
         if standing.note(not failure):

@@ -6,7 +6,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -73,6 +73,8 @@ class UpstreamRuntime:
     """How peers are checked; None: they are not."""
     ejection: PassiveEjection | None = None
     """Keeps requests away from peers that fail; None: nothing does."""
+    on_peers: Callable[[UpstreamRuntime], None] | None = None
+    """To be called when there are other peers: applies what is known of them."""
 
     def __init__(
         self,

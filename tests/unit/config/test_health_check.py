@@ -93,6 +93,7 @@ def test_a_query_is_written_with_a_prefix(scheme: str) -> None:
         ("/health", 'found "/health", expected a URL such as "http://app/health?check_frequency=5s", or "none"'),
         ("off", 'found "off", expected a URL such as "http://app/health?check_frequency=5s", or "none"'),
         ("http:///health", 'found "http:///health", whose host is missing'),
+        ("https://.a.test/", '".a.test" is not the name of a host'),
         ("http://u:p@a/", "user and password are not sent by a health check"),
         ("http://a/#top", 'what follows "#" is never sent: write %23'),
         ("http://a/ä", 'found "http://a/ä": write what is no printable ASCII as %XX'),

@@ -191,6 +191,17 @@ def test_peers_are_looked_at_anew_in_each_round(refusing: str) -> None:
     workers.run(test)
 
 
+def test_a_worker_that_gets_other_peers_applies_what_is_known(refusing: str) -> None:
+    bus = Bus()
+    bus.publish(peer_key(HEALTH, "app", refusing), "down")
+    upstream = upstream_of("127.0.0.1:2", health_check=OFTEN)
+    HealthChecks([upstream], bus)
+    upstream._peers = tuple(upstream_of(refusing, "127.0.0.1:2").peers)
+    assert upstream.on_peers is not None
+    upstream.on_peers(upstream)
+    assert available(upstream) == [False, True]
+
+
 def test_a_check_that_fails_in_an_unexpected_way_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
