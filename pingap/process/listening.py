@@ -124,7 +124,9 @@ def _wanted(config: Config, threads: int | None, inherited: Inherited) -> Iterat
                     v6_only=needs_v6_only(address, every),
                 )
                 yield Listening(name, str(address), sock, worker)
-                if isinstance(address, TcpAddress) and not address.port:  # the others share the port
+                if (
+                    isinstance(address, TcpAddress) and not address.port
+                ):  # the others share the port
                     bound = TcpAddress(address.host, sock.getsockname()[1])
 
 
@@ -135,8 +137,4 @@ def of_worker(
 
     :param counts: how many workers serve each server; the first ones do.
     """
-    return [
-        one
-        for one in sockets
-        if worker < counts[one.server] and one.worker in (None, worker)
-    ]
+    return [one for one in sockets if worker < counts[one.server] and one.worker in (None, worker)]
