@@ -40,7 +40,7 @@ from pingap.net import http1_connection, http2_connection, http2_halves, proxy_a
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
-from pingap.process import sockets
+from pingap.process import activation, sockets
 from pingap.protocol import (
     chunked,
     events,
@@ -53,6 +53,7 @@ from pingap.protocol import (
     proxy_protocol,
 )
 from pingap.relay import REPLAY_LIMIT
+from pingap.shared_state import state
 from pingap.tls import acceptor, issuer
 from pingap.upstream import http2_connection as http2_upstream
 from pingap.upstream import transparent
@@ -456,12 +457,18 @@ def _process_limits() -> Iterator[Row]:
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"
     yield "certificates that an authority signed and keeps", str(issuer.KEPT), "", text
+    yield "sockets taken over from systemd", str(activation.MOST), "", "the others stay unused"
     text = "told in the log with its stack, once in "
     text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
     yield "code that keeps the event loop from going on", f"about {limit}", "", text
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
+    sizes, text = state.DEFAULT_SIZES, "the one unused for longest is forgotten"
+    for kind in ("counters", "gauges", "windows"):
+        yield f"shared {kind}", str(getattr(sizes, kind)), "", text
+    yield "records of shared tables", str(sizes.tables), "", text
+    yield "values of such a record", str(state.MOST_VALUES), "", "an error of the plugin"
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
