@@ -198,6 +198,50 @@ def test_checks_do_not_hold_up_the_end(tmp_path: Path) -> None:
             assert time.monotonic() - began < 5
 
 
+def test_one_worker_checks_and_all_of_them_know(tmp_path: Path, refusing: str) -> None:
+    asked: list[int] = []
+
+    def answer(served: Served, request: Received) -> None:
+        asked.append(served.number)
+        served.respond()
+
+    with Origin() as origin:
+        origin.on("/health", answer)
+        toml = configure(
+            origin.addr,
+            refusing,
+            basic="threads = 4",
+            server='prometheus_metrics = "/metrics"',
+            upstream='health_check = "http://x/health?check_frequency=1h&failure=1"',
+        )
+        with Proxy(toml, tmp_path) as proxy:
+            log = proxy.wait_for_log(flip(refusing, "unhealthy"))
+            assert [status(proxy) for _ in range(24)] == [200] * 24
+            assert log.count("becomes unhealthy") == proxy.log.count("becomes unhealthy") == 1
+            assert "cannot be reached" not in proxy.log
+            labels = f'backend="{refusing}",server="web"'
+            for _ in range(8):  # whichever worker answers
+                page = metrics(proxy)
+                assert f'pingap_backend_healthy{{{labels},upstream="origin"}} 0.0' in page
+                assert (
+                    f'pingap_backend_flips{{{labels},state="down",upstream="origin"}} 1.0' in page
+                )
+        assert len(asked) == 1
+
+
+def test_an_ejection_counts_for_all_workers(tmp_path: Path) -> None:
+    (good, _), (bad, asked_bad) = counted(b"ok", 200), counted(b"", 503)
+    keys = 'passive_failures = 1\nhealth_check = "none"'
+    toml = configure(good.addr, bad.addr, basic="threads = 4", upstream=keys)
+    with good, bad, Proxy(toml, tmp_path) as proxy:
+        while not asked_bad:
+            status(proxy)
+        proxy.wait_for_log("is ejected for 30s")
+        assert [status(proxy) for _ in range(24)] == [200] * 24
+        assert len(asked_bad) == 1
+        assert proxy.log.count("is ejected") == 1
+
+
 # By the requests themselves.
 
 
