@@ -73,6 +73,7 @@ class WorkerProcess:
     async def _run(self) -> None:
         self._leaving, self._draining = anyio.Event(), anyio.CancelScope()
         self._worker.runtime.stats.ask_others = self._ask_others
+        self._worker.bus.send = self._tell_others
         raise_file_limit(self._worker.runtime.config)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
@@ -160,6 +161,9 @@ class WorkerProcess:
         if figures != self._reported:
             self._reported = figures
             self._channel.send("figures", figures=figures)
+
+    def _tell_others(self, key: str, value: str) -> None:
+        self._channel.send("bus", key=key, value=value)
 
     async def _ask_others(self) -> Figures:
         answer = await self._channel.ask("others", OTHERS_SECONDS)

@@ -127,6 +127,10 @@ tcp_recv_buf = "64KiB"
 alpn = "h2h1"
 max_h2_streams = 100
 proxy_protocol = "v2"
+health_check = "https://app.example.com/health?check_frequency=5s"
+passive_failures = 5
+passive_ejection_time = "1m"
+passive_max_ejected_percent = 25
 includes = []
 remark = "r"
 [upstreams.anywhere]
@@ -269,7 +273,8 @@ def test_that_directory_uses_every_supported_key(directory):
             " backend_failure_status_code circuit_break_max_consecutive_failures"
             " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
-            " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark",
+            " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark"
+            " passive_failures passive_ejection_time passive_max_ejected_percent",
         ),
         ("plugins", "category step fail_open timeout remark options"),
         (

@@ -276,7 +276,6 @@ def test_required_keys_are_required(text, message):
         ("upstreams", 'dns_search = "a"', "DNS discovery"),
         ("upstreams", 'algo = "hash"', "balancing other than round_robin"),
         ("upstreams", 'algo = "hash:cookie:sid"', "balancing other than round_robin"),
-        ("upstreams", 'health_check = "tcp://a"', "health checks"),
         ("upstreams", "tcp_fast_open = true", "TCP Fast Open"),
         ("upstreams", "enable_tracer = true", "connection tracing"),
         ("upstreams", "enable_backend_stats = true", "backend statistics"),
