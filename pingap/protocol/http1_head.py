@@ -2,7 +2,8 @@
 
 Clients and upstreams repeat themselves: most lines of a head were read before, from this peer or
 another one. So what a line means is remembered, and reading a head is mostly looking up its lines.
-(The same idea as the dynamic table of HPACK, on the reading side only.) How much is remembered is
+(The same idea as the dynamic table of HPACK, on the reading side only.) Programs even send the same
+head again and again, so short heads are remembered as a whole, too. How much is remembered is
 bounded, and nothing that may be a secret is.
 """
 
@@ -21,6 +22,10 @@ MOST_REMEMBERED: Final = 4096
 """Lines of one kind; when there are more, all are forgotten."""
 LONGEST_REMEMBERED: Final = 256
 """Bytes of a line that is remembered."""
+MOST_HEADS_REMEMBERED: Final = 1024
+"""Whole heads of one kind; when there are more, all are forgotten."""
+LONGEST_HEAD_REMEMBERED: Final = 512
+"""Bytes of a head that is remembered as a whole."""
 
 NEVER_REMEMBERED: Final = frozenset(
     (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key")
