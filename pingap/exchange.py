@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pingap.context import RequestContext
 from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
@@ -70,6 +70,9 @@ class Upstream(Source, Sink, Protocol):
         """End the connection once what was written is sent."""
 
 
+_ENDED: Final = object()
+
+
 @types.coroutine
 def _suspend() -> Generator[None, None, None]:
     """Return when a callback wakes the exchange."""
@@ -86,7 +89,7 @@ class Exchange:
     """
 
     # What most exchanges never change costs them nothing: it is kept by the class.
-    lifecycle: Coroutine[Any, Any, None]
+    lifecycle: Generator[None, None, None]
     """What ``step`` goes on with."""
     location: LocationRuntime | None = None
     chains: Chains
@@ -123,13 +126,16 @@ class Exchange:
         """Go on with the lifecycle; returns when it waits, or has ended."""
         self._running = True
         try:
-            self.lifecycle.send(None)
-            self._running = False
-        except StopIteration:
-            self.downstream.exchange_ended()
+            # (Unlike ``send``, this makes no exception of the end.)
+            ended = next(self.lifecycle, _ENDED) is not None
         except Exception:
             log.exception("request ended by a defect of pingap: %r", self.request)
             self.downstream.cut()
+            return
+        if ended:
+            self.downstream.exchange_ended()
+        else:
+            self._running = False
 
     def _wake(self) -> None:
         # Called from within the lifecycle there is nothing to wake: it looks before it waits.
@@ -145,7 +151,8 @@ class Exchange:
 
     # What the lifecycle waits for.
 
-    async def receive_head(self) -> Response:
+    @types.coroutine
+    def receive_head(self) -> Generator[None, None, Response]:
         """Return the head of the upstream's final response.
 
         :raises PingapError: it will not come.
@@ -153,7 +160,7 @@ class Exchange:
         while self.head is None:
             if self.failure is not None:
                 raise self.failure
-            await _suspend()
+            yield
         return self.head
 
     async def relay_response(self) -> None:

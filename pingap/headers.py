@@ -12,6 +12,10 @@ Field: TypeAlias = tuple[bytes, bytes]
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A method or a field name (RFC 9110, 5.6.2)."""
+_CR: Final = 13
+_LF: Final = 10
+# (Looking for an integer in bytes is several times as fast as looking for one byte.)
+
 FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 """A field value, between its white space (RFC 9110, 5.5)."""
 
@@ -152,7 +156,7 @@ class Headers:
         :raises ValueError: it has a line break.
         """
         key, line = prepared
-        if b"\n" in line or b"\r" in line:
+        if _LF in line or _CR in line:
             raise ValueError(f"header field with a line break: {line!r}")
         self.keys.append(key)
         self.lines.append(line)
@@ -163,11 +167,12 @@ class Headers:
         :raises ValueError: it has a line break.
         """
         key, line = prepared
-        if b"\n" in line or b"\r" in line:
+        if _LF in line or _CR in line:
             raise ValueError(f"header field with a line break: {line!r}")
-        if key in self.keys:
+        keys = self.keys
+        if key in keys:
             self.discard(key)
-        self.keys.append(key)
+        keys.append(key)
         self.lines.append(line)
 
     def items(self) -> list[tuple[str, str]]:

@@ -64,12 +64,13 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
-        if x.location is not None and x.chains.logging:
-            await _log_phase(x, x.chains.logging, response)
-        if x.ctx.plugin_times and x.location is not None:
-            x.location.stats.observe_plugins(x.ctx.plugin_times)
-        if x.server.access_log is not None:
-            x.server.access_log.record(x.request, response, x.ctx)
+        if (location := x.location) is not None:
+            if x.chains.logging:
+                await _log_phase(x, x.chains.logging, response)
+            if location.may_take_time:
+                location.stats.observe_plugins(x.ctx.plugin_times)
+        if (access_log := x.server.access_log) is not None:
+            access_log.record(x.request, response, x.ctx)
 
 
 async def _find_response(x: Exchange) -> Response:

@@ -178,7 +178,9 @@ class Response:
         other.body = self.body
         other.content_length = self.content_length
         headers = self.headers
-        other.headers = Headers.of(headers.keys.copy(), headers.lines.copy())
+        other.headers = own = Headers.__new__(Headers)
+        own.keys = headers.keys.copy()
+        own.lines = headers.lines.copy()
         return other
 
     @classmethod

@@ -6,6 +6,7 @@ out and written anew.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import compress
 from operator import not_
 from typing import Final
@@ -103,8 +104,13 @@ def whole_response(response: Response, body: bytes) -> bytes:
         lines = [first, *headers.lines]
     else:
         lines = _lines(first, headers)
-    lines.append(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    lines += _content_length(len(body)), b"", body
     return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=1024)
+def _content_length(length: int) -> bytes:
+    return b"Content-Length: %d" % length
 
 
 def interim_head(head: Response) -> bytes:
