@@ -246,6 +246,12 @@ def _again(known: Request) -> Request:
     request.path = known.path
     request.query = known.query
     request.host = known.host
+    # (What every request is asked for is found sooner in the object than in its class.)
+    request.http_version = "1.1"
+    request.content_length = 0
+    request.chunked = False
+    request.keep_alive = True
+    request.upgrade = request.websocket_key = ""
     headers = known.headers
     request.headers = own = Headers.__new__(Headers)
     own.keys = headers.keys.copy()
