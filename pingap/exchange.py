@@ -315,7 +315,6 @@ class Exchange:
         """Take a response that came in one piece; the upstream's side has let go already."""
         self.upstream = None
         response.body = body
-        response.content_length = len(body)
         self.head = response
         if not self._running:
             self.step()

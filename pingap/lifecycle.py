@@ -113,15 +113,17 @@ def _match(x: Exchange) -> LocationRuntime:
     found = x.server.router.match(request.host, request.path, request)
     if found is None:
         raise HTTPError(404, "No location serves this host and path")
-    x.location = location = found[0]
+    location, captures = found
+    x.location = location
     x.chains = location.chains
     if location.may_take_time and location.times_plugins(request, ctx):
         x.chains = location.timed_chains
         ctx.plugin_times = {}
-    if found[1]:
-        ctx.captures = found[1]
+    if captures:
+        ctx.captures = captures
     ctx.location = location.name
-    location.stats.processing = ctx.processing = location.stats.processing + 1
+    stats = location.stats
+    stats.processing = ctx.processing = stats.processing + 1
     if location.has_limits:
         _check_limits(x, location)
     return location

@@ -108,10 +108,10 @@ class ResponseDecoder:
         self._remaining = 0
         self.expect("GET")
 
-    def expect(self, method: str, *, upgrade: bool = False) -> None:
+    def expect(self, method: str, upgrade: str = "") -> None:
         """Prepare for the answer to a request with this method.
 
-        :param upgrade: the upstream may change to another protocol: 101 is a final head then.
+        :param upgrade: the protocol that the upstream may change to: 101 is a final head then.
         """
         self._method = method
         self._upgrade = upgrade

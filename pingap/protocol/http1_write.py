@@ -7,8 +7,7 @@ out and written anew.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import compress
-from operator import not_
+from itertools import compress, repeat
 from typing import Final
 
 from pingap.headers import Headers
@@ -34,12 +33,17 @@ def _status_line(response: Response) -> bytes:
     return _STATUS_LINES.get((status, reason)) or b"HTTP/1.1 %d %b" % (status, reason or b"")
 
 
+# (A lookup per field, called by ``map``: a loop in Python takes longer.)
+_is_forwarded: Final = dict.fromkeys(NEVER_FORWARDED, False).get
+_EVERY: Final = repeat(True)
+
+
 def _lines(first: bytes, headers: Headers) -> list[bytes]:
     """Return the lines of a head, without fields that concern one hop or the framing."""
     keys = headers.keys
     if NEVER_FORWARDED.isdisjoint(keys):
         return [first, *headers.lines]
-    return [first, *compress(headers.lines, map(not_, map(NEVER_FORWARDED.__contains__, keys)))]
+    return [first, *compress(headers.lines, map(_is_forwarded, keys, _EVERY))]
 
 
 def request_head(
@@ -99,11 +103,7 @@ def response_head(
 def whole_response(response: Response, body: bytes) -> bytes:
     """Return a response with all of its body, on a connection that goes on."""
     first = _STATUS_LINES.get((response.status, response.reason)) or _status_line(response)
-    headers = response.headers
-    if NEVER_FORWARDED.isdisjoint(headers.keys):
-        lines = [first, *headers.lines]
-    else:
-        lines = _lines(first, headers)
+    lines = _lines(first, response.headers)
     lines += _content_length(len(body)), b"", body
     return b"\r\n".join(lines)
 
