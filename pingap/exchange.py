@@ -99,12 +99,9 @@ class Exchange:
     """The upstream has more events at hand, so what is sent need not leave yet."""
     head: Response | None = None
     head_sent = False
-    request_body: BodyRelay | None = None
     response_body: BodyRelay | None = None
     answered_by = ""
     """The plugin instance whose response is sent."""
-    failure: PingapError | None = None
-    """What ends the exchange; see ``raise_failure``."""
     tunnelling = False
     """Both sides speak another protocol."""
     _book_closed = False
@@ -117,8 +114,11 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
-        if request.chunked or request.content_length:
-            self.request_body = BodyRelay(downstream)
+        # (What every exchange asks for is found sooner in the object than in its class.)
+        self.failure: PingapError | None = None
+        """What ends the exchange; see ``raise_failure``."""
+        has_body = request.chunked or request.content_length
+        self.request_body = BodyRelay(downstream) if has_body else None
 
     # Stepping the lifecycle.
 

@@ -70,7 +70,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             if location.may_take_time:
                 location.stats.observe_plugins(x.ctx.plugin_times)
         if (access_log := x.server.access_log) is not None:
-            access_log.record(x.request, response, x.ctx)
+            record = access_log.record
+            record(x.request, response, x.ctx)
 
 
 async def _find_response(x: Exchange) -> Response:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.headers import Headers
+from pingap.headers import Headers, new
 from pingap.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
@@ -240,7 +240,7 @@ def _may_remember(head: bytes, request: Request) -> bool:
 
 def _again(known: Request) -> Request:
     """Return the request that a head means which is known, with headers of its own."""
-    request = Request.__new__(Request)
+    request: Request = new(Request)
     request.method = known.method
     request.target = known.target
     request.path = known.path
@@ -252,10 +252,7 @@ def _again(known: Request) -> Request:
     request.chunked = False
     request.keep_alive = True
     request.upgrade = request.websocket_key = ""
-    headers = known.headers
-    request.headers = own = Headers.__new__(Headers)
-    own.keys = headers.keys.copy()
-    own.lines = headers.lines.copy()
+    request.headers = known.headers.copy()
     return request
 
 

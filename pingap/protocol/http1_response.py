@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from pingap.errors import BadRequest, UpstreamError
-from pingap.headers import Headers
+from pingap.headers import Headers, new
 from pingap.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
@@ -73,15 +73,12 @@ _response_heads: Final = _ResponseHeads()
 
 def _own(known: Response) -> Response:
     """Return a response like a remembered one, with headers of its own."""
-    response = Response.__new__(Response)
+    response: Response = new(Response)
     response.status = known.status
     response.reason = known.reason
     response.content_length = known.content_length
     response.upstream = True
-    headers = known.headers
-    response.headers = own = Headers.__new__(Headers)
-    own.keys = headers.keys.copy()
-    own.lines = headers.lines.copy()
+    response.headers = known.headers.copy()
     return response
 
 
