@@ -36,12 +36,13 @@ def _status_line(response: Response) -> bytes:
 # (A lookup per field, called by ``map``: a loop in Python takes longer.)
 _is_forwarded: Final = dict.fromkeys(NEVER_FORWARDED, False).get
 _EVERY: Final = repeat(True)
+_all_are_forwarded: Final = NEVER_FORWARDED.isdisjoint
 
 
 def _lines(first: bytes, headers: Headers) -> list[bytes]:
     """Return the lines of a head, without fields that concern one hop or the framing."""
     keys = headers.keys
-    if NEVER_FORWARDED.isdisjoint(keys):
+    if _all_are_forwarded(keys):
         return [first, *headers.lines]
     return [first, *compress(headers.lines, map(_is_forwarded, keys, _EVERY))]
 
