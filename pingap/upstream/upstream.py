@@ -79,9 +79,8 @@ class UpstreamRuntime:
         max_h2_streams: int = 1,
     ) -> None:
         self.name = name
-        self.peers = tuple(peers)
+        self._peers = tuple(peers)
         self.pool = pool
-        pool.add(self.peers)
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
@@ -89,7 +88,17 @@ class UpstreamRuntime:
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
-        self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+        self._turns = round_robin(self._peers, [peer.weight for peer in self._peers])
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """The peers there are now."""
+        return self._peers
+
+    def close(self) -> None:
+        """Close what is idle: no request will come any more."""
+        for peer in self.peers:
+            peer.close_idle()
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""
