@@ -99,7 +99,10 @@ async def _find_response(x: Exchange) -> Response:
             return answer
     response = await _ask_upstream(x, location)
     if chains.upstream_response:
-        return await _change_upstream_response(x, chains.upstream_response, response)
+        response = await _change_upstream_response(x, chains.upstream_response, response)
+    if ctx.choice_fields:  # (not before: a cache may have stored what it got)
+        for prepared in ctx.choice_fields:
+            response.headers.append(prepared)
     return response
 
 
@@ -155,6 +158,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
+            x.leave_peer(failed=True)
             if error.connecting:
                 if peer is not None:
                     tried.append(peer)
@@ -199,6 +203,8 @@ async def _attempt(
     ctx = x.ctx
     ctx.upstream = upstream.name
     ctx.upstream_addr = peer.text
+    x.peer = peer
+    peer.in_flight += 1
     connection = None if ctx.upstream_reused else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
@@ -253,6 +259,7 @@ async def _change_upstream_response(x: Exchange, chain: Chain, response: Respons
             answer = await answer
         if answer is not None and answer is not response:
             x.drop_upstream()
+            x.leave_peer()
             response = answer
     return response
 
@@ -335,6 +342,10 @@ def _end(x: Exchange) -> None:
     ctx = x.ctx
     if x.upstream is not None:
         x.drop_upstream()
+    if (peer := x.peer) is not None:  # (As ``leave_peer`` does; a call costs more.)
+        peer.in_flight -= 1
+        if peer.observer is not None:
+            peer.observer.ended(peer, ctx, failed=False)
     ctx.ended_at = time.monotonic()
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:

@@ -50,6 +50,7 @@ class PluginBuilder:
         self._warnings = warnings
         self._failed: set[str] = set()
         self._modules: dict[Path, ModuleType] = {}
+        self._offered: set[type[Plugin]] = set()
         self._surroundings = Surroundings(
             directory=config.source.directory, upstreams=tuple(config.upstreams)
         )
@@ -143,13 +144,28 @@ class PluginBuilder:
         try:
             if file not in self._modules:
                 self._modules[file] = load_module(file)
-            return find_class(self._modules[file], keys.class_)
+            cls = find_class(self._modules[file], keys.class_)
         except LocalPluginError as error:
             if error.line is not None:
                 self._problems.append(Problem(path, str(error), str(file), error.line))
             else:
                 self._problem((*path, "path"), f"{quoted(str(file))} {error}")
             return None
+        self._offer_balancers(path, cls)
+        return cls
+
+    def _offer_balancers(self, path: Key, cls: type[Plugin]) -> None:
+        """Take in the balancers of a class of a file, once for all instances of it."""
+        if (hook := getattr(cls, "pingap_balancers", None)) is None or cls in self._offered:
+            return
+        self._offered.add(cls)
+        try:
+            self._registry.offer_balancers(cls.__name__, hook())
+        except PluginLoadError as error:
+            self._problem((*path, "path"), str(error))
+        except Exception as error:  # a mistake in its code
+            text = f"{type(error).__name__}: {error}"
+            self._problem((*path, "path"), f"{cls.__name__}.pingap_balancers failed: {text}")
 
     def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
         if not step or (cls.steps and step in cls.steps):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
 
@@ -18,6 +18,8 @@ import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
+from pingap.balancing import standard
+from pingap.balancing.balancer import BalancerFactory
 from pingap.chains import ContractError, check_class
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
@@ -27,6 +29,7 @@ log = logging.getLogger("pingap")
 
 GROUP: Final = "pingap"
 _LOCATION_KEY: Final = "location:"
+_BALANCER: Final = "balancer:"
 
 BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
 """The environment variable that names distributions that are not to be used."""
@@ -102,6 +105,9 @@ class Registry:
         self._manager.add_hookspecs(_ApplicationSpecs)
         self._classes: dict[str, type[Plugin]] = {}
         self._key_classes: dict[str, type[Plugin]] = {}
+        self._balancers: dict[str, BalancerFactory] = {}
+        self._manager.register(standard, name="pingap")
+        self._take_in()
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
         """Take in entry points, but for those of distributions that the environment blocks."""
@@ -141,7 +147,8 @@ class Registry:
     @property
     def categories(self) -> list[str]:
         """Names of all categories that installed distributions provide."""
-        installed = {name for name in self._points if not name.startswith(_LOCATION_KEY)}
+        others = (_LOCATION_KEY, _BALANCER)
+        installed = {name for name in self._points if not name.startswith(others)}
         return sorted(installed | self._classes.keys())
 
     @property
@@ -185,6 +192,42 @@ class Registry:
             if key not in self._key_classes:
                 raise PluginLoadError(f"its entry point for the key {key!r} leads to no claim")
         return self._key_classes[key]
+
+    def balancer(self, word: str) -> BalancerFactory:
+        """Return what makes the balancers of a word of ``algo``.
+
+        :raises MissingPluginError: nobody provides it.
+        :raises PluginLoadError: as ``category``.
+        """
+        if word not in self._balancers:
+            name = _BALANCER + word
+            if name not in self._points and name not in self._blocked:
+                raise MissingPluginError(
+                    f"expected one of {', '.join(self.balancer_words)}"
+                    f"{did_you_mean(word, self.balancer_words)}"
+                )
+            self._load(name)
+            if word not in self._balancers:
+                raise PluginLoadError(f"its entry point for algo = {word!r} leads to no balancer")
+        return self._balancers[word]
+
+    @property
+    def balancer_words(self) -> list[str]:
+        """What ``algo`` may say: the forms of the core, and the words of plugins."""
+        installed = {name for name in self._points if name.startswith(_BALANCER)}
+        words = {name.removeprefix(_BALANCER) for name in installed} | self._balancers.keys()
+        own = {form.partition(":")[0] for form in standard.WORDS}
+        return [*standard.WORDS, *sorted(words - own)]
+
+    def offer_balancers(self, provider: str, balancers: Mapping[str, BalancerFactory]) -> None:
+        """Take in the balancers of a plugin class that is not installed.
+
+        :param provider: its name.
+        :raises PluginLoadError: another one has the same word.
+        """
+        for word, factory in balancers.items():
+            if self._balancers.setdefault(word, factory) is not factory:
+                raise PluginLoadError(f"{provider}: there is another balancer {quoted(word)}")
 
     def _load(self, name: str) -> None:
         points = self._points.get(name, [])
@@ -232,6 +275,9 @@ class Registry:
             for key, cls in claims.items():
                 check_class(cls)
                 self._key_classes.setdefault(key, cls)
+        for balancers in self._manager.hook.pingap_balancers():
+            for word, factory in balancers.items():
+                self._balancers.setdefault(word, factory)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

@@ -35,11 +35,19 @@ class KeepalivePool:
         self.deadlines = deadlines
         self.writes = writes
         self._peers: list[Peer] = []
+        self._retired: list[Peer] = []
         self._changing: list[Mapping[Any, Peer]] = []
 
     def add(self, peers: Iterable[Peer]) -> None:
         """Bound what these peers keep, too."""
         self._peers += peers
+
+    def retire(self, peers: Iterable[Peer]) -> None:
+        """Let go of peers: their connections end, and then they are forgotten."""
+        for peer in peers:
+            peer.retire()
+            self._peers.remove(peer)
+            self._retired.append(peer)
 
     def add_changing(self, peers: Mapping[Any, Peer]) -> None:
         """Bound what the peers in this mapping keep, whichever they are at the time."""
@@ -47,11 +55,13 @@ class KeepalivePool:
 
     def _every_peer(self) -> Iterator[Peer]:
         yield from self._peers
+        yield from self._retired
         for peers in self._changing:
             yield from list(peers.values())
 
     def trim(self) -> None:
         """Close what is idle beyond the size and was not used lately. To be called regularly."""
+        self._retired = [peer for peer in self._retired if peer.has_connections]
         every: list[UpstreamConnection | Http2UpstreamConnection] = []
         for peer in self._every_peer():
             every += peer.idle
