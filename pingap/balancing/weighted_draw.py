@@ -1,4 +1,4 @@
-"""Drawing peers by lot, according to their weights. (Nobody gains by guessing a draw.)"""
+"""Drawing peers by lot, according to their weights; nobody gains by guessing a draw."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_a_block_is_a_configuration(
 ) -> None:
     text = filled_in(block.text) if block.is_fragment else block.text
     for name in re.findall(r"\$ENV:(\w+)", text):
-        monkeypatch.setenv(name, "a secret")
+        monkeypatch.setenv(name, "a secret that is long")
     config = parse(text, str(block), location_keys=registry.location_keys, directory=directory)
     runtime = build(config, registry)
     assert [*config.warnings, *runtime.warnings] == []

@@ -101,7 +101,10 @@ UPSTREAMS = """
 addrs = ["10.0.0.1:8080 3", "app", "[fd00::1]:81", "unix:/run/app.sock 2"]
 discovery = "static"
 ipv4_only = true
-algo = "round_robin"
+algo = "sticky:backend"
+sticky_secret = "0123456789abcdef"
+panic_threshold = 50
+slow_start = "30s"
 sni = "app.example.com"
 verify_cert = true
 upstream_ca = "ca.pem"
@@ -250,6 +253,7 @@ def test_that_directory_uses_every_supported_key(directory):
         (
             "upstreams",
             "addrs discovery update_frequency dns_server dns_domain dns_search ipv4_only algo sni"
+            " sticky_secret panic_threshold slow_start"
             " verify_cert alpn max_h2_streams health_check connection_timeout"
             " total_connection_timeout read_timeout write_timeout idle_timeout tcp_idle"
             " tcp_interval tcp_probe_count tcp_user_timeout tcp_recv_buf tcp_fast_open"
