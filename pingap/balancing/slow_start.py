@@ -43,11 +43,15 @@ class SlowStart(Balancer):
         first = peer = self._balancer.choose(request, ctx, usable)
         passed_over: set[Peer] = set()
         while peer is not None and (share := self._share(peer, ctx.began_at)) < 1.0:
+            # The dice make its share of the turns grow, or of what is drawn.
+            may_be = random() < share  # noqa: S311 - nobody gains by guessing it
+            if may_be and not self._balancer.weighs_load:
+                return peer
             passed_over.add(peer)
             other = self._balancer.choose(
                 request, ctx, lambda one: one not in passed_over and usable(one)
             )
-            if self._is_admitted(peer, share, other):
+            if may_be and (other is None or _has_less(peer, share, other)):
                 return peer
             peer = other
         return peer or first  # (all of them start: nobody is the better choice)
@@ -56,13 +60,13 @@ class SlowStart(Balancer):
         """Return the part of its requests that a peer gets: 1 for one that has started."""
         return max(0.0, now - peer.available_since) / self._seconds
 
-    def _is_admitted(self, peer: Peer, share: float, other: Peer | None) -> bool:
-        """Tell whether a peer that starts gets a request that another one may get instead."""
-        if other is not None and self._balancer.weighs_load:
-            # It is the best choice as it has little to do; so it must have less by its share.
-            mine = (peer.in_flight + 1) / peer.weight
-            return mine <= share * (other.in_flight + 1) / other.weight
-        return random() < share  # noqa: S311 - nobody gains by guessing it
+
+def _has_less(peer: Peer, share: float, other: Peer) -> bool:
+    """Tell whether a peer that starts has less to do than another one, measured by its share.
+
+    (Or a balancer that weighs load would send it everything until it has as much as the others.)
+    """
+    return peer.in_flight / peer.weight <= share * other.in_flight / other.weight
 
 
 def with_slow_start(balancer: Balancer, seconds: float) -> Balancer:
