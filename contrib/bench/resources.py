@@ -138,6 +138,14 @@ def lookup(options: argparse.Namespace) -> Iterator[Figure]:
     yield Figure("lookup with 10 000 locations, what is more", many - few, "us", 2)
 
 
+def balancing(options: argparse.Namespace) -> Iterator[Figure]:
+    """Time the balancers."""
+    for algo in ALGOS:
+        yield Figure(f"choosing one of 10 backends, {algo}", one_choice(algo, 10), "us", 1)
+        yield Figure(f"choosing one of 1000 backends, {algo}", one_choice(algo, 1000), "us", 3)
+    yield Figure("building the ring of 1000 backends", one_ring(1000), "ms", 50)
+
+
 def check(options: argparse.Namespace) -> Iterator[Figure]:
     """Run ``pingap -t`` on a large directory."""
     with tempfile.TemporaryDirectory(prefix="pingap-bench-") as name:

@@ -76,7 +76,10 @@ def test_there_are_blocks() -> None:
 
 
 @pytest.mark.usefixtures("no_log_files")
-def test_the_example_directory_uses_every_supported_key(registry: Registry, tmp_path: Path) -> None:
+def test_the_example_directory_uses_every_supported_key(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STICKY_SECRET", "a secret that is long")
     for block in blocks("toml", DOCS / "configuration.md"):
         if block.file.startswith("conf/"):
             file = tmp_path / block.file

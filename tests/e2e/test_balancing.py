@@ -264,9 +264,7 @@ def test_panic_sends_requests_nevertheless(start: Callable[..., Proxy]) -> None:
 # Slow start
 
 
-def test_a_backend_that_comes_back_starts_slowly(
-    start: Callable[..., Proxy], clock: Clock
-) -> None:
+def test_a_backend_that_comes_back_starts_slowly(start: Callable[..., Proxy], clock: Clock) -> None:
     proxy = start('slow_start = "1000s"')
 
     def share() -> float:
@@ -392,9 +390,7 @@ def test_streams_are_in_flight_until_they_end() -> None:
 
 
 def peers_for(*backends: Upstream) -> list[Peer]:
-    return [
-        Peer(backend.addr, ("127.0.0.1", backend.port), backend.addr) for backend in backends
-    ]
+    return [Peer(backend.addr, ("127.0.0.1", backend.port), backend.addr) for backend in backends]
 
 
 def test_peers_are_replaced_without_a_request_noticing(

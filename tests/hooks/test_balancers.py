@@ -50,10 +50,8 @@ upstream = "origin"
 addr = "127.0.0.1:0"
 locations = ["all"]
 """
-KNOWN = (
-    "round_robin, least_conn, p2c, random, hash:url, hash:ip, hash:path, hash:header:<name>,"
-    " hash:cookie:<name>, hash:query:<name>, sticky:<cookie>"
-)
+HASHES = "hash:url, hash:ip, hash:path, hash:header:<name>, hash:cookie:<name>, hash:query:<name>"
+KNOWN = f"round_robin, least_conn, p2c, random, {HASHES}, sticky:<cookie>"
 
 
 def install(folder: Path, points: Mapping[str, str] = POINTS) -> None:
@@ -125,7 +123,7 @@ def test_the_argument_is_checked_by_the_factory(tmp_path: Path) -> None:
         ("round-robin", f'expected one of {KNOWN}, last; did you mean "round_robin"?'),
         ("lsat", f'expected one of {KNOWN}, last; did you mean "last"?'),
         ("magic", f"expected one of {KNOWN}, last"),
-        ("hash:pth", f'expected one of {KNOWN[38:-18]}; did you mean "hash:path"?'),
+        ("hash:pth", f'expected one of {HASHES}; did you mean "hash:path"?'),
         ("round_robin:2", "expected nothing after the word"),
         (
             "sticky:a",

@@ -26,7 +26,9 @@ def make_peers(*weights: int, backups: int = 0) -> list[Peer]:
     ]
 
 
-def select(algo: str, peers: Sequence[Peer], *, slow_start: float = 0.0, panic: int = 0) -> Selection:
+def select(
+    algo: str, peers: Sequence[Peer], *, slow_start: float = 0.0, panic: int = 0
+) -> Selection:
     """Return the selection of an upstream."""
     word, _, argument = algo.partition(":")
     return Selection(
