@@ -335,6 +335,12 @@ class _Builder:
         """Return how an upstream balances, after it was tried."""
         path: Key = ("upstreams", name, "algo")
         word, _, argument = settings.algo.partition(":")
+        if settings.discovery == "transparent":
+            for key in _BALANCING_KEYS & settings.model_fields_set:
+                text = "has no effect: a transparent upstream goes where the client asks to go"
+                where: Key = ("upstreams", name, key)
+                self.warnings.append(self.config.source.problem(where, text))
+            return Balancing()
         if settings.sticky_secret.get_secret_value() and word != "sticky":
             text = 'has no effect without algo = "sticky:<cookie>"'
             self.warnings.append(
@@ -369,6 +375,9 @@ class _Builder:
         elif speaks is Speaks.EITHER and not settings.sni:
             text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
             self.warnings.append(self.config.source.problem(path, text))
+
+
+_BALANCING_KEYS = {"algo", "sticky_secret", "panic_threshold", "slow_start"}
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

@@ -143,6 +143,9 @@ def one_lookup(locations: int) -> float:
 ALGOS: Final = ("round_robin", "least_conn", "p2c", "random", "hash:path", "hash:ip", "sticky:id")
 
 
+COOKIE: Final = "session=0123456789abcdef; theme=dark"
+
+
 def one_choice(algo: str, backends: int, *, whole: bool = False) -> float:
     """Return the microseconds of choosing a backend, with two requests in flight on each.
 
@@ -155,7 +158,7 @@ def one_choice(algo: str, backends: int, *, whole: bool = False) -> float:
     ctx = RequestContext(Connection(1, ("192.0.2.1", 0), ("", 0)), now)
     ctx.upstream_connected_at, ctx.upstream_head_at = now, now + 0.001
     requests = [
-        Request("GET", f"/some/page/{at}", Headers({"Cookie": "id=none"})) for at in range(100)
+        Request("GET", f"/some/page/{at}", Headers({"Cookie": COOKIE})) for at in range(100)
     ]
     flying: deque[Peer] = deque()
     turn = 0

@@ -19,7 +19,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
-from micro import one_lookup, one_more_async_plugin, one_more_plugin
+from micro import (
+    ALGOS,
+    one_choice,
+    one_lookup,
+    one_more_async_plugin,
+    one_more_plugin,
+    one_ring,
+)
 from processes import Processes, free_port, memory
 from proxies import write_pingap
 
@@ -233,6 +240,7 @@ FIGURES: Final[dict[str, Callable[[argparse.Namespace], Iterator[Figure]]]] = {
     "idle": idle_connections,
     "plugins": plugins,
     "lookup": lookup,
+    "balancing": balancing,
     "check": check,
     "transfers": transfers,
 }

@@ -386,6 +386,27 @@ def test_streams_are_in_flight_until_they_end() -> None:
             assert not any(peer.shared.connections for peer in upstream_of(proxy).pool._retired)
 
 
+def test_a_stream_ends_before_the_connection_of_a_peer_that_goes() -> None:
+    go = threading.Event()
+
+    def script(served: H2Served) -> None:
+        while (request := served.request()) is not None:
+            go.wait(10)
+            served.respond(request.stream, b"ok")
+
+    with Origin(h2_script(script)) as origin:
+        toml = configure(origin.addr, upstream='alpn = "H2"\nmax_h2_streams = 10')
+        with Proxy(toml) as proxy, proxy.connect() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            until(lambda: origin.connections == 1 and in_flight(proxy) == 1)
+            (peer,) = upstream_of(proxy).peers
+            until(lambda: peer.shared.connections)
+            in_loop(proxy, upstream_of(proxy).close)
+            go.set()
+            assert client.answer().text == "ok"
+            until(lambda: not peer.shared.connections)
+
+
 # Other backends
 
 

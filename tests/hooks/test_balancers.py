@@ -161,3 +161,17 @@ def test_a_secret_without_cookies_is_a_warning(tmp_path: Path) -> None:
         "p.toml:5: upstreams.origin.sticky_secret: has no effect without"
         ' algo = "sticky:<cookie>"' in said
     )
+
+
+def test_a_transparent_upstream_does_not_balance(tmp_path: Path) -> None:
+    toml = """
+    [upstreams.anywhere]
+    addrs = []
+    discovery = "transparent"
+    transparent_allow = ["a.example"]
+    algo = "p2c"
+    """
+    code, said = check(tmp_path, toml)
+    assert code == 0
+    told = "has no effect: a transparent upstream goes where the client asks to go"
+    assert f"p.toml:6: upstreams.anywhere.algo: {told}" in said
