@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pingap import hook_trace, local_plugins
+from pingap.balancing.balancer import BalancerFactory
 from pingap.builtin import INSTANCES
 from pingap.chains import DEFAULT_TIMEOUT, Chains, ContractError, Instance, freeze
 from pingap.config import (
@@ -21,6 +23,7 @@ from pingap.config import (
     problems_from,
 )
 from pingap.config.problem import quoted
+from pingap.config.reuse import claimed_key, plugin_key
 from pingap.local_plugins import FileKeys, LocalPluginError, find_class, load_module
 from pingap.observability.plugin_failures import place_of
 from pingap.ordering import hazards
@@ -50,12 +53,29 @@ class PluginBuilder:
         self._warnings = warnings
         self._failed: set[str] = set()
         self._modules: dict[Path, ModuleType] = {}
-        self._offered: set[type[Plugin]] = set()
+        self._asked: set[type[Plugin]] = set()
+        self.balancers: dict[str, BalancerFactory] = {}
+        """Of classes of files: word of ``algo`` -> what makes the balancer."""
+        self.balancer_keys: dict[str, str] = {}
+        """Word -> what the instance was built from that has it."""
         self._surroundings = Surroundings(
             directory=config.source.directory, upstreams=tuple(config.upstreams)
         )
         self.instances: dict[str, Instance] = {}
         """What was built, by name."""
+        self.keys: dict[str, str] = {}
+        """What each instance was built from, by name."""
+        self._unchanged: dict[str, Instance] = {}
+
+    def reuse(self, instances: Iterable[Instance], keys: Mapping[str, str]) -> None:
+        """Take over instances that would be built from the same.
+
+        :param instances: those that serve now.
+        :param keys: what each was built from, by name.
+        """
+        self._unchanged = {
+            keys[instance.name]: instance for instance in instances if instance.name in keys
+        }
 
     def build_configured(self) -> None:
         """Build all of ``[plugins]``; built-in instances only when a location lists them."""
@@ -89,9 +109,11 @@ class PluginBuilder:
             except (MissingPluginError, PluginLoadError) as error:
                 self._problem((*path, key), str(error))
                 continue
-            plugin = self._construct(path, cls, {key: value})
+            name = f"{path[1]}.{key}"
+            self.keys[name] = claimed_key(self._config, str(path[1]), key, cls)
+            plugin = self._construct(path, cls, {key: value}, self.keys[name])
             if plugin is not None:
-                instance = Instance(f"{path[1]}.{key}", plugin)
+                instance = Instance(name, plugin)
                 self.instances[instance.name] = instance
                 instances.append(instance)
         return instances
@@ -101,10 +123,17 @@ class PluginBuilder:
         path: Key = ("plugins", name)
         options, plugin = settings.options, None
         if settings.category == local_plugins.CATEGORY:
+            # Before the file is read: what changes later belongs to the next reload.
+            self.keys[name] = plugin_key(self._config, name, Plugin)
             cls = self._local_class(path, options)
+            if cls is not None:
+                self._take_balancers(name, cls)
             options = {key: options[key] for key in options if key not in local_plugins.KEYS}
         else:
             cls = self._installed_class(path, settings.category)
+            if cls is not None:
+                configured = name in self._config.plugins  # or built in
+                self.keys[name] = plugin_key(self._config, name, cls) if configured else name
         if cls is not None:
             timeout = settings.timeout or DEFAULT_TIMEOUT
             if "timeout" in cls.Settings.model_fields:
@@ -113,7 +142,7 @@ class PluginBuilder:
                 options = {key: options[key] for key in options if key != "timeout"}
             step = self._step(path, cls, settings.step)
             self._check_fail_open(path, cls, settings)
-            plugin = self._construct(path, cls, options)
+            plugin = self._construct(path, cls, options, self.keys[name])
         if cls is None or plugin is None:
             self._failed.add(name)
         else:
@@ -151,21 +180,23 @@ class PluginBuilder:
             else:
                 self._problem((*path, "path"), f"{quoted(str(file))} {error}")
             return None
-        self._offer_balancers(path, cls)
         return cls
 
-    def _offer_balancers(self, path: Key, cls: type[Plugin]) -> None:
+    def _take_balancers(self, name: str, cls: type[Plugin]) -> None:
         """Take in the balancers of a class of a file, once for all instances of it."""
-        if (hook := getattr(cls, "pingap_balancers", None)) is None or cls in self._offered:
+        if (hook := getattr(cls, "pingap_balancers", None)) is None or cls in self._asked:
             return
-        self._offered.add(cls)
+        self._asked.add(cls)
+        path: Key = ("plugins", name, "path")
         try:
-            self._registry.offer_balancers(cls.__name__, hook())
-        except PluginLoadError as error:
-            self._problem((*path, "path"), str(error))
+            for word, factory in hook().items():
+                if word in self.balancers or self._registry.has_balancer(word):
+                    self._problem(path, f"there is another balancer {quoted(word)}")
+                self.balancers[word] = factory
+                self.balancer_keys[word] = self.keys[name]
         except Exception as error:  # a mistake in its code
             text = f"{type(error).__name__}: {error}"
-            self._problem((*path, "path"), f"{cls.__name__}.pingap_balancers failed: {text}")
+            self._problem(path, f"{cls.__name__}.pingap_balancers failed: {text}")
 
     def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
         if not step or (cls.steps and step in cls.steps):
@@ -179,9 +210,12 @@ class PluginBuilder:
             self._warnings.append(self._config.source.problem(path, text))
         return None
 
-    def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
+    def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
+        """Check the settings of a plugin; build it, unless one with the same key is there."""
         try:
-            return cls(cls.Settings.model_validate(options, context=self._surroundings))
+            settings = cls.Settings.model_validate(options, context=self._surroundings)
+            unchanged = self._unchanged.get(key)
+            return cls(settings) if unchanged is None else unchanged.plugin
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except ValueError as error:  # of a plugin, about its settings

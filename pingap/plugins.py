@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Awaitable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Final, cast
 
 import pluggy
@@ -193,41 +194,39 @@ class Registry:
                 raise PluginLoadError(f"its entry point for the key {key!r} leads to no claim")
         return self._key_classes[key]
 
-    def balancer(self, word: str) -> BalancerFactory:
+    def balancer(
+        self, word: str, local: Mapping[str, BalancerFactory] = MappingProxyType({})
+    ) -> BalancerFactory:
         """Return what makes the balancers of a word of ``algo``.
 
+        :param local: those of files, which are not installed.
         :raises MissingPluginError: nobody provides it.
         :raises PluginLoadError: as ``category``.
         """
+        if word in local:
+            return local[word]
         if word not in self._balancers:
             name = _BALANCER + word
             if name not in self._points and name not in self._blocked:
+                words = self._balancer_words(local)
                 raise MissingPluginError(
-                    f"expected one of {', '.join(self.balancer_words)}"
-                    f"{did_you_mean(word, self.balancer_words)}"
+                    f"expected one of {', '.join(words)}{did_you_mean(word, words)}"
                 )
             self._load(name)
             if word not in self._balancers:
                 raise PluginLoadError(f"its entry point for algo = {word!r} leads to no balancer")
         return self._balancers[word]
 
-    @property
-    def balancer_words(self) -> list[str]:
-        """What ``algo`` may say: the forms of the core, and the words of plugins."""
-        installed = {name for name in self._points if name.startswith(_BALANCER)}
-        words = {name.removeprefix(_BALANCER) for name in installed} | self._balancers.keys()
+    def has_balancer(self, word: str) -> bool:
+        """Tell whether the core or an installed distribution has a word of ``algo``."""
+        return word in self._balancers or _BALANCER + word in self._points
+
+    def _balancer_words(self, local: Iterable[str]) -> list[str]:
+        """Return what ``algo`` may say: the forms of the core, and the words of plugins."""
+        points = {name for name in self._points if name.startswith(_BALANCER)}
+        words = {name.removeprefix(_BALANCER) for name in points} | self._balancers.keys()
         own = {form.partition(":")[0] for form in standard.WORDS}
-        return [*standard.WORDS, *sorted(words - own)]
-
-    def offer_balancers(self, provider: str, balancers: Mapping[str, BalancerFactory]) -> None:
-        """Take in the balancers of a plugin class that is not installed.
-
-        :param provider: its name.
-        :raises PluginLoadError: another one has the same word.
-        """
-        for word, factory in balancers.items():
-            if self._balancers.setdefault(word, factory) is not factory:
-                raise PluginLoadError(f"{provider}: there is another balancer {quoted(word)}")
+        return [*standard.WORDS, *sorted(words.union(local) - own)]
 
     def _load(self, name: str) -> None:
         points = self._points.get(name, [])

@@ -21,11 +21,13 @@ from typing import Final
 
 from micro import (
     ALGOS,
+    dictionary_update,
     one_choice,
     one_lookup,
     one_more_async_plugin,
     one_more_plugin,
     one_ring,
+    shared_updates,
 )
 from processes import Processes, free_port, memory
 from proxies import write_pingap
@@ -153,6 +155,15 @@ def balancing(options: argparse.Namespace) -> Iterator[Figure]:
     yield Figure("building the ring of 1000 backends", one_ring(1000), "ms", 50)
 
 
+def shared(options: argparse.Namespace) -> Iterator[Figure]:
+    """Time updates of what workers share."""
+    yield Figure("number in a dictionary", dictionary_update(), "us")
+    for workers in (1, 4, 16):
+        for name, cost in shared_updates(workers).items():
+            budget = 5 if workers == 4 and "new key" not in name else None
+            yield Figure(f"shared state, {workers} workers: {name}", cost, "us", budget)
+
+
 def check(options: argparse.Namespace) -> Iterator[Figure]:
     """Run ``pingap -t`` on a large directory."""
     with tempfile.TemporaryDirectory(prefix="pingap-bench-") as name:
@@ -241,6 +252,7 @@ FIGURES: Final[dict[str, Callable[[argparse.Namespace], Iterator[Figure]]]] = {
     "plugins": plugins,
     "lookup": lookup,
     "balancing": balancing,
+    "shared": shared,
     "check": check,
     "transfers": transfers,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -13,11 +13,14 @@ from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
+from pingap.shared_state.local import LocalState
 
 if TYPE_CHECKING:
+    from pingap.exchange import Exchange
     from pingap.hook_tasks import HookTasks
     from pingap.observability.metrics import WorkerStats
     from pingap.runtime import ServerRuntime
+    from pingap.shared_state.state import SharedState
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -50,8 +53,16 @@ class ClientLimits:
 class ClientConnection(Watched, Protocol):
     """A connection as its listener sees it."""
 
-    def drain(self) -> None:
-        """End as soon as no request is under way."""
+    @property
+    def exchanges(self) -> Collection[Exchange]:
+        """The requests that are under way."""
+
+    def drain(self, *, at_once: bool) -> None:
+        """End as soon as no request is under way.
+
+        :param at_once: also where the client may be sending its next request just now; otherwise
+            that one is still served, and told that it is the last.
+        """
 
     def close(self) -> None:
         """End once what was written is sent."""
@@ -75,6 +86,7 @@ class Listener:
     :param tasks: where what plugins await is run.
     :param budget: shared by all listeners of the worker, as are the stats.
     :param trusted: networks whose forwarding headers are believed.
+    :param shared: what the worker shares with the others.
     """
 
     def __init__(
@@ -88,6 +100,7 @@ class Listener:
         budget: ConnectionBudget,
         stats: WorkerStats,
         trusted: tuple[Network, ...] = (),
+        shared: SharedState | None = None,
     ) -> None:
         self.server = server
         self.limits = limits
@@ -99,13 +112,33 @@ class Listener:
         self._budget = budget
         self._stats = stats
         self._trusted = trusted
+        self._shared = LocalState() if shared is None else shared
         self._connections: set[ClientConnection] = set()
         self.on_idle: Callable[[], None] = lambda: None
+
+    def update(
+        self,
+        server: ServerRuntime,
+        limits: ClientLimits,
+        tcp: TcpOptions,
+        trusted: tuple[Network, ...],
+    ) -> None:
+        """Handle new requests with another server, and new connections with other limits."""
+        self.server = server
+        self.limits = limits
+        self._tcp = tcp
+        self._trusted = trusted
 
     @property
     def connections(self) -> int:
         """Number of open connections."""
         return len(self._connections)
+
+    @property
+    def exchanges(self) -> Iterator[Exchange]:
+        """The requests that are under way."""
+        for connection in self._connections:
+            yield from connection.exchanges
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
         """Take in a new connection; one too many is answered with 503 and closed."""
@@ -123,6 +156,7 @@ class Listener:
             _endpoint(transport.get_extra_info("sockname")),
             server=self.server.name,
             stats=self._stats,
+            shared=self._shared,
             tls=transport.get_extra_info("tls_details"),
             trusted=self._trusted,
         )
@@ -142,11 +176,14 @@ class Listener:
         if self.draining and not self._connections:
             self.on_idle()
 
-    def drain(self) -> None:
-        """Let every connection end as soon as its request is answered."""
+    def drain(self, *, at_once: bool = True) -> None:
+        """Let every connection end as soon as its request is answered.
+
+        :param at_once: see ``ClientConnection.drain``.
+        """
         self.draining = True
         for connection in list(self._connections):
-            connection.drain()
+            connection.drain(at_once=at_once)
 
     def cut(self) -> None:
         """End every connection at once."""

@@ -85,6 +85,13 @@ class Peer:
             return self.idle.pop()
         return self.shared.take()
 
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
+        for connection in list(self.idle):
+            connection.close()
+        for shared in list(self.shared.connections):
+            shared.close()
+
     def block(self, obstacle: str) -> None:
         """Send no requests there until ``unblock`` is called with the same word.
 
@@ -112,11 +119,6 @@ class Peer:
         for connection in idle:
             connection.close()
         self.shared.retire()
-
-    @property
-    def has_connections(self) -> bool:
-        """Whether connections are kept, or are shared by requests."""
-        return bool(self.idle or self.shared.connections)
 
     @property
     def obstacles(self) -> frozenset[str]:

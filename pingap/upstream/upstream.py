@@ -81,9 +81,8 @@ class UpstreamRuntime:
         balancing: Balancing = Balancing(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self.name = name
-        self.peers = tuple(peers)
+        self._peers = tuple(peers)
         self.pool = pool
-        pool.add(self.peers)
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
@@ -92,9 +91,14 @@ class UpstreamRuntime:
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
         self._balancing = balancing
-        self.selection = Selection(name, self.peers, balancing)
+        self.selection = Selection(name, self._peers, balancing)
         self.choose_peer = self.selection.choose
         """Returns the peer for a request (:meth:`Selection.choose`)."""
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """The peers there are now."""
+        return self._peers
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""
@@ -110,9 +114,9 @@ class UpstreamRuntime:
         """
         now = time.monotonic()
         known: dict[tuple[str, str], list[Peer]] = {}
-        for peer in self.peers:
+        for peer in self._peers:
             known.setdefault((peer.host, peer.text), []).append(peer)
-        before = [(peer, peer.weight, peer.backup) for peer in self.peers]
+        before = [(peer, peer.weight, peer.backup) for peer in self._peers]
         wanted: list[Peer] = []
         for new in peers:
             if same := known.get((new.host, new.text)):
@@ -121,17 +125,19 @@ class UpstreamRuntime:
             else:
                 peer = new
                 peer.available_since = now
-                self.pool.add([peer])
             wanted.append(peer)
-        self.pool.retire(peer for gone in known.values() for peer in gone)
+        for gone in known.values():
+            for peer in gone:
+                peer.retire()
         if [(peer, peer.weight, peer.backup) for peer in wanted] != before:
-            self.peers = tuple(wanted)
-            self.selection = Selection(self.name, self.peers, self._balancing)
+            self._peers = tuple(wanted)
+            self.selection = Selection(self.name, self._peers, self._balancing)
             self.choose_peer = self.selection.choose
 
     def close(self) -> None:
-        """Take leave of all peers, as if they had been replaced by none."""
-        self.replace_peers(())
+        """Let go of all connections: no request will come any more."""
+        for peer in self.peers:
+            peer.retire()
 
     def idle_deadline(self) -> float:
         """Return the moment up to which a connection that is idle from now on is kept."""

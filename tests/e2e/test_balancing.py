@@ -379,11 +379,11 @@ def test_streams_are_in_flight_until_they_end() -> None:
             assert [client.answer().text for client in (one, other)] == ["ok", "ok"]
             assert in_flight(proxy) == 0
             # Replaced by nobody: the connection ends, as it serves nobody.
-            in_loop(proxy, upstream_of(proxy).close)
+            (peer,) = upstream_of(proxy).peers
+            in_loop(proxy, lambda: upstream_of(proxy).replace_peers(()))
             answer = one.get("/")
             assert (answer.status, answer.header("retry-after")) == (503, "5")
-            proxy.settle()
-            assert not any(peer.shared.connections for peer in upstream_of(proxy).pool._retired)
+            until(lambda: not peer.shared.connections)
 
 
 def test_a_stream_ends_before_the_connection_of_a_peer_that_goes() -> None:
@@ -401,7 +401,7 @@ def test_a_stream_ends_before_the_connection_of_a_peer_that_goes() -> None:
             until(lambda: origin.connections == 1 and in_flight(proxy) == 1)
             (peer,) = upstream_of(proxy).peers
             until(lambda: peer.shared.connections)
-            in_loop(proxy, upstream_of(proxy).close)
+            in_loop(proxy, lambda: upstream_of(proxy).replace_peers(()))
             go.set()
             assert client.answer().text == "ok"
             until(lambda: not peer.shared.connections)
@@ -439,8 +439,7 @@ def test_peers_are_replaced_without_a_request_noticing(
         sender.join(10)
         assert answers[0].text == "done"
         assert gone.in_flight == 0
-        until(lambda: not gone.idle and not gone.has_connections)
-        in_loop(proxy, upstream.pool.trim)
+        assert not gone.idle
         assert gone not in upstream.pool._every_peer()
         in_loop(proxy, lambda: stays.unblock("health"))
         assert {proxy.get("/").text for _ in range(4)} == {"1", "2"}

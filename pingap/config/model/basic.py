@@ -14,7 +14,6 @@ from pingap.config.units import ByteSize, Duration
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "off")
 
-_DAEMON = "takes effect with --daemon, which is not supported yet"
 _RUST_ENGINE = "has no effect: it tunes pingap's Rust engine"
 _LOG_FILES = "compression of old log files"
 _LOG_TARGET = re.compile(r"[A-Za-z_][\w:-]*(?:\[[^\]]*\])?")
@@ -52,6 +51,11 @@ class BasicConfig(Model):
         16384,
         description="Client connections per worker; one more is answered with 503.",
     )
+    worker_timeout: Duration = Field(
+        30.0,
+        description="A worker that shows no sign of life for so long is replaced; 0: never. Its event"
+        " loop must be stuck for that.",
+    )
     grace_period: Duration = Field(
         300.0, description="How long requests under way may go on after the signal to stop."
     )
@@ -74,15 +78,32 @@ class BasicConfig(Model):
     )
     log_format_json: bool = Field(False, description="Write the application log as JSON lines.")
 
-    pid_file: str = no_effect("", "File for the process id of the daemon.", why=_DAEMON)
-    error_log: str = no_effect("", "File for the standard error of the daemon.", why=_DAEMON)
-    upgrade_sock: str = no_effect(
-        "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
-        "Socket over which a new process takes the listening sockets.",
-        why=_DAEMON,
+    pid_file: str = Field(
+        "",
+        description="File for the process id of the daemon; what was there becomes `<name>.old`."
+        " Empty: `pingap.pid` in `/run`, `/var/run` or `/tmp`, the first that can be written.",
     )
-    user: str = no_effect("", "User of the daemon.", why=_DAEMON)
-    group: str = no_effect("", "Group of the daemon.", why=_DAEMON)
+    error_log: str = Field(
+        "",
+        description="File that standard output and standard error of the daemon are appended to;"
+        " empty: they stay what they were.",
+    )
+    upgrade_sock: str = Field(
+        "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
+        description="Socket at which a new process (`--upgrade`) waits for the one that runs, and is"
+        " given its listening sockets. Only the same user can connect.",
+    )
+    user: str = Field(
+        "",
+        description="Name of the user that pingap becomes once its sockets are open, if root"
+        " starts it.",
+    )
+    group: str = Field(
+        "", description="Name of the group that it becomes; empty: the one of `user`."
+    )
+    cpu_affinity: bool = Field(
+        False, description="Bind each worker to a processor of its own, where the system can."
+    )
     work_stealing: bool = no_effect(
         True, "Tasks move between the threads of a server.", why=_RUST_ENGINE
     )
@@ -92,7 +113,8 @@ class BasicConfig(Model):
     auto_restart_check_interval: Duration = no_effect(
         90.0,
         "How often the configuration is looked at for changes.",
-        why="has no effect: automatic reload is not supported yet",
+        why="has no effect: the files are looked at twice a second, and a change is taken over when"
+        " they are quiet",
     )
     log_buffered_size: ByteSize = no_effect(
         0,
