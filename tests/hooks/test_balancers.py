@@ -11,6 +11,9 @@ from support.origin import Origin
 from support.plugins import python_path, write_distribution
 from support.proxy import Proxy
 
+from pingap.builder import build
+from pingap.config import load
+from pingap.plugins import Registry
 from pingap.testing import Proxy as InProcess
 from pingap.testing import Upstream
 
@@ -175,3 +178,53 @@ def test_a_transparent_upstream_does_not_balance(tmp_path: Path) -> None:
     assert code == 0
     told = "has no effect: a transparent upstream goes where the client asks to go"
     assert f"p.toml:6: upstreams.anywhere.algo: {told}" in said
+
+
+FILE = """
+from pingap import *
+
+
+class Nth(Balancer):
+    def choose(self, request, ctx, usable):
+        return next((peer for peer in self.peers if usable(peer)), None)
+
+
+class Own(Plugin):
+    @classmethod
+    @hookimpl
+    def pingap_balancers(cls):
+        return {"nth": lambda peers, options: Nth(peers)}
+"""
+
+
+def test_hook_pingap_balancers_of_a_file_and_what_a_reload_takes_over(tmp_path: Path) -> None:
+    file, path = tmp_path / "own.py", tmp_path / "p.toml"
+    file.write_text(FILE)
+    toml = TOML.format(addr="127.0.0.1:11", algo="nth")
+    path.write_text(f'[plugins.own]\ncategory = "python"\npath = "own.py"\n{toml}')
+    registry = Registry()
+    first = build(load(path), registry)
+    kept = build(load(path), registry, previous=first)
+    assert kept.upstreams["origin"] is first.upstreams["origin"]
+    file.write_text(FILE.replace('"nth"', '"nth"  '))
+    changed = build(load(path), registry, previous=kept)
+    assert changed.upstreams["origin"] is not first.upstreams["origin"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"nth"', '"p2c"'), 'there is another balancer "p2c"'),
+        (("return {", "return 1/0, {"), "Own.pingap_balancers failed: ZeroDivisionError"),
+        (("algo", ""), ""),
+    ],
+)
+def test_what_a_file_gets_wrong_is_told(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    (tmp_path / "own.py").write_text(FILE.replace(*change))
+    toml = '[plugins.own]\ncategory = "python"\npath = "own.py"\n'
+    code, said = check(tmp_path, toml)
+    assert code == (2 if message else 0)
+    if message:
+        assert f"p.toml:3: plugins.own.path: {message}" in said
