@@ -158,7 +158,10 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
-            x.leave_peer(failed=True)
+            # (That a kept connection had ended, or was about to, is no failure of the peer.)
+            x.leave_peer(
+                failed=not (error.unprocessed or (error.untouched and x.ctx.upstream_reused))
+            )
             if error.connecting:
                 if peer is not None:
                     tried.append(peer)

@@ -14,7 +14,7 @@ from support.h2_origin import H2Served, h2_script
 from support.origin import Origin
 from support.rig import configure, until
 
-from pingap.testing import Answer, Clock, Proxy, Upstream
+from pingap.testing import Answer, Clock, Proxy, Served, Upstream
 from pingap.upstream.peer import Peer
 from pingap.upstream.upstream import UpstreamRuntime
 
@@ -342,6 +342,28 @@ def test_attempts_that_fail_are_counted_once(
     proxy = start()
     statuses = Counter(proxy.get("/").status for _ in range(6))
     assert statuses == {200: 2, 502: 4}
+    assert in_flight(proxy) == 0
+
+
+def test_a_kept_connection_that_ended_is_no_failure_of_its_backend(
+    start: Callable[..., Proxy], backends: list[Upstream]
+) -> None:
+    def script(served: Served) -> None:
+        if served.read_request() is not None:
+            served.respond(b"once")
+            served.read_request()
+
+    backends[0].script = script
+    proxy = start('algo = "p2c"', addrs=[backends[0].addr])
+    with proxy.connect() as client:
+        assert [client.get("/").status for _ in range(2)] == [200, 200]
+    (peer,) = upstream_of(proxy).peers
+    assert backends[0].connections == 2
+    assert 0 < peer.latency < 0.5
+    before = peer.latency
+    backends[0].close()
+    assert proxy.get("/").status == 502
+    assert peer.latency > before
     assert in_flight(proxy) == 0
 
 
