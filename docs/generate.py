@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pingap import hookspecs, lifecycle
+from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
     TEMPLATE,
@@ -33,6 +34,7 @@ from pingap.config import (
     kinds,
     restart,
 )
+from pingap.config.addresses import MAX_WEIGHT
 from pingap.health import ejection, http_check
 from pingap.health import service as health_service
 from pingap.hookspecs import PHASES
@@ -387,6 +389,9 @@ def _upstream_limits() -> Iterator[Row]:
     yield "how long its addresses are used", seconds, "", "it is looked up again"
     text = "the one that was found first is forgotten"
     yield "names remembered for a transparent upstream", str(transparent.MOST_NAMES), "", text
+    yield "weight of a backend", f"{MAX_WEIGHT:,}", "`addrs`", "an error of the configuration"
+    text = "with more backends, each has fewer points than its 160, and shares are less even"
+    yield "points on the ring of a hash", f"{ring.MOST_POINTS:,}", "", text
     replay = format_size(REPLAY_LIMIT)
     text = "a longer one is not sent again when a kept connection had died"
     yield "request body kept to be sent again", replay, "", text

@@ -13,6 +13,8 @@ from functools import partial
 from ipaddress import ip_network
 from typing import TypeVar
 
+from pingap.balancing.balancer import BalancerOptions
+from pingap.balancing.selection import Balancing
 from pingap.builtin import METRICS_LOCATION, MetricsPage
 from pingap.bus import Bus
 from pingap.chains import Instance, freeze
@@ -28,6 +30,7 @@ from pingap.config import (
     compile_regex,
 )
 from pingap.config.model.upstream import ASKED_HOST
+from pingap.config.problem import shortened
 from pingap.config.reuse import upstream_key
 from pingap.context import Network
 from pingap.error_page import ErrorPage
@@ -41,10 +44,10 @@ from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
-from pingap.observability.plugin_failures import PluginFailures
+from pingap.observability.plugin_failures import PluginFailures, place_of
 from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.plugin_builder import PluginBuilder
-from pingap.plugins import Registry
+from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
@@ -353,7 +356,10 @@ class _Builder:
 
     def _unchanged_upstream(self, name: str) -> UpstreamRuntime | None:
         """Return the upstream that serves already, if it would be built the same."""
-        key = self.upstream_keys[name] = upstream_key(self.config, name)
+        key = upstream_key(self.config, name)
+        word = self.config.upstreams[name].algo.partition(":")[0]
+        key += self.plugins.balancer_keys.get(word, "")  # the file of a balancer may have changed
+        self.upstream_keys[name] = key
         if self.previous is None or self.previous.upstream_keys.get(name) != key:
             return None
         return self.previous.upstreams.get(name)
@@ -386,6 +392,7 @@ class _Builder:
         )
         tls = self.tls.upstream(name, settings)
         self._check_alpn(name, settings)
+        balancing = self._balancing(name, settings, peers)
         if transparent:
             return TransparentUpstream(
                 name,
@@ -410,6 +417,7 @@ class _Builder:
             proxy_protocol=settings.proxy_protocol,
             speaks=Speaks(settings.alpn),
             max_h2_streams=settings.max_h2_streams,
+            balancing=balancing,
         )
         self._watch_health(upstream, settings)
         return upstream
@@ -422,6 +430,39 @@ class _Builder:
             upstream.ejection = PassiveEjection(upstream, self.bus, limit, seconds, percent)
             upstream.observers += (upstream.ejection,)
 
+    def _balancing(self, name: str, settings: UpstreamConfig, peers: list[Peer]) -> Balancing:
+        """Return how an upstream balances, after it was tried."""
+        path: Key = ("upstreams", name, "algo")
+        word, _, argument = settings.algo.partition(":")
+        if settings.discovery == "transparent":
+            for key in _BALANCING_KEYS & settings.model_fields_set:
+                text = "has no effect: a transparent upstream goes where the client asks to go"
+                where: Key = ("upstreams", name, key)
+                self.warnings.append(self.config.source.problem(where, text))
+            return Balancing()
+        if settings.sticky_secret.get_secret_value() and word != "sticky":
+            text = 'has no effect without algo = "sticky:<cookie>"'
+            self.warnings.append(
+                self.config.source.problem(("upstreams", name, "sticky_secret"), text)
+            )
+        secret = settings.sticky_secret.get_secret_value().encode()
+        try:
+            balancing = Balancing(
+                factory=self.registry.balancer(word, self.plugins.balancers),
+                options=BalancerOptions(upstream=name, argument=argument, secret=secret),
+                slow_start=settings.slow_start,
+                panic_threshold=settings.panic_threshold,
+            )
+            balancing.build(peers[:1])
+        except (MissingPluginError, PluginLoadError, ValueError) as error:
+            self._problem(path, f"found {shortened(settings.algo)}, {error}")
+        except Exception as error:  # a mistake in the code of a plugin
+            text = f"{type(error).__name__}: {error} ({place_of(error)})"
+            self._problem(path, f"{shortened(settings.algo)} cannot be built: {text}")
+        else:
+            return balancing
+        return Balancing()
+
     def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
         path: Key = ("upstreams", name, "alpn")
         speaks = Speaks(settings.alpn)
@@ -433,6 +474,9 @@ class _Builder:
         elif speaks is Speaks.EITHER and not settings.sni:
             text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
             self.warnings.append(self.config.source.problem(path, text))
+
+
+_BALANCING_KEYS = {"algo", "sticky_secret", "panic_threshold", "slow_start"}
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:
@@ -488,7 +532,7 @@ def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
     """
     address, weight = backend.address, backend.weight
     if isinstance(address, UnixAddress):
-        return [Peer("localhost", address.path, str(address), weight)]
+        return [Peer("localhost", address.path, str(address), weight, backup=backend.backup)]
     family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
     try:
         found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM)
@@ -498,5 +542,5 @@ def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
     for *_, endpoint in found:
         host, port = str(endpoint[0]), int(endpoint[1])
         text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        peers[text] = Peer(str(address), (host, port), text, weight)
+        peers[text] = Peer(str(address), (host, port), text, weight, backup=backend.backup)
     return list(peers.values())

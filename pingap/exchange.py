@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pingap.chains import Chains
     from pingap.hook_tasks import HookTasks, Outcome
     from pingap.runtime import LocationRuntime, ServerRuntime
+    from pingap.upstream.peer import Peer
 
 log = logging.getLogger("pingap")
 
@@ -94,6 +95,8 @@ class Exchange:
     location: LocationRuntime | None = None
     chains: Chains
     """Those of the location, or the same ones with their time taken."""
+    peer: Peer | None = None
+    """Where an attempt was begun that has not ended."""
     upstream: Upstream | None = None
     delivering = False
     """The upstream has more events at hand, so what is sent need not leave yet."""
@@ -363,6 +366,17 @@ class Exchange:
             self.request_body.set_full(full)
 
     # Letting go.
+
+    def leave_peer(self, *, failed: bool = False) -> None:
+        """Take note that the attempt is over, unless that was done.
+
+        :param failed: the peer could not answer.
+        """
+        if (peer := self.peer) is not None:
+            self.peer = None
+            peer.in_flight -= 1
+            if peer.observer is not None:
+                peer.observer.ended(peer, self.ctx, failed=failed)
 
     def drop_upstream(self) -> None:
         """Give up the upstream connection, if there still is one."""

@@ -101,7 +101,10 @@ async def _find_response(x: Exchange) -> Response:
             return answer
     response = await _ask_upstream(x, location)
     if chains.upstream_response:
-        return await _change_upstream_response(x, chains.upstream_response, response)
+        response = await _change_upstream_response(x, chains.upstream_response, response)
+    if ctx.choice_fields:  # (not before: a cache may have stored what it got)
+        for prepared in ctx.choice_fields:
+            response.headers.append(prepared)
     return response
 
 
@@ -161,6 +164,10 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
                 return await _observed_attempt(x, location, upstream, peer, filters)
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
+            # (That a kept connection had ended, or was about to, is no failure of the peer.)
+            x.leave_peer(
+                failed=not (error.unprocessed or (error.untouched and x.ctx.upstream_reused))
+            )
             if error.connecting:
                 if peer is not None:
                     tried.append(peer)
@@ -228,6 +235,8 @@ async def _attempt(
     ctx = x.ctx
     ctx.upstream = upstream.name
     ctx.upstream_addr = peer.text
+    x.peer = peer
+    peer.in_flight += 1
     connection = None if ctx.upstream_reused else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
@@ -282,6 +291,7 @@ async def _change_upstream_response(x: Exchange, chain: Chain, response: Respons
             answer = await answer
         if answer is not None and answer is not response:
             x.drop_upstream()
+            x.leave_peer()
             response = answer
     return response
 
@@ -364,6 +374,10 @@ def _end(x: Exchange) -> None:
     ctx = x.ctx
     if x.upstream is not None:
         x.drop_upstream()
+    if (peer := x.peer) is not None:  # (As ``leave_peer`` does; a call costs more.)
+        peer.in_flight -= 1
+        if peer.observer is not None:
+            peer.observer.ended(peer, ctx, failed=False)
     ctx.ended_at = time.monotonic()
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:

@@ -90,7 +90,10 @@ class Request:
 
     def cookie(self, name: str) -> str | None:
         """Return the value of a cookie of the first ``Cookie`` field."""
-        for pair in (self.headers.get("cookie") or "").split(";"):
+        text = self.headers.get("cookie")
+        if text is None or name not in text:
+            return None
+        for pair in text.split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:
                 return value

@@ -63,12 +63,23 @@ def _check_upstreams(items: Items, written: dict[str, Table], report: Report) ->
             for index in range(len(upstream.addrs))
             if _check_backend(upstream, index, ("upstreams", name, "addrs", index), report)
         ]
+        _check_weights(upstream, ("upstreams", name, "addrs"), report)
         if names and upstream.discovery is None:
             report.warn(
                 ("upstreams", name, "addrs", names[0]),
                 "host names are looked up once, at the start, in this version"
                 ' (discovery = "static" says the same)',
             )
+
+
+def _check_weights(upstream: UpstreamConfig, path: KeyPath, report: Report) -> None:
+    """Somebody must get requests."""
+    try:
+        backends = upstream.backends
+    except ValueError:
+        return  # told already
+    if backends and not any(backend.weight for backend in backends):
+        report.error(path, "found only weights of 0, expected a backend that gets requests")
 
 
 def _check_transparent(

@@ -6,22 +6,22 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pingap.context import Connection, RequestContext
-from pingap.errors import HTTPError, UpstreamError
+from pingap.balancing.selection import Balancing, Selection
+from pingap.context import Connection
+from pingap.errors import UpstreamError
 from pingap.messages import Request
 from pingap.net.tcp import TcpOptions
 from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
-from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
@@ -63,6 +63,7 @@ class UpstreamRuntime:
     :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
     :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
     :param max_h2_streams: requests at once on a connection of HTTP/2.
+    :param balancing: how peers are chosen.
     """
 
     finds_peers = False
@@ -88,6 +89,7 @@ class UpstreamRuntime:
         proxy_protocol: str = "",
         speaks: Speaks = Speaks.HTTP1,
         max_h2_streams: int = 1,
+        balancing: Balancing = Balancing(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self.name = name
         self._peers = tuple(peers)
@@ -99,42 +101,56 @@ class UpstreamRuntime:
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
-        self._turns = round_robin(self._peers, [peer.weight for peer in self._peers])
+        self._balancing = balancing
+        self.selection = Selection(name, self._peers, balancing)
+        self.choose_peer = self.selection.choose
+        """Returns the peer for a request (:meth:`Selection.choose`)."""
 
     @property
     def peers(self) -> Sequence[Peer]:
         """The peers there are now."""
         return self._peers
 
-    def close(self) -> None:
-        """Close what is idle: no request will come any more."""
-        for peer in self.peers:
-            peer.close_idle()
-
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""
         raise NotImplementedError
 
-    def choose_peer(
-        self, request: Request, ctx: RequestContext, tried: Collection[Peer] = ()
-    ) -> Peer:
-        """Return the peer for a request.
+    def replace_peers(self, peers: Iterable[Peer]) -> None:
+        """Take other peers. Those that are there already, by name and address, stay as they are.
 
-        :param tried: peers that failed the request before; another one is preferred.
-        :raises HTTPError: 503, none is available.
+        A new one starts slowly (``slow_start``). One that is not among them gets no more requests,
+        and loses its connections when they are idle.
+
+        :param peers: new objects; for one that stays, only its weight and rank count.
         """
-        peer = next(self._turns)
-        if peer.is_available and not tried:
-            return peer
-        return self._choose_among(request, ctx, tried)
+        now = time.monotonic()
+        known: dict[tuple[str, str], list[Peer]] = {}
+        for peer in self._peers:
+            known.setdefault((peer.host, peer.text), []).append(peer)
+        before = [(peer, peer.weight, peer.backup) for peer in self._peers]
+        wanted: list[Peer] = []
+        for new in peers:
+            if same := known.get((new.host, new.text)):
+                peer = same.pop(0)
+                peer.weight, peer.backup = new.weight, new.backup
+            else:
+                peer = new
+                peer.available_since = now
+            wanted.append(peer)
+        for gone in known.values():
+            for peer in gone:
+                peer.retire()
+        if [(peer, peer.weight, peer.backup) for peer in wanted] != before:
+            self._peers = tuple(wanted)
+            self.selection = Selection(self.name, self._peers, self._balancing)
+            self.choose_peer = self.selection.choose
+            if self.on_peers is not None:
+                self.on_peers(self)
 
-    def _choose_among(self, request: Request, ctx: RequestContext, tried: Collection[Peer]) -> Peer:
-        """Return a peer that is available, one that was not tried if there is such a one."""
-        available = {peer for peer in self.peers if peer.is_available}
-        if not available:
-            raise HTTPError(503, f"No available upstream for {ctx.location}")
-        wanted = available.difference(tried) or available
-        return next(peer for peer in self._turns if peer in wanted)
+    def close(self) -> None:
+        """Let go of all connections: no request will come any more."""
+        for peer in self.peers:
+            peer.retire()
 
     def idle_deadline(self) -> float:
         """Return the moment up to which a connection that is idle from now on is kept."""

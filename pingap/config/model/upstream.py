@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -13,23 +12,13 @@ from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
 from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
-from pingap.config.problem import did_you_mean, shortened
+from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
 ASKED_HOST = "$host"
 """As ``sni``: the host that the client asked for."""
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
-_ALGO = re.compile(r"round_robin|hash|hash:[a-z]+|hash:(?:header|cookie|query):.+")
-_ALGO_WORDS = (
-    "round_robin",
-    "hash:url",
-    "hash:ip",
-    "hash:path",
-    "hash:header:<name>",
-    "hash:cookie:<name>",
-    "hash:query:<name>",
-)
 _DNS = "DNS discovery"
 _STATS = "backend statistics"
 _BREAKER = "circuit breaker"
@@ -44,14 +33,6 @@ def _check_discovery(word: str | None) -> str | None:
 def _check_allowed_host(text: str) -> str:
     parse_allowed_host(text)
     return text
-
-
-def _check_algo(text: str) -> str:
-    if text and not _ALGO.fullmatch(text):
-        expected = ", ".join(_ALGO_WORDS)
-        hint = did_you_mean(text, _ALGO_WORDS)
-        raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
-    return text or "round_robin"
 
 
 def _check_health_check(text: str) -> str:
@@ -76,8 +57,9 @@ class UpstreamConfig(Model):
     """A pool of backends, and how connections to them are made."""
 
     addrs: Strings = Field(
-        description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80, or"
-        " 443 with `sni`, unless written; the weight is 1. Not used by a transparent upstream."
+        description="Backends: `host[:port][ weight][ backup]` or `unix:/path[ weight][ backup]`; the"
+        " port is 80, or 443 with `sni`, unless written; the weight is 1. Not used by a transparent"
+        " upstream."
     )
     discovery: Annotated[
         Literal["", "static", "dns", "docker", "transparent"] | None,
@@ -95,8 +77,26 @@ class UpstreamConfig(Model):
         " `name[:port]`, `*.name[:port]` or `network[:port]`.",
     )
     ipv4_only: bool = Field(False, description="Ignore IPv6 addresses of host names.")
-    algo: Annotated[str, AfterValidator(_check_algo)] = not_yet(
-        "round_robin", "How a backend is chosen.", needs="balancing other than round_robin"
+    algo: Annotated[str, AfterValidator(lambda text: text or "round_robin")] = Field(
+        "round_robin",
+        description="How a backend is chosen: `round_robin`, `least_conn`, `p2c`, `random`,"
+        " `hash:url`, `hash:ip`, `hash:path`, `hash:header:<name>`, `hash:cookie:<name>`,"
+        " `hash:query:<name>`, `sticky:<cookie>`, or what a plugin provides.",
+    )
+    sticky_secret: Secret = Field(
+        Secret(""),
+        description='For `algo = "sticky:<cookie>"`: what values of the cookie are made with, 16'
+        " characters or more; the same in all proxies that serve the same clients.",
+    )
+    panic_threshold: Annotated[int, Field(ge=0, le=100)] = Field(
+        0,
+        description="With less than this percentage of backends available, all are used as if they"
+        " were; 0: never.",
+    )
+    slow_start: Duration = Field(
+        0.0,
+        description="How long the share of a backend grows that is available again, or was found"
+        " new, until it is that of its weight.",
     )
 
     connection_timeout: Duration | None = Field(

@@ -108,7 +108,10 @@ UPSTREAMS = """
 addrs = ["10.0.0.1:8080 3", "app", "[fd00::1]:81", "unix:/run/app.sock 2"]
 discovery = "static"
 ipv4_only = true
-algo = "round_robin"
+algo = "sticky:backend"
+sticky_secret = "0123456789abcdef"
+panic_threshold = 50
+slow_start = "30s"
 sni = "app.example.com"
 verify_cert = true
 upstream_ca = "ca.pem"
@@ -185,7 +188,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
         log_level="INFO,pingap::proxy=debug,pingap::cache",
         upgrade_sock="/run/upgrade.sock",
-        worker_timeout=20.0,
+        worker_timeout="20s",
         log_format_json=True,
         pid_file="/run/pingap/pingap.pid",
         error_log="/var/log/pingap/error.log",
@@ -268,6 +271,7 @@ def test_that_directory_uses_every_supported_key(directory):
         (
             "upstreams",
             "addrs discovery update_frequency dns_server dns_domain dns_search ipv4_only algo sni"
+            " sticky_secret panic_threshold slow_start"
             " verify_cert alpn max_h2_streams health_check connection_timeout"
             " total_connection_timeout read_timeout write_timeout idle_timeout tcp_idle"
             " tcp_interval tcp_probe_count tcp_user_timeout tcp_recv_buf tcp_fast_open"
