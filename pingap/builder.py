@@ -6,7 +6,6 @@ upstream addresses, log formats.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,18 +15,17 @@ from typing import TypeVar
 from pingap.builtin import METRICS_LOCATION, MetricsPage
 from pingap.chains import Instance, freeze
 from pingap.config import (
-    Backend,
     Config,
     ConfigError,
     LocationConfig,
     Problem,
     ServerConfig,
-    UnixAddress,
     UpstreamConfig,
     compile_regex,
 )
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.context import Network
+from pingap.discovery_builder import DiscoveryBuilder
 from pingap.error_page import ErrorPage
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
@@ -45,7 +43,7 @@ from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
-from pingap.upstream.peer import Peer
+from pingap.upstream.discovery import Refresher, peers_of
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.speaks import Speaks
 from pingap.upstream.transparent import TransparentUpstream
@@ -115,6 +113,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
+        self.discoveries = DiscoveryBuilder(config, registry, self.problems, self.warnings)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.deadlines = Deadlines()
         self.writes = WriteBatch()
@@ -275,13 +274,9 @@ class _Builder:
     # Upstreams.
 
     def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
-        peers: list[Peer] = []
         transparent = settings.discovery == "transparent"
-        for place, backend in enumerate(() if transparent else settings.backends):
-            path: Key = ("upstreams", name, "addrs", place)
-            found = self._try(path, partial(_resolve, backend, settings.ipv4_only))
-            peers += found or []
-        if not peers and not transparent:
+        discovery = None if transparent else self.discoveries.build(name, settings)
+        if discovery is None and not transparent:
             return None
         timeouts = Timeouts(
             connect=settings.connection_timeout or None,
@@ -314,9 +309,10 @@ class _Builder:
                 speaks=Speaks(settings.alpn),
                 max_h2_streams=settings.max_h2_streams,
             )
-        return UpstreamRuntime(
+        assert discovery is not None
+        upstream = UpstreamRuntime(
             name,
-            peers,
+            peers_of(discovery.known),
             self.pool,
             timeouts,
             tcp,
@@ -325,6 +321,9 @@ class _Builder:
             speaks=Speaks(settings.alpn),
             max_h2_streams=settings.max_h2_streams,
         )
+        if not discovery.fixed:
+            upstream.refresher = Refresher(upstream, discovery, settings.update_frequency)
+        return upstream
 
     def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
         path: Key = ("upstreams", name, "alpn")
@@ -383,24 +382,3 @@ def _metrics_route(path: str, metrics: ServerMetrics) -> Route[LocationRuntime]:
     chains = freeze([Instance(METRICS_LOCATION, MetricsPage(metrics))])
     location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
     return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)
-
-
-def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
-    """Return a peer for each address of a backend.
-
-    :raises ValueError: the name has no address.
-    """
-    address, weight = backend.address, backend.weight
-    if isinstance(address, UnixAddress):
-        return [Peer("localhost", address.path, str(address), weight)]
-    family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
-    try:
-        found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ValueError(f'"{address.host}" cannot be resolved: {error.strerror}') from None
-    peers = {}
-    for *_, endpoint in found:
-        host, port = str(endpoint[0]), int(endpoint[1])
-        text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        peers[text] = Peer(str(address), (host, port), text, weight)
-    return list(peers.values())

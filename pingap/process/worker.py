@@ -27,6 +27,7 @@ from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import listen, needs_v6_only
 from pingap.side_calls import http_client
 from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
+from pingap.upstream.discovery import DiscoveryService
 
 log = logging.getLogger("pingap")
 
@@ -106,6 +107,7 @@ class Worker:
             try:
                 await runtime.registry.startup()
                 await plugins.start(runtime.plugins)
+                await DiscoveryService(services).update(runtime.upstreams.values())
                 await self._accept(requests)
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)

@@ -326,6 +326,13 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self._leaving = True
         self.peer.shared.remove(self)
 
+    def retire(self) -> None:
+        """Begin no stream any more, and end with the last one."""
+        if self.is_idle:
+            self.close()
+        else:
+            self._leave()
+
     def _close_if_done(self) -> None:
         if self._leaving and not self._streams:
             self.close()

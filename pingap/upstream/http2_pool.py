@@ -68,6 +68,11 @@ class SharedConnections:
             connection.listed = False
             self._free.remove(connection)
 
+    def retire(self) -> None:
+        """Let all connections end, once nobody uses them."""
+        for connection in list(self.connections):
+            connection.retire()
+
     async def connect(
         self,
         make: Callable[[], Awaitable[UpstreamConnection | Http2UpstreamConnection]],

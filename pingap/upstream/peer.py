@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
 
+class _Closed(list["UpstreamConnection"]):
+    """The idle connections of a peer that is gone: there are none, whatever becomes idle ends."""
+
+    def append(self, connection: UpstreamConnection) -> None:
+        connection.close()
+
+
 class Peer:
     """One address of an upstream. Compared by identity: each upstream has peers of its own.
 
@@ -52,6 +59,13 @@ class Peer:
         if self.idle:
             return self.idle.pop()
         return self.shared.take()
+
+    def retire(self) -> None:
+        """Keep no connection: those that are idle end now, the others after their requests."""
+        idle, self.idle = self.idle, _Closed()
+        for connection in idle:
+            connection.close()
+        self.shared.retire()
 
     def block(self, obstacle: str) -> None:
         """Send no requests there until ``unblock`` is called with the same word.

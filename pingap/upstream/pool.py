@@ -41,6 +41,11 @@ class KeepalivePool:
         """Bound what these peers keep, too."""
         self._peers += peers
 
+    def remove(self, peers: Iterable[Peer]) -> None:
+        """Forget peers that have no idle connections any more."""
+        gone = set(peers)
+        self._peers = [peer for peer in self._peers if peer not in gone]
+
     def add_changing(self, peers: Mapping[Any, Peer]) -> None:
         """Bound what the peers in this mapping keep, whichever they are at the time."""
         self._changing.append(peers)

@@ -29,6 +29,7 @@ from pingap.upstream.proxy_introduction import IntroducedConnection, Introductio
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
+    from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
@@ -90,6 +91,23 @@ class UpstreamRuntime:
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+        self.refresher: Refresher | None = None
+        """Keeps the peers current; None for those that are written down."""
+
+    def replace_peers(self, peers: Sequence[Peer]) -> None:
+        """Use these peers from now on. One that is there already, of the same weight, stays as it is.
+
+        Requests under way are not disturbed; those that are gone end their connections after them.
+        """
+        there = {(peer.address, peer.weight): peer for peer in self.peers}
+        before = set(self.peers)
+        self.peers = tuple(there.get((peer.address, peer.weight), peer) for peer in peers)
+        self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+        gone = before.difference(self.peers)
+        for peer in gone:
+            peer.retire()
+        self.pool.remove(gone)
+        self.pool.add(set(self.peers) - before)
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""
@@ -103,8 +121,8 @@ class UpstreamRuntime:
         :param tried: peers that failed the request before; another one is preferred.
         :raises HTTPError: 503, none is available.
         """
-        peer = next(self._turns)
-        if peer.is_available and not tried:
+        peer = next(self._turns, None)
+        if peer is not None and peer.is_available and not tried:
             return peer
         return self._choose_among(request, ctx, tried)
 
