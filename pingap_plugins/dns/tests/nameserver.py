@@ -120,13 +120,17 @@ class NameServer:
         )
         self.asked.append((name, kind))
         response = dns.message.make_response(request)
+        if (name, "CNAME") in self._records:
+            (target,), ttl = self._records[name, "CNAME"]
+            response.answer.append(dns.rrset.from_text(question.name, ttl, "IN", "CNAME", target))
+            name = target.removesuffix(".")
         records, ttl = self._records.get((name, kind), ([], 0))
         if records == SILENT:
             return None
         if isinstance(records, str):
             response.set_rcode(dns.rcode.from_text(records))
         elif records:
-            response.answer.append(dns.rrset.from_text(question.name, ttl, "IN", kind, *records))
+            response.answer.append(dns.rrset.from_text(f"{name}.", ttl, "IN", kind, *records))
         elif name not in {key[0] for key in self._records}:
             response.set_rcode(dns.rcode.NXDOMAIN)
         return response

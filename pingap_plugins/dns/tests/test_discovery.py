@@ -75,9 +75,16 @@ def test_services(server: NameServer, make: Make) -> None:
 
 
 def test_an_alias_is_followed_and_its_ttl_counts(server: NameServer, make: Make) -> None:
+    server.set("www.test", "CNAME", ["app.test."], ttl=7)
+    server.set("app.test", "A", ["10.0.0.1"], ttl=60)
+    found = find(make("www.test"))
+    assert (texts(found), found.valid_for) == (["10.0.0.1:80"], 7)
+
+
+def test_a_long_answer_comes_by_tcp(server: NameServer, make: Make) -> None:
     server.set("app.test", "A", ["10.0.0.1"], ttl=60)
     server.truncates = True
-    assert texts(find(make("app.test"))) == ["10.0.0.1:80"]  # by TCP
+    assert texts(find(make("app.test"))) == ["10.0.0.1:80"]
     assert server.asked.count(("app.test", "A")) == 2
 
 
