@@ -137,7 +137,8 @@ class Discovery(ABC):
     async def watch(self, changed: Callable[[], None]) -> None:  # noqa: B027  # need not be there
         """Wait for news, and call ``changed`` for each; ``find`` follows half a second later.
 
-        Called once ``find`` was; override it if there is something to listen to.
+        Called once ``find`` was; override it if there is something to listen to. Call ``changed`` as
+        soon as you listen, too: nobody knows what was missed until then.
 
         :raises Exception: the news do not come any more; it is called again 5 seconds later.
         """

@@ -163,7 +163,6 @@ class Refresher:
                 told = text
                 self._notify(text)
             await anyio.sleep(RETRY_SECONDS)
-            self._changed()  # some may have been missed
 
     def _changed(self) -> None:
         if self._news is not None:
