@@ -106,9 +106,17 @@ class Engine:
                 async for chunk in answer.aiter_stream():
                     take(chunk)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            reason = error.__cause__ or error
-            text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-            raise EngineError(f"{self._path}: {text}") from error
+            raise EngineError(f"{self._path}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the system says, below what httpcore makes of it."""
+    first: BaseException | None = error
+    while first is not None:
+        if isinstance(first, OSError) and first.strerror:
+            return first.strerror
+        first = first.__cause__ or first.__context__
+    return str(error) or type(error).__name__
 
 
 def _url(url: str, filters: Mapping[str, Sequence[str]]) -> str:
