@@ -121,8 +121,11 @@ class UpstreamRuntime:
         :param tried: peers that failed the request before; another one is preferred.
         :raises HTTPError: 503, none is available.
         """
-        peer = next(self._turns, None)
-        if peer is not None and peer.is_available and not tried:
+        try:
+            peer = next(self._turns)
+        except StopIteration:  # there are none, yet
+            raise HTTPError(503, f"No available upstream for {ctx.location}") from None
+        if peer.is_available and not tried:
             return peer
         return self._choose_among(request, ctx, tried)
 
