@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
 from pingap.discovery import Discovered, Discovery, Endpoint
@@ -35,6 +35,8 @@ RETRY_SECONDS: Final = 5.0
 """When a lookup that failed, or news that ended, is tried again; sooner if ``update_frequency`` is."""
 SETTLE_SECONDS: Final = 0.5
 """How long news are gathered before they lead to a lookup."""
+MOST_AT_ONCE: Final = 16
+"""Upstreams that are looked up at the same time, in a worker."""
 SHORTEST_SECONDS: Final = 1.0
 """Between two lookups at least, whatever a discovery says of how long its answer is valid."""
 
@@ -64,10 +66,14 @@ class Refresher:
         self._next = 0.0
         self._news: anyio.Event | None = None
 
-    async def first(self) -> None:
-        """Look for the first time; after ``FIRST_SECONDS`` the upstream stays as it is, for now."""
+    async def first(self, slots: CapacityLimiter) -> None:
+        """Look for the first time; after ``FIRST_SECONDS`` the upstream stays as it is, for now.
+
+        :param slots: how many lookups there may be at the same time.
+        """
         with anyio.move_on_after(FIRST_SECONDS) as limit:
-            await self.refresh()
+            async with slots:
+                await self.refresh()
         if limit.cancelled_caught:
             self._report((f"nothing was found within {FIRST_SECONDS:g} s",))
         if not self._upstream.peers:
@@ -75,13 +81,14 @@ class Refresher:
                 "upstream %s has no backends yet: requests are answered 503", self._upstream.name
             )
 
-    async def run(self) -> None:
+    async def run(self, slots: CapacityLimiter) -> None:
         """Look again whenever it is time to, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen)
             while True:
                 await self._wait()
-                await self.refresh()
+                async with slots:
+                    await self.refresh()
 
     async def refresh(self) -> None:
         """Look now, and replace the peers if others were found. Never raises."""
@@ -143,7 +150,8 @@ class Refresher:
 
     async def _wait(self) -> None:
         """Return when it is time for the next lookup, or after there were news."""
-        assert self._news is not None
+        if self._news is None:
+            return  # the first one never had its turn
         with anyio.move_on_after(self._next - time.monotonic()):
             await self._news.wait()
             await anyio.sleep(SETTLE_SECONDS)
@@ -177,25 +185,29 @@ class DiscoveryService:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
+        self._slots = anyio.CapacityLimiter(MOST_AT_ONCE)
         self._running: dict[Refresher, anyio.CancelScope] = {}
 
-    async def update(self, upstreams: Iterable[UpstreamRuntime]) -> None:
-        """Run the refreshers of these upstreams and of no others; those that run are let alone.
-
-        :returns: once each new one has looked for the first time.
-        """
-        wanted = {one.refresher: None for one in upstreams if one.refresher is not None}
-        for gone in self._running.keys() - wanted.keys():
-            self._running.pop(gone).cancel()
-        new = [refresher for refresher in wanted if refresher not in self._running]
+    async def prepare(self, upstreams: Iterable[UpstreamRuntime]) -> None:
+        """Return once each of these upstreams has looked for the first time."""
         async with anyio.create_task_group() as firsts:
-            for refresher in new:
-                firsts.start_soon(refresher.first)
-        for refresher in new:
-            scope = self._running[refresher] = anyio.CancelScope()
-            self._tasks.start_soon(partial(_run, refresher, scope))
+            for one in upstreams:
+                if one.refresher is not None and one.refresher not in self._running:
+                    firsts.start_soon(one.refresher.first, self._slots)
 
+    def start(self, upstreams: Iterable[UpstreamRuntime]) -> None:
+        """Run the refreshers of these upstreams, after ``prepare``; those that run are let alone."""
+        for one in upstreams:
+            if one.refresher is not None and one.refresher not in self._running:
+                scope = self._running[one.refresher] = anyio.CancelScope()
+                self._tasks.start_soon(self._run, one.refresher, scope)
 
-async def _run(refresher: Refresher, scope: anyio.CancelScope) -> None:
-    with scope:
-        await refresher.run()
+    async def _run(self, refresher: Refresher, scope: anyio.CancelScope) -> None:
+        with scope:
+            await refresher.run(self._slots)
+
+    def stop(self, *, keep: Iterable[UpstreamRuntime]) -> None:
+        """Stop the refreshers of all but these upstreams."""
+        kept = {one.refresher for one in keep}
+        for refresher in self._running.keys() - kept:
+            self._running.pop(refresher).cancel()

@@ -67,6 +67,13 @@ class Peer:
             connection.close()
         self.shared.retire()
 
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
+        for connection in list(self.idle):
+            connection.close()
+        for shared in list(self.shared.connections):
+            shared.close()
+
     def block(self, obstacle: str) -> None:
         """Send no requests there until ``unblock`` is called with the same word.
 

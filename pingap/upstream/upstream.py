@@ -80,9 +80,8 @@ class UpstreamRuntime:
         max_h2_streams: int = 1,
     ) -> None:
         self.name = name
-        self.peers = tuple(peers)
+        self._peers = tuple(peers)
         self.pool = pool
-        pool.add(self.peers)
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
@@ -90,24 +89,31 @@ class UpstreamRuntime:
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
-        self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+        self._turns = round_robin(self._peers, [peer.weight for peer in self._peers])
         self.refresher: Refresher | None = None
         """Keeps the peers current; None for those that are written down."""
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """The peers there are now."""
+        return self._peers
 
     def replace_peers(self, peers: Sequence[Peer]) -> None:
         """Use these peers from now on. One that is there already, of the same weight, stays as it is.
 
         Requests under way are not disturbed; those that are gone end their connections after them.
         """
-        there = {(peer.address, peer.weight): peer for peer in self.peers}
-        before = set(self.peers)
-        self.peers = tuple(there.get((peer.address, peer.weight), peer) for peer in peers)
-        self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
-        gone = before.difference(self.peers)
-        for peer in gone:
+        before = self._peers
+        there = {(peer.address, peer.weight): peer for peer in before}
+        self._peers = tuple(there.get((peer.address, peer.weight), peer) for peer in peers)
+        self._turns = round_robin(self._peers, [peer.weight for peer in self._peers])
+        for peer in set(before).difference(self._peers):
             peer.retire()
-        self.pool.remove(gone)
-        self.pool.add(set(self.peers) - before)
+
+    def close(self) -> None:
+        """Close what is idle: no request will come any more."""
+        for peer in self.peers:
+            peer.close_idle()
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from pingap import Discovered, Discovery, DiscoverySettings, Endpoint
@@ -84,6 +85,13 @@ def peers(of: UpstreamRuntime) -> list[str]:
     return [peer.text for peer in of.peers]
 
 
+async def run(tasks: TaskGroup, upstreams: list[UpstreamRuntime]) -> None:
+    """Let a worker's service look after upstreams, from their first lookup on."""
+    running = DiscoveryService(tasks)
+    await running.prepare(upstreams)
+    running.start(upstreams)
+
+
 async def until(true: Callable[[], bool]) -> None:
     with anyio.fail_after(5):
         while not true():  # noqa: ASYNC110  # there is nothing to wait for but time
@@ -94,7 +102,7 @@ def test_what_was_found_is_there_once_it_runs() -> None:
     async def main() -> None:
         app = upstream(Told(at("10.0.0.2", "10.0.0.1")))
         async with anyio.create_task_group() as tasks:
-            await DiscoveryService(tasks).update([app])
+            await run(tasks, [app])
             assert peers(app) == ["10.0.0.1:80", "10.0.0.2:80"]
             tasks.cancel_scope.cancel()
 
@@ -133,7 +141,7 @@ def test_a_lookup_that_fails_changes_nothing_and_is_told_once(
         monkeypatch.setattr(service, "SHORTEST_SECONDS", 0.02)
         app = upstream(told)
         async with anyio.create_task_group() as tasks:
-            await DiscoveryService(tasks).update([app])
+            await run(tasks, [app])
             await until(lambda: told.asked == 3)
             assert peers(app) == ["10.0.0.1:80"]
             await until(lambda: peers(app) == ["10.0.0.2:80"])
@@ -153,7 +161,7 @@ def test_failures_beside_what_was_found_are_tried_again_soon() -> None:
         told = Told(at("10.0.0.1", failures=("b is gone",)), at("10.0.0.1", "10.0.0.2"))
         app = upstream(told)
         async with anyio.create_task_group() as tasks:
-            await DiscoveryService(tasks).update([app])
+            await run(tasks, [app])
             assert peers(app) == ["10.0.0.1:80"]
             await until(lambda: len(app.peers) == 2)
             tasks.cancel_scope.cancel()
@@ -166,7 +174,7 @@ def test_the_start_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> N
         slow, quick = upstream(Told(99.0, at("10.0.0.1"))), upstream(Told(at("10.0.0.2")))
         async with anyio.create_task_group() as tasks:
             with anyio.fail_after(2):
-                await DiscoveryService(tasks).update([slow, quick])
+                await run(tasks, [slow, quick])
             assert (peers(slow), peers(quick)) == ([], ["10.0.0.2:80"])
             await until(lambda: peers(slow) == ["10.0.0.1:80"])
             tasks.cancel_scope.cancel()
@@ -198,7 +206,7 @@ def test_once_means_until_everything_was_found() -> None:
         told = Told(OSError("no"), at(failures=("b is gone",)), at("10.0.0.1"))
         app = upstream(told, 0.0)
         async with anyio.create_task_group() as tasks:
-            await DiscoveryService(tasks).update([app])
+            await run(tasks, [app])
             await until(lambda: peers(app) == ["10.0.0.1:80"])
             assert told.watching is not None
             assert app.refresher is not None
@@ -213,7 +221,7 @@ def test_news_lead_to_one_lookup_also_those_that_come_during_one() -> None:
         told = Told(at("10.0.0.1"), at("10.0.0.2"))
         app = upstream(told)
         async with anyio.create_task_group() as tasks:
-            await DiscoveryService(tasks).update([app])
+            await run(tasks, [app])
             await until(lambda: told.watching is not None)
             assert told.watching is not None
             for _ in range(5):
@@ -233,7 +241,7 @@ def test_news_that_end_are_asked_for_again(caplog: pytest.LogCaptureFixture) -> 
         told = Told(at("10.0.0.1"))
         app = upstream(told)
         async with anyio.create_task_group() as tasks:
-            await DiscoveryService(tasks).update([app])
+            await run(tasks, [app])
             for _ in range(3):
                 await until(lambda: told.watching is not None)
                 told.watching = None
@@ -252,9 +260,12 @@ def test_a_reload_lets_alone_what_stays_and_ends_what_goes() -> None:
         first, second, third = (upstream(one) for one in (stays, goes, comes))
         async with anyio.create_task_group() as tasks:
             running = DiscoveryService(tasks)
-            await running.update([first, second])
+            await running.prepare([first, second])
+            running.start([first, second])
             await until(lambda: goes.watching is not None)
-            await running.update([first, third])
+            await running.prepare([first, third])
+            running.start([first, third])
+            running.stop(keep=[first, third])
             assert [one.asked for one in (stays, goes, comes)] == [1, 1, 1]
             assert goes.watching is not None
             goes.watching()

@@ -22,7 +22,7 @@ from pingap_dns.resolver import LookupFailed, Resolver
 SHORTEST_TTL: Final = 5.0
 LONGEST_TTL: Final = 300.0
 """An answer counts as valid for so many seconds at least, and at most."""
-MOST_QUESTIONS: Final = 16
+MOST_QUESTIONS: Final = 8
 """Questions of an upstream that are asked at the same time."""
 
 

@@ -1,0 +1,71 @@
+"""What a worker has counted, as plain data: to be sent to another process and added up.
+
+A metrics page shows all workers of an instance, those that have ended included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pingap.observability.metrics import LocationStats
+
+if TYPE_CHECKING:
+    from pingap.builder import Runtime
+
+Figures: TypeAlias = dict[str, Any]
+"""``locations``: name -> figures of a location; ``failures``: plugin, location and count;
+``plugins``: instance -> metric -> series."""
+
+
+def figures_of(runtime: Runtime) -> Figures:
+    """Return what this worker has counted."""
+    failures = runtime.plugin_failures.counts
+    return {
+        "locations": _of_locations(runtime.stats.locations),
+        "failures": [[*key, count] for key, count in failures.items()],
+        "plugins": runtime.plugin_metrics.figures(),
+    }
+
+
+def _of_locations(locations: Mapping[str, LocationStats]) -> dict[str, Any]:
+    """Return the figures of locations by name."""
+    return {name: stats.figures() for name, stats in locations.items()}
+
+
+def add_figures(parts: Iterable[Figures]) -> Figures:
+    """Return the sum of what several workers have counted."""
+    locations: dict[str, LocationStats] = {}
+    failures: dict[tuple[str, str], int] = {}
+    plugins: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for name, figures in part["locations"].items():
+            locations.setdefault(name, LocationStats()).add(LocationStats.of(figures))
+        for plugin, location, count in part["failures"]:
+            key = plugin, location
+            failures[key] = failures.get(key, 0) + count
+        _add_nested(plugins, part["plugins"])
+    return {
+        "locations": _of_locations(locations),
+        "failures": [[*key, count] for key, count in failures.items()],
+        "plugins": plugins,
+    }
+
+
+def without_gauges(figures: Figures) -> Figures:
+    """Return the figures of a worker that has ended: nothing is in progress there."""
+    for location in figures["locations"].values():
+        location["processing"] = 0
+    return figures
+
+
+def _add_nested(total: dict[str, Any], part: Mapping[str, Any]) -> None:
+    """Add numbers at the leaves; lists are added place by place."""
+    for key, value in part.items():
+        if isinstance(value, dict):
+            _add_nested(total.setdefault(key, {}), value)
+        elif isinstance(value, list):
+            present = total.get(key) or [0] * len(value)
+            total[key] = [one + other for one, other in zip(present, value, strict=True)]
+        else:
+            total[key] = total.get(key, 0) + value
