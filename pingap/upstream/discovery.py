@@ -44,7 +44,9 @@ SHORTEST_SECONDS: Final = 1.0
 def peers_of(endpoints: Iterable[Endpoint]) -> list[Peer]:
     """Return a peer for each endpoint, one only for each address."""
     peers: dict[str, Peer] = {}
-    for one in endpoints:
+    every = list(endpoints)
+    # (Until peers know what a backup is, backups are used only where there is nothing else.)
+    for one in [one for one in every if not one.backup] or every:
         text = str(one)
         peers.setdefault(text, Peer(one.name or text, one.address, text, one.weight))
     return list(peers.values())

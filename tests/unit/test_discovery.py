@@ -294,3 +294,9 @@ def test_an_address_that_is_found_twice_is_one_peer() -> None:
         "app:80",
     )
     assert (two.text, two.address, two.host) == ("unix:/run/a", "/run/a", "unix:/run/a")
+
+
+def test_backups_get_no_requests_beside_others() -> None:
+    first, backup = Endpoint(("10.0.0.1", 80)), Endpoint(("10.0.0.2", 80), backup=True)
+    assert [peer.text for peer in service.peers_of([backup, first])] == ["10.0.0.1:80"]
+    assert [peer.text for peer in service.peers_of([backup])] == ["10.0.0.2:80"]

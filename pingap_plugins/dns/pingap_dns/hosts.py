@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,17 @@ _LOCAL: Final = ("127.0.0.1", "::1")
 def read_hosts(path: Path = HOSTS) -> dict[str, tuple[str, ...]]:
     """Return the addresses of each name in a hosts file; nothing if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES).decode(errors="replace")
+        found = path.stat()
+        return _read(path, (found.st_mtime_ns, found.st_size, found.st_ino))
     except OSError:
         return {}
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, version: tuple[int, ...]) -> dict[str, tuple[str, ...]]:
+    """Read a version of the file, which may be long, only once."""
+    with path.open("rb") as file:
+        text = file.read(MOST_BYTES).decode(errors="replace")
     return parse_hosts(text.splitlines())
 
 

@@ -36,6 +36,8 @@ def test_a_file_that_is_not_there_or_no_text_is_no_problem(tmp_path: Path) -> No
     assert read_hosts(tmp_path / "none") == {}
     (tmp_path / "hosts").write_bytes(b"10.0.0.1 a\n\xff\xfe\x00\n10.0.0.2 b")
     assert read_hosts(tmp_path / "hosts") == {"a": ("10.0.0.1",), "b": ("10.0.0.2",)}
+    (tmp_path / "hosts").write_bytes(b"10.0.0.3 longer")
+    assert read_hosts(tmp_path / "hosts") == {"longer": ("10.0.0.3",)}
 
 
 @given(st.lists(st.text()))
