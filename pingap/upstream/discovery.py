@@ -102,7 +102,8 @@ class Refresher:
         except TimeoutError:
             self._report((f"nothing was found within {FIND_SECONDS:g} s",))
         except Exception as error:
-            self._report((f"{error or type(error).__name__}",))
+            log.debug("%s discovery failed", self._discovery.word, exc_info=True)
+            self._report((str(error) or type(error).__name__,))
         else:
             self._take(found)
             self._report(tuple(found.failures))
@@ -166,7 +167,7 @@ class Refresher:
             try:
                 await self._discovery.watch(self._changed)
             except Exception as error:
-                text = f"no news come any more: {error or type(error).__name__}"
+                text = f"no news come any more: {str(error) or type(error).__name__}"
             else:
                 return
             if text != told or time.monotonic() - began > RETRY_SECONDS:
