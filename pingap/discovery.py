@@ -24,12 +24,17 @@ class Endpoint:
     :param weight: its share of the requests, at least 1.
     :param backup: it gets requests only while none of the others can.
     :param name: what ``Host`` says for a request that came without one; the address by default.
+    :raises ValueError: the weight is negative.
     """
 
     address: tuple[str, int] | str
     weight: int = 1
     backup: bool = False
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise ValueError(f"{self.weight} is not a weight")
 
     @property
     def host_name(self) -> str | None:

@@ -96,18 +96,18 @@ class Refresher:
         """Look now, and replace the peers if others were found. Never raises."""
         self._news = anyio.Event()
         self._next = time.monotonic() + self._retry_after  # if it is cut off
+        wait = self._retry_after
+        failures: tuple[str, ...] = (f"nothing was found within {FIND_SECONDS:g} s",)
         try:
-            with anyio.fail_after(FIND_SECONDS):
+            with anyio.move_on_after(FIND_SECONDS):
                 found = await self._discovery.find()
-        except TimeoutError:
-            self._report((f"nothing was found within {FIND_SECONDS:g} s",))
+                failures, wait = tuple(found.failures), self._time_to_next(found)
+                self._take(found)
         except Exception as error:
             log.debug("%s discovery failed", self._discovery.word, exc_info=True)
-            self._report((str(error) or type(error).__name__,))
-        else:
-            self._take(found)
-            self._report(tuple(found.failures))
-            self._next = time.monotonic() + self._time_to_next(found)
+            failures, wait = (str(error) or type(error).__name__,), self._retry_after
+        self._report(failures)
+        self._next = time.monotonic() + wait
 
     @property
     def _retry_after(self) -> float:
@@ -132,8 +132,8 @@ class Refresher:
         endpoints = tuple(sorted(set(found.endpoints), key=lambda one: (str(one), one.weight)))
         if endpoints == self._found:
             return
-        before, self._found = self._found, endpoints
         self._upstream.replace_peers(peers_of(endpoints))
+        before, self._found = self._found, endpoints
         if before is not None:
             listed = ", ".join(peer.text for peer in self._upstream.peers) or "none"
             log.info("upstream %s has other backends now: %s", self._upstream.name, listed)

@@ -156,6 +156,21 @@ def test_a_lookup_that_fails_changes_nothing_and_is_told_once(
     ]
 
 
+@pytest.mark.parametrize("answer", [None, Discovered([object()])])  # type: ignore[list-item]
+def test_nonsense_of_a_discovery_ends_nothing(
+    answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        app = upstream(Told(at("10.0.0.1"), answer))
+        assert app.refresher is not None
+        await app.refresher.refresh()
+        await app.refresher.refresh()
+        assert peers(app) == ["10.0.0.1:80"]
+
+    anyio.run(main)
+    assert "service_discover_fail: upstream app: told discovery: " in caplog.text
+
+
 def test_failures_beside_what_was_found_are_tried_again_soon() -> None:
     async def main() -> None:
         told = Told(at("10.0.0.1", failures=("b is gone",)), at("10.0.0.1", "10.0.0.2"))
@@ -181,6 +196,30 @@ def test_the_start_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> N
 
     anyio.run(main)
     assert "upstream app has no backends yet: requests are answered 503" in caplog.text
+
+
+def test_not_all_upstreams_are_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MOST_AT_ONCE", 2)
+    under_way, most = 0, 0
+
+    class Slow(Told):
+        async def find(self) -> Discovered:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await checkpoint()
+            under_way -= 1
+            return at("10.0.0.1")
+
+    async def main() -> None:
+        every = [upstream(Slow()) for _ in range(9)]
+        async with anyio.create_task_group() as tasks:
+            await run(tasks, every)
+            tasks.cancel_scope.cancel()
+        assert all(one.peers for one in every)
+
+    anyio.run(main)
+    assert most == 2
 
 
 @pytest.mark.parametrize(
