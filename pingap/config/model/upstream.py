@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Backend, TcpAddress, parse_backend, parse_name_servers
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
+from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
@@ -65,6 +66,11 @@ def _check_algo(text: str) -> str:
         hint = did_you_mean(text, _ALGO_WORDS)
         raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
     return text or "round_robin"
+
+
+def _check_health_check(text: str) -> str:
+    parse_health_check(text)
+    return text
 
 
 def _check_sni(text: str) -> str:
@@ -185,10 +191,28 @@ class UpstreamConfig(Model):
         description="Begin each connection with a PROXY header that tells the address of the client:"
         " `v1` or `v2`; then no connection is used twice.",
     )
+    health_check: Annotated[str, AfterValidator(_check_health_check)] = Field(
+        "",
+        description="URL of the health check, such as `http://app/health?check_frequency=5s`, or"
+        " `none`; empty: a TCP connection is made every 10 s.",
+    )
+    passive_failures: Natural = Field(
+        0,
+        description="Requests in a row that a backend fails, after which it gets none for a while:"
+        " no connection, no answer, or 502, 503 or 504; 0: off.",
+    )
+    passive_ejection_time: Annotated[Duration, Field(gt=0)] = Field(
+        30.0,
+        description="For how long; doubled, up to ten times as long, if it fails again soon after.",
+    )
+    passive_max_ejected_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        50,
+        description="Share of the backends that may be kept out by `passive_failures` at the same"
+        " time.",
+    )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 
-    health_check: str = not_yet("", "URL of the health check.", needs="health checks")
     tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
     enable_tracer: bool = not_yet(False, "Count open connections.", needs="connection tracing")
     enable_backend_stats: bool = not_yet(False, "Keep statistics per backend.", needs=_STATS)
@@ -231,6 +255,11 @@ class UpstreamConfig(Model):
     def search_domains(self) -> tuple[str, ...]:
         """The entries of ``dns_search``."""
         return _listed(self.dns_search)
+
+    @cached_property
+    def health(self) -> HealthCheck | None:
+        """How the backends are checked; None: they are not."""
+        return parse_health_check(self.health_check)
 
     @cached_property
     def allowed_hosts(self) -> tuple[AllowedHost, ...]:
