@@ -10,8 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# The core with TLS, and every distribution below pingap_plugins/, installed so that edits take effect.
-PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml)
+# The core with TLS, and every distribution below pingap_plugins/ and contrib/, installed so that edits
+# take effect.
+PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml contrib/*/pyproject.toml)
 EDITABLE := -e '.[tls]' $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
 
 .PHONY: help setup run test lint docs bench clean

@@ -57,8 +57,8 @@ from pingap.protocol import (
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
 from pingap.tls import acceptor, issuer
+from pingap.upstream import discovery, transparent
 from pingap.upstream import http2_connection as http2_upstream
-from pingap.upstream import transparent
 
 DOCS = Path(__file__).parent
 
@@ -392,12 +392,29 @@ def _upstream_limits() -> Iterator[Row]:
     yield "weight of a backend", f"{MAX_WEIGHT:,}", "`addrs`", "an error of the configuration"
     text = "with more backends, each has fewer points than its 160, and shares are less even"
     yield "points on the ring of a hash", f"{ring.MOST_POINTS:,}", "", text
+    yield from _discovery_limits()
     replay = format_size(REPLAY_LIMIT)
     text = "a longer one is not sent again when a kept connection had died"
     yield "request body kept to be sent again", replay, "", text
     yield "response head", format_size(events.RESPONSE_LIMITS.size), "", "502"
     yield "response header fields", str(events.RESPONSE_LIMITS.fields), "", "502"
     yield "chunk overhead", "as for requests", "", "502, or the answer is cut if it has begun"
+
+
+def _discovery_limits() -> Iterator[Row]:
+    seconds = format_duration(discovery.FIRST_SECONDS)
+    text = "the worker serves without its backends, which answers 503"
+    yield "finding backends before a worker serves", seconds, "", text
+    text = "the last backends stay in use, and it is tried again after "
+    text += format_duration(discovery.RETRY_SECONDS)
+    yield "finding backends later", format_duration(discovery.FIND_SECONDS), "", text
+    least = format_duration(discovery.SHORTEST_SECONDS)
+    text = f"backends are looked up again; {least} at least, whatever a TTL says"
+    yield "age of what was found", *_key("upstreams", "update_frequency"), text
+    text = "further ones wait for their turn"
+    yield "upstreams that are looked up at once", str(discovery.MOST_AT_ONCE), "", text
+    seconds = format_duration(discovery.SETTLE_SECONDS)
+    yield "news of a discovery that come together", seconds, "", "one lookup for all of them"
 
 
 def _http2_upstream_limits() -> Iterator[Row]:

@@ -9,6 +9,7 @@ from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.context import Connection, RequestContext
+from pingap.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.errors import HTTPError
 from pingap.headers import Field, Headers, field
 from pingap.hookspecs import hookimpl
@@ -38,7 +39,11 @@ __all__ = [
     "ByteSize",
     "Connection",
     "Counter",
+    "Discovered",
+    "Discovery",
+    "DiscoverySettings",
     "Duration",
+    "Endpoint",
     "Field",
     "HTTPClient",
     "HTTPError",

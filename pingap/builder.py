@@ -6,7 +6,6 @@ upstream addresses, log formats.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,13 +18,11 @@ from pingap.builtin import METRICS_LOCATION, MetricsPage
 from pingap.bus import Bus
 from pingap.chains import Instance, freeze
 from pingap.config import (
-    Backend,
     Config,
     ConfigError,
     LocationConfig,
     Problem,
     ServerConfig,
-    UnixAddress,
     UpstreamConfig,
     compile_regex,
 )
@@ -33,6 +30,7 @@ from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import shortened
 from pingap.config.reuse import upstream_key
 from pingap.context import Network
+from pingap.discovery_builder import DiscoveryBuilder
 from pingap.error_page import ErrorPage
 from pingap.health.ejection import PassiveEjection
 from pingap.health.service import HealthChecks
@@ -52,6 +50,7 @@ from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
+from pingap.upstream.discovery import Refresher, peers_of
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.speaks import Speaks
@@ -165,6 +164,7 @@ class _Builder:
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
         if previous is not None:
             self.plugins.reuse(previous.plugins, previous.plugin_keys)
+        self.discoveries = DiscoveryBuilder(config, registry, self.problems, self.warnings)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.log_files = log_files
         self.log_targets = {log_target}
@@ -367,13 +367,9 @@ class _Builder:
     def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
         if (unchanged := self._unchanged_upstream(name)) is not None:
             return unchanged
-        peers: list[Peer] = []
         transparent = settings.discovery == "transparent"
-        for place, backend in enumerate(() if transparent else settings.backends):
-            path: Key = ("upstreams", name, "addrs", place)
-            found = self._try(path, partial(_resolve, backend, settings.ipv4_only))
-            peers += found or []
-        if not peers and not transparent:
+        discovery = None if transparent else self.discoveries.build(name, settings)
+        if discovery is None and not transparent:
             return None
         timeouts = Timeouts(
             connect=settings.connection_timeout or None,
@@ -392,6 +388,7 @@ class _Builder:
         )
         tls = self.tls.upstream(name, settings)
         self._check_alpn(name, settings)
+        peers = peers_of(discovery.known) if discovery is not None else []
         balancing = self._balancing(name, settings, peers)
         if transparent:
             return TransparentUpstream(
@@ -407,6 +404,7 @@ class _Builder:
                 speaks=Speaks(settings.alpn),
                 max_h2_streams=settings.max_h2_streams,
             )
+        assert discovery is not None
         upstream = UpstreamRuntime(
             name,
             peers,
@@ -419,6 +417,8 @@ class _Builder:
             max_h2_streams=settings.max_h2_streams,
             balancing=balancing,
         )
+        if not discovery.fixed:
+            upstream.refresher = Refresher(upstream, discovery, settings.update_frequency)
         self._watch_health(upstream, settings)
         return upstream
 
@@ -523,24 +523,3 @@ def _metrics_route(path: str, metrics: ServerMetrics) -> Route[LocationRuntime]:
     chains = freeze([Instance(METRICS_LOCATION, MetricsPage(metrics))])
     location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
     return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)
-
-
-def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
-    """Return a peer for each address of a backend.
-
-    :raises ValueError: the name has no address.
-    """
-    address, weight = backend.address, backend.weight
-    if isinstance(address, UnixAddress):
-        return [Peer("localhost", address.path, str(address), weight, backup=backend.backup)]
-    family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
-    try:
-        found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ValueError(f'"{address.host}" cannot be resolved: {error.strerror}') from None
-    peers = {}
-    for *_, endpoint in found:
-        host, port = str(endpoint[0]), int(endpoint[1])
-        text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        peers[text] = Peer(str(address), (host, port), text, weight, backup=backend.backup)
-    return list(peers.values())

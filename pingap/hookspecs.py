@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pingap.balancing.balancer import BalancerFactory
     from pingap.body_filters import BodyFilter
     from pingap.context import RequestContext
+    from pingap.discovery import Discovery
     from pingap.messages import Request, Response
     from pingap.plugin import Plugin
 
@@ -244,6 +245,22 @@ def pingap_balancers() -> Mapping[str, BalancerFactory]:
 
 
 @hookspec
+def pingap_discoveries() -> Sequence[type[Discovery]]:
+    """Name the kinds of discovery of a distribution, one for each word of ``upstreams.*.discovery``.
+
+    The distribution declares each as an entry point named ``discovery:<word>``. A class that is
+    itself the target of an entry point has an implementation that names the class.
+
+    Called once, when the configuration first uses a word of the distribution.
+
+    :returns: the classes.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -285,6 +302,7 @@ APPLICATION_HOOKS = (
     "pingap_plugin_categories",
     "pingap_location_keys",
     "pingap_balancers",
+    "pingap_discoveries",
     "pingap_startup",
     "pingap_shutdown",
 )

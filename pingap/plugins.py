@@ -1,8 +1,9 @@
 """Finding plugins: installed distributions, what they provide, and loading only what is used.
 
 A distribution declares entry points in the group ``pingap``: one named after each category it
-provides, and one named ``location:<key>`` for each key of locations it claims. So it is known who
-provides what before anything of it is imported.
+provides, one named ``location:<key>`` for each key of locations it claims, and one named
+``discovery:<word>`` for each kind of discovery. So it is known who provides what before anything of
+it is imported.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from pingap.balancing.balancer import BalancerFactory
 from pingap.chains import ContractError, check_class
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
+from pingap.discovery import Discovery
 from pingap.plugin import Plugin
+from pingap.upstream.static import StaticDiscovery
 
 log = logging.getLogger("pingap")
 
 GROUP: Final = "pingap"
 _LOCATION_KEY: Final = "location:"
 _BALANCER: Final = "balancer:"
+_DISCOVERY: Final = "discovery:"
 
 BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
 """The environment variable that names distributions that are not to be used."""
@@ -64,6 +68,9 @@ KNOWN_CATEGORIES: Final = {
     "admin": "pingap-admin",
 }
 """The categories of pingap 0.13.9 and the distribution each is in."""
+
+KNOWN_DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
+"""The kinds of discovery of pingap 0.13.9 that the core does not have."""
 
 
 class MissingPluginError(Exception):
@@ -108,6 +115,8 @@ class Registry:
         self._key_classes: dict[str, type[Plugin]] = {}
         self._balancers: dict[str, BalancerFactory] = {}
         self._manager.register(standard, name="pingap")
+        self._discoveries: dict[str, type[Discovery]] = {}
+        self._manager.register(StaticDiscovery, name="pingap (static)")
         self._take_in()
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
@@ -148,8 +157,7 @@ class Registry:
     @property
     def categories(self) -> list[str]:
         """Names of all categories that installed distributions provide."""
-        others = (_LOCATION_KEY, _BALANCER)
-        installed = {name for name in self._points if not name.startswith(others)}
+        installed = {name for name in self._points if ":" not in name}
         return sorted(installed | self._classes.keys())
 
     @property
@@ -228,6 +236,29 @@ class Registry:
         own = {form.partition(":")[0] for form in standard.WORDS}
         return [*standard.WORDS, *sorted(words.union(local) - own)]
 
+    @property
+    def discoveries(self) -> list[str]:
+        """Words of all kinds of discovery that are installed."""
+        installed = {
+            name.removeprefix(_DISCOVERY) for name in self._points if name.startswith(_DISCOVERY)
+        }
+        return sorted(installed | self._discoveries.keys())
+
+    def discovery(self, word: str) -> type[Discovery]:
+        """Return the class of a kind of discovery; raises as ``category``."""
+        if word not in self._discoveries:
+            name = _DISCOVERY + word
+            if name not in self._points and name not in self._blocked:
+                raise MissingPluginError(_how_to_discover(word, self.discoveries))
+            self._load(name)
+            if word not in self._discoveries:
+                owner = _distribution(self._points[name][0])
+                raise PluginLoadError(
+                    f"the entry point {name!r} of {owner} leads to no such discovery: it must be "
+                    f'MODULE:CLASS, of a subclass of pingap.Discovery with word = "{word}"'
+                )
+        return self._discoveries[word]
+
     def _load(self, name: str) -> None:
         points = self._points.get(name, [])
         if not points and name in self._blocked:
@@ -277,6 +308,12 @@ class Registry:
         for balancers in self._manager.hook.pingap_balancers():
             for word, factory in balancers.items():
                 self._balancers.setdefault(word, factory)
+        for kinds in self._manager.hook.pingap_discoveries():
+            for kind in kinds:
+                if not hasattr(kind, "word"):
+                    name = f"{kind.__module__}.{kind.__qualname__}"
+                    raise ContractError(f'{name}: set word = "..." on the class')
+                self._discoveries.setdefault(kind.word, kind)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.
@@ -311,3 +348,11 @@ def _how_to_get(category: str) -> str:
     if distribution := KNOWN_CATEGORIES.get(category):
         return f"needs the distribution {distribution}: pip install {distribution}"
     return "no installed distribution provides this category"
+
+
+def _how_to_discover(word: str, known: Iterable[str]) -> str:
+    if distribution := KNOWN_DISCOVERIES.get(word):
+        return f"needs the distribution {distribution}: pip install {distribution}"
+    words = sorted({*known, *KNOWN_DISCOVERIES, "transparent"})
+    hint = did_you_mean(word, words)
+    return f"found {quoted(word)}, expected one of {', '.join(words)}{hint}"

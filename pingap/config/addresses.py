@@ -107,6 +107,25 @@ def parse_backend(text: str, default_port: int = 80) -> Backend:
     return Backend(address, int(weight), backup)
 
 
+def parse_name_servers(text: str) -> tuple[TcpAddress, ...]:
+    """Read ``upstreams.*.dns_server``: IP addresses separated by commas, the port is 53 unless written.
+
+    :raises ValueError: with a text for the operator.
+    """
+    servers = []
+    for piece in filter(None, (piece.strip() for piece in text.split(","))):
+        bare = f"[{piece}]" if _is_ipv6(piece) else piece
+        try:
+            server = _parse_address(bare, 53, "")
+        except ValueError:
+            server = None
+        if not isinstance(server, TcpAddress) or server.ip is None or not server.port:
+            expected = 'IP addresses such as "10.0.0.53" or "10.0.0.53:5353, [fd00::53]:53"'
+            raise ValueError(f"found {shortened(piece)}, expected {expected}")
+        servers.append(TcpAddress(str(server.ip), server.port))
+    return tuple(servers)
+
+
 def _parse_address(text: str, default_port: int | None, examples: str) -> Address:
     if text.startswith("unix:"):
         return _unix(text, examples)

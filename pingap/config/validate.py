@@ -53,23 +53,16 @@ def validate(
 def _check_upstreams(items: Items, written: dict[str, Table], report: Report) -> None:
     for name, upstream in items.upstreams.items():
         _check_transparent(("upstreams", name), upstream, written[name], report)
-        if upstream.discovery not in _STATIC:
+        if upstream.discovery == "transparent":
             continue
         if not upstream.addrs:
             message = 'found an empty array, expected addresses such as ["10.0.0.1:8080"]'
             report.error(("upstreams", name, "addrs"), message)
-        names = [
-            index
-            for index in range(len(upstream.addrs))
-            if _check_backend(upstream, index, ("upstreams", name, "addrs", index), report)
-        ]
+        if upstream.discovery not in _STATIC:
+            continue
+        for index in range(len(upstream.addrs)):
+            _check_backend(upstream, index, ("upstreams", name, "addrs", index), report)
         _check_weights(upstream, ("upstreams", name, "addrs"), report)
-        if names and upstream.discovery is None:
-            report.warn(
-                ("upstreams", name, "addrs", names[0]),
-                "host names are looked up once, at the start, in this version"
-                ' (discovery = "static" says the same)',
-            )
 
 
 def _check_weights(upstream: UpstreamConfig, path: KeyPath, report: Report) -> None:
@@ -105,19 +98,15 @@ def _check_transparent(
         report.error((*path, "sni"), f"{quoted(ASKED_HOST)} {needs}")
 
 
-def _check_backend(upstream: UpstreamConfig, index: int, path: KeyPath, report: Report) -> bool:
-    """Check one address; tells whether it is a host name."""
+def _check_backend(upstream: UpstreamConfig, index: int, path: KeyPath, report: Report) -> None:
     text = upstream.addrs[index]
     try:
         address = parse_backend(text).address
     except ValueError as error:
         report.error(path, str(error))
-        return False
-    if not isinstance(address, TcpAddress):
-        return False
-    if kind := _useless_kind(address):
+        return
+    if isinstance(address, TcpAddress) and (kind := _useless_kind(address)):
         report.error(path, f"{quoted(text)} cannot be a backend: it is {kind} address")
-    return address.ip is None
 
 
 def _useless_kind(address: TcpAddress) -> str:

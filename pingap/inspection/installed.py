@@ -12,16 +12,16 @@ from pingap.inspection.places import Place, place_of_instance, place_of_key
 from pingap.local_plugins import CATEGORY
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
-_LOCATION_KEY = "location:"
-_BALANCER = "balancer:"
+_KINDS = {"location:": "location key", "discovery:": "discovery", "balancer:": "balancer"}
+"""What the name of an entry point begins with -> what it stands for; else it is a category."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A configured plugin, or a location that uses a claimed key.
+    """A configured plugin, a location that uses a claimed key, or an upstream with a discovery.
 
-    :param name: the key below ``[plugins]``; of a claimed key, the location.
-    :param locations: the locations that list it.
+    :param name: the key below ``[plugins]``; of a claimed key, the location; or the upstream.
+    :param locations: the locations that list it, or use the upstream.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Use:
 
 @dataclass(slots=True)
 class Provided:
-    """A category, a key of locations or a word of ``algo``.
+    """A category, a key of locations, a kind of discovery or a word of ``algo``.
 
     :param class_name: module and class, if it loads.
     :param error: why it does not load.
@@ -62,8 +62,8 @@ class Distribution:
 class Installed:
     """All there is.
 
-    :param missing: categories that the configuration uses and nothing provides; the error says what
-        to install.
+    :param missing: categories and kinds of discovery that the configuration uses and nothing provides;
+        the error says what to install.
     :param local: plugins of the configuration that are files.
     """
 
@@ -91,6 +91,9 @@ def installed(registry: Registry, config: Config | None) -> Installed:
             result.local = list(_uses(config, CATEGORY))
         for category in sorted(wanted - {CATEGORY}):
             result.missing.append(_provided(category, registry, config))
+        words = {settings.discovery for settings in config.upstreams.values()}
+        for word in sorted(filter(None, words - {"transparent", *registry.discoveries})):
+            result.missing.append(_provided(f"discovery:{word}", registry, config))
     return result
 
 
@@ -100,34 +103,29 @@ def _owner(point: EntryPoint) -> tuple[str, str]:
     return point.dist.name, point.dist.version
 
 
-def _provided(name: str, registry: Registry, config: Config | None) -> Provided:
-    if name.startswith(_BALANCER):
-        return _provided_balancer(name.removeprefix(_BALANCER), registry, config)
-    key = name.removeprefix(_LOCATION_KEY)
-    is_key = key != name
-    provided = Provided("location key" if is_key else "category", key)
+def _provided(point: str, registry: Registry, config: Config | None) -> Provided:
+    prefix = next((prefix for prefix in _KINDS if point.startswith(prefix)), "")
+    name = point.removeprefix(prefix)
+    provided = Provided(_KINDS.get(prefix, "category"), name)
     try:
-        cls = registry.location_key(key) if is_key else registry.category(name)
-        provided.class_name = f"{cls.__module__}.{cls.__qualname__}"
+        cls = _load(provided, registry)
+        provided.class_name = f"{cls.__module__}.{getattr(cls, '__qualname__', name)}"
     except (MissingPluginError, PluginLoadError) as error:
         provided.error = str(error)
     if config is not None:
-        provided.uses = list(_key_uses(config, key) if is_key else _uses(config, name))
+        uses = {"location key": _key_uses, "discovery": _discovery_uses, "balancer": _balancer_uses}
+        provided.uses = list(uses.get(provided.kind, _uses)(config, name))
     return provided
 
 
-def _provided_balancer(word: str, registry: Registry, config: Config | None) -> Provided:
-    provided = Provided("balancer", word)
-    try:
-        factory = registry.balancer(word)
-        provided.class_name = f"{factory.__module__}.{getattr(factory, '__qualname__', word)}"
-    except (MissingPluginError, PluginLoadError) as error:
-        provided.error = str(error)
-    for name, upstream in (config.upstreams if config else {}).items():
-        if config is not None and upstream.algo.partition(":")[0] == word:
-            place = place_of_key(config.source, ("upstreams", name, "algo"))
-            provided.uses.append(Use(f"upstreams.{name}", [], place))
-    return provided
+def _load(provided: Provided, registry: Registry) -> object:
+    if provided.kind == "location key":
+        return registry.location_key(provided.name)
+    if provided.kind == "discovery":
+        return registry.discovery(provided.name)
+    if provided.kind == "balancer":
+        return registry.balancer(provided.name)
+    return registry.category(provided.name)
 
 
 def _uses(config: Config, category: str) -> Iterator[Use]:
@@ -146,9 +144,24 @@ def _key_uses(config: Config, key: str) -> Iterator[Use]:
             yield Use(name, [name], place_of_key(config.source, ("locations", name, key)))
 
 
+def _discovery_uses(config: Config, word: str) -> Iterator[Use]:
+    for name, settings in config.upstreams.items():
+        if settings.discovery == word:
+            users = [one for one, location in config.locations.items() if location.upstream == name]
+            place = place_of_key(config.source, ("upstreams", name, "discovery"))
+            yield Use(name, users, place)
+
+
 def _listed(config: Config) -> set[str]:
     return {plugin for location in config.locations.values() for plugin in location.plugins}
 
 
 def _listing(config: Config, plugin: str) -> list[str]:
     return [name for name, location in config.locations.items() if plugin in location.plugins]
+
+
+def _balancer_uses(config: Config, word: str) -> Iterator[Use]:
+    for name, settings in config.upstreams.items():
+        if settings.algo.partition(":")[0] == word:
+            place = place_of_key(config.source, ("upstreams", name, "algo"))
+            yield Use(f"upstreams.{name}", [], place)

@@ -71,6 +71,9 @@ class _Builder:
         schema = self._table(section, model)
         if section == "locations":
             self._add_claimed_keys(schema["properties"])
+        if section == "upstreams":
+            words = sorted(["", *self.registry.discoveries, "transparent"])
+            schema["properties"]["discovery"]["enum"] = words
         if section in SECTIONS_WITH_INCLUDES and (required := schema.pop("required", None)):
             # A storage that is included may bring what is required.
             schema["anyOf"] = [{"required": required}, {"required": ["includes"]}]

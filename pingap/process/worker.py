@@ -28,6 +28,7 @@ from pingap.process.sockets import BACKLOG
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 from pingap.side_calls import http_client
+from pingap.upstream.discovery import DiscoveryService
 
 log = logging.getLogger("pingap")
 
@@ -59,6 +60,7 @@ class Worker:
         self.bus = runtime.bus
         self._leads = False
         self._plugins: PluginTasks
+        self._discovery: DiscoveryService
         self._services: TaskGroup
 
     def bind(self) -> None:
@@ -94,10 +96,13 @@ class Worker:
         requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
             self._services, self._plugins = services, PluginTasks(services)
+            self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
             try:
                 await runtime.registry.startup()
                 await self._plugins.start(runtime.plugins)
+                await self._discovery.prepare(runtime.upstreams.values())
+                self._discovery.start(runtime.upstreams.values())
                 await self._accept(requests)
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
@@ -140,6 +145,7 @@ class Worker:
         try:
             await runtime.registry.startup()
             await self._plugins.start(runtime.plugins)
+            await self._discovery.prepare(runtime.upstreams.values())
         except BaseException:
             self.discard()
             raise
@@ -160,6 +166,7 @@ class Worker:
             if name in runtime.servers:
                 front.update(runtime)
         runtime.take_effect()
+        self._discovery.start(runtime.upstreams.values())
         self._services.start_soon(self._retire, old)
 
     async def _retire(self, old: Runtime) -> None:
@@ -169,6 +176,7 @@ class Worker:
         if any(front.listener.server in old.servers.values() for front in self._fronts.values()):
             return  # a server that is gone from the configuration is served up to the restart
         self._plugins.stop(keep=self.runtime.plugins)
+        self._discovery.stop(keep=self.runtime.upstreams.values())
         self.runtime.release(old)
         settle_memory()
 

@@ -32,6 +32,7 @@ from pingap.upstream.speaks import Speaks
 if TYPE_CHECKING:
     from pingap.config.health_check import HealthCheck
     from pingap.health.ejection import PassiveEjection
+    from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
@@ -105,6 +106,8 @@ class UpstreamRuntime:
         self.selection = Selection(name, self._peers, balancing)
         self.choose_peer = self.selection.choose
         """Returns the peer for a request (:meth:`Selection.choose`)."""
+        self.refresher: Refresher | None = None
+        """Keeps the peers current; None for those that are written down."""
 
     @property
     def peers(self) -> Sequence[Peer]:

@@ -112,6 +112,27 @@ def test_location_keys_and_local_files(tmp_path: Path) -> None:
     assert ["(local", "file)", "own", "-", "own", "(no", "location)"] in rows
 
 
+def test_discoveries_and_one_that_is_missing(tmp_path: Path) -> None:
+    source = """
+    class Inventory(Discovery):
+        word = "inventory"
+        def add(self, text): ...
+        async def find(self): ...
+    """
+    points = {"discovery:inventory": "test_inventory:Inventory"}
+    write_distribution(tmp_path / "site", "test_inventory", source, points)
+    upstream = '[upstreams.stock]\naddrs = ["x"]\ndiscovery = "inventory"\n'
+    text = CONF.replace("[locations.some]", f'{upstream}[locations.some]\nupstream = "stock"')
+    code, out, _ = run("plugins", "-c", conf(tmp_path, text), **python_path(tmp_path / "site"))
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    row = ["test-inventory", "0.1", "discovery", "inventory", "yes", "stock", "(some)"]
+    assert row in rows
+    code, out, _ = run("plugins", "-c", conf(tmp_path, text))
+    assert code == 1
+    assert "\ndiscovery inventory: " in out
+
+
 def test_a_broken_configuration_is_told_as_by_the_check(tmp_path: Path) -> None:
     path = conf(tmp_path, CONF + "adr = 1\n")
     assert invoke("plugins", "-c", path) == run("-t", "-c", path)

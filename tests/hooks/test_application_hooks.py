@@ -253,3 +253,77 @@ def test_hook_pingap_location_keys_are_checked_as_settings(tmp_path: Path) -> No
         f"{path}:3: locations.c: cannot be built: not this one\n"
         "2 problems.\n"
     )
+
+
+DISCOVERY = '''
+class Inventory(Discovery):
+    """Reads backends from the file that is its address."""
+
+    word = "inventory"
+
+    def add(self, text):
+        if not text.startswith("/"):
+            raise ValueError(f"{text!r} is no path")
+        self.path = text
+
+    async def find(self):
+        listed = await anyio.Path(self.path).read_text()
+        return Discovered([self.parse(line) for line in listed.split()])
+
+
+@hookimpl
+def pingap_discoveries(): return [Inventory]
+'''
+
+
+def test_hook_pingap_discoveries_find_backends(tmp_path: Path, origin: Origin) -> None:
+    points = {"discovery:inventory": "stock"}
+    write_distribution(tmp_path / "site", "stock", DISCOVERY, points)
+    file = tmp_path / "backends"
+    toml = routes({"a": ""}, str(file)).replace(
+        "[upstreams.origin]", '[upstreams.origin]\ndiscovery = "inventory"\nupdate_frequency = "1s"'
+    )
+    env = python_path(tmp_path / "site")
+    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+        assert client.get("/a/").status == 503
+        log = proxy.wait_for_log("service_discover_fail: upstream origin: inventory discovery: ")
+        assert "upstream origin has no backends yet" in log
+        file.write_text(origin.addr)
+        proxy.wait_for_log("upstream origin: everything is found again")
+        assert client.get("/a/").status == 200
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (DISCOVERY, "upstreams.a.addrs[0]: 'x' is no path"),
+        (
+            DISCOVERY.replace("[Inventory]", "[1 / 0]"),
+            "upstreams.a.discovery: stock cannot be loaded: division by zero",
+        ),
+        (
+            DISCOVERY.replace('    word = "inventory"', ""),
+            'upstreams.a.discovery: stock cannot be loaded: stock.Inventory: set word = "..." on the'
+            " class",
+        ),
+        (
+            DISCOVERY.replace('word = "inventory"', 'word = "other"'),
+            "upstreams.a.discovery: the entry point 'discovery:inventory' of stock leads to no such"
+            " discovery: it must be MODULE:CLASS, of a subclass of pingap.Discovery with word ="
+            ' "inventory"',
+        ),
+    ],
+)
+def test_mistakes_of_and_with_discoveries_are_told(tmp_path: Path, source: str, told: str) -> None:
+    write_distribution(tmp_path / "site", "stock", source, {"discovery:inventory": "stock"})
+    path = tmp_path / "pingap.toml"
+    path.write_text('[upstreams.a]\ndiscovery = "inventory"\naddrs = ["x"]\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "pingap", "-t", "-c", str(path)],
+        env={**os.environ, **python_path(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == 2
+    assert told in done.stderr

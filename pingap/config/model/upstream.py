@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pingap.config.addresses import Backend, parse_backend
+from pingap.config.addresses import Backend, TcpAddress, parse_backend, parse_name_servers
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
 from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
@@ -19,15 +20,29 @@ ASKED_HOST = "$host"
 """As ``sni``: the host that the client asked for."""
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
-_DNS = "DNS discovery"
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _STATS = "backend statistics"
 _BREAKER = "circuit breaker"
 
 
 def _check_discovery(word: str | None) -> str | None:
-    if word in ("dns", "docker"):
-        raise ValueError("not supported yet (discovery by DNS or Docker)")
-    return word or None
+    return word or None  # which words there are is known to the registry
+
+
+def _check_name_servers(text: str) -> str:
+    parse_name_servers(text)
+    return text
+
+
+def _check_domains(text: str) -> str:
+    for name in _listed(text):
+        if not _DOMAIN.fullmatch(name):
+            raise ValueError(f"found {shortened(name)}, expected a domain such as example.com")
+    return text
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (piece.strip() for piece in text.split(","))))
 
 
 def _check_allowed_host(text: str) -> str:
@@ -62,12 +77,28 @@ class UpstreamConfig(Model):
         " upstream."
     )
     discovery: Annotated[
-        Literal["", "static", "dns", "docker", "transparent"] | None,
+        str | None,
         AfterValidator(_check_discovery),
     ] = Field(
         None,
-        description="How backends are found: `static`, those of `addrs`; or `transparent`, the host"
-        " that the client asked for. `dns` and `docker` are not supported yet.",
+        description="How backends are found: `static`, those of `addrs`; `dns` (pingap-dns) and"
+        " `docker` (pingap-docker); or `transparent`, the host that the client asked for. Default:"
+        " `dns` if there is a host name among `addrs` and pingap-dns is installed, else `static`.",
+    )
+    update_frequency: Duration = Field(
+        60.0,
+        description="How often backends are looked up again; below 1 s: never, once they were found.",
+    )
+    dns_server: Annotated[str, AfterValidator(_check_name_servers)] = Field(
+        "",
+        description="Name servers to ask, as `IP[:port]`, separated by commas; default: those of the"
+        " system.",
+    )
+    dns_domain: Annotated[str, AfterValidator(_check_domains)] = Field(
+        "", description="The domain of names without a dot; default: that of the system."
+    )
+    dns_search: Annotated[str, AfterValidator(_check_domains)] = Field(
+        "", description="Further domains to try, separated by commas."
     )
     transparent_allow: Annotated[
         tuple[Annotated[str, AfterValidator(_check_allowed_host)], ...], Field(strict=False)
@@ -183,12 +214,6 @@ class UpstreamConfig(Model):
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 
-    update_frequency: Duration | None = not_yet(
-        None, "How often backends are looked up again.", needs=_DNS
-    )
-    dns_server: str = not_yet("", "Name servers to ask.", needs=_DNS)
-    dns_domain: str = not_yet("", "Default domain.", needs=_DNS)
-    dns_search: str = not_yet("", "Search list.", needs=_DNS)
     tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
     enable_tracer: bool = not_yet(False, "Count open connections.", needs="connection tracing")
     enable_backend_stats: bool = not_yet(False, "Keep statistics per backend.", needs=_STATS)
@@ -221,6 +246,16 @@ class UpstreamConfig(Model):
         """
         port = 443 if self.sni else 80
         return tuple(parse_backend(text, port) for text in self.addrs)
+
+    @cached_property
+    def name_servers(self) -> tuple[TcpAddress, ...]:
+        """The entries of ``dns_server``."""
+        return parse_name_servers(self.dns_server)
+
+    @property
+    def search_domains(self) -> tuple[str, ...]:
+        """The entries of ``dns_search``."""
+        return _listed(self.dns_search)
 
     @cached_property
     def health(self) -> HealthCheck | None:

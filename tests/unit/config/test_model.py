@@ -107,6 +107,10 @@ UPSTREAMS = """
 [upstreams.pool]
 addrs = ["10.0.0.1:8080 3", "app", "[fd00::1]:81", "unix:/run/app.sock 2"]
 discovery = "static"
+update_frequency = "30s"
+dns_server = "10.0.0.53, fd00::53, [fd00::54]:5353,"
+dns_domain = "internal.example.com"
+dns_search = "example.com, example.net."
 ipv4_only = true
 algo = "sticky:backend"
 sticky_secret = "0123456789abcdef"
@@ -194,7 +198,6 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         error_log="/var/log/pingap/error.log",
         user="pingap",
         group="www",
-        cpu_affinity=True,
     )
     server = config.servers["web"]
     assert server.max_headers == 60  # from the storage
@@ -214,6 +217,12 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         Backend(TcpAddress("fd00::1", 81), 1),
         Backend(UnixAddress("/run/app.sock"), 2),
     )
+    assert [str(one) for one in config.upstreams["pool"].name_servers] == [
+        "10.0.0.53:53",
+        "[fd00::53]:53",
+        "[fd00::54]:5353",
+    ]
+    assert config.upstreams["pool"].search_domains == ("example.com", "example.net.")
     assert config.plugins["pong"].options == {"path": "/pong"}
 
 

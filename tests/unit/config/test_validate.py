@@ -176,15 +176,6 @@ def test_somebody_has_a_weight():
     assert warnings('[upstreams.a]\naddrs = ["a:80 0", "b"]\ndiscovery = "static"') == []
 
 
-def test_host_names_are_looked_up_once():
-    assert warnings('[upstreams.a]\naddrs = ["10.0.0.1",\n"app:80"]') == [
-        "c:3: upstreams.a.addrs[1]: host names are looked up once, at the start, in this version"
-        ' (discovery = "static" says the same)'
-    ]
-    assert warnings('[upstreams.a]\naddrs = ["app:80"]\ndiscovery = "static"') == []
-    assert warnings('[upstreams.a]\naddrs = ["[fd00::1]:80 2", "unix:/run/a"]') == []
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -230,9 +221,12 @@ def test_basic_is_checked(line, message):
         ("locations", 'proxy_add_headers = ["X A: b"]', 'proxy_add_headers[0]: "X A" is not a header name'),
         ("locations", 'proxy_add_headers = ["X-A: b\\nX-B: c"]', "proxy_add_headers[0]: the value of the header X-A may only hold printable ASCII characters"),
         ("locations", "claimed = {}", "claimed: unknown key"),
-        ("upstreams", 'discovery = "dsn"', 'discovery: found "dsn" (string), expected one of static, dns, docker, transparent; did you mean "dns"?'),
         ("upstreams", "panic_threshold = 101", "panic_threshold: found 101 (integer), expected at most 100"),
         ("upstreams", 'slow_start = "often"', 'slow_start: found "often", expected a duration such as "30s"'),
+        ("upstreams", 'dns_server = "10.0.0.53:53,ns1"', 'dns_server: found "ns1", expected IP addresses such as "10.0.0.53" or "10.0.0.53:5353, [fd00::53]:53"'),
+        ("upstreams", 'dns_server = "10.0.0.53:0"', 'dns_server: found "10.0.0.53:0", expected IP addresses such as "10.0.0.53" or "10.0.0.53:5353, [fd00::53]:53"'),
+        ("upstreams", 'dns_domain = "a..b"', 'dns_domain: found "a..b", expected a domain such as example.com'),
+        ("upstreams", 'dns_search = "a.example, b c"', 'dns_search: found "b c", expected a domain such as example.com'),
         ("upstreams", 'alpn = "H3"', 'alpn: found "H3", expected one of H1, H2, H2H1'),
         ("upstreams", "max_h2_streams = 0", "max_h2_streams: found 0 (integer), expected at least 1"),
         ("upstreams", "tcp_probe_count = 17", "tcp_probe_count: found 17 (integer), expected at most 16"),
@@ -272,10 +266,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
-        ("upstreams", 'update_frequency = "1m"', "DNS discovery"),
-        ("upstreams", 'dns_server = "10.0.0.1"', "DNS discovery"),
-        ("upstreams", 'dns_domain = "a"', "DNS discovery"),
-        ("upstreams", 'dns_search = "a"', "DNS discovery"),
         ("upstreams", "tcp_fast_open = true", "TCP Fast Open"),
         ("upstreams", "enable_tracer = true", "connection tracing"),
         ("upstreams", "enable_backend_stats = true", "backend statistics"),
@@ -579,7 +569,8 @@ def test_a_transparent_upstream_needs_no_addresses():
 
 
 @pytest.mark.parametrize("word", ["dns", "docker"])
-def test_discovery_that_is_not_there_yet(word):
-    assert problems(table("upstreams", f'discovery = "{word}"')) == [
-        "c:2: upstreams.x.discovery: not supported yet (discovery by DNS or Docker)"
+def test_only_the_discovery_knows_what_its_addresses_look_like(word):
+    assert warnings(f'[upstreams.x]\naddrs = ["com.example/app=web"]\ndiscovery = "{word}"') == []
+    assert problems(f'[upstreams.x]\naddrs = []\ndiscovery = "{word}"') == [
+        'c:2: upstreams.x.addrs: found an empty array, expected addresses such as ["10.0.0.1:8080"]'
     ]
