@@ -16,6 +16,7 @@ from typing import TypeVar
 from pingap.balancing.balancer import BalancerOptions
 from pingap.balancing.selection import Balancing
 from pingap.builtin import METRICS_LOCATION, MetricsPage
+from pingap.bus import Bus
 from pingap.chains import Instance, freeze
 from pingap.config import (
     Backend,
@@ -33,6 +34,8 @@ from pingap.config.problem import shortened
 from pingap.config.reuse import upstream_key
 from pingap.context import Network
 from pingap.error_page import ErrorPage
+from pingap.health.ejection import PassiveEjection
+from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
 from pingap.net.tcp import TcpOptions
@@ -94,6 +97,8 @@ class Runtime:
     deadlines: Deadlines
     writes: WriteBatch
     log_files: LogFiles
+    bus: Bus
+    health: HealthChecks
     trusted_proxies: tuple[Network, ...]
     plugin_failures: PluginFailures
     plugin_metrics: PluginMetrics
@@ -106,6 +111,7 @@ class Runtime:
         """Bound what the upstreams keep, and count for these locations: requests come here now."""
         self.pool.upstreams = self.upstreams.values()
         self.pool.size = self.config.basic.upstream_keepalive_pool_size
+        self.health.follow(self.upstreams.values())
         self.stats.locations = {
             location.name: location.stats for location in self.locations.values()
         }
@@ -167,10 +173,13 @@ class _Builder:
             self.deadlines, self.writes = Deadlines(), WriteBatch()
             self.pool = KeepalivePool(size, self.deadlines, self.writes)
             self.stats, self.failures = WorkerStats({}), PluginFailures()
+            self.bus = Bus()
+            self.health = HealthChecks((), self.bus)
         else:
             self.deadlines, self.writes = previous.deadlines, previous.writes
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
+            self.bus, self.health = previous.bus, previous.health
         self.plugin_metrics = PluginMetrics()
         self.log_tags: dict[str, LogTag] = {}
 
@@ -224,6 +233,8 @@ class _Builder:
             deadlines=self.deadlines,
             writes=self.writes,
             log_files=self.log_files,
+            bus=self.bus,
+            health=self.health,
             trusted_proxies=tuple(
                 ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
             ),
@@ -298,7 +309,8 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            page = ServerMetrics(name, stats, self.failures.counts, self.plugin_metrics)
+            counts = self.failures.counts
+            page = ServerMetrics(name, stats, counts, self.plugin_metrics, self.health.counts)
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
@@ -395,7 +407,7 @@ class _Builder:
                 speaks=Speaks(settings.alpn),
                 max_h2_streams=settings.max_h2_streams,
             )
-        return UpstreamRuntime(
+        upstream = UpstreamRuntime(
             name,
             peers,
             self.pool,
@@ -407,6 +419,16 @@ class _Builder:
             max_h2_streams=settings.max_h2_streams,
             balancing=balancing,
         )
+        self._watch_health(upstream, settings)
+        return upstream
+
+    def _watch_health(self, upstream: UpstreamRuntime, settings: UpstreamConfig) -> None:
+        upstream.health_check = settings.health
+        if limit := settings.passive_failures:
+            seconds, percent = settings.passive_ejection_time, settings.passive_max_ejected_percent
+            self._note_precision(seconds)
+            upstream.ejection = PassiveEjection(upstream, self.bus, limit, seconds, percent)
+            upstream.observers += (upstream.ejection,)
 
     def _balancing(self, name: str, settings: UpstreamConfig, peers: list[Peer]) -> Balancing:
         """Return how an upstream balances, after it was tried."""

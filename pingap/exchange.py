@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pingap.context import RequestContext
 from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
@@ -71,6 +71,9 @@ class Upstream(Source, Sink, Protocol):
         """End the connection once what was written is sent."""
 
 
+_ENDED: Final = object()
+
+
 @types.coroutine
 def _suspend() -> Generator[None, None, None]:
     """Return when a callback wakes the exchange."""
@@ -87,7 +90,7 @@ class Exchange:
     """
 
     # What most exchanges never change costs them nothing: it is kept by the class.
-    lifecycle: Coroutine[Any, Any, None]
+    lifecycle: Generator[None, None, None]
     """What ``step`` goes on with."""
     location: LocationRuntime | None = None
     chains: Chains
@@ -99,12 +102,9 @@ class Exchange:
     """The upstream has more events at hand, so what is sent need not leave yet."""
     head: Response | None = None
     head_sent = False
-    request_body: BodyRelay | None = None
     response_body: BodyRelay | None = None
     answered_by = ""
     """The plugin instance whose response is sent."""
-    failure: PingapError | None = None
-    """What ends the exchange; see ``raise_failure``."""
     tunnelling = False
     """Both sides speak another protocol."""
     _book_closed = False
@@ -117,8 +117,11 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
-        if request.chunked or request.content_length:
-            self.request_body = BodyRelay(downstream)
+        # (What every exchange asks for is found sooner in the object than in its class.)
+        self.failure: PingapError | None = None
+        """What ends the exchange; see ``raise_failure``."""
+        has_body = request.chunked or request.content_length
+        self.request_body = BodyRelay(downstream) if has_body else None
 
     # Stepping the lifecycle.
 
@@ -126,13 +129,16 @@ class Exchange:
         """Go on with the lifecycle; returns when it waits, or has ended."""
         self._running = True
         try:
-            self.lifecycle.send(None)
-            self._running = False
-        except StopIteration:
-            self.downstream.exchange_ended()
+            # (Unlike ``send``, this makes no exception of the end.)
+            ended = next(self.lifecycle, _ENDED) is not None
         except Exception:
             log.exception("request ended by a defect of pingap: %r", self.request)
             self.downstream.cut()
+            return
+        if ended:
+            self.downstream.exchange_ended()
+        else:
+            self._running = False
 
     def _wake(self) -> None:
         # Called from within the lifecycle there is nothing to wake: it looks before it waits.
@@ -148,7 +154,8 @@ class Exchange:
 
     # What the lifecycle waits for.
 
-    async def receive_head(self) -> Response:
+    @types.coroutine
+    def receive_head(self) -> Generator[None, None, Response]:
         """Return the head of the upstream's final response.
 
         :raises PingapError: it will not come.
@@ -156,7 +163,7 @@ class Exchange:
         while self.head is None:
             if self.failure is not None:
                 raise self.failure
-            await _suspend()
+            yield
         return self.head
 
     async def relay_response(self) -> None:
@@ -311,7 +318,6 @@ class Exchange:
         """Take a response that came in one piece; the upstream's side has let go already."""
         self.upstream = None
         response.body = body
-        response.content_length = len(body)
         self.head = response
         if not self._running:
             self.step()

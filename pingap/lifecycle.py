@@ -64,12 +64,14 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
-        if x.location is not None and x.chains.logging:
-            await _log_phase(x, x.chains.logging, response)
-        if x.ctx.plugin_times and x.location is not None:
-            x.location.stats.observe_plugins(x.ctx.plugin_times)
-        if x.server.access_log is not None:
-            x.server.access_log.record(x.request, response, x.ctx)
+        if (location := x.location) is not None:
+            if x.chains.logging:
+                await _log_phase(x, x.chains.logging, response)
+            if location.may_take_time:
+                location.stats.observe_plugins(x.ctx.plugin_times)
+        if (access_log := x.server.access_log) is not None:
+            record = access_log.record
+            record(x.request, response, x.ctx)
 
 
 async def _find_response(x: Exchange) -> Response:
@@ -115,15 +117,17 @@ def _match(x: Exchange) -> LocationRuntime:
     found = x.server.router.match(request.host, request.path, request)
     if found is None:
         raise HTTPError(404, "No location serves this host and path")
-    x.location = location = found[0]
+    location, captures = found
+    x.location = location
     x.chains = location.chains
     if location.may_take_time and location.times_plugins(request, ctx):
         x.chains = location.timed_chains
         ctx.plugin_times = {}
-    if found[1]:
-        ctx.captures = found[1]
+    if captures:
+        ctx.captures = captures
     ctx.location = location.name
-    location.stats.processing = ctx.processing = location.stats.processing + 1
+    stats = location.stats
+    stats.processing = ctx.processing = stats.processing + 1
     if location.has_limits:
         _check_limits(x, location)
     return location
@@ -156,6 +160,8 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
                 peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
             else:
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
+            if upstream.observers:
+                return await _observed_attempt(x, location, upstream, peer, filters)
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
             # (That a kept connection had ended, or was about to, is no failure of the peer.)
@@ -193,6 +199,29 @@ def _died_idle(x: Exchange, error: UpstreamError) -> bool:
 
 def _may_replay_body(x: Exchange) -> bool:
     return x.request_body is None or x.request_body.replayable
+
+
+async def _observed_attempt(
+    x: Exchange,
+    location: LocationRuntime,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    filters: Filters,
+) -> Response:
+    """Make an attempt, and tell the observers of the upstream how it ended."""
+    try:
+        response = await _attempt(x, location, upstream, peer, filters)
+    except UpstreamError as error:
+        for observer in upstream.observers:
+            observer.attempted(peer, x.ctx, error, 0)
+        raise
+    except BaseException:  # also if this coroutine is closed: an attempt has to end for observers
+        for observer in upstream.observers:
+            observer.abandoned(peer)
+        raise
+    for observer in upstream.observers:
+        observer.attempted(peer, x.ctx, None, response.status)
+    return response
 
 
 async def _attempt(

@@ -26,6 +26,12 @@ _BUILT_IN_HOMES = {
     "pingap:admin": "pingap-admin",
 }
 _BROADCAST = IPv4Address("255.255.255.255")
+_OF_LISTED_BACKENDS = (
+    "health_check",
+    "passive_failures",
+    "passive_ejection_time",
+    "passive_max_ejected_percent",
+)
 _STATIC = (None, "static")  # other kinds of discovery read addresses in their own way
 
 
@@ -87,6 +93,10 @@ def _check_transparent(
                 " be an open proxy"
             )
             report.error((*path, "discovery"), message)
+        for key in _OF_LISTED_BACKENDS:
+            if key in written:
+                message = "has no effect: the backends of a transparent upstream are not known"
+                report.warn((*path, key), message)
         return
     needs = 'needs discovery = "transparent"'
     if upstream.transparent_allow:

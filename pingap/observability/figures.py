@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pingap.health.metrics import HealthCounts
 from pingap.observability.metrics import LocationStats
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 Figures: TypeAlias = dict[str, Any]
 """``locations``: name -> figures of a location; ``failures``: plugin, location and count;
-``plugins``: instance -> metric -> series."""
+``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``."""
 
 
 def figures_of(runtime: Runtime) -> Figures:
@@ -25,6 +26,7 @@ def figures_of(runtime: Runtime) -> Figures:
         "locations": _of_locations(runtime.stats.locations),
         "failures": [[*key, count] for key, count in failures.items()],
         "plugins": runtime.plugin_metrics.figures(),
+        "health": runtime.health.counts().figures(),
     }
 
 
@@ -38,6 +40,7 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
     locations: dict[str, LocationStats] = {}
     failures: dict[tuple[str, str], int] = {}
     plugins: dict[str, dict[str, Any]] = {}
+    health = HealthCounts()
     for part in parts:
         for name, figures in part["locations"].items():
             locations.setdefault(name, LocationStats()).add(LocationStats.of(figures))
@@ -45,17 +48,20 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
             key = plugin, location
             failures[key] = failures.get(key, 0) + count
         _add_nested(plugins, part["plugins"])
+        health.add(HealthCounts.of(part["health"]))
     return {
         "locations": _of_locations(locations),
         "failures": [[*key, count] for key, count in failures.items()],
         "plugins": plugins,
+        "health": health.figures(),
     }
 
 
 def without_gauges(figures: Figures) -> Figures:
-    """Return the figures of a worker that has ended: nothing is in progress there."""
+    """Return the figures of a worker that has ended: nothing is in progress or known there."""
     for location in figures["locations"].values():
         location["processing"] = 0
+    figures["health"]["healthy"] = []
     return figures
 
 

@@ -16,7 +16,6 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime
-from pingap.bus import Bus
 from pingap.config import Config
 from pingap.hook_tasks import HookTasks
 from pingap.net.listener import ConnectionBudget
@@ -57,7 +56,8 @@ class Worker:
         self._fronts: dict[str, Front] = {}
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
-        self.bus = Bus()
+        self.bus = runtime.bus
+        self._leads = False
         self._plugins: PluginTasks
         self._services: TaskGroup
 
@@ -181,7 +181,10 @@ class Worker:
         )
 
     def lead(self) -> None:
-        """Do what one worker does for all."""
+        """Do what one worker does for all: check backends."""
+        if not self._leads:
+            self._leads = True
+            self._services.start_soon(self.runtime.health.run)
 
     # The end.
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,12 +23,15 @@ from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
 from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
+    from pingap.config.health_check import HealthCheck
+    from pingap.health.ejection import PassiveEjection
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
@@ -65,6 +68,14 @@ class UpstreamRuntime:
 
     finds_peers = False
     """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
+    observers: tuple[Observer, ...] = ()
+    """Who is told how attempts end; usually nobody."""
+    health_check: HealthCheck | None = None
+    """How peers are checked; None: they are not."""
+    ejection: PassiveEjection | None = None
+    """Keeps requests away from peers that fail; None: nothing does."""
+    on_peers: Callable[[UpstreamRuntime], None] | None = None
+    """To be called when there are other peers: applies what is known of them."""
 
     def __init__(
         self,
@@ -86,7 +97,7 @@ class UpstreamRuntime:
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
-        self._proxy_protocol = proxy_protocol
+        self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
@@ -133,6 +144,8 @@ class UpstreamRuntime:
             self._peers = tuple(wanted)
             self.selection = Selection(self.name, self._peers, self._balancing)
             self.choose_peer = self.selection.choose
+            if self.on_peers is not None:
+                self.on_peers(self)
 
     def close(self) -> None:
         """Let go of all connections: no request will come any more."""
@@ -190,7 +203,7 @@ class UpstreamRuntime:
     async def _open(
         self, peer: Peer, client: Connection
     ) -> UpstreamConnection | Http2UpstreamConnection:
-        header = _introduce(self._proxy_protocol, client) if self._proxy_protocol else b""
+        header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
             await self._reach(peer, made, header)
@@ -234,7 +247,7 @@ class UpstreamRuntime:
                     error_type="TLSHandshakeFailure",
                     connecting=True,
                 )
-            kind = IntroducedConnection if self._proxy_protocol else UpstreamConnection
+            kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
         from pingap.upstream.http2_connection import Http2UpstreamConnection

@@ -64,12 +64,12 @@ def in_loop(proxy: Proxy, function: Callable[[], T]) -> T:
 
 def block(proxy: Proxy, *places: int) -> None:
     for place in places:
-        in_loop(proxy, lambda place=place: upstream_of(proxy).peers[place].block("health"))  # type: ignore[misc]
+        in_loop(proxy, lambda place=place: upstream_of(proxy).peers[place].block("test"))  # type: ignore[misc]
 
 
 def unblock(proxy: Proxy, *places: int) -> None:
     for place in places:
-        in_loop(proxy, lambda place=place: upstream_of(proxy).peers[place].unblock("health"))  # type: ignore[misc]
+        in_loop(proxy, lambda place=place: upstream_of(proxy).peers[place].unblock("test"))  # type: ignore[misc]
 
 
 # Hashes
@@ -448,14 +448,14 @@ def test_peers_are_replaced_without_a_request_noticing(
             client.get("/")
         gone, stays = upstream.peers
         assert (len(gone.idle), len(stays.idle)) == (1, 1)
-        stays.block("health")
+        stays.block("test")
         sender = threading.Thread(target=lambda: answers.append(client.get("/slow")))
         answers: list[Answer] = []
         sender.start()
         backends[0].wait_for_request(2)
         in_loop(proxy, lambda: upstream.replace_peers(peers_for(backends[1], backends[2])))
         assert upstream.peers[0] is stays
-        assert stays.obstacles == {"health"}
+        assert stays.obstacles == {"test"}
         assert {proxy.get("/").text for _ in range(3)} == {"2"}
         go.set()
         sender.join(10)
@@ -463,7 +463,7 @@ def test_peers_are_replaced_without_a_request_noticing(
         assert gone.in_flight == 0
         assert not gone.idle
         assert gone not in upstream.pool._every_peer()
-        in_loop(proxy, lambda: stays.unblock("health"))
+        in_loop(proxy, lambda: stays.unblock("test"))
         assert {proxy.get("/").text for _ in range(4)} == {"1", "2"}
         assert len(stays.idle) == 1
         in_loop(proxy, lambda: upstream.replace_peers(peers_for(*backends)))

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Backend, parse_backend
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
+from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import shortened
@@ -31,6 +32,11 @@ def _check_discovery(word: str | None) -> str | None:
 
 def _check_allowed_host(text: str) -> str:
     parse_allowed_host(text)
+    return text
+
+
+def _check_health_check(text: str) -> str:
+    parse_health_check(text)
     return text
 
 
@@ -155,6 +161,25 @@ class UpstreamConfig(Model):
         description="Begin each connection with a PROXY header that tells the address of the client:"
         " `v1` or `v2`; then no connection is used twice.",
     )
+    health_check: Annotated[str, AfterValidator(_check_health_check)] = Field(
+        "",
+        description="URL of the health check, such as `http://app/health?check_frequency=5s`, or"
+        " `none`; empty: a TCP connection is made every 10 s.",
+    )
+    passive_failures: Natural = Field(
+        0,
+        description="Requests in a row that a backend fails, after which it gets none for a while:"
+        " no connection, no answer, or 502, 503 or 504; 0: off.",
+    )
+    passive_ejection_time: Annotated[Duration, Field(gt=0)] = Field(
+        30.0,
+        description="For how long; doubled, up to ten times as long, if it fails again soon after.",
+    )
+    passive_max_ejected_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        50,
+        description="Share of the backends that may be kept out by `passive_failures` at the same"
+        " time.",
+    )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 
@@ -164,7 +189,6 @@ class UpstreamConfig(Model):
     dns_server: str = not_yet("", "Name servers to ask.", needs=_DNS)
     dns_domain: str = not_yet("", "Default domain.", needs=_DNS)
     dns_search: str = not_yet("", "Search list.", needs=_DNS)
-    health_check: str = not_yet("", "URL of the health check.", needs="health checks")
     tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
     enable_tracer: bool = not_yet(False, "Count open connections.", needs="connection tracing")
     enable_backend_stats: bool = not_yet(False, "Keep statistics per backend.", needs=_STATS)
@@ -197,6 +221,11 @@ class UpstreamConfig(Model):
         """
         port = 443 if self.sni else 80
         return tuple(parse_backend(text, port) for text in self.addrs)
+
+    @cached_property
+    def health(self) -> HealthCheck | None:
+        """How the backends are checked; None: they are not."""
+        return parse_health_check(self.health_check)
 
     @cached_property
     def allowed_hosts(self) -> tuple[AllowedHost, ...]:

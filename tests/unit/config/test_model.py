@@ -36,6 +36,8 @@ error_log = "/var/log/pingap/error.log"
 user = "pingap"
 group = "www"
 cpu_affinity = true
+upgrade_sock = "/run/upgrade.sock"
+worker_timeout = "20s"
 """
 
 SERVERS = """
@@ -128,6 +130,10 @@ tcp_recv_buf = "64KiB"
 alpn = "h2h1"
 max_h2_streams = 100
 proxy_protocol = "v2"
+health_check = "https://app.example.com/health?check_frequency=5s"
+passive_failures = 5
+passive_ejection_time = "1m"
+passive_max_ejected_percent = 25
 includes = []
 remark = "r"
 [upstreams.anywhere]
@@ -181,6 +187,8 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         upstream_keepalive_pool_size=64,
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
         log_level="INFO,pingap::proxy=debug,pingap::cache",
+        upgrade_sock="/run/upgrade.sock",
+        worker_timeout="20s",
         log_format_json=True,
         pid_file="/run/pingap/pingap.pid",
         error_log="/var/log/pingap/error.log",
@@ -240,7 +248,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " webhook_notifications log_level log_buffered_size log_format_json"
             " log_compress_algorithm log_compress_level log_compress_days_ago"
             " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
-            " max_connections cpu_affinity",
+            " max_connections cpu_affinity worker_timeout",
         ),
         (
             "servers",
@@ -271,7 +279,8 @@ def test_that_directory_uses_every_supported_key(directory):
             " backend_failure_status_code circuit_break_max_consecutive_failures"
             " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
-            " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark",
+            " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark"
+            " passive_failures passive_ejection_time passive_max_ejected_percent",
         ),
         ("plugins", "category step fail_open timeout remark options"),
         (
