@@ -29,7 +29,7 @@ class Last(Balancer):
         if request.path == "/broken":
             raise LookupError("no luck")
         peers = [peer for peer in self.peers if usable(peer)]
-        return peers[self.place] if peers else None
+        return peers[min(self.place, len(peers) - 1)] if peers else None
 
 
 def last(peers, options):

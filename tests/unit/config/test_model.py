@@ -193,6 +193,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         log_level="INFO,pingap::proxy=debug,pingap::cache",
         upgrade_sock="/run/upgrade.sock",
         worker_timeout="20s",
+        cpu_affinity=True,
         log_format_json=True,
         pid_file="/run/pingap/pingap.pid",
         error_log="/var/log/pingap/error.log",
