@@ -1,0 +1,206 @@
+"""Hot upgrade: a new process takes over the sockets, in whichever order it is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.client import RawClient
+from support.processes import is_running, wait_until
+from support.proxy import Proxy
+
+TOML = """
+[basic]
+threads = 2
+upgrade_sock = "{folder}/upgrade.sock"
+pid_file = "{folder}/pingap.pid"
+error_log = "{folder}/error.log"
+[plugins.hello]
+category = "mock"
+status = 200
+data = "one"
+[locations.all]
+plugins = ["hello"]
+[servers.web]
+addr = "127.0.0.1:{port}"
+locations = ["all"]
+"""
+
+
+class Site:
+    """A daemon, and the commands that replace it."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.conf = folder / "pingap.toml"
+        self.log_path = folder / "pingap.log"
+        self.write("one")
+
+    def write(self, data: str, category: str = "mock") -> None:
+        toml = TOML.format(folder=self.folder, port=self.port)
+        self.conf.write_text(toml.replace('"one"', f'"{data}"').replace("mock", category))
+
+    def pingap(self, *flags: str) -> tuple[int, str]:
+        """Run the command until it returns; give its exit code and what it says."""
+        said = self.folder / "said"
+        with said.open("w") as file:  # a pipe would be open as long as the daemon is
+            code = subprocess.run(
+                [sys.executable, "-m", "pingap", "-c", self.conf, *flags]
+                + ["--log", f"{self.log_path}?rolling=never"],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                timeout=30,
+                check=False,
+            ).returncode
+        return code, said.read_text()
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "pingap.pid").read_text())
+
+    def get(self) -> str:
+        with RawClient(("127.0.0.1", self.port)) as client:
+            return client.get("/").body.decode()
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def is_replaced(self, old: int) -> bool:
+        return not is_running(old) and self.pid != old
+
+
+@pytest.fixture
+def site(tmp_path: Path, free_port: int) -> Iterator[Site]:
+    site = Site(tmp_path, free_port)
+    code, said = site.pingap("-d")
+    assert (code, "is serving in the background" in said) == (0, True), said
+    yield site
+    pid = site.pid
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not is_running(pid))
+    assert not (tmp_path / "pingap.pid").exists()
+
+
+def test_the_new_process_first(site: Site) -> None:
+    old = site.pid
+    site.write("two")
+    code, said = site.pingap("-d", "-u")
+    assert code == 0
+    assert "waits for the one that runs to hand over its sockets: send that one SIGQUIT" in said
+    assert site.get() == "one"
+    os.kill(old, signal.SIGQUIT)
+    wait_until(lambda: site.is_replaced(old))
+    assert site.get() == "two"
+    assert "a new process has taken over" in site.log
+
+
+def test_the_signal_first(site: Site) -> None:
+    old = site.pid
+    site.write("two")
+    os.kill(old, signal.SIGQUIT)
+    code, said = site.pingap("-d", "-u")
+    assert (code, "is serving in the background" in said) == (0, True), said
+    wait_until(lambda: site.is_replaced(old))
+    assert site.get() == "two"
+
+
+def test_a_signal_alone(site: Site) -> None:
+    old = site.pid
+    site.write("two")
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: site.is_replaced(old))
+    assert site.get() == "two"
+
+
+def test_a_new_process_that_cannot_serve_changes_nothing(site: Site) -> None:
+    old = site.pid
+    site.write("two", category="mok")
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: "no new process took over, this one goes on" in site.log)
+    assert 'no installed distribution provides this category; did you mean "mock"?' in site.log
+    assert (site.pid, site.get()) == (old, "one")
+    site.write("three")
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: site.is_replaced(old))
+    assert site.get() == "three"
+
+
+def test_a_new_process_that_is_killed_changes_nothing(site: Site) -> None:
+    """It has the sockets already when it ends."""
+    old = site.pid
+    site.write("two", category="python")
+    slow = site.folder / "slow.py"
+    slow.write_text(
+        "import os, signal\nfrom pingap import Plugin, PluginSettings\n"
+        "class Slow(Plugin):\n"
+        "    class Settings(PluginSettings):\n        pass\n"
+        "    def __init__(self, settings: Settings) -> None:\n        pass\n"
+        "    async def startup(self, tasks):\n        os.kill(os.getppid(), signal.SIGKILL)\n"
+    )
+    text = site.conf.read_text().replace('status = 200\ndata = "two"', 'path = "slow.py"')
+    site.conf.write_text(text)
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: "it ended before it served" in site.log)
+    assert (site.pid, site.get()) == (old, "one")
+
+
+def test_nobody_to_take_over_from(tmp_path: Path, free_port: int) -> None:
+    site = Site(tmp_path, free_port)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pingap", "-c", site.conf, "-u"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process, process.stderr:
+        assert "pingap waits for the one that runs" in process.stderr.readline()
+        assert (site.folder / "upgrade.sock").stat().st_mode & 0o777 == 0o600
+        process.terminate()
+
+
+@pytest.mark.parametrize("site", ["foreground"], indirect=False)
+def test_in_the_foreground_the_first_process_stays(
+    tmp_path: Path, free_port: int, site: str
+) -> None:
+    """Whoever waits for it waits for those that take its place, and its signals go to them."""
+    made = Site(tmp_path, free_port)
+    with Proxy(made.conf.read_text(), tmp_path) as proxy:
+        for data in ("two", "three"):
+            made.conf.write_text(made.conf.read_text().replace('"one"', f'"{data}"'))
+            made.conf.write_text(made.conf.read_text().replace('"two"', f'"{data}"'))
+            proxy.process.send_signal(signal.SIGUSR2)
+            wait_until(lambda data=data: made.get() == data)  # type: ignore[misc]
+            wait_until(lambda: len(proxy.workers) == 1)  # which is the new process
+        assert proxy.stop() == 0
+    wait_until(lambda: not _answers(free_port))
+
+
+def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
+    made = Site(tmp_path, free_port)
+    toml = made.conf.read_text()
+    with Proxy(toml, tmp_path, "--autorestart") as proxy:
+        proxy.conf.write_text(toml.replace("threads = 2", "threads = 3").replace('"one"', '"two"'))
+        wait_until(lambda: made.get() == "two")
+        proxy.wait_for_log("a new process has taken over")
+        (successor,) = proxy.workers
+        children = Path(f"/proc/{successor}/task/{successor}/children")
+        assert len(children.read_text().split()) == 3
+        assert proxy.stop() == 0
+
+
+def _answers(port: int) -> bool:
+    try:
+        RawClient(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
