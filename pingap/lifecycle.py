@@ -153,6 +153,8 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
                 peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
             else:
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
+            if upstream.observers:
+                return await _observed_attempt(x, location, upstream, peer, filters)
             return await _attempt(x, location, upstream, peer, filters)
         except UpstreamError as error:
             if error.connecting:
@@ -186,6 +188,29 @@ def _died_idle(x: Exchange, error: UpstreamError) -> bool:
 
 def _may_replay_body(x: Exchange) -> bool:
     return x.request_body is None or x.request_body.replayable
+
+
+async def _observed_attempt(
+    x: Exchange,
+    location: LocationRuntime,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    filters: Filters,
+) -> Response:
+    """Make an attempt, and tell the observers of the upstream how it ended."""
+    try:
+        response = await _attempt(x, location, upstream, peer, filters)
+    except UpstreamError as error:
+        for observer in upstream.observers:
+            observer.attempted(peer, x.ctx, error, 0)
+        raise
+    except BaseException:  # also if this coroutine is closed: an attempt has to end for observers
+        for observer in upstream.observers:
+            observer.abandoned(peer)
+        raise
+    for observer in upstream.observers:
+        observer.attempted(peer, x.ctx, None, response.status)
+    return response
 
 
 async def _attempt(

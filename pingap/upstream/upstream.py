@@ -23,6 +23,7 @@ from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
 from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
@@ -64,6 +65,8 @@ class UpstreamRuntime:
 
     finds_peers = False
     """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
+    observers: tuple[Observer, ...] = ()
+    """Who is told how attempts end; usually nobody."""
 
     def __init__(
         self,
