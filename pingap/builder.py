@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from typing import TypeVar
 
 from pingap.builtin import METRICS_LOCATION, MetricsPage
+from pingap.bus import Bus
 from pingap.chains import Instance, freeze
 from pingap.config import (
     Backend,
@@ -39,15 +40,19 @@ from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import ServerMetrics, WorkerStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.plugin_metrics import PluginMetrics
+from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
+from pingap.upstream.observation import observe
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.retries import RetryPolicy
 from pingap.upstream.speaks import Speaks
+from pingap.upstream.stats import figures
 from pingap.upstream.transparent import TransparentUpstream
 from pingap.upstream.upstream import Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
@@ -95,20 +100,28 @@ def build(
     registry: Registry,
     log_target: str = "",
     log_files: LogFiles | None = None,
+    bus: Bus | None = None,
 ) -> Runtime:
     """Build the runtime graph of a configuration.
 
     :param log_target: what ``--log`` says, for access logs that go to the application log.
     :param log_files: opens the log files; by default a new ``LogFiles``.
+    :param bus: tells other workers; by default there are none.
     :raises ConfigError: with everything that cannot be built.
     """
-    return _Builder(config, registry, log_target, log_files or LogFiles()).build()
+    return _Builder(config, registry, log_target, log_files or LogFiles(), bus or Bus()).build()
 
 
 class _Builder:
     def __init__(
-        self, config: Config, registry: Registry, log_target: str, log_files: LogFiles
+        self,
+        config: Config,
+        registry: Registry,
+        log_target: str,
+        log_files: LogFiles,
+        bus: Bus,
     ) -> None:
+        self.bus = bus
         self.config = config
         self.registry = registry
         self.log_target = log_target
@@ -146,7 +159,7 @@ class _Builder:
         servers = {
             name: server
             for name, settings in self.config.servers.items()
-            if (server := self._server(name, settings, locations, failures)) is not None
+            if (server := self._server(name, settings, locations, upstreams, failures)) is not None
         }
         if self.problems:
             self.log_files.close()
@@ -154,7 +167,10 @@ class _Builder:
         return Runtime(
             config=self.config,
             registry=self.registry,
-            stats=WorkerStats({name: location.stats for name, location in locations.items()}),
+            stats=WorkerStats(
+                {name: location.stats for name, location in locations.items()},
+                partial(figures, upstreams.values()),
+            ),
             servers=servers,
             upstreams=upstreams,
             plugins=list(self.plugins.instances.values()),
@@ -197,8 +213,8 @@ class _Builder:
             upstream_headers=self._upstream_headers(path, settings),
             client_max_body_size=settings.client_max_body_size,
             max_processing=settings.max_processing,
-            max_retries=settings.max_retries or 0,
-            max_retry_window=settings.max_retry_window,
+            retry=RetryPolicy.of(settings),
+            retry_buffer_size=settings.retry_buffer_size,
             plugin_timing=settings.plugin_timing,
             may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
         )
@@ -224,6 +240,7 @@ class _Builder:
         name: str,
         settings: ServerConfig,
         locations: dict[str, LocationRuntime],
+        upstreams: dict[str, UpstreamRuntime],
         failures: PluginFailures,
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
@@ -231,7 +248,8 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics)
+            behind = UpstreamMetrics(upstreams.values())
+            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics, behind)
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
@@ -291,6 +309,8 @@ class _Builder:
             idle=settings.idle_timeout,
         )
         self._note_precision(timeouts.read, timeouts.write, timeouts.idle)
+        if settings.breaks_circuits:
+            self._note_precision(settings.circuit_break_open_duration)
         tcp = TcpOptions(
             idle=settings.tcp_idle,
             interval=settings.tcp_interval,
@@ -299,9 +319,10 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
+        upstream: UpstreamRuntime
         self._check_alpn(name, settings)
         if transparent:
-            return TransparentUpstream(
+            upstream = TransparentUpstream(
                 name,
                 settings.allowed_hosts,
                 self.pool,
@@ -313,8 +334,11 @@ class _Builder:
                 proxy_protocol=settings.proxy_protocol,
                 speaks=Speaks(settings.alpn),
                 max_h2_streams=settings.max_h2_streams,
+                retry_budget=settings.retry_budget,
             )
-        return UpstreamRuntime(
+            observe(upstream, settings, self.deadlines, self.bus)
+            return upstream
+        upstream = UpstreamRuntime(
             name,
             peers,
             self.pool,
@@ -324,7 +348,10 @@ class _Builder:
             proxy_protocol=settings.proxy_protocol,
             speaks=Speaks(settings.alpn),
             max_h2_streams=settings.max_h2_streams,
+            retry_budget=settings.retry_budget,
         )
+        observe(upstream, settings, self.deadlines, self.bus)
+        return upstream
 
     def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
         path: Key = ("upstreams", name, "alpn")

@@ -26,6 +26,11 @@ _BUILT_IN_HOMES = {
     "pingap:admin": "pingap-admin",
 }
 _BROADCAST = IPv4Address("255.255.255.255")
+_OF_BACKENDS = (
+    "enable_backend_stats",
+    "circuit_break_max_consecutive_failures",
+    "circuit_break_max_failure_percent",
+)
 _STATIC = (None, "static")  # other kinds of discovery read addresses in their own way
 
 
@@ -76,6 +81,10 @@ def _check_transparent(
                 " be an open proxy"
             )
             report.error((*path, "discovery"), message)
+        for key in _OF_BACKENDS:
+            if getattr(upstream, key):
+                text = "has no effect: a transparent upstream has no backends of its own"
+                report.warn((*path, key), text)
         return
     needs = 'needs discovery = "transparent"'
     if upstream.transparent_allow:
@@ -121,6 +130,10 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
             _report_unknown(
                 "upstream", upstream, upstreams, ("locations", name, "upstream"), report
             )
+        if not location.max_retries:
+            for key in ("retry_on", "retry_buffer_size"):
+                if key in location.model_fields_set:
+                    report.warn(("locations", name, key), "has no effect without max_retries")
         for index, plugin in enumerate(location.plugins):
             if plugin in plugins:
                 continue

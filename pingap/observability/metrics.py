@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pingap.context import RequestContext
     from pingap.observability.plugin_metrics import PluginMetrics
+    from pingap.observability.upstream_metrics import UpstreamMetrics
+    from pingap.upstream.stats import BackendFigures
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 PLUGIN_TIME_BUCKETS: Final = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
@@ -171,10 +173,17 @@ class WorkerStats:
     """Figures of this worker since it began, summed up when they are asked for.
 
     :param locations: name -> counters, of all locations.
+    :param backends: tells what is known of all backends.
     """
 
-    def __init__(self, locations: Mapping[str, LocationStats]) -> None:
+    def __init__(
+        self,
+        locations: Mapping[str, LocationStats],
+        backends: Callable[[], Sequence[BackendFigures]] = tuple,
+    ) -> None:
         self._locations = locations
+        self.backends = backends
+        """Returns what is known of all backends, upstream by upstream."""
         self.started_at = time.time()
         """Unix seconds."""
 
@@ -201,6 +210,7 @@ class ServerMetrics:
     :param locations: name -> counters.
     :param plugin_failures: (plugin, location) -> count, shared by all servers.
     :param plugins: the metrics that plugins have of their own, shared by all servers.
+    :param upstreams: the metrics of upstreams, shared by all servers.
     """
 
     def __init__(
@@ -209,11 +219,13 @@ class ServerMetrics:
         locations: Mapping[str, LocationStats],
         plugin_failures: Mapping[tuple[str, str], int],
         plugins: PluginMetrics | None = None,
+        upstreams: UpstreamMetrics | None = None,
     ) -> None:
         self._server = server
         self._locations = locations
         self._plugin_failures = plugin_failures
         self._plugins = plugins
+        self._upstreams = upstreams
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -233,6 +245,8 @@ class ServerMetrics:
         yield from _location_metrics(self._server, rows)
         yield from self._other_metrics(total)
         yield self._plugin_times()
+        if self._upstreams is not None:
+            yield from self._upstreams.collect(self._server)
         if self._plugins is not None:
             yield from self._plugins.collect(self._server)
 
@@ -250,16 +264,16 @@ class ServerMetrics:
         return family
 
     def _other_metrics(self, total: LocationStats) -> Iterable[Metric]:
-        reuses = _counter("pingap_connection_reuses", "Requests on a reused client connection")
+        reuses = plain_counter("pingap_connection_reuses", "Requests on a reused client connection")
         reuses.add_sample(reuses.name, {"server": self._server}, total.reused)
-        failures = _counter("pingap_plugin_failures", "How often a plugin failed")
+        failures = plain_counter("pingap_plugin_failures", "How often a plugin failed")
         for (plugin, location), count in self._plugin_failures.items():
             labels = {"server": self._server, "plugin": plugin, "location": location}
             failures.add_sample(failures.name, labels, count)
         return (reuses, failures)
 
 
-def _counter(name: str, text: str) -> Metric:
+def plain_counter(name: str, text: str) -> Metric:
     """Return a counter that keeps its name: pingap's counters do not all end with ``_total``.
 
     (prometheus-client would add the ending to one it knows as a counter.)
@@ -277,12 +291,12 @@ def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterato
     current = GaugeMetricFamily(
         "pingap_http_requests_current", "Requests in progress", labels=names
     )
-    codes = _counter("pingap_http_responses_codes", "Responses by class of status")
+    codes = plain_counter("pingap_http_responses_codes", "Responses by class of status")
     times = HistogramMetricFamily("pingap_http_response_time", "Seconds", labels=names)
     received = HistogramMetricFamily("pingap_http_received", "Body KB received", labels=names)
     sent = HistogramMetricFamily("pingap_http_sent", "Body KB sent", labels=names)
-    received_bytes = _counter("pingap_http_received_bytes", "Body bytes received")
-    sent_bytes = _counter("pingap_http_sent_bytes", "Body bytes sent")
+    received_bytes = plain_counter("pingap_http_received_bytes", "Body bytes received")
+    sent_bytes = plain_counter("pingap_http_sent_bytes", "Body bytes sent")
     for location, stats in rows.items():
         values = [server, location]
         labels = {"server": server, "location": location}

@@ -75,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._transport = transport
+        self._upstream.connections += 1
         self.deadline = self._upstream.idle_deadline()  # if the exchange that wanted it has ended
         self._pool.deadlines.watch(self)
 
@@ -124,6 +125,7 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._upstream.connections -= 1
         self._pool.deadlines.forget(self)
         self._leave_idle()
         assert self._transport is not None

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from pingap.upstream.http2_pool import SharedConnections
 
 if TYPE_CHECKING:
+    from pingap.upstream.breakers import PeerBreaker
     from pingap.upstream.connection import UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
+    from pingap.upstream.stats import PeerStats
 
 
 class Peer:
@@ -24,10 +26,13 @@ class Peer:
         "__weakref__",
         "_obstacles",
         "address",
+        "breaker",
         "host",
         "idle",
+        "in_flight",
         "is_available",
         "shared",
+        "stats",
         "text",
         "weight",
     )
@@ -46,6 +51,12 @@ class Peer:
         self.is_available = True
         """Whether requests may be sent there: nothing stands in the way."""
         self._obstacles: set[str] = set()
+        self.in_flight = 0
+        """Requests it is asked to answer now."""
+        self.stats: PeerStats | None = None
+        """Counts, once there are any (``enable_backend_stats``)."""
+        self.breaker: PeerBreaker | None = None
+        """Its circuit breaker, if it has one and a request came."""
 
     def take(self) -> UpstreamConnection | Http2UpstreamStream | None:
         """Return a connection, or a stream of one, that is there and free; None if none is."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -27,11 +27,16 @@ from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
+from pingap.upstream.retry_budget import RetryBudget
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
+    from pingap.upstream.breakers import Breakers
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
+
+DEFAULT_RETRY_BUDGET: Final = 20
+"""Percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,19 @@ class UpstreamRuntime:
     :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
     :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
     :param max_h2_streams: requests at once on a connection of HTTP/2.
+    :param retry_budget: percentage of the requests that may be sent again.
     """
 
     finds_peers = False
     """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
     observers: tuple[Observer, ...] = ()
     """Who is told how attempts end; usually nobody."""
+    breakers: Breakers | None = None
+    """Circuit breakers, told when attempts begin as well; they are among the observers."""
+    is_traced = False
+    """Whether the number of connections is shown (``enable_tracer``)."""
+    connections = 0
+    """Open connections."""
 
     def __init__(
         self,
@@ -80,6 +92,7 @@ class UpstreamRuntime:
         proxy_protocol: str = "",
         speaks: Speaks = Speaks.HTTP1,
         max_h2_streams: int = 1,
+        retry_budget: int = DEFAULT_RETRY_BUDGET,
     ) -> None:
         self.name = name
         self.peers = tuple(peers)
@@ -92,6 +105,9 @@ class UpstreamRuntime:
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
+        self.retry_budget = RetryBudget(retry_budget)
+        self.retries: dict[str, int] = {}
+        """How many attempts were made again, by reason."""
         self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:

@@ -38,7 +38,7 @@ class SlidingWindow:
         self.bad += bad
 
     def move_to(self, now: float) -> None:
-        """Forget what is too old. (Time that goes backwards is taken for the latest known.)"""
+        """Forget what is too old; time that goes backwards is taken for the latest known."""
         slot = int(now / self._width)
         if slot <= self._slot:
             return

@@ -135,7 +135,9 @@ class Model(RuleBasedStateMachine):
         self.breaker = CircuitBreaker(self.settings_)
         self.now = 1000.0
         self.next = 0
-        self.running: dict[int, bool] = {}  # attempt -> whether it is a probe of this half-open time
+        self.running: dict[
+            int, bool
+        ] = {}  # attempt -> whether it is a probe of this half-open time
         self.state = State.CLOSED
         self.until = 0.0
         self.counted: list[bool] = []  # failures, since it was closed
