@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.errors import UpstreamError
 from pingap.headers import Headers
 from pingap.messages import Request, Response
+from pingap.net.tcp import read_rest
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import END, ResponseDecoder
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
 
 NEVER: Final = math.inf
+MOST_REST: Final = 1024 * 1024
+"""Bytes that are still read from a connection that was lost."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -129,11 +132,24 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool.deadlines.forget(self)
         self._leave_idle()
         assert self._transport is not None
-        self._writes.forget(self._transport)
-        self._transport = None
+        transport, self._transport = self._transport, None
+        self._writes.forget(transport)
+        if exc is not None and self._exchange is not None:
+            self._receive_rest(transport)
         if self._exchange is not None:
             untouched = self._decoder.untouched
             self._lose(UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched))
+
+    def _receive_rest(self, transport: asyncio.BaseTransport) -> None:
+        """Take what came before the connection was lost: the upstream may have answered early.
+
+        (A server that does not read all of a request resets the connection: RFC 9112, 9.6.)
+        """
+        self._request_done = False  # it is not kept
+        for data in read_rest(transport, MOST_REST):
+            self.data_received(data)
+            if self._exchange is None:
+                break
 
     def pause_writing(self) -> None:
         self._writing_paused = True

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
+HANDSHAKE_SECONDS: Final = 30.0
+"""How long TLS may take to be set up, unless ``total_connection_timeout`` says how long it may."""
 DEFAULT_RETRY_BUDGET: Final = 20
 """Percent."""
 
@@ -159,9 +161,10 @@ class UpstreamRuntime:
         self, peer: Peer, client: Connection
     ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
+        in_all = self.timeouts.connect_in_all
+        until = math.inf if in_all is None else time.monotonic() + in_all
         try:
-            with anyio.fail_after(self.timeouts.connect_in_all):
-                return await self._open(peer, client)
+            return await self._open(peer, client, until)
         except TimeoutError:
             raise UpstreamError(
                 f"{where} did not accept a connection in time",
@@ -184,36 +187,56 @@ class UpstreamRuntime:
             ) from None
 
     async def _open(
-        self, peer: Peer, client: Connection
+        self, peer: Peer, client: Connection, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         header = _introduce(self._proxy_protocol, client) if self._proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
-            await self._reach(peer, made, header)
+            await self._reach(peer, made, header, until)
         else:
-            made = await self._open_tls(peer, tls, header)
+            made = await self._open_tls(peer, tls, header, until)
         if not isinstance(made, UpstreamConnection):
             try:
-                await asyncio.shield(made.ready)
+                with anyio.fail_after(until - time.monotonic()):
+                    await asyncio.shield(made.ready)
             except BaseException:
                 made.abort()
                 raise
         return made
 
     async def _open_tls(
-        self, peer: Peer, tls: ClientTls, header: bytes
+        self, peer: Peer, tls: ClientTls, header: bytes, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
         connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
         try:
-            await self._reach(peer, connector, header)
-            made: UpstreamConnection | Http2UpstreamConnection = await complete
+            await self._reach(peer, connector, header, until)
+            made = await self._handshake(peer, complete, until)
         except BaseException:
             connector.abort()
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
         return made
+
+    async def _handshake(
+        self,
+        peer: Peer,
+        complete: asyncio.Future[UpstreamConnection | Http2UpstreamConnection],
+        until: float,
+    ) -> UpstreamConnection | Http2UpstreamConnection:
+        """Return the connection once TLS is set up."""
+        limit = HANDSHAKE_SECONDS if until == math.inf else until - time.monotonic()
+        try:
+            with anyio.fail_after(limit):
+                return await complete
+        except TimeoutError:
+            raise UpstreamError(
+                f"{self.name}({peer.text}) did not complete the TLS handshake in time",
+                error_type="TLSHandshakeTimedout",
+                status=504,
+                connecting=True,
+            ) from None
 
     def _protocol(
         self, peer: Peer, alpn: str | None
@@ -240,12 +263,17 @@ class UpstreamRuntime:
     def _tls_for(self, peer: Peer) -> ClientTls | None:
         return self._tls
 
-    async def _reach(self, peer: Peer, protocol: asyncio.Protocol, header: bytes) -> None:
+    async def _reach(
+        self, peer: Peer, protocol: asyncio.Protocol, header: bytes, until: float
+    ) -> None:
         """Make a plain connection for a protocol."""
         loop = asyncio.get_running_loop()
         if header:
             protocol = Introduction(header, protocol)
-        with anyio.fail_after(self.timeouts.connect):
+        limit = until - time.monotonic()
+        if self.timeouts.connect is not None:
+            limit = min(limit, self.timeouts.connect)
+        with anyio.fail_after(limit):
             if isinstance(peer.address, str):
                 await loop.create_unix_connection(lambda: protocol, peer.address)
                 return

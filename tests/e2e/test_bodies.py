@@ -11,7 +11,6 @@ from threading import Event, Thread
 
 import pytest
 from support.client import RawClient
-from support.defects import defect
 from support.origin import Served
 from support.rig import Rig, answer_or_none, read_to_end, running, until
 
@@ -440,7 +439,6 @@ def test_an_answer_may_overtake_a_large_request(tmp_path: Path) -> None:
         assert not sender.is_alive(), "the upload goes on for ever"
 
 
-@defect("our own writing fails first, and what the upstream had sent is thrown away: 502")
 def test_an_answer_may_overtake_a_request_whose_upstream_closes(tmp_path: Path) -> None:
     go = Event()
 
