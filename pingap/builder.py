@@ -28,6 +28,7 @@ from pingap.config import (
     compile_regex,
 )
 from pingap.config.model.upstream import ASKED_HOST
+from pingap.config.reuse import upstream_key
 from pingap.context import Network
 from pingap.error_page import ErrorPage
 from pingap.net.deadlines import Deadlines
@@ -37,7 +38,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.log_tags import LogTag, tags_of
-from pingap.observability.metrics import ServerMetrics, WorkerStats
+from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.observability.upstream_metrics import UpstreamMetrics
@@ -52,7 +53,7 @@ from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.retries import RetryPolicy
 from pingap.upstream.speaks import Speaks
-from pingap.upstream.stats import figures
+from pingap.upstream.stats import report_on
 from pingap.upstream.transparent import TransparentUpstream
 from pingap.upstream.upstream import Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
@@ -78,6 +79,9 @@ class Runtime:
     """Everything a worker serves from.
 
     :param plugins: every configured plugin, and those built in that some location lists.
+    :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
+    :param plugin_keys: name -> the same for plugin instances.
+    :param log_targets: of the log files in use.
     :param warnings: what the operator should know, besides those of the configuration.
     """
 
@@ -86,13 +90,40 @@ class Runtime:
     stats: WorkerStats
     servers: dict[str, ServerRuntime]
     upstreams: dict[str, UpstreamRuntime]
+    locations: dict[str, LocationRuntime]
     plugins: list[Instance]
     pool: KeepalivePool
     deadlines: Deadlines
     writes: WriteBatch
     log_files: LogFiles
+    bus: Bus
     trusted_proxies: tuple[Network, ...]
+    plugin_failures: PluginFailures
+    plugin_metrics: PluginMetrics
+    upstream_keys: dict[str, str]
+    plugin_keys: dict[str, str]
+    log_targets: frozenset[str]
     warnings: list[Problem] = field(default_factory=list)
+
+    def take_effect(self) -> None:
+        """Bound what the upstreams keep, and count for these locations: requests come here now."""
+        self.pool.upstreams = self.upstreams.values()
+        self.pool.size = self.config.basic.upstream_keepalive_pool_size
+        self.stats.locations = {
+            location.name: location.stats for location in self.locations.values()
+        }
+        self.stats.backends = partial(report_on, self.upstreams.values())
+        for upstream in self.upstreams.values():
+            if upstream.breakers is not None:
+                upstream.breakers.follow()
+
+    def release(self, old: Runtime) -> None:
+        """Close what only an older runtime had, whose last request has ended."""
+        kept = set(map(id, self.upstreams.values()))
+        for upstream in old.upstreams.values():
+            if id(upstream) not in kept:
+                upstream.close()
+        self.log_files.close_others(self.log_targets)
 
 
 def build(
@@ -100,16 +131,20 @@ def build(
     registry: Registry,
     log_target: str = "",
     log_files: LogFiles | None = None,
-    bus: Bus | None = None,
+    previous: Runtime | None = None,
 ) -> Runtime:
     """Build the runtime graph of a configuration.
 
     :param log_target: what ``--log`` says, for access logs that go to the application log.
     :param log_files: opens the log files; by default a new ``LogFiles``.
-    :param bus: tells other workers; by default there are none.
+    :param previous: a runtime of this process. What has not changed since is taken over from it:
+        upstreams with their connections, plugin instances with their state, counters. It is not
+        changed, and goes on serving.
     :raises ConfigError: with everything that cannot be built.
     """
-    return _Builder(config, registry, log_target, log_files or LogFiles(), bus or Bus()).build()
+    if previous is not None:
+        log_files = previous.log_files
+    return _Builder(config, registry, log_target, log_files or LogFiles(), previous).build()
 
 
 class _Builder:
@@ -119,21 +154,33 @@ class _Builder:
         registry: Registry,
         log_target: str,
         log_files: LogFiles,
-        bus: Bus,
+        previous: Runtime | None,
     ) -> None:
-        self.bus = bus
         self.config = config
+        self.previous = previous
+        self.upstreams: dict[str, UpstreamRuntime] = {}
+        self.upstream_keys: dict[str, str] = {}
         self.registry = registry
         self.log_target = log_target
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
+        if previous is not None:
+            self.plugins.reuse(previous.plugins, previous.plugin_keys)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
-        self.deadlines = Deadlines()
-        self.writes = WriteBatch()
-        size = config.basic.upstream_keepalive_pool_size
-        self.pool = KeepalivePool(size, self.deadlines, self.writes)
         self.log_files = log_files
+        self.log_targets = {log_target}
+        if previous is None:
+            size = config.basic.upstream_keepalive_pool_size
+            self.deadlines, self.writes = Deadlines(), WriteBatch()
+            self.pool = KeepalivePool(size, self.deadlines, self.writes)
+            self.stats, self.failures = WorkerStats({}), PluginFailures()
+            self.bus = Bus()
+        else:
+            self.deadlines, self.writes = previous.deadlines, previous.writes
+            self.pool = previous.pool
+            self.stats, self.failures = previous.stats, previous.plugin_failures
+            self.bus = previous.bus
         self.plugin_metrics = PluginMetrics()
         self.log_tags: dict[str, LogTag] = {}
 
@@ -144,7 +191,7 @@ class _Builder:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
         self.tls.load_certificates()
-        upstreams = {
+        self.upstreams = upstreams = {
             name: upstream
             for name, settings in self.config.upstreams.items()
             if (upstream := self._upstream(name, settings)) is not None
@@ -153,34 +200,49 @@ class _Builder:
             name: self._location(name, settings, upstreams)
             for name, settings in self.config.locations.items()
         }
-        failures = PluginFailures()
         for name, instance in self.plugins.instances.items():
-            self._try(("plugins", name), partial(self._observe, instance, failures))
+            self._try(("plugins", name), partial(self._observe, instance))
         servers = {
             name: server
             for name, settings in self.config.servers.items()
-            if (server := self._server(name, settings, locations, upstreams, failures)) is not None
+            if (server := self._server(name, settings, locations)) is not None
         }
         if self.problems:
-            self.log_files.close()
+            if self.previous is None:
+                self.log_files.close()
             raise ConfigError(self.problems)
+        runtime = self._runtime(upstreams, locations, servers)
+        if self.previous is None:
+            runtime.take_effect()
+        return runtime
+
+    def _runtime(
+        self,
+        upstreams: dict[str, UpstreamRuntime],
+        locations: dict[str, LocationRuntime],
+        servers: dict[str, ServerRuntime],
+    ) -> Runtime:
         return Runtime(
             config=self.config,
             registry=self.registry,
-            stats=WorkerStats(
-                {name: location.stats for name, location in locations.items()},
-                partial(figures, upstreams.values()),
-            ),
+            stats=self.stats,
             servers=servers,
             upstreams=upstreams,
+            locations=locations,
             plugins=list(self.plugins.instances.values()),
             pool=self.pool,
             deadlines=self.deadlines,
             writes=self.writes,
             log_files=self.log_files,
+            bus=self.bus,
             trusted_proxies=tuple(
                 ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
             ),
+            plugin_failures=self.failures,
+            plugin_metrics=self.plugin_metrics,
+            upstream_keys=self.upstream_keys,
+            plugin_keys=self.plugins.keys,
+            log_targets=frozenset(self.log_targets),
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
         )
 
@@ -194,10 +256,10 @@ class _Builder:
             self._problem(path, str(error))
             return None
 
-    def _observe(self, instance: Instance, failures: PluginFailures) -> None:
+    def _observe(self, instance: Instance) -> None:
         """Take note of what a plugin adds to metrics and access logs."""
         self.plugin_metrics.add(instance.name, instance.plugin)
-        self.log_tags |= tags_of(instance.name, instance.plugin, failures)
+        self.log_tags |= tags_of(instance.name, instance.plugin, self.failures)
 
     # Locations.
 
@@ -217,6 +279,7 @@ class _Builder:
             retry_buffer_size=settings.retry_buffer_size,
             plugin_timing=settings.plugin_timing,
             may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
+            stats=self.stats.locations.get(name) or LocationStats(),
         )
 
     def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
@@ -240,16 +303,14 @@ class _Builder:
         name: str,
         settings: ServerConfig,
         locations: dict[str, LocationRuntime],
-        upstreams: dict[str, UpstreamRuntime],
-        failures: PluginFailures,
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
         served = {one: locations[one] for one in settings.locations if one in locations}
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            behind = UpstreamMetrics(upstreams.values())
-            page = ServerMetrics(name, stats, failures.counts, self.plugin_metrics, behind)
+            behind = UpstreamMetrics(self.upstreams.values())
+            page = ServerMetrics(name, stats, self.failures.counts, self.plugin_metrics, behind)
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
@@ -270,7 +331,7 @@ class _Builder:
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
             tls=self.tls.server(name, settings),
-            plugin_failures=failures,
+            plugin_failures=self.failures,
         )
 
     def _access_log(self, setting: str) -> AccessLog | None:
@@ -283,6 +344,7 @@ class _Builder:
         return AccessLog(text, self._log_file(target), tags=self.log_tags)
 
     def _log_file(self, target: str) -> LogFile:
+        self.log_targets.add(target)
         return self.log_files.open(target)
 
     def _note_precision(self, *limits: float | None) -> None:
@@ -292,7 +354,16 @@ class _Builder:
 
     # Upstreams.
 
+    def _unchanged_upstream(self, name: str) -> UpstreamRuntime | None:
+        """Return the upstream that serves already, if it would be built the same."""
+        key = self.upstream_keys[name] = upstream_key(self.config, name)
+        if self.previous is None or self.previous.upstream_keys.get(name) != key:
+            return None
+        return self.previous.upstreams.get(name)
+
     def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
+        if (unchanged := self._unchanged_upstream(name)) is not None:
+            return unchanged
         peers: list[Peer] = []
         transparent = settings.discovery == "transparent"
         for place, backend in enumerate(() if transparent else settings.backends):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pingap.context import RequestContext
 from pingap.headers import Headers, field
 from pingap.hookspecs import hookimpl
 from pingap.messages import Response
@@ -32,7 +33,10 @@ class MetricsPage(Plugin):
         self._metrics = metrics
 
     @hookimpl
-    def request(self) -> Response:
-        """Answer with the text exposition format."""
+    async def request(self, ctx: RequestContext) -> Response:
+        """Answer with the text exposition format: the sum of all workers."""
+        metrics = self._metrics
+        if (ask_others := ctx.connection.stats.ask_others) is not None:
+            metrics = metrics.plus(await ask_others())
         content_type = field("Content-Type", "text/plain; charset=utf-8")
-        return Response(200, self._metrics.page(), Headers([content_type]))
+        return Response(200, metrics.page(), Headers([content_type]))

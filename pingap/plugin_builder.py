@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from pingap.config import (
     problems_from,
 )
 from pingap.config.problem import quoted
+from pingap.config.reuse import claimed_key, plugin_key
 from pingap.local_plugins import FileKeys, LocalPluginError, find_class, load_module
 from pingap.observability.plugin_failures import place_of
 from pingap.ordering import hazards
@@ -55,6 +57,19 @@ class PluginBuilder:
         )
         self.instances: dict[str, Instance] = {}
         """What was built, by name."""
+        self.keys: dict[str, str] = {}
+        """What each instance was built from, by name."""
+        self._unchanged: dict[str, Instance] = {}
+
+    def reuse(self, instances: Iterable[Instance], keys: Mapping[str, str]) -> None:
+        """Take over instances that would be built from the same.
+
+        :param instances: those that serve now.
+        :param keys: what each was built from, by name.
+        """
+        self._unchanged = {
+            keys[instance.name]: instance for instance in instances if instance.name in keys
+        }
 
     def build_configured(self) -> None:
         """Build all of ``[plugins]``; built-in instances only when a location lists them."""
@@ -88,9 +103,11 @@ class PluginBuilder:
             except (MissingPluginError, PluginLoadError) as error:
                 self._problem((*path, key), str(error))
                 continue
-            plugin = self._construct(path, cls, {key: value})
+            name = f"{path[1]}.{key}"
+            self.keys[name] = claimed_key(self._config, str(path[1]), key, cls)
+            plugin = self._construct(path, cls, {key: value}, self.keys[name])
             if plugin is not None:
-                instance = Instance(f"{path[1]}.{key}", plugin)
+                instance = Instance(name, plugin)
                 self.instances[instance.name] = instance
                 instances.append(instance)
         return instances
@@ -112,7 +129,10 @@ class PluginBuilder:
                 options = {key: options[key] for key in options if key != "timeout"}
             step = self._step(path, cls, settings.step)
             self._check_fail_open(path, cls, settings)
-            plugin = self._construct(path, cls, options)
+            configured = name in self._config.plugins  # or built in
+            key = plugin_key(self._config, name, cls) if configured else name
+            self.keys[name] = key
+            plugin = self._construct(path, cls, options, key)
         if cls is None or plugin is None:
             self._failed.add(name)
         else:
@@ -163,9 +183,12 @@ class PluginBuilder:
             self._warnings.append(self._config.source.problem(path, text))
         return None
 
-    def _construct(self, path: Key, cls: type[Plugin], options: object) -> Plugin | None:
+    def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
+        """Check the settings of a plugin; build it, unless one with the same key is there."""
         try:
-            return cls(cls.Settings.model_validate(options, context=self._surroundings))
+            settings = cls.Settings.model_validate(options, context=self._surroundings)
+            unchanged = self._unchanged.get(key)
+            return cls(settings) if unchanged is None else unchanged.plugin
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except ValueError as error:  # of a plugin, about its settings

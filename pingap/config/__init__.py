@@ -1,8 +1,8 @@
 """Configuration: TOML in, checked and immutable data out.
 
-``load`` reads a file or a directory and ``parse`` a text; both raise a ``ConfigError`` that names
-every mistake with its file and line. Nothing is built, opened or resolved here, and nothing is
-written back. Format: that of pingap 0.13.9, with more limits.
+``load`` reads a file or a directory (``read``, then ``load_snapshot``) and ``parse`` a text; they
+raise a ``ConfigError`` that names every mistake with its file and line. Nothing is built, opened or
+resolved here, and nothing is written back. Format: that of pingap 0.13.9, with more limits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pingap.config.addresses import (
     parse_backend,
     parse_listen,
 )
+from pingap.config.files import read
 from pingap.config.kinds import Networks, Regex, Secret, Surroundings, UpstreamName
-from pingap.config.load import Config, load, parse
+from pingap.config.load import Config, load, load_snapshot, parse
 from pingap.config.model import (
     SECTIONS,
     BasicConfig,
@@ -30,6 +31,7 @@ from pingap.config.model import (
 from pingap.config.problem import ConfigError, Problem, dotted, quoted
 from pingap.config.regex import compile_regex
 from pingap.config.schema_errors import problems_from
+from pingap.config.snapshot import Snapshot
 from pingap.config.source import Source
 from pingap.config.starter import TEMPLATE
 from pingap.config.units import (
@@ -61,6 +63,7 @@ __all__ = [
     "Regex",
     "Secret",
     "ServerConfig",
+    "Snapshot",
     "Source",
     "StorageConfig",
     "Surroundings",
@@ -73,6 +76,7 @@ __all__ = [
     "format_duration",
     "format_size",
     "load",
+    "load_snapshot",
     "parse",
     "parse_backend",
     "parse_duration",
@@ -80,4 +84,5 @@ __all__ = [
     "parse_size",
     "problems_from",
     "quoted",
+    "read",
 ]

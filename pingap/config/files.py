@@ -1,4 +1,4 @@
-"""Reads configuration files: a path as given to ``-c`` becomes parsed documents.
+"""Reads configuration files: a path as given to ``-c`` becomes a snapshot, and that documents.
 
 Nothing is ever written: pingap's migration between layouts does not exist here. Sources: config.md,
 section 11.
@@ -15,6 +15,7 @@ from pathlib import Path
 import tomli
 
 from pingap.config.problem import Problem, quoted
+from pingap.config.snapshot import Snapshot
 from pingap.config.source import Document
 
 _OTHER_FORMATS = {".hcl": "HCL", ".kdl": "KDL"}
@@ -24,7 +25,7 @@ _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$
 
 @dataclass
 class Reading:
-    """What was read.
+    """What was parsed.
 
     :param documents: the files that parsed, in path order.
     """
@@ -33,71 +34,86 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
+
+@dataclass
+class _Files:
+    """What was read so far."""
+
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
     def refuse(self, file: str, message: str, line: int | None = None) -> None:
         """Add a problem that concerns a whole file or directory."""
         self.problems.append(Problem((), message, file, line))
 
 
-def read(location: str) -> Reading:
-    """Read a TOML file, or all ``*.toml`` files below a directory.
+def read(location: str | os.PathLike[str]) -> Snapshot:
+    """Read a TOML file, or all ``*.toml`` files below a directory; nothing is parsed yet.
 
     Files and directories whose names begin with a dot are left out (editors, Kubernetes mounts).
+    What cannot be read is told when the snapshot is loaded.
 
     :param location: a path, with ``?separation`` or ``?enable_history`` as pingap accepts them.
     """
-    reading = Reading()
+    files = _Files()
+    location = os.fspath(location)
     if location.startswith("etcd://"):
-        reading.refuse("etcd://", "needs pingap-etcd, which is not available yet")
-        return reading
+        files.refuse("etcd://", "needs pingap-etcd, which is not available yet")
+        return Snapshot(problems=tuple(files.problems))
     path, _, query = location.partition("?")
-    _check_query(path, query, reading)
-    if os.path.isdir(path):  # noqa: PTH112 - Path would drop the spelling of the operator
-        _read_directory(path, reading)
+    _check_query(path, query, files)
+    is_directory = os.path.isdir(path)  # noqa: PTH112 - Path would drop the spelling of the operator
+    if is_directory:
+        _read_directory(path, files)
     elif name := _OTHER_FORMATS.get(Path(path).suffix):
-        reading.refuse(path, f"{name} is not supported yet")
+        files.refuse(path, f"{name} is not supported yet")
     else:
-        _read_file(path, reading)
+        _read_file(path, files)
+    return Snapshot(
+        directory=str(Path(path) if is_directory else Path(path).parent),
+        files=tuple(files.texts),
+        problems=tuple(files.problems),
+        warnings=tuple(files.warnings),
+    )
+
+
+def parse_files(snapshot: Snapshot) -> Reading:
+    """Parse the texts of a snapshot, each for itself."""
+    reading = Reading(problems=list(snapshot.problems), warnings=list(snapshot.warnings))
+    for name, text in snapshot.files:
+        _parse(text, name, reading)
     return reading
 
 
-def read_text(text: str, name: str) -> Reading:
-    """Parse TOML that is not in a file.
-
-    :param name: what problems show instead of a file.
-    """
-    reading = Reading()
-    _parse(text, name, reading)
-    return reading
-
-
-def _check_query(path: str, query: str, reading: Reading) -> None:
+def _check_query(path: str, query: str, files: _Files) -> None:
     for part in filter(None, query.split("&")):
         key, _, value = part.partition("=")
         if key not in _QUERY_KEYS:
             known = " and ".join(_QUERY_KEYS)
-            reading.refuse(path, f"unknown parameter {quoted(key)} (known: {known})")
+            files.refuse(path, f"unknown parameter {quoted(key)} (known: {known})")
         elif key == "enable_history" and value in ("", "true"):
             message = "enable_history is not supported yet: no history of changes is kept"
-            reading.warnings.append(Problem((), message, path))
+            files.warnings.append(Problem((), message, path))
 
 
-def _read_directory(path: str, reading: Reading) -> None:
-    files = sorted(_files_below(path, reading))
-    for name in files:
+def _read_directory(path: str, files: _Files) -> None:
+    names = sorted(_files_below(path, files))
+    for name in names:
         if name.endswith(".toml"):
-            _read_file(name, reading)
-    if reading.documents or reading.problems:
+            _read_file(name, files)
+    if files.texts or files.problems:
         return
     for suffix, format_name in _OTHER_FORMATS.items():
-        if other := next((name for name in files if name.endswith(suffix)), None):
-            reading.refuse(other, f"{format_name} is not supported yet")
+        if other := next((name for name in names if name.endswith(suffix)), None):
+            files.refuse(other, f"{format_name} is not supported yet")
             return
-    reading.refuse(path, "there is no *.toml file in this directory")
+    files.refuse(path, "there is no *.toml file in this directory")
 
 
-def _files_below(path: str, reading: Reading) -> Iterator[str]:
+def _files_below(path: str, files: _Files) -> Iterator[str]:
     def tell(error: OSError) -> None:
-        reading.refuse(str(error.filename), f"cannot be read: {error.strerror}")
+        files.refuse(str(error.filename), f"cannot be read: {error.strerror}")
 
     for directory, subdirectories, names in os.walk(path, onerror=tell):
         here = directory.rstrip("/")
@@ -105,23 +121,23 @@ def _files_below(path: str, reading: Reading) -> Iterator[str]:
         for name in subdirectories:
             if Path(here, name).is_symlink():  # could lead in a circle
                 message = "was not read: it is a link to a directory"
-                reading.warnings.append(Problem((), message, f"{here}/{name}"))
+                files.warnings.append(Problem((), message, f"{here}/{name}"))
         yield from (f"{here}/{name}" for name in names if not name.startswith("."))
 
 
-def _read_file(name: str, reading: Reading) -> None:
+def _read_file(name: str, files: _Files) -> None:
     try:
         raw = Path(name).read_bytes()
     except OSError as error:
-        reading.refuse(name, f"cannot be read: {error.strerror}")
+        files.refuse(name, f"cannot be read: {error.strerror}")
         return
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        reading.refuse(name, "is not UTF-8 text", line)
+        files.refuse(name, "is not UTF-8 text", line)
         return
-    _parse(text.removeprefix("\ufeff"), name, reading)
+    files.texts.append((name, text.removeprefix("\ufeff")))
 
 
 def _parse(text: str, name: str, reading: Reading) -> None:
@@ -129,9 +145,10 @@ def _parse(text: str, name: str, reading: Reading) -> None:
         reading.documents.append(Document(name, text, tomli.loads(text)))
     except ValueError as error:
         message, line = toml_mistake(error, text)
-        reading.refuse(name, message, line)
+        reading.problems.append(Problem((), message, name, line))
     except RecursionError:
-        reading.refuse(name, "is not valid TOML: nested too deeply")
+        message = "is not valid TOML: nested too deeply"
+        reading.problems.append(Problem((), message, name))
 
 
 def toml_mistake(error: ValueError, text: str) -> tuple[str, int]:

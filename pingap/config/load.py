@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pingap.config.decode import decode_basic, decode_items
-from pingap.config.files import Reading, read, read_text
+from pingap.config.files import parse_files, read
 from pingap.config.includes import expand_includes
-from pingap.config.merge import merge
+from pingap.config.merge import Table, merge
 from pingap.config.model import (
     BasicConfig,
     CertificateConfig,
@@ -25,6 +25,7 @@ from pingap.config.model import (
     UpstreamConfig,
 )
 from pingap.config.problem import ConfigError, Problem, in_file_order
+from pingap.config.snapshot import Snapshot
 from pingap.config.source import Report, Source
 from pingap.config.validate import validate
 
@@ -37,6 +38,7 @@ class Config:
     :param servers: the items of each section by name, in file order; likewise the other sections.
     :param warnings: what the operator should know, in file order.
     :param source: finds the file and the line of a key, for problems that are found later.
+    :param tables: ``basic`` and the items of each section as they are written, includes expanded.
     """
 
     basic: BasicConfig
@@ -48,6 +50,7 @@ class Config:
     storages: dict[str, StorageConfig]
     warnings: list[Problem]
     source: Source
+    tables: dict[str, dict[str, Table]] = field(repr=False)  # which may hold secrets
 
 
 def load(path: str | os.PathLike[str], *, location_keys: Mapping[str, str] | None = None) -> Config:
@@ -59,9 +62,7 @@ def load(path: str | os.PathLike[str], *, location_keys: Mapping[str, str] | Non
         distribution; they are kept unchecked in ``LocationConfig.claimed``.
     :raises ConfigError: with everything that is wrong.
     """
-    place = Path(os.fspath(path).partition("?")[0])
-    directory = place if place.is_dir() else place.parent
-    return _build(read(os.fspath(path)), directory, location_keys or {})
+    return load_snapshot(read(path), location_keys=location_keys)
 
 
 def parse(
@@ -79,17 +80,23 @@ def parse(
     :param directory: where relative paths begin.
     :raises ConfigError: with everything that is wrong.
     """
-    return _build(read_text(text, name), directory, location_keys or {})
+    return load_snapshot(Snapshot.of_text(text, name, directory), location_keys=location_keys)
 
 
-def _build(reading: Reading, directory: Path, location_keys: Mapping[str, str]) -> Config:
-    source = Source(reading.documents, directory)
+def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None = None) -> Config:
+    """Load configuration that was read before.
+
+    :param location_keys: see ``load``.
+    :raises ConfigError: with everything that is wrong.
+    """
+    reading = parse_files(snapshot)
+    source = Source(reading.documents, Path(snapshot.directory))
     report = Report(source, reading.problems, reading.warnings)
     complete = not reading.problems
     basic_table, sections = merge(report)
     expand_includes(sections, report)
     basic = decode_basic(basic_table, report)
-    items = decode_items(sections, location_keys, report)
+    items = decode_items(sections, location_keys or {}, report)
     if complete:  # otherwise names would be missed that stand in the file that could not be read
         validate(basic, items, sections, report)
     if report.problems:
@@ -104,4 +111,5 @@ def _build(reading: Reading, directory: Path, location_keys: Mapping[str, str]) 
         storages=items.storages,
         warnings=in_file_order(report.warnings),
         source=source,
+        tables={"basic": basic_table, **sections},
     )

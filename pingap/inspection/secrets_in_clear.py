@@ -6,23 +6,23 @@ before anything is resolved.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel
 
 from pingap.builder import Runtime
 from pingap.config import SECTIONS, BasicConfig
 from pingap.config.problem import KeyPath
-from pingap.inspection.finding import Finding
-
-_NAME = re.compile(
-    r"(?:.*[_-])?(?:passw(?:or)?d|secret|token|(?:api|private|secret)?key)s?", re.IGNORECASE
+from pingap.config.secret_keys import (
+    HEADER_LISTS,
+    annotation_of,
+    has_secret,
+    is_reference,
+    is_secret_header,
+    sounds_secret,
 )
-_REFERENCE = re.compile(r"\$ENV:|file:")
-_HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*", re.IGNORECASE)
-_HEADER_LISTS = ("proxy_set_headers", "proxy_add_headers")
+from pingap.inspection.finding import Finding
 
 _KEYS = ("tls_key", "client_key")
 """Private keys: they may be the name of a file."""
@@ -71,10 +71,10 @@ def _tables(
 def _fix_of(path: KeyPath, key: str, value: Any, model: type[BaseModel] | None) -> str | None:
     if path[0] == "storages" and key == "value":
         return None  # lines of TOML, secret only because they may hold secrets
-    if key in _HEADER_LISTS and isinstance(value, list):
-        return _HEADER_FIX if any(_is_clear_header(str(entry)) for entry in value) else None
-    declared = _is_secret_field(model, key)
-    if not declared and (not _NAME.fullmatch(key) or key.startswith("public")):
+    if key in HEADER_LISTS and isinstance(value, list):
+        return _HEADER_FIX if any(is_secret_header(str(entry)) for entry in value) else None
+    declared = model is not None and has_secret(annotation_of(model, key))
+    if not declared and not sounds_secret(key):
         return None
     if key in _KEYS and _names_a_file(str(value)):
         return None
@@ -97,24 +97,4 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _is_clear(text: str) -> bool:
-    return bool(text) and not _REFERENCE.match(text)
-
-
-def _is_clear_header(entry: str) -> bool:
-    name, _, value = entry.partition(":")
-    return bool(_HEADERS.fullmatch(name.strip())) and not value.strip().startswith(("$", ":"))
-
-
-def _is_secret_field(model: type[BaseModel] | None, key: str) -> bool:
-    if model is None:
-        return False
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias):
-            return _has_secret(field.annotation)
-    return False
-
-
-def _has_secret(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
-        return True
-    return any(_has_secret(argument) for argument in get_args(annotation))
+    return bool(text) and not is_reference(text)

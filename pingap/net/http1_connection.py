@@ -33,6 +33,8 @@ LINGER_SECONDS: Final = 2.0
 """How long a client may go on sending after we stopped reading, before the connection is reset."""
 LINGER_BYTES: Final = 1024 * 1024
 """How much of that is read and thrown away."""
+LAST_REQUEST_SECONDS: Final = 5.0
+"""How long a connection waits for its last request, when another process takes over."""
 PROBE_SECONDS: Final = 0.5
 MOST_PROBE_SECONDS: Final = 8.0
 """How often a client that ended its side is looked for while its answer is not ready: first after
@@ -102,6 +104,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._transport = transport
         self._connection: Connection = connection
         self.deadline = time.monotonic() + self._limits.head_read_timeout
+        if self._listener.draining:
+            self.drain(at_once=False)
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -354,13 +358,20 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         elif self._reading_paused or self._decoder.unread:
             self._between_requests()
 
-    def drain(self) -> None:
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        return () if self._exchange is None else (self._exchange,)
+
+    def drain(self, *, at_once: bool) -> None:
         """End the connection as soon as no request is under way (see ``listener``)."""
         self._last_request = 0
         if self._exchange is not None:
             self._closing = True
         elif not self._decoder.in_head:
-            self.close()
+            if at_once:
+                self.close()
+            else:
+                self.deadline = min(self.deadline, time.monotonic() + LAST_REQUEST_SECONDS)
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

@@ -38,6 +38,7 @@ from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
 
 if TYPE_CHECKING:
+    from pingap.exchange import Exchange
     from pingap.hook_tasks import HookTasks
     from pingap.net.listener import ClientLimits, Listener
     from pingap.runtime import ServerRuntime
@@ -119,6 +120,8 @@ class Http2Connection(asyncio.Protocol):
         limits = self.limits
         self.deadline = now + min(limits.head_read_timeout, limits.keepalive_timeout / 2)
         self.write(self.codec.start())
+        if self._listener.draining:
+            self.drain(at_once=False)
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -198,7 +201,7 @@ class Http2Connection(asyncio.Protocol):
             return
         connection.requests += 1
         if connection.requests >= self.limits.keepalive_requests:
-            self.drain()
+            self.drain(at_once=False)
         make = Http2WebSocket if event.request.upgrade else Http2Stream
         self._streams[number] = stream = make(self, number)
         stream.begin(event.request, event.refusal, now)
@@ -327,7 +330,12 @@ class Http2Connection(asyncio.Protocol):
 
     # The end of the connection.
 
-    def drain(self) -> None:
+    @property
+    def exchanges(self) -> list[Exchange]:
+        streams = self._streams.values()
+        return [exchange for stream in streams if (exchange := stream.exchange) is not None]
+
+    def drain(self, *, at_once: bool) -> None:
         """End the connection as soon as no request is under way (see ``listener``).
 
         In two steps (RFC 9113, 6.8): what a client sends until it reads the first GOAWAY is still

@@ -88,6 +88,11 @@ class Http2Halves(ABC):
         self._full = False  # and the exchange knows
         self._progress = 0  # bytes sent since the last time limit was set
 
+    @property
+    def exchange(self) -> Exchange | None:
+        """Whose half it is, while that is under way."""
+        return self._exchange
+
     # What the two kinds of streams do.
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -15,6 +15,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
 
 if TYPE_CHECKING:
+    from pingap.exchange import Exchange
     from pingap.hook_tasks import HookTasks
     from pingap.observability.metrics import WorkerStats
     from pingap.runtime import ServerRuntime
@@ -50,8 +51,16 @@ class ClientLimits:
 class ClientConnection(Watched, Protocol):
     """A connection as its listener sees it."""
 
-    def drain(self) -> None:
-        """End as soon as no request is under way."""
+    @property
+    def exchanges(self) -> Collection[Exchange]:
+        """The requests that are under way."""
+
+    def drain(self, *, at_once: bool) -> None:
+        """End as soon as no request is under way.
+
+        :param at_once: also where the client may be sending its next request just now; otherwise
+            that one is still served, and told that it is the last.
+        """
 
     def close(self) -> None:
         """End once what was written is sent."""
@@ -102,10 +111,29 @@ class Listener:
         self._connections: set[ClientConnection] = set()
         self.on_idle: Callable[[], None] = lambda: None
 
+    def update(
+        self,
+        server: ServerRuntime,
+        limits: ClientLimits,
+        tcp: TcpOptions,
+        trusted: tuple[Network, ...],
+    ) -> None:
+        """Handle new requests with another server, and new connections with other limits."""
+        self.server = server
+        self.limits = limits
+        self._tcp = tcp
+        self._trusted = trusted
+
     @property
     def connections(self) -> int:
         """Number of open connections."""
         return len(self._connections)
+
+    @property
+    def exchanges(self) -> Iterator[Exchange]:
+        """The requests that are under way."""
+        for connection in self._connections:
+            yield from connection.exchanges
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
         """Take in a new connection; one too many is answered with 503 and closed."""
@@ -142,11 +170,14 @@ class Listener:
         if self.draining and not self._connections:
             self.on_idle()
 
-    def drain(self) -> None:
-        """Let every connection end as soon as its request is answered."""
+    def drain(self, *, at_once: bool = True) -> None:
+        """Let every connection end as soon as its request is answered.
+
+        :param at_once: see ``ClientConnection.drain``.
+        """
         self.draining = True
         for connection in list(self._connections):
-            connection.drain()
+            connection.drain(at_once=at_once)
 
     def cut(self) -> None:
         """End every connection at once."""

@@ -58,6 +58,11 @@ class ProxyHeaders:
         self._open.discard(acceptor)
         self._deadlines.forget(acceptor)
 
+    @property
+    def under_way(self) -> int:
+        """How many connections have not sent their header yet."""
+        return len(self._open)
+
     def cut(self) -> None:
         """End all of them: none has a request yet."""
         for acceptor in list(self._open):

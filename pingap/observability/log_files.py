@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
@@ -88,11 +89,22 @@ class LogFile:
         if self._path is not None:
             os.close(self._fd)
 
+    def reopen(self) -> None:
+        """Write what waits, and open the file again by its name."""
+        self.flush()
+        if self._path is not None:
+            try:
+                self._open_file(self._suffix)
+            except OSError as error:
+                self._keep("", error)
+
     def _roll(self) -> None:
         """Open the file of this period, unless it is open."""
         suffix = time.strftime(self._suffix_format, time.gmtime())
-        if self._fd >= 0 and suffix == self._suffix:
-            return
+        if self._fd < 0 or suffix != self._suffix:
+            self._open_file(suffix)
+
+    def _open_file(self, suffix: str) -> None:
         assert self._path is not None
         path = self._path.with_name(self._path.name + suffix)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -147,8 +159,22 @@ class LogFiles:
         """Flush until cancelled."""
         while True:
             await anyio.sleep(FLUSH_SECONDS)
-            for file in self._files.values():
-                file.flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        for file in list(self._files.values()):  # (a reload may be opening another one)
+            file.flush()
+
+    def reopen(self) -> None:
+        """Open all files anew: they may have been moved away (logrotate)."""
+        for file in list(self._files.values()):
+            file.reopen()
+
+    def close_others(self, used: Collection[str]) -> None:
+        """Close the files of targets that are not used any more."""
+        for target in self._files.keys() - set(used):
+            self._files.pop(target).close()
 
     def close(self) -> None:
         """Write what waits and close all files."""

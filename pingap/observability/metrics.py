@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pingap.context import RequestContext
     from pingap.observability.plugin_metrics import PluginMetrics
     from pingap.observability.upstream_metrics import UpstreamMetrics
-    from pingap.upstream.stats import BackendFigures
+    from pingap.upstream.stats import BackendReport
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 PLUGIN_TIME_BUCKETS: Final = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
@@ -52,6 +52,16 @@ class Histogram:
             mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
         ]
         self.total += other.total
+
+    def figures(self) -> list[float]:
+        """Return the counts, and behind them the total."""
+        return [*self.counts, self.total]
+
+    def add_figures(self, figures: Sequence[float]) -> None:
+        """Add the ``figures`` of a histogram with the same bounds."""
+        *counts, total = figures
+        self.counts = [mine + int(theirs) for mine, theirs in zip(self.counts, counts, strict=True)]
+        self.total += total
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return pairs of upper bound and count up to it, as Prometheus wants them."""
@@ -132,8 +142,42 @@ class LocationStats:
         self.sent_bytes += other.sent_bytes
         self.received_bytes += other.received_bytes
         self.received.add(other.received)
+        for name, histogram in other.plugin_seconds.items():
+            if name not in self.plugin_seconds:
+                self.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
+            self.plugin_seconds[name].add(histogram)
         for kind, count in other._ended.items():
             self._ended[kind] += count
+
+    def figures(self) -> dict[str, Any]:
+        """Return what was counted as plain data."""
+        return {
+            "processing": self.processing,
+            "reused": self.reused,
+            "response_seconds": self.response_seconds,
+            "sent_bytes": self.sent_bytes,
+            "received_bytes": self.received_bytes,
+            "received": self.received.figures(),
+            "plugin_seconds": {
+                name: histogram.figures() for name, histogram in self.plugin_seconds.items()
+            },
+            "ended": [[*kind, count] for kind, count in self._ended.items()],
+        }
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any]) -> LocationStats:
+        """Return what ``figures`` was made of."""
+        stats = cls()
+        for name in ("processing", "reused", "response_seconds", "sent_bytes", "received_bytes"):
+            setattr(stats, name, figures[name])
+        stats.received.add_figures(figures["received"])
+        for name, counts in figures["plugin_seconds"].items():
+            stats.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
+            stats.plugin_seconds[name].add_figures(counts)
+        for *kind, count in figures["ended"]:
+            status, seconds, size = kind
+            stats._ended[status, seconds, size] = count
+        return stats
 
     @property
     def codes(self) -> list[int]:
@@ -173,33 +217,31 @@ class WorkerStats:
     """Figures of this worker since it began, summed up when they are asked for.
 
     :param locations: name -> counters, of all locations.
-    :param backends: tells what is known of all backends.
     """
 
-    def __init__(
-        self,
-        locations: Mapping[str, LocationStats],
-        backends: Callable[[], Sequence[BackendFigures]] = tuple,
-    ) -> None:
-        self._locations = locations
-        self.backends = backends
+    def __init__(self, locations: Mapping[str, LocationStats]) -> None:
+        self.locations = locations
+        self.backends: Callable[[], Sequence[BackendReport]] = tuple
         """Returns what is known of all backends, upstream by upstream."""
         self.started_at = time.time()
         """Unix seconds."""
+        self.ask_others: Callable[[], Awaitable[dict[str, Any]]] | None = None
+        """Asks for what all other workers have counted, living and ended ones, as ``figures``
+        (``pingap.observability.figures``); None if there are none."""
 
     @property
     def processing(self) -> int:
         """Requests in progress."""
-        return sum(stats.processing for stats in self._locations.values())
+        return sum(stats.processing for stats in self.locations.values())
 
     @property
     def accepted(self) -> int:
         """Requests that matched a location."""
-        return sum(stats.accepted for stats in self._locations.values())
+        return sum(stats.accepted for stats in self.locations.values())
 
     def location(self, name: str) -> tuple[int, int]:
         """Return how many requests of a location are in progress, and how many began."""
-        stats = self._locations.get(name)
+        stats = self.locations.get(name)
         return (0, 0) if stats is None else (stats.processing, stats.accepted)
 
 
@@ -226,6 +268,21 @@ class ServerMetrics:
         self._plugin_failures = plugin_failures
         self._plugins = plugins
         self._upstreams = upstreams
+
+    def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
+        """Return the metrics with what other workers have counted (``figures``) added."""
+        locations = {}
+        for name, own in self._locations.items():
+            total = locations[name] = LocationStats()
+            total.add(own)
+            if (theirs := figures["locations"].get(name)) is not None:
+                total.add(LocationStats.of(theirs))
+        failures = dict(self._plugin_failures)
+        for plugin, location, count in figures["failures"]:
+            failures[plugin, location] = failures.get((plugin, location), 0) + count
+        plugins = self._plugins and self._plugins.plus(figures["plugins"])
+        upstreams = self._upstreams and self._upstreams.plus(figures["upstreams"])
+        return ServerMetrics(self._server, locations, failures, plugins, upstreams)
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""

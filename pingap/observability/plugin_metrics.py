@@ -7,9 +7,10 @@ added up.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pingap.observability.metrics import Histogram as Buckets
 
@@ -27,6 +28,7 @@ OTHER: Final = "(other)"
 
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_UNLABELLED: Final = "[]"
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OURS: Final = ("pingap_http_", "pingap_connection_", "pingap_plugin_")
 """How names begin that belong to the core."""
@@ -110,6 +112,32 @@ class Metric:
         """Add what was counted without labels."""
         raise NotImplementedError
 
+    def figures(self) -> dict[str, Any]:
+        """Return what was counted as plain data: values of the labels, as JSON -> figures."""
+        found = {} if self.label_names else {_UNLABELLED: self._figures()}
+        for values, series in self._series.items():
+            found[json.dumps(values)] = series._figures()
+        return found
+
+    def plus(self, figures: Mapping[str, Any]) -> Self:
+        """Return a new metric with this one's counts and those of ``figures`` of its like."""
+        total = self._alike()
+        for part in (self.figures(), figures):
+            for key, counts in part.items():
+                values = tuple(json.loads(key))
+                (total.labels(*values) if values else total)._add_figures(counts)
+        return total
+
+    def _alike(self) -> Self:
+        """Return a new metric with the same name and labels that has counted nothing."""
+        return type(self)(self.name, self.description, self.label_names)
+
+    def _figures(self) -> Any:
+        raise NotImplementedError
+
+    def _add_figures(self, figures: Any) -> None:
+        raise NotImplementedError
+
     def resembles(self, other: Metric) -> bool:
         """Tell whether series of both can stand under one name."""
         return type(self) is type(other) and self.label_names == other.label_names
@@ -154,6 +182,12 @@ class Counter(Metric):
 
     def _add_sample(self, family: Family, labels: Mapping[str, str]) -> None:
         family.add_sample(f"{self.name}_total", dict(labels), self.value)
+
+    def _figures(self) -> float:
+        return self.value
+
+    def _add_figures(self, figures: float) -> None:
+        self.value += figures
 
 
 class Histogram(Metric):
@@ -211,6 +245,15 @@ class Histogram(Metric):
         family.add_sample(f"{self.name}_count", dict(labels), rows[-1][1])
         family.add_sample(f"{self.name}_sum", dict(labels), self._buckets.total)
 
+    def _alike(self) -> Self:
+        return type(self)(self.name, self.description, self.label_names, buckets=self.buckets)
+
+    def _figures(self) -> list[float]:
+        return self._buckets.figures()
+
+    def _add_figures(self, figures: Sequence[float]) -> None:
+        self._buckets.add_figures(figures)
+
 
 class PluginMetrics:
     """The metrics of all plugin instances, by name."""
@@ -249,6 +292,24 @@ class PluginMetrics:
                     f"than that of plugin {other}"
                 )
         family[instance] = metric
+
+    def figures(self) -> dict[str, Any]:
+        """Return what was counted as plain data: metric -> instance -> figures."""
+        return {
+            name: {instance: metric.figures() for instance, metric in metrics.items()}
+            for name, metrics in self._families.items()
+        }
+
+    def plus(self, figures: Mapping[str, Any]) -> PluginMetrics:
+        """Return metrics with these counts and those of ``figures``, of another worker."""
+        total = PluginMetrics()
+        for name, metrics in self._families.items():
+            others = figures.get(name, {})
+            total._families[name] = {
+                instance: metric.plus(others.get(instance, {}))
+                for instance, metric in metrics.items()
+            }
+        return total
 
     def collect(self, server: str) -> Iterator[Family]:
         """Yield all series for the page of a server."""

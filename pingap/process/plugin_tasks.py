@@ -35,12 +35,12 @@ class PluginTasks:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self._stop = anyio.Event()
-        self._running = 0
+        self._stops: dict[Plugin, anyio.Event] = {}
+        """Running plugin -> what ends it."""
         self._ended = anyio.Event()
 
     async def start(self, instances: Iterable[Instance]) -> None:
-        """Call ``startup`` of every instance, one after the other.
+        """Call ``startup`` of every instance that does not run, one after the other.
 
         :raises PluginStartError: one of them raised.
         """
@@ -48,37 +48,45 @@ class PluginTasks:
             cls = type(instance.plugin)
             if cls.startup is Plugin.startup and cls.shutdown is Plugin.shutdown:
                 continue
+            if instance.plugin in self._stops:
+                continue
             try:
                 await self._tasks.start(self._run, instance)
             except Exception as error:
                 reason = "; ".join(str(one) for one in leaves(error))
                 raise PluginStartError(f"plugin {instance.name} cannot start: {reason}") from error
 
-    def stop(self) -> None:
-        """Let every instance run its ``shutdown`` and end its tasks."""
-        self._stop.set()
+    def stop(self, keep: Iterable[Instance] = ()) -> None:
+        """Let instances run their ``shutdown`` and end their tasks.
+
+        :param keep: those that go on.
+        """
+        kept = {instance.plugin for instance in keep}
+        for plugin, stop in self._stops.items():
+            if plugin not in kept:
+                stop.set()
 
     async def ended(self) -> None:
         """Return when every instance has ended."""
-        while self._running:
+        while self._stops:
             self._ended = anyio.Event()
             await self._ended.wait()
 
     async def _run(self, instance: Instance, *, task_status: TaskStatus[None]) -> None:
-        started = False
-        self._running += 1
+        plugin, started = instance.plugin, False
+        stop = self._stops[plugin] = anyio.Event()
         try:
             async with anyio.create_task_group() as own:
-                await instance.plugin.startup(own)
+                await plugin.startup(own)
                 started = True
                 task_status.started()
-                await self._stop.wait()
-                await instance.plugin.shutdown()
+                await stop.wait()
+                await plugin.shutdown()
                 own.cancel_scope.cancel()
         except Exception:
             if not started:
                 raise
             log.exception("plugin %s failed in the background", instance.name)
         finally:
-            self._running -= 1
+            del self._stops[plugin]
             self._ended.set()

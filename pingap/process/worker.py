@@ -1,4 +1,4 @@
-"""A worker: listens, serves until a signal comes, drains, ends."""
+"""A worker: accepts connections, serves them, drains, ends."""
 
 from __future__ import annotations
 
@@ -6,106 +6,88 @@ import asyncio
 import gc
 import logging
 import resource
-import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from socket import socket
 from typing import Final
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 
-from pingap.builder import Runtime, client_limits, client_tcp
+from pingap.builder import Runtime
 from pingap.config import Config
 from pingap.hook_tasks import HookTasks
-from pingap.net.http1_connection import Http1Connection
-from pingap.net.listener import ConnectionBudget, Listener
-from pingap.net.proxy_acceptor import MOST_WAITING, ProxyAcceptor, ProxyHeaders
+from pingap.net.listener import ConnectionBudget
+from pingap.net.proxy_acceptor import MOST_WAITING
 from pingap.observability.watchdog import Watchdog
+from pingap.process.front import Front
+from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
-from pingap.process.sockets import listen, needs_v6_only
+from pingap.process.sockets import BACKLOG
 from pingap.side_calls import http_client
-from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
 
 log = logging.getLogger("pingap")
 
-_DRAIN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+LOOK_SECONDS: Final = 0.25
+"""How often it is looked whether the last request, or the last of an old configuration, ended."""
 
 
 class Worker:
-    """Serves a runtime graph.
+    """Serves a runtime graph, and after a reload the next one.
 
     :param runtime: what to serve.
+    :param sockets: what to accept from; without them, ``bind`` opens some.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._sockets: list[tuple[str, socket]] = []
+    def __init__(self, runtime: Runtime, sockets: Iterable[Listening] = ()) -> None:
+        self.runtime = runtime
+        self._sockets = list(sockets)
         self._servers: list[asyncio.Server] = []
-        self._listeners: dict[str, Listener] = {}
-        self._handshakes: dict[str, Handshakes] = {}
-        self._proxy_headers: dict[str, ProxyHeaders] = {}
+        self._fronts: dict[str, Front] = {}
+        self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
+        self.bus = runtime.bus
+        self._plugins: PluginTasks
+        self._services: TaskGroup
 
     def bind(self) -> None:
         """Open all listening sockets.
 
         :raises BindError: an address cannot be listened on.
         """
-        servers = self._runtime.config.servers
-        every = [address for settings in servers.values() for address in settings.addresses]
-        for name, settings in servers.items():
-            for address in settings.addresses:
-                sock = listen(
-                    address,
-                    reuse_port=settings.reuse_port,
-                    fastopen=settings.tcp_fastopen,
-                    v6_only=needs_v6_only(address, every),
-                )
-                self._sockets.append((name, sock))
+        self._sockets = open_all(self.runtime.config, 1)
 
     @property
     def addresses(self) -> dict[str, list[str]]:
         """What each server really listens on, as text."""
         found: dict[str, list[str]] = {}
-        for name, sock in self._sockets:
-            found.setdefault(name, []).append(_text(sock))
+        for one in self._sockets:
+            found.setdefault(one.server, []).append(one.text)
         return found
 
-    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until a signal asks to end.
-
-        :param ready: called once connections are accepted.
-        :raises PluginStartError: a plugin cannot start.
-        """
-        _raise_file_limit(_files_needed(self._runtime.config))
-        with anyio.open_signal_receiver(*_DRAIN_SIGNALS, signal.SIGHUP) as signals:
-            async with self.serving():
-                _settle_memory()
-                ready()
-                await _wait_for_end(signals)
-                log.info("draining")
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope)
-                    await self.drain()
-                    tasks.cancel_scope.cancel()
+    @property
+    def connections(self) -> int:
+        """Number of clients that are connected."""
+        return sum(front.listener.connections for front in self._fronts.values())
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Accept connections inside the block; at its end cut those that are left.
 
         Changes nothing that belongs to the whole process: signals, limits and the collector are
-        the business of ``run``. So several workers can serve in one process, each in a thread.
+        the business of others. So several workers can serve in one process, each in a thread.
+
+        :raises PluginStartError: a plugin cannot start.
         """
-        runtime = self._runtime
+        runtime = self.runtime
         requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
-            plugins = PluginTasks(services)
+            self._services, self._plugins = services, PluginTasks(services)
             watchdog = Watchdog()
             try:
                 await runtime.registry.startup()
-                await plugins.start(runtime.plugins)
+                await self._plugins.start(runtime.plugins)
                 await self._accept(requests)
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
@@ -115,155 +97,157 @@ class Worker:
             finally:
                 watchdog.stop()
                 with anyio.CancelScope(shield=True):
-                    self._stop_accepting()
-                    for listener in self._listeners.values():
-                        listener.cut()
-                    runtime.pool.close()
-                    await (
-                        anyio.lowlevel.checkpoint()
-                    )  # let the transports tell that they are closed
-                    await requests.end()
-                    plugins.stop()
-                    # Plugins get a last word, but not for ever.
-                    limit = runtime.config.basic.graceful_shutdown_timeout
-                    with anyio.move_on_after(limit) as last:
-                        await runtime.registry.shutdown()
-                        await plugins.ended()
-                        await http_client.close()
-                    if last.cancelled_caught:
-                        log.warning("plugins did not shut down within %g s", limit)
+                    await self._end(requests)
                     services.cancel_scope.cancel()
 
-    def sweep(self) -> None:
-        """Check all time limits now, not only when it is time to."""
-        self._runtime.deadlines.sweep(time.monotonic())
-        self._runtime.pool.trim()
-
-    def close(self) -> None:
-        """Close all listening sockets, if serving did not come so far as to do it."""
-        for _, sock in self._sockets:
-            sock.close()
-
-    async def drain(self) -> None:
-        """Stop accepting; return when all requests are answered, or the grace period is over."""
+    async def _end(self, requests: HookTasks) -> None:
+        runtime = self.runtime
         self._stop_accepting()
-        for listener in self._listeners.values():
-            listener.on_idle = self._check_idle
-            listener.drain()
+        for front in self._fronts.values():
+            front.cut_early()
+            front.listener.cut()
+        runtime.pool.close()
+        await anyio.lowlevel.checkpoint()  # let the transports tell that they are closed
+        await requests.end()
+        self._plugins.stop()
+        # Plugins get a last word, but not for ever.
+        limit = runtime.config.basic.graceful_shutdown_timeout
+        with anyio.move_on_after(limit) as last:
+            await runtime.registry.shutdown()
+            await self._plugins.ended()
+            await http_client.close()
+        if last.cancelled_caught:
+            log.warning("plugins did not shut down within %g s", limit)
+
+    # Another configuration.
+
+    async def prepare(self, runtime: Runtime) -> None:
+        """Start what is new in a runtime that was built beside the one that serves.
+
+        :raises PluginLoadError: a distribution cannot start.
+        :raises PluginStartError: a plugin cannot start; then nothing new runs.
+        """
+        try:
+            await runtime.registry.startup()
+            await self._plugins.start(runtime.plugins)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Give up a runtime that was prepared."""
+        self._plugins.stop(keep=self.runtime.plugins)
+
+    def swap(self, runtime: Runtime) -> None:
+        """Serve every new request from a runtime that was prepared.
+
+        Requests under way go on with the old one; when the last of them has ended, what only they
+        needed is shut down.
+        """
+        old, self.runtime = self.runtime, runtime
+        self._budget.limit = runtime.config.basic.max_connections
+        for name, front in self._fronts.items():
+            if name in runtime.servers:
+                front.update(runtime)
+        runtime.take_effect()
+        self._services.start_soon(self._retire, old)
+
+    async def _retire(self, old: Runtime) -> None:
+        """Shut down what nothing needs any more."""
+        while self._is_in_use(old):
+            await anyio.sleep(LOOK_SECONDS)
+        if any(front.listener.server in old.servers.values() for front in self._fronts.values()):
+            return  # a server that is gone from the configuration is served up to the restart
+        self._plugins.stop(keep=self.runtime.plugins)
+        self.runtime.release(old)
+        settle_memory()
+
+    def _is_in_use(self, old: Runtime) -> bool:
+        servers = set(map(id, old.servers.values()))
+        return any(
+            id(exchange.server) in servers
+            for front in self._fronts.values()
+            for exchange in front.listener.exchanges
+        )
+
+    def lead(self) -> None:
+        """Do what one worker does for all."""
+
+    # The end.
+
+    async def drain(self, *, at_once: bool = True) -> None:
+        """Stop accepting; return when all requests are answered, or the grace period is over.
+
+        :param at_once: also close connections whose client may be sending its next request just
+            now. Otherwise that one is still served, and told that it is the last.
+        """
+        self._stop_accepting()
+        for front in self._fronts.values():
+            if at_once:
+                front.cut_early()
+            front.listener.on_idle = self._check_idle
+            front.listener.drain(at_once=at_once)
         self._check_idle()
-        with anyio.move_on_after(self._runtime.config.basic.grace_period) as grace:
-            await self._idle.wait()
+        with anyio.move_on_after(self.runtime.config.basic.grace_period) as grace:
+            while not self._idle.is_set():
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._idle.wait()
+                self._check_idle()  # (a handshake that failed does not tell)
         if grace.cancelled_caught:
             log.warning("the grace period is over: cutting what is still under way")
 
+    def sweep(self) -> None:
+        """Check all time limits now, not only when it is time to."""
+        self.runtime.deadlines.sweep(time.monotonic())
+        self.runtime.pool.trim()
+
+    def close(self) -> None:
+        """Close all listening sockets, if serving did not come so far as to do it."""
+        for one in self._sockets:
+            one.sock.close()
+
     async def _accept(self, requests: HookTasks) -> None:
-        runtime, loop = self._runtime, asyncio.get_running_loop()
-        budget = ConnectionBudget(runtime.config.basic.max_connections)
-        for name, settings in runtime.config.servers.items():
-            self._listeners[name] = Listener(
-                runtime.servers[name],
-                client_limits(settings),
-                client_tcp(settings),
-                runtime.deadlines,
-                runtime.writes,
-                requests,
-                budget,
-                runtime.stats,
-                runtime.trusted_proxies,
-            )
-        for name, sock in self._sockets:
-            listener = self._listeners[name]
-            factory = self._protocol_factory(name, listener)
-            if sock.family.name == "AF_UNIX":
-                self._servers.append(await loop.create_unix_server(factory, sock=sock))
-            else:
-                self._servers.append(await loop.create_server(factory, sock=sock))
-
-    def _protocol_factory(self, name: str, listener: Listener) -> Callable[[], asyncio.Protocol]:
-        """Return what makes the protocol of a new connection of a server."""
-        make = self._after_proxy_header(name, listener)
-        settings = self._runtime.config.servers[name]
-        if not settings.proxy_protocol:
-            return make
-        if (headers := self._proxy_headers.get(name)) is None:
-            trusted, seconds = self._runtime.trusted_proxies, settings.head_read_timeout
-            headers = ProxyHeaders(trusted, seconds, self._runtime.deadlines, make)
-            self._proxy_headers[name] = headers
-        return lambda: ProxyAcceptor(headers)
-
-    def _after_proxy_header(self, name: str, listener: Listener) -> Callable[[], asyncio.Protocol]:
-        """Return what makes the protocol that takes the client's own first byte."""
-        settings = self._runtime.config.servers[name]
-        if (tls := self._runtime.servers[name].tls) is None:
-            return _connection_factory(listener, enabled_h2=settings.enabled_h2)
-        if (handshakes := self._handshakes.get(name)) is None:
-            limit, seconds = settings.tls_max_handshakes, settings.tls_handshake_timeout
-            handshakes = Handshakes(limit, seconds, self._runtime.deadlines)
-            self._handshakes[name] = handshakes
-        after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
-        return lambda: TlsAcceptor(tls.context, handshakes, after)
+        loop = asyncio.get_running_loop()
+        for one in self._sockets:
+            if (front := self._fronts.get(one.server)) is None:
+                front = Front(one.server, self.runtime, requests, self._budget)
+                self._fronts[one.server] = front
+            # (Also for Unix sockets: this does not remove their file at the end.)
+            server = await loop.create_server(front, sock=one.sock, backlog=BACKLOG)
+            self._servers.append(server)
 
     def _stop_accepting(self) -> None:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        for headers in self._proxy_headers.values():
-            headers.cut()
-        for handshakes in self._handshakes.values():
-            handshakes.cut()
 
     def _check_idle(self) -> None:
-        if not any(listener.connections for listener in self._listeners.values()):
+        if not any(front.is_busy for front in self._fronts.values()):
             self._idle.set()
 
     async def _trim_pool(self) -> None:
         while True:
             await anyio.sleep(1)
-            self._runtime.pool.trim()
+            self.runtime.pool.trim()
 
 
-def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Callable[[], Http1Connection]:
-    """Return what makes the protocol of a connection without TLS."""
-    if not enabled_h2:
-        return lambda: Http1Connection(listener)
-    # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
-    from pingap.net.sniffing import SniffingConnection
-
-    return lambda: SniffingConnection(listener)
-
-
-def _after_handshake(listener: Listener, *, enabled_h2: bool) -> MakeProtocol:
-    """Return what makes the protocol that ALPN chose."""
-    if not enabled_h2:
-        return lambda alpn: Http1Connection(listener)
-    from pingap.net.http2_connection import Http2Connection
-
-    return lambda alpn: (Http2Connection if alpn == "h2" else Http1Connection)(listener)
-
-
-async def _wait_for_end(signals: AsyncIterator[signal.Signals]) -> None:
-    async for number in signals:
-        if number != signal.SIGHUP:
-            return
-        log.warning("SIGHUP: reloading is not supported yet; the configuration stays as it is")
-
-
-async def _cancel_on_signal(
-    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
-) -> None:
-    """End at once at a second signal."""
-    async for number in signals:
-        if number != signal.SIGHUP:
-            log.warning("second %s: ending at once", number.name)
-            scope.cancel()
-
-
-def _settle_memory() -> None:
-    """Keep the collector away from what lives as long as the process."""
+def settle_memory() -> None:
+    """Keep the collector away from what lives as long as the configuration."""
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 50)
+
+
+def raise_file_limit(config: Config) -> None:
+    """Allow this process as many open files as its connections may need."""
+    wanted = _files_needed(config)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _files_needed(config: Config) -> int:
@@ -275,19 +259,3 @@ def _files_needed(config: Config) -> int:
         if server.global_certificates
     )
     return 2 * config.basic.max_connections + early + handshakes + 256
-
-
-def _raise_file_limit(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _text(sock: socket) -> str:
-    name = sock.getsockname()
-    if isinstance(name, str):
-        return f"unix:{name}"
-    host, port = name[0], name[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -59,6 +59,11 @@ class Handshakes:
         self._open.discard(acceptor)
         self._deadlines.forget(acceptor)
 
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
     def cut(self) -> None:
         """End all of them: none has a request yet."""
         for acceptor in list(self._open):

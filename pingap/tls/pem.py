@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from pingap.config.kinds import SECRET_LIMIT
+from pingap.config.pem_values import pem_path
 from pingap.config.problem import shortened
 
-_LONGEST_PATH: Final = 4096
 _BLOCK: Final = re.compile(
     rb"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----.*?-----END (?P=kind)-----", re.DOTALL
 )
@@ -56,13 +56,11 @@ def read_pem(text: str, name: str, directory: Path, *, secret: bool = False) -> 
 
 def _from_file(text: str, name: str, directory: Path) -> bytes | None:
     """Return what a file holds; None if the text is no name of a file."""
-    if len(text) > _LONGEST_PATH or "\n" in text:
-        return None
+    path = pem_path(text, directory)
     try:
-        path = directory / Path(text).expanduser()
-        if not path.is_file():
+        if path is None or not path.is_file():
             return None
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, no such home
+    except (OSError, ValueError):  # too long
         return None
     try:
         with path.open("rb") as file:

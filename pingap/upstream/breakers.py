@@ -82,7 +82,12 @@ class Breakers:
         self._deadlines = deadlines
         self._bus = bus
         self._prefix = f"breaker:{upstream.name}:"
-        self._unsubscribe = bus.subscribe(self._prefix, self._told)
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def follow(self) -> None:
+        """Do from now on what other workers do, and what they have done already."""
+        if self._unsubscribe is None:
+            self._unsubscribe = self._bus.subscribe(self._prefix, self._told)
 
     # What the lifecycle calls.
 
@@ -179,7 +184,8 @@ class Breakers:
 
     def close(self) -> None:
         """Stop listening to other workers: the upstream is no more."""
-        self._unsubscribe()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         for peer in self._upstream.peers:
             if peer.breaker is not None:
                 self._deadlines.forget(peer.breaker)

@@ -64,6 +64,13 @@ class Peer:
             return self.idle.pop()
         return self.shared.take()
 
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
+        for connection in list(self.idle):
+            connection.close()
+        for shared in list(self.shared.connections):
+            shared.close()
+
     def block(self, obstacle: str) -> None:
         """Send no requests there until ``unblock`` is called with the same word.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pingap.net.deadlines import Deadlines
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pingap.upstream.connection import UpstreamConnection
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.peer import Peer
+    from pingap.upstream.upstream import UpstreamRuntime
 
 
 _LATELY: Final = 1.0
@@ -34,21 +35,12 @@ class KeepalivePool:
         self.size = size
         self.deadlines = deadlines
         self.writes = writes
-        self._peers: list[Peer] = []
-        self._changing: list[Mapping[Any, Peer]] = []
-
-    def add(self, peers: Iterable[Peer]) -> None:
-        """Bound what these peers keep, too."""
-        self._peers += peers
-
-    def add_changing(self, peers: Mapping[Any, Peer]) -> None:
-        """Bound what the peers in this mapping keep, whichever they are at the time."""
-        self._changing.append(peers)
+        self.upstreams: Collection[UpstreamRuntime] = ()
+        """Whose connections are bounded."""
 
     def _every_peer(self) -> Iterator[Peer]:
-        yield from self._peers
-        for peers in self._changing:
-            yield from list(peers.values())
+        for upstream in self.upstreams:
+            yield from upstream.peers
 
     def trim(self) -> None:
         """Close what is idle beyond the size and was not used lately. To be called regularly."""
@@ -68,10 +60,7 @@ class KeepalivePool:
     def close(self) -> None:
         """Close every idle connection."""
         for peer in self._every_peer():
-            for connection in list(peer.idle):
-                connection.close()
-            for shared in list(peer.shared.connections):
-                shared.close()
+            peer.close_idle()
 
     def __repr__(self) -> str:
         return f"<KeepalivePool {sum(len(peer.idle) for peer in self._every_peer())} idle of at most {self.size}>"

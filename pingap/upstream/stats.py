@@ -96,7 +96,7 @@ class Tracer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackendFigures:
+class BackendReport:
     """What is known of a backend at a moment.
 
     :param upstream: name of its upstream.
@@ -120,7 +120,7 @@ class BackendFigures:
     stats: PeerStats | None
 
 
-def figures(upstreams: Iterable[UpstreamRuntime]) -> list[BackendFigures]:
+def report_on(upstreams: Iterable[UpstreamRuntime]) -> list[BackendReport]:
     """Return what is known of all backends, in the order of the configuration."""
     now = time.monotonic()
     found = []
@@ -134,7 +134,7 @@ def figures(upstreams: Iterable[UpstreamRuntime]) -> list[BackendFigures]:
             else:
                 state = int(breaker.breaker.state)
             found.append(
-                BackendFigures(
+                BackendReport(
                     upstream=upstream.name,
                     address=peer.text,
                     weight=peer.weight,

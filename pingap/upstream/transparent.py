@@ -95,8 +95,12 @@ class TransparentUpstream(UpstreamRuntime):
         self._family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
         self._default_port = 443 if tls is not None else 80
         self._found: dict[Asked, Found] = {}
-        self._peers: WeakValueDictionary[tuple[str, str, int], Peer] = WeakValueDictionary()
-        pool.add_changing(self._peers)
+        self._found_peers: WeakValueDictionary[tuple[str, str, int], Peer] = WeakValueDictionary()
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """Those that have connections."""
+        return list(self._found_peers.values())
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for the host that a request asks for.
@@ -112,9 +116,9 @@ class TransparentUpstream(UpstreamRuntime):
         if port == client.server_port and address == str(plain_address(client.server_addr)):
             raise self._forbidden()  # it leads back to us, and round and round
         key = (host, address, port)
-        if (peer := self._peers.get(key)) is None:
+        if (peer := self._found_peers.get(key)) is None:
             text = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-            peer = self._peers[key] = Peer(host, (address, port), text)
+            peer = self._found_peers[key] = Peer(host, (address, port), text)
         return peer
 
     def _asked(self, request: Request) -> Asked:

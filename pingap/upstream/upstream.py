@@ -97,9 +97,8 @@ class UpstreamRuntime:
         retry_budget: int = DEFAULT_RETRY_BUDGET,
     ) -> None:
         self.name = name
-        self.peers = tuple(peers)
+        self._peers = tuple(peers)
         self.pool = pool
-        pool.add(self.peers)
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
@@ -110,7 +109,19 @@ class UpstreamRuntime:
         self.retry_budget = RetryBudget(retry_budget)
         self.retries: dict[str, int] = {}
         """How many attempts were made again, by reason."""
-        self._turns = round_robin(self.peers, [peer.weight for peer in self.peers])
+        self._turns = round_robin(self._peers, [peer.weight for peer in self._peers])
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """The peers there are now."""
+        return self._peers
+
+    def close(self) -> None:
+        """Close what is idle: no request will come any more."""
+        for peer in self.peers:
+            peer.close_idle()
+        if self.breakers is not None:
+            self.breakers.close()
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""

@@ -52,6 +52,11 @@ class BasicConfig(Model):
         16384,
         description="Client connections per worker; one more is answered with 503.",
     )
+    worker_timeout: Duration = Field(
+        30.0,
+        description="A worker that shows no sign of life for so long is replaced; 0: never. Its event"
+        " loop must be stuck for that.",
+    )
     grace_period: Duration = Field(
         300.0, description="How long requests under way may go on after the signal to stop."
     )

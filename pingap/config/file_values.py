@@ -1,0 +1,108 @@
+"""Values of the configuration that name files, and which files a configuration depends on.
+
+Nothing is opened here, but whether a name in a plugin's settings is that of a file is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pingap.config.files import parse_files
+from pingap.config.load import Config
+from pingap.config.model import Model
+from pingap.config.pem_values import PEM_KEYS, pem_path, pem_text
+from pingap.config.snapshot import Snapshot
+
+LOCAL_CATEGORY: Final = "python"
+"""The category whose plugins are files: that of ``pingap.local_plugins``."""
+_FROM_FILE: Final = "file:"  # see kinds.Secret
+_LONGEST: Final = 4096
+
+
+def watched_files(config: Config) -> tuple[str, ...]:
+    """Return the files on whose content a configuration depends, besides its TOML files.
+
+    They are certificates and keys, files of secrets, files of ``category = "python"``, and every
+    file that a setting of a plugin names. Those that must exist are in it even if they do not, since
+    it changes something when they appear.
+    """
+    directory = config.source.directory
+    found = {
+        *_of_pem(config),
+        *secret_files(config.tables, directory),
+        *(path for name in config.plugins for path in files_of_plugin(config, name)),
+    }
+    return tuple(sorted(map(str, found)))
+
+
+def named_files(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the files that texts refer to which cannot be loaded: one of them may be the reason."""
+    directory = Path(snapshot.directory)
+    documents = parse_files(snapshot).documents
+    return tuple(
+        sorted(str(path) for one in documents for path in secret_files(one.data, directory))
+    )
+
+
+def pem_files(settings: Model, keys: tuple[str, ...], directory: Path) -> Iterator[Path]:
+    """Give the files that hold PEM for one table.
+
+    :param keys: of the table, those that take PEM.
+    """
+    for key in keys:
+        path = pem_path(pem_text(getattr(settings, key)), directory)
+        if path is not None:
+            yield path
+
+
+def _of_pem(config: Config) -> Iterator[Path]:
+    for section, keys in PEM_KEYS.items():
+        for settings in getattr(config, section).values():
+            yield from pem_files(settings, keys, config.source.directory)
+
+
+def secret_files(value: Any, directory: Path) -> Iterator[Path]:
+    """Give the files that texts anywhere in a value refer to as ``file:PATH``."""
+    for text in _texts(value):
+        if text.startswith(_FROM_FILE):
+            yield directory / text.removeprefix(_FROM_FILE)
+
+
+def files_of_plugin(config: Config, name: str) -> Iterator[Path]:
+    """Give the files that a plugin is made from: its own, if it is local, and those it names.
+
+    A name may be relative to the configuration, or to the plugin's file.
+    """
+    settings = config.plugins[name]
+    directories = [config.source.directory]
+    path = settings.options.get("path")
+    if settings.category == LOCAL_CATEGORY and isinstance(path, str) and path:
+        own = config.source.directory / path
+        directories.append(own.parent)
+        yield own
+    yield from secret_files(settings.options, config.source.directory)
+    for text in _texts(settings.options):
+        yield from (place for one in directories if (place := _existing(text, one)) is not None)
+
+
+def _existing(text: str, directory: Path) -> Path | None:
+    if not text or len(text) > _LONGEST or "\n" in text:
+        return None
+    place = directory / text
+    try:
+        return place if place.is_file() else None
+    except (OSError, ValueError):  # too long, a NUL in it
+        return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)

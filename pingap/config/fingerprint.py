@@ -1,0 +1,88 @@
+"""What files look like from outside: enough to see that they changed, without reading them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+Stamp = tuple[int, int, int, int] | None
+"""Times of the content and of the inode, size and inode number; ``None``: there is no such file.
+
+The time of the inode is in it since it is what ``chmod`` and ``cp -p`` change.
+"""
+
+_DEEPEST: Final = 64  # directories below each other
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The state of all files on which a configuration depends.
+
+    :param listing: the TOML files, as they were found below the configuration's path.
+    :param files: the other files.
+    """
+
+    listing: dict[str, Stamp] = field(default_factory=dict)
+    files: dict[str, Stamp] = field(default_factory=dict)
+
+    def changed_since(self, before: Fingerprint) -> list[str]:
+        """Name the files that changed, came or went."""
+        return sorted(
+            {*_changed(before.listing, self.listing), *_changed(before.files, self.files)}
+        )
+
+    def lacks_any_of(self, before: Fingerprint) -> bool:
+        """Tell whether a file is missing that was there before."""
+        return _lacks(before.listing, self.listing) or _lacks(before.files, self.files)
+
+
+def take_fingerprint(location: str, files: Iterable[str] = ()) -> Fingerprint:
+    """Look at all files.
+
+    :param location: as given to ``-c``, or empty if the configuration is not in files.
+    :param files: those of ``watched_files``.
+    """
+    path = location.partition("?")[0]
+    listing: dict[str, Stamp] = {}
+    if path and not _list(path, listing, 0):
+        listing[path] = _stamp(path)
+    return Fingerprint(listing, {name: _stamp(name) for name in files})
+
+
+def _list(directory: str, listing: dict[str, Stamp], depth: int) -> bool:
+    """Look at the TOML files below a directory, as ``files.read`` finds them; False if it is none."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if depth < _DEEPEST:
+                        _list(entry.path, listing, depth + 1)
+                elif entry.name.endswith(".toml"):
+                    listing[entry.path] = _stamp(entry.path)
+    except NotADirectoryError:
+        return False
+    except OSError:  # it is gone, or may not be read: files of it are missing, which is seen
+        return depth > 0
+    return True
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - twice a second for every file
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _changed(before: dict[str, Stamp], now: dict[str, Stamp]) -> set[str]:
+    if before == now:
+        return set()
+    return {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
+
+
+def _lacks(before: dict[str, Stamp], now: dict[str, Stamp]) -> bool:
+    return any(stamp is not None and now.get(path) is None for path, stamp in before.items())

@@ -1,0 +1,99 @@
+"""A table of the configuration as it may be shown: without its secrets.
+
+A secret is what a model declares (``Secret``), in core tables and in those of plugins; where no model
+knows a key, what its name sounds like. References to secrets (``$ENV:NAME``) are shown.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from pingap.config.pem_values import PEM_KEYS, pem_path
+from pingap.config.secret_keys import (
+    HEADER_LISTS,
+    annotation_of,
+    has_secret,
+    is_reference,
+    is_secret_header,
+    models_in,
+    sounds_secret,
+)
+
+MASK: Final = "***"
+
+_ALWAYS: Final = {"basic": ("webhook", "sentry")}
+"""Keys whose values hold a token somewhere in a URL."""
+_USER_INFO: Final = re.compile(r"//[^/@\s]*@")
+
+Models = Collection[type[BaseModel]]
+
+
+def masked(section: str, key: str, value: Any, models: Models, directory: Path) -> Any:
+    """Return the value of a key without secrets.
+
+    :param section: ``basic`` or a section.
+    :param models: all that know keys of this table.
+    :param directory: where relative paths begin.
+    """
+    if key in PEM_KEYS.get(section, ()) and isinstance(value, str):
+        return _fingerprint(value, directory)
+    if key in _ALWAYS.get(section, ()):
+        return _hidden(value)
+    if section == "locations" and key in HEADER_LISTS and isinstance(value, list):
+        return [_header(entry) for entry in value]
+    return _value(key, value, models)
+
+
+def _value(key: str, value: Any, models: Models) -> Any:
+    known = [found for model in models if (found := annotation_of(model, key)) is not None]
+    if any(map(has_secret, known)) or (not known and sounds_secret(key)):
+        return _hidden(value)
+    # A name in a table of tables is no key of a model; what stands below it may be.
+    below = [model for found in known for model in models_in(found)] if known else models
+    return _inside(key, value, below)
+
+
+def _inside(key: str, value: Any, models: Models) -> Any:
+    if isinstance(value, dict):
+        return {one: _value(one, value[one], models) for one in value}
+    if isinstance(value, list):
+        return [_inside(key, one, models) for one in value]
+    return _USER_INFO.sub(f"//{MASK}@", value) if isinstance(value, str) else value
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {one: _hidden(value[one]) for one in value}
+    if isinstance(value, list):
+        return [_hidden(one) for one in value]
+    if value == "" or isinstance(value, bool) or (isinstance(value, str) and is_reference(value)):
+        return value
+    return MASK
+
+
+def _fingerprint(text: str, directory: Path) -> str:
+    """Return the name of a file, or what tells one certificate or key from another."""
+    path = pem_path(text, directory)
+    try:
+        if not text or is_reference(text) or (path is not None and path.is_file()):
+            return text
+    except (OSError, ValueError):  # too long for a name
+        pass
+    return crc32(text)
+
+
+def crc32(text: str) -> str:
+    """Return a checksum, which tells nothing of a text that nobody can guess."""
+    return f"crc32:{zlib.crc32(text.encode(errors='surrogateescape')):08X}"
+
+
+def _header(entry: Any) -> Any:
+    if isinstance(entry, str) and is_secret_header(entry):
+        return f"{entry.partition(':')[0]}: {MASK}"
+    return entry

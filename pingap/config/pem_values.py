@@ -1,0 +1,40 @@
+"""Values that are PEM, or the name of a file that holds it, or base64 of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+PEM_KEYS: Final = {
+    "servers": ("tls_client_ca",),
+    "upstreams": ("upstream_ca", "client_cert", "client_key"),
+    "certificates": ("tls_cert", "tls_key"),
+}
+"""The keys of each section that take PEM."""
+
+_BEGIN: Final = "-----BEGIN"
+_LONGEST_PATH: Final = 4096
+
+
+def pem_text(value: str | SecretStr) -> str:
+    """Return a value of one of these keys as text."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def pem_path(text: str, directory: Path) -> Path | None:
+    """Return the file that a value names, whether or not it exists; None if it is no name."""
+    if not text or len(text) > _LONGEST_PATH or "\n" in text or "\0" in text or _BEGIN in text:
+        return None
+    try:
+        if _BEGIN.encode() in base64.b64decode("".join(text.split()), validate=True):
+            return None
+    except (binascii.Error, ValueError):
+        pass
+    try:
+        return directory / Path(text).expanduser()
+    except RuntimeError:  # no such home
+        return None

@@ -1,0 +1,128 @@
+"""Which changes of the configuration a running process takes over, and which need a new one.
+
+Sections that are not named here, and their items, are taken over whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pingap.config.addresses import Address
+from pingap.config.load import Config
+from pingap.config.model import Model, ServerConfig
+from pingap.config.problem import KeyPath, dotted
+
+HOT: Final = ""
+"""A running process takes the change over."""
+
+_LISTEN: Final = "listening sockets are opened at the start"
+_WORKERS: Final = "workers are started at the start"
+_PROCESS: Final = "it belongs to the process, from its start"
+
+BASIC: Final[dict[str, str]] = {
+    "name": HOT,
+    "error_template": HOT,
+    "threads": _WORKERS,
+    "max_connections": HOT,
+    "grace_period": HOT,
+    "graceful_shutdown_timeout": HOT,
+    "upstream_keepalive_pool_size": HOT,
+    "trusted_proxies": HOT,
+    "log_level": HOT,
+    "log_format_json": "the application log is opened at the start",
+    "pid_file": _PROCESS,
+    "error_log": _PROCESS,
+    "upgrade_sock": _PROCESS,
+    "user": _PROCESS,
+    "group": _PROCESS,
+    "work_stealing": HOT,
+    "listener_tasks_per_fd": HOT,
+    "auto_restart_check_interval": HOT,
+    "log_buffered_size": HOT,
+    "webhook": HOT,
+    "webhook_type": HOT,
+    "webhook_notifications": HOT,
+    "log_compress_algorithm": HOT,
+    "log_compress_level": HOT,
+    "log_compress_days_ago": HOT,
+    "log_compress_time_point_hour": HOT,
+    "sentry": _PROCESS,
+    "pyroscope": _PROCESS,
+}
+"""Key of ``[basic]`` -> why it needs a new process; ``HOT`` if it does not."""
+
+SERVER: Final[dict[str, str]] = {
+    "addr": _LISTEN,
+    "locations": HOT,
+    "access_log": HOT,
+    "threads": _WORKERS,
+    "max_request_line": HOT,
+    "max_header_size": HOT,
+    "max_headers": HOT,
+    "head_read_timeout": HOT,
+    "keepalive_timeout": HOT,
+    "tunnel_idle_timeout": HOT,
+    "keepalive_requests": HOT,
+    "pipeline_buffer_size": HOT,
+    "downstream_read_timeout": HOT,
+    "downstream_write_timeout": HOT,
+    "tcp_idle": HOT,
+    "tcp_interval": HOT,
+    "tcp_probe_count": HOT,
+    "tcp_user_timeout": HOT,
+    "tcp_fastopen": _LISTEN,
+    "reuse_port": _LISTEN,
+    "proxy_protocol": HOT,
+    "global_certificates": HOT,
+    "tls_min_version": HOT,
+    "tls_max_version": HOT,
+    "tls_cipher_list": HOT,
+    "tls_ciphersuites": HOT,
+    "tls_verify_client": HOT,
+    "tls_client_ca": HOT,
+    "tls_handshake_timeout": HOT,
+    "tls_max_handshakes": HOT,
+    "prometheus_metrics": HOT,
+    "enable_server_timing": HOT,
+    "includes": HOT,
+    "remark": HOT,
+    "enabled_h2": HOT,
+    "otlp_exporter": HOT,
+    "modules": HOT,
+}
+"""Key of ``[servers.<name>]`` -> the same. A server that comes or goes needs a new process."""
+
+
+def needs_restart(old: Config, new: Config) -> list[str]:
+    """Name the changes that a running process cannot take over.
+
+    What is compared is what keys mean: to write down a default changes nothing.
+
+    :returns: key paths such as ``servers.main.addr``; of a server that came or went its own.
+    """
+    return [dotted(path) for path in _paths(old, new)]
+
+
+def _paths(old: Config, new: Config) -> Iterator[KeyPath]:
+    for key in _different(BASIC, old.basic, new.basic):
+        yield "basic", key
+    for name in sorted(old.servers.keys() | new.servers.keys()):
+        before, after = old.servers.get(name), new.servers.get(name)
+        if before is None or after is None:
+            yield "servers", name
+        else:
+            for key in _different(SERVER, before, after):
+                yield "servers", name, key
+
+
+def _different(table: Mapping[str, str], old: Model, new: Model) -> Iterator[str]:
+    for key, reason in table.items():
+        if reason and _meaning(old, key) != _meaning(new, key):
+            yield key
+
+
+def _meaning(settings: Model, key: str) -> Any:
+    if isinstance(settings, ServerConfig) and key == "addr":
+        return set[Address](settings.addresses)  # in any order, with any blanks
+    return getattr(settings, key)

@@ -1,0 +1,101 @@
+"""Keys by which a new configuration finds what of the old one it can take over.
+
+Equal keys mean: built from the same. They are digests; what they are made of holds secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from pingap.config.file_values import (
+    LOCAL_CATEGORY,
+    files_of_plugin,
+    pem_files,
+    secret_files,
+)
+from pingap.config.load import Config
+from pingap.config.model import Model
+from pingap.config.pem_values import PEM_KEYS
+
+_COMMENTS: Final = {"remark", "includes"}  # included keys stand in the table by now
+_CONTENT_LIMIT: Final = 1024 * 1024  # of a larger file its times and size are compared
+
+
+def upstream_key(config: Config, name: str) -> str:
+    """Return the key of an upstream: of its table, and the certificates and keys it names.
+
+    The pool of idle connections is not in it, which all upstreams share.
+    """
+    settings = config.upstreams[name]
+    files = pem_files(settings, PEM_KEYS["upstreams"], config.source.directory)
+    return _digest("upstream", name, _values(settings), _contents(files))
+
+
+def plugin_key(config: Config, name: str, cls: type) -> str:
+    """Return the key of a configured plugin: of its table, its class, and the files it names.
+
+    Equal keys spare building the plugin, not checking its settings: what they refer to, such as an
+    upstream, may be gone.
+
+    :param cls: the class of its category; that of ``category = "python"`` is known by its file.
+    """
+    settings = config.plugins[name]
+    local = settings.category == LOCAL_CATEGORY
+    code = LOCAL_CATEGORY if local else _identity(cls)
+    return _digest(
+        "plugin", name, code, _values(settings), _contents(files_of_plugin(config, name))
+    )
+
+
+def claimed_key(config: Config, location: str, key: str, cls: type) -> str:
+    """Return the key of the plugin behind a key of a location that a distribution claims.
+
+    :param cls: the class that serves the key.
+    """
+    value = config.locations[location].claimed[key]
+    files = secret_files(value, config.source.directory)
+    return _digest("claimed", location, key, _identity(cls), value, _contents(files))
+
+
+def _identity(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _values(settings: Model) -> dict[str, Any]:
+    return {
+        key: getattr(settings, key) for key in type(settings).model_fields if key not in _COMMENTS
+    }
+
+
+def _contents(files: Iterable[Path]) -> list[tuple[str, str]]:
+    return [(str(path), _content(path)) for path in sorted(set(files))]
+
+
+def _content(path: Path) -> str:
+    try:
+        if not path.is_file():
+            return "no file"
+        found = path.stat()
+        if found.st_size > _CONTENT_LIMIT:
+            return f"{found.st_mtime_ns} {found.st_ino} {found.st_size}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+
+
+def _digest(*parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    """Write what JSON does not know: secrets, dates."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return f"{type(value).__name__} {value}"

@@ -1,0 +1,57 @@
+"""Which keys of a table hold secrets: because their model says so, or by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+HEADER_LISTS = ("proxy_set_headers", "proxy_add_headers")
+"""Keys of locations that list headers, whose values may be secrets."""
+
+_NAME = re.compile(
+    r"(?:.*[_-])?(?:passw(?:or)?d|secret|token|(?:api|private|secret)?key)s?", re.IGNORECASE
+)
+_REFERENCE = re.compile(r"\$ENV:|file:")
+_HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*", re.IGNORECASE)
+
+
+def sounds_secret(key: str) -> bool:
+    """Judge a key by its name, where no model tells."""
+    return _NAME.fullmatch(key) is not None and not key.startswith("public")
+
+
+def is_reference(text: str) -> bool:
+    """Tell where a secret is kept from what it is."""
+    return _REFERENCE.match(text) is not None
+
+
+def is_secret_header(entry: str) -> bool:
+    """Tell whether an entry ``Name: value`` sends a secret that stands in it."""
+    name, _, value = entry.partition(":")
+    return _HEADERS.fullmatch(name.strip()) is not None and not value.strip().startswith(("$", ":"))
+
+
+def annotation_of(model: type[BaseModel], key: str) -> Any:
+    """Return the type of a key; ``None`` if the model does not have it."""
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    return None
+
+
+def has_secret(annotation: Any) -> bool:
+    """Tell whether a type is a secret, or holds one other than in a table of its own."""
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
+        return True
+    return any(has_secret(argument) for argument in get_args(annotation))
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Give the models of the tables that a type may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)

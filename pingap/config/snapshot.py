@@ -1,0 +1,85 @@
+"""The texts of a configuration, read once: what is built from a snapshot is the same everywhere.
+
+It travels as JSON, so that whoever receives it runs nothing. It holds what the files hold, secrets
+included. What the texts name (certificates, plugin files, ``file:`` secrets) is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pingap.config.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All texts of a configuration, as they were at one time.
+
+    :param directory: where relative paths in the texts begin.
+    :param files: name and text of every TOML file, in path order.
+    :param problems: files that could not be read; nothing can be built then.
+    :param warnings: what the operator should know of how files were found.
+    """
+
+    directory: str = "."
+    files: tuple[tuple[str, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.files)
+        return f"<Snapshot {names}>"  # the texts may hold secrets
+
+    @classmethod
+    def of_text(cls, text: str, name: str, directory: Path = Path()) -> Snapshot:
+        """Make a snapshot of a configuration that is not in a file.
+
+        :param name: what problems show instead of a file.
+        """
+        return cls(str(directory), ((name, text),))
+
+    def to_bytes(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps(
+            {
+                "directory": self.directory,
+                "files": self.files,
+                "problems": [_written(problem) for problem in self.problems],
+                "warnings": [_written(problem) for problem in self.warnings],
+            }
+        ).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Snapshot:
+        """Read what ``to_bytes`` gave.
+
+        :raises ValueError: it is something else.
+        """
+        try:
+            read = json.loads(data)
+            return cls(
+                directory=_text(read["directory"]),
+                files=tuple((_text(name), _text(text)) for name, text in read["files"]),
+                problems=tuple(_problem(one) for one in read["problems"]),
+                warnings=tuple(_problem(one) for one in read["warnings"]),
+            )
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise ValueError("these bytes are no snapshot of a configuration") from None
+
+
+def _written(problem: Problem) -> list[Any]:
+    return [problem.path, problem.message, problem.file, problem.line]
+
+
+def _problem(written: Any) -> Problem:
+    path, message, file, line = written
+    return Problem(tuple(path), _text(message), None if file is None else _text(file), line)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

@@ -1,0 +1,61 @@
+"""A worker as its supervisor sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import anyio
+
+from pingap.observability.figures import Figures
+from pingap.process.channel import Channel
+
+
+class Child:
+    """One worker process.
+
+    :param index: its place among the workers, which its replacement gets.
+    :param pid: its process id.
+    :param channel: to it.
+    """
+
+    def __init__(self, index: int, pid: int, channel: Channel) -> None:
+        self.index = index
+        self.pid = pid
+        self.channel = channel
+        self.began = self.heard = time.monotonic()
+        self.ready = anyio.Event()
+        """It accepts connections, or has ended."""
+        self.ended = anyio.Event()
+        self.failure = ""
+        """Why it cannot serve, in its own words."""
+        self.status = 0
+        """How it ended, as ``os.wait`` tells."""
+        self.requests = 0
+        """Requests under way when it was heard last."""
+        self.figures: Figures = {}
+        """What it had counted when it told last."""
+
+    def on_end(self, status: int) -> None:
+        """Take note that the process is gone."""
+        self.status = status
+        self.ended.set()
+        self.ready.set()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if not self.ended.is_set():
+            os.kill(self.pid, signal.SIGKILL)
+
+    @property
+    def name(self) -> str:
+        """How the log calls it."""
+        return f"worker {self.index} (pid {self.pid})"
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        if os.WIFSIGNALED(self.status):
+            return f"was ended by {signal.Signals(os.WTERMSIG(self.status)).name}"
+        return f"ended with exit code {os.WEXITSTATUS(self.status)}"

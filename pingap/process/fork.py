@@ -1,0 +1,78 @@
+"""Forking a worker from a supervisor whose event loop runs.
+
+The child begins anew: without the supervisor's loop, signal handlers and context. It never closes
+that loop, which shares the kernel's list of watched files with its parent's; it leaves by
+``os._exit``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+_OURS: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+)
+CRASHED: Final = 70
+"""Exit code of a child that raised (``EX_SOFTWARE``)."""
+
+
+async def fork(main: Callable[[], int]) -> int:
+    """Fork; return the child's process id.
+
+    In the child, ``main`` is called, and what it returns becomes the exit code.
+
+    :raises OSError: the system has no room for another process.
+    """
+    loop = asyncio.get_running_loop()
+    forked: asyncio.Future[int] = loop.create_future()
+
+    def do() -> None:
+        try:
+            forked.set_result(_fork(main))
+        except OSError as error:
+            forked.set_exception(error)
+
+    # From a callback, not from a task: the child would take itself to be inside of that task. And
+    # in an empty context, which does not say that an event loop runs.
+    loop.call_soon(do, context=contextvars.Context())
+    return await forked
+
+
+def _fork(main: Callable[[], int]) -> int:
+    # A signal for the child must not reach handlers that write to the parent's loop.
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+    try:
+        if pid := os.fork():
+            return pid
+        _be_child(main, old_mask)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+
+
+def _be_child(main: Callable[[], int], mask: set[signal.Signals]) -> NoReturn:
+    code = CRASHED
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _OURS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = main()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,100 @@
+"""A server's side towards its clients: what becomes of a connection that a worker accepts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pingap.builder import Runtime, client_limits, client_tcp
+from pingap.hook_tasks import HookTasks
+from pingap.net.http1_connection import Http1Connection
+from pingap.net.listener import ConnectionBudget, Listener
+from pingap.net.proxy_acceptor import ProxyAcceptor, ProxyHeaders
+from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
+
+Factory = Callable[[], asyncio.Protocol]
+
+
+class Front:
+    """Makes the protocol of each new connection of one server, as the configuration says now.
+
+    :param name: of the server.
+    :param tasks: where what plugins await is run.
+    :param budget: shared by all servers of the worker.
+    """
+
+    def __init__(
+        self, name: str, runtime: Runtime, tasks: HookTasks, budget: ConnectionBudget
+    ) -> None:
+        settings = runtime.config.servers[name]
+        self._name = name
+        self.listener = Listener(
+            runtime.servers[name],
+            client_limits(settings),
+            client_tcp(settings),
+            runtime.deadlines,
+            runtime.writes,
+            tasks,
+            budget,
+            runtime.stats,
+            runtime.trusted_proxies,
+        )
+        self._handshakes = Handshakes(0, 0.0, runtime.deadlines)
+        self._proxy_headers = ProxyHeaders((), 0.0, runtime.deadlines, self._first)
+        self._first: Factory
+        self._make: Factory
+        self.update(runtime)
+
+    def update(self, runtime: Runtime) -> None:
+        """Serve new requests from another runtime, and new connections with its settings."""
+        settings = runtime.config.servers[self._name]
+        server, listener = runtime.servers[self._name], self.listener
+        listener.update(
+            server, client_limits(settings), client_tcp(settings), runtime.trusted_proxies
+        )
+        if server.tls is None:
+            self._first = _connection_factory(listener, enabled_h2=settings.enabled_h2)
+        else:
+            handshakes, context = self._handshakes, server.tls.context
+            handshakes.limit = settings.tls_max_handshakes
+            handshakes.seconds = settings.tls_handshake_timeout
+            after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
+            self._first = lambda: TlsAcceptor(context, handshakes, after)
+        headers = self._proxy_headers
+        headers.trusted, headers.seconds = runtime.trusted_proxies, settings.head_read_timeout
+        headers.make = self._first
+        self._make = (lambda: ProxyAcceptor(headers)) if settings.proxy_protocol else self._first
+
+    def __call__(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that was accepted."""
+        return self._make()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any connection is open."""
+        early = self._handshakes.under_way + self._proxy_headers.under_way
+        return bool(early + self.listener.connections)
+
+    def cut_early(self) -> None:
+        """End the connections that have no request yet: their client can begin anew elsewhere."""
+        self._proxy_headers.cut()
+        self._handshakes.cut()
+
+
+def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Factory:
+    """Return what makes the protocol of a connection without TLS."""
+    if not enabled_h2:
+        return lambda: Http1Connection(listener)
+    # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
+    from pingap.net.sniffing import SniffingConnection
+
+    return lambda: SniffingConnection(listener)
+
+
+def _after_handshake(listener: Listener, *, enabled_h2: bool) -> MakeProtocol:
+    """Return what makes the protocol that ALPN chose."""
+    if not enabled_h2:
+        return lambda alpn: Http1Connection(listener)
+    from pingap.net.http2_connection import Http2Connection
+
+    return lambda alpn: (Http2Connection if alpn == "h2" else Http1Connection)(listener)

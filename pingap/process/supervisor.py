@@ -1,0 +1,274 @@
+"""The supervisor: keeps the listening sockets open and the workers alive.
+
+It moves no request. It forks, so it has no threads, and whatever may take long or go wrong is done
+in a worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from socket import socket
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pingap.builder import Runtime
+from pingap.observability.figures import Figures, add_figures, without_gauges
+from pingap.process.channel import Channel, Message, pair
+from pingap.process.child import Child
+from pingap.process.fork import fork
+from pingap.process.listening import Listening, of_worker
+from pingap.process.worker import Worker
+from pingap.process.worker_process import WorkerProcess
+
+log = logging.getLogger("pingap")
+
+LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether a worker is silent."""
+REPORT_SECONDS: Final = 2.0
+"""How long a worker may take to say what it has counted."""
+SHORT_LIFE: Final = 10.0
+"""A worker that ends sooner is replaced later each time."""
+LONGEST_WAIT: Final = 10.0
+
+
+class StartError(Exception):
+    """A worker cannot serve; the message says why."""
+
+
+@dataclass(slots=True)
+class Base:
+    """What a new worker begins with.
+
+    :param runtime: the configuration that serves, built.
+    :param counts: server -> how many workers serve it.
+    :param log_target: what ``--log`` says.
+    """
+
+    runtime: Runtime
+    counts: dict[str, int]
+    log_target: str = ""
+
+
+class Supervisor:
+    """Starts workers, replaces those that end, and tells them what to do.
+
+    :param base: what they serve.
+    :param sockets: all listening sockets; they are closed when the workers drain.
+    :param workers: how many.
+    """
+
+    def __init__(self, base: Base, sockets: Iterable[Listening], workers: int) -> None:
+        self.base = base
+        self.sockets = list(sockets)
+        self.children: dict[int, Child] = {}
+        """Index -> the worker that has this place."""
+        self.bus_values: dict[str, str] = {}
+        self._workers = workers
+        self._tasks: TaskGroup
+        self._early_ends: dict[int, int] = {}
+        self._gone: Figures = add_figures([])
+        """What workers had counted that have ended."""
+        self._all_ended = anyio.Event()
+        self.forking = anyio.Lock()
+        """Held while a worker is forked, and while none may be: the configuration changes."""
+        self._has_begun = self._stopping = False
+
+    async def start(self, tasks: TaskGroup) -> None:
+        """Start all workers; return when each of them accepts connections.
+
+        :raises StartError: one cannot serve.
+        """
+        self._tasks = tasks
+        gc.collect()
+        gc.freeze()  # so that what is common stays in common pages of memory
+        for index in range(self._workers):
+            await self._fork(index)
+        for child in list(self.children.values()):
+            await child.ready.wait()
+            if child.ended.is_set():
+                raise StartError(child.failure or f"{child.name} {child.ending}")
+        self._has_begun = True
+        tasks.start_soon(self._watch_silence)
+
+    async def _fork(self, index: int) -> None:
+        async with self.forking:
+            if self._stopping:
+                return
+            ours, theirs = pair()
+            self.base.runtime.log_files.flush()  # or the child would write it as well
+            pid = await fork(lambda: self._be_worker(index, theirs, ours))
+            theirs.close()
+        child = self.children[index] = Child(index, pid, Channel(ours))
+        self._tasks.start_soon(self._run_channel, child)
+        self._tasks.start_soon(self._look_after, child)
+        for key, value in self.bus_values.items():
+            child.channel.send("bus", key=key, value=value)
+        self._choose_leader()
+
+    def _be_worker(self, index: int, theirs: socket, ours: socket) -> int:
+        """Serve; runs in the child."""
+        ours.close()
+        for child in list(self.children.values()):
+            child.channel.close()
+        accepted = of_worker(self.sockets, index, self.base.counts)
+        for one in self.sockets:
+            if one not in accepted:
+                one.sock.close()
+        worker = Worker(self.base.runtime, accepted)
+        return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
+
+    async def _run_channel(self, child: Child) -> None:
+        await child.channel.run()
+
+    async def _look_after(self, child: Child) -> None:
+        """Take what a worker says, up to its end; then put another one in its place."""
+        while (message := await child.channel.receive()) is not None:
+            child.heard = time.monotonic()
+            self._on_message(child, message)
+        await child.ended.wait()
+        child.channel.close()
+        self._count_in(child)
+        if self._stopping:
+            del self.children[child.index]
+            if not self.children:
+                self._all_ended.set()
+        elif self._has_begun:
+            await self._replace(child)
+
+    async def _replace(self, child: Child) -> None:
+        lost = f"; requests under way when it was heard last: {child.requests}"
+        reason = f": {child.failure}" if child.failure else ""
+        level = logging.ERROR if child.status else logging.INFO
+        log.log(level, "%s %s%s%s; it is replaced", child.name, child.ending, reason, lost)
+        lived = time.monotonic() - child.began
+        early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
+        self._early_ends[child.index] = early
+        if early > 1:
+            await anyio.sleep(min(LONGEST_WAIT, 0.1 * 2**early))
+        try:
+            await self._fork(child.index)
+        except OSError as error:
+            log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
+            await anyio.sleep(LONGEST_WAIT)
+            self._tasks.start_soon(self._replace, child)
+
+    def _on_message(self, child: Child, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "beat":
+            child.requests = message["requests"]
+        elif kind == "ready":
+            child.ready.set()
+        elif kind == "failed":
+            child.failure = message["text"]
+        elif kind == "figures":
+            child.figures = message["figures"]
+        elif kind == "others":
+            self._tasks.start_soon(self._tell_of_others, child, message)
+        elif kind == "bus":
+            self._pass_on(child, message["key"], message["value"])
+
+    # What concerns all workers.
+
+    def tell(self, kind: str, /, **fields: Any) -> None:
+        """Send a message to every worker."""
+        for child in self.children.values():
+            child.channel.send(kind, **fields)
+
+    def _pass_on(self, sender: Child, key: str, value: str) -> None:
+        self.bus_values[key] = value
+        for child in self.children.values():
+            if child is not sender:
+                child.channel.send("bus", key=key, value=value)
+
+    def _choose_leader(self) -> None:
+        """Have one worker do what is to be done once per host."""
+        first = min(self.children)
+        self.children[first].channel.send("lead")
+
+    async def _tell_of_others(self, child: Child, question: Message) -> None:
+        """Tell a worker what all others have counted, living and ended ones."""
+        parts = [self._gone]
+
+        async def ask(other: Child) -> None:
+            answer = await other.channel.ask("report", REPORT_SECONDS)
+            parts.append(answer["figures"] if answer else without_gauges(other.figures))
+
+        others = [one for one in self.children.values() if one is not child]
+        async with anyio.create_task_group() as tasks:
+            for other in others:
+                tasks.start_soon(ask, other)
+        figures = add_figures(part for part in parts if part)
+        child.channel.reply(question, figures=figures)
+
+    def _count_in(self, child: Child) -> None:
+        """Keep what a worker that ended had counted, as far as it could tell."""
+        if child.figures:
+            self._gone = add_figures([self._gone, without_gauges(child.figures)])
+
+    async def _watch_silence(self) -> None:
+        """End workers that do not show any more that they are alive; they are replaced then."""
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            limit = self.base.runtime.config.basic.worker_timeout
+            now = time.monotonic()
+            for child in list(self.children.values()):
+                if limit and now - child.heard > limit and not child.ended.is_set():
+                    log.error("%s was silent for %.0f s: it is ended", child.name, limit)
+                    child.kill()
+
+    # The end.
+
+    def on_end(self, pid: int, status: int) -> None:
+        """Take note that a process has ended."""
+        for child in list(self.children.values()):
+            if child.pid == pid:
+                child.on_end(status)
+
+    async def drain(self, *, at_once: bool) -> None:
+        """Let all workers end when their requests are answered; return when they have.
+
+        :param at_once: close connections whose client may be sending its next request just now;
+            nobody takes over.
+        """
+        self._stopping = True
+        for one in self.sockets:
+            one.sock.close()
+        self.tell("drain", at_once=at_once)
+        if self.children:
+            await self._all_ended.wait()
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        self._stopping = True
+        for child in list(self.children.values()):
+            child.kill()
+
+
+def reap(on_end: Callable[[int, int], None]) -> None:
+    """Take note of all children that have ended, also such as a process with id 1 inherits."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        on_end(pid, status)
+
+
+async def watch_ends(
+    supervisor: Supervisor, *, task_status: Any = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Tell the supervisor of every process that ends."""
+    with anyio.open_signal_receiver(signal.SIGCHLD) as signals:
+        task_status.started()
+        async for _ in signals:
+            reap(supervisor.on_end)

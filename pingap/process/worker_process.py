@@ -1,0 +1,156 @@
+"""What a worker process does beside serving: it listens to its supervisor, and reports to it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import Final
+
+import anyio
+
+from pingap.builder import Runtime
+from pingap.config import ConfigError
+from pingap.observability.figures import Figures, add_figures, figures_of
+from pingap.plugins import PluginLoadError
+from pingap.process.channel import Channel, Message
+from pingap.process.event_loop import run_loop
+from pingap.process.plugin_tasks import PluginStartError, leaves
+from pingap.process.rebuild import rebuild
+from pingap.process.worker import Worker, raise_file_limit, settle_memory
+
+log = logging.getLogger("pingap")
+
+BEAT_SECONDS: Final = 1.0
+"""How often a worker shows that it is alive."""
+OTHERS_SECONDS: Final = 5.0
+"""How long a metrics page waits for what the other workers have counted."""
+_FOR_THE_SUPERVISOR: Final = (
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+"""A terminal, or somebody who ends a group, sends them to all; what they mean it decides."""
+
+
+class WorkerProcess:
+    """Runs a worker, as its supervisor says.
+
+    :param worker: what serves.
+    :param channel: to the supervisor.
+    :param log_target: what ``--log`` says.
+    """
+
+    def __init__(self, worker: Worker, channel: Channel, log_target: str) -> None:
+        self._worker = worker
+        self._channel = channel
+        self._log_target = log_target
+        self._prepared: Runtime | None = None
+        self._leaving: anyio.Event
+        self._at_once = True
+        self._reported: Figures = {}
+
+    def run(self) -> int:
+        """Serve until told to end; return the exit code."""
+        for number in _FOR_THE_SUPERVISOR:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            run_loop(self._run)
+        except* (PluginLoadError, PluginStartError) as errors:
+            text = "; ".join(str(error) for error in leaves(errors))
+            self._channel.send("failed", text=text)
+            return 1
+        finally:
+            self._worker.runtime.log_files.flush()
+        return 0
+
+    async def _run(self) -> None:
+        self._leaving = anyio.Event()
+        self._worker.runtime.stats.ask_others = self._ask_others
+        raise_file_limit(self._worker.runtime.config)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._channel.run)
+            async with self._worker.serving():
+                settle_memory()
+                self._channel.send("ready")
+                tasks.start_soon(self._listen)
+                tasks.start_soon(self._beat)
+                tasks.start_soon(self._watch_signal)
+                await self._leaving.wait()
+                log.info("draining")
+                await self._worker.drain(at_once=self._at_once)
+            self._report()
+            tasks.cancel_scope.cancel()
+
+    async def _watch_signal(self) -> None:
+        """Drain when somebody asks this very process to end."""
+        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            async for _ in signals:
+                self._leave(at_once=False)
+
+    def _leave(self, *, at_once: bool) -> None:
+        self._at_once = at_once
+        self._leaving.set()
+
+    async def _listen(self) -> None:
+        while (message := await self._channel.receive()) is not None:
+            await self._obey(message)
+        log.warning("the supervisor is gone")
+        self._leave(at_once=False)
+
+    async def _obey(self, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "drain":
+            self._leave(at_once=message["at_once"])
+        elif kind == "prepare":
+            await self._prepare(message)
+        elif kind == "swap":
+            self._swap()
+        elif kind == "discard":
+            self._worker.discard()
+            self._prepared = None
+        elif kind == "reopen":
+            self._worker.runtime.log_files.reopen()
+        elif kind == "report":
+            self._channel.reply(message, figures=figures_of(self._worker.runtime))
+        elif kind == "bus":
+            self._worker.bus.deliver(message["key"], message["value"])
+        elif kind == "lead":
+            self._worker.lead()
+        else:
+            raise AssertionError(f"the supervisor says {kind}")
+
+    async def _prepare(self, message: Message) -> None:
+        """Build the next runtime beside the one that serves, and tell whether it works."""
+        failure = ""
+        try:
+            runtime = await rebuild(self._worker.runtime, message["snapshot"], self._log_target)
+            await self._worker.prepare(runtime)
+        except (ConfigError, PluginLoadError, PluginStartError) as error:
+            failure = str(error)
+        else:
+            self._prepared = runtime
+        self._channel.reply(message, failure=failure)
+
+    def _swap(self) -> None:
+        assert self._prepared is not None
+        self._worker.swap(self._prepared)
+        self._prepared = None
+
+    async def _beat(self) -> None:
+        """Show that the loop turns, and tell what would be lost with this process."""
+        while True:
+            self._channel.send("beat", requests=self._worker.runtime.stats.processing)
+            self._report()
+            await anyio.sleep(BEAT_SECONDS)
+
+    def _report(self) -> None:
+        figures = figures_of(self._worker.runtime)
+        if figures != self._reported:
+            self._reported = figures
+            self._channel.send("figures", figures=figures)
+
+    async def _ask_others(self) -> Figures:
+        answer = await self._channel.ask("others", OTHERS_SECONDS)
+        return answer["figures"] if answer is not None else add_figures([])
