@@ -175,7 +175,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             if not attempts.again_after_answer(response.status, peer):
                 break
             text = f"{upstream.name}({peer.text}) answered {response.status}"
-            x.server.report(x, UpstreamError(text))
+            x.server.report(x, UpstreamError(text, error_type="HTTPStatus"))
             x.discard_answer()
         tried, fresh = attempts.tried, attempts.fresh
     if x.request_body is not None:
