@@ -8,6 +8,7 @@ Sockets, wire formats and pools are elsewhere.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
@@ -145,7 +146,9 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
-    attempts: Attempts | None = None
+    attempts: Attempts | None = None  # those that failed
+    tried: Sequence[Peer] = ()
+    fresh = False
     if location.repeats_sent:
         upstream.retry_budget.count_request(x.ctx.began_at)
     while True:
@@ -154,9 +157,7 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             if upstream.finds_peers:
                 peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
             else:
-                tried = () if attempts is None else attempts.tried
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
-            fresh = attempts is not None and attempts.fresh
             if upstream.observers:
                 response = await _observed_attempt(x, location, upstream, peer, filters, fresh)
             else:
@@ -174,8 +175,9 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             if not attempts.again_after_answer(response.status, peer):
                 break
             text = f"{upstream.name}({peer.text}) answered {response.status}"
-            x.server.report(x, UpstreamError(text))
+            x.server.report(x, UpstreamError(text, error_type="HTTPStatus"))
             x.discard_answer()
+        tried, fresh = attempts.tried, attempts.fresh
     if x.request_body is not None:
         x.request_body.keep_nothing()
     return response

@@ -122,4 +122,4 @@ class ServerRuntime:
         if isinstance(error, PluginError):
             self.plugin_failures.report(error, x.ctx.location)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
-            log.warning("upstream %s", error)
+            log.warning("upstream %s (%s)", error, error.error_type)

@@ -9,9 +9,11 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from support import h2
+from support.h2_origin import H2Served, h2_script
 from support.origin import Origin, Script, Served, echo
 from support.proxy import Proxy
-from support.rig import configure, read_to_end
+from support.rig import configure, read_to_end, running
 
 FORMAT = 'access_log = "{method} {status} attempts={:upstream_attempts}"'
 
@@ -240,3 +242,46 @@ def test_server_timing_tells_of_attempts(tmp_path: Path) -> None:
     settings = {"location": policy("503"), "server": "enable_server_timing = true"}
     with pair(tmp_path, answers(503), **settings) as two, two.proxy.connect() as client:
         assert 'upstream.attempts;desc="2"' in client.get("/").header("server-timing")
+
+
+# HTTP/2.
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_an_answer_on_a_stream_is_repeated(tmp_path: Path, size: int) -> None:
+    """A small one came whole; of a large one, the rest is not taken."""
+
+    def busy(served: H2Served) -> None:
+        first = served.request()
+        assert first is not None
+        served.headers(first.stream, [(":status", "503")])
+        served.data(first.stream, bytes(min(size, 60_000)), end=size < 60_000)
+        while (request := served.request()) is not None:
+            served.respond(request.stream, b"good " + request.body)
+
+    upstream = 'alpn = "H2"\nmax_h2_streams = 100'
+    with (
+        running(tmp_path, h2_script(busy), upstream=upstream, location=policy("503")) as rig,
+        rig.connect() as client,
+    ):
+        for body in (b"abc", b"def"):
+            answer = client.request("PUT", "/", body)
+            assert (answer.status, answer.body) == (200, b"good " + body)
+        assert rig.origin.connections == 1
+
+
+def test_a_stream_that_is_reset_is_repeated(tmp_path: Path) -> None:
+    def resets(served: H2Served) -> None:
+        first = served.request()
+        assert first is not None
+        served.send(h2.reset(first.stream, h2.INTERNAL_ERROR))
+        while (request := served.request()) is not None:
+            served.respond(request.stream, b"good")
+
+    with (
+        running(
+            tmp_path, h2_script(resets), upstream='alpn = "H2"', location=policy("reset")
+        ) as rig,
+        rig.connect() as client,
+    ):
+        assert client.get("/").body == b"good"

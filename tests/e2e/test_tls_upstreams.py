@@ -184,7 +184,7 @@ def test_a_handshake_that_takes_too_long(setup: Setup, limit: str) -> None:
         proxy = setup.proxy(f"127.0.0.1:{listener.getsockname()[1]}", upstream)
         if limit == "total_connection_timeout":
             assert get(proxy).status == 504
-            proxy.wait_for_log("did not accept a connection in time")
+            proxy.wait_for_log("did not complete the TLS handshake in time (TLSHandshakeTimedout)")
         else:  # which is for TCP alone
             with proxy.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
