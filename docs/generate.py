@@ -22,7 +22,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from pingap import hookspecs
-from pingap.config import SECTIONS, TEMPLATE, BasicConfig, format_duration, format_size, kinds
+from pingap.config import (
+    SECTIONS,
+    TEMPLATE,
+    BasicConfig,
+    changes,
+    format_duration,
+    format_size,
+    kinds,
+    restart,
+)
 from pingap.hookspecs import PHASES
 from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor
 from pingap.observability import log_files, plugin_metrics, watchdog
@@ -432,7 +441,38 @@ def _process_limits() -> Iterator[Row]:
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
+    size = format_size(changes.TEXT_LIMIT)
+    yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
+
+
+# Changes of the configuration.
+
+
+def _restart_table() -> Iterator[tuple[str, str, str]]:
+    """Give table, key and reason, without keys that cannot be set yet."""
+    for place, model, reasons in (
+        ("basic", BasicConfig, restart.BASIC),
+        ("servers.*", SECTIONS["servers"], restart.SERVER),
+    ):
+        for key, reason in reasons.items():
+            if "not_yet" not in (model.model_fields[key].json_schema_extra or ()):
+                yield place, key, reason
+
+
+def restart_keys() -> str:
+    """Return the keys whose change needs a restart, with the reason."""
+    rows = ((f"`{place}.{key}`", reason) for place, key, reason in _restart_table() if reason)
+    return table(("Key", "Why"), rows)
+
+
+def hot_keys() -> str:
+    """Return the keys whose change a running process takes over."""
+    lines: dict[str, list[str]] = {}
+    for place, key, reason in _restart_table():
+        if not reason:
+            lines.setdefault(place, []).append(f"`{key}`")
+    return "".join(f"- `{place}`: {', '.join(keys)}.\n" for place, keys in lines.items())
 
 
 # Examples of the commands.
@@ -477,6 +517,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
         name for name in vars(hookspecs) if name.startswith("pingap_")
     ),
     "limits": limits,
+    "restart keys": restart_keys,
+    "hot keys": hot_keys,
     "example plugins": lambda: example("plugins"),
     "example explain": lambda: example(
         "explain", "GET", "http://shop.example.com:8080/orders/7", "-H", "X-Beta: no"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from pingap._version import __version__
 from pingap.commands import CommandGroup
-from pingap.config import TEMPLATE, Config, ConfigError, load, parse
+from pingap.config import TEMPLATE, ConfigError
+
+if TYPE_CHECKING:
+    from pingap.process.options import ServeOptions
 
 _NOT_YET = {
     "daemon": "running as a daemon",
-    "upgrade": "hot upgrade",
     "admin": "the admin listener",
     "cp": "the control panel",
-    "autorestart": "automatic restart",
-    "autoreload": "automatic reload",
     "sync": "writing the configuration to another storage",
     "to_hcl": "converting to HCL",
     "to_kdl": "converting to KDL",
@@ -125,33 +125,47 @@ def _refuse_what_is_not_there(options: dict[str, object]) -> None:
             raise click.UsageError(f"{flag}: {what} is not supported yet")
 
 
-def _run(options: dict[str, object], log: str) -> None:
+def _run(options: dict[str, Any], log: str) -> None:
     # Imported late: usage errors and --version need none of it.
-    from pingap.builder import build
-    from pingap.plugins import Registry
-    from pingap.process.run import run
+    from pingap.process.options import ServeOptions
+    from pingap.process.run import serve
 
-    registry = Registry()
+    serving = ServeOptions(
+        conf=options["conf"] or "",
+        text="" if options["conf"] else quick_start(options),
+        log=log,
+        threads=options["threads"],
+        upgrade=options["upgrade"],
+        autoreload=options["autoreload"],
+        autorestart=options["autorestart"],
+        arguments=tuple(sys.argv[1:]),
+    )
     try:
-        config = _load(options, registry.location_keys)
-        runtime = build(config, registry, log)
+        if options["test"]:
+            _test(serving)
+            return
+        code = serve(serving)
     except ConfigError as error:
         _fail(str(error))
+    sys.exit(code)
+
+
+def _test(serving: ServeOptions) -> None:
+    """Build everything that would be served.
+
+    :raises ConfigError: with everything that is wrong.
+    """
+    from pingap.builder import build
+    from pingap.config import load_snapshot
+    from pingap.plugins import Registry
+
+    registry = Registry()
+    config = load_snapshot(serving.read(), location_keys=registry.location_keys)
+    runtime = build(config, registry, serving.log)
     for warning in (*config.warnings, *runtime.warnings):
         click.echo(f"warning: {warning}", err=True)
-    if options["threads"] not in (None, 1):
-        click.echo("warning: --threads: one worker runs in this version", err=True)
-    if options["test"]:
-        runtime.log_files.close()
-        click.echo("The configuration is valid.", err=True)
-        return
-    sys.exit(run(runtime, log))
-
-
-def _load(options: dict[str, object], location_keys: dict[str, str]) -> Config:
-    if options["conf"]:
-        return load(str(options["conf"]), location_keys=location_keys)
-    return parse(quick_start(options), "<quick start>", location_keys=location_keys)
+    runtime.log_files.close()
+    click.echo("The configuration is valid.", err=True)
 
 
 def quick_start(options: dict[str, object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,7 @@ Stamp = tuple[int, int, int, int] | None
 The time of the inode is in it since it is what ``chmod`` and ``cp -p`` change.
 """
 
+_NO_FILE: Final = (0, 0, 0, 0)  # a pipe or a directory: nothing that could be read again
 _DEEPEST: Final = 64  # directories below each other
 
 
@@ -75,6 +77,8 @@ def _stamp(path: str) -> Stamp:
         found = os.stat(path)  # noqa: PTH116 - twice a second for every file
     except (OSError, ValueError):
         return None
+    if not stat.S_ISREG(found.st_mode):
+        return _NO_FILE
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 

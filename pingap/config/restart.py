@@ -25,6 +25,7 @@ BASIC: Final[dict[str, str]] = {
     "error_template": HOT,
     "threads": _WORKERS,
     "max_connections": HOT,
+    "worker_timeout": HOT,
     "grace_period": HOT,
     "graceful_shutdown_timeout": HOT,
     "upstream_keepalive_pool_size": HOT,

@@ -1,6 +1,10 @@
 """Keys by which a new configuration finds what of the old one it can take over.
 
 Equal keys mean: built from the same. They are digests; what they are made of holds secrets.
+
+A key is of the files as they are when it is made, so it is made *before* the object is built, and kept
+with it. If a file changes in between, the next key is another one, and the object is built anew; the
+other way round it would be kept for ever.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from pingap.config.model import BasicConfig, Model, ServerConfig, UpstreamConfig
+from pingap.config.model import Model, ServerConfig, UpstreamConfig
 from pingap.config.problem import KeyPath
 from pingap.config.source import Report
 
@@ -37,8 +37,6 @@ def check_support(table: Model, path: KeyPath, report: Report) -> None:
     for key, reason in _marked(type(table), "no_effect").items():
         if key in table.model_fields_set:
             report.warn((*path, key), str(reason))
-    if isinstance(table, BasicConfig | ServerConfig) and table.threads not in (None, 1):
-        report.warn((*path, "threads"), "one worker runs in this version")
     if isinstance(table, ServerConfig | UpstreamConfig):
         _warn_of_partial_keepalive(table, path, report)
 

@@ -61,4 +61,12 @@ def set_up_logging(file: LogFile, level: str, *, as_json: bool) -> None:
     logger = logging.getLogger("pingap")
     logger.handlers = [handler]
     logger.propagate = False
-    logger.setLevel(parse_level(level or os.environ.get("RUST_LOG", "")))
+    set_log_level(level)
+
+
+def set_log_level(level: str) -> None:
+    """Choose what the application log holds.
+
+    :param level: ``basic.log_level``; empty for ``RUST_LOG``, else INFO.
+    """
+    logging.getLogger("pingap").setLevel(parse_level(level or os.environ.get("RUST_LOG", "")))

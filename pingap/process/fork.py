@@ -53,7 +53,7 @@ async def fork(main: Callable[[], int]) -> int:
 
 def _fork(main: Callable[[], int]) -> int:
     # A signal for the child must not reach handlers that write to the parent's loop.
-    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+    old_mask: set[int] = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
     try:
         if pid := os.fork():
             return pid
@@ -62,7 +62,7 @@ def _fork(main: Callable[[], int]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
 
-def _be_child(main: Callable[[], int], mask: set[signal.Signals]) -> NoReturn:
+def _be_child(main: Callable[[], int], mask: set[int]) -> NoReturn:
     code = CRASHED
     try:
         signal.set_wakeup_fd(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from pingap.builder import Runtime, client_limits, client_tcp
 from pingap.hook_tasks import HookTasks
@@ -39,10 +40,9 @@ class Front:
             runtime.stats,
             runtime.trusted_proxies,
         )
+        self._make: Factory = partial(Http1Connection, self.listener)
         self._handshakes = Handshakes(0, 0.0, runtime.deadlines)
-        self._proxy_headers = ProxyHeaders((), 0.0, runtime.deadlines, self._first)
-        self._first: Factory
-        self._make: Factory
+        self._proxy_headers = ProxyHeaders((), 0.0, runtime.deadlines, self._make)
         self.update(runtime)
 
     def update(self, runtime: Runtime) -> None:
@@ -52,18 +52,19 @@ class Front:
         listener.update(
             server, client_limits(settings), client_tcp(settings), runtime.trusted_proxies
         )
+        first: Factory  # for the client's own first byte
         if server.tls is None:
-            self._first = _connection_factory(listener, enabled_h2=settings.enabled_h2)
+            first = _connection_factory(listener, enabled_h2=settings.enabled_h2)
         else:
             handshakes, context = self._handshakes, server.tls.context
             handshakes.limit = settings.tls_max_handshakes
             handshakes.seconds = settings.tls_handshake_timeout
             after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
-            self._first = lambda: TlsAcceptor(context, handshakes, after)
+            first = partial(TlsAcceptor, context, handshakes, after)
         headers = self._proxy_headers
         headers.trusted, headers.seconds = runtime.trusted_proxies, settings.head_read_timeout
-        headers.make = self._first
-        self._make = (lambda: ProxyAcceptor(headers)) if settings.proxy_protocol else self._first
+        headers.make = first
+        self._make = partial(ProxyAcceptor, headers) if settings.proxy_protocol else first
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a connection that was accepted."""
@@ -84,11 +85,11 @@ class Front:
 def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Factory:
     """Return what makes the protocol of a connection without TLS."""
     if not enabled_h2:
-        return lambda: Http1Connection(listener)
+        return partial(Http1Connection, listener)
     # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
     from pingap.net.sniffing import SniffingConnection
 
-    return lambda: SniffingConnection(listener)
+    return partial(SniffingConnection, listener)
 
 
 def _after_handshake(listener: Listener, *, enabled_h2: bool) -> MakeProtocol:

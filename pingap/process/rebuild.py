@@ -27,7 +27,9 @@ async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
 
     def work() -> Runtime:
         registry = serving.registry
-        config = load_snapshot(Snapshot.decode(snapshot), location_keys=registry.location_keys)
+        config = load_snapshot(
+            Snapshot.from_bytes(snapshot.encode()), location_keys=registry.location_keys
+        )
         return build(config, registry, log_target, previous=serving)
 
     interval = sys.getswitchinterval()

@@ -1,4 +1,4 @@
-"""Running the process in the foreground, from a built runtime to the exit code."""
+"""A serving process from its command line to its exit code."""
 
 from __future__ import annotations
 
@@ -7,58 +7,80 @@ import sys
 import anyio
 
 from pingap._version import __version__
-from pingap.builder import Runtime
+from pingap.builder import Runtime, build
+from pingap.config import Config, load_snapshot
 from pingap.observability.logs import set_up_logging
-from pingap.plugins import PluginLoadError
-from pingap.process.plugin_tasks import PluginStartError, leaves
+from pingap.plugins import Registry
+from pingap.process.listening import Listening, open_all, workers_in_all, workers_of
+from pingap.process.master import Master
+from pingap.process.options import ServeOptions
+from pingap.process.plugin_tasks import leaves
 from pingap.process.sockets import BindError
-from pingap.process.worker import Worker
-
-try:
-    import uvloop  # noqa: F401
-except ImportError:  # not on this platform: plain asyncio serves, more slowly
-    _UVLOOP = False
-else:
-    _UVLOOP = True
+from pingap.process.supervisor import Base, StartError, Supervisor
+from pingap.process.upgrade import HandOverError, TakeOver, wait_for_sockets
 
 
-def run(runtime: Runtime, log_target: str) -> int:
-    """Serve until a signal comes; return the exit code.
+def serve(options: ServeOptions) -> int:
+    """Serve until a signal ends it; return the exit code.
 
-    :param log_target: what ``--log`` says.
+    :raises ConfigError: the configuration is wrong.
     """
-    basic = runtime.config.basic
-    set_up_logging(
-        runtime.log_files.open(log_target), basic.log_level, as_json=basic.log_format_json
-    )
-    worker = Worker(runtime)
-    code = 0
+    registry = Registry()
+    config = load_snapshot(options.read(), location_keys=registry.location_keys)
+    runtime = build(config, registry, options.log)
+    for warning in (*config.warnings, *runtime.warnings):
+        _say(f"warning: {warning}")
+    take_over: TakeOver | None = None
     try:
-        worker.bind()
-        anyio.run(
-            worker.run,
-            lambda: _announce(runtime, worker),
-            backend="asyncio",
-            backend_options={"use_uvloop": _UVLOOP},
-        )
-    except* (BindError, PluginLoadError, PluginStartError) as errors:
-        for error in leaves(errors):
-            print(f"pingap: {error}", file=sys.stderr)  # noqa: T201
-        code = 1
+        if options.upgrade:
+            _say("waiting for the running pingap to hand over its sockets: send it SIGQUIT")
+            take_over = wait_for_sockets(config.basic.upgrade_sock)
+        return _supervise(options, runtime, take_over)
+    except* (BindError, HandOverError, StartError) as errors:
+        reason = "; ".join(str(error) for error in leaves(errors))
     finally:
         runtime.log_files.close()
-    return code
+    if take_over is not None:
+        take_over.failed(reason)
+    _say(f"pingap: {reason}")
+    return 1
 
 
-def _announce(runtime: Runtime, worker: Worker) -> None:
+def _supervise(options: ServeOptions, runtime: Runtime, take_over: TakeOver | None) -> int:
+    config, basic = runtime.config, runtime.config.basic
+    set_up_logging(
+        runtime.log_files.open(options.log), basic.log_level, as_json=basic.log_format_json
+    )
+    inherited = take_over.inherited if take_over is not None else None
+    sockets = open_all(config, options.threads, inherited)
+    counts = {name: workers_of(config, name, options.threads) for name in config.servers}
+    base = Base(runtime, counts, options.log)
+    supervisor = Supervisor(base, sockets, workers_in_all(config, options.threads))
+
+    def ready() -> None:
+        _announce(config, sockets)
+        if take_over is not None:
+            take_over.succeeded()
+
+    # (asyncio's own loop: it is light, and it can be left behind in a process that was forked.)
+    anyio.run(Master(supervisor, options).run, ready, backend="asyncio")
+    return 0
+
+
+def _announce(config: Config, sockets: list[Listening]) -> None:
     """Say what listens where."""
-    label = f" ({name})" if (name := runtime.config.basic.name) else ""
+    label = f" ({name})" if (name := config.basic.name) else ""
     lines = [f"pingap {__version__}{label} is serving"]
-    for name, addresses in worker.addresses.items():
-        settings = runtime.config.servers[name]
-        for address in addresses:
-            scheme = "https" if settings.global_certificates else "http"
-            url = address if address.startswith("unix:") else f"{scheme}://{address}"
-            count = len(settings.locations)
-            lines.append(f"  {url:<32} {name}: {count} location{'s' if count != 1 else ''}")
-    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
+    for one in sockets:
+        settings = config.servers[one.server]
+        scheme = "https" if settings.global_certificates else "http"
+        url = one.text if one.text.startswith("unix:") else f"{scheme}://{one.text}"
+        count = len(settings.locations)
+        line = f"  {url:<32} {one.server}: {count} location{'s' if count != 1 else ''}"
+        if line not in lines:  # workers may have sockets of their own
+            lines.append(line)
+    _say("\n".join(lines))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -79,7 +79,7 @@ def _listen_tcp(
 
 
 def _listen_unix(path: str) -> socket.socket:
-    _remove_stale(path)
+    remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
@@ -92,8 +92,11 @@ def _listen_unix(path: str) -> socket.socket:
     return sock
 
 
-def _remove_stale(path: str) -> None:
-    """Remove the socket of a process that is gone; leave one that answers, and other files."""
+def remove_stale(path: str) -> None:
+    """Remove the socket of a process that is gone; leave one that answers, and other files.
+
+    :raises OSError: such a one is there.
+    """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
             raise OSError(errno.EEXIST, "a file that is no socket has this name")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from socket import socket
 from typing import Any, Final
@@ -226,11 +225,13 @@ class Supervisor:
 
     # The end.
 
-    def on_end(self, pid: int, status: int) -> None:
-        """Take note that a process has ended."""
-        for child in list(self.children.values()):
+    def on_end(self, pid: int, status: int) -> bool:
+        """Take note that a process has ended; tell whether it was a worker."""
+        for child in self.children.values():
             if child.pid == pid:
                 child.on_end(status)
+                return True
+        return False
 
     async def drain(self, *, at_once: bool) -> None:
         """Let all workers end when their requests are answered; return when they have.
@@ -252,8 +253,8 @@ class Supervisor:
             child.kill()
 
 
-def reap(on_end: Callable[[int, int], None]) -> None:
-    """Take note of all children that have ended, also such as a process with id 1 inherits."""
+def ended_processes() -> Iterator[tuple[int, int]]:
+    """Yield id and status of every child that has ended since."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -261,14 +262,4 @@ def reap(on_end: Callable[[int, int], None]) -> None:
             return
         if not pid:
             return
-        on_end(pid, status)
-
-
-async def watch_ends(
-    supervisor: Supervisor, *, task_status: Any = anyio.TASK_STATUS_IGNORED
-) -> None:
-    """Tell the supervisor of every process that ends."""
-    with anyio.open_signal_receiver(signal.SIGCHLD) as signals:
-        task_status.started()
-        async for _ in signals:
-            reap(supervisor.on_end)
+        yield pid, status

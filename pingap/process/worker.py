@@ -154,7 +154,7 @@ class Worker:
 
     async def _retire(self, old: Runtime) -> None:
         """Shut down what nothing needs any more."""
-        while self._is_in_use(old):
+        while self._is_in_use(old):  # noqa: ASYNC110 - to be told would cost every request
             await anyio.sleep(LOOK_SECONDS)
         if any(front.listener.server in old.servers.values() for front in self._fronts.values()):
             return  # a server that is gone from the configuration is served up to the restart

@@ -7,10 +7,12 @@ import signal
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime
 from pingap.config import ConfigError
 from pingap.observability.figures import Figures, add_figures, figures_of
+from pingap.observability.logs import set_log_level
 from pingap.plugins import PluginLoadError
 from pingap.process.channel import Channel, Message
 from pingap.process.event_loop import run_loop
@@ -48,6 +50,7 @@ class WorkerProcess:
         self._log_target = log_target
         self._prepared: Runtime | None = None
         self._leaving: anyio.Event
+        self._tasks: TaskGroup
         self._at_once = True
         self._reported: Figures = {}
 
@@ -55,21 +58,24 @@ class WorkerProcess:
         """Serve until told to end; return the exit code."""
         for number in _FOR_THE_SUPERVISOR:
             signal.signal(number, signal.SIG_IGN)
+        code = 0
         try:
             run_loop(self._run)
         except* (PluginLoadError, PluginStartError) as errors:
             text = "; ".join(str(error) for error in leaves(errors))
             self._channel.send("failed", text=text)
-            return 1
+            code = 1
         finally:
             self._worker.runtime.log_files.flush()
-        return 0
+        return code
 
     async def _run(self) -> None:
         self._leaving = anyio.Event()
         self._worker.runtime.stats.ask_others = self._ask_others
+        self._worker.bus.send = self._publish
         raise_file_limit(self._worker.runtime.config)
         async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
             tasks.start_soon(self._channel.run)
             async with self._worker.serving():
                 settle_memory()
@@ -78,7 +84,7 @@ class WorkerProcess:
                 tasks.start_soon(self._beat)
                 tasks.start_soon(self._watch_signal)
                 await self._leaving.wait()
-                log.info("draining")
+                log.debug("draining")
                 await self._worker.drain(at_once=self._at_once)
             self._report()
             tasks.cancel_scope.cancel()
@@ -104,7 +110,7 @@ class WorkerProcess:
         if kind == "drain":
             self._leave(at_once=message["at_once"])
         elif kind == "prepare":
-            await self._prepare(message)
+            self._tasks.start_soon(self._prepare, message)
         elif kind == "swap":
             self._swap()
         elif kind == "discard":
@@ -121,6 +127,10 @@ class WorkerProcess:
         else:
             raise AssertionError(f"the supervisor says {kind}")
 
+    def _publish(self, key: str, value: str) -> None:
+        """Pass what is published here on to the other workers."""
+        self._channel.send("bus", key=key, value=value)
+
     async def _prepare(self, message: Message) -> None:
         """Build the next runtime beside the one that serves, and tell whether it works."""
         failure = ""
@@ -136,6 +146,7 @@ class WorkerProcess:
     def _swap(self) -> None:
         assert self._prepared is not None
         self._worker.swap(self._prepared)
+        set_log_level(self._prepared.config.basic.log_level)
         self._prepared = None
 
     async def _beat(self) -> None:

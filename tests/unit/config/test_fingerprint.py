@@ -133,3 +133,12 @@ def test_a_directory_that_goes_is_a_change(conf):
 
 def test_a_name_that_cannot_exist_is_missing():
     assert take_fingerprint("", ["a\0b"]).files == {"a\0b": None}
+
+
+def test_a_pipe_has_no_state(tmp_path):
+    """As in ``pingap -c <(...)``, which cannot be read again."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    before = take_fingerprint(str(pipe))
+    os.utime(pipe, (1, 1))
+    assert take_fingerprint(str(pipe)) == before

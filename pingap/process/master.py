@@ -1,0 +1,158 @@
+"""What the supervising process is told by signals and by files, while its workers serve."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from pingap.config import Config
+from pingap.config.file_values import watched_files
+from pingap.config.watch import ConfigurationWatch
+from pingap.process.options import ServeOptions
+from pingap.process.reload import Reloader
+from pingap.process.supervisor import Supervisor, ended_processes
+from pingap.process.upgrade import HandOverError, hand_over, start_successor
+
+log = logging.getLogger("pingap")
+
+_SIGNALS: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+class Master:
+    """Runs a supervisor.
+
+    :param supervisor: its workers are not started yet.
+    :param options: of the command line.
+    """
+
+    def __init__(self, supervisor: Supervisor, options: ServeOptions) -> None:
+        self._supervisor = supervisor
+        self._options = options
+        self._reloader = Reloader(supervisor, options.read)
+        self._watch = ConfigurationWatch(options.conf) if options.watches else None
+        self._draining = False
+        self._handing_over = False
+        self._failed: dict[int, int] = {}
+        """Other processes of ours that have ended -> how."""
+        self._tasks: TaskGroup
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until a signal ends it.
+
+        :param ready: called once all workers accept connections.
+        :raises StartError: a worker cannot serve.
+        """
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            with anyio.open_signal_receiver(*_SIGNALS) as signals:
+                await tasks.start(self._reap)
+                try:
+                    await self._supervisor.start(tasks)
+                except BaseException:
+                    self._supervisor.kill()
+                    raise
+                ready()
+                if self._watch is not None:
+                    tasks.start_soon(self._watch_files, self._watch)
+                await self._obey(signals)
+
+    async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                if self._draining:
+                    log.warning("second %s: ending at once", number.name)
+                    self._supervisor.kill()
+                else:
+                    self._tasks.start_soon(self._end)
+            elif self._draining:
+                continue
+            elif number == signal.SIGHUP:
+                self._tasks.start_soon(self._reload)
+            elif number == signal.SIGUSR1:
+                self._reopen_logs()
+            else:
+                self._tasks.start_soon(self._upgrade, number == signal.SIGUSR2)
+
+    async def _reap(self, *, task_status: TaskStatus[None]) -> None:
+        """Take note of processes that have ended, also of such as process 1 inherits."""
+        with anyio.open_signal_receiver(signal.SIGCHLD) as signals:
+            task_status.started()
+            async for _ in signals:
+                for pid, status in ended_processes():
+                    if not self._supervisor.on_end(pid, status) and self._handing_over:
+                        self._failed[pid] = status
+
+    # The end.
+
+    async def _end(self, *, at_once: bool = True) -> None:
+        """Drain, and end with the last request."""
+        self._draining = True
+        log.info("draining")
+        await self._supervisor.drain(at_once=at_once)
+        self._tasks.cancel_scope.cancel()
+
+    async def _upgrade(self, start: bool) -> None:
+        """Let another process take over; it goes on here if that one does not serve.
+
+        :param start: start it; otherwise somebody else does.
+        """
+        if self._handing_over:
+            log.warning("a new process is about to take over already")
+            return
+        self._handing_over = True
+        path = self._supervisor.base.runtime.config.basic.upgrade_sock
+        try:
+            successor = start_successor(self._options.arguments) if start else 0
+            await hand_over(
+                self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
+            )
+        except HandOverError as error:
+            log.error("no new process took over, this one goes on: %s", error)  # noqa: TRY400
+            return
+        finally:
+            self._handing_over = False
+            self._failed.clear()
+        log.info("a new process has taken over")
+        await self._end(at_once=False)
+
+    # Changes.
+
+    def _reopen_logs(self) -> None:
+        log.info("log files are opened again")
+        self._supervisor.base.runtime.log_files.reopen()
+        self._supervisor.tell("reopen")
+
+    async def _reload(self) -> None:
+        """Read the configuration again, and do what is needed for it to take effect."""
+        if self._watch is not None:
+            self._watch.know()
+        restart = await self._reloader.reload()
+        if self._watch is not None:
+            self._watch.watch(watched_files(self._config))
+        if restart and self._options.autorestart:
+            log.info("starting a new process with it")
+            await self._upgrade(True)
+
+    async def _watch_files(self, watch: ConfigurationWatch) -> None:
+        watch.watch(watched_files(self._config))
+        while not self._draining:
+            await anyio.sleep(watch.seconds_to_wait(time.monotonic()))
+            if watch.poll(time.monotonic()) and not self._draining:
+                await self._reload()
+
+    @property
+    def _config(self) -> Config:
+        return self._supervisor.base.runtime.config

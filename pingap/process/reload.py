@@ -1,0 +1,110 @@
+"""Taking a changed configuration into running workers: all of them, or none.
+
+The supervisor builds it first, which finds nearly every mistake; then each worker builds it beside
+what it serves, and when all are ready they are told to swap. Requests under way end as they began.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from pingap.builder import Runtime, build
+from pingap.config import ConfigError, Snapshot, load_snapshot
+from pingap.config.changes import changes_between, changes_text
+from pingap.config.restart import needs_restart
+from pingap.observability.logs import set_log_level
+from pingap.process.child import Child
+from pingap.process.supervisor import Supervisor
+
+log = logging.getLogger("pingap")
+
+PREPARE_SECONDS: Final = 60.0
+"""How long a worker may take to build a configuration and to start its plugins."""
+
+
+class Reloader:
+    """Reloads; only one reload is under way at a time.
+
+    :param supervisor: of the workers.
+    :param read: reads the configuration's texts.
+    """
+
+    def __init__(self, supervisor: Supervisor, read: Callable[[], Snapshot]) -> None:
+        self._supervisor = supervisor
+        self._read = read
+        self._lock = anyio.Lock()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration and serve by it; if it cannot be served, nothing changes.
+
+        :returns: the changes that only a new process can take over.
+        """
+        async with self._lock:
+            old = self._supervisor.base.runtime
+            snapshot = self._read()
+            try:
+                config = load_snapshot(snapshot, location_keys=old.registry.location_keys)
+                target = self._supervisor.base.log_target
+                new = build(config, old.registry, target, previous=old)
+            except ConfigError as error:
+                log.error("the configuration stays as it was; the new one is wrong:\n%s", error)  # noqa: TRY400
+                return []
+            for warning in (*config.warnings, *new.warnings):
+                log.warning("%s", warning)
+            restart = needs_restart(old.config, config)
+            if await self._change(snapshot, new):
+                self._tell(old, new, restart)
+                return restart
+            return []
+
+    async def _change(self, snapshot: Snapshot, new: Runtime) -> bool:
+        supervisor, old = self._supervisor, self._supervisor.base.runtime
+        text = snapshot.to_bytes().decode()
+        async with supervisor.forking:
+            children = list(supervisor.children.values())
+            failures = await self._prepare(children, text)
+            if failures:
+                supervisor.tell("discard")
+                log.error(
+                    "the configuration stays as it was; the new one cannot be served: %s",
+                    "; ".join(dict.fromkeys(failures)),
+                )
+                return False
+            supervisor.tell("swap")
+            supervisor.base.runtime = new
+        new.take_effect()
+        new.release(old)
+        set_log_level(new.config.basic.log_level)
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        return True
+
+    async def _prepare(self, children: list[Child], snapshot: str) -> list[str]:
+        """Let workers build a configuration; return why it cannot be, where it cannot."""
+        failures: list[str] = []
+
+        async def ask(child: Child) -> None:
+            answer = await child.channel.ask("prepare", PREPARE_SECONDS, snapshot=snapshot)
+            if answer is None:
+                if not child.ended.is_set() and not child.channel.is_broken:
+                    failures.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
+            elif answer["failure"]:
+                failures.append(answer["failure"])
+
+        async with anyio.create_task_group() as tasks:
+            for child in children:
+                tasks.start_soon(ask, child)
+        return failures
+
+    def _tell(self, old: Runtime, new: Runtime, restart: list[str]) -> None:
+        changes = changes_between(old.config, new.config)
+        text = changes_text(changes)
+        log.info("the configuration was reloaded%s", f":\n{text}" if text else "; nothing differs")
+        if restart:
+            log.warning("needs a restart to take effect: %s", ", ".join(restart))

@@ -1,0 +1,231 @@
+"""Hot upgrade: a new process takes over the listening sockets of the one that serves.
+
+The new process waits at a Unix socket (``basic.upgrade_sock``); the old one connects to it, when it
+is told to (SIGQUIT), and sends the sockets. It leaves only when the new one says that it serves; if
+the new one fails at any point, the old one goes on as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from pingap.process.listening import Inherited, Listening
+from pingap.process.sockets import remove_stale
+
+CONNECT_SECONDS: Final = 30.0
+"""How long the old process looks for a new one."""
+SERVE_SECONDS: Final = 120.0
+"""How long the new process may take to serve, once it has the sockets."""
+WAIT_SECONDS: Final = 120.0
+"""How long the new process waits for the old one."""
+_RETRY_SECONDS: Final = 0.2
+_MOST_SOCKETS: Final = 128
+"""Of one message; the kernel allows 253."""
+_LONGEST: Final = 64 * 1024
+_READY: Final = b"ready"
+
+
+class HandOverError(Exception):
+    """The sockets were not handed over; the message says why."""
+
+
+# The old process.
+
+
+def start_successor(arguments: Sequence[str]) -> int:
+    """Start a new process with the same arguments, that waits to take over; return its process id.
+
+    :raises HandOverError: it cannot be started.
+    """
+    added = [] if {"-u", "--upgrade"}.intersection(arguments) else ["--upgrade"]
+    command = [sys.executable, "-m", "pingap", *arguments, *added]
+    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    try:
+        return os.posix_spawn(sys.executable, command, os.environ, file_actions=[nothing])
+    except OSError as error:
+        raise HandOverError(f"it cannot be started: {error.strerror}") from None
+
+
+async def hand_over(
+    sockets: Iterable[Listening], path: str, has_failed: Callable[[], bool] = lambda: False
+) -> None:
+    """Give the sockets to the process that waits at ``path``; return when it serves.
+
+    :param has_failed: tells whether that process has ended already.
+    :raises HandOverError: there is none, it is not ours, or it could not serve.
+    """
+    connection = await _connect(path, has_failed)
+    with connection:
+        _check_owner(connection)
+        every = list(sockets)
+        try:
+            await _send(connection, every)
+            with anyio.fail_after(SERVE_SECONDS):
+                answer = await _receive_word(connection)
+        except TimeoutError:
+            raise HandOverError(f"it did not serve within {SERVE_SECONDS:g} s") from None
+        except OSError as error:
+            raise HandOverError(f"it left: {error.strerror}") from None
+    if answer != _READY:
+        raise HandOverError(answer.decode("utf-8", "replace") or "it ended before it served")
+
+
+async def _connect(path: str, has_failed: Callable[[], bool]) -> socket.socket:
+    reason = "nothing waits there"
+    with anyio.move_on_after(CONNECT_SECONDS):
+        while True:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            try:
+                sock.connect(path)
+            except OSError as error:
+                sock.close()
+                reason = error.strerror or str(error)
+            else:
+                return sock
+            if has_failed():
+                raise HandOverError("it ended at once; see what it said")
+            await anyio.sleep(_RETRY_SECONDS)
+    raise HandOverError(
+        f"none came to {path} within {CONNECT_SECONDS:g} s ({reason}); start it with --upgrade"
+    )
+
+
+def _check_owner(connection: socket.socket, user: int | None = None) -> None:
+    """Trust nobody else than this user and root.
+
+    :param user: another one to trust.
+
+    :raises HandOverError: the process at the other end runs as another user.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):  # there the socket's mode has to do
+        return
+    size = struct.calcsize("3i")
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, uid, _ = struct.unpack("3i", packed)
+    if uid not in (os.geteuid(), 0, user):
+        raise HandOverError(f"the process that waits runs as another user (uid {uid})")
+
+
+async def _send(connection: socket.socket, sockets: list[Listening]) -> None:
+    """Send the sockets in several messages, each with the addresses of its own."""
+    for start in range(0, len(sockets), _MOST_SOCKETS):
+        part = sockets[start : start + _MOST_SOCKETS]
+        last = start + _MOST_SOCKETS >= len(sockets)
+        head = {"last": last, "addresses": [[one.server, one.address] for one in part]}
+        await anyio.wait_writable(connection)
+        data = json.dumps(head).encode() + b"\n"
+        socket.send_fds(connection, [data], [one.sock.fileno() for one in part])
+
+
+async def _receive_word(connection: socket.socket) -> bytes:
+    word = b""
+    while len(word) < _LONGEST:
+        await anyio.wait_readable(connection)
+        data = connection.recv(_LONGEST)
+        if not data:
+            break
+        word += data
+    return word
+
+
+# The new process.
+
+
+class TakeOver:
+    """What a new process was given by the one that serves.
+
+    :param connection: to that process, which waits for a word.
+    :param inherited: its listening sockets.
+    """
+
+    def __init__(self, connection: socket.socket, inherited: Inherited) -> None:
+        self._connection = connection
+        self.inherited = inherited
+
+    def succeeded(self) -> None:
+        """Say that this process serves: the other one leaves."""
+        self._say(_READY)
+
+    def failed(self, reason: str) -> None:
+        """Say that this process ends: the other one goes on."""
+        self._say(reason.encode()[:_LONGEST])
+
+    def _say(self, word: bytes) -> None:
+        with suppress(OSError):
+            self._connection.sendall(word)
+        self._connection.close()
+
+
+def wait_for_sockets(path: str, user: int | None = None, seconds: float = WAIT_SECONDS) -> TakeOver:
+    """Wait at a Unix socket for the process that serves, and take its listening sockets.
+
+    :param user: number of the user as whom it runs, if root starts this one.
+    :raises HandOverError: it did not come.
+    """
+    with _listen(path, user) as server:
+        try:
+            end = time.monotonic() + seconds
+            while True:
+                server.settimeout(max(0.0, end - time.monotonic()))
+                connection, _ = server.accept()
+                connection.settimeout(seconds)
+                with suppress(HandOverError, OSError, ValueError):
+                    _check_owner(connection, user)
+                    return TakeOver(connection, _take(connection))
+                connection.close()
+        except TimeoutError:
+            raise HandOverError(
+                f"no running pingap handed its sockets over within {seconds:g} s: is there one, with"
+                f" the same upgrade_sock ({path}), and was it sent SIGQUIT?"
+            ) from None
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def _listen(path: str, user: int | None) -> socket.socket:
+    """Listen where only this user can connect.
+
+    :raises HandOverError: it is not possible.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        remove_stale(path)
+        sock.bind(path)
+        if user is not None:
+            os.chown(path, user, -1)
+        sock.listen(1)
+    except OSError as error:
+        sock.close()
+        raise HandOverError(f"cannot wait at upgrade_sock {path}: {error.strerror}") from None
+    finally:
+        os.umask(mask)
+    return sock
+
+
+def _take(connection: socket.socket) -> Inherited:
+    taken: list[tuple[str, socket.socket]] = []
+    last = False
+    while not last:
+        data, fds, _, _ = socket.recv_fds(connection, _LONGEST, _MOST_SOCKETS)
+        received = [socket.socket(fileno=fd) for fd in fds]
+        while data and not data.endswith(b"\n"):
+            data += connection.recv(_LONGEST)
+        head = json.loads(data)
+        last = head["last"]
+        for (_, address), sock in zip(head["addresses"], received, strict=True):
+            sock.setblocking(False)
+            taken.append((address, sock))
+    return Inherited(taken)

@@ -1,0 +1,97 @@
+"""What stays of a process in the foreground once another one has taken its place.
+
+A shell, a container or whoever else has started pingap waits for that process and sends it signals.
+So it lives on, as a program of its own that needs nearly nothing: it passes signals on to the process
+that serves and ends when that one does, with its exit code. A process that serves and is replaced in
+its turn tells over a pipe by whom.
+
+Run as a script, without the package: ``python -I -S waiter.py <pid> <fd of the pipe>``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Final, NoReturn
+
+VARIABLE: Final = "PINGAP_WAITER_FD"
+"""Names the writing end of the pipe for the process that serves."""
+
+_PASSED_ON: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
+
+
+def become_waiter(pid: int, fd: int) -> NoReturn:
+    """Turn this process into one that waits for another.
+
+    :param pid: of the process that serves, a child of this one.
+    :param fd: the reading end of the pipe.
+    """
+    os.set_inheritable(fd, True)
+    os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, str(pid), str(fd)])
+
+
+def tell_waiter(fd: int, pid: int) -> None:
+    """Tell the process that waits for this one that another one serves now."""
+    with suppress(OSError):
+        os.write(fd, b"%d\n" % pid)
+
+
+class _Waiter:
+    def __init__(self, pid: int, fd: int) -> None:
+        self._pid = pid
+        self._fd = fd
+        # A terminal sends its signals to all processes of the group: they have it already.
+        self._has_terminal = os.isatty(0)
+        os.set_blocking(fd, False)
+
+    def run(self) -> int:
+        """Return the exit code of the process that served last."""
+        _adopt_orphans()
+        for number in _PASSED_ON:
+            signal.signal(number, self._pass_on)
+        while True:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                return 0  # the one that serves is not ours to wait for
+            if pid == self._pid and not self._has_successor():
+                return os.waitstatus_to_exitcode(status) % 256
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        if self._has_terminal and number in (signal.SIGINT, signal.SIGQUIT):
+            return
+        self._has_successor()
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, number)
+
+    def _has_successor(self) -> bool:
+        """Read by whom the process that served was replaced, if it was."""
+        try:
+            told = os.read(self._fd, 4096).split()
+        except OSError:  # nothing is told
+            return False
+        if not told:
+            return False
+        self._pid = int(told[-1])
+        return True
+
+
+def _adopt_orphans() -> None:
+    """Have children of children that end become ours (Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(_Waiter(int(sys.argv[1]), int(sys.argv[2])).run())
