@@ -56,7 +56,7 @@ class Setting:
 
 
 @contextmanager
-def setting(folder: Path, upstream: str, location: str = "") -> Iterator[Setting]:
+def setting(folder: Path, upstream: str, location: str = "", basic: str = "") -> Iterator[Setting]:
     backend = Backend()
     with (
         Origin(backend.script) as origin,
@@ -67,6 +67,7 @@ def setting(folder: Path, upstream: str, location: str = "") -> Iterator[Setting
                 other.addr,
                 upstream=upstream,
                 location=location,
+                basic=basic,
                 server='prometheus_metrics = "/metrics"',
             ),
             folder,
@@ -183,6 +184,19 @@ def test_without_a_backend_left_the_answer_is_503(tmp_path: Path) -> None:
         assert len(origin.requests) == 2
 
 
+def test_what_one_worker_finds_all_workers_know(tmp_path: Path) -> None:
+    upstream = BREAKER + 'circuit_break_open_duration = "1h"'
+    with setting(tmp_path, upstream, basic="threads = 2") as one:
+        while one.proxy.log.count(" opens for ") < 2:
+            one.statuses(1)
+        assert one.proxy.log.count("another worker found it failing") == 1
+        before = len(one.origin.requests)
+        assert [one.statuses(1) for _ in range(20)] == [[200]] * 20
+        assert len(one.origin.requests) == before
+        assert one.metric("pingap_backend_circuit_opened", one.origin.addr) == 2
+        assert one.state == 1
+
+
 # Statistics.
 
 
@@ -195,7 +209,7 @@ def test_backends_are_counted(tmp_path: Path) -> None:
             assert one.metric("pingap_upstream_backend_requests", addr) == 4
             assert one.metric("pingap_upstream_backend_failure_rate", addr) == failures * 25
             assert one.metric("pingap_backend_latency_count", addr) == 4
-            assert 0 < one.metric("pingap_backend_average_latency", addr) < 5
+            assert 0 < one.metric("pingap_backend_latency_sum", addr) < 20
 
 
 def test_open_connections_are_counted(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from pingap.builder import Runtime, build
-from pingap.bus import Bus
 from pingap.config import parse
 from pingap.context import Connection, RequestContext
 from pingap.errors import UpstreamError
@@ -29,16 +28,20 @@ class Worker:
     """A runtime, and its bus, connected to those of other workers."""
 
     def __init__(self, others: list[Worker]) -> None:
-        self.bus = Bus()
-        for other in others:
-            self.bus.values |= other.bus.values
-        self.bus.send = lambda key, value: [
-            one.bus.deliver(key, value) for one in others if one is not self
-        ]  # type: ignore[assignment,return-value]
+        self.runtime: Runtime = build(parse(TOML), Registry())
+        self.bus = self.runtime.bus
+        self.bus.send = self._pass_on
+        self._others = others
+        for key, value in others[0].bus.values.items() if others else ():
+            self.bus.deliver(key, value)
         others.append(self)
-        self.runtime: Runtime = build(parse(TOML), Registry(), bus=self.bus)
         self.upstream = self.runtime.upstreams["shop"]
         self.peer: Peer = self.upstream.peers[0]
+
+    def _pass_on(self, key: str, value: str) -> None:
+        for one in self._others:
+            if one is not self:
+                one.bus.deliver(key, value)
 
     def attempt(self, status: int = 0, error: UpstreamError | None = None) -> None:
         breakers = self.upstream.breakers
