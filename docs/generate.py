@@ -37,7 +37,7 @@ from pingap.net import http1_connection, http2_connection, http2_halves, proxy_a
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
-from pingap.process import sockets
+from pingap.process import activation, sockets
 from pingap.protocol import (
     chunked,
     events,
@@ -435,6 +435,7 @@ def _process_limits() -> Iterator[Row]:
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"
     yield "certificates that an authority signed and keeps", str(issuer.KEPT), "", text
+    yield "sockets taken over from systemd", str(activation.MOST), "", "the others stay unused"
     text = "told in the log with its stack, once in "
     text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
     yield "code that keeps the event loop from going on", f"about {limit}", "", text

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pingap.process.options import ServeOptions
 
 _NOT_YET = {
-    "daemon": "running as a daemon",
     "admin": "the admin listener",
     "cp": "the control panel",
     "sync": "writing the configuration to another storage",
@@ -135,6 +134,7 @@ def _run(options: dict[str, Any], log: str) -> None:
         text="" if options["conf"] else quick_start(options),
         log=log,
         threads=options["threads"],
+        daemon=options["daemon"],
         upgrade=options["upgrade"],
         autoreload=options["autoreload"],
         autorestart=options["autorestart"],
@@ -158,9 +158,12 @@ def _test(serving: ServeOptions) -> None:
     from pingap.builder import build
     from pingap.config import load_snapshot
     from pingap.plugins import Registry
+    from pingap.process.privileges import account_problems
 
     registry = Registry()
     config = load_snapshot(serving.read(), location_keys=registry.location_keys)
+    if problems := account_problems(config):
+        raise ConfigError(problems)
     runtime = build(config, registry, serving.log)
     for warning in (*config.warnings, *runtime.warnings):
         click.echo(f"warning: {warning}", err=True)

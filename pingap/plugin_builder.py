@@ -117,10 +117,15 @@ class PluginBuilder:
         path: Key = ("plugins", name)
         options, plugin = settings.options, None
         if settings.category == local_plugins.CATEGORY:
+            # Before the file is read: what changes later belongs to the next reload.
+            self.keys[name] = plugin_key(self._config, name, Plugin)
             cls = self._local_class(path, options)
             options = {key: options[key] for key in options if key not in local_plugins.KEYS}
         else:
             cls = self._installed_class(path, settings.category)
+            if cls is not None:
+                configured = name in self._config.plugins  # or built in
+                self.keys[name] = plugin_key(self._config, name, cls) if configured else name
         if cls is not None:
             timeout = settings.timeout or DEFAULT_TIMEOUT
             if "timeout" in cls.Settings.model_fields:
@@ -129,10 +134,7 @@ class PluginBuilder:
                 options = {key: options[key] for key in options if key != "timeout"}
             step = self._step(path, cls, settings.step)
             self._check_fail_open(path, cls, settings)
-            configured = name in self._config.plugins  # or built in
-            key = plugin_key(self._config, name, cls) if configured else name
-            self.keys[name] = key
-            plugin = self._construct(path, cls, options, key)
+            plugin = self._construct(path, cls, options, self.keys[name])
         if cls is None or plugin is None:
             self._failed.add(name)
         else:

@@ -37,6 +37,7 @@ BASIC: Final[dict[str, str]] = {
     "upgrade_sock": _PROCESS,
     "user": _PROCESS,
     "group": _PROCESS,
+    "cpu_affinity": _WORKERS,
     "work_stealing": HOT,
     "listener_tasks_per_fd": HOT,
     "auto_restart_check_interval": HOT,

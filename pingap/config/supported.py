@@ -5,11 +5,12 @@ The models mark them (``not_yet``, ``no_effect``); nothing is ignored without a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from pingap.config.model import Model, ServerConfig, UpstreamConfig
+from pingap.config.model import BasicConfig, Model, ServerConfig, UpstreamConfig
 from pingap.config.problem import KeyPath
 from pingap.config.source import Report
 
@@ -24,6 +25,7 @@ SAMPLE_ONLY = {
     },
 }
 
+_HAS_AFFINITY = hasattr(os, "sched_setaffinity")
 _KEEPALIVE = ("tcp_idle", "tcp_interval", "tcp_probe_count")
 
 
@@ -37,6 +39,8 @@ def check_support(table: Model, path: KeyPath, report: Report) -> None:
     for key, reason in _marked(type(table), "no_effect").items():
         if key in table.model_fields_set:
             report.warn((*path, key), str(reason))
+    if isinstance(table, BasicConfig) and table.cpu_affinity and not _HAS_AFFINITY:
+        report.warn((*path, "cpu_affinity"), "has no effect: this system cannot do it")
     if isinstance(table, ServerConfig | UpstreamConfig):
         _warn_of_partial_keepalive(table, path, report)
 

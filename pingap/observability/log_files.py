@@ -133,6 +133,14 @@ def _parse_target(target: str) -> tuple[Path, str]:
     return path, _SUFFIXES[rolling]
 
 
+def path_of(target: str) -> Path | None:
+    """Return the path in a target; None for standard error, and for what is no target."""
+    try:
+        return _parse_target(target)[0] if target else None
+    except ValueError:
+        return None
+
+
 def _link(link: Path, target: str) -> None:
     """Let the plain name point to the current file, unless something else has that name."""
     if link.exists() and not link.is_symlink():

@@ -10,6 +10,7 @@ import anyio
 
 from pingap.observability.figures import Figures
 from pingap.process.channel import Channel
+from pingap.process.ending import ending
 
 
 class Child:
@@ -56,6 +57,4 @@ class Child:
     @property
     def ending(self) -> str:
         """How it ended, in words."""
-        if os.WIFSIGNALED(self.status):
-            return f"was ended by {signal.Signals(os.WTERMSIG(self.status)).name}"
-        return f"ended with exit code {os.WEXITSTATUS(self.status)}"
+        return ending(self.status)

@@ -11,13 +11,14 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from pingap.config import Config
 from pingap.config.file_values import watched_files
 from pingap.config.watch import ConfigurationWatch
 from pingap.process.options import ServeOptions
 from pingap.process.reload import Reloader
+from pingap.process.succession import Succession
 from pingap.process.supervisor import Supervisor, ended_processes
-from pingap.process.upgrade import HandOverError, hand_over, start_successor
+from pingap.process.systemd import Notifier
+from pingap.process.upgrade import HandOverError, hand_over
 
 log = logging.getLogger("pingap")
 
@@ -36,13 +37,25 @@ class Master:
 
     :param supervisor: its workers are not started yet.
     :param options: of the command line.
+    :param succession: starts the process that takes this one's place.
+    :param notifier: to systemd.
+    :param watch: of the configuration's files, made before they were read; None: not watched.
     """
 
-    def __init__(self, supervisor: Supervisor, options: ServeOptions) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        options: ServeOptions,
+        succession: Succession,
+        notifier: Notifier,
+        watch: ConfigurationWatch | None,
+    ) -> None:
         self._supervisor = supervisor
         self._options = options
-        self._reloader = Reloader(supervisor, options.read)
-        self._watch = ConfigurationWatch(options.conf) if options.watches else None
+        self._succession = succession
+        self._notifier = notifier
+        self._watch = watch
+        self._reloader = Reloader(supervisor, options.read, watch)
         self._draining = False
         self._handing_over = False
         self._failed: dict[int, int] = {}
@@ -61,12 +74,14 @@ class Master:
                 await tasks.start(self._reap)
                 try:
                     await self._supervisor.start(tasks)
+                    ready()
                 except BaseException:
                     self._supervisor.kill()
                     raise
-                ready()
                 if self._watch is not None:
                     tasks.start_soon(self._watch_files, self._watch)
+                if (seconds := self._notifier.seconds_between_signs) is not None:
+                    tasks.start_soon(self._give_signs, seconds)
                 await self._obey(signals)
 
     async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
@@ -95,11 +110,21 @@ class Master:
                     if not self._supervisor.on_end(pid, status) and self._handing_over:
                         self._failed[pid] = status
 
+    async def _give_signs(self, seconds: float) -> None:
+        while True:
+            self._notifier.alive()
+            await anyio.sleep(seconds)
+
     # The end.
 
     async def _end(self, *, at_once: bool = True) -> None:
-        """Drain, and end with the last request."""
+        """Drain, and end with the last request.
+
+        :param at_once: nobody takes over: see ``Supervisor.drain``.
+        """
         self._draining = True
+        if at_once:
+            self._notifier.stopping("draining")
         log.info("draining")
         await self._supervisor.drain(at_once=at_once)
         self._tasks.cancel_scope.cancel()
@@ -115,7 +140,8 @@ class Master:
         self._handing_over = True
         path = self._supervisor.base.runtime.config.basic.upgrade_sock
         try:
-            successor = start_successor(self._options.arguments) if start else 0
+            successor = self._succession.start() if start else 0
+            log.info("handing over to a new process%s", f" (pid {successor})" if start else "")
             await hand_over(
                 self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
             )
@@ -126,6 +152,8 @@ class Master:
             self._handing_over = False
             self._failed.clear()
         log.info("a new process has taken over")
+        if start:
+            self._succession.on_success(successor)
         await self._end(at_once=False)
 
     # Changes.
@@ -137,22 +165,17 @@ class Master:
 
     async def _reload(self) -> None:
         """Read the configuration again, and do what is needed for it to take effect."""
-        if self._watch is not None:
-            self._watch.know()
+        self._notifier.reloading()
         restart = await self._reloader.reload()
-        if self._watch is not None:
-            self._watch.watch(watched_files(self._config))
+        self._notifier.ready()
         if restart and self._options.autorestart:
-            log.info("starting a new process with it")
+            log.info("a new process is started, which can take it over")
             await self._upgrade(True)
 
     async def _watch_files(self, watch: ConfigurationWatch) -> None:
-        watch.watch(watched_files(self._config))
+        watch.watch(watched_files(self._supervisor.base.runtime.config))
         while not self._draining:
             await anyio.sleep(watch.seconds_to_wait(time.monotonic()))
-            if watch.poll(time.monotonic()) and not self._draining:
+            if not self._draining and (changed := watch.poll(time.monotonic())):
+                log.info("changed: %s", ", ".join(changed[:8]))
                 await self._reload()
-
-    @property
-    def _config(self) -> Config:
-        return self._supervisor.base.runtime.config

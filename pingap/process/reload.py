@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import anyio
 
 from pingap.builder import Runtime, build
-from pingap.config import ConfigError, Snapshot, load_snapshot
+from pingap.config import Config, ConfigError, Snapshot, load_snapshot
 from pingap.config.changes import changes_between, changes_text
+from pingap.config.file_values import named_files, watched_files
 from pingap.config.restart import needs_restart
+from pingap.config.watch import ConfigurationWatch
 from pingap.observability.logs import set_log_level
 from pingap.process.child import Child
 from pingap.process.supervisor import Supervisor
+from pingap.settings_models import settings_models
 
 log = logging.getLogger("pingap")
 
@@ -32,11 +35,18 @@ class Reloader:
 
     :param supervisor: of the workers.
     :param read: reads the configuration's texts.
+    :param watch: knows the files that were read.
     """
 
-    def __init__(self, supervisor: Supervisor, read: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        read: Callable[[], Snapshot],
+        watch: ConfigurationWatch | None = None,
+    ) -> None:
         self._supervisor = supervisor
         self._read = read
+        self._watch = watch
         self._lock = anyio.Lock()
 
     async def reload(self) -> list[str]:
@@ -46,9 +56,11 @@ class Reloader:
         """
         async with self._lock:
             old = self._supervisor.base.runtime
+            if self._watch is not None:
+                self._watch.know()
             snapshot = self._read()
             try:
-                config = load_snapshot(snapshot, location_keys=old.registry.location_keys)
+                config = self._load(snapshot, old)
                 target = self._supervisor.base.log_target
                 new = build(config, old.registry, target, previous=old)
             except ConfigError as error:
@@ -61,6 +73,20 @@ class Reloader:
                 self._tell(old, new, restart)
                 return restart
             return []
+
+    def _load(self, snapshot: Snapshot, old: Runtime) -> Config:
+        """Load the configuration; from here on the files that it names are watched, too."""
+        files: Collection[str] = ()
+        try:
+            config = load_snapshot(snapshot, location_keys=old.registry.location_keys)
+            files = watched_files(config)
+        except ConfigError:
+            files = {*watched_files(old.config), *named_files(snapshot)}
+            raise
+        finally:
+            if self._watch is not None:
+                self._watch.watch(files)
+        return config
 
     async def _change(self, snapshot: Snapshot, new: Runtime) -> bool:
         supervisor, old = self._supervisor, self._supervisor.base.runtime
@@ -103,8 +129,10 @@ class Reloader:
         return failures
 
     def _tell(self, old: Runtime, new: Runtime, restart: list[str]) -> None:
-        changes = changes_between(old.config, new.config)
-        text = changes_text(changes)
-        log.info("the configuration was reloaded%s", f":\n{text}" if text else "; nothing differs")
+        models = settings_models(old.plugins, new.plugins)
+        text = changes_text(changes_between(old.config, new.config, models))
+        log.info(
+            "the configuration was reloaded%s", f":\n{text}" if text else "; its text is the same"
+        )
         if restart:
             log.warning("needs a restart to take effect: %s", ", ".join(restart))

@@ -22,8 +22,11 @@ from pingap.builder import Runtime
 from pingap.observability.figures import Figures, add_figures, without_gauges
 from pingap.process.channel import Channel, Message, pair
 from pingap.process.child import Child
+from pingap.process.cpu_affinity import pin
+from pingap.process.daemon import Parent
 from pingap.process.fork import fork
 from pingap.process.listening import Listening, of_worker
+from pingap.process.parent_death import end_with_parent
 from pingap.process.worker import Worker
 from pingap.process.worker_process import WorkerProcess
 
@@ -49,11 +52,13 @@ class Base:
     :param runtime: the configuration that serves, built.
     :param counts: server -> how many workers serve it.
     :param log_target: what ``--log`` says.
+    :param parent: the process that waits for a daemon to serve.
     """
 
     runtime: Runtime
     counts: dict[str, int]
     log_target: str = ""
+    parent: Parent | None = None
 
 
 class Supervisor:
@@ -71,6 +76,7 @@ class Supervisor:
         """Index -> the worker that has this place."""
         self.bus_values: dict[str, str] = {}
         self._workers = workers
+        self._pid = os.getpid()
         self._tasks: TaskGroup
         self._early_ends: dict[int, int] = {}
         self._gone: Figures = add_figures([])
@@ -114,6 +120,11 @@ class Supervisor:
 
     def _be_worker(self, index: int, theirs: socket, ours: socket) -> int:
         """Serve; runs in the child."""
+        end_with_parent(self._pid)
+        if self.base.parent is not None:
+            self.base.parent.close()
+        if self.base.runtime.config.basic.cpu_affinity:
+            pin(index)
         ours.close()
         for child in list(self.children.values()):
             child.channel.close()

@@ -11,9 +11,8 @@ import json
 import os
 import socket
 import struct
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,8 @@ SERVE_SECONDS: Final = 120.0
 """How long the new process may take to serve, once it has the sockets."""
 WAIT_SECONDS: Final = 120.0
 """How long the new process waits for the old one."""
+PATIENCE_SECONDS: Final = 2.0
+"""After how long it says that it waits."""
 _RETRY_SECONDS: Final = 0.2
 _MOST_SOCKETS: Final = 128
 """Of one message; the kernel allows 253."""
@@ -41,20 +42,6 @@ class HandOverError(Exception):
 
 
 # The old process.
-
-
-def start_successor(arguments: Sequence[str]) -> int:
-    """Start a new process with the same arguments, that waits to take over; return its process id.
-
-    :raises HandOverError: it cannot be started.
-    """
-    added = [] if {"-u", "--upgrade"}.intersection(arguments) else ["--upgrade"]
-    command = [sys.executable, "-m", "pingap", *arguments, *added]
-    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-    try:
-        return os.posix_spawn(sys.executable, command, os.environ, file_actions=[nothing])
-    except OSError as error:
-        raise HandOverError(f"it cannot be started: {error.strerror}") from None
 
 
 async def hand_over(
@@ -168,30 +155,46 @@ class TakeOver:
         self._connection.close()
 
 
-def wait_for_sockets(path: str, user: int | None = None, seconds: float = WAIT_SECONDS) -> TakeOver:
+def wait_for_sockets(
+    path: str, user: int | None, waiting: Callable[[], None], seconds: float = WAIT_SECONDS
+) -> TakeOver:
     """Wait at a Unix socket for the process that serves, and take its listening sockets.
 
     :param user: number of the user as whom it runs, if root starts this one.
+    :param waiting: called once if it does not come at once.
     :raises HandOverError: it did not come.
     """
+    began, told = time.monotonic(), False
     with _listen(path, user) as server:
         try:
-            end = time.monotonic() + seconds
-            while True:
-                server.settimeout(max(0.0, end - time.monotonic()))
-                connection, _ = server.accept()
-                connection.settimeout(seconds)
-                with suppress(HandOverError, OSError, ValueError):
-                    _check_owner(connection, user)
-                    return TakeOver(connection, _take(connection))
-                connection.close()
-        except TimeoutError:
-            raise HandOverError(
-                f"no running pingap handed its sockets over within {seconds:g} s: is there one, with"
-                f" the same upgrade_sock ({path}), and was it sent SIGQUIT?"
-            ) from None
+            while time.monotonic() - began < seconds:
+                server.settimeout(PATIENCE_SECONDS)
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    if not told:
+                        waiting()
+                    told = True
+                    continue
+                if (take_over := _accept(connection, user, seconds)) is not None:
+                    return take_over
         finally:
             Path(path).unlink(missing_ok=True)
+    raise HandOverError(
+        f"no running pingap handed its sockets over within {seconds:g} s: is there one, with the same"
+        f" upgrade_sock ({path}), and was it sent SIGQUIT?"
+    )
+
+
+def _accept(connection: socket.socket, user: int | None, seconds: float) -> TakeOver | None:
+    """Take the sockets from whoever connected; None if it is nobody that may, or has any."""
+    connection.settimeout(seconds)
+    try:
+        _check_owner(connection, user)
+        return TakeOver(connection, _take(connection))
+    except (HandOverError, OSError, ValueError):
+        connection.close()
+        return None
 
 
 def _listen(path: str, user: int | None) -> socket.socket:

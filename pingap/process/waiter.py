@@ -38,7 +38,8 @@ def become_waiter(pid: int, fd: int) -> NoReturn:
     :param fd: the reading end of the pipe.
     """
     os.set_inheritable(fd, True)
-    os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, str(pid), str(fd)])
+    command = [sys.executable, "-I", "-S", __file__, str(pid), str(fd)]
+    os.execv(sys.executable, command)  # noqa: S606 - our own file
 
 
 def tell_waiter(fd: int, pid: int) -> None:

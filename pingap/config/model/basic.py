@@ -79,15 +79,32 @@ class BasicConfig(Model):
     )
     log_format_json: bool = Field(False, description="Write the application log as JSON lines.")
 
-    pid_file: str = no_effect("", "File for the process id of the daemon.", why=_DAEMON)
-    error_log: str = no_effect("", "File for the standard error of the daemon.", why=_DAEMON)
+    pid_file: str = Field(
+        "",
+        description="File for the process id of the daemon; what was there becomes `<name>.old`."
+        " Empty: `pingap.pid` in `/run`, `/var/run` or `/tmp`, the first that can be written.",
+    )
+    error_log: str = Field(
+        "",
+        description="File that standard output and standard error of the daemon are appended to;"
+        " empty: they stay what they were.",
+    )
     upgrade_sock: str = no_effect(
         "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
         "Socket over which a new process takes the listening sockets.",
         why=_DAEMON,
     )
-    user: str = no_effect("", "User of the daemon.", why=_DAEMON)
-    group: str = no_effect("", "Group of the daemon.", why=_DAEMON)
+    user: str = Field(
+        "",
+        description="Name of the user that pingap becomes once its sockets are open, if root"
+        " starts it.",
+    )
+    group: str = Field(
+        "", description="Name of the group that it becomes; empty: the one of `user`."
+    )
+    cpu_affinity: bool = Field(
+        False, description="Bind each worker to a processor of its own, where the system can."
+    )
     work_stealing: bool = no_effect(
         True, "Tasks move between the threads of a server.", why=_RUST_ENGINE
     )

@@ -31,6 +31,11 @@ upstream_keepalive_pool_size = 64
 trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"]
 log_level = "INFO,pingap::proxy=debug,pingap::cache"
 log_format_json = true
+pid_file = "/run/pingap/pingap.pid"
+error_log = "/var/log/pingap/error.log"
+user = "pingap"
+group = "www"
+cpu_affinity = true
 """
 
 SERVERS = """
@@ -186,6 +191,11 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
         log_level="INFO,pingap::proxy=debug,pingap::cache",
         log_format_json=True,
+        pid_file="/run/pingap/pingap.pid",
+        error_log="/var/log/pingap/error.log",
+        user="pingap",
+        group="www",
+        cpu_affinity=True,
     )
     server = config.servers["web"]
     assert server.max_headers == 60  # from the storage
@@ -242,7 +252,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " webhook_notifications log_level log_buffered_size log_format_json"
             " log_compress_algorithm log_compress_level log_compress_days_ago"
             " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
-            " max_connections",
+            " max_connections cpu_affinity",
         ),
         (
             "servers",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pingap.config import SECTIONS, BasicConfig, ConfigError, parse
+from pingap.config import SECTIONS, BasicConfig, ConfigError, parse, supported
 
 BASE = {
     "servers": 'addr = "127.0.0.1:80"',
@@ -346,11 +346,7 @@ KEEPALIVE = "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_p
     [
         ("basic", "threads = 0", "threads: one worker runs in this version"),
         ("basic", "threads = 2", "threads: one worker runs in this version"),
-        ("basic", 'pid_file = "/run/a"', f"pid_file: {DAEMON}"),
-        ("basic", 'error_log = "/run/a"', f"error_log: {DAEMON}"),
         ("basic", 'upgrade_sock = "/run/a"', f"upgrade_sock: {DAEMON}"),
-        ("basic", 'user = "a"', f"user: {DAEMON}"),
-        ("basic", 'group = "a"', f"group: {DAEMON}"),
         ("basic", "work_stealing = false", f"work_stealing: {ENGINE}"),
         ("basic", "listener_tasks_per_fd = 2", f"listener_tasks_per_fd: {ENGINE}"),
         ("basic", 'auto_restart_check_interval = "1m"', "auto_restart_check_interval: has no effect: automatic reload is not supported yet"),
@@ -371,6 +367,13 @@ def test_what_has_no_effect_is_a_warning(section, line, message):
     )
     number = 3 if "\n" in line else 2
     assert warnings(text) == [f"c:{number}: {path}.{message}"]
+
+
+def test_cpu_affinity_is_a_warning_where_the_system_lacks_it(monkeypatch):
+    assert warnings("[basic]\ncpu_affinity = true") == []
+    monkeypatch.setattr(supported, "_HAS_AFFINITY", False)
+    (warning,) = warnings("[basic]\ncpu_affinity = true")
+    assert warning == "c:2: basic.cpu_affinity: has no effect: this system cannot do it"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""How a process ended, in words."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def ending(status: int) -> str:
+    """Say how, in words that follow "worker 12": ``was ended by SIGKILL``.
+
+    :param status: as ``os.wait`` tells it.
+    """
+    if os.WIFEXITED(status):
+        return f"ended with exit code {os.WEXITSTATUS(status)}"
+    core = " (core dumped)" if os.WCOREDUMP(status) else ""
+    return f"was ended by {_signal_name(os.WTERMSIG(status))}{core}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, of which only two have names
+        return f"signal {number}"

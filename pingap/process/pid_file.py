@@ -1,0 +1,108 @@
+"""The file that holds the process id, for service managers, ``kill`` and ``logrotate``."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_FOLDERS: Final = ("/run", "/var/run")
+_NAME: Final = "pingap.pid"
+_MODE: Final = 0o644
+_LONGEST: Final = 32
+
+
+class PidFileError(Exception):
+    """The file cannot be written; the message names it and says why."""
+
+
+def default_path(folders: Iterable[str] = _FOLDERS) -> Path:
+    """Return where the file is unless ``basic.pid_file`` says it: where this process may write."""
+    for folder in map(Path, folders):
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            return folder / _NAME
+    return Path("/tmp") / _NAME  # noqa: S108 - as in pingap; nothing that is there is trusted
+
+
+class PidFile:
+    """A file with the id of this process.
+
+    What was there becomes ``<name>.old``, whether that process lives or not. In a hot upgrade it
+    does: the new process writes the file as the last thing before the old one leaves, and each
+    removes only what holds its own id.
+
+    :param path: where; empty for :func:`default_path`.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._path = Path(path).expanduser().absolute() if path else default_path()
+        self._old = self._path.with_name(self._path.name + ".old")
+
+    @property
+    def path(self) -> Path:
+        """The file's absolute path."""
+        return self._path
+
+    def write(self) -> None:
+        """Write the file; at every moment there is one, with the old id or with the new one.
+
+        :raises PidFileError: it cannot be written, or the name is that of something else.
+        """
+        try:
+            with suppress(FileNotFoundError):
+                if not stat.S_ISREG(self._path.lstat().st_mode):
+                    raise PidFileError(f"basic.pid_file: {self._path} is not a regular file")
+                if _read(self._path) != os.getpid():
+                    self._keep_old()
+            self._replace()
+        except OSError as error:
+            why = error.strerror
+            raise PidFileError(f"basic.pid_file: cannot write {self._path}: {why}") from None
+
+    def remove(self) -> None:
+        """Remove the file at the end, whichever name it has by now, if it holds our id.
+
+        A directory in which this process may no longer write is no reason to fail at the very end.
+        """
+        with suppress(OSError):
+            for path in (self._path, self._old):
+                if _read(path) == os.getpid():
+                    path.unlink()
+
+    def _keep_old(self) -> None:
+        """Give what is there a second name, so that the first one is never missing."""
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.old")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(self._path, temporary, follow_symlinks=False)
+        except OSError:  # a file system without hard links, or a file of somebody else
+            self._path.replace(self._old)
+        else:
+            temporary.replace(self._old)
+
+    def _replace(self) -> None:
+        fd, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(fd, "w") as file:
+                file.write(f"{os.getpid()}\n")
+                os.fchmod(file.fileno(), _MODE)
+            temporary.replace(self._path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _read(path: Path) -> int | None:
+    """Return the process id in a file, or ``None``. Waits for nothing and follows no link."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        text = file.read(_LONGEST).strip()
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,76 @@
+"""Starting the process that takes this one's place, and leaving the place to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from pingap.process.options import ServeOptions
+from pingap.process.systemd import Notifier
+from pingap.process.upgrade import HandOverError
+from pingap.process.waiter import VARIABLE, become_waiter, tell_waiter
+
+_FLAGS: Final = ("-u", "--upgrade")
+
+
+class Succession:
+    """Knows who waits for this process, and what becomes of that when another one serves.
+
+    In the background nobody waits. Systemd is told by whom this process is replaced. Otherwise a
+    shell or a container waits for the process that was started first, which therefore stays (see
+    ``waiter``).
+
+    :param options: of the command line.
+    :param notifier: to systemd.
+    """
+
+    def __init__(self, options: ServeOptions, notifier: Notifier) -> None:
+        self._options = options
+        self._notifier = notifier
+        self._successor = 0
+        self._reading = -1
+        self._writing = int(os.environ.pop(VARIABLE, "-1"))  # to one that waits already
+        if self._writing >= 0:
+            os.set_inheritable(self._writing, False)
+
+    @property
+    def _is_waited_for(self) -> bool:
+        return not self._options.daemon and not self._notifier.is_usable
+
+    def start(self) -> int:
+        """Start a process with the same arguments that waits to take over; return its process id.
+
+        :raises HandOverError: it cannot be started.
+        """
+        arguments = self._options.arguments
+        added = [] if set(_FLAGS).intersection(arguments) else [_FLAGS[-1]]
+        command = [sys.executable, "-m", "pingap", *arguments, *added]
+        environment = {**os.environ, **self._notifier.environment}
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        ]
+        if self._is_waited_for:
+            if self._writing < 0:
+                self._reading, self._writing = os.pipe()
+            environment[VARIABLE] = str(self._writing)
+            os.set_inheritable(self._writing, True)
+        try:
+            return os.posix_spawn(sys.executable, command, environment, file_actions=actions)
+        except OSError as error:
+            raise HandOverError(f"it cannot be started: {error.strerror}") from None
+        finally:
+            if self._writing >= 0:
+                os.set_inheritable(self._writing, False)
+
+    def on_success(self, successor: int) -> None:
+        """Take note that a process that was started here serves now."""
+        self._successor = successor
+        self._notifier.main_pid(successor)
+        if self._reading < 0 and self._writing >= 0:
+            tell_waiter(self._writing, successor)
+
+    def leave(self) -> None:
+        """End, or stay for whoever waits; does not return then."""
+        if self._successor and self._is_waited_for and self._reading >= 0:
+            become_waiter(self._successor, self._reading)
