@@ -173,9 +173,9 @@ class Breakers:
     def _follow(self, one: PeerBreaker, value: str) -> None:
         """Do what another worker did; nothing if it has been done."""
         word, _, until = value.partition(":")
-        breaker = one.breaker
-        if word == "open" and breaker.state is not State.OPEN:
-            breaker.open(time.monotonic() + float(until) - time.time(), _ELSEWHERE)
+        breaker, left = one.breaker, float(until or 0) - time.time()
+        if word == "open" and left > 0 and breaker.state is not State.OPEN:
+            breaker.open(time.monotonic() + left, _ELSEWHERE)
         elif word == "closed" and breaker.state is not State.CLOSED:
             breaker.close()
         else:

@@ -73,10 +73,14 @@ def origins() -> Iterator[list[OriginProcess]]:
         yield [stack.enter_context(OriginProcess(name)) for name in ("a1", "b2", "c3")]
 
 
-@pytest.fixture
-def proxy(origins: list[OriginProcess], tmp_path: Path) -> Iterator[Proxy]:
+@pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
+def proxy(
+    origins: list[OriginProcess], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Proxy]:
     addrs = [origin.addr for origin in origins]
-    with Proxy(configure(*addrs, location=LOCATION, upstream=UPSTREAM), tmp_path) as one:
+    basic = f"threads = {request.param}"
+    text = configure(*addrs, basic=basic, location=LOCATION, upstream=UPSTREAM)
+    with Proxy(text, tmp_path) as one:
         yield one
 
 

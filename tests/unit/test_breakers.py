@@ -129,3 +129,10 @@ def test_an_upstream_that_is_closed_is_told_nothing_more(workers: tuple[Worker, 
     one.attempt(503)
     one.attempt(503)
     assert other.state is State.CLOSED
+
+
+def test_what_was_open_long_ago_is_not_open_any_more(workers: tuple[Worker, Worker]) -> None:
+    one, _ = workers
+    one.bus.publish(KEY, f"open:{time.time() - 5:.3f}")
+    assert one.state is State.CLOSED
+    assert one.peer.is_available
