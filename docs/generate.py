@@ -50,6 +50,7 @@ from pingap.protocol import (
     proxy_protocol,
 )
 from pingap.relay import REPLAY_LIMIT
+from pingap.shared_state import state
 from pingap.tls import acceptor, issuer
 from pingap.upstream import connection, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
@@ -442,6 +443,11 @@ def _process_limits() -> Iterator[Row]:
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
+    sizes, text = state.DEFAULT_SIZES, "the one unused for longest is forgotten"
+    for kind in ("counters", "gauges", "windows"):
+        yield f"shared {kind}", str(getattr(sizes, kind)), "", text
+    yield "records of shared tables", str(sizes.tables), "", text
+    yield "values of such a record", str(state.MOST_VALUES), "", "an error of the plugin"
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"

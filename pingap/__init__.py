@@ -16,6 +16,15 @@ from pingap.observability.log_tags import LogTag
 from pingap.observability.metrics import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
 from pingap.plugin import Plugin, PluginSettings
+from pingap.shared_state.state import (
+    SharedCounter,
+    SharedGauge,
+    SharedRecord,
+    SharedState,
+    SharedStateStats,
+    SharedTable,
+    SharedWindow,
+)
 from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
 from pingap.variables import HeaderEntry, Value
 
@@ -40,6 +49,13 @@ __all__ = [
     "RequestContext",
     "Response",
     "Secret",
+    "SharedCounter",
+    "SharedGauge",
+    "SharedRecord",
+    "SharedState",
+    "SharedStateStats",
+    "SharedTable",
+    "SharedWindow",
     "SideCallError",
     "SideCallResponse",
     "UpstreamName",

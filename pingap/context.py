@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 from pingap.messages import Request
 from pingap.observability.metrics import WorkerStats
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -43,6 +45,7 @@ class Connection:
     :param remote_addr: address of the peer as text; empty for a Unix socket.
     :param server: name of the server whose listener accepted it.
     :param stats: figures of the worker that serves it.
+    :param shared: what that worker shares with the others.
     :param scheme: ``http`` or ``https``.
     :param tls: what is known of its TLS; None for plain TCP.
     :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
@@ -58,6 +61,7 @@ class Connection:
         "server",
         "server_addr",
         "server_port",
+        "shared",
         "stats",
         "tls",
         "trusted",
@@ -71,6 +75,7 @@ class Connection:
         *,
         server: str = "",
         stats: WorkerStats | None = None,
+        shared: SharedState | None = None,
         scheme: str = "http",
         tls: TlsDetails | None = None,
         trusted: tuple[Network, ...] = (),
@@ -81,6 +86,7 @@ class Connection:
         self.server_addr, self.server_port = local
         self.server = server
         self.stats = WorkerStats({}) if stats is None else stats
+        self.shared = LocalState() if shared is None else shared
         self.scheme = scheme if tls is None else "https"
         self.tls = tls
         self.trusted = trusted
@@ -181,6 +187,11 @@ class RequestContext:
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
         self.began_at = began_at
+
+    @property
+    def shared(self) -> SharedState:
+        """Numbers that are the same for all workers: counters, gauges, windows and tables."""
+        return self.connection.shared
 
     @property
     def state(self) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Figures that need no process: what one more plugin and one more location cost."""
+"""Figures that need no process: what a plugin, a location, and a shared number cost."""
 
 from __future__ import annotations
 
 import asyncio
 import timeit
 from collections.abc import Callable
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from pingap import (
     Request,
     RequestContext,
     Response,
+    SharedState,
     hookimpl,
 )
 from pingap.chains import Instance, freeze
@@ -24,6 +26,8 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.deadlines import Deadlines
 from pingap.phases import call_all, call_first
 from pingap.routing import Route, Router
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.segment import SharedSegment
 
 MORE: Final = 10
 """How many more plugins; the difference is divided by it."""
@@ -131,3 +135,46 @@ def one_lookup(locations: int) -> float:
             router.match(host, path, request)
 
     return best(run, 2_000) / len(hosts)
+
+
+def shared_updates(workers: int) -> dict[str, float]:
+    """Return the microseconds of updates of the shared state, looking up the key included.
+
+    Only one worker is at work; the locks of tables, which it takes all the same, are free.
+    """
+    state: SharedState = SharedSegment(workers=workers).attach(0) if workers > 1 else LocalState()
+    table = state.table("breaker", "qdd")
+    table.set("peer", (0, 0.0, 0.0))
+    numbers = count()
+
+    def cost(call: Callable[[], object]) -> float:
+        # (Short runs, so that some of them are not disturbed.)
+        return min(timeit.repeat(call, number=200, repeat=400)) / 200 * 1e6
+
+    def change() -> None:
+        with table.locked("peer") as record:
+            failures, since, until = record.values or (0, 0.0, 0.0)
+            record.values = (failures + 1, since, until)
+
+    for _ in range(100_000):  # there is no room left
+        state.window(f"full {next(numbers)}", 60.0).add()
+    return {
+        "counter": cost(lambda: state.counter("requests").add()),
+        "gauge": cost(lambda: state.gauge("requests").add()),
+        "window": cost(lambda: state.window("192.0.2.7", 60.0).add()),
+        "window of a new key, which needs room": cost(
+            lambda: state.window(f"new {next(numbers)}", 60.0).add()
+        ),
+        "record read": cost(lambda: table.get("peer")),
+        "record changed": cost(change),
+    }
+
+
+def dictionary_update() -> float:
+    """Return the microseconds of adding to a number in a dictionary."""
+    numbers = {"requests": 0}
+
+    def update() -> None:
+        numbers["requests"] += 1
+
+    return best(update, 20_000)

@@ -19,7 +19,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
-from micro import one_lookup, one_more_async_plugin, one_more_plugin
+from micro import (
+    dictionary_update,
+    one_lookup,
+    one_more_async_plugin,
+    one_more_plugin,
+    shared_updates,
+)
 from processes import Processes, free_port, memory
 from proxies import write_pingap
 
@@ -138,6 +144,15 @@ def lookup(options: argparse.Namespace) -> Iterator[Figure]:
     yield Figure("lookup with 10 000 locations, what is more", many - few, "us", 2)
 
 
+def shared(options: argparse.Namespace) -> Iterator[Figure]:
+    """Time updates of what workers share."""
+    yield Figure("number in a dictionary", dictionary_update(), "us")
+    for workers in (1, 4, 16):
+        for name, cost in shared_updates(workers).items():
+            budget = 5 if workers == 4 and "new key" not in name else None
+            yield Figure(f"shared state, {workers} workers: {name}", cost, "us", budget)
+
+
 def check(options: argparse.Namespace) -> Iterator[Figure]:
     """Run ``pingap -t`` on a large directory."""
     with tempfile.TemporaryDirectory(prefix="pingap-bench-") as name:
@@ -225,6 +240,7 @@ FIGURES: Final[dict[str, Callable[[argparse.Namespace], Iterator[Figure]]]] = {
     "idle": idle_connections,
     "plugins": plugins,
     "lookup": lookup,
+    "shared": shared,
     "check": check,
     "transfers": transfers,
 }

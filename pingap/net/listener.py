@@ -13,12 +13,14 @@ from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
+from pingap.shared_state.local import LocalState
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
     from pingap.hook_tasks import HookTasks
     from pingap.observability.metrics import WorkerStats
     from pingap.runtime import ServerRuntime
+    from pingap.shared_state.state import SharedState
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -84,6 +86,7 @@ class Listener:
     :param tasks: where what plugins await is run.
     :param budget: shared by all listeners of the worker, as are the stats.
     :param trusted: networks whose forwarding headers are believed.
+    :param shared: what the worker shares with the others.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Listener:
         budget: ConnectionBudget,
         stats: WorkerStats,
         trusted: tuple[Network, ...] = (),
+        shared: SharedState | None = None,
     ) -> None:
         self.server = server
         self.limits = limits
@@ -108,6 +112,7 @@ class Listener:
         self._budget = budget
         self._stats = stats
         self._trusted = trusted
+        self._shared = LocalState() if shared is None else shared
         self._connections: set[ClientConnection] = set()
         self.on_idle: Callable[[], None] = lambda: None
 
@@ -151,6 +156,7 @@ class Listener:
             _endpoint(transport.get_extra_info("sockname")),
             server=self.server.name,
             stats=self._stats,
+            shared=self._shared,
             tls=transport.get_extra_info("tls_details"),
             trusted=self._trusted,
         )

@@ -11,6 +11,7 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
 from pingap.net.proxy_acceptor import ProxyAcceptor, ProxyHeaders
+from pingap.shared_state.state import SharedState
 from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
 
 Factory = Callable[[], asyncio.Protocol]
@@ -22,10 +23,16 @@ class Front:
     :param name: of the server.
     :param tasks: where what plugins await is run.
     :param budget: shared by all servers of the worker.
+    :param shared: what the worker shares with the others.
     """
 
     def __init__(
-        self, name: str, runtime: Runtime, tasks: HookTasks, budget: ConnectionBudget
+        self,
+        name: str,
+        runtime: Runtime,
+        tasks: HookTasks,
+        budget: ConnectionBudget,
+        shared: SharedState,
     ) -> None:
         settings = runtime.config.servers[name]
         self._name = name
@@ -39,6 +46,7 @@ class Front:
             budget,
             runtime.stats,
             runtime.trusted_proxies,
+            shared,
         )
         self._make: Factory = partial(Http1Connection, self.listener)
         self._handshakes = Handshakes(0, 0.0, runtime.deadlines)

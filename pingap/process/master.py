@@ -78,6 +78,7 @@ class Master:
                 except BaseException:
                     self._supervisor.kill()
                     raise
+                tasks.start_soon(self._supervisor.base.runtime.log_files.run)
                 if self._watch is not None:
                     tasks.start_soon(self._watch_files, self._watch)
                 if (seconds := self._notifier.seconds_between_signs) is not None:

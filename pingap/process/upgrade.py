@@ -152,6 +152,7 @@ class TakeOver:
     def _say(self, word: bytes) -> None:
         with suppress(OSError):
             self._connection.sendall(word)
+            self._connection.shutdown(socket.SHUT_RDWR)  # workers have copies of it
         self._connection.close()
 
 

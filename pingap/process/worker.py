@@ -25,6 +25,8 @@ from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
 from pingap.process.sockets import BACKLOG
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
 from pingap.side_calls import http_client
 
 log = logging.getLogger("pingap")
@@ -38,10 +40,17 @@ class Worker:
 
     :param runtime: what to serve.
     :param sockets: what to accept from; without them, ``bind`` opens some.
+    :param shared: what it shares with other workers; by default there are none.
     """
 
-    def __init__(self, runtime: Runtime, sockets: Iterable[Listening] = ()) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        sockets: Iterable[Listening] = (),
+        shared: SharedState | None = None,
+    ) -> None:
         self.runtime = runtime
+        self.shared = LocalState() if shared is None else shared
         self._sockets = list(sockets)
         self._servers: list[asyncio.Server] = []
         self._fronts: dict[str, Front] = {}
@@ -210,7 +219,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for one in self._sockets:
             if (front := self._fronts.get(one.server)) is None:
-                front = Front(one.server, self.runtime, requests, self._budget)
+                front = Front(one.server, self.runtime, requests, self._budget, self.shared)
                 self._fronts[one.server] = front
             # (Also for Unix sockets: this does not remove their file at the end.)
             server = await loop.create_server(front, sock=one.sock, backlog=BACKLOG)

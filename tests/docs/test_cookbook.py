@@ -254,6 +254,16 @@ def test_headers_limit(cook: Cook, upstream: Upstream) -> None:
     assert proxy.metrics().value("headers_limit_refused_total") == 1
 
 
+def test_rate_limit(cook: Cook, upstream: Upstream, clock: Clock) -> None:
+    proxy = cook("rate_limit.py")
+    assert [proxy.get("/", client_ip="192.0.2.1").status for _ in range(4)] == [200] * 3 + [429]
+    assert proxy.get("/", client_ip="192.0.2.1").headers["Retry-After"] == "11"
+    assert proxy.get("/", client_ip="192.0.2.2").status == 200
+    assert len(upstream.requests) == 4
+    clock.advance(21)
+    assert proxy.get("/", client_ip="192.0.2.1").status == 200
+
+
 def test_cache_control(cook: Cook, upstream: Upstream) -> None:
     upstream.reply("/assets/gone", b"", 404)
     upstream.reply("/page", headers={"Cache-Control": "max-age=1"})

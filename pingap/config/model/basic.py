@@ -14,7 +14,6 @@ from pingap.config.units import ByteSize, Duration
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "off")
 
-_DAEMON = "takes effect with --daemon, which is not supported yet"
 _RUST_ENGINE = "has no effect: it tunes pingap's Rust engine"
 _LOG_FILES = "compression of old log files"
 _LOG_TARGET = re.compile(r"[A-Za-z_][\w:-]*(?:\[[^\]]*\])?")
@@ -89,10 +88,10 @@ class BasicConfig(Model):
         description="File that standard output and standard error of the daemon are appended to;"
         " empty: they stay what they were.",
     )
-    upgrade_sock: str = no_effect(
+    upgrade_sock: str = Field(
         "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
-        "Socket over which a new process takes the listening sockets.",
-        why=_DAEMON,
+        description="Socket at which a new process (`--upgrade`) waits for the one that runs, and is"
+        " given its listening sockets. Only the same user can connect.",
     )
     user: str = Field(
         "",
@@ -114,7 +113,8 @@ class BasicConfig(Model):
     auto_restart_check_interval: Duration = no_effect(
         90.0,
         "How often the configuration is looked at for changes.",
-        why="has no effect: automatic reload is not supported yet",
+        why="has no effect: the files are looked at twice a second, and a change is taken over when"
+        " they are quiet",
     )
     log_buffered_size: ByteSize = no_effect(
         0,

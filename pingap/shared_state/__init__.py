@@ -1,0 +1,6 @@
+"""What all workers of an instance know together: counters, gauges, windows and tables.
+
+``state.py`` is the interface. With one worker it is dictionaries (``local.py``), with several one
+segment of shared memory (``segment.py``), of a size that is fixed at the start. Nothing of it
+survives the instance.
+"""

@@ -1,0 +1,310 @@
+"""Shared state of one worker: dictionaries with a bound."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Final, TypeVar
+
+from pingap.shared_state.state import (
+    DEFAULT_SIZES,
+    LONGEST_KEY,
+    NESTED,
+    KindStats,
+    RecordLayout,
+    SharedCounter,
+    SharedGauge,
+    SharedRecord,
+    SharedState,
+    SharedStateStats,
+    SharedTable,
+    SharedWindow,
+    Sizes,
+    Values,
+    check_length,
+    not_countable,
+    record_layout,
+    short_key,
+    stats_of,
+)
+
+_CANDIDATES: Final = 16
+"""Records among which the one is chosen that is forgotten."""
+
+
+class _Record:
+    """What all records have.
+
+    :ivar used_at: how many records had been made when it was last used.
+    :ivar forgotten: another record serves its key now, or none.
+    """
+
+    __slots__ = ("forgotten", "used_at")
+
+    def __init__(self) -> None:
+        self.used_at = 0
+        self.forgotten = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has to be forgotten last."""
+        return False
+
+
+K = TypeVar("K")
+R = TypeVar("R", bound=_Record)
+
+
+class _Records(OrderedDict[K, R]):
+    """Records by key, made when they are asked for; those that are not used are forgotten.
+
+    (Taking away first keys, again and again, makes a plain dictionary slow: it steps over the gaps.)
+
+    :ivar made: how many have been made.
+    """
+
+    def __init__(self, make: Callable[[_Records[K, R], K], R], most: int) -> None:
+        super().__init__()
+        self._make = make
+        self._most = most
+        self._evictions = 0
+        self.made = 0
+
+    def __missing__(self, key: K) -> R:
+        if len(self) >= self._most:
+            self._forget_one()
+        self.made += 1
+        record = self[key] = self._make(self, key)
+        return record
+
+    def _forget_one(self) -> None:
+        """Forget the record that was not used for longest, among the first ones.
+
+        Those before it go to the end, so that others are looked at next.
+        """
+        candidates = [(key, self[key]) for key in islice(self, _CANDIDATES)]
+        key, victim = min(candidates, key=lambda one: (one[1].holds, one[1].used_at))
+        for spared, record in candidates:
+            if record is victim:
+                break
+            self.move_to_end(spared)
+        victim.forgotten = True
+        del self[key]
+        self._evictions += 1
+
+    def stats(self) -> KindStats:
+        return KindStats(len(self), self._most, self._evictions)
+
+
+class _Counter(_Record, SharedCounter):
+    __slots__ = ("_home", "_key", "_value")
+
+    def __init__(self, home: _Records[str, _Counter], key: str) -> None:
+        super().__init__()
+        self._home = home
+        self._key = key
+        self._value = 0
+
+    def add(self, n: int = 1) -> int:
+        if self.forgotten:
+            return self._home[self._key].add(n)
+        self.used_at = self._home.made
+        self._value = value = self._value + n
+        return value
+
+    @property
+    def value(self) -> int:
+        if self.forgotten:
+            return one._value if (one := self._home.get(self._key)) else 0
+        return self._value
+
+
+class _Gauge(_Record, SharedGauge):
+    __slots__ = ("_home", "_key", "_value")
+
+    def __init__(self, home: _Records[str, _Gauge], key: str) -> None:
+        super().__init__()
+        self._home = home
+        self._key = key
+        self._value = 0
+
+    def add(self, n: int = 1) -> int:
+        if self.forgotten:
+            return self._home[self._key].add(n)
+        self.used_at = self._home.made
+        value = self._value + n
+        self._value = value = max(0, value)
+        return value
+
+    @property
+    def value(self) -> int:
+        if self.forgotten:
+            return one._value if (one := self._home.get(self._key)) else 0
+        return self._value
+
+    @property
+    def holds(self) -> bool:
+        return self._value > 0
+
+
+class _Window(_Record, SharedWindow):
+    __slots__ = ("_before", "_count", "_home", "_key", "_piece", "_seconds")
+
+    def __init__(self, home: _Records[tuple[str, float], _Window], key: tuple[str, float]) -> None:
+        super().__init__()
+        self._home = home
+        self._key = key
+        self._seconds = key[1]
+        self._piece = 0.0
+        self._count = 0
+        self._before = 0
+
+    def add(self, n: int = 1, now: float | None = None) -> float:
+        if self.forgotten:
+            return self._home[self._key].add(n, now)
+        if n < 0:
+            raise ValueError(not_countable(n))
+        self.used_at = self._home.made
+        total = self.total(now)
+        self._count += n
+        return total + n
+
+    def total(self, now: float | None = None) -> float:
+        if self.forgotten:
+            return one.total(now) if (one := self._home.get(self._key)) else 0.0
+        seconds = self._seconds
+        piece, passed = divmod(time.monotonic() if now is None else now, seconds)
+        if piece != self._piece:
+            self._before = self._count if piece == self._piece + 1 else 0
+            self._count = 0
+            self._piece = piece
+        return self._count + self._before * (1.0 - passed / seconds)
+
+
+class _Values(_Record):
+    """The values of a key of a table."""
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: Values | None = None
+
+
+_TableKey = tuple[str, str, str]
+
+
+class _TableRecords(_Records[_TableKey, _Values]):
+    """The records of all tables.
+
+    :ivar is_held: one of them is held.
+    """
+
+    is_held = False
+
+
+class _Table(SharedTable):
+    def __init__(
+        self, name: str, fields: str, layout: RecordLayout, records: _TableRecords
+    ) -> None:
+        self._name = name
+        self._fields = fields
+        self._layout = layout
+        self._records = records
+
+    def get(self, key: str) -> Values | None:
+        record = self._records.get((self._name, self._fields, short_key(key)))
+        if record is None:
+            return None
+        record.used_at = self._records.made
+        return record.values
+
+    def set(self, key: str, values: Sequence[float]) -> None:
+        with self.locked(key) as record:
+            record.values = values
+
+    def locked(self, key: str) -> _Held:
+        place = (self._name, self._fields, short_key(key))
+        return _Held(self._records, place, self._layout)
+
+
+class _Held(SharedRecord):
+    """A record that is held.
+
+    Nobody else could change it, in one worker. But what would be a mistake with several is one here.
+    """
+
+    __slots__ = ("_key", "_layout", "_records")
+
+    def __init__(self, records: _TableRecords, key: _TableKey, layout: RecordLayout) -> None:
+        self._records = records
+        self._key = key
+        self._layout = layout
+
+    def __enter__(self) -> SharedRecord:
+        if self._records.is_held:
+            raise RuntimeError(NESTED)
+        self._records.is_held = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._records.is_held = False
+
+    @property
+    def values(self) -> Values | None:
+        record = self._records.get(self._key)
+        return None if record is None else record.values
+
+    @values.setter
+    def values(self, values: Sequence[float]) -> None:
+        packed = self._layout.pack(values)
+        record = self._records[self._key]
+        record.used_at = self._records.made
+        record.values = self._layout.unpack_from(packed)
+
+
+class LocalState(SharedState):
+    """The shared state where there is one worker."""
+
+    __slots__ = ("_counters", "_gauges", "_tables", "_windows")
+
+    def __init__(self, sizes: Sizes = DEFAULT_SIZES) -> None:
+        self._counters = _Records[str, _Counter](_Counter, sizes.counters)
+        self._gauges = _Records[str, _Gauge](_Gauge, sizes.gauges)
+        self._windows = _Records[tuple[str, float], _Window](_Window, sizes.windows)
+        self._tables = _TableRecords(lambda home, key: _Values(), sizes.tables)
+
+    def counter(self, key: str) -> SharedCounter:
+        """Return the counter of a key."""
+        return self._counters[key if len(key) <= LONGEST_KEY else short_key(key)]
+
+    def gauge(self, key: str) -> SharedGauge:
+        """Return the gauge of a key."""
+        return self._gauges[key if len(key) <= LONGEST_KEY else short_key(key)]
+
+    def window(self, key: str, seconds: float) -> SharedWindow:
+        """Return the window of a key."""
+        check_length(seconds)
+        return self._windows[key if len(key) <= LONGEST_KEY else short_key(key), float(seconds)]
+
+    def table(self, name: str, fields: str) -> SharedTable:
+        """Return a table."""
+        return _Table(name, fields, record_layout(name, fields), self._tables)
+
+    def stats(self) -> SharedStateStats:
+        """Return figures of the records."""
+        return stats_of(
+            0,
+            counters=self._counters.stats(),
+            gauges=self._gauges.stats(),
+            windows=self._windows.stats(),
+            tables=self._tables.stats(),
+        )

@@ -1,0 +1,187 @@
+"""Tables over several workers.
+
+A record is a version and two copies of the values. Whoever changes it holds the lock of its bucket,
+writes the copy that is not in use, and then the version, whose lowest bit says which copy is in use.
+A worker that is killed while it writes a copy leaves the other one as it was.
+
+Reading takes no lock. A copy has a check (CRC-32 over values, version and identity): if it does not
+fit, the record was changed meanwhile and is read again, at last with the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from types import TracebackType
+from typing import Final
+from zlib import crc32
+
+from pingap.shared_state.region import NOWHERE, Region, tick
+from pingap.shared_state.state import (
+    LONGEST_KEY,
+    MOST_VALUES,
+    NESTED,
+    RecordLayout,
+    SharedRecord,
+    SharedTable,
+    Values,
+)
+
+_COPY: Final = 8 * (1 + MOST_VALUES)
+"""Bytes of a copy: check and values."""
+
+RECORD_WORDS: Final = 1 + 2 * (1 + MOST_VALUES)
+
+_word: Final = Struct("=Q")
+_TRIES: Final = 3
+_MOST_RECORDS: Final = 4096
+"""Places of records that a worker keeps at hand."""
+
+
+class Tables:
+    """The records of all tables, as one worker sees them.
+
+    :ivar is_held: this worker holds a record.
+    """
+
+    def __init__(self, region: Region, worker: int) -> None:
+        self.region = region
+        self.worker = worker
+        self.is_held = False
+        self._bytes = region.data.cast("B")
+
+    def read(self, slot: int, identity: int, layout: RecordLayout) -> Values | None:
+        """Return the values of a record; None if it has none, or is another one now.
+
+        :raises Changed: it was being changed.
+        """
+        start = slot * 8 * RECORD_WORDS
+        record = bytes(self._bytes[start : start + 8 * RECORD_WORDS])
+        if self.region.identities[slot] != identity:
+            return None
+        version = _word.unpack_from(record)[0]
+        if not version:
+            return None
+        at = 8 + _COPY * (version & 1)
+        values = record[at + 8 : at + 8 + layout.size]
+        if crc32(values, (version ^ identity) & 0xFFFFFFFF) != _word.unpack_from(record, at)[0]:
+            raise Changed
+        return layout.unpack_from(values)
+
+    def write(self, slot: int, identity: int, packed: bytes) -> None:
+        """Change a record, whose bucket is locked."""
+        region = self.region
+        first = slot * RECORD_WORDS
+        version = region.data[first] + 1
+        at = 8 * first + 8 + _COPY * (version & 1)
+        check = crc32(packed, (version ^ identity) & 0xFFFFFFFF)
+        self._bytes[at : at + 8] = _word.pack(check)
+        self._bytes[at + 8 : at + 8 + len(packed)] = packed
+        region.data[first] = version
+        region.used_at[slot] = tick()
+
+
+class Changed(Exception):
+    """A record was changed while it was read."""
+
+
+class _Record:
+    """Where the record of a key is, as far as it was found."""
+
+    __slots__ = ("_region", "bucket", "digest", "identity", "slot")
+
+    def __init__(self, region: Region, key: str) -> None:
+        self._region = region
+        self.bucket, self.digest = region.place(key)
+        self.slot, self.identity = 0, NOWHERE
+
+    def is_there(self) -> bool:
+        """Tell whether there is such a record, and find it."""
+        if self._region.identities[self.slot] != self.identity:
+            self.slot, self.identity = self._region.find(self.bucket, self.digest)
+        return self.identity != NOWHERE
+
+
+class SegmentTable(SharedTable):
+    """The records of one table."""
+
+    def __init__(self, tables: Tables, name: str, fields: str, layout: RecordLayout) -> None:
+        self._tables = tables
+        self._prefix = f"{name}\0{fields}\0"
+        self._layout = layout
+        self._records: dict[str, _Record] = {}
+
+    def get(self, key: str) -> Values | None:
+        tables, record = self._tables, self._record(key)
+        if not record.is_there():
+            return None
+        tables.region.used_at[record.slot] = tick()
+        for _ in range(_TRIES):
+            try:
+                return tables.read(record.slot, record.identity, self._layout)
+            except Changed:
+                continue
+        with self.locked(key) as held:
+            return held.values
+
+    def set(self, key: str, values: Sequence[float]) -> None:
+        with self.locked(key) as record:
+            record.values = values
+
+    def locked(self, key: str) -> _Held:
+        return _Held(self._tables, self._record(key), self._layout)
+
+    def _record(self, key: str) -> _Record:
+        if (record := self._records.get(key)) is None:
+            record = _Record(self._tables.region, self._prefix + key)
+            if len(key) <= LONGEST_KEY:
+                if len(self._records) >= _MOST_RECORDS:
+                    self._records.clear()
+                self._records[key] = record
+        return record
+
+
+class _Held(SharedRecord):
+    """A record whose bucket is locked inside of a block."""
+
+    __slots__ = ("_layout", "_record", "_tables")
+
+    def __init__(self, tables: Tables, record: _Record, layout: RecordLayout) -> None:
+        self._tables = tables
+        self._record = record
+        self._layout = layout
+
+    def __enter__(self) -> SharedRecord:
+        if self._tables.is_held:
+            raise RuntimeError(NESTED)
+        self._tables.region.lock(self._record.bucket)
+        self._tables.is_held = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tables.is_held = False
+        self._tables.region.unlock(self._record.bucket)
+
+    @property
+    def values(self) -> Values | None:
+        record = self._record
+        if not record.is_there():
+            return None
+        try:
+            return self._tables.read(record.slot, record.identity, self._layout)
+        except Changed:  # nobody can change it now; whatever this is, it must not stay for ever
+            return None
+
+    @values.setter
+    def values(self, values: Sequence[float]) -> None:
+        tables, record = self._tables, self._record
+        packed = self._layout.pack(values)
+        if not record.is_there():
+            found = tables.region.claim(record.bucket, record.digest, tables.worker)
+            record.slot, record.identity = found
+        tables.write(record.slot, record.identity, packed)
