@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT, SIGSTOP, Signals
 from threading import Event, Thread
 
 import pytest
@@ -47,6 +48,12 @@ ANSWERS = {
     "/no-reason": b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n",
     "/reason": b"HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n",
 }
+
+
+def signal_workers(rig: Rig, number: Signals) -> None:
+    """Send a signal to the processes that serve."""
+    for worker in rig.proxy.workers:
+        os.kill(worker, number)
 
 
 @pytest.fixture(scope="module")
@@ -368,11 +375,11 @@ def test_nothing_comes_between_the_parts_of_an_answer_when_a_client_ends_its_sid
         client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_until(b"\r\n\r\n")
         assert client.read_exactly(10) == b"first part"
-        rig.proxy.process.send_signal(SIGSTOP)
+        signal_workers(rig, SIGSTOP)
         go.set()
         assert done.wait(10)
         client.sock.shutdown(socket.SHUT_WR)
-        rig.proxy.process.send_signal(SIGCONT)
+        signal_workers(rig, SIGCONT)
         assert client.read_exactly(10) == b"other part"
         assert client.answer().body == b"second"
 
@@ -386,10 +393,10 @@ def test_a_client_that_ends_its_side_during_the_answer_gets_the_rest(client: Raw
 
 def test_a_client_that_ends_its_side_gets_answers_of_the_proxy_itself(rig: Rig) -> None:
     with rig.connect() as client:
-        rig.proxy.process.send_signal(SIGSTOP)  # so that request and end are read in one go
+        signal_workers(rig, SIGSTOP)  # so that request and end are read in one go
         client.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         client.sock.shutdown(socket.SHUT_WR)
-        rig.proxy.process.send_signal(SIGCONT)
+        signal_workers(rig, SIGCONT)
         assert client.answer().status == 200
 
 
@@ -452,11 +459,11 @@ def test_an_answer_may_overtake_a_request_whose_upstream_closes(tmp_path: Path) 
     with running(tmp_path, script) as rig, rig.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
         until(lambda: rig.origin.requests)
-        rig.proxy.process.send_signal(SIGSTOP)  # so that it finds the body and the answer at once
+        signal_workers(rig, SIGSTOP)  # so that it finds the body and the answer at once
         client.send(b"x" * 50_000)
         go.set()
         until(lambda: not go.is_set())
-        rig.proxy.process.send_signal(SIGCONT)
+        signal_workers(rig, SIGCONT)
         assert client.answer().status == 413
 
 

@@ -65,6 +65,12 @@ class Proxy:
         assert _URL.search(text), text
         return text
 
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of the workers (Linux), by their age."""
+        pid = self.process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def port(self, server: str = "web") -> int:
         """Return the port of a server."""
         return int(self.addresses[server][0].rpartition(":")[2])
