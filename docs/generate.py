@@ -33,7 +33,7 @@ from pingap.config import (
     restart,
 )
 from pingap.hookspecs import PHASES
-from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor
+from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
@@ -52,8 +52,8 @@ from pingap.protocol import (
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
 from pingap.tls import acceptor, issuer
-from pingap.upstream import connection, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
+from pingap.upstream import retries, retry_budget, transparent, upstream
 
 DOCS = Path(__file__).parent
 
@@ -393,7 +393,7 @@ def _upstream_limits() -> Iterator[Row]:
     yield "requests that were sent and are sent again", share, key, "no further attempt"
     text = "a longer one is not sent again"
     yield "request body kept for `retry_on`", *_key("locations", "retry_buffer_size"), text
-    size = format_size(connection.MOST_REST)
+    size = format_size(tcp.MOST_REST)
     yield "answer read from a connection that was reset", size, "", "the answer is cut"
     replay = format_size(REPLAY_LIMIT)
     text = "a longer one is not sent again when a kept connection had died"

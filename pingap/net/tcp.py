@@ -13,6 +13,8 @@ from typing import Final
 
 _KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
 """macOS calls it TCP_KEEPALIVE, for which the socket module has a name only there."""
+MOST_REST: Final = 1024 * 1024
+"""Bytes that are still read from a connection to an upstream that was lost."""
 _PIECE: Final = 64 * 1024
 
 

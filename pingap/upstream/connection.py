@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.errors import UpstreamError
 from pingap.headers import Headers
 from pingap.messages import Request, Response
-from pingap.net.tcp import read_rest
+from pingap.net.tcp import MOST_REST, read_rest
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import END, ResponseDecoder
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
 
 NEVER: Final = math.inf
-MOST_REST: Final = 1024 * 1024
-"""Bytes that are still read from a connection that was lost."""
 
 
 class UpstreamConnection(asyncio.Protocol):
