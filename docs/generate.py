@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pingap import hookspecs
+from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
     TEMPLATE,
@@ -29,9 +30,13 @@ from pingap.config import (
     changes,
     format_duration,
     format_size,
+    health_check,
     kinds,
     restart,
 )
+from pingap.config.addresses import MAX_WEIGHT
+from pingap.health import ejection, http_check
+from pingap.health import service as health_service
 from pingap.hookspecs import PHASES
 from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
 from pingap.observability import log_files, plugin_metrics, watchdog
@@ -250,6 +255,7 @@ def limits() -> str:
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
             ("Upstreams of HTTP/2", list(_http2_upstream_limits())),
+            ("Checks of backends", list(_health_limits())),
             ("The process", list(_process_limits())),
         )
     )
@@ -395,6 +401,9 @@ def _upstream_limits() -> Iterator[Row]:
     yield "request body kept for `retry_on`", *_key("locations", "retry_buffer_size"), text
     size = format_size(tcp.MOST_REST)
     yield "answer read from a connection that was reset", size, "", "the answer is cut"
+    yield "weight of a backend", f"{MAX_WEIGHT:,}", "`addrs`", "an error of the configuration"
+    text = "with more backends, each has fewer points than its 160, and shares are less even"
+    yield "points on the ring of a hash", f"{ring.MOST_POINTS:,}", "", text
     replay = format_size(REPLAY_LIMIT)
     text = "a longer one is not sent again when a kept connection had died"
     yield "request body kept to be sent again", replay, "", text
@@ -424,6 +433,35 @@ def _http2_upstream_limits() -> Iterator[Row]:
     text = f"PING; without a sign of life within {answer}, the connection is cut"
     yield "upstream says nothing while a stream is open", seconds, "", text
     yield "frames that ask for nothing", "as above", "", "connection closed, 502"
+
+
+def _health_limits() -> Iterator[Row]:
+    checked = health_check.HealthCheck()
+    key = "`upstreams.*.health_check`"
+    seconds = format_duration(checked.connection_timeout)
+    yield "making the connection of a check", seconds, key, "the backend failed it"
+    yield (
+        "the answer to a check",
+        format_duration(checked.read_timeout),
+        key,
+        "the backend failed it",
+    )
+    text = "more is not looked at"
+    yield "body of that answer", format_size(http_check.MOST_BODY), "", text
+    text = "shorter ones are refused when the configuration is loaded"
+    yield "time between two checks", format_duration(health_check.SHORTEST), key, text
+    yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"
+    seconds = f"{ejection.LONGEST} times `passive_ejection_time`"
+    yield (
+        "a backend is kept out",
+        seconds,
+        "`upstreams.*.passive_ejection_time`",
+        "it gets requests",
+    )
+    key = "passive_max_ejected_percent"
+    share, key = _key("upstreams", key)
+    text = "others get requests although they fail"
+    yield "backends kept out at once", f"{share} percent", key, text
 
 
 def _process_limits() -> Iterator[Row]:

@@ -4,6 +4,7 @@ What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
 from pingap._version import __version__
+from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
@@ -26,9 +27,13 @@ from pingap.shared_state.state import (
     SharedWindow,
 )
 from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
+from pingap.upstream.peer import Peer
 from pingap.variables import HeaderEntry, Value
 
 __all__ = [
+    "Balancer",
+    "BalancerFactory",
+    "BalancerOptions",
     "BodyFilter",
     "ByteSize",
     "Connection",
@@ -42,6 +47,7 @@ __all__ = [
     "Histogram",
     "LogTag",
     "Networks",
+    "Peer",
     "Plugin",
     "PluginSettings",
     "Regex",
@@ -59,6 +65,7 @@ __all__ = [
     "SideCallError",
     "SideCallResponse",
     "UpstreamName",
+    "Usable",
     "Value",
     "WholeBodyFilter",
     "WorkerStats",

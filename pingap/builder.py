@@ -13,6 +13,8 @@ from functools import partial
 from ipaddress import ip_network
 from typing import TypeVar
 
+from pingap.balancing.balancer import BalancerOptions
+from pingap.balancing.selection import Balancing
 from pingap.builtin import METRICS_LOCATION, MetricsPage
 from pingap.bus import Bus
 from pingap.chains import Instance, freeze
@@ -28,9 +30,12 @@ from pingap.config import (
     compile_regex,
 )
 from pingap.config.model.upstream import ASKED_HOST
+from pingap.config.problem import shortened
 from pingap.config.reuse import upstream_key
 from pingap.context import Network
 from pingap.error_page import ErrorPage
+from pingap.health.ejection import PassiveEjection
+from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
 from pingap.net.tcp import TcpOptions
@@ -39,11 +44,11 @@ from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
-from pingap.observability.plugin_failures import PluginFailures
+from pingap.observability.plugin_failures import PluginFailures, place_of
 from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
-from pingap.plugins import Registry
+from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
@@ -97,6 +102,7 @@ class Runtime:
     writes: WriteBatch
     log_files: LogFiles
     bus: Bus
+    health: HealthChecks
     trusted_proxies: tuple[Network, ...]
     plugin_failures: PluginFailures
     plugin_metrics: PluginMetrics
@@ -109,6 +115,7 @@ class Runtime:
         """Bound what the upstreams keep, and count for these locations: requests come here now."""
         self.pool.upstreams = self.upstreams.values()
         self.pool.size = self.config.basic.upstream_keepalive_pool_size
+        self.health.follow(self.upstreams.values())
         self.stats.locations = {
             location.name: location.stats for location in self.locations.values()
         }
@@ -176,11 +183,12 @@ class _Builder:
             self.pool = KeepalivePool(size, self.deadlines, self.writes)
             self.stats, self.failures = WorkerStats({}), PluginFailures()
             self.bus = Bus()
+            self.health = HealthChecks((), self.bus)
         else:
             self.deadlines, self.writes = previous.deadlines, previous.writes
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
-            self.bus = previous.bus
+            self.bus, self.health = previous.bus, previous.health
         self.plugin_metrics = PluginMetrics()
         self.log_tags: dict[str, LogTag] = {}
 
@@ -235,6 +243,7 @@ class _Builder:
             writes=self.writes,
             log_files=self.log_files,
             bus=self.bus,
+            health=self.health,
             trusted_proxies=tuple(
                 ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
             ),
@@ -310,7 +319,14 @@ class _Builder:
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
             behind = UpstreamMetrics(self.upstreams.values())
-            page = ServerMetrics(name, stats, self.failures.counts, self.plugin_metrics, behind)
+            page = ServerMetrics(
+                name,
+                stats,
+                self.failures.counts,
+                self.plugin_metrics,
+                self.health.counts,
+                behind,
+            )
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
@@ -356,7 +372,10 @@ class _Builder:
 
     def _unchanged_upstream(self, name: str) -> UpstreamRuntime | None:
         """Return the upstream that serves already, if it would be built the same."""
-        key = self.upstream_keys[name] = upstream_key(self.config, name)
+        key = upstream_key(self.config, name)
+        word = self.config.upstreams[name].algo.partition(":")[0]
+        key += self.plugins.balancer_keys.get(word, "")  # the file of a balancer may have changed
+        self.upstream_keys[name] = key
         if self.previous is None or self.previous.upstream_keys.get(name) != key:
             return None
         return self.previous.upstreams.get(name)
@@ -392,6 +411,7 @@ class _Builder:
         tls = self.tls.upstream(name, settings)
         upstream: UpstreamRuntime
         self._check_alpn(name, settings)
+        balancing = self._balancing(name, settings, peers)
         if transparent:
             upstream = TransparentUpstream(
                 name,
@@ -419,10 +439,53 @@ class _Builder:
             proxy_protocol=settings.proxy_protocol,
             speaks=Speaks(settings.alpn),
             max_h2_streams=settings.max_h2_streams,
+            balancing=balancing,
             retry_budget=settings.retry_budget,
         )
+        self._watch_health(upstream, settings)
         observe(upstream, settings, self.deadlines, self.bus)
         return upstream
+
+    def _watch_health(self, upstream: UpstreamRuntime, settings: UpstreamConfig) -> None:
+        upstream.health_check = settings.health
+        if limit := settings.passive_failures:
+            seconds, percent = settings.passive_ejection_time, settings.passive_max_ejected_percent
+            self._note_precision(seconds)
+            upstream.ejection = PassiveEjection(upstream, self.bus, limit, seconds, percent)
+            upstream.observers += (upstream.ejection,)
+
+    def _balancing(self, name: str, settings: UpstreamConfig, peers: list[Peer]) -> Balancing:
+        """Return how an upstream balances, after it was tried."""
+        path: Key = ("upstreams", name, "algo")
+        word, _, argument = settings.algo.partition(":")
+        if settings.discovery == "transparent":
+            for key in _BALANCING_KEYS & settings.model_fields_set:
+                text = "has no effect: a transparent upstream goes where the client asks to go"
+                where: Key = ("upstreams", name, key)
+                self.warnings.append(self.config.source.problem(where, text))
+            return Balancing()
+        if settings.sticky_secret.get_secret_value() and word != "sticky":
+            text = 'has no effect without algo = "sticky:<cookie>"'
+            self.warnings.append(
+                self.config.source.problem(("upstreams", name, "sticky_secret"), text)
+            )
+        secret = settings.sticky_secret.get_secret_value().encode()
+        try:
+            balancing = Balancing(
+                factory=self.registry.balancer(word, self.plugins.balancers),
+                options=BalancerOptions(upstream=name, argument=argument, secret=secret),
+                slow_start=settings.slow_start,
+                panic_threshold=settings.panic_threshold,
+            )
+            balancing.build(peers[:1])
+        except (MissingPluginError, PluginLoadError, ValueError) as error:
+            self._problem(path, f"found {shortened(settings.algo)}, {error}")
+        except Exception as error:  # a mistake in the code of a plugin
+            text = f"{type(error).__name__}: {error} ({place_of(error)})"
+            self._problem(path, f"{shortened(settings.algo)} cannot be built: {text}")
+        else:
+            return balancing
+        return Balancing()
 
     def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
         path: Key = ("upstreams", name, "alpn")
@@ -435,6 +498,9 @@ class _Builder:
         elif speaks is Speaks.EITHER and not settings.sni:
             text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
             self.warnings.append(self.config.source.problem(path, text))
+
+
+_BALANCING_KEYS = {"algo", "sticky_secret", "panic_threshold", "slow_start"}
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:
@@ -490,7 +556,7 @@ def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
     """
     address, weight = backend.address, backend.weight
     if isinstance(address, UnixAddress):
-        return [Peer("localhost", address.path, str(address), weight)]
+        return [Peer("localhost", address.path, str(address), weight, backup=backend.backup)]
     family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC
     try:
         found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM)
@@ -500,5 +566,5 @@ def _resolve(backend: Backend, ipv4_only: bool) -> list[Peer]:
     for *_, endpoint in found:
         host, port = str(endpoint[0]), int(endpoint[1])
         text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        peers[text] = Peer(str(address), (host, port), text, weight)
+        peers[text] = Peer(str(address), (host, port), text, weight, backup=backend.backup)
     return list(peers.values())

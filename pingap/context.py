@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from pingap.headers import Field
 from pingap.messages import Request
 from pingap.observability.metrics import WorkerStats
 from pingap.shared_state.local import LocalState
@@ -171,6 +172,8 @@ class RequestContext:
     """How often the request was sent, or was to be sent, to an upstream again."""
     upstream_head_at: float = 0.0
     """When the head of the upstream's response had arrived; 0 before."""
+    choice_fields: Sequence[Field] = ()
+    """Header fields that the choice of a peer adds to the answer (a cookie that binds the client)."""
     status: int = 0
     """Status sent to the client; 0 if none was sent."""
     body_bytes_sent: int = 0

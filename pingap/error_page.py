@@ -95,6 +95,8 @@ class ErrorPage:
 def _with_ids(response: Response, ctx: RequestContext, error: HTTPError) -> Response:
     """Add what helps to find the error in the logs."""
     response.headers.append(field("X-Pingap-EType", error.error_type))
+    for prepared in error.fields:
+        response.headers.append(prepared)
     if ctx.request_id:
         response.headers.set("X-Request-Id", ctx.request_id)
     return response

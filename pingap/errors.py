@@ -6,7 +6,10 @@ client. Nothing here formats a page (``error_page``) or decides on a retry (``li
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+
+from pingap.headers import Field, field
 
 
 class Source(Enum):
@@ -30,12 +33,20 @@ class HTTPError(PingapError):
     :param status: the status code to answer with, 400 to 599.
     :param message: one sentence a client may read: no address, path or value of the inside.
     :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
-    :raises ValueError: another status, or an error type that is not one word.
+    :param headers: fields of the answer, such as ``{"Retry-After": "60"}``.
+    :raises ValueError: another status, an error type that is not one word, or a malformed header.
     """
 
     source = Source.INTERNAL
 
-    def __init__(self, status: int, message: str = "", *, error_type: str = "HTTPStatus") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str = "",
+        *,
+        error_type: str = "HTTPStatus",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         if not isinstance(status, int) or not 400 <= status <= 599:
             raise ValueError(f"{status!r} is not the status of an error (400 to 599)")
@@ -44,6 +55,8 @@ class HTTPError(PingapError):
         self.status = status
         self.message = message
         self.error_type = error_type
+        self.fields: list[Field] = [field(*item) for item in headers.items()] if headers else []
+        """The fields, prepared."""
 
 
 class BadRequest(HTTPError):

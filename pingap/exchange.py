@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pingap.context import RequestContext
 from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pingap.chains import Chains
     from pingap.hook_tasks import HookTasks, Outcome
     from pingap.runtime import LocationRuntime, ServerRuntime
+    from pingap.upstream.peer import Peer
 
 log = logging.getLogger("pingap")
 
@@ -70,6 +71,9 @@ class Upstream(Source, Sink, Protocol):
         """End the connection once what was written is sent."""
 
 
+_ENDED: Final = object()
+
+
 @types.coroutine
 def _suspend() -> Generator[None, None, None]:
     """Return when a callback wakes the exchange."""
@@ -86,22 +90,21 @@ class Exchange:
     """
 
     # What most exchanges never change costs them nothing: it is kept by the class.
-    lifecycle: Coroutine[Any, Any, None]
+    lifecycle: Generator[None, None, None]
     """What ``step`` goes on with."""
     location: LocationRuntime | None = None
     chains: Chains
     """Those of the location, or the same ones with their time taken."""
+    peer: Peer | None = None
+    """Where an attempt was begun that has not ended."""
     upstream: Upstream | None = None
     delivering = False
     """The upstream has more events at hand, so what is sent need not leave yet."""
     head: Response | None = None
     head_sent = False
-    request_body: BodyRelay | None = None
     response_body: BodyRelay | None = None
     answered_by = ""
     """The plugin instance whose response is sent."""
-    failure: PingapError | None = None
-    """What ends the exchange; see ``raise_failure``."""
     tunnelling = False
     """Both sides speak another protocol."""
     _book_closed = False
@@ -114,8 +117,11 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
-        if request.chunked or request.content_length:
-            self.request_body = BodyRelay(downstream)
+        # (What every exchange asks for is found sooner in the object than in its class.)
+        self.failure: PingapError | None = None
+        """What ends the exchange; see ``raise_failure``."""
+        has_body = request.chunked or request.content_length
+        self.request_body = BodyRelay(downstream) if has_body else None
 
     # Stepping the lifecycle.
 
@@ -123,13 +129,16 @@ class Exchange:
         """Go on with the lifecycle; returns when it waits, or has ended."""
         self._running = True
         try:
-            self.lifecycle.send(None)
-            self._running = False
-        except StopIteration:
-            self.downstream.exchange_ended()
+            # (Unlike ``send``, this makes no exception of the end.)
+            ended = next(self.lifecycle, _ENDED) is not None
         except Exception:
             log.exception("request ended by a defect of pingap: %r", self.request)
             self.downstream.cut()
+            return
+        if ended:
+            self.downstream.exchange_ended()
+        else:
+            self._running = False
 
     def _wake(self) -> None:
         # Called from within the lifecycle there is nothing to wake: it looks before it waits.
@@ -145,7 +154,8 @@ class Exchange:
 
     # What the lifecycle waits for.
 
-    async def receive_head(self) -> Response:
+    @types.coroutine
+    def receive_head(self) -> Generator[None, None, Response]:
         """Return the head of the upstream's final response.
 
         :raises PingapError: it will not come.
@@ -153,7 +163,7 @@ class Exchange:
         while self.head is None:
             if self.failure is not None:
                 raise self.failure
-            await _suspend()
+            yield
         return self.head
 
     async def relay_response(self) -> None:
@@ -308,7 +318,6 @@ class Exchange:
         """Take a response that came in one piece; the upstream's side has let go already."""
         self.upstream = None
         response.body = body
-        response.content_length = len(body)
         self.head = response
         if not self._running:
             self.step()
@@ -358,6 +367,17 @@ class Exchange:
 
     # Letting go.
 
+    def leave_peer(self, *, failed: bool = False) -> None:
+        """Take note that the attempt is over, unless that was done.
+
+        :param failed: the peer could not answer.
+        """
+        if (peer := self.peer) is not None:
+            self.peer = None
+            peer.in_flight -= 1
+            if peer.observer is not None:
+                peer.observer.ended(peer, self.ctx, failed=failed)
+
     def drop_upstream(self) -> None:
         """Give up the upstream connection, if there still is one."""
         if self.upstream is not None:
@@ -367,6 +387,7 @@ class Exchange:
     def discard_answer(self) -> None:
         """Forget an answer whose head came, so that another upstream may be asked."""
         self.drop_upstream()
+        self.leave_peer(failed=True)
         if self.request_body is not None:
             self.request_body.detach()
         self.head = self.response_body = None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pingap.balancing.balancer import BalancerFactory
     from pingap.body_filters import BodyFilter
     from pingap.context import RequestContext
     from pingap.messages import Request, Response
@@ -224,6 +225,25 @@ def pingap_location_keys() -> Mapping[str, type[Plugin]]:
 
 
 @hookspec
+def pingap_balancers() -> Mapping[str, BalancerFactory]:
+    """Name ways of choosing a peer of an upstream: what ``algo`` may say.
+
+    The word is what stands in front of the first colon of ``algo``, and the factory gets what
+    stands behind it. The distribution declares each word as an entry point named
+    ``balancer:<word>``; the plugin class of a file (``category = "python"``) has it as a class method.
+
+    Called once, when an upstream first uses a word of the distribution. The factory is called when
+    an upstream is built, in every process, and again when its peers change.
+
+    :returns: word -> ``factory(peers, options)``, which returns a :class:`pingap.Balancer`. A
+        ``ValueError`` that it raises is a configuration error of ``algo``.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -264,6 +284,7 @@ PHASES = (
 APPLICATION_HOOKS = (
     "pingap_plugin_categories",
     "pingap_location_keys",
+    "pingap_balancers",
     "pingap_startup",
     "pingap_shutdown",
 )

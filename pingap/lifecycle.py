@@ -66,12 +66,14 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
-        if x.location is not None and x.chains.logging:
-            await _log_phase(x, x.chains.logging, response)
-        if x.ctx.plugin_times and x.location is not None:
-            x.location.stats.observe_plugins(x.ctx.plugin_times)
-        if x.server.access_log is not None:
-            x.server.access_log.record(x.request, response, x.ctx)
+        if (location := x.location) is not None:
+            if x.chains.logging:
+                await _log_phase(x, x.chains.logging, response)
+            if location.may_take_time:
+                location.stats.observe_plugins(x.ctx.plugin_times)
+        if (access_log := x.server.access_log) is not None:
+            record = access_log.record
+            record(x.request, response, x.ctx)
 
 
 async def _find_response(x: Exchange) -> Response:
@@ -101,7 +103,10 @@ async def _find_response(x: Exchange) -> Response:
             return answer
     response = await _ask_upstream(x, location)
     if chains.upstream_response:
-        return await _change_upstream_response(x, chains.upstream_response, response)
+        response = await _change_upstream_response(x, chains.upstream_response, response)
+    if ctx.choice_fields:  # (not before: a cache may have stored what it got)
+        for prepared in ctx.choice_fields:
+            response.headers.append(prepared)
     return response
 
 
@@ -114,15 +119,17 @@ def _match(x: Exchange) -> LocationRuntime:
     found = x.server.router.match(request.host, request.path, request)
     if found is None:
         raise HTTPError(404, "No location serves this host and path")
-    x.location = location = found[0]
+    location, captures = found
+    x.location = location
     x.chains = location.chains
     if location.may_take_time and location.times_plugins(request, ctx):
         x.chains = location.timed_chains
         ctx.plugin_times = {}
-    if found[1]:
-        ctx.captures = found[1]
+    if captures:
+        ctx.captures = captures
     ctx.location = location.name
-    location.stats.processing = ctx.processing = location.stats.processing + 1
+    stats = location.stats
+    stats.processing = ctx.processing = stats.processing + 1
     if location.has_limits:
         _check_limits(x, location)
     return location
@@ -163,6 +170,10 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             else:
                 response = await _attempt(x, location, upstream, peer, filters, fresh)
         except UpstreamError as error:
+            # (That a kept connection had ended, or was about to, is no failure of the peer.)
+            x.leave_peer(
+                failed=not (error.unprocessed or (error.untouched and x.ctx.upstream_reused))
+            )
             attempts = attempts or Attempts(x, location.retry, upstream)
             if not attempts.again_after_error(error, peer):
                 raise
@@ -228,6 +239,8 @@ async def _attempt(
     ctx = x.ctx
     ctx.upstream = upstream.name
     ctx.upstream_addr = peer.text
+    x.peer = peer
+    peer.in_flight += 1
     connection = None if fresh else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
@@ -286,6 +299,7 @@ async def _change_upstream_response(x: Exchange, chain: Chain, response: Respons
             answer = await answer
         if answer is not None and answer is not response:
             x.drop_upstream()
+            x.leave_peer()
             response = answer
     return response
 
@@ -368,6 +382,10 @@ def _end(x: Exchange) -> None:
     ctx = x.ctx
     if x.upstream is not None:
         x.drop_upstream()
+    if (peer := x.peer) is not None:  # (As ``leave_peer`` does; a call costs more.)
+        peer.in_flight -= 1
+        if peer.observer is not None:
+            peer.observer.ended(peer, ctx, failed=False)
     ctx.ended_at = time.monotonic()
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:

@@ -111,7 +111,7 @@ def _check_for_one_file(cls: type[Plugin]) -> None:
     """
     own = [base for base in cls.__mro__ if base not in Plugin.__mro__]
     for name in (name for base in own for name in vars(base)):
-        if name.startswith("pingap_"):
+        if name.startswith("pingap_") and name != "pingap_balancers":
             raise ContractError(f"{cls.__name__}.{name}: only distributions have application hooks")
     for key in KEYS:
         if key in cls.Settings.model_fields:

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
 
-from pingap.headers import Field, Headers
+from pingap.headers import Field, Headers, new
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
@@ -90,7 +90,10 @@ class Request:
 
     def cookie(self, name: str) -> str | None:
         """Return the value of a cookie of the first ``Cookie`` field."""
-        for pair in (self.headers.get("cookie") or "").split(";"):
+        text = self.headers.get("cookie")
+        if text is None or name not in text:
+            return None
+        for pair in text.split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:
                 return value
@@ -173,12 +176,11 @@ class Response:
 
     def copy(self) -> Response:
         """Return a response like this one, so that one that is often sent is made only once."""
-        other = Response.__new__(Response)
+        other: Response = new(Response)
         other.status = self.status
         other.body = self.body
         other.content_length = self.content_length
-        headers = self.headers
-        other.headers = Headers.of(headers.keys.copy(), headers.lines.copy())
+        other.headers = self.headers.copy()
         return other
 
     @classmethod

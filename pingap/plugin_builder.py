@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pingap import hook_trace, local_plugins
+from pingap.balancing.balancer import BalancerFactory
 from pingap.builtin import INSTANCES
 from pingap.chains import DEFAULT_TIMEOUT, Chains, ContractError, Instance, freeze
 from pingap.config import (
@@ -52,6 +53,11 @@ class PluginBuilder:
         self._warnings = warnings
         self._failed: set[str] = set()
         self._modules: dict[Path, ModuleType] = {}
+        self._asked: set[type[Plugin]] = set()
+        self.balancers: dict[str, BalancerFactory] = {}
+        """Of classes of files: word of ``algo`` -> what makes the balancer."""
+        self.balancer_keys: dict[str, str] = {}
+        """Word -> what the instance was built from that has it."""
         self._surroundings = Surroundings(
             directory=config.source.directory, upstreams=tuple(config.upstreams)
         )
@@ -120,6 +126,8 @@ class PluginBuilder:
             # Before the file is read: what changes later belongs to the next reload.
             self.keys[name] = plugin_key(self._config, name, Plugin)
             cls = self._local_class(path, options)
+            if cls is not None:
+                self._take_balancers(name, cls)
             options = {key: options[key] for key in options if key not in local_plugins.KEYS}
         else:
             cls = self._installed_class(path, settings.category)
@@ -165,13 +173,30 @@ class PluginBuilder:
         try:
             if file not in self._modules:
                 self._modules[file] = load_module(file)
-            return find_class(self._modules[file], keys.class_)
+            cls = find_class(self._modules[file], keys.class_)
         except LocalPluginError as error:
             if error.line is not None:
                 self._problems.append(Problem(path, str(error), str(file), error.line))
             else:
                 self._problem((*path, "path"), f"{quoted(str(file))} {error}")
             return None
+        return cls
+
+    def _take_balancers(self, name: str, cls: type[Plugin]) -> None:
+        """Take in the balancers of a class of a file, once for all instances of it."""
+        if (hook := getattr(cls, "pingap_balancers", None)) is None or cls in self._asked:
+            return
+        self._asked.add(cls)
+        path: Key = ("plugins", name, "path")
+        try:
+            for word, factory in hook().items():
+                if word in self.balancers or self._registry.has_balancer(word):
+                    self._problem(path, f"there is another balancer {quoted(word)}")
+                self.balancers[word] = factory
+                self.balancer_keys[word] = self.keys[name]
+        except Exception as error:  # a mistake in its code
+            text = f"{type(error).__name__}: {error}"
+            self._problem(path, f"{cls.__name__}.pingap_balancers failed: {text}")
 
     def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
         if not step or (cls.steps and step in cls.steps):

@@ -10,14 +10,17 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Final, cast
 
 import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
+from pingap.balancing import standard
+from pingap.balancing.balancer import BalancerFactory
 from pingap.chains import ContractError, check_class
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
@@ -27,6 +30,7 @@ log = logging.getLogger("pingap")
 
 GROUP: Final = "pingap"
 _LOCATION_KEY: Final = "location:"
+_BALANCER: Final = "balancer:"
 
 BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
 """The environment variable that names distributions that are not to be used."""
@@ -102,6 +106,9 @@ class Registry:
         self._manager.add_hookspecs(_ApplicationSpecs)
         self._classes: dict[str, type[Plugin]] = {}
         self._key_classes: dict[str, type[Plugin]] = {}
+        self._balancers: dict[str, BalancerFactory] = {}
+        self._manager.register(standard, name="pingap")
+        self._take_in()
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
         """Take in entry points, but for those of distributions that the environment blocks."""
@@ -141,7 +148,8 @@ class Registry:
     @property
     def categories(self) -> list[str]:
         """Names of all categories that installed distributions provide."""
-        installed = {name for name in self._points if not name.startswith(_LOCATION_KEY)}
+        others = (_LOCATION_KEY, _BALANCER)
+        installed = {name for name in self._points if not name.startswith(others)}
         return sorted(installed | self._classes.keys())
 
     @property
@@ -185,6 +193,40 @@ class Registry:
             if key not in self._key_classes:
                 raise PluginLoadError(f"its entry point for the key {key!r} leads to no claim")
         return self._key_classes[key]
+
+    def balancer(
+        self, word: str, local: Mapping[str, BalancerFactory] = MappingProxyType({})
+    ) -> BalancerFactory:
+        """Return what makes the balancers of a word of ``algo``.
+
+        :param local: those of files, which are not installed.
+        :raises MissingPluginError: nobody provides it.
+        :raises PluginLoadError: as ``category``.
+        """
+        if word in local:
+            return local[word]
+        if word not in self._balancers:
+            name = _BALANCER + word
+            if name not in self._points and name not in self._blocked:
+                words = self._balancer_words(local)
+                raise MissingPluginError(
+                    f"expected one of {', '.join(words)}{did_you_mean(word, words)}"
+                )
+            self._load(name)
+            if word not in self._balancers:
+                raise PluginLoadError(f"its entry point for algo = {word!r} leads to no balancer")
+        return self._balancers[word]
+
+    def has_balancer(self, word: str) -> bool:
+        """Tell whether the core or an installed distribution has a word of ``algo``."""
+        return word in self._balancers or _BALANCER + word in self._points
+
+    def _balancer_words(self, local: Iterable[str]) -> list[str]:
+        """Return what ``algo`` may say: the forms of the core, and the words of plugins."""
+        points = {name for name in self._points if name.startswith(_BALANCER)}
+        words = {name.removeprefix(_BALANCER) for name in points} | self._balancers.keys()
+        own = {form.partition(":")[0] for form in standard.WORDS}
+        return [*standard.WORDS, *sorted(words.union(local) - own)]
 
     def _load(self, name: str) -> None:
         points = self._points.get(name, [])
@@ -232,6 +274,9 @@ class Registry:
             for key, cls in claims.items():
                 check_class(cls)
                 self._key_classes.setdefault(key, cls)
+        for balancers in self._manager.hook.pingap_balancers():
+            for word, factory in balancers.items():
+                self._balancers.setdefault(word, factory)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

@@ -41,6 +41,7 @@ def toml_for(origin: Origin, *, server: str = "", location: str = "", upstream: 
     return f"""
 [upstreams.origin]
 addrs = ["{origin.addr}"]
+health_check = "none"
 {upstream}
 [locations.all]
 upstream = "origin"

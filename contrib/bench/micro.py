@@ -1,9 +1,12 @@
-"""Figures that need no process: what a plugin, a location, and a shared number cost."""
+"""Figures that need no process: what a plugin, a location, a choice and a shared number cost."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 import timeit
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from typing import Any, Final
 from pingap import (
     Connection,
     Headers,
+    Peer,
     Plugin,
     PluginSettings,
     Request,
@@ -20,6 +24,9 @@ from pingap import (
     SharedState,
     hookimpl,
 )
+from pingap.balancing.balancer import BalancerOptions
+from pingap.balancing.selection import Balancing, Selection
+from pingap.balancing.standard import pingap_balancers
 from pingap.chains import Instance, freeze
 from pingap.exchange import Exchange
 from pingap.hook_tasks import HookTasks
@@ -49,7 +56,7 @@ class NoOp(Plugin):
 
 def best(call: Callable[[], object], number: int) -> float:
     """Return the microseconds of a call, in the best of seven runs."""
-    return min(timeit.repeat(call, number=number, repeat=7)) / number * 1e6
+    return min(timeit.repeat(call, number=number, repeat=7, timer=time.process_time)) / number * 1e6
 
 
 def one_more_plugin() -> float:
@@ -178,3 +185,76 @@ def dictionary_update() -> float:
         numbers["requests"] += 1
 
     return best(update, 20_000)
+
+
+ALGOS: Final = ("round_robin", "least_conn", "p2c", "random", "hash:path", "hash:ip", "sticky:id")
+
+
+COOKIE: Final = "session=0123456789abcdef; theme=dark"
+
+
+def one_choice(algo: str, backends: int, *, whole: bool = False) -> float:
+    """Return the microseconds of choosing a backend, with two requests in flight on each.
+
+    :param whole: count the request as well, and tell the balancer of its end, if it wants to know.
+    """
+    selection, peers = _selection(algo, backends)
+    now = time.monotonic()
+    for peer in peers:
+        peer.latency, peer.latency_at = random.uniform(0.001, 0.002), now
+    ctx = RequestContext(Connection(1, ("192.0.2.1", 0), ("", 0)), now)
+    ctx.upstream_connected_at, ctx.upstream_head_at = now, now + 0.001
+    requests = [
+        Request("GET", f"/some/page/{at}", Headers({"Cookie": COOKIE})) for at in range(100)
+    ]
+    flying: deque[Peer] = deque()
+    turn = 0
+
+    def run() -> None:
+        nonlocal turn
+        turn += 1
+        peer = selection.choose(requests[turn % 100], ctx)
+        peer.in_flight += 1
+        flying.append(peer)
+        if len(flying) > 2 * backends:
+            ended = flying.popleft()
+            ended.in_flight -= 1
+            if ended.observer is not None:
+                ended.observer.ended(ended, ctx, failed=False)
+
+    for _ in range(6 * backends):
+        run()
+    if whole:
+        return best(run, 5_000)
+    request = requests[0]
+    return best(lambda: selection.choose(request, ctx), 5_000)
+
+
+def one_ring(backends: int) -> float:
+    """Return the milliseconds of building an upstream that hashes."""
+    return best(lambda: _selection("hash:path", backends), 1) / 1000
+
+
+def _selection(algo: str, backends: int) -> tuple[Selection, list[Peer]]:
+    word, _, argument = algo.partition(":")
+    addresses = [(f"10.0.{at // 250}.{at % 250}", 80) for at in range(backends)]
+    peers = [Peer("app", (host, port), f"{host}:{port}") for host, port in addresses]
+    options = BalancerOptions(argument=argument, secret=b"a secret of the bench")
+    return Selection(
+        "up", peers, Balancing(factory=pingap_balancers()[word], options=options)
+    ), peers
+
+
+def main() -> None:
+    """Print what choosing costs."""
+    for algo in ALGOS:
+        for backends in (10, 1000):
+            alone, whole = one_choice(algo, backends), one_choice(algo, backends, whole=True)
+            print(
+                f"{algo:12}{backends:5} backends: {alone:4.2f} us; {whole:4.2f} us with all it needs"
+            )
+    print(f"hash:path    {one_ring(1000):5.1f} ms to build with 1000 backends")
+
+
+if __name__ == "__main__":
+    main()

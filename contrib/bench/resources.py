@@ -20,10 +20,13 @@ from threading import Event, Thread
 from typing import Final
 
 from micro import (
+    ALGOS,
     dictionary_update,
+    one_choice,
     one_lookup,
     one_more_async_plugin,
     one_more_plugin,
+    one_ring,
     shared_updates,
 )
 from processes import Processes, free_port, memory
@@ -144,6 +147,14 @@ def lookup(options: argparse.Namespace) -> Iterator[Figure]:
     yield Figure("lookup with 10 000 locations, what is more", many - few, "us", 2)
 
 
+def balancing(options: argparse.Namespace) -> Iterator[Figure]:
+    """Time the balancers."""
+    for algo in ALGOS:
+        yield Figure(f"choosing one of 10 backends, {algo}", one_choice(algo, 10), "us", 1)
+        yield Figure(f"choosing one of 1000 backends, {algo}", one_choice(algo, 1000), "us", 3)
+    yield Figure("building the ring of 1000 backends", one_ring(1000), "ms", 50)
+
+
 def shared(options: argparse.Namespace) -> Iterator[Figure]:
     """Time updates of what workers share."""
     yield Figure("number in a dictionary", dictionary_update(), "us")
@@ -240,6 +251,7 @@ FIGURES: Final[dict[str, Callable[[argparse.Namespace], Iterator[Figure]]]] = {
     "idle": idle_connections,
     "plugins": plugins,
     "lookup": lookup,
+    "balancing": balancing,
     "shared": shared,
     "check": check,
     "transfers": transfers,

@@ -9,13 +9,16 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from pingap.config.problem import shortened
+from pingap.config.problem import did_you_mean, shortened
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _PORT = re.compile(r"[0-9]{1,5}")
+_WEIGHT = re.compile(r"[0-9]{1,5}")
 _MAX_PORT = 65535
+MAX_WEIGHT = 65535
 _LISTEN_EXAMPLES = '"0.0.0.0:80", "[::]:80" or "unix:/run/pingap.sock"'
-_BACKEND_EXAMPLES = '"10.0.0.1:8080", "[fd00::1]:8080 2" (a weight) or "unix:/run/app.sock"'
+_BACKEND_EXAMPLES = '"10.0.0.1:8080", "[fd00::1]:8080 2" (a weight), "10.0.0.9:8080 1 backup" or "unix:/run/app.sock"'
+_BACKUP = "backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,13 @@ class Backend:
     """One entry of ``upstreams.*.addrs``.
 
     :param address: where it listens; its host may be a name.
-    :param weight: its share of the requests, at least 1.
+    :param weight: its share of the requests; 0 for none but those of clients that are bound to it.
+    :param backup: it gets requests only while no other backend is available.
     """
 
     address: Address
     weight: int = 1
+    backup: bool = False
 
 
 def parse_listen(text: str) -> tuple[Address, ...]:
@@ -79,21 +84,27 @@ def parse_listen(text: str) -> tuple[Address, ...]:
 
 
 def parse_backend(text: str, default_port: int = 80) -> Backend:
-    """Read one entry of ``upstreams.*.addrs``: ``host[:port][ weight]`` or ``unix:/path[ weight]``.
+    """Read one entry of ``upstreams.*.addrs``: ``host[:port]`` or ``unix:/path``, ``[ weight][ backup]``.
 
     :raises ValueError: with a text for the operator.
     """
     words = text.split()
+    backup = len(words) > 1 and words[-1] == _BACKUP
+    if backup:
+        words.pop()
     if len(words) not in (1, 2):
         raise _malformed(text, _BACKEND_EXAMPLES)
     address = _parse_address(words[0], default_port, _BACKEND_EXAMPLES)
     if isinstance(address, TcpAddress) and address.port == 0:
         raise ValueError(f"found {shortened(text)}, expected a port from 1 to {_MAX_PORT}")
     weight = words[1] if len(words) == 2 else "1"
-    if not (weight.isascii() and weight.isdigit() and int(weight) > 0):
+    if not (_WEIGHT.fullmatch(weight) and int(weight) <= MAX_WEIGHT):
         found = shortened(weight)
-        raise ValueError(f"found the weight {found}, expected a whole number of at least 1")
-    return Backend(address, int(weight))
+        raise ValueError(
+            f"found the weight {found}, expected a whole number from 0 to {MAX_WEIGHT}"
+            f"{did_you_mean(weight, (_BACKUP,))}"
+        )
+    return Backend(address, int(weight), backup)
 
 
 def _parse_address(text: str, default_port: int | None, examples: str) -> Address:

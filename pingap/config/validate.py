@@ -26,7 +26,11 @@ _BUILT_IN_HOMES = {
     "pingap:admin": "pingap-admin",
 }
 _BROADCAST = IPv4Address("255.255.255.255")
-_OF_BACKENDS = (
+_OF_LISTED_BACKENDS = (
+    "health_check",
+    "passive_failures",
+    "passive_ejection_time",
+    "passive_max_ejected_percent",
     "enable_backend_stats",
     "circuit_break_max_consecutive_failures",
     "circuit_break_max_failure_percent",
@@ -62,12 +66,23 @@ def _check_upstreams(items: Items, written: dict[str, Table], report: Report) ->
             for index in range(len(upstream.addrs))
             if _check_backend(upstream, index, ("upstreams", name, "addrs", index), report)
         ]
+        _check_weights(upstream, ("upstreams", name, "addrs"), report)
         if names and upstream.discovery is None:
             report.warn(
                 ("upstreams", name, "addrs", names[0]),
                 "host names are looked up once, at the start, in this version"
                 ' (discovery = "static" says the same)',
             )
+
+
+def _check_weights(upstream: UpstreamConfig, path: KeyPath, report: Report) -> None:
+    """Somebody must get requests."""
+    try:
+        backends = upstream.backends
+    except ValueError:
+        return  # told already
+    if backends and not any(backend.weight for backend in backends):
+        report.error(path, "found only weights of 0, expected a backend that gets requests")
 
 
 def _check_transparent(
@@ -81,10 +96,10 @@ def _check_transparent(
                 " be an open proxy"
             )
             report.error((*path, "discovery"), message)
-        for key in _OF_BACKENDS:
-            if getattr(upstream, key):
-                text = "has no effect: a transparent upstream has no backends of its own"
-                report.warn((*path, key), text)
+        for key in _OF_LISTED_BACKENDS:
+            if key in written:
+                message = "has no effect: the backends of a transparent upstream are not known"
+                report.warn((*path, key), message)
         return
     needs = 'needs discovery = "transparent"'
     if upstream.transparent_allow:

@@ -13,6 +13,7 @@ from pingap.local_plugins import CATEGORY
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
 _LOCATION_KEY = "location:"
+_BALANCER = "balancer:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Use:
 
 @dataclass(slots=True)
 class Provided:
-    """A category or a key of locations.
+    """A category, a key of locations or a word of ``algo``.
 
     :param class_name: module and class, if it loads.
     :param error: why it does not load.
@@ -100,6 +101,8 @@ def _owner(point: EntryPoint) -> tuple[str, str]:
 
 
 def _provided(name: str, registry: Registry, config: Config | None) -> Provided:
+    if name.startswith(_BALANCER):
+        return _provided_balancer(name.removeprefix(_BALANCER), registry, config)
     key = name.removeprefix(_LOCATION_KEY)
     is_key = key != name
     provided = Provided("location key" if is_key else "category", key)
@@ -110,6 +113,20 @@ def _provided(name: str, registry: Registry, config: Config | None) -> Provided:
         provided.error = str(error)
     if config is not None:
         provided.uses = list(_key_uses(config, key) if is_key else _uses(config, name))
+    return provided
+
+
+def _provided_balancer(word: str, registry: Registry, config: Config | None) -> Provided:
+    provided = Provided("balancer", word)
+    try:
+        factory = registry.balancer(word)
+        provided.class_name = f"{factory.__module__}.{getattr(factory, '__qualname__', word)}"
+    except (MissingPluginError, PluginLoadError) as error:
+        provided.error = str(error)
+    for name, upstream in (config.upstreams if config else {}).items():
+        if config is not None and upstream.algo.partition(":")[0] == word:
+            place = place_of_key(config.source, ("upstreams", name, "algo"))
+            provided.uses.append(Use(f"upstreams.{name}", [], place))
     return provided
 
 

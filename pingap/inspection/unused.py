@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pingap.builder import Runtime
-from pingap.config import Config
 from pingap.inspection.finding import Finding, finding
 
 
 def unused(runtime: Runtime) -> Iterator[Finding]:
     """``unused``: a table that has no effect, because nothing refers to it."""
     config = runtime.config
-    for section, referrer, used in _references(config):
+    for section, referrer, used in _references(runtime):
         for name in getattr(config, section):
             if name not in used:
                 message = f"is never used: {referrer}"
@@ -25,14 +24,16 @@ def unused(runtime: Runtime) -> Iterator[Finding]:
                 yield finding(runtime, "unused", (section, name), message, fix)
 
 
-def _references(config: Config) -> Iterator[tuple[str, str, Iterable[str]]]:
+def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
     """Give each section with who could refer to it, and the names that are referred to."""
+    config = runtime.config
     locations, servers = config.locations.values(), config.servers.values()
     named = set(_texts([plugin.options for plugin in config.plugins.values()]))
     named |= set(_texts([location.claimed for location in locations]))
     yield "locations", "no server lists it", {one for server in servers for one in server.locations}
     listed = {one for location in locations for one in location.plugins}
-    yield "plugins", "no location lists it", listed | named
+    balancing = {one.name for one in runtime.plugins if hasattr(one.plugin, "pingap_balancers")}
+    yield "plugins", "no location lists it", listed | named | balancing
     chosen = {location.upstream for location in locations}
     if not any(name.startswith("$") for name in chosen):  # which may become any name
         yield "upstreams", "no location names it", chosen | named

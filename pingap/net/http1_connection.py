@@ -274,7 +274,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         ctx = RequestContext(connection, time.monotonic())
         self._exchange = exchange = Exchange(listener.server, self, request, ctx)
         self._reading_body = exchange.request_body is not None
-        exchange.lifecycle = handle(exchange, refusal)
+        exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
     def begin_tunnel(self, response: Response) -> None:

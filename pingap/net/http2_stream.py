@@ -67,7 +67,7 @@ class Http2Stream(Http2RequestBody):
         if exchange.request_body is not None:
             self._reading = True
             self._await_body(now)
-        exchange.lifecycle = handle(exchange, refusal)
+        exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
     def on_deadline(self) -> None:

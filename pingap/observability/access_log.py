@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pingap.observability.log_tags import LogTag
 
 Line: TypeAlias = Callable[[Request, Response | None, RequestContext], str]
+Record: TypeAlias = Callable[[Request, Response | None, RequestContext], None]
 
 PRESETS: Final = {
     "combined": '{remote} "{method} {uri} {proto}" {status} {size_human} "{referer}" "{user_agent}"',
@@ -58,13 +59,11 @@ class AccessLog:
         shared: bool = False,
         tags: Mapping[str, LogTag] | None = None,
     ) -> None:
-        self._write = file.write
         text = PRESETS.get(text, text) + "\n"
-        self._line = compile_format("{when} INFO " + text if shared else text, tags or {})
-
-    def record(self, request: Request, response: Response | None, ctx: RequestContext) -> None:
+        if shared:
+            text = "{when} INFO " + text
+        self.record = cast("Record", _compile(text, tags or {}, file.write))
         """Write the line of a request that ended."""
-        self._write(self._line(request, response, ctx))
 
 
 def split_setting(setting: str) -> tuple[str | None, str]:
@@ -82,17 +81,23 @@ def split_setting(setting: str) -> tuple[str | None, str]:
 def compile_format(text: str, tags: Mapping[str, LogTag] = _NO_TAGS) -> Line:
     """Return the function that makes a line, compiled from a format.
 
-    Each tag stands for an expression (``_TAGS``), and all of them become one: a line takes half the
-    time it would take to call a function per tag. Nothing of the format itself is evaluated.
-
     :param tags: those of plugins, by the name behind the colon.
     :raises ValueError: an unknown tag, with the known ones.
     """
-    names: dict[str, object] = dict(_NAMES)
+    return cast("Line", _compile(text, tags, str))
+
+
+def _compile(text: str, tags: Mapping[str, LogTag], use: Callable[[str], object]) -> object:
+    """Return the function that makes a line and gives it to another function.
+
+    Each tag stands for an expression (``_TAGS``), and all of them become one: a line takes half the
+    time it would take to call a function per tag. Nothing of the format itself is evaluated.
+    """
+    names: dict[str, object] = dict(_NAMES, use=use)
     values = [_expression(match[1], names, tags) for match in _TAG.finditer(text)]
     template = "%s".join(part.replace("%", "%%") for part in _TAG.split(text)[::2])
-    source = f"lambda request, response, ctx: {template!r} % ({', '.join([*values, ''])})"
-    return cast("Line", eval(source, names))  # noqa: S307  # our own expressions, see above
+    source = f"lambda request, response, ctx: use({template!r} % ({', '.join([*values, ''])}))"
+    return eval(source, names)  # noqa: S307  # our own expressions, see above
 
 
 def escape(text: str) -> str:

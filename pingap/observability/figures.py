@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pingap.health.metrics import HealthCounts
 from pingap.observability.metrics import LocationStats
 from pingap.observability.sums import add_nested
 from pingap.observability.upstream_metrics import clear_gauges, upstream_figures
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 Figures: TypeAlias = dict[str, Any]
 """``locations``: name -> figures of a location; ``failures``: plugin, location and count;
-``plugins``: instance -> metric -> series; ``upstreams``: see ``upstream_figures``."""
+``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``; ``upstreams``:
+see ``upstream_figures``."""
 
 
 def figures_of(runtime: Runtime) -> Figures:
@@ -28,6 +30,7 @@ def figures_of(runtime: Runtime) -> Figures:
         "failures": [[*key, count] for key, count in failures.items()],
         "plugins": runtime.plugin_metrics.figures(),
         "upstreams": upstream_figures(runtime.upstreams.values()),
+        "health": runtime.health.counts().figures(),
     }
 
 
@@ -42,6 +45,7 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
     failures: dict[tuple[str, str], int] = {}
     plugins: dict[str, dict[str, Any]] = {}
     upstreams: dict[str, dict[str, Any]] = {}
+    health = HealthCounts()
     for part in parts:
         for name, figures in part["locations"].items():
             locations.setdefault(name, LocationStats()).add(LocationStats.of(figures))
@@ -50,18 +54,21 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
             failures[key] = failures.get(key, 0) + count
         add_nested(plugins, part["plugins"])
         add_nested(upstreams, part["upstreams"])
+        health.add(HealthCounts.of(part["health"]))
     return {
         "locations": _of_locations(locations),
         "failures": [[*key, count] for key, count in failures.items()],
         "plugins": plugins,
         "upstreams": upstreams,
+        "health": health.figures(),
     }
 
 
 def without_gauges(figures: Figures) -> Figures:
-    """Return the figures of a worker that has ended: nothing is in progress there."""
+    """Return the figures of a worker that has ended: nothing is in progress or known there."""
     for location in figures["locations"].values():
         location["processing"] = 0
     for upstream in figures["upstreams"].values():
         clear_gauges(upstream)
+    figures["health"]["healthy"] = []
     return figures

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from pingap.health.metrics import HealthCounts, health_metrics
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -252,6 +254,7 @@ class ServerMetrics:
     :param locations: name -> counters.
     :param plugin_failures: (plugin, location) -> count, shared by all servers.
     :param plugins: the metrics that plugins have of their own, shared by all servers.
+    :param health: tells what is known of backends; shared by all servers.
     :param upstreams: the metrics of upstreams, shared by all servers.
     """
 
@@ -261,12 +264,14 @@ class ServerMetrics:
         locations: Mapping[str, LocationStats],
         plugin_failures: Mapping[tuple[str, str], int],
         plugins: PluginMetrics | None = None,
+        health: Callable[[], HealthCounts] = HealthCounts,
         upstreams: UpstreamMetrics | None = None,
     ) -> None:
         self._server = server
         self._locations = locations
         self._plugin_failures = plugin_failures
         self._plugins = plugins
+        self._health = health
         self._upstreams = upstreams
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
@@ -281,8 +286,10 @@ class ServerMetrics:
         for plugin, location, count in figures["failures"]:
             failures[plugin, location] = failures.get((plugin, location), 0) + count
         plugins = self._plugins and self._plugins.plus(figures["plugins"])
+        health = self._health()
+        health.add(HealthCounts.of(figures["health"]))
         upstreams = self._upstreams and self._upstreams.plus(figures["upstreams"])
-        return ServerMetrics(self._server, locations, failures, plugins, upstreams)
+        return ServerMetrics(self._server, locations, failures, plugins, lambda: health, upstreams)
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -306,6 +313,7 @@ class ServerMetrics:
             yield from self._upstreams.collect(self._server)
         if self._plugins is not None:
             yield from self._plugins.collect(self._server)
+        yield from health_metrics(self._server, self._health())
 
     def _plugin_times(self) -> Metric:
         from prometheus_client.core import HistogramMetricFamily

@@ -90,7 +90,7 @@ class Master:
             if number in (signal.SIGTERM, signal.SIGINT):
                 if self._draining:
                     log.warning("second %s: ending at once", number.name)
-                    self._supervisor.kill()
+                    self._supervisor.tell("cut")
                 else:
                     self._tasks.start_soon(self._end)
             elif self._draining:

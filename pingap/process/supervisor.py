@@ -29,6 +29,7 @@ from pingap.process.listening import Listening, of_worker
 from pingap.process.parent_death import end_with_parent
 from pingap.process.worker import Worker
 from pingap.process.worker_process import WorkerProcess
+from pingap.shared_state.segment import SharedSegment
 
 log = logging.getLogger("pingap")
 
@@ -84,6 +85,7 @@ class Supervisor:
         self._all_ended = anyio.Event()
         self.forking = anyio.Lock()
         """Held while a worker is forked, and while none may be: the configuration changes."""
+        self._segment = SharedSegment(workers=workers) if workers > 1 else None
         self._has_begun = self._stopping = False
 
     async def start(self, tasks: TaskGroup) -> None:
@@ -132,7 +134,8 @@ class Supervisor:
         for one in self.sockets:
             if one not in accepted:
                 one.sock.close()
-        worker = Worker(self.base.runtime, accepted)
+        shared = None if self._segment is None else self._segment.attach(index)
+        worker = Worker(self.base.runtime, accepted, shared)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
     async def _run_channel(self, child: Child) -> None:
@@ -145,6 +148,8 @@ class Supervisor:
             self._on_message(child, message)
         await child.ended.wait()
         child.channel.close()
+        if self._segment is not None:
+            self._segment.release_worker(child.index)
         self._count_in(child)
         if self._stopping:
             del self.children[child.index]

@@ -57,6 +57,7 @@ class Worker:
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
         self.bus = runtime.bus
+        self._leads = False
         self._plugins: PluginTasks
         self._services: TaskGroup
 
@@ -180,7 +181,10 @@ class Worker:
         )
 
     def lead(self) -> None:
-        """Do what one worker does for all."""
+        """Do what one worker does for all: check backends."""
+        if not self._leads:
+            self._leads = True
+            self._services.start_soon(self.runtime.health.run)
 
     # The end.
 

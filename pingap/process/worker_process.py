@@ -52,6 +52,7 @@ class WorkerProcess:
         self._leaving: anyio.Event
         self._tasks: TaskGroup
         self._at_once = True
+        self._draining: anyio.CancelScope
         self._reported: Figures = {}
 
     def run(self) -> int:
@@ -70,9 +71,9 @@ class WorkerProcess:
         return code
 
     async def _run(self) -> None:
-        self._leaving = anyio.Event()
+        self._leaving, self._draining = anyio.Event(), anyio.CancelScope()
         self._worker.runtime.stats.ask_others = self._ask_others
-        self._worker.bus.send = self._publish
+        self._worker.bus.send = self._tell_others
         raise_file_limit(self._worker.runtime.config)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
@@ -85,7 +86,8 @@ class WorkerProcess:
                 tasks.start_soon(self._watch_signal)
                 await self._leaving.wait()
                 log.debug("draining")
-                await self._worker.drain(at_once=self._at_once)
+                with self._draining:
+                    await self._worker.drain(at_once=self._at_once)
             self._report()
             tasks.cancel_scope.cancel()
 
@@ -109,6 +111,8 @@ class WorkerProcess:
         kind = message["kind"]
         if kind == "drain":
             self._leave(at_once=message["at_once"])
+        elif kind == "cut":
+            self._draining.cancel()
         elif kind == "prepare":
             self._tasks.start_soon(self._prepare, message)
         elif kind == "swap":
@@ -126,10 +130,6 @@ class WorkerProcess:
             self._worker.lead()
         else:
             raise AssertionError(f"the supervisor says {kind}")
-
-    def _publish(self, key: str, value: str) -> None:
-        """Pass what is published here on to the other workers."""
-        self._channel.send("bus", key=key, value=value)
 
     async def _prepare(self, message: Message) -> None:
         """Build the next runtime beside the one that serves, and tell whether it works."""
@@ -161,6 +161,9 @@ class WorkerProcess:
         if figures != self._reported:
             self._reported = figures
             self._channel.send("figures", figures=figures)
+
+    def _tell_others(self, key: str, value: str) -> None:
+        self._channel.send("bus", key=key, value=value)
 
     async def _ask_others(self) -> Figures:
         answer = await self._channel.ask("others", OTHERS_SECONDS)

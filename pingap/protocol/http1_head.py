@@ -2,7 +2,8 @@
 
 Clients and upstreams repeat themselves: most lines of a head were read before, from this peer or
 another one. So what a line means is remembered, and reading a head is mostly looking up its lines.
-(The same idea as the dynamic table of HPACK, on the reading side only.) How much is remembered is
+(The same idea as the dynamic table of HPACK, on the reading side only.) Programs even send the same
+head again and again, so short heads are remembered as a whole, too. How much is remembered is
 bounded, and nothing that may be a secret is.
 """
 
@@ -21,6 +22,10 @@ MOST_REMEMBERED: Final = 4096
 """Lines of one kind; when there are more, all are forgotten."""
 LONGEST_REMEMBERED: Final = 256
 """Bytes of a line that is remembered."""
+MOST_HEADS_REMEMBERED: Final = 1024
+"""Whole heads of one kind; when there are more, all are forgotten."""
+LONGEST_HEAD_REMEMBERED: Final = 512
+"""Bytes of a head that is remembered as a whole."""
 
 NEVER_REMEMBERED: Final = frozenset(
     (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key")
@@ -38,13 +43,16 @@ class Malformed(Exception):
     """The peer broke the protocol; the message says how."""
 
 
-class _Remembered(dict[bytes, T], Generic[T]):
+class Remembered(dict[bytes, T], Generic[T]):
     """What lines mean; a line that is not known is read, and remembered if it may be."""
+
+    most = MOST_REMEMBERED
+    longest = LONGEST_REMEMBERED
 
     def __missing__(self, line: bytes) -> T:
         meaning = self.read(line)
-        if len(line) <= LONGEST_REMEMBERED and self.may_remember(line, meaning):
-            if len(self) >= MOST_REMEMBERED:
+        if len(line) <= self.longest and self.may_remember(line, meaning):
+            if len(self) >= self.most:
                 self.clear()
             self[line] = meaning
         return meaning
@@ -67,7 +75,7 @@ class _Unusual(Exception):
     """A field is not written as ``Name: value``, with one space."""
 
 
-class _FieldKeys(_Remembered[bytes]):
+class _FieldKeys(Remembered[bytes]):
     """Field line -> its name in lower case."""
 
     @staticmethod
@@ -86,7 +94,7 @@ RequestLine = tuple[str, str, str, str, str, bool]
 """Method, target, path, query, version, and whether it is as usual: HTTP/1.1 and a path."""
 
 
-class _RequestLines(_Remembered[RequestLine]):
+class _RequestLines(Remembered[RequestLine]):
     """Request line -> its parts."""
 
     @staticmethod
@@ -107,7 +115,7 @@ StatusLine = tuple[int, bytes, bool]
 """Status, reason, and whether it is HTTP/1.1 (not 1.0)."""
 
 
-class _StatusLines(_Remembered[StatusLine]):
+class _StatusLines(Remembered[StatusLine]):
     """Status line -> its parts."""
 
     @staticmethod

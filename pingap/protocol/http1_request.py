@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.headers import Headers
+from pingap.headers import Headers, new
 from pingap.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
@@ -19,6 +20,9 @@ from pingap.protocol.fields import (
 )
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
+    LONGEST_HEAD_REMEMBERED,
+    MOST_HEADS_REMEMBERED,
+    NEVER_REMEMBERED,
     Malformed,
     has_bare_lf,
     read_fields,
@@ -47,10 +51,11 @@ class RequestDecoder:
     :param limits: sizes of a head.
     """
 
-    __slots__ = ("_chunked", "_limits", "_reading", "_remaining", "_seen", "unread")
+    __slots__ = ("_chunked", "_known", "_limits", "_reading", "_remaining", "_seen", "unread")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
+        self._known = _known_heads(limits)
         self._reading = _HEAD
         self._chunked: ChunkedDecoder | None = None
         self._remaining = 0  # bytes of a counted body
@@ -75,10 +80,17 @@ class RequestDecoder:
         try:
             if self._reading == _HEAD:
                 unread = self.unread
+                if (known := self._known.get(unread)) is not None:
+                    self.unread = b""
+                    self._seen = 0
+                    return _again(known)
                 end = unread.find(END_OF_HEAD, self._seen)
                 if end > 0 and unread[0] != _CR:
                     self.unread = unread[end + 4 :]
-                    return self._read_head(unread[:end])
+                    request = self._read_head(unread[:end])
+                    if not self.unread and _may_remember(unread, request):
+                        self._remember(unread, request)
+                    return request
                 return self._next_odd_head() if unread else None
             if self._reading == _COUNTED:
                 return self._next_counted()
@@ -87,6 +99,11 @@ class RequestDecoder:
             return self._next_tunnelled()
         except Malformed as error:
             raise BadRequest(f"Malformed request: {error}") from None
+
+    def _remember(self, head: bytes, request: Request) -> None:
+        if len(self._known) >= MOST_HEADS_REMEMBERED:
+            self._known.clear()
+        self._known[head] = _again(request)  # plugins change the other one
 
     def _next_tunnelled(self) -> bytes | None:
         data, self.unread = self.unread, b""
@@ -201,6 +218,42 @@ class RequestDecoder:
         trailers = decoder.take_trailers()
         check_trailers(trailers)
         return EndOfMessage(trailers)
+
+
+@lru_cache(maxsize=16)
+def _known_heads(limits: HeadLimits) -> dict[bytes, Request]:
+    """Return the heads that were read under these limits, whole, with what they mean."""
+    return {}
+
+
+def _may_remember(head: bytes, request: Request) -> bool:
+    """Tell whether a head may come again, means a request like most, and holds no secret."""
+    return (
+        len(head) <= LONGEST_HEAD_REMEMBERED
+        and not request.query
+        and request.http_version == "1.1"
+        and request.keep_alive
+        and not (request.has_body or request.expects_continue or request.upgrade)
+        and NEVER_REMEMBERED.isdisjoint(request.headers.keys)
+    )
+
+
+def _again(known: Request) -> Request:
+    """Return the request that a head means which is known, with headers of its own."""
+    request: Request = new(Request)
+    request.method = known.method
+    request.target = known.target
+    request.path = known.path
+    request.query = known.query
+    request.host = known.host
+    # (What every request is asked for is found sooner in the object than in its class.)
+    request.http_version = "1.1"
+    request.content_length = 0
+    request.chunked = False
+    request.keep_alive = True
+    request.upgrade = request.websocket_key = ""
+    request.headers = known.headers.copy()
+    return request
 
 
 def _wanted_protocol(headers: Headers) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from pingap.errors import BadRequest, UpstreamError
-from pingap.headers import Headers
+from pingap.headers import Headers, new
 from pingap.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
 from pingap.protocol.fields import check_trailers, connection_options, drop_listed, read_length
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
+    LONGEST_HEAD_REMEMBERED,
+    MOST_HEADS_REMEMBERED,
+    NEVER_REMEMBERED,
     Malformed,
+    Remembered,
     has_bare_lf,
     read_fields,
     status_lines,
@@ -33,6 +37,49 @@ _NO_BODY: Final = frozenset((204, 304))
 
 END: Final = EndOfMessage()
 """The end of a message without trailers."""
+
+
+ResponseHead: TypeAlias = tuple[Response, bool, bool]
+"""What a head means, whether the connection goes on after it, and whether the body is coded."""
+
+
+class _ResponseHeads(Remembered[ResponseHead]):
+    """Head -> what it means."""
+
+    most = MOST_HEADS_REMEMBERED
+    longest = LONGEST_HEAD_REMEMBERED
+
+    @staticmethod
+    def read(line: bytes) -> ResponseHead:
+        lines = line.split(b"\r\n")
+        status, reason, reusable = status_lines[lines.pop(0)]
+        if len(lines) > RESPONSE_LIMITS.fields:
+            raise Malformed("too many header fields")
+        headers = read_fields(lines)
+        if b"connection" in headers.keys:
+            options = connection_options(headers)
+            reusable = b"close" not in options and (reusable or b"keep-alive" in options)
+            drop_listed(headers, options)
+        response = Response.from_upstream(status, reason, headers, read_length(headers))
+        return response, reusable, b"transfer-encoding" in headers.keys
+
+    @staticmethod
+    def may_remember(line: bytes, meaning: ResponseHead) -> bool:
+        return NEVER_REMEMBERED.isdisjoint(meaning[0].headers.keys)
+
+
+_response_heads: Final = _ResponseHeads()
+
+
+def _own(known: Response) -> Response:
+    """Return a response like a remembered one, with headers of its own."""
+    response: Response = new(Response)
+    response.status = known.status
+    response.reason = known.reason
+    response.content_length = known.content_length
+    response.upstream = True
+    response.headers = known.headers.copy()
+    return response
 
 
 class ResponseDecoder:
@@ -58,10 +105,10 @@ class ResponseDecoder:
         self._remaining = 0
         self.expect("GET")
 
-    def expect(self, method: str, *, upgrade: bool = False) -> None:
+    def expect(self, method: str, upgrade: str = "") -> None:
         """Prepare for the answer to a request with this method.
 
-        :param upgrade: the upstream may change to another protocol: 101 is a final head then.
+        :param upgrade: the protocol that the upstream may change to: 101 is a final head then.
         """
         self._method = method
         self._upgrade = upgrade
@@ -110,16 +157,10 @@ class ResponseDecoder:
         while (end := data.find(END_OF_HEAD)) >= 0:
             if end + self._interim_bytes > RESPONSE_LIMITS.size:
                 raise Malformed("response head too large")
-            lines = data[:end].split(b"\r\n")
+            known, self.reusable, coded = _response_heads[data[:end]]
             data = data[end + 4 :]
-            status, reason, self.reusable = status_lines[lines.pop(0)]
-            if len(lines) > RESPONSE_LIMITS.fields:
-                raise Malformed("too many header fields")
-            headers = read_fields(lines)
-            if b"connection" in headers.keys:
-                self._read_options(headers)
-            length = read_length(headers)
-            response = Response.from_upstream(status, reason, headers, length)
+            response = _own(known)
+            status, length = response.status, response.content_length
             events.append(response)
             if status >= 200:
                 self._unread = b""
@@ -127,7 +168,7 @@ class ResponseDecoder:
                     length == len(data) > 0
                     and status not in _NO_BODY
                     and self._method != "HEAD"
-                    and b"transfer-encoding" not in headers.keys
+                    and not coded
                 ):
                     # All of it came in one read, as most small answers do.
                     self._reading = _NOTHING
@@ -148,15 +189,6 @@ class ResponseDecoder:
             raise Malformed("no HTTP/1 response")
         self._unread = data
         return b""
-
-    def _read_options(self, headers: Headers) -> None:
-        """Read ``Connection``: whether it goes on, and which fields are of this hop."""
-        options = connection_options(headers)
-        if b"keep-alive" in options:
-            self.reusable = True
-        if b"close" in options:
-            self.reusable = False
-        drop_listed(headers, options)
 
     def _begin_body(self, response: Response, length: int | None, events: list[Event]) -> None:
         if b"transfer-encoding" in response.headers.keys:

@@ -6,8 +6,8 @@ out and written anew.
 
 from __future__ import annotations
 
-from itertools import compress
-from operator import not_
+from functools import lru_cache
+from itertools import compress, repeat
 from typing import Final
 
 from pingap.headers import Headers
@@ -33,12 +33,18 @@ def _status_line(response: Response) -> bytes:
     return _STATUS_LINES.get((status, reason)) or b"HTTP/1.1 %d %b" % (status, reason or b"")
 
 
+# (A lookup per field, called by ``map``: a loop in Python takes longer.)
+_is_forwarded: Final = dict.fromkeys(NEVER_FORWARDED, False).get
+_EVERY: Final = repeat(True)
+_all_are_forwarded: Final = NEVER_FORWARDED.isdisjoint
+
+
 def _lines(first: bytes, headers: Headers) -> list[bytes]:
     """Return the lines of a head, without fields that concern one hop or the framing."""
     keys = headers.keys
-    if NEVER_FORWARDED.isdisjoint(keys):
+    if _all_are_forwarded(keys):
         return [first, *headers.lines]
-    return [first, *compress(headers.lines, map(not_, map(NEVER_FORWARDED.__contains__, keys)))]
+    return [first, *compress(headers.lines, map(_is_forwarded, keys, _EVERY))]
 
 
 def request_head(
@@ -98,13 +104,14 @@ def response_head(
 def whole_response(response: Response, body: bytes) -> bytes:
     """Return a response with all of its body, on a connection that goes on."""
     first = _STATUS_LINES.get((response.status, response.reason)) or _status_line(response)
-    headers = response.headers
-    if NEVER_FORWARDED.isdisjoint(headers.keys):
-        lines = [first, *headers.lines]
-    else:
-        lines = _lines(first, headers)
-    lines.append(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    lines = _lines(first, response.headers)
+    lines += _content_length(len(body)), b"", body
     return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=1024)
+def _content_length(length: int) -> bytes:
+    return b"Content-Length: %d" % length
 
 
 def interim_head(head: Response) -> bytes:

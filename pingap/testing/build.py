@@ -32,6 +32,9 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
         if not settings.prometheus_metrics:
             update = {"prometheus_metrics": METRICS_PATH}
             config.servers[name] = settings.model_copy(update=update)
+    for name, upstream in config.upstreams.items():
+        if "health_check" not in upstream.model_fields_set:  # tests count connections and requests
+            config.upstreams[name] = upstream.model_copy(update={"health_check": "none"})
     return build(config, registry, log_files=log_files)
 
 

@@ -81,6 +81,7 @@ class WorkerThread:
         self._loop = asyncio.get_running_loop()
         self._stop = anyio.Event()
         async with self._worker.serving():
+            self._worker.lead()
             self._ready.set_result(None)
             await self._stop.wait()
 

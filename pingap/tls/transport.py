@@ -82,7 +82,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._app is not None:
             self._incoming.write(data)
-            self._deliver()
+            self._deliver(min(len(data), _RECORD))
         elif not self._closing:
             self._handshake(data)
 
@@ -131,15 +131,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._app = app
         app.connection_made(self)
         if self._incoming.pending:
-            self._deliver()
+            self._deliver(_RECORD)
 
-    def _deliver(self) -> None:
-        """Decrypt everything that is here and pass it on as one."""
+    def _deliver(self, size: int) -> None:
+        """Decrypt everything that is here and pass it on as one.
+
+        :param size: bytes to make room for at first.
+        """
         tls, incoming = self._tls, self._incoming
         pieces: list[bytes] | None = None
         data = b""
         try:
-            data = tls.read(_RECORD)
+            # What is decrypted is not longer than what came, unless part of it was here before.
+            data = tls.read(size)
             # Asking first saves the exception that reading nothing would raise.
             while data and (incoming.pending or tls.pending()):
                 if pieces is None:

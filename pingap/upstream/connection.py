@@ -85,9 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.close()  # an idle upstream has nothing to say to us
             return
-        self.read_at = now = time.monotonic()
-        if (timeout := self._timeouts.read) is not None and not exchange.tunnelling:
-            self.deadline = now + timeout
+        self.read_at = time.monotonic()
         try:
             events = self._decoder.feed(data)
         except UpstreamError as error:
@@ -98,6 +96,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._let_go()
             exchange.on_upstream_whole(events[0], events[1])  # type: ignore[arg-type]
             return
+        if (timeout := self._timeouts.read) is not None and not exchange.tunnelling:
+            self.deadline = self.read_at + timeout
         exchange.delivering = True
         for event in events:
             if type(event) is bytes:
@@ -194,10 +194,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._exchange = exchange
         self._chunked = length is None
         self._request_done = length == 0
-        self._decoder.expect(request.method, upgrade=bool(request.upgrade))
-        self._writes.write(
-            self._transport, http1_write.request_head(request, headers, length, self.peer.host)
-        )
+        self._decoder.expect(request.method, request.upgrade)
+        head = http1_write.request_head(request, headers, length, self.peer.host)
+        self._writes.write(self._transport, head)
         if self._request_done:
             timeout = self._timeouts.read
             self.deadline = NEVER if timeout is None else time.monotonic() + timeout

@@ -331,7 +331,8 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self.peer.shared.remove(self)
 
     def _close_if_done(self) -> None:
-        if self._leaving and not self._streams:
+        retired = not self.most_streams and not self._promised
+        if (self._leaving or retired) and not self._streams:
             self.close()
 
     def _refuse_start(self, detail: str, *, status: int = 502) -> None:
@@ -362,6 +363,11 @@ class Http2UpstreamConnection(asyncio.Protocol):
             self.write(self.codec.goaway(NO_ERROR))
             self._writes.settle(self._transport)
             self._transport.close()
+
+    def retire(self) -> None:
+        """Begin no more streams than were promised, and close when the last has ended."""
+        self.most_streams = 0
+        self._close_if_done()
 
     def abort(self) -> None:
         """End the connection at once."""

@@ -32,7 +32,7 @@ class _Attempt:
 class SharedConnections:
     """The connections of HTTP/2 to one peer."""
 
-    __slots__ = ("_attempts", "_free", "_is_http1", "connections")
+    __slots__ = ("_attempts", "_free", "_is_http1", "_retired", "connections")
 
     def __init__(self) -> None:
         self.connections: set[Http2UpstreamConnection] = set()
@@ -40,6 +40,7 @@ class SharedConnections:
         self._free: list[Http2UpstreamConnection] = []  # probably; the latest that was last
         self._attempts: list[_Attempt] = []
         self._is_http1 = False  # what ALPN last led to
+        self._retired = False  # what is made from now on serves those who wait, and ends
 
     def __repr__(self) -> str:
         return f"<SharedConnections {len(self.connections)}, {len(self._attempts)} being made>"
@@ -67,6 +68,12 @@ class SharedConnections:
         if connection.listed:
             connection.listed = False
             self._free.remove(connection)
+
+    def retire(self) -> None:
+        """End every connection as soon as it serves nobody; no more requests are to come."""
+        self._retired = True
+        for connection in list(self.connections):
+            connection.retire()
 
     async def connect(
         self,
@@ -115,4 +122,6 @@ class SharedConnections:
         if not isinstance(made, UpstreamConnection):
             self.connections.add(made)
             self.offer(made)
+            if self._retired:
+                asyncio.get_running_loop().call_soon(made.retire)
         return made

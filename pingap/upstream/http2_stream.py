@@ -150,6 +150,7 @@ class Http2UpstreamStream(Http2Halves):
                 # An answer that came in one read, as most small ones do, is delivered as one.
                 self._codec.taken(self.number, size)
                 self._let_go()
+                first.content_length = len(data)
                 exchange.on_upstream_whole(first, data)
                 return
             exchange.on_upstream_head(first)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pingap.upstream.http2_pool import SharedConnections
 
 if TYPE_CHECKING:
+    from pingap.balancing.balancer import Balancer
     from pingap.upstream.breakers import PeerBreaker
     from pingap.upstream.connection import UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
@@ -19,18 +23,26 @@ class Peer:
     :param host: what ``Host`` says for a request that came without one: the configured name.
     :param address: IP address and port, or the path of a Unix socket.
     :param text: the address as it is shown in logs and to plugins.
-    :param weight: its share of the requests, compared to that of the others.
+    :param weight: its share of the requests, compared to that of the others; 0: it gets none, but
+        from clients that a cookie binds to it.
+    :param backup: it gets requests only while no other peer is available.
     """
 
     __slots__ = (
         "__weakref__",
         "_obstacles",
         "address",
+        "available_since",
+        "backup",
         "breaker",
         "host",
         "idle",
         "in_flight",
         "is_available",
+        "latency",
+        "latency_at",
+        "observer",
+        "on_change",
         "shared",
         "stats",
         "text",
@@ -38,21 +50,38 @@ class Peer:
     )
 
     def __init__(
-        self, host: str, address: tuple[str, int] | str, text: str, weight: int = 1
+        self,
+        host: str,
+        address: tuple[str, int] | str,
+        text: str,
+        weight: int = 1,
+        *,
+        backup: bool = False,
     ) -> None:
         self.host = host
         self.address = address
         self.text = text
         self.weight = weight
+        self.backup = backup
         self.idle: list[UpstreamConnection] = []
         """Connections of HTTP/1.1 that can serve another request, the latest used last."""
         self.shared = SharedConnections()
         """Connections of HTTP/2."""
         self.is_available = True
         """Whether requests may be sent there: nothing stands in the way."""
-        self._obstacles: set[str] = set()
+        self.available_since = -math.inf
+        """When it was last found to be available again, or was added (``time.monotonic``)."""
         self.in_flight = 0
-        """Requests it is asked to answer now."""
+        """Attempts that were begun there and have not ended, the making of a connection included."""
+        self.latency = 0.0
+        """Moving average of the seconds until heads of answers come; 0 unless a balancer keeps it."""
+        self.latency_at = 0.0
+        """When the average was made."""
+        self.observer: Balancer | None = None
+        """Who wants to know when an attempt has ended."""
+        self.on_change: Callable[[], None] | None = None
+        """Called when ``is_available`` has changed."""
+        self._obstacles: set[str] = set()
         self.stats: PeerStats | None = None
         """Counts, once there are any (``enable_backend_stats``)."""
         self.breaker: PeerBreaker | None = None
@@ -77,12 +106,27 @@ class Peer:
         :param obstacle: who says so: ``health``, ``ejected``, ``breaker``.
         """
         self._obstacles.add(obstacle)
-        self.is_available = False
+        if self.is_available:
+            self.is_available = False
+            if self.on_change is not None:
+                self.on_change()
 
     def unblock(self, obstacle: str) -> None:
         """Take an obstacle away; does nothing if it is not there."""
         self._obstacles.discard(obstacle)
-        self.is_available = not self._obstacles
+        if not self._obstacles and not self.is_available:
+            self.is_available = True
+            self.available_since = time.monotonic()
+            if self.on_change is not None:
+                self.on_change()
+
+    def retire(self) -> None:
+        """Let go of all connections: of those that are idle now, of others when they are."""
+        self.observer = self.on_change = None
+        idle, self.idle = self.idle, _KeepNone()
+        for connection in idle:
+            connection.close()
+        self.shared.retire()
 
     @property
     def obstacles(self) -> frozenset[str]:
@@ -91,3 +135,10 @@ class Peer:
 
     def __repr__(self) -> str:
         return f"<Peer {self.text} weight {self.weight}>"
+
+
+class _KeepNone(list["UpstreamConnection"]):
+    """In the place of ``Peer.idle``: closes what would be kept, so that a connection need not ask."""
+
+    def append(self, connection: UpstreamConnection) -> None:
+        connection.close()

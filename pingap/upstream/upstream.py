@@ -6,22 +6,22 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from pingap.context import Connection, RequestContext
-from pingap.errors import HTTPError, UpstreamError
+from pingap.balancing.selection import Balancing, Selection
+from pingap.context import Connection
+from pingap.errors import UpstreamError
 from pingap.messages import Request
 from pingap.net.tcp import TcpOptions
 from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
-from pingap.upstream.balancing import round_robin
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
@@ -31,6 +31,8 @@ from pingap.upstream.retry_budget import RetryBudget
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
+    from pingap.config.health_check import HealthCheck
+    from pingap.health.ejection import PassiveEjection
     from pingap.upstream.breakers import Breakers
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
@@ -68,6 +70,7 @@ class UpstreamRuntime:
     :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
     :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
     :param max_h2_streams: requests at once on a connection of HTTP/2.
+    :param balancing: how peers are chosen.
     :param retry_budget: percentage of the requests that may be sent again.
     """
 
@@ -81,6 +84,12 @@ class UpstreamRuntime:
     """Whether the number of connections is shown (``enable_tracer``)."""
     connections = 0
     """Open connections."""
+    health_check: HealthCheck | None = None
+    """How peers are checked; None: they are not."""
+    ejection: PassiveEjection | None = None
+    """Keeps requests away from peers that fail; None: nothing does."""
+    on_peers: Callable[[UpstreamRuntime], None] | None = None
+    """To be called when there are other peers: applies what is known of them."""
 
     def __init__(
         self,
@@ -94,6 +103,7 @@ class UpstreamRuntime:
         proxy_protocol: str = "",
         speaks: Speaks = Speaks.HTTP1,
         max_h2_streams: int = 1,
+        balancing: Balancing = Balancing(),  # noqa: B008 - it cannot be changed
         retry_budget: int = DEFAULT_RETRY_BUDGET,
     ) -> None:
         self.name = name
@@ -102,51 +112,65 @@ class UpstreamRuntime:
         self.timeouts = timeouts
         self._tcp = tcp
         self._tls = tls
-        self._proxy_protocol = proxy_protocol
+        self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
         self.retry_budget = RetryBudget(retry_budget)
         self.retries: dict[str, int] = {}
         """How many attempts were made again, by reason."""
-        self._turns = round_robin(self._peers, [peer.weight for peer in self._peers])
+        self._balancing = balancing
+        self.selection = Selection(name, self._peers, balancing)
+        self.choose_peer = self.selection.choose
+        """Returns the peer for a request (:meth:`Selection.choose`)."""
 
     @property
     def peers(self) -> Sequence[Peer]:
         """The peers there are now."""
         return self._peers
 
-    def close(self) -> None:
-        """Close what is idle: no request will come any more."""
-        for peer in self.peers:
-            peer.close_idle()
-        if self.breakers is not None:
-            self.breakers.close()
-
     async def find_peer(self, request: Request, client: Connection) -> Peer:
         """Return the peer for a request; only where ``finds_peers``."""
         raise NotImplementedError
 
-    def choose_peer(
-        self, request: Request, ctx: RequestContext, tried: Collection[Peer] = ()
-    ) -> Peer:
-        """Return the peer for a request.
+    def replace_peers(self, peers: Iterable[Peer]) -> None:
+        """Take other peers. Those that are there already, by name and address, stay as they are.
 
-        :param tried: peers that failed the request before; another one is preferred.
-        :raises HTTPError: 503, none is available.
+        A new one starts slowly (``slow_start``). One that is not among them gets no more requests,
+        and loses its connections when they are idle.
+
+        :param peers: new objects; for one that stays, only its weight and rank count.
         """
-        peer = next(self._turns)
-        if peer.is_available and not tried:
-            return peer
-        return self._choose_among(request, ctx, tried)
+        now = time.monotonic()
+        known: dict[tuple[str, str], list[Peer]] = {}
+        for peer in self._peers:
+            known.setdefault((peer.host, peer.text), []).append(peer)
+        before = [(peer, peer.weight, peer.backup) for peer in self._peers]
+        wanted: list[Peer] = []
+        for new in peers:
+            if same := known.get((new.host, new.text)):
+                peer = same.pop(0)
+                peer.weight, peer.backup = new.weight, new.backup
+            else:
+                peer = new
+                peer.available_since = now
+            wanted.append(peer)
+        for gone in known.values():
+            for peer in gone:
+                peer.retire()
+        if [(peer, peer.weight, peer.backup) for peer in wanted] != before:
+            self._peers = tuple(wanted)
+            self.selection = Selection(self.name, self._peers, self._balancing)
+            self.choose_peer = self.selection.choose
+            if self.on_peers is not None:
+                self.on_peers(self)
 
-    def _choose_among(self, request: Request, ctx: RequestContext, tried: Collection[Peer]) -> Peer:
-        """Return a peer that is available, one that was not tried if there is such a one."""
-        available = {peer for peer in self.peers if peer.is_available}
-        if not available:
-            raise HTTPError(503, f"No available upstream for {ctx.location}")
-        wanted = available.difference(tried) or available
-        return next(peer for peer in self._turns if peer in wanted)
+    def close(self) -> None:
+        """Let go of all connections: no request will come any more."""
+        for peer in self.peers:
+            peer.retire()
+        if self.breakers is not None:
+            self.breakers.close()
 
     def idle_deadline(self) -> float:
         """Return the moment up to which a connection that is idle from now on is kept."""
@@ -200,7 +224,7 @@ class UpstreamRuntime:
     async def _open(
         self, peer: Peer, client: Connection, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
-        header = _introduce(self._proxy_protocol, client) if self._proxy_protocol else b""
+        header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
             await self._reach(peer, made, header, until)
@@ -264,7 +288,7 @@ class UpstreamRuntime:
                     error_type="TLSHandshakeFailure",
                     connecting=True,
                 )
-            kind = IntroducedConnection if self._proxy_protocol else UpstreamConnection
+            kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
         from pingap.upstream.http2_connection import Http2UpstreamConnection

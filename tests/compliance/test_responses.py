@@ -182,6 +182,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, 
             f'''
 [upstreams.u{number}]
 addrs = ["{origin.addr}"]
+health_check = "none"
 [locations.l{number}]
 path = "/{number}/"
 upstream = "u{number}"

@@ -138,6 +138,20 @@ def test_sticky(cook: Cook, upstream: Upstream, other: Upstream) -> None:
     assert len(upstream.requests) == before + 1
 
 
+def test_nearest(
+    upstream: Upstream, other: Upstream, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+    text = toml_of("nearest.py") + '\n[servers.web]\naddr = "127.0.0.1:0"\nlocations = ["api"]\n'
+    text = text.replace("10.1.0.0/16", "127.0.0.1/32").replace("10.1.0.1:3000", upstream.addr)
+    text = text.replace("10.1.0.2:3000", other.addr).replace("10.2.0.1:3000", "127.0.0.2:9")
+    with Proxy(text) as proxy:
+        assert [proxy.get("/").status for _ in range(4)] == [200] * 4
+    assert (len(upstream.requests), len(other.requests)) == (2, 2)
+    with pytest.raises(ConfigError, match=r"upstreams.api.algo: found \"nearest:x\", 'x' does not"):
+        Proxy(text.replace("nearest:127.0.0.1/32", "nearest:x")).start()
+
+
 def test_json_edit(cook: Cook, upstream: Upstream) -> None:
     kind = {"Content-Type": "application/json; charset=utf-8", "ETag": '"1"'}
     upstream.reply("/cart", b'{"items": [1]}', headers=kind)

@@ -167,7 +167,7 @@ def test_nothing_is_left_open_after_many_aborts(tmp_path: Path) -> None:
     with running(tmp_path, server='access_log = "tiny"') as rig:
         with rig.connect() as client:
             client.get("/")
-        files = Path(f"/proc/{rig.proxy.process.pid}/fd")
+        files = Path(f"/proc/{rig.proxy.workers[0]}/fd")
         before = len(list(files.iterdir()))
         request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n" + b"x" * 100
         for length in range(1, len(request) + 1, 3):

@@ -61,6 +61,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     more = """
 [upstreams.dead]
 addrs = ["127.0.0.1:1"]
+health_check = "none"
 [locations.dead]
 path = "/dead"
 upstream = "dead"

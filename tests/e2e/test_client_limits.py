@@ -208,7 +208,7 @@ def _open_connections(rig: Rig, clients: list[RawClient]) -> int:
     """Count the sockets that the proxy still holds for these clients."""
     ports = {client.sock.getsockname()[1] for client in clients}
     inodes = set()
-    for link in Path(f"/proc/{rig.proxy.process.pid}/fd").iterdir():
+    for link in Path(f"/proc/{rig.proxy.workers[0]}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
             inodes.add(link.readlink().name)
     count = 0

@@ -34,7 +34,7 @@ def seconds_to_end(rig: Rig) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_with_nothing_under_way_ends_at_once(
     tmp_path: Path, number: signal.Signals
 ) -> None:

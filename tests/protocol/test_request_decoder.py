@@ -9,7 +9,9 @@ from support.cost import cost
 from support.wire import at, every_cut, heads, read_requests
 
 from pingap.errors import BadRequest
-from pingap.protocol.events import HeadLimits
+from pingap.messages import Request
+from pingap.protocol.events import EndOfMessage, HeadLimits
+from pingap.protocol.http1_head import LONGEST_HEAD_REMEMBERED, MOST_HEADS_REMEMBERED
 from pingap.protocol.http1_request import RequestDecoder
 
 CHUNKED_HEAD = b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -522,3 +524,81 @@ def test_any_input_gives_events_or_bad_request_and_cuts_change_nothing(
     wire: bytes, places: list[int]
 ) -> None:
     assert heads(read_requests(at(wire, places))) == heads(read_requests([wire]))
+
+
+def _read_twice(wire: bytes, limits: HeadLimits | None = None) -> list[Request]:
+    decoder = RequestDecoder(limits or HeadLimits())
+    read = []
+    for _ in range(2):
+        decoder.feed(wire)
+        read.append(decoder.next())
+    return read  # type: ignore[return-value]
+
+
+PLAIN_HEAD = b"GET /again HTTP/1.1\r\nHost: a\r\nX-Old: 1\r\n\r\n"
+
+
+def test_a_head_that_is_remembered_is_not_shared() -> None:
+    for _ in range(3):
+        (request, _) = _read_twice(PLAIN_HEAD)
+        assert (request.target, request.host, request.keep_alive) == ("/again", "a", True)
+        assert request.headers.items() == [("Host", "a"), ("X-Old", "1")]
+        request.rewrite("/other")
+        request.host = "b"
+        request.headers.set("X-Old", "2")
+
+
+def test_a_head_that_is_remembered_means_the_same_behind_another_one() -> None:
+    decoder = RequestDecoder(HeadLimits())
+    _read_twice(PLAIN_HEAD)
+    decoder.feed(PLAIN_HEAD[:20])
+    assert decoder.next() is None
+    decoder.feed(PLAIN_HEAD[20:])
+    assert isinstance(decoder.next(), Request)
+    decoder.feed(PLAIN_HEAD + b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+    targets = [event.target for event in (decoder.next(), decoder.next())]  # type: ignore[union-attr]
+    assert (targets, decoder.unread) == (["/again", "/next"], b"")
+
+
+def test_what_is_remembered_of_heads_keeps_to_the_limits_of_each_server() -> None:
+    _read_twice(PLAIN_HEAD)
+    for limits in (HeadLimits(fields=1), HeadLimits(request_line=10), HeadLimits(20, 30)):
+        with pytest.raises(BadRequest):
+            _read_twice(PLAIN_HEAD, limits)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"GET /?token=x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nauthorization: secret\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * LONGEST_HEAD_REMEMBERED + b"\r\n\r\n",
+    ],
+)
+def test_heads_with_secrets_and_unusual_ones_are_not_remembered(wire: bytes) -> None:
+    decoder = RequestDecoder(HeadLimits())
+    first, second = _read_twice(wire)
+    assert wire not in decoder._known
+    assert (vars(first).keys(), first.keep_alive) == (vars(second).keys(), second.keep_alive)
+
+
+def test_a_body_follows_its_head_each_time() -> None:
+    decoder = RequestDecoder(HeadLimits())
+    for _ in range(2):
+        decoder.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+        assert isinstance(decoder.next(), Request)
+        decoder.feed(b"abc")
+        assert decoder.next() == b"abc"
+        assert isinstance(decoder.next(), EndOfMessage)
+
+
+def test_the_number_of_heads_that_are_remembered_is_bounded() -> None:
+    decoder = RequestDecoder(HeadLimits())
+    for number in range(2 * MOST_HEADS_REMEMBERED):
+        decoder.feed(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        assert decoder.next() is not None
+        assert 0 < len(decoder._known) <= MOST_HEADS_REMEMBERED

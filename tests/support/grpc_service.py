@@ -24,10 +24,13 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.began = Semaphore(0)
         self.cancelled = Event()
         self.go_on = Event()
+        self.health = {b"": b"\x08\x01"}
+        """Question of a health check -> its answer; other questions are answered with NOT_FOUND."""
 
     def service(self, details: Any) -> Any:
         name = details.method.rpartition("/")[2]
         kinds = {
+            "Check": grpc.unary_unary_rpc_method_handler,
             "Echo": grpc.unary_unary_rpc_method_handler,
             "Fail": grpc.unary_unary_rpc_method_handler,
             "Hang": grpc.unary_unary_rpc_method_handler,
@@ -46,6 +49,13 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
         context.send_initial_metadata((("x-first", "1"), ("x-bytes-bin", b"\0\xff")))
         context.set_trailing_metadata((("x-last", "2"),))
         return request
+
+    def Check(self, request: bytes, context: Any) -> bytes:  # noqa: N802
+        """Tell of the health of a service (``grpc.health.v1.Health``)."""
+        self.metadata.append(dict(context.invocation_metadata()))
+        if request not in self.health:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return self.health[request]
 
     def Fail(self, request: bytes, context: Any) -> bytes:  # noqa: N802
         """Fail at once: an answer of trailers only."""

@@ -70,6 +70,7 @@ def routes(locations: Mapping[str, str], origin: str, *, server: str = "", more:
 {"".join(tables)}
 [upstreams.origin]
 addrs = ["{origin}"]
+health_check = "none"
 {more}
 [servers.web]
 addr = "127.0.0.1:0"

@@ -103,3 +103,13 @@ def test_values_are_not_templates() -> None:
 
 def test_default_template_is_a_whole_page() -> None:
     assert DEFAULT_TEMPLATE.startswith("<!doctype html>")
+
+
+def test_headers_of_an_error_are_those_of_the_answer() -> None:
+    error = HTTPError(503, headers={"Retry-After": "60", "X-Why": "rest"})
+    headers = render(error=error).headers
+    assert (headers["retry-after"], headers["x-why"]) == ("60", "rest")
+    with pytest.raises(ValueError, match="is not a header name"):
+        HTTPError(503, headers={"Retry After": "60"})
+    with pytest.raises(ValueError, match="has a control character"):
+        HTTPError(503, headers={"Retry-After": "60\r\nX: y"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -10,25 +9,16 @@ from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Backend, parse_backend
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
+from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
-from pingap.config.problem import did_you_mean, shortened
+from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
 ASKED_HOST = "$host"
 """As ``sni``: the host that the client asked for."""
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
-_ALGO = re.compile(r"round_robin|hash|hash:[a-z]+|hash:(?:header|cookie|query):.+")
-_ALGO_WORDS = (
-    "round_robin",
-    "hash:url",
-    "hash:ip",
-    "hash:path",
-    "hash:header:<name>",
-    "hash:cookie:<name>",
-    "hash:query:<name>",
-)
 _DNS = "DNS discovery"
 
 
@@ -43,12 +33,9 @@ def _check_allowed_host(text: str) -> str:
     return text
 
 
-def _check_algo(text: str) -> str:
-    if text and not _ALGO.fullmatch(text):
-        expected = ", ".join(_ALGO_WORDS)
-        hint = did_you_mean(text, _ALGO_WORDS)
-        raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
-    return text or "round_robin"
+def _check_health_check(text: str) -> str:
+    parse_health_check(text)
+    return text
 
 
 def parse_failure_statuses(text: str) -> frozenset[int]:
@@ -97,8 +84,9 @@ class UpstreamConfig(Model):
     """A pool of backends, and how connections to them are made."""
 
     addrs: Strings = Field(
-        description="Backends: `host[:port][ weight]` or `unix:/path[ weight]`; the port is 80, or"
-        " 443 with `sni`, unless written; the weight is 1. Not used by a transparent upstream."
+        description="Backends: `host[:port][ weight][ backup]` or `unix:/path[ weight][ backup]`; the"
+        " port is 80, or 443 with `sni`, unless written; the weight is 1. Not used by a transparent"
+        " upstream."
     )
     discovery: Annotated[
         Literal["", "static", "dns", "docker", "transparent"] | None,
@@ -116,8 +104,26 @@ class UpstreamConfig(Model):
         " `name[:port]`, `*.name[:port]` or `network[:port]`.",
     )
     ipv4_only: bool = Field(False, description="Ignore IPv6 addresses of host names.")
-    algo: Annotated[str, AfterValidator(_check_algo)] = not_yet(
-        "round_robin", "How a backend is chosen.", needs="balancing other than round_robin"
+    algo: Annotated[str, AfterValidator(lambda text: text or "round_robin")] = Field(
+        "round_robin",
+        description="How a backend is chosen: `round_robin`, `least_conn`, `p2c`, `random`,"
+        " `hash:url`, `hash:ip`, `hash:path`, `hash:header:<name>`, `hash:cookie:<name>`,"
+        " `hash:query:<name>`, `sticky:<cookie>`, or what a plugin provides.",
+    )
+    sticky_secret: Secret = Field(
+        Secret(""),
+        description='For `algo = "sticky:<cookie>"`: what values of the cookie are made with, 16'
+        " characters or more; the same in all proxies that serve the same clients.",
+    )
+    panic_threshold: Annotated[int, Field(ge=0, le=100)] = Field(
+        0,
+        description="With less than this percentage of backends available, all are used as if they"
+        " were; 0: never.",
+    )
+    slow_start: Duration = Field(
+        0.0,
+        description="How long the share of a backend grows that is available again, or was found"
+        " new, until it is that of its weight.",
     )
 
     connection_timeout: Duration | None = Field(
@@ -182,6 +188,25 @@ class UpstreamConfig(Model):
         description="Begin each connection with a PROXY header that tells the address of the client:"
         " `v1` or `v2`; then no connection is used twice.",
     )
+    health_check: Annotated[str, AfterValidator(_check_health_check)] = Field(
+        "",
+        description="URL of the health check, such as `http://app/health?check_frequency=5s`, or"
+        " `none`; empty: a TCP connection is made every 10 s.",
+    )
+    passive_failures: Natural = Field(
+        0,
+        description="Requests in a row that a backend fails, after which it gets none for a while:"
+        " no connection, no answer, or 502, 503 or 504; 0: off.",
+    )
+    passive_ejection_time: Annotated[Duration, Field(gt=0)] = Field(
+        30.0,
+        description="For how long; doubled, up to ten times as long, if it fails again soon after.",
+    )
+    passive_max_ejected_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        50,
+        description="Share of the backends that may be kept out by `passive_failures` at the same"
+        " time.",
+    )
     retry_budget: Annotated[int, Field(ge=0, le=100)] = Field(
         20,
         description="Requests that were sent may be sent again for so many percent of the requests"
@@ -230,7 +255,6 @@ class UpstreamConfig(Model):
     dns_server: str = not_yet("", "Name servers to ask.", needs=_DNS)
     dns_domain: str = not_yet("", "Default domain.", needs=_DNS)
     dns_search: str = not_yet("", "Search list.", needs=_DNS)
-    health_check: str = not_yet("", "URL of the health check.", needs="health checks")
     tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
 
     @property
@@ -254,6 +278,11 @@ class UpstreamConfig(Model):
         """
         port = 443 if self.sni else 80
         return tuple(parse_backend(text, port) for text in self.addrs)
+
+    @cached_property
+    def health(self) -> HealthCheck | None:
+        """How the backends are checked; None: they are not."""
+        return parse_health_check(self.health_check)
 
     @cached_property
     def allowed_hosts(self) -> tuple[AllowedHost, ...]:

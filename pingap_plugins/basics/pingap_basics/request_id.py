@@ -49,7 +49,11 @@ class RequestId(Plugin):
             ctx.request_id = brought.decode("ascii")
             return
         ctx.request_id = new = self._new_id()
-        headers.replace((self._key, self._line + new.encode("ascii")))
+        prepared = self._key, self._line + new.encode("ascii")
+        if brought is None:
+            headers.append(prepared)
+        else:
+            headers.replace(prepared)
 
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:

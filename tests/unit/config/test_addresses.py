@@ -5,8 +5,9 @@ from pingap.config import Backend, TcpAddress, UnixAddress, parse_backend, parse
 LISTEN = 'expected an address such as "0.0.0.0:80", "[::]:80" or "unix:/run/pingap.sock"'
 BACKEND = (
     'expected an address such as "10.0.0.1:8080", "[fd00::1]:8080 2" (a weight)'
-    ' or "unix:/run/app.sock"'
+    ', "10.0.0.9:8080 1 backup" or "unix:/run/app.sock"'
 )
+WEIGHT = "expected a whole number from 0 to 65535"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,13 @@ def test_ipv6_without_brackets_is_told_how_to_write_it():
         ("[fd00::1]:8080 2", Backend(TcpAddress("fd00::1", 8080), 2)),
         ("[fd00::1]", Backend(TcpAddress("fd00::1", 80), 1)),
         ("unix:/run/app.sock 4", Backend(UnixAddress("/run/app.sock"), 4)),
+        ("a:80 0", Backend(TcpAddress("a", 80), 0)),
+        ("a:80 65535", Backend(TcpAddress("a", 80), 65535)),
+        ("a:80 2 backup", Backend(TcpAddress("a", 80), 2, backup=True)),
+        ("a:80 backup", Backend(TcpAddress("a", 80), 1, backup=True)),
+        ("unix:/run/b.sock  backup", Backend(UnixAddress("/run/b.sock"), 1, backup=True)),
+        ("backup", Backend(TcpAddress("backup", 80), 1)),
+        ("backup backup", Backend(TcpAddress("backup", 80), 1, backup=True)),
     ],
 )
 def test_backends_have_an_address_and_a_weight(text, backend):
@@ -79,12 +87,15 @@ def test_the_default_port_can_be_another():
     [
         ("", f'found "", {BACKEND}'),
         ("a:80 1 2", f'found "a:80 1 2", {BACKEND}'),
+        ("a:80 backup 1", f'found "a:80 backup 1", {BACKEND}'),
+        ("a:80 1 backup backup", f'found "a:80 1 backup backup", {BACKEND}'),
+        ("a:80 bakcup", f'found the weight "bakcup", {WEIGHT}; did you mean "backup"?'),
         ("file:///x", f'found "file:///x", {BACKEND}'),
         ("a:0", 'found "a:0", expected a port from 1 to 65535'),
-        ("a:80 0", 'found the weight "0", expected a whole number of at least 1'),
-        ("a:80 -1", 'found the weight "-1", expected a whole number of at least 1'),
-        ("a:80 x", 'found the weight "x", expected a whole number of at least 1'),
-        ("a:80 ²", 'found the weight "²", expected a whole number of at least 1'),
+        ("a:80 -1", f'found the weight "-1", {WEIGHT}'),
+        ("a:80 x", f'found the weight "x", {WEIGHT}'),
+        ("a:80 ²", f'found the weight "²", {WEIGHT}'),
+        ("a:80 65536", f'found the weight "65536", {WEIGHT}'),
     ],
 )
 def test_a_malformed_backend_is_told_what_was_expected(text, message):

@@ -36,6 +36,8 @@ error_log = "/var/log/pingap/error.log"
 user = "pingap"
 group = "www"
 cpu_affinity = true
+upgrade_sock = "/run/upgrade.sock"
+worker_timeout = "20s"
 """
 
 SERVERS = """
@@ -108,7 +110,10 @@ UPSTREAMS = """
 addrs = ["10.0.0.1:8080 3", "app", "[fd00::1]:81", "unix:/run/app.sock 2"]
 discovery = "static"
 ipv4_only = true
-algo = "round_robin"
+algo = "sticky:backend"
+sticky_secret = "0123456789abcdef"
+panic_threshold = 50
+slow_start = "30s"
 sni = "app.example.com"
 verify_cert = true
 upstream_ca = "ca.pem"
@@ -137,6 +142,10 @@ circuit_break_max_failure_percent = 50
 circuit_break_min_requests_threshold = 20
 circuit_break_half_open_consecutive_success_threshold = 3
 circuit_break_open_duration = "20s"
+health_check = "https://app.example.com/health?check_frequency=5s"
+passive_failures = 5
+passive_ejection_time = "1m"
+passive_max_ejected_percent = 25
 includes = []
 remark = "r"
 [upstreams.anywhere]
@@ -190,6 +199,8 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         upstream_keepalive_pool_size=64,
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
         log_level="INFO,pingap::proxy=debug,pingap::cache",
+        upgrade_sock="/run/upgrade.sock",
+        worker_timeout="20s",
         log_format_json=True,
         pid_file="/run/pingap/pingap.pid",
         error_log="/var/log/pingap/error.log",
@@ -252,7 +263,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " webhook_notifications log_level log_buffered_size log_format_json"
             " log_compress_algorithm log_compress_level log_compress_days_ago"
             " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
-            " max_connections cpu_affinity",
+            " max_connections cpu_affinity worker_timeout",
         ),
         (
             "servers",
@@ -275,6 +286,7 @@ def test_that_directory_uses_every_supported_key(directory):
         (
             "upstreams",
             "addrs discovery update_frequency dns_server dns_domain dns_search ipv4_only algo sni"
+            " sticky_secret panic_threshold slow_start"
             " verify_cert alpn max_h2_streams health_check connection_timeout"
             " total_connection_timeout read_timeout write_timeout idle_timeout tcp_idle"
             " tcp_interval tcp_probe_count tcp_user_timeout tcp_recv_buf tcp_fast_open"
@@ -283,7 +295,8 @@ def test_that_directory_uses_every_supported_key(directory):
             " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
             " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark"
-            " retry_budget",
+            " retry_budget"
+            " passive_failures passive_ejection_time passive_max_ejected_percent",
         ),
         ("plugins", "category step fail_open timeout remark options"),
         (

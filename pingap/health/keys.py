@@ -1,0 +1,28 @@
+"""Keys of the bus that belong to one peer: ``health:<upstream>:<peer>``, ``ejected:<upstream>:<peer>``."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote, unquote
+
+HEALTH: Final = "health:"
+"""What checks found; the value is ``up`` or ``down``."""
+EJECTED: Final = "ejected:"
+"""That requests failed; the value is an ``Ejection``."""
+
+UP: Final = "up"
+DOWN: Final = "down"
+
+
+def peer_key(prefix: str, upstream: str, text: str) -> str:
+    """Return the key of a peer.
+
+    :param text: of the peer; it has colons, which the name of an upstream may have as well.
+    """
+    return f"{prefix}{quote(upstream, safe='')}:{text}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Return the name of the upstream, and the text of the peer."""
+    _, name, text = key.split(":", 2)
+    return unquote(name), text
