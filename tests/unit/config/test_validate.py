@@ -610,5 +610,5 @@ def test_a_transparent_upstream_has_no_circuit_breaker():
     text = 'discovery = "transparent"\ntransparent_allow = ["a"]\ncircuit_break_max_failure_percent = 5'
     assert warnings("[upstreams.x]\naddrs = []\n" + text) == [
         "c:5: upstreams.x.circuit_break_max_failure_percent: has no effect:"
-        " a transparent upstream has no backends of its own"
+        " the backends of a transparent upstream are not known"
     ]
