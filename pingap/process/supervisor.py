@@ -214,7 +214,9 @@ class Supervisor:
 
         async def ask(other: Child) -> None:
             answer = await other.channel.ask("report", REPORT_SECONDS)
-            parts.append(answer["figures"] if answer else without_gauges(other.figures))
+            if answer is not None:
+                other.figures = answer["figures"]
+            parts.append(other.figures)
 
         others = [one for one in self.children.values() if one is not child]
         async with anyio.create_task_group() as tasks:

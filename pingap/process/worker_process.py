@@ -166,5 +166,6 @@ class WorkerProcess:
         self._channel.send("bus", key=key, value=value)
 
     async def _ask_others(self) -> Figures:
+        self._report()  # what a page has shown is known if this process ends
         answer = await self._channel.ask("others", OTHERS_SECONDS)
         return answer["figures"] if answer is not None else add_figures([])

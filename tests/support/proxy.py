@@ -61,6 +61,7 @@ class Proxy:
             select.select([self.process.stderr], [], [], 0.5)
             text += (self.process.stderr.read() or b"").decode()
             if self.process.poll() is not None:
+                self.process.stderr.close()
                 raise AssertionError(f"pingap did not start: {text}")
         assert _URL.search(text), text
         return text

@@ -1,0 +1,240 @@
+"""Reloading: what takes effect, what goes on undisturbed, and what becomes of a mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.processes import wait_until
+from support.proxy import Proxy
+from support.rig import until
+
+from pingap.testing import Served, Upstream
+
+TOML = """
+[basic]
+threads = {threads}
+[upstreams.origin]
+addrs = ["{addr}"]
+[plugins.hello]
+category = "mock"
+path = "/hello"
+status = 200
+data = "{text}"
+[locations.all]
+upstream = "origin"
+plugins = ["hello"]
+{location}
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+prometheus_metrics = "/metrics"
+"""
+
+
+class Site:
+    """A proxy whose configuration is changed while it serves."""
+
+    def __init__(self, proxy: Proxy, origin: Upstream) -> None:
+        self.proxy = proxy
+        self.origin = origin
+
+    def write(self, text: str = "one", *, threads: int = 2, location: str = "") -> None:
+        toml = TOML.format(addr=self.origin.addr, text=text, threads=threads, location=location)
+        temporary = self.proxy.conf.with_suffix(".new")
+        temporary.write_text(toml)
+        temporary.replace(self.proxy.conf)
+
+    def hello(self) -> str:
+        with self.proxy.connect() as client:
+            return client.get("/hello").body.decode()
+
+    def reload(self) -> None:
+        before = self.proxy.log.count("the configuration")
+        self.proxy.process.send_signal(signal.SIGHUP)
+        until(lambda: self.proxy.log.count("the configuration") > before, self.proxy.log)
+
+
+@pytest.fixture
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    arguments = getattr(request, "param", ())
+    with Upstream() as origin:
+        toml = TOML.format(addr=origin.addr, text="one", threads=2, location="")
+        with Proxy(toml, tmp_path, *arguments) as proxy:
+            yield Site(proxy, origin)
+
+
+def test_every_worker_serves_the_new_configuration(site: Site) -> None:
+    assert site.hello() == "one"
+    site.write("two")
+    site.reload()
+    assert {site.hello() for _ in range(20)} == {"two"}
+    assert '[MODIFIED] plugin:hello\n- data = "one"\n+ data = "two"' in site.proxy.log
+    first, _ = site.proxy.workers
+    os.kill(first, signal.SIGKILL)
+    site.proxy.wait_for_log("is replaced")
+    assert {site.hello() for _ in range(20)} == {"two"}
+
+
+def test_a_mistake_changes_nothing_and_is_told(site: Site) -> None:
+    site.write("two", location='plugin = ["hello"]')
+    site.reload()
+    assert site.hello() == "one"
+    log = site.proxy.log
+    assert "ERROR the configuration stays as it was; the new one is wrong" in log
+    assert re.search(
+        r'pingap.toml:14: locations.all.plugin: unknown key; did you mean "plugins"?', log
+    )
+    first, _ = site.proxy.workers
+    os.kill(first, signal.SIGKILL)  # its replacement does not need the files
+    site.proxy.wait_for_log("is replaced")
+    assert {site.hello() for _ in range(20)} == {"one"}
+    site.write("three")
+    site.reload()
+    assert site.hello() == "three"
+
+
+def test_a_request_under_way_ends_as_it_began(site: Site, tmp_path: Path) -> None:
+    def script(served: Served, request: object) -> None:
+        site.write("two", location='proxy_set_headers = ["X-New: yes"]')
+        site.reload()
+        served.respond(b"late")
+
+    site.origin.on("/slow", script)
+    with site.proxy.connect() as client:
+        answer = client.get("/slow")
+        assert (answer.body, answer.header("connection")) == (b"late", None)
+        assert client.get("/hello").body == b"two"  # on the same connection
+
+
+def test_connections_to_an_unchanged_upstream_are_kept(site: Site) -> None:
+    with site.proxy.connect() as client:
+        client.get("/a")
+        site.write("two")
+        site.reload()
+        client.get("/b")
+    a, b = site.origin.requests
+    assert a.connection == b.connection
+
+
+def test_counters_go_on(site: Site) -> None:
+    for _ in range(5):
+        site.hello()
+    site.write("two")
+    site.reload()
+    site.hello()
+    with site.proxy.connect() as client:
+        page = client.get("/metrics").body.decode()
+    assert 'pingap_http_requests_total{location="all",server="web"} 6.0' in page
+
+
+def test_what_needs_a_restart_is_told(site: Site) -> None:
+    site.write("two", threads=3)
+    site.reload()
+    assert site.hello() == "two"
+    assert "needs a restart to take effect: basic.threads" in site.proxy.wait_for_log("needs a")
+
+
+@pytest.mark.parametrize("site", [["--autoreload"]], indirect=True)
+def test_a_change_is_noticed(site: Site) -> None:
+    site.write("two")
+    wait_until(lambda: site.hello() == "two")
+    site.proxy.wait_for_log(f"changed: {site.proxy.conf}")
+    site.write("wrong", location="path = 3")
+    site.proxy.wait_for_log("the new one is wrong")
+    site.write("three")
+    wait_until(lambda: site.hello() == "three")
+
+
+PLUGIN = """
+from pingap import Plugin, PluginSettings, Response, hookimpl
+class Local(Plugin):
+    class Settings(PluginSettings):
+        pass
+    def __init__(self, settings: Settings) -> None:
+        self.count = 0
+    @hookimpl
+    def request(self):
+        self.count += 1
+        return Response(200, b"{text} %d" % self.count)
+"""
+
+
+def test_code_of_a_plugin_is_taken_up(tmp_path: Path) -> None:
+    file = tmp_path / "local.py"
+    file.write_text(PLUGIN.format(text="old"))
+    toml = """
+[plugins.local]
+category = "python"
+path = "local.py"
+[locations.all]
+plugins = ["local"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+"""
+    with Proxy(toml, tmp_path, "--autoreload") as proxy:
+
+        def ask() -> bytes:
+            with proxy.connect() as client:
+                return client.get("/").body
+
+        assert [ask(), ask()] == [b"old 1", b"old 2"]
+        file.write_text("class Local(")
+        proxy.wait_for_log("is not valid Python")
+        assert ask() == b"old 3"  # and it keeps its state
+        file.write_text(PLUGIN.format(text="new"))
+        wait_until(lambda: ask().startswith(b"new"))
+
+
+def test_a_plugin_whose_start_fails_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "local.py"
+    file.write_text(PLUGIN.format(text="old"))
+    toml = """
+[basic]
+threads = 2
+[plugins.local]
+category = "python"
+path = "local.py"
+[locations.all]
+plugins = ["local"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+"""
+    with Proxy(toml, tmp_path) as proxy:
+        bad = PLUGIN.format(text="bad") + (
+            "    async def startup(self, tasks):\n        raise OSError('no such service')\n"
+        )
+        file.write_text(bad)
+        proxy.process.send_signal(signal.SIGHUP)
+        log = proxy.wait_for_log("cannot be served")
+        assert "plugin local cannot start: no such service" in log
+        with proxy.connect() as client:
+            assert client.get("/").body.startswith(b"old")
+
+
+def test_nothing_grows_with_reloads(site: Site) -> None:
+    def state() -> list[tuple[int, int]]:
+        return [
+            (
+                len(list(Path(f"/proc/{pid}/fd").iterdir())),
+                int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096,
+            )
+            for pid in (site.proxy.process.pid, *site.proxy.workers)
+        ]
+
+    for number in range(10):  # caches fill
+        site.write(f"{number}")
+        site.reload()
+    before = state()
+    for number in range(40):
+        site.write(f"{number}")
+        site.reload()
+    for (files, memory), (files_now, memory_now) in zip(before, state(), strict=True):
+        assert files_now <= files + 2
+        assert memory_now < memory + 4 * 1024 * 1024

@@ -1,0 +1,140 @@
+"""Workers: how many there are, what becomes of one that ends, and what they count together."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.processes import is_running, wait_until
+from support.proxy import Proxy
+from support.rig import configure
+
+from pingap.config import parse
+from pingap.process.listening import cores, workers_in_all, workers_of
+from pingap.testing import Upstream
+
+TOML = """
+[basic]
+threads = 2
+worker_timeout = "2s"
+[plugins.hello]
+category = "mock"
+status = 200
+data = "hello"
+[locations.all]
+plugins = ["hello"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+prometheus_metrics = "/metrics"
+"""
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    with Proxy(TOML, tmp_path) as proxy:
+        yield proxy
+
+
+def get(proxy: Proxy, path: str = "/") -> str:
+    with proxy.connect() as client:
+        return client.get(path).body.decode()
+
+
+def test_each_server_has_as_many_workers_as_it_says() -> None:
+    config = parse(TOML + '[servers.other]\naddr = "127.0.0.1:1"\nthreads = 3\nlocations = ["all"]')
+    assert [workers_of(config, name) for name in ("web", "other")] == [2, 3]
+    assert workers_of(config, "web", threads=5) == 5
+    assert workers_in_all(config) == 3
+    assert workers_of(parse(TOML.replace("threads = 2", "threads = 0")), "web") == cores()
+
+
+def test_a_worker_that_is_killed_is_replaced(proxy: Proxy) -> None:
+    first, second = proxy.workers
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(proxy.workers) == 2 and first not in proxy.workers)
+    assert second in proxy.workers
+    log = proxy.wait_for_log("was ended by SIGKILL")
+    assert re.search(rf"worker 0 \(pid {first}\) was ended by SIGKILL; requests under way", log)
+    assert get(proxy) == "hello"
+
+
+def test_a_worker_that_hangs_is_replaced(proxy: Proxy) -> None:
+    first, _ = proxy.workers
+    os.kill(first, signal.SIGSTOP)
+    wait_until(lambda: first not in proxy.workers and len(proxy.workers) == 2)
+    assert f"(pid {first}) was silent for 2 s: it is ended" in proxy.wait_for_log("is replaced")
+
+
+def test_a_worker_that_is_told_to_end_completes_its_requests(tmp_path: Path) -> None:
+    with Upstream() as origin:
+        origin.on("/", lambda served, request: served.respond(b"late"))
+        with Proxy(configure(origin.addr), tmp_path) as proxy, proxy.connect() as client:
+            (worker,) = proxy.workers
+            client.get("/")
+            os.kill(worker, signal.SIGTERM)
+            wait_until(lambda: proxy.workers and worker in proxy.workers)
+            assert client.get("/").header("connection") == "close"  # told that it is the last
+            wait_until(lambda: proxy.workers not in ([], [worker]))
+            assert "ended with exit code 0" in proxy.wait_for_log("is replaced")
+
+
+def test_workers_end_with_their_supervisor(proxy: Proxy) -> None:
+    workers = proxy.workers
+    proxy.process.kill()
+    wait_until(lambda: not any(map(is_running, workers)))
+
+
+def test_metrics_are_those_of_all_workers(proxy: Proxy) -> None:
+    def count() -> int:
+        page = get(proxy, "/metrics")
+        found = re.search(r'requests_total\{location="all",server="web"\} (\d+)', page)
+        assert found, page
+        return int(found[1])
+
+    for _ in range(40):
+        get(proxy)
+    assert count() == 40
+    first, _ = proxy.workers
+    os.kill(first, signal.SIGKILL)
+    proxy.wait_for_log("is replaced")
+    assert count() == 40
+    get(proxy)
+    assert count() == 41
+
+
+def test_a_plugin_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "never.py").write_text(
+        "from pingap import Plugin, PluginSettings\n"
+        "class Never(Plugin):\n"
+        "    class Settings(PluginSettings):\n        pass\n"
+        "    def __init__(self, settings: Settings) -> None:\n        pass\n"
+        "    async def startup(self, tasks):\n        raise OSError('no such service')\n"
+    )
+    toml = TOML.replace(
+        'category = "mock"\nstatus = 200\ndata = "hello"', 'category = "python"\npath = "never.py"'
+    )
+    with pytest.raises(AssertionError, match="plugin hello cannot start: no such service"):
+        Proxy(toml, tmp_path)
+
+
+@pytest.mark.parametrize("option", ["reuse_port = true", ""])
+def test_all_workers_get_connections(tmp_path: Path, option: str) -> None:
+    (tmp_path / "whoami.py").write_text(
+        "import os\nfrom pingap import Plugin, PluginSettings, Response, hookimpl\n"
+        "class WhoAmI(Plugin):\n"
+        "    class Settings(PluginSettings):\n        pass\n"
+        "    def __init__(self, settings: Settings) -> None:\n        pass\n"
+        "    @hookimpl\n    def request(self):\n        return Response(200, str(os.getpid()).encode())\n"
+    )
+    toml = TOML.replace(
+        'category = "mock"\nstatus = 200\ndata = "hello"', 'category = "python"\npath = "whoami.py"'
+    )
+    with Proxy(toml.replace("addr = ", f"{option}\naddr = "), tmp_path) as proxy:
+        seen: set[str] = set()
+        wait_until(lambda: seen.add(get(proxy)) or len(seen) == 2)  # type: ignore[func-returns-value]
+        assert seen == set(map(str, proxy.workers))
