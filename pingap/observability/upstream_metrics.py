@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
 
 UpstreamFigures: TypeAlias = dict[str, dict[str, Any]]
-"""Upstream -> ``retries`` (reason -> count), ``refused``, ``connections`` (if it is traced), and
-``backends``: address -> counts."""
+"""Upstream -> ``retries`` (reason -> count), ``refused``, ``current`` (requests in progress),
+``connections`` (if it is traced), and ``backends``: address -> counts."""
 
 
 def upstream_figures(upstreams: Iterable[UpstreamRuntime]) -> UpstreamFigures:
@@ -30,6 +30,7 @@ def upstream_figures(upstreams: Iterable[UpstreamRuntime]) -> UpstreamFigures:
         one = found[upstream.name] = {
             "retries": dict(upstream.retries),
             "refused": upstream.retry_budget.refused,
+            "current": sum(peer.in_flight for peer in upstream.peers),
             "backends": {
                 report.address: _counts(report)
                 for report in report_on((upstream,))
@@ -59,6 +60,7 @@ def _counts(report: BackendReport) -> dict[str, Any]:
 def clear_gauges(upstream: dict[str, Any]) -> None:
     """Take away from the figures of an upstream what ended with its worker."""
     upstream.pop("connections", None)
+    upstream["current"] = 0
     for backend in upstream["backends"].values():
         if "requests" in backend:
             backend["in_flight"], backend["lately"] = 0, [0, 0]
@@ -89,7 +91,7 @@ class UpstreamMetrics:
         known = {name: self._others[name] for name in total if name in self._others}
         add_nested(total, known)
         yield from _retries(server, total)
-        yield _connections(server, total)
+        yield from _connections(server, total)
         yield self._circuit_states(server)
         yield from _backends(server, total)
 
@@ -127,13 +129,15 @@ def _retries(server: str, total: UpstreamFigures) -> Iterator[Metric]:
     yield from (retries, refused)
 
 
-def _connections(server: str, total: UpstreamFigures) -> Metric:
+def _connections(server: str, total: UpstreamFigures) -> Iterator[Metric]:
     connections = _gauge("pingap_upstream_connections", "Open connections")
+    current = _gauge("pingap_upstream_connections_current", "Requests in progress")
     for name, upstream in total.items():
+        labels = {"server": server, "upstream": name}
+        current.add_sample(current.name, labels, upstream["current"])
         if "connections" in upstream:
-            labels = {"server": server, "upstream": name}
             connections.add_sample(connections.name, labels, upstream["connections"])
-    return connections
+    yield from (connections, current)
 
 
 def _backends(server: str, total: UpstreamFigures) -> Iterator[Metric]:

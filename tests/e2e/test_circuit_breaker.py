@@ -145,6 +145,8 @@ def test_probes_are_bounded_and_those_that_vanish_are_returned(tmp_path: Path) -
         until(lambda: one.state == 2)
         one.origin.requests.clear()
         probe = _asking(one, stack)
+        line = 'pingap_upstream_connections_current{server="web",upstream="origin"} 1.0'
+        assert line in stack.enter_context(one.proxy.connect()).get("/metrics").body.decode()
         assert one.statuses(10) == [200] * 10  # none of them goes there
         assert len(one.origin.requests) == 1
         probe.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
