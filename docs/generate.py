@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pingap import hookspecs, lifecycle
+from pingap import hookspecs
 from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
@@ -38,7 +38,7 @@ from pingap.config.addresses import MAX_WEIGHT
 from pingap.health import ejection, http_check
 from pingap.health import service as health_service
 from pingap.hookspecs import PHASES
-from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor
+from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
@@ -57,7 +57,7 @@ from pingap.protocol import (
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
 from pingap.tls import acceptor, issuer
-from pingap.upstream import discovery, transparent
+from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
 
 DOCS = Path(__file__).parent
@@ -373,6 +373,9 @@ def _upstream_limits() -> Iterator[Row]:
     up = "upstreams"
     yield "making a connection", *_key(up, "connection_timeout"), "504, or another attempt"
     yield "the same, with TLS", *_key(up, "total_connection_timeout"), "504, or another attempt"
+    seconds = format_duration(upstream.HANDSHAKE_SECONDS)
+    text = "504, or another attempt; `total_connection_timeout` takes its place"
+    yield "a TLS handshake", seconds, "", text
     text = "504, or the answer is cut if it has begun"
     yield "next bytes of an answer", *_key(up, "read_timeout"), text
     yield "upstream takes nothing", *_key(up, "write_timeout"), text
@@ -380,7 +383,8 @@ def _upstream_limits() -> Iterator[Row]:
     text = "those beyond it that were not used for a second are closed"
     yield "idle connections kept", *_key("basic", "upstream_keepalive_pool_size"), text
     text = "no further attempt: 502 or 504"
-    yield "further attempts to connect", "none", "`locations.*.max_retries`", text + "; 15 at most"
+    most = f"; {retries.MOST} at most"
+    yield "further attempts", "none", "`locations.*.max_retries`", text + most
     yield "age of a request that is tried again", *_key("locations", "max_retry_window"), text
     seconds = f"{format_duration(transparent.LOOKUP_SECONDS)}, or the limit of a connection"
     key = "`upstreams.*.connection_timeout`"
@@ -389,6 +393,14 @@ def _upstream_limits() -> Iterator[Row]:
     yield "how long its addresses are used", seconds, "", "it is looked up again"
     text = "the one that was found first is forgotten"
     yield "names remembered for a transparent upstream", str(transparent.MOST_NAMES), "", text
+    key = "`upstreams.*.retry_budget`"
+    share = f"{upstream.DEFAULT_RETRY_BUDGET} percent of the requests of the last "
+    share += f"{format_duration(retry_budget.SECONDS)}, and {retry_budget.AT_LEAST}"
+    yield "requests that were sent and are sent again", share, key, "no further attempt"
+    text = "a longer one is not sent again"
+    yield "request body kept for `retry_on`", *_key("locations", "retry_buffer_size"), text
+    size = format_size(tcp.MOST_REST)
+    yield "answer read from a connection that was reset", size, "", "the answer is cut"
     yield "weight of a backend", f"{MAX_WEIGHT:,}", "`addrs`", "an error of the configuration"
     text = "with more backends, each has fewer points than its 160, and shares are less even"
     yield "points on the ring of a hash", f"{ring.MOST_POINTS:,}", "", text
@@ -431,7 +443,7 @@ def _http2_upstream_limits() -> Iterator[Row]:
     yield "upstream gives a stream no room", *_key(up, "write_timeout"), text
     yield "interim responses", str(http2_client.MOST_INTERIM), "", "502"
     text = "502: it did nothing with any of them"
-    yield "refusals of one request", str(lifecycle._MOST_REFUSALS), "", text
+    yield "refusals of one request", str(retries.MOST_REFUSALS), "", text
     text = "a longer one is not sent again after a refusal"
     yield "request body kept to be sent again", format_size(REPLAY_LIMIT), "", text
     seconds, answer = format_duration(there.PING_SECONDS), format_duration(there.ANSWER_SECONDS)

@@ -44,6 +44,7 @@ from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
 from pingap.observability.plugin_failures import PluginFailures, place_of
 from pingap.observability.plugin_metrics import PluginMetrics
+from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 from pingap.protocol.events import HeadLimits
@@ -51,9 +52,12 @@ from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.discovery import Refresher, peers_of
+from pingap.upstream.observation import observe
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.retries import RetryPolicy
 from pingap.upstream.speaks import Speaks
+from pingap.upstream.stats import report_on
 from pingap.upstream.transparent import TransparentUpstream
 from pingap.upstream.upstream import Timeouts, UpstreamRuntime
 from pingap.variables import HeaderEntry
@@ -114,6 +118,10 @@ class Runtime:
         self.stats.locations = {
             location.name: location.stats for location in self.locations.values()
         }
+        self.stats.backends = partial(report_on, self.upstreams.values())
+        for upstream in self.upstreams.values():
+            if upstream.breakers is not None:
+                upstream.breakers.follow()
 
     def release(self, old: Runtime) -> None:
         """Close what only an older runtime had, whose last request has ended."""
@@ -156,6 +164,7 @@ class _Builder:
     ) -> None:
         self.config = config
         self.previous = previous
+        self.upstreams: dict[str, UpstreamRuntime] = {}
         self.upstream_keys: dict[str, str] = {}
         self.registry = registry
         self.log_target = log_target
@@ -190,7 +199,7 @@ class _Builder:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
         self.tls.load_certificates()
-        upstreams = {
+        self.upstreams = upstreams = {
             name: upstream
             for name, settings in self.config.upstreams.items()
             if (upstream := self._upstream(name, settings)) is not None
@@ -275,8 +284,8 @@ class _Builder:
             upstream_headers=self._upstream_headers(path, settings),
             client_max_body_size=settings.client_max_body_size,
             max_processing=settings.max_processing,
-            max_retries=settings.max_retries or 0,
-            max_retry_window=settings.max_retry_window,
+            retry=RetryPolicy.of(settings),
+            retry_buffer_size=settings.retry_buffer_size,
             plugin_timing=settings.plugin_timing,
             may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
             stats=self.stats.locations.get(name) or LocationStats(),
@@ -309,8 +318,15 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            counts = self.failures.counts
-            page = ServerMetrics(name, stats, counts, self.plugin_metrics, self.health.counts)
+            behind = UpstreamMetrics(self.upstreams.values())
+            page = ServerMetrics(
+                name,
+                stats,
+                self.failures.counts,
+                self.plugin_metrics,
+                self.health.counts,
+                behind,
+            )
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
@@ -379,6 +395,8 @@ class _Builder:
             idle=settings.idle_timeout,
         )
         self._note_precision(timeouts.read, timeouts.write, timeouts.idle)
+        if settings.breaks_circuits:
+            self._note_precision(settings.circuit_break_open_duration)
         tcp = TcpOptions(
             idle=settings.tcp_idle,
             interval=settings.tcp_interval,
@@ -387,11 +405,12 @@ class _Builder:
             receive_buffer=settings.tcp_recv_buf,
         )
         tls = self.tls.upstream(name, settings)
+        upstream: UpstreamRuntime
         self._check_alpn(name, settings)
         peers = peers_of(discovery.known) if discovery is not None else []
         balancing = self._balancing(name, settings, peers)
         if transparent:
-            return TransparentUpstream(
+            upstream = TransparentUpstream(
                 name,
                 settings.allowed_hosts,
                 self.pool,
@@ -403,7 +422,10 @@ class _Builder:
                 proxy_protocol=settings.proxy_protocol,
                 speaks=Speaks(settings.alpn),
                 max_h2_streams=settings.max_h2_streams,
+                retry_budget=settings.retry_budget,
             )
+            observe(upstream, settings, self.deadlines, self.bus)
+            return upstream
         assert discovery is not None
         upstream = UpstreamRuntime(
             name,
@@ -416,10 +438,12 @@ class _Builder:
             speaks=Speaks(settings.alpn),
             max_h2_streams=settings.max_h2_streams,
             balancing=balancing,
+            retry_budget=settings.retry_budget,
         )
         if not discovery.fixed:
             upstream.refresher = Refresher(upstream, discovery, settings.update_frequency)
         self._watch_health(upstream, settings)
+        observe(upstream, settings, self.deadlines, self.bus)
         return upstream
 
     def _watch_health(self, upstream: UpstreamRuntime, settings: UpstreamConfig) -> None:

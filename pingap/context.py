@@ -166,6 +166,10 @@ class RequestContext:
     """When the request could be sent."""
     upstream_connection_began: float = 0.0
     """When the connection to the peer was made; 0 if there is none."""
+    upstream_connected: int = 0
+    """Connections of the upstream, with ``enable_tracer``; else 0."""
+    upstream_retries: int = 0
+    """How often the request was sent, or was to be sent, to an upstream again."""
     upstream_head_at: float = 0.0
     """When the head of the upstream's response had arrived; 0 before."""
     choice_fields: Sequence[Field] = ()

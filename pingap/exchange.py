@@ -383,3 +383,12 @@ class Exchange:
         if self.upstream is not None:
             upstream, self.upstream = self.upstream, None
             upstream.abort()
+
+    def discard_answer(self) -> None:
+        """Forget an answer whose head came, so that another upstream may be asked."""
+        self.drop_upstream()
+        self.leave_peer(failed=True)
+        if self.request_body is not None:
+            self.request_body.detach()
+        self.head = self.response_body = None
+        self.delivering = False

@@ -8,6 +8,7 @@ Sockets, wire formats and pools are elsewhere.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
@@ -21,14 +22,15 @@ from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
+from pingap.upstream.retries import IDEMPOTENT, Attempts
 from pingap.upstream.upstream import UpstreamRuntime
 
 if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream
 
-_IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))  # RFC 9110, 9.2.2
 _NO_BODY = frozenset((101, 204, 304))
-_MOST_REFUSALS = 3  # of one request, by upstreams that did nothing with it
+RETRY_HEADER = "X-Retry-Attempt"
+"""Tells an upstream which attempt after the first a request is."""
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -151,8 +153,11 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
-    retries = refusals = 0
-    tried: list[Peer] = []
+    attempts: Attempts | None = None  # those that failed
+    tried: Sequence[Peer] = ()
+    fresh = False
+    if location.repeats_sent:
+        upstream.retry_budget.count_request(x.ctx.began_at)
     while True:
         peer: Peer | None = None
         try:
@@ -161,44 +166,32 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             else:
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
             if upstream.observers:
-                return await _observed_attempt(x, location, upstream, peer, filters)
-            return await _attempt(x, location, upstream, peer, filters)
+                response = await _observed_attempt(x, location, upstream, peer, filters, fresh)
+            else:
+                response = await _attempt(x, location, upstream, peer, filters, fresh)
         except UpstreamError as error:
             # (That a kept connection had ended, or was about to, is no failure of the peer.)
             x.leave_peer(
                 failed=not (error.unprocessed or (error.untouched and x.ctx.upstream_reused))
             )
-            if error.connecting:
-                if peer is not None:
-                    tried.append(peer)
-                retries += 1
-                if not location.may_retry(retries, time.monotonic() - x.ctx.began_at):
-                    raise
-            elif error.unprocessed:
-                refusals += 1
-                if refusals > _MOST_REFUSALS or not _may_replay_body(x):
-                    raise
-            elif not _died_idle(x, error):
+            attempts = attempts or Attempts(x, location.retry, upstream)
+            if not attempts.again_after_error(error, peer):
                 raise
             x.server.report(x, error)
             x.forgive()
-
-
-def _died_idle(x: Exchange, error: UpstreamError) -> bool:
-    """Tell whether a kept connection had ended and the request can be repeated without harm.
-
-    The next attempt is made on a new connection, so this can happen only once.
-    """
-    return (
-        error.untouched
-        and x.ctx.upstream_reused
-        and x.request.method in _IDEMPOTENT
-        and _may_replay_body(x)
-    )
-
-
-def _may_replay_body(x: Exchange) -> bool:
-    return x.request_body is None or x.request_body.replayable
+        else:
+            if response.status not in location.retry.statuses:
+                break
+            attempts = attempts or Attempts(x, location.retry, upstream)
+            if not attempts.again_after_answer(response.status, peer):
+                break
+            text = f"{upstream.name}({peer.text}) answered {response.status}"
+            x.server.report(x, UpstreamError(text, error_type="HTTPStatus"))
+            x.discard_answer()
+        tried, fresh = attempts.tried, attempts.fresh
+    if x.request_body is not None:
+        x.request_body.keep_nothing()
+    return response
 
 
 async def _observed_attempt(
@@ -207,10 +200,13 @@ async def _observed_attempt(
     upstream: UpstreamRuntime,
     peer: Peer,
     filters: Filters,
+    fresh: bool,
 ) -> Response:
     """Make an attempt, and tell the observers of the upstream how it ended."""
+    if (breakers := upstream.breakers) is not None:
+        breakers.admit(peer, x.ctx)
     try:
-        response = await _attempt(x, location, upstream, peer, filters)
+        response = await _attempt(x, location, upstream, peer, filters, fresh)
     except UpstreamError as error:
         for observer in upstream.observers:
             observer.attempted(peer, x.ctx, error, 0)
@@ -219,9 +215,13 @@ async def _observed_attempt(
         for observer in upstream.observers:
             observer.abandoned(peer)
         raise
-    for observer in upstream.observers:
-        observer.attempted(peer, x.ctx, None, response.status)
-    return response
+    else:
+        for observer in upstream.observers:
+            observer.attempted(peer, x.ctx, None, response.status)
+        return response
+    finally:
+        if breakers is not None:
+            breakers.release(peer, x.ctx)
 
 
 async def _attempt(
@@ -230,14 +230,18 @@ async def _attempt(
     upstream: UpstreamRuntime,
     peer: Peer,
     filters: Filters,
+    fresh: bool,
 ) -> Response:
-    """Send the request on a connection to the peer, kept or new; return the answer's head."""
+    """Send the request on a connection to the peer, kept or new; return the answer's head.
+
+    :param fresh: the connection has to be a new one.
+    """
     ctx = x.ctx
     ctx.upstream = upstream.name
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
-    connection = None if ctx.upstream_reused else peer.take()
+    connection = None if fresh else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
         ctx.upstream_connected_at = ctx.began_at
@@ -250,8 +254,6 @@ async def _attempt(
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
-    if x.request_body is not None:
-        x.request_body.keep_nothing()
     ctx.upstream_head_at = connection.read_at
     ctx.upstream_status = response.status
     return response
@@ -269,6 +271,9 @@ def _send_request(
         headers = headers.copy()
         for apply in location.upstream_headers:
             apply(headers, request, x.ctx)
+    if x.ctx.upstream_retries:
+        headers = headers.copy()
+        headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
     x.upstream = connection
     if body is None:
         connection.send_request(x, request, headers, 0)
@@ -277,7 +282,10 @@ def _send_request(
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
-    if connection.may_refuse or (x.ctx.upstream_reused and request.method in _IDEMPOTENT):
+    idempotent = request.method in IDEMPOTENT
+    if location.repeats_sent and idempotent:
+        body.keep(location.retry_buffer_size)
+    elif connection.may_refuse or (x.ctx.upstream_reused and idempotent):
         body.keep()
     body.length = length
     body.open(connection, filters)

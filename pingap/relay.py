@@ -49,6 +49,7 @@ class BodyRelay:
         "_filters",
         "_full",
         "_held",
+        "_keep_limit",
         "_kept",
         "_kept_size",
         "_opened",
@@ -73,6 +74,7 @@ class BodyRelay:
         self._opened = False
         self._kept: list[bytes] | None = None
         self._kept_size = 0
+        self._keep_limit = 0
         self._trailers: Headers | None = None
         self._full = False
         self._paused = False
@@ -109,10 +111,11 @@ class BodyRelay:
         """What is held."""
         return b"".join(self._held)
 
-    def keep(self) -> None:
-        """Keep what will be sent, up to ``REPLAY_LIMIT`` bytes, for another attempt."""
+    def keep(self, limit: int = REPLAY_LIMIT) -> None:
+        """Keep what will be sent, up to so many bytes, for another attempt."""
         if not self._opened:
             self._kept = []
+            self._keep_limit = limit
 
     def keep_nothing(self) -> None:
         """Forget what was kept: there will be no other attempt."""
@@ -199,7 +202,7 @@ class BodyRelay:
         if self._kept is not None:
             self._kept.append(chunk)
             self._kept_size += len(chunk)
-            if self._kept_size > REPLAY_LIMIT:
+            if self._kept_size > self._keep_limit:
                 self._kept = None
         assert self._sink is not None
         self._sink.send_chunk(chunk)

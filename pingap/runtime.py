@@ -21,7 +21,9 @@ from pingap.observability.metrics import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing
 from pingap.plugin_timing import is_asked_for, timed
+from pingap.relay import REPLAY_LIMIT
 from pingap.routing import Router
+from pingap.upstream.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
@@ -41,6 +43,8 @@ class LocationRuntime:
     :param upstream: name of the upstream, ``$name`` for a captured variable, or empty.
     :param upstreams: all upstreams by name.
     :param upstream_headers: changes to the headers sent to the upstream, in order.
+    :param retry: when a request is asked again of another peer.
+    :param retry_buffer_size: bytes of a request body kept for that.
     :param plugin_timing: the time of plugins is taken for every request.
     :param may_take_time: it may be taken, because of that or because a trusted client asks for it.
     """
@@ -52,17 +56,19 @@ class LocationRuntime:
     upstream_headers: tuple[HeaderChange, ...] = ()
     client_max_body_size: int = 0
     max_processing: int = 0
-    max_retries: int = 0
-    max_retry_window: float | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_buffer_size: int = REPLAY_LIMIT
     plugin_timing: bool = False
     may_take_time: bool = False
     stats: LocationStats = field(default_factory=LocationStats)
     has_limits: bool = field(init=False)
+    repeats_sent: bool = field(init=False)
     _fixed_upstream: UpstreamRuntime | None = field(init=False)
     _timed_chains: Chains | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self.repeats_sent = self.retry.repeats_sent
         self._fixed_upstream = self.upstreams.get(self.upstream)
 
     def times_plugins(self, request: Request, ctx: RequestContext) -> bool:
@@ -90,19 +96,6 @@ class LocationRuntime:
             raise HTTPError(503, f"No available upstream for {self.name}")
         return upstream
 
-    def may_retry(self, retries: int, elapsed: float) -> bool:
-        """Tell whether a connection that could not be made may be tried again.
-
-        :param retries: how many times it would have been tried again.
-        :param elapsed: seconds since the request was read.
-        """
-        if self.max_retry_window is not None and elapsed > self.max_retry_window:
-            return False
-        return retries <= min(self.max_retries, _MOST_RETRIES)
-
-
-_MOST_RETRIES = 15  # 16 attempts in all (config.md 5.10)
-
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ServerRuntime:
@@ -129,4 +122,4 @@ class ServerRuntime:
         if isinstance(error, PluginError):
             self.plugin_failures.report(error, x.ctx.location)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
-            log.warning("upstream %s", error)
+            log.warning("upstream %s (%s)", error, error.error_type)

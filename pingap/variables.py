@@ -87,6 +87,10 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "upstream_addr": lambda request, ctx: ctx.upstream_addr,
     "upstream_status": lambda request, ctx: str(ctx.upstream_status or "-"),
     "upstream_reused": lambda request, ctx: str(ctx.upstream_reused).lower(),
+    "upstream_connected": lambda request, ctx: str(ctx.upstream_connected or ""),
+    "upstream_attempts": lambda request, ctx: (
+        str(ctx.upstream_retries + 1) if ctx.upstream_addr else None
+    ),
     "upstream_connect_time": lambda request, ctx: _milliseconds(ctx.upstream_connect_time),
     "upstream_processing_time": lambda request, ctx: _milliseconds(ctx.upstream_processing_time),
     "upstream_response_time": lambda request, ctx: _milliseconds(ctx.upstream_response_time),

@@ -31,6 +31,9 @@ _OF_LISTED_BACKENDS = (
     "passive_failures",
     "passive_ejection_time",
     "passive_max_ejected_percent",
+    "enable_backend_stats",
+    "circuit_break_max_consecutive_failures",
+    "circuit_break_max_failure_percent",
 )
 _STATIC = (None, "static")  # other kinds of discovery read addresses in their own way
 
@@ -131,6 +134,10 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
             _report_unknown(
                 "upstream", upstream, upstreams, ("locations", name, "upstream"), report
             )
+        if not location.max_retries:
+            for key in ("retry_on", "retry_buffer_size"):
+                if key in location.model_fields_set:
+                    report.warn(("locations", name, key), "has no effect without max_retries")
         for index, plugin in enumerate(location.plugins):
             if plugin in plugins:
                 continue

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 _KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
 """macOS calls it TCP_KEEPALIVE, for which the socket module has a name only there."""
+MOST_REST: Final = 1024 * 1024
+"""Bytes that are still read from a connection to an upstream that was lost."""
+_PIECE: Final = 64 * 1024
 
 
 def has_error(transport: asyncio.BaseTransport) -> bool:
     """Tell whether the peer has reset the connection, without reading or writing."""
     sock = transport.get_extra_info("socket")
     return sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+def read_rest(transport: asyncio.BaseTransport, most: int) -> Iterator[bytes]:
+    """Read what came before a connection was lost, in pieces; to be called in ``connection_lost``.
+
+    A transport that cannot write gives up at once, and never looks at what it has not read yet.
+
+    :param most: bytes, about.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    size = 0
+    with suppress(OSError):  # there is no more
+        while size < most and (data := os.read(sock.fileno(), _PIECE)):
+            size += len(data)
+            yield data
 
 
 @dataclass(frozen=True, slots=True)

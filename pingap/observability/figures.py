@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pingap.health.metrics import HealthCounts
 from pingap.observability.metrics import LocationStats
+from pingap.observability.sums import add_nested
+from pingap.observability.upstream_metrics import clear_gauges, upstream_figures
 
 if TYPE_CHECKING:
     from pingap.builder import Runtime
 
 Figures: TypeAlias = dict[str, Any]
 """``locations``: name -> figures of a location; ``failures``: plugin, location and count;
-``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``."""
+``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``; ``upstreams``:
+see ``upstream_figures``."""
 
 
 def figures_of(runtime: Runtime) -> Figures:
@@ -26,6 +29,7 @@ def figures_of(runtime: Runtime) -> Figures:
         "locations": _of_locations(runtime.stats.locations),
         "failures": [[*key, count] for key, count in failures.items()],
         "plugins": runtime.plugin_metrics.figures(),
+        "upstreams": upstream_figures(runtime.upstreams.values()),
         "health": runtime.health.counts().figures(),
     }
 
@@ -40,6 +44,7 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
     locations: dict[str, LocationStats] = {}
     failures: dict[tuple[str, str], int] = {}
     plugins: dict[str, dict[str, Any]] = {}
+    upstreams: dict[str, dict[str, Any]] = {}
     health = HealthCounts()
     for part in parts:
         for name, figures in part["locations"].items():
@@ -47,12 +52,14 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
         for plugin, location, count in part["failures"]:
             key = plugin, location
             failures[key] = failures.get(key, 0) + count
-        _add_nested(plugins, part["plugins"])
+        add_nested(plugins, part["plugins"])
+        add_nested(upstreams, part["upstreams"])
         health.add(HealthCounts.of(part["health"]))
     return {
         "locations": _of_locations(locations),
         "failures": [[*key, count] for key, count in failures.items()],
         "plugins": plugins,
+        "upstreams": upstreams,
         "health": health.figures(),
     }
 
@@ -61,17 +68,7 @@ def without_gauges(figures: Figures) -> Figures:
     """Return the figures of a worker that has ended: nothing is in progress or known there."""
     for location in figures["locations"].values():
         location["processing"] = 0
+    for upstream in figures["upstreams"].values():
+        clear_gauges(upstream)
     figures["health"]["healthy"] = []
     return figures
-
-
-def _add_nested(total: dict[str, Any], part: Mapping[str, Any]) -> None:
-    """Add numbers at the leaves; lists are added place by place."""
-    for key, value in part.items():
-        if isinstance(value, dict):
-            _add_nested(total.setdefault(key, {}), value)
-        elif isinstance(value, list):
-            present = total.get(key) or [0] * len(value)
-            total[key] = [one + other for one, other in zip(present, value, strict=True)]
-        else:
-            total[key] = total.get(key, 0) + value

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pingap.context import RequestContext
     from pingap.observability.plugin_metrics import PluginMetrics
+    from pingap.observability.upstream_metrics import UpstreamMetrics
+    from pingap.upstream.stats import BackendReport
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 PLUGIN_TIME_BUCKETS: Final = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
@@ -221,6 +223,8 @@ class WorkerStats:
 
     def __init__(self, locations: Mapping[str, LocationStats]) -> None:
         self.locations = locations
+        self.backends: Callable[[], Sequence[BackendReport]] = tuple
+        """Returns what is known of all backends, upstream by upstream."""
         self.started_at = time.time()
         """Unix seconds."""
         self.ask_others: Callable[[], Awaitable[dict[str, Any]]] | None = None
@@ -251,6 +255,7 @@ class ServerMetrics:
     :param plugin_failures: (plugin, location) -> count, shared by all servers.
     :param plugins: the metrics that plugins have of their own, shared by all servers.
     :param health: tells what is known of backends; shared by all servers.
+    :param upstreams: the metrics of upstreams, shared by all servers.
     """
 
     def __init__(
@@ -260,12 +265,14 @@ class ServerMetrics:
         plugin_failures: Mapping[tuple[str, str], int],
         plugins: PluginMetrics | None = None,
         health: Callable[[], HealthCounts] = HealthCounts,
+        upstreams: UpstreamMetrics | None = None,
     ) -> None:
         self._server = server
         self._locations = locations
         self._plugin_failures = plugin_failures
         self._plugins = plugins
         self._health = health
+        self._upstreams = upstreams
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
         """Return the metrics with what other workers have counted (``figures``) added."""
@@ -281,7 +288,8 @@ class ServerMetrics:
         plugins = self._plugins and self._plugins.plus(figures["plugins"])
         health = self._health()
         health.add(HealthCounts.of(figures["health"]))
-        return ServerMetrics(self._server, locations, failures, plugins, lambda: health)
+        upstreams = self._upstreams and self._upstreams.plus(figures["upstreams"])
+        return ServerMetrics(self._server, locations, failures, plugins, lambda: health, upstreams)
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -301,6 +309,8 @@ class ServerMetrics:
         yield from _location_metrics(self._server, rows)
         yield from self._other_metrics(total)
         yield self._plugin_times()
+        if self._upstreams is not None:
+            yield from self._upstreams.collect(self._server)
         if self._plugins is not None:
             yield from self._plugins.collect(self._server)
         yield from health_metrics(self._server, self._health())
@@ -319,16 +329,16 @@ class ServerMetrics:
         return family
 
     def _other_metrics(self, total: LocationStats) -> Iterable[Metric]:
-        reuses = _counter("pingap_connection_reuses", "Requests on a reused client connection")
+        reuses = plain_counter("pingap_connection_reuses", "Requests on a reused client connection")
         reuses.add_sample(reuses.name, {"server": self._server}, total.reused)
-        failures = _counter("pingap_plugin_failures", "How often a plugin failed")
+        failures = plain_counter("pingap_plugin_failures", "How often a plugin failed")
         for (plugin, location), count in self._plugin_failures.items():
             labels = {"server": self._server, "plugin": plugin, "location": location}
             failures.add_sample(failures.name, labels, count)
         return (reuses, failures)
 
 
-def _counter(name: str, text: str) -> Metric:
+def plain_counter(name: str, text: str) -> Metric:
     """Return a counter that keeps its name: pingap's counters do not all end with ``_total``.
 
     (prometheus-client would add the ending to one it knows as a counter.)
@@ -346,12 +356,12 @@ def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterato
     current = GaugeMetricFamily(
         "pingap_http_requests_current", "Requests in progress", labels=names
     )
-    codes = _counter("pingap_http_responses_codes", "Responses by class of status")
+    codes = plain_counter("pingap_http_responses_codes", "Responses by class of status")
     times = HistogramMetricFamily("pingap_http_response_time", "Seconds", labels=names)
     received = HistogramMetricFamily("pingap_http_received", "Body KB received", labels=names)
     sent = HistogramMetricFamily("pingap_http_sent", "Body KB sent", labels=names)
-    received_bytes = _counter("pingap_http_received_bytes", "Body bytes received")
-    sent_bytes = _counter("pingap_http_sent_bytes", "Body bytes sent")
+    received_bytes = plain_counter("pingap_http_received_bytes", "Body bytes received")
+    sent_bytes = plain_counter("pingap_http_sent_bytes", "Body bytes sent")
     for location, stats in rows.items():
         values = [server, location]
         labels = {"server": server, "location": location}

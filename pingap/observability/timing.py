@@ -21,6 +21,8 @@ def add_server_timing(response: Response, ctx: RequestContext) -> None:
     if processing is not None:
         entries.append(f"upstream.processing;dur={processing * 1000:.0f}")
         entries.append(f"upstream;dur={((connect or 0) + processing) * 1000:.0f}")
+    if ctx.upstream_retries:
+        entries.append(f'upstream.attempts;desc="{ctx.upstream_retries + 1}"')
     for name, seconds in ctx.plugin_times.items():
         entries.append(f"plugin.{_NO_TOKEN.sub('_', name)};dur={seconds * 1000:.3f}")
     entries.append(f"total;dur={(time.monotonic() - ctx.began_at) * 1000:.0f}")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pingap.errors import UpstreamError
+from pingap.net.tcp import MOST_REST, read_rest
 from pingap.tls.client_context import ClientTls
 from pingap.tls.transport import TlsTransport
 
@@ -68,7 +69,16 @@ class TlsConnector(TlsTransport, Generic[C]):
         elif self._app is not None and not isinstance(self._error, ssl.SSLError):
             # Late, because with TLS 1.3 it comes after the handshake.
             self._shared.remember(self._peer, self._tls.session)
+        if exc is not None and self._app is not None and self._raw is not None:
+            self._receive_rest(self._raw)
         super().connection_lost(exc)
+
+    def _receive_rest(self, transport: asyncio.Transport) -> None:
+        """Take what came before the connection was lost: the upstream may have answered early."""
+        self._closing = True
+        self._raw = None
+        for data in read_rest(transport, MOST_REST):
+            self.data_received(data)
 
     def _end_of_peer(self) -> bool:
         """Take an end without the word of TLS for a loss: somebody may have cut an answer short.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.errors import UpstreamError
 from pingap.headers import Headers
 from pingap.messages import Request, Response
+from pingap.net.tcp import MOST_REST, read_rest
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import END, ResponseDecoder
@@ -75,6 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._transport = transport
+        self._upstream.connections += 1
         self.deadline = self._upstream.idle_deadline()  # if the exchange that wanted it has ended
         self._pool.deadlines.watch(self)
 
@@ -124,14 +126,28 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._upstream.connections -= 1
         self._pool.deadlines.forget(self)
         self._leave_idle()
         assert self._transport is not None
-        self._writes.forget(self._transport)
-        self._transport = None
+        transport, self._transport = self._transport, None
+        self._writes.forget(transport)
+        if exc is not None and self._exchange is not None:
+            self._receive_rest(transport)
         if self._exchange is not None:
             untouched = self._decoder.untouched
             self._lose(UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched))
+
+    def _receive_rest(self, transport: asyncio.BaseTransport) -> None:
+        """Take what came before the connection was lost: the upstream may have answered early.
+
+        (A server that does not read all of a request resets the connection: RFC 9112, 9.6.)
+        """
+        self._request_done = False  # it is not kept
+        for data in read_rest(transport, MOST_REST):
+            self.data_received(data)
+            if self._exchange is None:
+                break
 
     def pause_writing(self) -> None:
         self._writing_paused = True

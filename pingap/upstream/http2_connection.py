@@ -62,6 +62,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         "_touched",
         "_transport",
         "_turns",
+        "_upstream",
         "_writes",
         "began_at",
         "codec",
@@ -92,6 +93,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         """The pool may give out its streams."""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the upstream has begun HTTP/2, or failed to."""
+        self._upstream = upstream
         self._pool = upstream.pool
         self._writes = upstream.pool.writes
         self._transport: asyncio.Transport | None = None
@@ -135,6 +137,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._transport = transport
+        self._upstream.connections += 1
         self._pool.deadlines.watch(self)
         self.write(self.codec.start())
 
@@ -161,6 +164,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         return False  # (HTTP/2 knows no half-closed connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._upstream.connections -= 1
         self._pool.deadlines.forget(self)
         self._leave()
         assert self._transport is not None

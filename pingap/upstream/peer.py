@@ -11,8 +11,10 @@ from pingap.upstream.http2_pool import SharedConnections
 
 if TYPE_CHECKING:
     from pingap.balancing.balancer import Balancer
+    from pingap.upstream.breakers import PeerBreaker
     from pingap.upstream.connection import UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
+    from pingap.upstream.stats import PeerStats
 
 
 class Peer:
@@ -32,6 +34,7 @@ class Peer:
         "address",
         "available_since",
         "backup",
+        "breaker",
         "host",
         "idle",
         "in_flight",
@@ -41,6 +44,7 @@ class Peer:
         "observer",
         "on_change",
         "shared",
+        "stats",
         "text",
         "weight",
     )
@@ -78,6 +82,10 @@ class Peer:
         self.on_change: Callable[[], None] | None = None
         """Called when ``is_available`` has changed."""
         self._obstacles: set[str] = set()
+        self.stats: PeerStats | None = None
+        """Counts, once there are any (``enable_backend_stats``)."""
+        self.breaker: PeerBreaker | None = None
+        """Its circuit breaker, if it has one and a request came."""
 
     def take(self) -> UpstreamConnection | Http2UpstreamStream | None:
         """Return a connection, or a stream of one, that is there and free; None if none is."""

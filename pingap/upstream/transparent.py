@@ -25,7 +25,7 @@ from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.speaks import Speaks
-from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.upstream.upstream import DEFAULT_RETRY_BUDGET, Timeouts, UpstreamRuntime
 
 if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream
@@ -76,6 +76,7 @@ class TransparentUpstream(UpstreamRuntime):
         proxy_protocol: str = "",
         speaks: Speaks = Speaks.HTTP1,
         max_h2_streams: int = 1,
+        retry_budget: int = DEFAULT_RETRY_BUDGET,
     ) -> None:
         super().__init__(
             name,
@@ -87,6 +88,7 @@ class TransparentUpstream(UpstreamRuntime):
             proxy_protocol=proxy_protocol,
             speaks=speaks,
             max_h2_streams=max_h2_streams,
+            retry_budget=retry_budget,
         )
         self._allowed = tuple(allowed)
         self._ask_for_host = ask_for_host

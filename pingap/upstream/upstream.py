@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -27,14 +27,21 @@ from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
+from pingap.upstream.retry_budget import RetryBudget
 from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
     from pingap.config.health_check import HealthCheck
     from pingap.health.ejection import PassiveEjection
+    from pingap.upstream.breakers import Breakers
     from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
+
+HANDSHAKE_SECONDS: Final = 30.0
+"""How long TLS may take to be set up, unless ``total_connection_timeout`` says how long it may."""
+DEFAULT_RETRY_BUDGET: Final = 20
+"""Percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,19 @@ class UpstreamRuntime:
     :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
     :param max_h2_streams: requests at once on a connection of HTTP/2.
     :param balancing: how peers are chosen.
+    :param retry_budget: percentage of the requests that may be sent again.
     """
 
     finds_peers = False
     """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
     observers: tuple[Observer, ...] = ()
     """Who is told how attempts end; usually nobody."""
+    breakers: Breakers | None = None
+    """Circuit breakers, told when attempts begin as well; they are among the observers."""
+    is_traced = False
+    """Whether the number of connections is shown (``enable_tracer``)."""
+    connections = 0
+    """Open connections."""
     health_check: HealthCheck | None = None
     """How peers are checked; None: they are not."""
     ejection: PassiveEjection | None = None
@@ -91,6 +105,7 @@ class UpstreamRuntime:
         speaks: Speaks = Speaks.HTTP1,
         max_h2_streams: int = 1,
         balancing: Balancing = Balancing(),  # noqa: B008 - it cannot be changed
+        retry_budget: int = DEFAULT_RETRY_BUDGET,
     ) -> None:
         self.name = name
         self._peers = tuple(peers)
@@ -102,6 +117,9 @@ class UpstreamRuntime:
         self.has_tls = tls is not None
         self._speaks = speaks
         self.max_h2_streams = max_h2_streams
+        self.retry_budget = RetryBudget(retry_budget)
+        self.retries: dict[str, int] = {}
+        """How many attempts were made again, by reason."""
         self._balancing = balancing
         self.selection = Selection(name, self._peers, balancing)
         self.choose_peer = self.selection.choose
@@ -154,6 +172,8 @@ class UpstreamRuntime:
         """Let go of all connections: no request will come any more."""
         for peer in self.peers:
             peer.retire()
+        if self.breakers is not None:
+            self.breakers.close()
 
     def idle_deadline(self) -> float:
         """Return the moment up to which a connection that is idle from now on is kept."""
@@ -179,9 +199,10 @@ class UpstreamRuntime:
         self, peer: Peer, client: Connection
     ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
+        in_all = self.timeouts.connect_in_all
+        until = math.inf if in_all is None else time.monotonic() + in_all
         try:
-            with anyio.fail_after(self.timeouts.connect_in_all):
-                return await self._open(peer, client)
+            return await self._open(peer, client, until)
         except TimeoutError:
             raise UpstreamError(
                 f"{where} did not accept a connection in time",
@@ -204,36 +225,56 @@ class UpstreamRuntime:
             ) from None
 
     async def _open(
-        self, peer: Peer, client: Connection
+        self, peer: Peer, client: Connection, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
-            await self._reach(peer, made, header)
+            await self._reach(peer, made, header, until)
         else:
-            made = await self._open_tls(peer, tls, header)
+            made = await self._open_tls(peer, tls, header, until)
         if not isinstance(made, UpstreamConnection):
             try:
-                await asyncio.shield(made.ready)
+                with anyio.fail_after(until - time.monotonic()):
+                    await asyncio.shield(made.ready)
             except BaseException:
                 made.abort()
                 raise
         return made
 
     async def _open_tls(
-        self, peer: Peer, tls: ClientTls, header: bytes
+        self, peer: Peer, tls: ClientTls, header: bytes, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
         connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
         try:
-            await self._reach(peer, connector, header)
-            made: UpstreamConnection | Http2UpstreamConnection = await complete
+            await self._reach(peer, connector, header, until)
+            made = await self._handshake(peer, complete, until)
         except BaseException:
             connector.abort()
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
         return made
+
+    async def _handshake(
+        self,
+        peer: Peer,
+        complete: asyncio.Future[UpstreamConnection | Http2UpstreamConnection],
+        until: float,
+    ) -> UpstreamConnection | Http2UpstreamConnection:
+        """Return the connection once TLS is set up."""
+        limit = HANDSHAKE_SECONDS if until == math.inf else until - time.monotonic()
+        try:
+            with anyio.fail_after(limit):
+                return await complete
+        except TimeoutError:
+            raise UpstreamError(
+                f"{self.name}({peer.text}) did not complete the TLS handshake in time",
+                error_type="TLSHandshakeTimedout",
+                status=504,
+                connecting=True,
+            ) from None
 
     def _protocol(
         self, peer: Peer, alpn: str | None
@@ -260,12 +301,17 @@ class UpstreamRuntime:
     def _tls_for(self, peer: Peer) -> ClientTls | None:
         return self._tls
 
-    async def _reach(self, peer: Peer, protocol: asyncio.Protocol, header: bytes) -> None:
+    async def _reach(
+        self, peer: Peer, protocol: asyncio.Protocol, header: bytes, until: float
+    ) -> None:
         """Make a plain connection for a protocol."""
         loop = asyncio.get_running_loop()
         if header:
             protocol = Introduction(header, protocol)
-        with anyio.fail_after(self.timeouts.connect):
+        limit = until - time.monotonic()
+        if self.timeouts.connect is not None:
+            limit = min(limit, self.timeouts.connect)
+        with anyio.fail_after(limit):
             if isinstance(peer.address, str):
                 await loop.create_unix_connection(lambda: protocol, peer.address)
                 return

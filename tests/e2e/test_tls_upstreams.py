@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -184,7 +185,7 @@ def test_a_handshake_that_takes_too_long(setup: Setup, limit: str) -> None:
         proxy = setup.proxy(f"127.0.0.1:{listener.getsockname()[1]}", upstream)
         if limit == "total_connection_timeout":
             assert get(proxy).status == 504
-            proxy.wait_for_log("did not accept a connection in time")
+            proxy.wait_for_log("did not complete the TLS handshake in time (TLSHandshakeTimedout)")
         else:  # which is for TCP alone
             with proxy.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -306,3 +307,31 @@ def test_nginx(setup: Setup) -> None:
     finally:
         process.terminate()
         process.wait(5)
+
+
+def test_an_answer_may_overtake_a_request_whose_upstream_resets(setup: Setup) -> None:
+    go, gone = threading.Event(), threading.Event()
+
+    def script(served: Served) -> None:
+        # (The tickets of TLS 1.3 may wait to be acknowledged.)
+        served.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        served.read_head()
+        assert go.wait(10)
+        served.send(b"HTTP/1.1 413 -\r\nContent-Length: 6\r\nConnection: close\r\n\r\nenough")
+        served.reset()
+        gone.set()
+
+    origin = setup.origin(script=script)
+    proxy = setup.proxy(origin)
+    with proxy.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        until(lambda: origin.requests)
+        for worker in proxy.workers:
+            os.kill(worker, signal.SIGSTOP)  # so that it finds the body and the answer at once
+        client.send(b"x" * 50_000)
+        go.set()
+        assert gone.wait(10)
+        for worker in proxy.workers:
+            os.kill(worker, signal.SIGCONT)
+        answer = client.answer()
+        assert (answer.status, answer.body) == (413, b"enough")

@@ -70,6 +70,7 @@ def test_an_upstream_that_does_not_accept_is_answered_with_504(
             assert client.get("/").status == 504
         with proxy.connect() as client:
             assert client.request("POST", "/", b"abc").status == 504
+        proxy.wait_for_log("did not accept a connection in time (ConnectTimedout)")
 
 
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 O", b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -91,6 +92,7 @@ def test_an_upstream_that_does_not_answer_is_answered_with_504(
         assert client.get("/").status == 504
         assert left.wait(5)
         assert rig.origin.connections == 1  # not tried again
+        rig.proxy.wait_for_log("did not answer in time (ReadTimedout)")
 
 
 def test_an_upstream_that_stops_in_the_middle_is_cut(tmp_path: Path) -> None:
@@ -159,6 +161,7 @@ def test_an_upstream_that_does_not_take_the_request_is_answered_with_504(tmp_pat
         client.sock.settimeout(10)
         assert client.answer().status == 504
         end.set()
+        rig.proxy.wait_for_log("did not take the request in time (WriteTimedout)")
 
 
 # Connections that died while they were idle.

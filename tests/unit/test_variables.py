@@ -32,6 +32,7 @@ def ctx() -> RequestContext:
     ctx = RequestContext(connection, 100.0)
     ctx.location, ctx.processing, ctx.request_id = "shop", 3, "id-1"
     ctx.upstream_addr, ctx.upstream_status, ctx.upstream_reused = "10.0.0.9:80", 204, True
+    ctx.upstream_connected, ctx.upstream_retries = 4, 1
     ctx.upstream_connect_time, ctx.upstream_connected_at = 0.0015, 100.1
     ctx.upstream_head_at, ctx.ended_at, ctx.upstream_connection_began = 100.35, 100.85, 98.85
     return ctx
@@ -51,6 +52,7 @@ KEYS = {
     "upstream_response_time": "500", "upstream_connection_time": "2000", "service_time": "850",
     "tls_version": "TLSv1.3", "tls_cipher": "TLS_AES_128_GCM_SHA256", "tls_client_subject": "CN=alice",
     "tls_client_fingerprint": "ab12", "tls_handshake_time": None,
+    "upstream_connected": "4", "upstream_attempts": "2",
 }  # fmt: skip
 
 
@@ -76,7 +78,10 @@ def test_context_key(request_: Request, ctx: RequestContext, key: str, value: st
 
 def test_context_keys_without_a_value(request_: Request) -> None:
     ctx = RequestContext(Connection(1, ("", 0), ("", 0)), 0.0)
-    for key in ("upstream_connect_time", "upstream_processing_time", "upstream_addr", "location"):
+    for key in (
+        "upstream_connect_time", "upstream_processing_time", "upstream_addr", "location",
+        "upstream_connected", "upstream_attempts",
+    ):  # fmt: skip
         assert Value(f":{key}").expand(request_, ctx) is None
     assert Value(":upstream_status").expand(request_, ctx) == "-"
     assert Value(":connection_reused").expand(request_, ctx) == "false"

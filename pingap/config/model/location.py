@@ -18,6 +18,7 @@ from pingap.config.entries import (
     parse_header_condition,
 )
 from pingap.config.model.base import Model, Natural, Strings
+from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 
 
@@ -34,6 +35,18 @@ def _checked_condition(entry: str) -> str:
 def _checked_header_condition(entry: str) -> str:
     parse_header_condition(entry)
     return entry
+
+
+RETRY_WORDS = ("connect", "timeout", "reset")
+"""What ``retry_on`` may name besides statuses."""
+
+
+def _check_retry(text: str) -> str:
+    if text in RETRY_WORDS or (len(text) == 3 and text.isdecimal() and "400" <= text <= "599"):
+        return text
+    hint = did_you_mean(text, RETRY_WORDS)
+    words = ", ".join(RETRY_WORDS)
+    raise ValueError(f"found {shortened(text)}, expected {words} or a status, 400 to 599{hint}")
 
 
 Headers = Annotated[
@@ -95,7 +108,17 @@ class LocationConfig(Model):
         0, description="Requests at the same time, beyond which 429 is sent; 0: unlimited."
     )
     max_retries: Annotated[int, Field(ge=0, le=255)] | None = Field(
-        None, description="Further attempts after a connection to the upstream failed."
+        None, description="Further attempts after one failed as `retry_on` says; at most 15."
+    )
+    retry_on: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_retry)], ...], Field(strict=False)
+    ] = Field(
+        ("connect",),
+        description="What makes another attempt: `connect`, no connection was made; and for"
+        " idempotent methods `timeout`, `reset`, and statuses such as `503`. Needs `max_retries`.",
+    )
+    retry_buffer_size: ByteSize = Field(
+        65536, description="Bytes of a request body kept to be sent again; a longer one is not."
     )
     max_retry_window: Duration | None = Field(
         None, description="No further attempt once a request is this old."

@@ -21,8 +21,6 @@ ASKED_HOST = "$host"
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-_STATS = "backend statistics"
-_BREAKER = "circuit breaker"
 
 
 def _check_discovery(word: str | None) -> str | None:
@@ -53,6 +51,35 @@ def _check_allowed_host(text: str) -> str:
 def _check_health_check(text: str) -> str:
     parse_health_check(text)
     return text
+
+
+def parse_failure_statuses(text: str) -> frozenset[int]:
+    """Return the statuses of a comma list; of an empty one all 5xx.
+
+    :raises ValueError: one of them is no status.
+    """
+    found = frozenset(_status(piece.strip()) for piece in text.split(",") if piece.strip())
+    return found or frozenset(range(500, 600))
+
+
+def _status(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 100 <= int(text) <= 599):
+        raise ValueError(f"found {shortened(text)}, expected a status, 100 to 599")
+    return int(text)
+
+
+def _check_failure_statuses(text: str) -> str:
+    parse_failure_statuses(text)
+    return text
+
+
+def _check_above_zero(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("expected a duration above 0")
+    return seconds
+
+
+_AboveZero = Annotated[Duration, AfterValidator(_check_above_zero)]
 
 
 def _check_sni(text: str) -> str:
@@ -211,31 +238,61 @@ class UpstreamConfig(Model):
         description="Share of the backends that may be kept out by `passive_failures` at the same"
         " time.",
     )
+    retry_budget: Annotated[int, Field(ge=0, le=100)] = Field(
+        20,
+        description="Requests that were sent may be sent again for so many percent of the requests"
+        " of the last 10 seconds, and 10 times more; see `retry_on` of locations.",
+    )
+    enable_tracer: bool = Field(
+        False,
+        description="Tell how many connections are open: `{:upstream_connected}` in the access log,"
+        " and a metric.",
+    )
+    enable_backend_stats: bool = Field(
+        False, description="Count requests, failures and latency of each backend."
+    )
+    backend_stats_interval: _AboveZero = Field(
+        60.0,
+        description="How far back the rate of failures looks, that of the circuit breaker as well.",
+    )
+    backend_failure_status_code: Annotated[str, AfterValidator(_check_failure_statuses)] = Field(
+        "",
+        description="Statuses that count as failures, separated by commas; empty: all 5xx. To have"
+        " no answer is a failure always.",
+    )
+    circuit_break_max_consecutive_failures: Natural = Field(
+        0, description="Failures of a backend in a row that open its circuit breaker; 0: off."
+    )
+    circuit_break_max_failure_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="Percentage of failures that opens the circuit breaker; 0: off."
+    )
+    circuit_break_min_requests_threshold: Positive = Field(
+        10, description="Requests in `backend_stats_interval` before the percentage counts."
+    )
+    circuit_break_half_open_consecutive_success_threshold: Positive = Field(
+        5,
+        description="Requests at once that a half-open circuit breaker lets through, and successes"
+        " in a row that close it.",
+    )
+    circuit_break_open_duration: _AboveZero = Field(
+        10.0, description="How long a circuit breaker stays open before it is half-open."
+    )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 
     tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
-    enable_tracer: bool = not_yet(False, "Count open connections.", needs="connection tracing")
-    enable_backend_stats: bool = not_yet(False, "Keep statistics per backend.", needs=_STATS)
-    backend_stats_interval: Duration = not_yet(60.0, "Length of a window.", needs=_STATS)
-    backend_failure_status_code: str = not_yet(
-        "", "Statuses that count as failures; empty: all 5xx.", needs=_STATS
-    )
-    circuit_break_max_consecutive_failures: Natural = not_yet(
-        0, "Failures in a row that trip the breaker; 0: off.", needs=_BREAKER
-    )
-    circuit_break_max_failure_percent: Natural = not_yet(
-        0, "Percentage of failures that trips the breaker; 0: off.", needs=_BREAKER
-    )
-    circuit_break_min_requests_threshold: Natural = not_yet(
-        10, "Responses in a window before the percentage counts.", needs=_BREAKER
-    )
-    circuit_break_half_open_consecutive_success_threshold: Natural = not_yet(
-        5, "Successes in a row that close the breaker.", needs=_BREAKER
-    )
-    circuit_break_open_duration: Duration = not_yet(
-        10.0, "How long the breaker stays open.", needs=_BREAKER
-    )
+
+    @property
+    def failure_statuses(self) -> frozenset[int]:
+        """The statuses of ``backend_failure_status_code``."""
+        return parse_failure_statuses(self.backend_failure_status_code)
+
+    @property
+    def breaks_circuits(self) -> bool:
+        """Whether backends have circuit breakers."""
+        return bool(
+            self.circuit_break_max_consecutive_failures or self.circuit_break_max_failure_percent
+        )
 
     @cached_property
     def backends(self) -> tuple[Backend, ...]:

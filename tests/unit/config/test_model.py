@@ -97,6 +97,8 @@ client_max_body_size = "10MB"
 max_processing = 100
 max_retries = 255
 max_retry_window = "3s"
+retry_on = ["connect", "timeout", "reset", "503"]
+retry_buffer_size = "1MiB"
 plugin_timing = true
 includes = []
 remark = "r"
@@ -134,6 +136,16 @@ tcp_recv_buf = "64KiB"
 alpn = "h2h1"
 max_h2_streams = 100
 proxy_protocol = "v2"
+retry_budget = 50
+enable_tracer = true
+enable_backend_stats = true
+backend_stats_interval = "30s"
+backend_failure_status_code = "500, 503"
+circuit_break_max_consecutive_failures = 5
+circuit_break_max_failure_percent = 50
+circuit_break_min_requests_threshold = 20
+circuit_break_half_open_consecutive_success_threshold = 3
+circuit_break_open_duration = "20s"
 health_check = "https://app.example.com/health?check_frequency=5s"
 passive_failures = 5
 passive_ejection_time = "1m"
@@ -212,6 +224,9 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
     assert config.locations["rest"] == LocationConfig()
     assert config.locations["shop"].max_retry_window == 3.0
     assert config.locations["shop"].client_max_body_size == 10**7
+    assert config.locations["shop"].retry_buffer_size == 1024 * 1024
+    assert config.upstreams["pool"].failure_statuses == {500, 503}
+    assert config.upstreams["anywhere"].failure_statuses == set(range(500, 600))
     assert config.upstreams["pool"].backends == (
         Backend(TcpAddress("10.0.0.1", 8080), 3),
         Backend(TcpAddress("app", 443), 1),
@@ -275,7 +290,7 @@ def test_that_directory_uses_every_supported_key(directory):
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window plugin_timing includes remark"
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing includes remark"
             " claimed",
         ),
         (
@@ -290,6 +305,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " circuit_break_max_failure_percent circuit_break_min_requests_threshold"
             " circuit_break_half_open_consecutive_success_threshold circuit_break_open_duration"
             " upstream_ca client_cert client_key proxy_protocol transparent_allow includes remark"
+            " retry_budget"
             " passive_failures passive_ejection_time passive_max_ejected_percent",
         ),
         ("plugins", "category step fail_open timeout remark options"),

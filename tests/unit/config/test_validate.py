@@ -267,15 +267,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
         ("upstreams", "tcp_fast_open = true", "TCP Fast Open"),
-        ("upstreams", "enable_tracer = true", "connection tracing"),
-        ("upstreams", "enable_backend_stats = true", "backend statistics"),
-        ("upstreams", 'backend_stats_interval = "1s"', "backend statistics"),
-        ("upstreams", 'backend_failure_status_code = "500"', "backend statistics"),
-        ("upstreams", "circuit_break_max_consecutive_failures = 1", "circuit breaker"),
-        ("upstreams", "circuit_break_max_failure_percent = 1", "circuit breaker"),
-        ("upstreams", "circuit_break_min_requests_threshold = 1", "circuit breaker"),
-        ("upstreams", "circuit_break_half_open_consecutive_success_threshold = 1", "circuit breaker"),
-        ("upstreams", 'circuit_break_open_duration = "1s"', "circuit breaker"),
         ("certificates", 'acme = "lets_encrypt"', "ordering certificates by ACME"),
         ("certificates", "dns_challenge = true", "ordering certificates by ACME"),
         ("certificates", 'dns_provider = "cf"', "ordering certificates by ACME"),
@@ -573,4 +564,42 @@ def test_only_the_discovery_knows_what_its_addresses_look_like(word):
     assert warnings(f'[upstreams.x]\naddrs = ["com.example/app=web"]\ndiscovery = "{word}"') == []
     assert problems(f'[upstreams.x]\naddrs = []\ndiscovery = "{word}"') == [
         'c:2: upstreams.x.addrs: found an empty array, expected addresses such as ["10.0.0.1:8080"]'
+    ]
+
+
+EXPECTED_RETRY = "expected connect, timeout, reset or a status, 400 to 599"
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "message"),
+    [
+        ("upstreams", 'backend_failure_status_code = "500,50x"', 'backend_failure_status_code: found "50x", expected a status, 100 to 599'),
+        ("upstreams", 'backend_failure_status_code = "600"', 'backend_failure_status_code: found "600", expected a status, 100 to 599'),
+        ("upstreams", 'backend_stats_interval = "0s"', "backend_stats_interval: expected a duration above 0"),
+        ("upstreams", 'circuit_break_open_duration = "0s"', "circuit_break_open_duration: expected a duration above 0"),
+        ("locations", 'retry_on = ["conect"]', f'retry_on[0]: found "conect", {EXPECTED_RETRY}; did you mean "connect"?'),
+        ("locations", 'retry_on = ["reset", "50"]', f'retry_on[1]: found "50", {EXPECTED_RETRY}'),
+        ("locations", 'retry_on = ["302"]', f'retry_on[0]: found "302", {EXPECTED_RETRY}'),
+    ],
+)  # fmt: skip
+def test_statuses_words_and_durations_of_upstream_failures(section, line, message):
+    assert problems(table(section, line)) == [f"c:2: {section}.x.{message}"]
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "message"),
+    [
+        ("locations", 'retry_on = ["503"]', "retry_on: has no effect without max_retries"),
+        ("locations", 'retry_buffer_size = "1k"', "retry_buffer_size: has no effect without max_retries"),
+    ],
+)  # fmt: skip
+def test_keys_of_retries_without_retries(section, line, message):
+    assert warnings(table(section, line)) == [f"c:2: {section}.x.{message}"]
+
+
+def test_a_transparent_upstream_has_no_circuit_breaker():
+    text = 'discovery = "transparent"\ntransparent_allow = ["a"]\ncircuit_break_max_failure_percent = 5'
+    assert warnings("[upstreams.x]\naddrs = []\n" + text) == [
+        "c:5: upstreams.x.circuit_break_max_failure_percent: has no effect:"
+        " the backends of a transparent upstream are not known"
     ]
