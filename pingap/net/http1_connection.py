@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.context import Connection, RequestContext
@@ -365,13 +366,18 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def drain(self, *, at_once: bool) -> None:
         """End the connection as soon as no request is under way (see ``listener``)."""
         self._last_request = 0
+        if not at_once:
+            seconds = min(self._limits.keepalive_timeout, LAST_REQUEST_SECONDS)
+            self._limits = replace(self._limits, keepalive_timeout=seconds)
         if self._exchange is not None:
-            self._closing = True
-        elif not self._decoder.in_head:
-            if at_once:
-                self.close()
-            else:
-                self.deadline = min(self.deadline, time.monotonic() + LAST_REQUEST_SECONDS)
+            # (A client that was told otherwise may be sending its next request by now.)
+            self._closing = self._closing or at_once or not self._exchange.head_sent
+        elif self._decoder.in_head:
+            pass  # it is answered, as the last one
+        elif at_once:
+            self.close()
+        else:
+            self.deadline = min(self.deadline, time.monotonic() + self._limits.keepalive_timeout)
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

@@ -128,6 +128,7 @@ class Master:
             self._notifier.stopping("draining")
         log.info("draining")
         await self._supervisor.drain(at_once=at_once)
+        self._succession.block_signals()
         self._tasks.cancel_scope.cancel()
 
     async def _upgrade(self, start: bool) -> None:

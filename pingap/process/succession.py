@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Final
 
 from pingap.process.options import ServeOptions
 from pingap.process.systemd import Notifier
 from pingap.process.upgrade import HandOverError
-from pingap.process.waiter import VARIABLE, become_waiter, tell_waiter
+from pingap.process.waiter import PASSED_ON, VARIABLE, become_waiter, tell_waiter
 
 _FLAGS: Final = ("-u", "--upgrade")
 
@@ -70,7 +71,16 @@ class Succession:
         if self._reading < 0 and self._writing >= 0:
             tell_waiter(self._writing, successor)
 
+    @property
+    def _stays(self) -> bool:
+        return bool(self._successor) and self._is_waited_for and self._reading >= 0
+
+    def block_signals(self) -> None:
+        """Keep signals for the process that serves until they can be passed on to it."""
+        if self._stays:
+            signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+
     def leave(self) -> None:
         """End, or stay for whoever waits; does not return then."""
-        if self._successor and self._is_waited_for and self._reading >= 0:
+        if self._stays:
             become_waiter(self._successor, self._reading)

@@ -37,7 +37,7 @@ LOOK_SECONDS: Final = 1.0
 """How often it is looked whether a worker is silent."""
 REPORT_SECONDS: Final = 2.0
 """How long a worker may take to say what it has counted."""
-SHORT_LIFE: Final = 10.0
+SHORT_LIFE: Final = 1.0
 """A worker that ends sooner is replaced later each time."""
 LONGEST_WAIT: Final = 10.0
 

@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 VARIABLE: Final = "PINGAP_WAITER_FD"
 """Names the writing end of the pipe for the process that serves."""
 
-_PASSED_ON: Final = (
+PASSED_ON: Final = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGQUIT,
@@ -28,6 +28,7 @@ _PASSED_ON: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+"""Signals for the process that serves; blocked while this one becomes a waiter."""
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 
 
@@ -59,8 +60,9 @@ class _Waiter:
     def run(self) -> int:
         """Return the exit code of the process that served last."""
         _adopt_orphans()
-        for number in _PASSED_ON:
+        for number in PASSED_ON:
             signal.signal(number, self._pass_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         while True:
             try:
                 pid, status = os.wait()

@@ -28,7 +28,7 @@ from pingap.builder import build
 from pingap.config import load
 from pingap.net.http2_connection import Http2Connection
 from pingap.plugins import Registry
-from pingap.process import worker
+from pingap.process import front, worker
 
 H2 = 'enabled_h2 = true\naccess_log = "combined"'
 LARGE = 4 * 1024 * 1024
@@ -562,7 +562,7 @@ def test_a_connection_that_is_known_to_be_http2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        worker, "_connection_factory", lambda listener, **_: lambda: Http2Connection(listener)
+        front, "_connection_factory", lambda listener, **_: lambda: Http2Connection(listener)
     )
     with Origin(script) as origin:
         (tmp_path / "pingap.toml").write_text(configure(origin.addr))

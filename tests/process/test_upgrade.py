@@ -32,6 +32,8 @@ addr = "127.0.0.1:{port}"
 locations = ["all"]
 """
 
+COMMAND = (sys.executable, "-m", "pingap", "-c")
+
 
 class Site:
     """A daemon, and the commands that replace it."""
@@ -52,8 +54,7 @@ class Site:
         said = self.folder / "said"
         with said.open("w") as file:  # a pipe would be open as long as the daemon is
             code = subprocess.run(
-                [sys.executable, "-m", "pingap", "-c", self.conf, *flags]
-                + ["--log", f"{self.log_path}?rolling=never"],
+                [*COMMAND, self.conf, *flags, "--log", f"{self.log_path}?rolling=never"],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -157,7 +158,7 @@ def test_a_new_process_that_is_killed_changes_nothing(site: Site) -> None:
 def test_nobody_to_take_over_from(tmp_path: Path, free_port: int) -> None:
     site = Site(tmp_path, free_port)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pingap", "-c", site.conf, "-u"],
+        [*COMMAND, site.conf, "-u"],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -168,16 +169,12 @@ def test_nobody_to_take_over_from(tmp_path: Path, free_port: int) -> None:
         process.terminate()
 
 
-@pytest.mark.parametrize("site", ["foreground"], indirect=False)
-def test_in_the_foreground_the_first_process_stays(
-    tmp_path: Path, free_port: int, site: str
-) -> None:
+def test_in_the_foreground_the_first_process_stays(tmp_path: Path, free_port: int) -> None:
     """Whoever waits for it waits for those that take its place, and its signals go to them."""
     made = Site(tmp_path, free_port)
     with Proxy(made.conf.read_text(), tmp_path) as proxy:
         for data in ("two", "three"):
-            made.conf.write_text(made.conf.read_text().replace('"one"', f'"{data}"'))
-            made.conf.write_text(made.conf.read_text().replace('"two"', f'"{data}"'))
+            made.write(data)
             proxy.process.send_signal(signal.SIGUSR2)
             wait_until(lambda data=data: made.get() == data)  # type: ignore[misc]
             wait_until(lambda: len(proxy.workers) == 1)  # which is the new process
