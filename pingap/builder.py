@@ -6,7 +6,7 @@ upstream addresses, log formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
@@ -123,13 +123,16 @@ class Runtime:
             if upstream.breakers is not None:
                 upstream.breakers.follow()
 
-    def release(self, old: Runtime) -> None:
-        """Close what only an older runtime had, whose last request has ended."""
-        kept = set(map(id, self.upstreams.values()))
-        for upstream in old.upstreams.values():
+    def release(self, living: Iterable[Runtime]) -> None:
+        """Close what only this runtime has, whose last request has ended.
+
+        :param living: those that have requests, or will have.
+        """
+        kept = {id(upstream) for one in living for upstream in one.upstreams.values()}
+        for upstream in self.upstreams.values():
             if id(upstream) not in kept:
                 upstream.close()
-        self.log_files.close_others(self.log_targets)
+        self.log_files.close_others({target for one in living for target in one.log_targets})
 
 
 def build(

@@ -59,6 +59,9 @@ class Worker:
         self._idle = anyio.Event()
         self.bus = runtime.bus
         self._leads = False
+        self._old: list[Runtime] = []
+        """Runtimes before this one that still have requests."""
+        self._prepared: Runtime | None = None
         self._plugins: PluginTasks
         self._discovery: DiscoveryService
         self._services: TaskGroup
@@ -142,6 +145,7 @@ class Worker:
         :raises PluginLoadError: a distribution cannot start.
         :raises PluginStartError: a plugin cannot start; then nothing new runs.
         """
+        self._prepared = runtime
         try:
             await runtime.registry.startup()
             await self._plugins.start(runtime.plugins)
@@ -152,7 +156,8 @@ class Worker:
 
     def discard(self) -> None:
         """Give up a runtime that was prepared."""
-        self._plugins.stop(keep=self.runtime.plugins)
+        self._prepared = None
+        self._stop_unused()
 
     def swap(self, runtime: Runtime) -> None:
         """Serve every new request from a runtime that was prepared.
@@ -160,7 +165,8 @@ class Worker:
         Requests under way go on with the old one; when the last of them has ended, what only they
         needed is shut down.
         """
-        old, self.runtime = self.runtime, runtime
+        old, self.runtime, self._prepared = self.runtime, runtime, None
+        self._old.append(old)
         self._budget.limit = runtime.config.basic.max_connections
         for name, front in self._fronts.items():
             if name in runtime.servers:
@@ -173,19 +179,30 @@ class Worker:
         """Shut down what nothing needs any more."""
         while self._is_in_use(old):  # noqa: ASYNC110 - to be told would cost every request
             await anyio.sleep(LOOK_SECONDS)
-        if any(front.listener.server in old.servers.values() for front in self._fronts.values()):
-            return  # a server that is gone from the configuration is served up to the restart
-        self._plugins.stop(keep=self.runtime.plugins)
-        self._discovery.stop(keep=self.runtime.upstreams.values())
-        self.runtime.release(old)
+        self._old.remove(old)
+        self._stop_unused()
+        old.release(self._living())
         settle_memory()
+
+    def _living(self) -> list[Runtime]:
+        """The runtime that serves, the next one, and those on which requests began that go on."""
+        return [self.runtime, *self._old, *filter(None, [self._prepared])]
+
+    def _stop_unused(self) -> None:
+        living = self._living()
+        self._plugins.stop(keep=(plugin for one in living for plugin in one.plugins))
+        self._discovery.stop(
+            keep=[upstream for one in living for upstream in one.upstreams.values()]
+        )
 
     def _is_in_use(self, old: Runtime) -> bool:
         servers = set(map(id, old.servers.values()))
-        return any(
+        listeners = [front.listener for front in self._fronts.values()]
+        # (A server that is gone from the configuration is served until the restart that this needs.)
+        return any(id(listener.server) in servers for listener in listeners) or any(
             id(exchange.server) in servers
-            for front in self._fronts.values()
-            for exchange in front.listener.exchanges
+            for listener in listeners
+            for exchange in listener.exchanges
         )
 
     def lead(self) -> None:
