@@ -42,7 +42,7 @@ from pingap.net import http1_connection, http2_connection, http2_halves, proxy_a
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
-from pingap.process import activation, sockets
+from pingap.process import activation, reload, sockets, supervisor, upgrade
 from pingap.protocol import (
     chunked,
     events,
@@ -481,8 +481,52 @@ def _health_limits() -> Iterator[Row]:
     yield "backends kept out at once", f"{share} percent", key, text
 
 
-def _process_limits() -> Iterator[Row]:
+def _succession_limits() -> Iterator[Row]:
     yield "requests under way after a signal to stop", *_key("basic", "grace_period"), "cut"
+    yield (
+        "last request of an idle connection after an upgrade",
+        format_duration(http1_connection.LAST_REQUEST_SECONDS),
+        "",
+        "connection closed; a shorter `keepalive_timeout` takes its place",
+    )
+    last = _key("basic", "graceful_shutdown_timeout")
+    yield "plugins that shut down", *last, "the process ends without them"
+    silent = _key("basic", "worker_timeout")
+    yield "a worker shows no sign of life", *silent, "killed and replaced"
+    yield (
+        "replacing a worker that ends at once, again and again",
+        f"up to {format_duration(supervisor.LONGEST_WAIT)}",
+        "",
+        "the others serve meanwhile",
+    )
+    yield (
+        "workers build a new configuration",
+        format_duration(reload.PREPARE_SECONDS),
+        "",
+        "the old one stays",
+    )
+    yield (
+        "a new process (`-u`) waits for the old one",
+        format_duration(upgrade.WAIT_SECONDS),
+        "",
+        "it ends with the reason",
+    )
+    yield (
+        "the old process looks for the new one",
+        format_duration(upgrade.CONNECT_SECONDS),
+        "",
+        "the old one goes on",
+    )
+    yield (
+        "the new process has the sockets and does not serve",
+        format_duration(upgrade.SERVE_SECONDS),
+        "",
+        "the old one goes on",
+    )
+
+
+def _process_limits() -> Iterator[Row]:
+    yield from _succession_limits()
     seconds = format_duration(log_files.FLUSH_SECONDS)
     batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
