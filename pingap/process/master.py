@@ -58,6 +58,8 @@ class Master:
         self._reloader = Reloader(supervisor, options.read, watch)
         self._draining = False
         self._handing_over = False
+        self._ends_passed_on = 0
+        """How often the process that took over was told to end through this one."""
         self._failed: dict[int, int] = {}
         """Other processes of ours that have ended -> how."""
         self._tasks: TaskGroup
@@ -88,7 +90,9 @@ class Master:
     async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
             if self._succession.pass_on(number):
-                continue
+                self._ends_passed_on += number in (signal.SIGTERM, signal.SIGINT)
+                if self._ends_passed_on < 2:
+                    continue  # (the second one ends at once what is left here as well)
             if number in (signal.SIGTERM, signal.SIGINT):
                 if self._draining:
                     log.warning("second %s: ending at once", number.name)

@@ -11,7 +11,13 @@ from typing import Final
 from pingap.process.options import ServeOptions
 from pingap.process.systemd import Notifier
 from pingap.process.upgrade import HandOverError
-from pingap.process.waiter import PASSED_ON, VARIABLE, become_waiter, tell_waiter
+from pingap.process.waiter import (
+    PASSED_ON,
+    VARIABLE,
+    become_waiter,
+    is_sent_by_terminal,
+    tell_waiter,
+)
 
 _FLAGS: Final = ("-u", "--upgrade")
 
@@ -78,7 +84,7 @@ class Succession:
 
     def pass_on(self, number: signal.Signals) -> bool:
         """Give a signal to the process that serves, if it is meant for that one; tell whether it is."""
-        if self._stays:
+        if self._stays and not is_sent_by_terminal(number):
             with suppress(ProcessLookupError):
                 os.kill(self._successor, number)
         return self._stays

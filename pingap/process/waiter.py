@@ -49,12 +49,15 @@ def tell_waiter(fd: int, pid: int) -> None:
         os.write(fd, b"%d\n" % pid)
 
 
+def is_sent_by_terminal(number: int) -> bool:
+    """Tell whether a terminal sends it, to all processes of the group: they have it already."""
+    return number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0)
+
+
 class _Waiter:
     def __init__(self, pid: int, fd: int) -> None:
         self._pid = pid
         self._fd = fd
-        # A terminal sends its signals to all processes of the group: they have it already.
-        self._has_terminal = os.isatty(0)
         os.set_blocking(fd, False)
 
     def run(self) -> int:
@@ -72,7 +75,7 @@ class _Waiter:
                 return os.waitstatus_to_exitcode(status) % 256
 
     def _pass_on(self, number: int, _frame: object) -> None:
-        if self._has_terminal and number in (signal.SIGINT, signal.SIGQUIT):
+        if is_sent_by_terminal(number):
             return
         self._has_successor()
         with suppress(ProcessLookupError):

@@ -17,8 +17,8 @@ from pingap.plugins import Registry
 NO_PINGAP = ("pyproject.toml",)
 """Files that are TOML and no configuration of pingap."""
 
-UNUSED = {"basic.graceful_shutdown_timeout", "servers.tls_ciphersuites"}
-"""Keys that the example does not show: nothing reads the first, most Pythons cannot do the other."""
+UNUSED = {"servers.tls_ciphersuites"}
+"""Keys that the example does not show: most Pythons cannot do it."""
 
 _FILLED_IN = {
     "locations": "",

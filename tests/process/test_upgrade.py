@@ -182,6 +182,33 @@ def test_in_the_foreground_the_first_process_stays(tmp_path: Path, free_port: in
     wait_until(lambda: not _answers(free_port))
 
 
+def test_signals_reach_the_new_process_while_the_old_one_drains(
+    tmp_path: Path, free_port: int
+) -> None:
+    """The second one to end, which means at once, is for the old one as well."""
+    made = Site(tmp_path, free_port)
+    slow = """[plugins.slow]
+category = "mock"
+path = "/slow"
+delay = "1m"
+[locations.all]
+plugins = ["slow", """
+    toml = made.conf.read_text().replace("[locations.all]\nplugins = [", slow)
+    with Proxy(toml, tmp_path) as proxy, RawClient(("127.0.0.1", free_port)) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.answer().body == b"one"  # so the other one has come, too
+        made.write("two")
+        proxy.process.send_signal(signal.SIGUSR2)
+        proxy.wait_for_log("a new process has taken over")
+        assert made.get() == "two"
+        proxy.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not _answers(free_port))
+        assert proxy.process.poll() is None
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(10) == 0
+        assert client.is_closed()
+
+
 def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
     made = Site(tmp_path, free_port)
     toml = made.conf.read_text()
