@@ -1,8 +1,9 @@
-"""TLS on listeners, spoken to by Python's ssl, curl, openssl and sslscan."""
+"""TLS on listeners, spoken to by Python's ssl, curl, openssl, sslscan and testssl."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -507,6 +508,54 @@ def test_sslscan_finds_nothing(rig: Rig) -> None:
         assert int(bits) >= 128
         assert re.search("GCM|POLY1305", name)
         assert re.match("ECDHE|TLS_", name)
+
+
+OF_THE_CERTIFICATE = {"cert_revocation"}
+"""What testssl says of any certificate that names neither a list of revoked ones nor a responder."""
+
+
+def findings(tmp_path: Path, rig: Rig, *options: str) -> dict[str, str]:
+    """Return what testssl finds at all, by its severity."""
+    program, report = shutil.which("testssl"), tmp_path / "found.json"
+    if program is None and os.environ.get("CI") != "true":
+        pytest.skip("testssl is not installed (Debian: testssl.sh)")
+    assert program is not None, "CI installs testssl (.ci/run)"
+    (tmp_path / "root.pem").write_text(ROOT.cert)
+    done = subprocess.run(
+        [
+            *(program, "--quiet", "--color", "0", "--severity", "LOW", "--ip", "one"),
+            *("--add-ca", str(tmp_path / "root.pem"), "--jsonfile", str(report), *options),
+            f"localhost:{rig.proxy.port()}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        stdin=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    assert "Done" in done.stdout, done.stdout + done.stderr
+    found = json.loads(report.read_text())
+    return {
+        one["id"]: f"{one['severity']}: {one['finding']}"
+        for one in found
+        if one["id"] not in OF_THE_CERTIFICATE and one["port"] == str(rig.proxy.port())
+    }
+
+
+@pytest.mark.timeout(180)
+def test_testssl_finds_nothing_above_low(start: Callable[..., Rig], tmp_path: Path) -> None:
+    """Protocols, ciphers, forward secrecy, certificate and known attacks."""
+    served = issue("localhost", by=ROOT, common_name="localhost")
+    rig = start(more=served.toml("leaf", "is_default = true"))
+    found = findings(tmp_path, rig, "-p", "-s", "-f", "-S", "-U")
+    assert {name: what for name, what in found.items() if not what.startswith("LOW")} == {}
+
+
+@pytest.mark.timeout(180)
+def test_testssl_finds_an_old_version(start: Callable[..., Rig], tmp_path: Path) -> None:
+    """So that the test above would see one."""
+    rig = start('tls_min_version = "tlsv1.1"')
+    assert findings(tmp_path, rig, "-p")["TLS1_1"].startswith("LOW")
 
 
 def test_on_asyncio_without_uvloop(tmp_path: Path, origin: Origin) -> None:
