@@ -26,6 +26,7 @@ from pingap.builder import build, client_limits, client_tcp
 from pingap.config import parse
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
+from pingap.observability.handshakes import HandshakeStats
 from pingap.plugins import Registry
 from pingap.tls.acceptor import Handshakes, TlsAcceptor
 from pingap.upstream.connection import UpstreamConnection
@@ -169,7 +170,7 @@ class DataPath:
         self.client: asyncio.Protocol = Http1Connection(listener)
         self.tls: TlsClientTransport | None = None
         if tls:
-            handshakes = Handshakes(1, 10.0, runtime.deadlines)
+            handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats())
             self.tls = TlsClientTransport(server_context(), handshakes, self.client)
             self.client = self.tls.acceptor
         else:
@@ -186,7 +187,6 @@ class DataPath:
             self.writes._flush()
             self.upstream.data_received(ANSWER)
         self.writes._flush()
-
 
     def heads(self, pattern: bytes, number: int) -> list[bytes]:
         """Return as many heads, all different if the pattern has a place for a number."""

@@ -82,8 +82,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._app is not None:
             self._incoming.write(data)
-            size = len(data)
-            self._deliver(size if size < _RECORD else _RECORD)
+            self._deliver(min(len(data), _RECORD))
         elif not self._closing:
             self._handshake(data)
 

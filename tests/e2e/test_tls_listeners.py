@@ -442,6 +442,43 @@ def test_the_limit_of_connections_is_told_by_tls(start: Callable[..., Rig]) -> N
         assert first.get("/").status == 200
 
 
+# Metrics.
+
+
+def handshakes(client: TlsClient) -> dict[str, float]:
+    """Return the metrics of handshakes, over all workers."""
+    page = client.get("/metrics").body.decode()
+    found = re.findall(
+        r'^pingap_tls_(\w+)\{(?:le="(.*?)",)?server="web"\} (\S+)$', page, re.MULTILINE
+    )
+    return {name + bound: float(value) for name, bound, value in found}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_handshakes_are_counted(start: Callable[..., Rig], threads: int) -> None:
+    rig = start('prometheus_metrics = "/metrics"', basic=f"threads = {threads}")
+    context = client_context(version=ssl.TLSVersion.TLSv1_2)
+    session = None
+    with connect(rig) as reader:
+        for _ in range(6):
+            with TlsClient(rig.proxy, context, "a.test", session) as client:
+                assert client.get("/").status == 200
+                session = client.sock.session
+        with rig.proxy.connect() as plain:
+            plain.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert plain.answer().status == 400
+        with pytest.raises(ssl.SSLError):
+            connect(rig, context=client_context(version=ssl.TLSVersion.TLSv1_1))
+        with rig.proxy.connect():
+            pass  # looks whether the port is open
+        until(lambda: handshakes(reader)["handshakes_failed"] == 2)
+        found = handshakes(reader)
+    assert found["handshakes"] == found["handshake_time_count"] == 7
+    assert found["handshake_time_bucket+Inf"] == 7
+    assert 0 < found["handshake_time_sum"] < 7
+    assert found["handshakes_resumed"] == 5  # whichever worker gave the ticket
+
+
 # Programs.
 
 
