@@ -21,6 +21,7 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.listener import ConnectionBudget
 from pingap.net.proxy_acceptor import MOST_WAITING
 from pingap.observability.watchdog import Watchdog
+from pingap.process.acceptor import SharedAcceptor
 from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
@@ -53,7 +54,7 @@ class Worker:
         self.runtime = runtime
         self.shared = LocalState() if shared is None else shared
         self._sockets = list(sockets)
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | SharedAcceptor] = []
         self._fronts: dict[str, Front] = {}
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
@@ -250,6 +251,9 @@ class Worker:
             if (front := self._fronts.get(one.server)) is None:
                 front = Front(one.server, self.runtime, requests, self._budget, self.shared)
                 self._fronts[one.server] = front
+            if one.is_shared:
+                self._servers.append(SharedAcceptor(one.sock, front))
+                continue
             # (Also for Unix sockets: this does not remove their file at the end.)
             server = await loop.create_server(front, sock=one.sock, backlog=BACKLOG)
             self._servers.append(server)
