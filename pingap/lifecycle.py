@@ -241,7 +241,7 @@ async def _attempt(
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
-    upgrades = bool(x.request.upgrade) and upstream.may_choose
+    upgrades = upstream.may_choose and x.request.upgrade != ""
     connection = None if fresh or upgrades else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
