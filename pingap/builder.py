@@ -31,6 +31,7 @@ from pingap.net.listener import ClientLimits
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
+from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
@@ -322,6 +323,7 @@ class _Builder:
                 self.plugin_metrics,
                 self.health.counts,
                 behind,
+                self._handshakes(name) if settings.global_certificates else None,
             )
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
@@ -345,6 +347,9 @@ class _Builder:
             tls=self.tls.server(name, settings),
             plugin_failures=self.failures,
         )
+
+    def _handshakes(self, name: str) -> HandshakeMetrics:
+        return HandshakeMetrics(self.stats.handshakes.setdefault(name, HandshakeStats()))
 
     def _access_log(self, setting: str) -> AccessLog | None:
         if not setting:

@@ -128,6 +128,7 @@ def _wanted(config: Config, threads: int | None, inherited: Inherited) -> Iterat
                 listen,
                 reuse_port=settings.reuse_port,
                 fastopen=settings.tcp_fastopen,
+                backlog=settings.backlog,
                 v6_only=needs_v6_only(address, every),
             )
             taken = inherited.take_all(address)

@@ -25,7 +25,6 @@ from pingap.process.acceptor import SharedAcceptor
 from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
-from pingap.process.sockets import BACKLOG
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 from pingap.side_calls import http_client
@@ -255,7 +254,8 @@ class Worker:
                 self._servers.append(SharedAcceptor(one.sock, front))
                 continue
             # (Also for Unix sockets: this does not remove their file at the end.)
-            server = await loop.create_server(front, sock=one.sock, backlog=BACKLOG)
+            backlog = self.runtime.config.servers[one.server].backlog
+            server = await loop.create_server(front, sock=one.sock, backlog=backlog)
             self._servers.append(server)
 
     def _stop_accepting(self) -> None:
