@@ -392,3 +392,4 @@ class Exchange:
             self.request_body.detach()
         self.head = self.response_body = None
         self.delivering = False
+        self.ctx.upstream_status, self.ctx.upstream_head_at = 0, 0.0

@@ -244,7 +244,7 @@ async def _attempt(
     connection = None if fresh else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
-        ctx.upstream_connected_at = ctx.began_at
+        ctx.upstream_connected_at = time.monotonic()
     else:
         ctx.upstream_reused = False
         began = time.monotonic()

@@ -43,7 +43,7 @@ class PeerBreaker:
         self.breaker = CircuitBreaker(settings)
         self.deadline = math.inf
         self.opened = 0
-        """How often it opened."""
+        """How often this worker decided that it opens."""
         self._changed = changed
 
     def on_deadline(self) -> None:
@@ -119,6 +119,7 @@ class Breakers:
         else:
             breaker.succeeded(ctx, now)
         if breaker.state is not before:
+            one.opened += breaker.state is State.OPEN
             self._changed(one)
             self._publish(one)
 
@@ -138,7 +139,6 @@ class Breakers:
         breaker, where = one.breaker, f"{self._upstream.name}({one.peer.text})"
         one.stand()
         if breaker.state is State.OPEN:
-            one.opened += 1
             one.deadline = breaker.open_until
             self._deadlines.watch(one)
             seconds = max(0.0, breaker.open_until - time.monotonic())
