@@ -33,6 +33,7 @@ from pingap.context import Network
 from pingap.discovery_builder import DiscoveryBuilder
 from pingap.error_page import ErrorPage
 from pingap.health.ejection import PassiveEjection
+from pingap.health.keys import is_of_others
 from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
@@ -115,6 +116,7 @@ class Runtime:
         self.pool.upstreams = self.upstreams.values()
         self.pool.size = self.config.basic.upstream_keepalive_pool_size
         self.health.follow(self.upstreams.values())
+        self.bus.keep(lambda key: not is_of_others(key, self.upstreams))
         self.stats.locations = {
             location.name: location.stats for location in self.locations.values()
         }

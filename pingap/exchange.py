@@ -375,8 +375,8 @@ class Exchange:
         if (peer := self.peer) is not None:
             self.peer = None
             peer.in_flight -= 1
-            if peer.observer is not None:
-                peer.observer.ended(peer, self.ctx, failed=failed)
+            if peer.bookkeeper is not None:
+                peer.bookkeeper.ended(peer, self.ctx, failed=failed)
 
     def drop_upstream(self) -> None:
         """Give up the upstream connection, if there still is one."""

@@ -75,7 +75,6 @@ class Supervisor:
         self.sockets = list(sockets)
         self.children: dict[int, Child] = {}
         """Index -> the worker that has this place."""
-        self.bus_values: dict[str, str] = {}
         self._workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
@@ -116,7 +115,8 @@ class Supervisor:
         child = self.children[index] = Child(index, pid, Channel(ours))
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
-        for key, value in self.bus_values.items():
+        # (It has what was said before it was forked.)
+        for key, value in self.base.runtime.bus.values.items():
             child.channel.send("bus", key=key, value=value)
         self._choose_leader()
 
@@ -135,6 +135,7 @@ class Supervisor:
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(index)
+        self.base.runtime.bus.repeat()
         worker = Worker(self.base.runtime, accepted, shared)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
@@ -198,7 +199,7 @@ class Supervisor:
             child.channel.send(kind, **fields)
 
     def _pass_on(self, sender: Child, key: str, value: str) -> None:
-        self.bus_values[key] = value
+        self.base.runtime.bus.note(key, value)
         for child in self.children.values():
             if child is not sender:
                 child.channel.send("bus", key=key, value=value)
