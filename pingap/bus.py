@@ -45,18 +45,6 @@ class Bus:
                 subscriber(key, value)
         return lambda: self._subscribers.remove(entry)
 
-    def repeat(self) -> None:
-        """Tell all subscribers every value: they may have come here without being delivered."""
-        for key, value in list(self.values.items()):
-            self.deliver(key, value)
-
-    def note(self, key: str, value: str) -> None:
-        """Keep a value for those who come later, and tell nobody."""
-        self.values.pop(key, None)  # so that the oldest one is the first
-        self.values[key] = value
-        if len(self.values) > MOST_VALUES:
-            del self.values[next(iter(self.values))]
-
     def keep(self, wanted: Callable[[str], bool]) -> None:
         """Forget the values of all other keys than these, here; other workers do it themselves."""
         for key in [key for key in self.values if not wanted(key)]:
@@ -64,7 +52,10 @@ class Bus:
 
     def deliver(self, key: str, value: str) -> None:
         """Take a value, from here or from another worker, and tell the subscribers."""
-        self.note(key, value)
+        self.values.pop(key, None)  # so that the oldest one is the first
+        self.values[key] = value
+        if len(self.values) > MOST_VALUES:
+            del self.values[next(iter(self.values))]
         for prefix, subscriber in list(self._subscribers):
             if key.startswith(prefix):
                 subscriber(key, value)

@@ -104,6 +104,7 @@ class Reloader:
             supervisor.tell("swap")
             supervisor.base.runtime = new
         new.take_effect()
+        new.forget_others(supervisor.news)
         old.release([new])
         set_log_level(new.config.basic.log_level)
         gc.unfreeze()

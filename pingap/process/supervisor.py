@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime
+from pingap.bus import Bus
 from pingap.observability.figures import Figures, add_figures, without_gauges
 from pingap.process.channel import Channel, Message, pair
 from pingap.process.child import Child
@@ -75,6 +76,8 @@ class Supervisor:
         self.sockets = list(sockets)
         self.children: dict[int, Child] = {}
         """Index -> the worker that has this place."""
+        self.news = Bus()
+        """What workers have told each other; the supervisor itself does nothing with it."""
         self._workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
@@ -110,14 +113,15 @@ class Supervisor:
                 return
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
+            known = dict(self.news.values)  # by the child
             pid = await fork(lambda: self._be_worker(index, theirs, ours))
             theirs.close()
         child = self.children[index] = Child(index, pid, Channel(ours))
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
-        # (It has what was said before it was forked.)
-        for key, value in self.base.runtime.bus.values.items():
-            child.channel.send("bus", key=key, value=value)
+        for key, value in self.news.values.items():
+            if known.get(key) != value:
+                child.channel.send("bus", key=key, value=value)
         self._choose_leader()
 
     def _be_worker(self, index: int, theirs: socket, ours: socket) -> int:
@@ -135,7 +139,8 @@ class Supervisor:
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(index)
-        self.base.runtime.bus.repeat()
+        for key, value in self.news.values.items():
+            self.base.runtime.bus.deliver(key, value)
         worker = Worker(self.base.runtime, accepted, shared)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
@@ -199,7 +204,7 @@ class Supervisor:
             child.channel.send(kind, **fields)
 
     def _pass_on(self, sender: Child, key: str, value: str) -> None:
-        self.base.runtime.bus.note(key, value)
+        self.news.deliver(key, value)
         for child in self.children.values():
             if child is not sender:
                 child.channel.send("bus", key=key, value=value)

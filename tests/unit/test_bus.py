@@ -34,15 +34,6 @@ def test_the_oldest_value_is_forgotten() -> None:
     assert (bus.values["0"], bus.values["new"]) == ("b", "c")
 
 
-def test_what_was_noted_before_a_worker_was_forked_is_known_to_it() -> None:
-    runtime = build(parse(UPSTREAM.format(name="a", failures=2)), Registry())
-    first, second = runtime.upstreams["a"].peers
-    runtime.bus.note("health:a:127.0.0.1:1", "down")
-    assert first.is_available, "the supervisor only keeps it"
-    runtime.bus.repeat()
-    assert (first.obstacles, second.is_available) == ({"health"}, True)
-
-
 def test_values_of_upstreams_that_are_gone_are_forgotten() -> None:
     both = UPSTREAM.format(name="a:b", failures=2) + UPSTREAM.format(name="c", failures=2)
     both = both.replace("upstreams.a:b", 'upstreams."a:b"')
@@ -53,8 +44,8 @@ def test_values_of_upstreams_that_are_gone_are_forgotten() -> None:
         for name in ("a%3Ab", "c")
     ]
     for key in keys:
-        runtime.bus.note(key, "0 1")
-    runtime.bus.note("another", "kind")
+        runtime.bus.deliver(key, "0 1")
+    runtime.bus.deliver("another", "kind")
     runtime = reloaded(runtime, both.replace("failures = 2", "failures = 3"))
     assert set(runtime.bus.values) == {*keys, "another"}
     reloaded(runtime, UPSTREAM.format(name="c", failures=3))
