@@ -87,6 +87,8 @@ class Master:
 
     async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
+            if self._succession.pass_on(number):
+                continue
             if number in (signal.SIGTERM, signal.SIGINT):
                 if self._draining:
                     log.warning("second %s: ending at once", number.name)

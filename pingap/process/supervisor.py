@@ -76,6 +76,9 @@ class Supervisor:
         self.sockets = list(sockets)
         self.children: dict[int, Child] = {}
         """Index -> the worker that has this place."""
+        self._leaving: set[Child] = set()
+        """Workers that were told to end by somebody else; others have their places."""
+        self._leader: Child | None = None
         self.news = Bus()
         """What workers have told each other; the supervisor itself does nothing with it."""
         self._workers = workers
@@ -87,7 +90,8 @@ class Supervisor:
         self._all_ended = anyio.Event()
         self.forking = anyio.Lock()
         """Held while a worker is forked, and while none may be: the configuration changes."""
-        self._segment = SharedSegment(workers=workers) if workers > 1 else None
+        # Twice as many: one that leaves and the one in its place count apart.
+        self._segment = SharedSegment(workers=2 * workers) if workers > 1 else None
         self._has_begun = self._stopping = False
 
     async def start(self, tasks: TaskGroup) -> None:
@@ -113,18 +117,26 @@ class Supervisor:
                 return
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
+            column = self._free_column(index)
             known = dict(self.news.values)  # by the child
-            pid = await fork(lambda: self._be_worker(index, theirs, ours))
+            pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
             theirs.close()
-        child = self.children[index] = Child(index, pid, Channel(ours))
+        child = self.children[index] = Child(index, pid, Channel(ours), column)
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
         for key, value in self.news.values.items():
             if known.get(key) != value:
                 child.channel.send("bus", key=key, value=value)
+        if self._stopping:  # since a moment ago: the others were told already
+            child.channel.send("drain", at_once=True)
         self._choose_leader()
 
-    def _be_worker(self, index: int, theirs: socket, ours: socket) -> int:
+    def _free_column(self, index: int) -> int:
+        """Return which column of the shared state a new worker has to itself."""
+        used = {child.column for child in self._every_child()}
+        return index if index not in used else index + self._workers
+
+    def _be_worker(self, index: int, column: int, theirs: socket, ours: socket) -> int:
         """Serve; runs in the child."""
         end_with_parent(self._pid)
         if self.base.parent is not None:
@@ -132,13 +144,13 @@ class Supervisor:
         if self.base.runtime.config.basic.cpu_affinity:
             pin(index)
         ours.close()
-        for child in list(self.children.values()):
+        for child in self._every_child():
             child.channel.close()
         accepted = of_worker(self.sockets, index, self.base.counts)
         for one in self.sockets:
             if one not in accepted:
                 one.sock.close()
-        shared = None if self._segment is None else self._segment.attach(index)
+        shared = None if self._segment is None else self._segment.attach(column)
         for key, value in self.news.values.items():
             self.base.runtime.bus.deliver(key, value)
         worker = Worker(self.base.runtime, accepted, shared)
@@ -155,14 +167,29 @@ class Supervisor:
         await child.ended.wait()
         child.channel.close()
         if self._segment is not None:
-            self._segment.release_worker(child.index)
+            self._segment.release_worker(child.column)
         self._count_in(child)
-        if self._stopping:
+        if child in self._leaving:
+            self._leaving.remove(child)
+            log.info("%s %s", child.name, child.ending)
+        else:
             del self.children[child.index]
-            if not self.children:
-                self._all_ended.set()
-        elif self._has_begun:
-            await self._replace(child)
+            if self._has_begun and not self._stopping:
+                await self._replace(child)
+        if not self._every_child():
+            self._all_ended.set()
+
+    def _every_child(self) -> list[Child]:
+        return [*self.children.values(), *self._leaving]
+
+    async def _let_go(self, child: Child) -> None:
+        """Have another worker take the place of one that was told to end, while it drains."""
+        if self._stopping or self.children.get(child.index) is not child:
+            return
+        log.info("%s was told to end: it is replaced", child.name)
+        del self.children[child.index]
+        self._leaving.add(child)
+        await self._fork_again(child.index)
 
     async def _replace(self, child: Child) -> None:
         lost = f"; requests under way when it was heard last: {child.requests}"
@@ -172,14 +199,19 @@ class Supervisor:
         lived = time.monotonic() - child.began
         early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
         self._early_ends[child.index] = early
+        self._choose_leader()  # among those that are left
         if early > 1:
             await anyio.sleep(min(LONGEST_WAIT, 0.1 * 2**early))
-        try:
-            await self._fork(child.index)
-        except OSError as error:
-            log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
-            await anyio.sleep(LONGEST_WAIT)
-            self._tasks.start_soon(self._replace, child)
+        await self._fork_again(child.index)
+
+    async def _fork_again(self, index: int) -> None:
+        """Put a worker in a place that is free, as soon as the system has room for it."""
+        while True:
+            try:
+                return await self._fork(index)
+            except OSError as error:
+                log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
+                await anyio.sleep(LONGEST_WAIT)
 
     def _on_message(self, child: Child, message: Message) -> None:
         kind = message["kind"]
@@ -187,6 +219,8 @@ class Supervisor:
             child.requests = message["requests"]
         elif kind == "ready":
             child.ready.set()
+        elif kind == "leaving":
+            self._tasks.start_soon(self._let_go, child)
         elif kind == "failed":
             child.failure = message["text"]
         elif kind == "figures":
@@ -200,19 +234,20 @@ class Supervisor:
 
     def tell(self, kind: str, /, **fields: Any) -> None:
         """Send a message to every worker."""
-        for child in self.children.values():
+        for child in self._every_child():
             child.channel.send(kind, **fields)
 
     def _pass_on(self, sender: Child, key: str, value: str) -> None:
         self.news.deliver(key, value)
-        for child in self.children.values():
+        for child in self._every_child():
             if child is not sender:
                 child.channel.send("bus", key=key, value=value)
 
     def _choose_leader(self) -> None:
-        """Have one worker do what is to be done once per host."""
-        first = min(self.children)
-        self.children[first].channel.send("lead")
+        """Have one worker do what is to be done once per host, as long as it has its place."""
+        if self.children and self._leader not in self.children.values():
+            self._leader = self.children[min(self.children)]
+            self._leader.channel.send("lead")
 
     async def _tell_of_others(self, child: Child, question: Message) -> None:
         """Tell a worker what all others have counted, living and ended ones."""
@@ -224,7 +259,7 @@ class Supervisor:
                 other.figures = answer["figures"]
             parts.append(other.figures)
 
-        others = [one for one in self.children.values() if one is not child]
+        others = [one for one in self._every_child() if one is not child]
         async with anyio.create_task_group() as tasks:
             for other in others:
                 tasks.start_soon(ask, other)
@@ -242,7 +277,7 @@ class Supervisor:
             await anyio.sleep(LOOK_SECONDS)
             limit = self.base.runtime.config.basic.worker_timeout
             now = time.monotonic()
-            for child in list(self.children.values()):
+            for child in self._every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     log.error("%s was silent for %.0f s: it is ended", child.name, limit)
                     child.kill()
@@ -251,7 +286,7 @@ class Supervisor:
 
     def on_end(self, pid: int, status: int) -> bool:
         """Take note that a process has ended; tell whether it was a worker."""
-        for child in self.children.values():
+        for child in self._every_child():
             if child.pid == pid:
                 child.on_end(status)
                 return True
@@ -267,13 +302,13 @@ class Supervisor:
         for one in self.sockets:
             one.sock.close()
         self.tell("drain", at_once=at_once)
-        if self.children:
+        if self._every_child():
             await self._all_ended.wait()
 
     def kill(self) -> None:
         """End all workers at once."""
         self._stopping = True
-        for child in list(self.children.values()):
+        for child in self._every_child():
             child.kill()
 
 

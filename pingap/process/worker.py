@@ -21,6 +21,7 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.listener import ConnectionBudget
 from pingap.net.proxy_acceptor import MOST_WAITING
 from pingap.observability.watchdog import Watchdog
+from pingap.process.acceptor import SharedAcceptor
 from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
@@ -53,12 +54,12 @@ class Worker:
         self.runtime = runtime
         self.shared = LocalState() if shared is None else shared
         self._sockets = list(sockets)
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | SharedAcceptor] = []
         self._fronts: dict[str, Front] = {}
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
         self.bus = runtime.bus
-        self._leads = False
+        self._leading: anyio.CancelScope | None = None
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
         self._prepared: Runtime | None = None
@@ -207,9 +208,13 @@ class Worker:
 
     def lead(self) -> None:
         """Do what one worker does for all: check backends."""
-        if not self._leads:
-            self._leads = True
-            self._services.start_soon(self.runtime.health.run)
+        if self._leading is None:
+            self._leading = anyio.CancelScope()
+            self._services.start_soon(self._check_backends, self._leading)
+
+    async def _check_backends(self, leading: anyio.CancelScope) -> None:
+        with leading:
+            await self.runtime.health.run()
 
     # The end.
 
@@ -219,6 +224,8 @@ class Worker:
         :param at_once: also close connections whose client may be sending its next request just
             now. Otherwise that one is still served, and told that it is the last.
         """
+        if self._leading is not None:
+            self._leading.cancel()  # another worker does it from now on
         self._stop_accepting()
         for front in self._fronts.values():
             if at_once:
@@ -250,6 +257,9 @@ class Worker:
             if (front := self._fronts.get(one.server)) is None:
                 front = Front(one.server, self.runtime, requests, self._budget, self.shared)
                 self._fronts[one.server] = front
+            if one.is_shared:
+                self._servers.append(SharedAcceptor(one.sock, front))
+                continue
             # (Also for Unix sockets: this does not remove their file at the end.)
             server = await loop.create_server(front, sock=one.sock, backlog=BACKLOG)
             self._servers.append(server)

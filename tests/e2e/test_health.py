@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,6 +228,49 @@ def test_one_worker_checks_and_all_of_them_know(tmp_path: Path, refusing: str) -
                     f'pingap_backend_flips{{{labels},state="down",upstream="origin"}} 1.0' in page
                 )
         assert len(asked) == 1
+
+
+def test_one_worker_goes_on_with_the_checks_of_one_that_ends(tmp_path: Path) -> None:
+    checks: list[int] = []
+    asked, go = threading.Event(), threading.Event()
+
+    def check(served: Served, request: Received) -> None:
+        checks.append(1)
+        served.respond()
+
+    def hold(served: Served, request: Received) -> None:
+        asked.set()
+        go.wait(10)
+        served.respond()
+
+    with Origin() as origin:
+        origin.on("/health", check)
+        origin.on("/hold", hold)
+        toml = configure(
+            origin.addr,
+            basic="threads = 2",
+            server='prometheus_metrics = "/metrics"',
+            upstream='health_check = "http://x/health?check_frequency=1h"',
+        )
+        with Proxy(toml, tmp_path) as proxy:
+            until(lambda: len(checks) == 1)  # each worker that begins with it checks at once
+            leader, other = proxy.workers
+            os.kill(leader, signal.SIGKILL)
+            until(lambda: len(checks) == 2)
+            until(lambda: len(proxy.workers) == 2)
+            with proxy.connect() as client:
+                client.send(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert asked.wait(10)
+                os.kill(other, signal.SIGTERM)
+                until(lambda: len(checks) == 3)
+                assert "} 1.0" in next(
+                    line
+                    for line in metrics(proxy).splitlines()
+                    if line.startswith("pingap_backend_healthy{")
+                )
+                go.set()
+                assert client.answer().status == 200
+        assert len(checks) == 3
 
 
 def test_an_ejection_counts_for_all_workers(tmp_path: Path) -> None:
