@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pingap import hookspecs
+from pingap import bus, hookspecs
 from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
@@ -467,6 +467,8 @@ def _health_limits() -> Iterator[Row]:
     yield "body of that answer", format_size(http_check.MOST_BODY), "", text
     text = "shorter ones are refused when the configuration is loaded"
     yield "time between two checks", format_duration(health_check.SHORTEST), key, text
+    text = "the oldest is forgotten"
+    yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
     yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"
     seconds = f"{ejection.LONGEST} times `passive_ejection_time`"
     yield (

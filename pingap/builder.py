@@ -25,6 +25,7 @@ from pingap.config import (
 )
 from pingap.context import Network
 from pingap.error_page import ErrorPage
+from pingap.health.keys import is_of_others
 from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
@@ -104,6 +105,7 @@ class Runtime:
         self.pool.upstreams = self.upstreams.values()
         self.pool.size = self.config.basic.upstream_keepalive_pool_size
         self.health.follow(self.upstreams.values())
+        self.forget_others(self.bus)
         self.stats.locations = {
             location.name: location.stats for location in self.locations.values()
         }
@@ -111,6 +113,10 @@ class Runtime:
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
+
+    def forget_others(self, bus: Bus) -> None:
+        """Forget values that belong to upstreams which are not served any more."""
+        bus.keep(lambda key: not is_of_others(key, self.upstreams))
 
     def release(self, living: Iterable[Runtime]) -> None:
         """Close what only this runtime has, whose last request has ended.

@@ -7,7 +7,10 @@ value of every key. With one worker everything happens in the process itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+MOST_VALUES: Final = 10_000
+"""Values that are kept; with more, the oldest one is forgotten."""
 
 Subscriber: TypeAlias = Callable[[str, str], None]
 
@@ -42,9 +45,17 @@ class Bus:
                 subscriber(key, value)
         return lambda: self._subscribers.remove(entry)
 
+    def keep(self, wanted: Callable[[str], bool]) -> None:
+        """Forget the values of all other keys than these, here; other workers do it themselves."""
+        for key in [key for key in self.values if not wanted(key)]:
+            del self.values[key]
+
     def deliver(self, key: str, value: str) -> None:
         """Take a value, from here or from another worker, and tell the subscribers."""
+        self.values.pop(key, None)  # so that the oldest one is the first
         self.values[key] = value
+        if len(self.values) > MOST_VALUES:
+            del self.values[next(iter(self.values))]
         for prefix, subscriber in list(self._subscribers):
             if key.startswith(prefix):
                 subscriber(key, value)

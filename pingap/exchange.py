@@ -375,8 +375,8 @@ class Exchange:
         if (peer := self.peer) is not None:
             self.peer = None
             peer.in_flight -= 1
-            if peer.observer is not None:
-                peer.observer.ended(peer, self.ctx, failed=failed)
+            if peer.bookkeeper is not None:
+                peer.bookkeeper.ended(peer, self.ctx, failed=failed)
 
     def drop_upstream(self) -> None:
         """Give up the upstream connection, if there still is one."""
@@ -392,3 +392,4 @@ class Exchange:
             self.request_body.detach()
         self.head = self.response_body = None
         self.delivering = False
+        self.ctx.upstream_status, self.ctx.upstream_head_at = 0, 0.0

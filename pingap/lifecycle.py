@@ -245,7 +245,7 @@ async def _attempt(
     connection = None if fresh or upgrades else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
-        ctx.upstream_connected_at = ctx.began_at
+        ctx.upstream_connected_at = time.monotonic()
     else:
         ctx.upstream_reused = False
         began = time.monotonic()
@@ -385,8 +385,8 @@ def _end(x: Exchange) -> None:
         x.drop_upstream()
     if (peer := x.peer) is not None:  # (As ``leave_peer`` does; a call costs more.)
         peer.in_flight -= 1
-        if peer.observer is not None:
-            peer.observer.ended(peer, ctx, failed=False)
+        if peer.bookkeeper is not None:
+            peer.bookkeeper.ended(peer, ctx, failed=False)
     ctx.ended_at = time.monotonic()
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:

@@ -219,8 +219,8 @@ def one_choice(algo: str, backends: int, *, whole: bool = False) -> float:
         if len(flying) > 2 * backends:
             ended = flying.popleft()
             ended.in_flight -= 1
-            if ended.observer is not None:
-                ended.observer.ended(ended, ctx, failed=False)
+            if ended.bookkeeper is not None:
+                ended.bookkeeper.ended(ended, ctx, failed=False)
 
     for _ in range(6 * backends):
         run()

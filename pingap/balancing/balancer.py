@@ -67,7 +67,7 @@ class Balancer:
         """
 
     @property
-    def observer(self) -> Balancer | None:
+    def bookkeeper(self) -> Balancer | None:
         """Whose ``ended`` is called: this one, if it wants to know; None for nobody."""
         return None
 

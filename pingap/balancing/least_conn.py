@@ -37,7 +37,7 @@ class LeastConnections(Balancer):
         self.refresh(is_available)
 
     @property
-    def observer(self) -> Balancer | None:
+    def bookkeeper(self) -> Balancer | None:
         """Itself: a peer that has less to do moves up."""
         return self
 

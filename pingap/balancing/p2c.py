@@ -39,7 +39,7 @@ class PowerOfTwoChoices(Balancer):
         self.refresh(is_available)
 
     @property
-    def observer(self) -> Balancer | None:
+    def bookkeeper(self) -> Balancer | None:
         """Itself: it takes the time of answers."""
         return self
 

@@ -154,7 +154,7 @@ class Selection:
 def _build(balancing: Balancing, peers: Sequence[Peer]) -> Balancer:
     balancer = balancing.build(peers)
     for peer in peers:
-        peer.observer = balancer.observer
+        peer.bookkeeper = balancer.bookkeeper
     return balancer
 
 

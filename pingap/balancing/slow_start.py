@@ -30,9 +30,9 @@ class SlowStart(Balancer):
         self._seconds = seconds
 
     @property
-    def observer(self) -> Balancer | None:
+    def bookkeeper(self) -> Balancer | None:
         """Whoever chooses."""
-        return self._balancer.observer
+        return self._balancer.bookkeeper
 
     def refresh(self, usable: Usable) -> None:
         """Tell the balancer."""

@@ -60,7 +60,10 @@ def _as_json(explanation: Explanation, request: Request) -> dict[str, Any]:
         loss["reasons"] = [{"kind": kind, "text": text} for kind, text in loss["reasons"]]
     if found["upstream"] is not None:
         peers = found["upstream"]["peers"]
-        found["upstream"]["peers"] = [{"address": text, "weight": weight} for text, weight in peers]
+        found["upstream"]["peers"] = [
+            {"address": text, "weight": weight, "backup": backup} for text, weight, backup in peers
+        ]
+        found["upstream"]["settings"] = dict(found["upstream"]["settings"])
     asked = {"method": request.method, "host": request.host, "target": request.target}
     return {"request": asked, **found}
 
@@ -129,5 +132,8 @@ def _upstream_lines(explanation: Explanation) -> Iterator[str]:
         yield "No upstream: a request that no plugin answers gets 503."
     else:
         yield f"Upstream {explanation.upstream.name}  {explanation.upstream.place}".rstrip()
-        rows = [(text, f"weight {weight}") for text, weight in explanation.upstream.peers]
-        yield from aligned(rows, "  ")
+        rows = [
+            (text, f"weight {weight}{', backup' if backup else ''}")
+            for text, weight, backup in explanation.upstream.peers
+        ]
+        yield from aligned([*rows, *explanation.upstream.settings], "  ")

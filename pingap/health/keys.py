@@ -1,7 +1,11 @@
-"""Keys of the bus that belong to one peer: ``health:<upstream>:<peer>``, ``ejected:<upstream>:<peer>``."""
+"""Keys of the bus that belong to one peer.
+
+``health:<upstream>:<peer>``, ``ejected:<upstream>:<peer>`` and ``breaker:<upstream>:<peer>``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -9,6 +13,9 @@ HEALTH: Final = "health:"
 """What checks found; the value is ``up`` or ``down``."""
 EJECTED: Final = "ejected:"
 """That requests failed; the value is an ``Ejection``."""
+
+BREAKER: Final = "breaker:"
+"""Of its circuit breaker; the value is ``open:<unix time>`` or ``closed``."""
 
 UP: Final = "up"
 DOWN: Final = "down"
@@ -26,3 +33,8 @@ def split_key(key: str) -> tuple[str, str]:
     """Return the name of the upstream, and the text of the peer."""
     _, name, text = key.split(":", 2)
     return unquote(name), text
+
+
+def is_of_others(key: str, upstreams: Container[str]) -> bool:
+    """Tell whether a key belongs to a peer of an upstream that is not among these."""
+    return key.startswith((HEALTH, EJECTED, BREAKER)) and split_key(key)[0] not in upstreams

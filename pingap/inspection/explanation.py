@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from pingap.builder import REVERSE_PROXY_HEADERS, Runtime
 from pingap.builtin import METRICS_LOCATION
 from pingap.chains import Instance
+from pingap.config import Config
 from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
 from pingap.hookspecs import PHASES
@@ -22,6 +24,16 @@ from pingap.ordering import implementations
 from pingap.routing import Candidate
 from pingap.runtime import LocationRuntime
 from pingap.upstream.upstream import UpstreamRuntime
+
+_ABOUT_FAILURES: Final = (
+    "circuit_break_",
+    "max_retr",
+    "panic_threshold",
+    "passive_",
+    "retry_",
+    "slow_start",
+)
+"""Beginnings of keys of upstreams and locations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +70,16 @@ class HeaderStep:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """The upstream that would be asked, and its peers with their weights."""
+    """The upstream that would be asked.
+
+    :param peers: address, weight, and whether it is a backup.
+    :param settings: how a peer is chosen, and what becomes of one that fails: key and value.
+    """
 
     name: str
-    peers: list[tuple[str, int]]
+    peers: list[tuple[str, int, bool]]
     place: Place
+    settings: list[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -211,6 +228,19 @@ def _add_upstream(
     except HTTPError as error:
         explanation.no_upstream = f"{location.upstream}: {error.status} {error}"
         return
-    peers = [(peer.text, peer.weight) for peer in upstream.peers]
+    peers = [(peer.text, peer.weight, peer.backup) for peer in upstream.peers]
     place = place_of_key(runtime.config.source, ("upstreams", upstream.name))
-    explanation.upstream = Backends(upstream.name, peers, place)
+    settings = list(_settings(runtime.config, upstream.name, location.name))
+    explanation.upstream = Backends(upstream.name, peers, place, settings)
+
+
+def _settings(config: Config, upstream: str, location: str) -> Iterator[tuple[str, str]]:
+    """Yield how peers are chosen and checked, and the other keys about failures that are written."""
+    settings = config.upstreams[upstream]
+    if settings.discovery != "transparent":
+        yield "algo", settings.algo
+        yield "health_check", settings.health_check or "a TCP connection every 10 s"
+    for name, section in (("upstreams", upstream), ("locations", location)):
+        for key, value in config.tables[name][section].items():
+            if key.startswith(_ABOUT_FAILURES):
+                yield key, str(value)

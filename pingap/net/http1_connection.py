@@ -285,6 +285,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._reading_body = True
         self._watch_tunnel()
         self._advance()
+        if self._half_closed and self._exchange is not None:
+            self._reading_body = False  # the client's end came before the upstream's answer
+            self._exchange.on_request_end(None)
 
     def send_chunk(self, chunk: bytes) -> None:
         super().send_chunk(chunk)

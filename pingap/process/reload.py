@@ -105,6 +105,7 @@ class Reloader:
                 return False
             supervisor.base.runtime = new
         new.take_effect()
+        new.forget_others(supervisor.news)
         old.release([new])
         set_log_level(new.config.basic.log_level)
         gc.unfreeze()

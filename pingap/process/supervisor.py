@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime
+from pingap.bus import Bus
 from pingap.observability.figures import Figures, add_figures, without_gauges
 from pingap.process.channel import Channel, Message, pair
 from pingap.process.child import Child
@@ -77,7 +78,9 @@ class Supervisor:
         """Index -> the worker that has this place."""
         self._leaving: set[Child] = set()
         """Workers that were told to end by somebody else; others have their places."""
-        self.bus_values: dict[str, str] = {}
+        self._leader: Child | None = None
+        self.news = Bus()
+        """What workers have told each other; the supervisor itself does nothing with it."""
         self._workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
@@ -115,13 +118,17 @@ class Supervisor:
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
             column = self._free_column(index)
+            known = dict(self.news.values)  # by the child
             pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
             theirs.close()
         child = self.children[index] = Child(index, pid, Channel(ours), column)
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
-        for key, value in self.bus_values.items():
-            child.channel.send("bus", key=key, value=value)
+        for key, value in self.news.values.items():
+            if known.get(key) != value:
+                child.channel.send("bus", key=key, value=value)
+        if self._stopping:  # since a moment ago: the others were told already
+            child.channel.send("drain", at_once=True)
         self._choose_leader()
 
     def _free_column(self, index: int) -> int:
@@ -144,6 +151,8 @@ class Supervisor:
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(column)
+        for key, value in self.news.values.items():
+            self.base.runtime.bus.deliver(key, value)
         worker = Worker(self.base.runtime, accepted, shared)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
@@ -229,15 +238,16 @@ class Supervisor:
             child.channel.send(kind, **fields)
 
     def _pass_on(self, sender: Child, key: str, value: str) -> None:
-        self.bus_values[key] = value
-        for child in self.children.values():
+        self.news.deliver(key, value)
+        for child in self._every_child():
             if child is not sender:
                 child.channel.send("bus", key=key, value=value)
 
     def _choose_leader(self) -> None:
-        """Have one worker do what is to be done once per host."""
-        if self.children:
-            self.children[min(self.children)].channel.send("lead")
+        """Have one worker do what is to be done once per host, as long as it has its place."""
+        if self.children and self._leader not in self.children.values():
+            self._leader = self.children[min(self.children)]
+            self._leader.channel.send("lead")
 
     async def _tell_of_others(self, child: Child, question: Message) -> None:
         """Tell a worker what all others have counted, living and ended ones."""

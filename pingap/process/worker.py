@@ -58,7 +58,7 @@ class Worker:
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
         self.bus = runtime.bus
-        self._leads = False
+        self._leading: anyio.CancelScope | None = None
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
         self._prepared: Runtime | None = None
@@ -207,9 +207,13 @@ class Worker:
 
     def lead(self) -> None:
         """Do what one worker does for all: check backends."""
-        if not self._leads:
-            self._leads = True
-            self._services.start_soon(self.runtime.health.run)
+        if self._leading is None:
+            self._leading = anyio.CancelScope()
+            self._services.start_soon(self._check_backends, self._leading)
+
+    async def _check_backends(self, leading: anyio.CancelScope) -> None:
+        with leading:
+            await self.runtime.health.run()
 
     # The end.
 
@@ -219,6 +223,8 @@ class Worker:
         :param at_once: also close connections whose client may be sending its next request just
             now. Otherwise that one is still served, and told that it is the last.
         """
+        if self._leading is not None:
+            self._leading.cancel()  # another worker does it from now on
         self._stop_accepting()
         for front in self._fronts.values():
             if at_once:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pingap.health.keys import BREAKER, peer_key
 from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, State
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class PeerBreaker:
         self.breaker = CircuitBreaker(settings)
         self.deadline = math.inf
         self.opened = 0
-        """How often it opened."""
+        """How often this worker decided that it opens."""
         self._changed = changed
 
     def on_deadline(self) -> None:
@@ -65,7 +66,7 @@ class Breakers:
     :param upstream: in front of whose peers they stand.
     :param failures: statuses of responses that count as failures.
     :param deadlines: wake them.
-    :param bus: tells other workers, as ``breaker:<upstream>:<peer>``: ``open:<unix time>``, or ``closed``.
+    :param bus: tells other workers.
     """
 
     def __init__(
@@ -81,13 +82,19 @@ class Breakers:
         self._failures = failures
         self._deadlines = deadlines
         self._bus = bus
-        self._prefix = f"breaker:{upstream.name}:"
+        self._prefix = peer_key(BREAKER, upstream.name, "")
         self._unsubscribe: Callable[[], None] | None = None
 
     def follow(self) -> None:
         """Do from now on what other workers do, and what they have done already."""
         if self._unsubscribe is None:
             self._unsubscribe = self._bus.subscribe(self._prefix, self._told)
+
+    def apply_known(self) -> None:
+        """Apply what is known of the peers, which are others than before."""
+        for peer in self._upstream.peers:
+            if peer.breaker is None and self._prefix + peer.text in self._bus.values:
+                self._install(peer)
 
     # What the lifecycle calls.
 
@@ -119,6 +126,7 @@ class Breakers:
         else:
             breaker.succeeded(ctx, now)
         if breaker.state is not before:
+            one.opened += breaker.state is State.OPEN
             self._changed(one)
             self._publish(one)
 
@@ -138,7 +146,6 @@ class Breakers:
         breaker, where = one.breaker, f"{self._upstream.name}({one.peer.text})"
         one.stand()
         if breaker.state is State.OPEN:
-            one.opened += 1
             one.deadline = breaker.open_until
             self._deadlines.watch(one)
             seconds = max(0.0, breaker.open_until - time.monotonic())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.errors import UpstreamError
 from pingap.net.http2_halves import Http2Halves
 from pingap.net.http2_turns import Turns
+from pingap.net.tcp import MOST_REST, read_rest
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import NO_ERROR, Http2Error, error_name
 from pingap.protocol.http2_events import (
@@ -168,8 +169,12 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self._pool.deadlines.forget(self)
         self._leave()
         assert self._transport is not None
-        self._writes.forget(self._transport)
-        self._transport = None
+        transport, self._transport = self._transport, None
+        self._writes.forget(transport)
+        if exc is not None and self._streams:
+            # What came before it was lost counts: the upstream may have answered early.
+            for data in read_rest(transport, MOST_REST):
+                self.data_received(data)
         self._refuse_start("closed the connection before it began HTTP/2")
         detail = str(exc or "closed")
         if self._goaway:

@@ -34,6 +34,7 @@ class Peer:
         "address",
         "available_since",
         "backup",
+        "bookkeeper",
         "breaker",
         "host",
         "idle",
@@ -41,7 +42,6 @@ class Peer:
         "is_available",
         "latency",
         "latency_at",
-        "observer",
         "on_change",
         "shared",
         "stats",
@@ -77,8 +77,8 @@ class Peer:
         """Moving average of the seconds until heads of answers come; 0 unless a balancer keeps it."""
         self.latency_at = 0.0
         """When the average was made."""
-        self.observer: Balancer | None = None
-        """Who wants to know when an attempt has ended."""
+        self.bookkeeper: Balancer | None = None
+        """The balancer, if it wants to know when an attempt has ended."""
         self.on_change: Callable[[], None] | None = None
         """Called when ``is_available`` has changed."""
         self._obstacles: set[str] = set()
@@ -122,7 +122,7 @@ class Peer:
 
     def retire(self) -> None:
         """Let go of all connections: of those that are idle now, of others when they are."""
-        self.observer = self.on_change = None
+        self.bookkeeper = self.on_change = None
         idle, self.idle = self.idle, _KeepNone()
         for connection in idle:
             connection.close()

@@ -169,6 +169,8 @@ class UpstreamRuntime:
             self.choose_peer = self.selection.choose
             if self.on_peers is not None:
                 self.on_peers(self)
+            if self.breakers is not None:
+                self.breakers.apply_known()
 
     def close(self) -> None:
         """Let go of all connections: no request will come any more."""

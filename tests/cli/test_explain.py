@@ -100,6 +100,8 @@ def test_text(conf: Path) -> None:
     assert [line.split() for line in backends[1:]] == [
         ["127.0.0.1:3000", "weight", "2"],
         ["127.0.0.2:3000", "weight", "1"],
+        ["algo", "round_robin"],
+        ["health_check", "a", "TCP", "connection", "every", "10", "s"],
     ]
 
 
@@ -175,10 +177,34 @@ def test_headers_to_the_upstream(conf: Path) -> None:
     assert found["headers"][0]["entry"] == "x-real-ip: $remote_addr"
 
 
+def test_what_becomes_of_failures(conf: Path) -> None:
+    written = """[upstreams.app]
+algo = "p2c"
+health_check = "http://x/health"
+passive_failures = 3
+circuit_break_max_failure_percent = 50
+"""
+    location = 'upstream = "app"\nmax_retries = 2\nretry_on = ["connect", "503"]\nenable_'
+    text = CONF.replace("[upstreams.app]\n", written).replace('upstream = "app"\nenable_', location)
+    conf.write_text(text)
+    app = explain(conf, "GET", "/users", "-H", "X-Beta: no", "--server", "web")["upstream"]
+    assert app is None, "that is twin's"
+    conf.write_text(text.replace('"twin", ', ""))
+    app = explain(conf, "GET", "/users", "--server", "web")["upstream"]
+    assert app["settings"] == {
+        "algo": "p2c",
+        "health_check": "http://x/health",
+        "passive_failures": "3",
+        "circuit_break_max_failure_percent": "50",
+        "max_retries": "2",
+        "retry_on": "['connect', '503']",
+    }
+
+
 def test_upstreams(conf: Path) -> None:
     app = explain(conf, "GET", "/to/app", "--server", "web")["upstream"]
     assert app["name"] == "app"
-    assert app["peers"][0] == {"address": "127.0.0.1:3000", "weight": 2}
+    assert app["peers"][0] == {"address": "127.0.0.1:3000", "weight": 2, "backup": False}
     assert app["place"]["line"] == 2
     found = explain(conf, "GET", "/to/none", "--server", "web")
     assert found["upstream"] is None

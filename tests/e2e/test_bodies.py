@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP, Signals
+from signal import SIGCONT, SIGSTOP
 from threading import Event, Thread
 
 import pytest
 from support.client import RawClient
 from support.origin import Served
-from support.rig import Rig, answer_or_none, read_to_end, running, until
+from support.rig import Rig, answer_or_none, read_to_end, running, signal_workers, until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -48,12 +47,6 @@ ANSWERS = {
     "/no-reason": b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n",
     "/reason": b"HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n",
 }
-
-
-def signal_workers(rig: Rig, number: Signals) -> None:
-    """Send a signal to the processes that serve."""
-    for worker in rig.proxy.workers:
-        os.kill(worker, number)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -229,6 +230,49 @@ def test_one_worker_checks_and_all_of_them_know(tmp_path: Path, refusing: str) -
         assert len(asked) == 1
 
 
+def test_one_worker_goes_on_with_the_checks_of_one_that_ends(tmp_path: Path) -> None:
+    checks: list[int] = []
+    asked, go = threading.Event(), threading.Event()
+
+    def check(served: Served, request: Received) -> None:
+        checks.append(1)
+        served.respond()
+
+    def hold(served: Served, request: Received) -> None:
+        asked.set()
+        go.wait(10)
+        served.respond()
+
+    with Origin() as origin:
+        origin.on("/health", check)
+        origin.on("/hold", hold)
+        toml = configure(
+            origin.addr,
+            basic="threads = 2",
+            server='prometheus_metrics = "/metrics"',
+            upstream='health_check = "http://x/health?check_frequency=1h"',
+        )
+        with Proxy(toml, tmp_path) as proxy:
+            until(lambda: len(checks) == 1)  # each worker that begins with it checks at once
+            leader, other = proxy.workers
+            os.kill(leader, signal.SIGKILL)
+            until(lambda: len(checks) == 2)
+            until(lambda: len(proxy.workers) == 2)
+            with proxy.connect() as client:
+                client.send(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert asked.wait(10)
+                os.kill(other, signal.SIGTERM)
+                until(lambda: len(checks) == 3)
+                assert "} 1.0" in next(
+                    line
+                    for line in metrics(proxy).splitlines()
+                    if line.startswith("pingap_backend_healthy{")
+                )
+                go.set()
+                assert client.answer().status == 200
+        assert len(checks) == 3
+
+
 def test_an_ejection_counts_for_all_workers(tmp_path: Path) -> None:
     (good, _), (bad, asked_bad) = counted(b"ok", 200), counted(b"", 503)
     keys = 'passive_failures = 1\nhealth_check = "none"'
@@ -237,9 +281,14 @@ def test_an_ejection_counts_for_all_workers(tmp_path: Path) -> None:
         while not asked_bad:
             status(proxy)
         proxy.wait_for_log("is ejected for 30s")
+        # (It takes a moment until each of the workers knows, and until then one may ask, too.)
+        until(lambda: [status(proxy) for _ in range(24)] == [200] * 24)
+        asked = len(asked_bad)
         assert [status(proxy) for _ in range(24)] == [200] * 24
-        assert len(asked_bad) == 1
-        assert proxy.log.count("is ejected") == 1
+        for worker in proxy.workers:  # those that take their places know from the start
+            os.kill(worker, signal.SIGKILL)
+        assert [status(proxy) for _ in range(24)] == [200] * 24
+        assert len(asked_bad) == asked
 
 
 # By the requests themselves.

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from threading import Event, Thread
 
 import pytest
@@ -18,7 +19,7 @@ from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame, setting
 from support.h2_origin import H2Script, H2Served, h2_script
 from support.origin import Origin, Script, Served, echo
 from support.proxy import Proxy
-from support.rig import Rig, answer_or_none, configure, running, until
+from support.rig import Rig, answer_or_none, configure, running, signal_workers, until
 from support.tls import TlsOrigin
 
 from pingap.testing import Clock
@@ -329,6 +330,33 @@ def test_a_connection_that_ends_takes_all_its_answers_with_it(tmp_path: Path) ->
         client.headers(3, fields("POST", "/"))
         assert client.finish(3).status == 502
         assert client.finish(1).reset == h2.INTERNAL_ERROR
+
+
+def test_an_early_answer_arrives_although_the_connection_is_reset(tmp_path: Path) -> None:
+    """As the kernel does if an upstream answers, and closes before it has read everything."""
+    asked, go = Event(), Event()
+
+    def early(served: H2Served) -> None:
+        request = served.head()
+        assert request is not None
+        asked.set()
+        assert go.wait(10)
+        block = bytes(served._encoder.encode([(":status", "413")]))
+        head = frame(h2.HEADERS, END_HEADERS, request.stream, block)
+        served.send(head + frame(h2.DATA, END_STREAM, request.stream, b"enough"))
+        served.served.reset()
+        go.clear()
+
+    with proxied(tmp_path, early, give_room=False) as rig, rig.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        assert asked.wait(10)
+        signal_workers(rig, SIGSTOP)  # so that it finds the body and the answer at once
+        client.send(b"x" * 50_000)
+        go.set()
+        until(lambda: not go.is_set())
+        signal_workers(rig, SIGCONT)
+        answer = client.answer()
+        assert (answer.status, answer.body) == (413, b"enough")
 
 
 def _wrong(kind: str, served: H2Served, stream: int) -> None:

@@ -13,7 +13,7 @@ from support import h2
 from support.h2_origin import H2Served, h2_script
 from support.origin import Origin, Script, Served, echo
 from support.proxy import Proxy
-from support.rig import configure, read_to_end, running
+from support.rig import configure, read_to_end, running, until
 
 FORMAT = 'access_log = "{method} {status} attempts={:upstream_attempts}"'
 
@@ -236,6 +236,51 @@ def test_attempts_to_connect_need_no_budget(tmp_path: Path) -> None:
             proxy.connect() as client,
         ):
             assert {client.request("POST", "/", b"x").status for _ in range(60)} == {200}
+
+
+def test_a_kept_connection_is_not_charged_for_the_attempt_before(tmp_path: Path) -> None:
+    """What the first backend took is no latency of the second one (``p2c`` would avoid it)."""
+
+    def slow(served: Served) -> None:
+        while served.read_request() is not None:
+            Event().wait(0.5)
+            served.respond(b"no", status=503)
+
+    server = 'access_log = "{status} took {:upstream_processing_time}"'
+    with pair(tmp_path, slow, location=policy("503"), server=server) as two:
+        for _ in range(4):
+            assert two.ask() == (200, b"good ")
+        until(lambda: two.proxy.log.count("200 took") == 4)
+        times = [
+            float(line.split()[-1].removesuffix("ms"))
+            for line in two.proxy.log.splitlines()
+            if "200 took" in line
+        ]
+        assert two.good.connections == 1
+        assert max(times) < 250
+
+
+def test_the_status_of_an_attempt_is_not_that_of_the_next(tmp_path: Path) -> None:
+    asked = []
+
+    def first_503(served: Served) -> None:
+        served.read_request()
+        asked.append(1)
+        if len(asked) == 1:
+            served.respond(b"no", status=503)
+        reset(served)
+
+    server = 'access_log = "{status} of {:upstream_status}"'
+    with (
+        Origin(first_503) as one,
+        Origin(first_503) as two,
+        Proxy(
+            configure(one.addr, two.addr, location=policy("503"), server=server), tmp_path
+        ) as proxy,
+        proxy.connect() as client,
+    ):
+        assert client.get("/").status == 502
+        assert "502 of -" in proxy.wait_for_log("502 of")
 
 
 def test_server_timing_tells_of_attempts(tmp_path: Path) -> None:

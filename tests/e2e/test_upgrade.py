@@ -137,6 +137,25 @@ def test_the_upstream_may_end_first(rig: Rig) -> None:
     assert got == [b"thank you"]
 
 
+def test_the_client_may_end_its_side_before_the_answer(rig: Rig) -> None:
+    got, seen = [], threading.Event()
+
+    def talk(served: Served) -> None:
+        served.read_head()
+        seen.wait(10)
+        served.send(SWITCH + b"hello")
+        got.append(read_to_end(served))
+
+    with rig.script(talk), rig.connect() as client:
+        client.send(ASK + b"bye")
+        client.half_close()
+        assert client.head()[0] == 100  # the proxy noticed, and asks whether somebody is there
+        seen.set()
+        assert client.head()[0] == 101
+        assert client.read_to_end() == b"hello"
+    assert got == [b"bye"]
+
+
 def test_an_upstream_that_declines_answers_as_ever(rig: Rig) -> None:
     def decline(served: Served) -> None:
         while served.read_request() is not None:

@@ -7,11 +7,15 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
+from support.h2 import GOAWAY
+from support.h2_origin import H2Served, h2_script
+from support.origin import Origin
 from support.processes import wait_until
 from support.proxy import Proxy
-from support.rig import until
+from support.rig import configure, until
 
 from pingap.testing import Served, Upstream
 
@@ -216,6 +220,40 @@ locations = ["all"]
         assert "plugin local cannot start: no such service" in log
         with proxy.connect() as client:
             assert client.get("/").body.startswith(b"old")
+
+
+def test_a_backend_of_http2_that_goes_ends_its_streams_first(tmp_path: Path) -> None:
+    asked, go, goaways = Event(), Event(), []
+
+    def hold(served: H2Served) -> None:
+        while (request := served.request()) is not None:
+            asked.set()
+            assert go.wait(10)
+            served.respond(request.stream, b"first")
+        goaways.append(next(one for one in served.seen if one.kind == GOAWAY))
+
+    def quick(served: H2Served) -> None:
+        while (request := served.request()) is not None:
+            served.respond(request.stream, b"second")
+
+    keys = {"upstream": 'alpn = "H2"\nmax_h2_streams = 10', "basic": "threads = 1"}
+    with (
+        Origin(h2_script(hold)) as first,
+        Origin(h2_script(quick)) as second,
+        Proxy(configure(first.addr, **keys), tmp_path) as proxy,
+        proxy.connect() as waiting,
+    ):
+        waiting.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert asked.wait(10)
+        proxy.conf.write_text(configure(second.addr, **keys))
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("was reloaded")
+        with proxy.connect() as client:
+            assert client.get("/").body == b"second"
+        assert not goaways
+        go.set()
+        assert waiting.answer().body == b"first"
+        until(lambda: goaways)
 
 
 def test_nothing_grows_with_reloads(site: Site) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import Signals
 
 from support.client import Answer, RawClient
 from support.origin import Origin, Script, Served, echo
@@ -87,6 +89,12 @@ def until(condition: Callable[[], object], what: str = "", seconds: float = DEAD
     while not condition():
         assert time.monotonic() < end, what or "it did not happen in time"
         time.sleep(0.01)
+
+
+def signal_workers(rig: Rig, number: Signals) -> None:
+    """Send a signal to the processes that serve."""
+    for worker in rig.proxy.workers:
+        os.kill(worker, number)
 
 
 def resident(proxy: Proxy) -> int:

@@ -136,3 +136,14 @@ def test_what_was_open_long_ago_is_not_open_any_more(workers: tuple[Worker, Work
     one.bus.publish(KEY, f"open:{time.time() - 5:.3f}")
     assert one.state is State.CLOSED
     assert one.peer.is_available
+
+
+def test_a_peer_that_comes_back_is_refused_from_the_start() -> None:
+    one = Worker([])
+    one.attempt(error=UpstreamError("no")), one.attempt(error=UpstreamError("no"))
+    assert one.state is State.OPEN
+    upstream, (bad, other) = one.upstream, one.upstream.peers
+    upstream.replace_peers([other])
+    upstream.replace_peers([other, Peer(bad.host, bad.address, bad.text)])
+    assert upstream.peers[1] is not bad
+    assert upstream.peers[1].obstacles == {"breaker"}

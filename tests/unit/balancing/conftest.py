@@ -93,5 +93,5 @@ class Traffic:
         ctx.upstream_connected_at = ctx.began_at
         ctx.upstream_head_at = ctx.began_at + self._seconds(peer)
         peer.in_flight -= 1
-        if peer.observer is not None:
-            peer.observer.ended(peer, ctx, failed=False)
+        if peer.bookkeeper is not None:
+            peer.bookkeeper.ended(peer, ctx, failed=False)

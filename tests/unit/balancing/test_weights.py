@@ -86,8 +86,8 @@ def test_least_conn_always_finds_the_least(data: st.DataObject, weights: list[in
             peer.in_flight += 1  # chosen by somebody else, such as a cookie
         elif what == "end" and peer.in_flight:
             peer.in_flight -= 1
-            assert peer.observer is not None
-            peer.observer.ended(peer, request_of()[1], failed=False)
+            assert peer.bookkeeper is not None
+            peer.bookkeeper.ended(peer, request_of()[1], failed=False)
         elif what == "choose":
             chosen = selection.choose(*request_of())
             available = [one for one in peers if one.is_available]
@@ -99,9 +99,9 @@ def test_least_conn_always_finds_the_least(data: st.DataObject, weights: list[in
 
 def test_the_heap_of_least_conn_does_not_grow() -> None:
     selection = select("least_conn", peers := make_peers(*[1] * 10))
-    observer = peers[0].observer
+    bookkeeper = peers[0].bookkeeper
     Traffic(selection, in_flight=200).send(20_000)
-    assert len(observer._heap) <= 64 + 4 * len(peers)  # type: ignore[union-attr]
+    assert len(bookkeeper._heap) <= 64 + 4 * len(peers)  # type: ignore[union-attr]
 
 
 def test_least_conn_does_not_give_all_missed_turns_to_one_that_was_busy() -> None:
@@ -110,7 +110,7 @@ def test_least_conn_does_not_give_all_missed_turns_to_one_that_was_busy() -> Non
     peers[0].in_flight = 1
     traffic.send(100)
     peers[0].in_flight = 0
-    peers[0].observer.ended(peers[0], request_of()[1], failed=False)  # type: ignore[union-attr]
+    peers[0].bookkeeper.ended(peers[0], request_of()[1], failed=False)  # type: ignore[union-attr]
     assert traffic.send(20)[peers[0]] in (10, 11)
 
 
@@ -153,12 +153,12 @@ def test_p2c_does_not_run_to_one_that_fails_at_once() -> None:
     ctx = request_of()[1]
     ctx.upstream_connected_at, ctx.upstream_head_at = ctx.began_at, ctx.began_at + 0.1
     for peer, failed in zip(peers, (True, False), strict=True):
-        assert peer.observer is not None
-        peer.observer.ended(peer, ctx, failed=failed)
+        assert peer.bookkeeper is not None
+        peer.bookkeeper.ended(peer, ctx, failed=failed)
     assert peers[0].latency > peers[1].latency > 0
     ctx.upstream_head_at = 0.0
     before = peers[1].latency
-    peers[1].observer.ended(peers[1], ctx, failed=False)  # type: ignore[union-attr]
+    peers[1].bookkeeper.ended(peers[1], ctx, failed=False)  # type: ignore[union-attr]
     assert peers[1].latency == before  # a client that left says nothing of the peer
 
 
