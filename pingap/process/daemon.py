@@ -73,7 +73,7 @@ def daemonize(error_log: str = "") -> Iterator[Parent]:
     :raises DaemonError: the file cannot be opened, or there can be no more processes; raised in the
         process that was started.
     """
-    _occupy_standard_streams()
+    occupy_standard_streams()
     log = _open(error_log) if error_log else None
     reading, writing = os.pipe()
     for stream in (sys.stdout, sys.stderr):
@@ -105,11 +105,14 @@ def daemonize(error_log: str = "") -> Iterator[Parent]:
         parent.close()
 
 
-def _occupy_standard_streams() -> None:
-    """Let /dev/null be what was closed of 0, 1 and 2, lest the pipe get such a number."""
+def occupy_standard_streams() -> None:
+    """Let /dev/null be what was closed of 0, 1 and 2, lest a socket or a pipe get such a number."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
+    # Python has none for what was closed, and whoever writes there does not expect that.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _open(error_log: str) -> int:

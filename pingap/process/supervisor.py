@@ -40,6 +40,8 @@ REPORT_SECONDS: Final = 2.0
 SHORT_LIFE: Final = 1.0
 """A worker that ends sooner is replaced later each time."""
 LONGEST_WAIT: Final = 10.0
+LAST_SECONDS: Final = 5.0
+"""How much longer than it may a worker can take to end, before it is ended."""
 
 
 class StartError(Exception):
@@ -87,6 +89,7 @@ class Supervisor:
         """Held while a worker is forked, and while none may be: the configuration changes."""
         self._segment = SharedSegment(workers=workers) if workers > 1 else None
         self._has_begun = self._stopping = False
+        self._at_once = False
 
     async def start(self, tasks: TaskGroup) -> None:
         """Start all workers; return when each of them accepts connections.
@@ -97,11 +100,15 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # so that what is common stays in common pages of memory
         for index in range(self._workers):
-            await self._fork(index)
+            try:
+                await self._fork(index)
+            except OSError as error:
+                raise StartError(f"no worker can be forked: {error.strerror}") from None
         for child in list(self.children.values()):
             await child.ready.wait()
-            if child.ended.is_set():
-                raise StartError(child.failure or f"{child.name} {child.ending}")
+            _check_serving(child)
+        for child in self.children.values():  # one may have ended while others began
+            _check_serving(child)
         self._has_begun = True
         tasks.start_soon(self._watch_silence)
 
@@ -109,16 +116,30 @@ class Supervisor:
         async with self.forking:
             if self._stopping:
                 return
+            self._close_gone()
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
-            pid = await fork(lambda: self._be_worker(index, theirs, ours))
-            theirs.close()
+            with theirs:
+                pid = await fork(lambda: self._be_worker(index, theirs, ours))
         child = self.children[index] = Child(index, pid, Channel(ours))
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
         for key, value in self.bus_values.items():
             child.channel.send("bus", key=key, value=value)
         self._choose_leader()
+        if self._stopping:  # since the fork began
+            child.channel.send("drain", at_once=self._at_once)
+
+    def _close_gone(self) -> None:
+        """Close the sockets of servers that the configuration no longer has.
+
+        No new worker can serve them; older ones do, each with a copy of the socket.
+        """
+        served = self.base.runtime.config.servers
+        for one in self.sockets:
+            if one.server not in served:
+                one.sock.close()
+        self.sockets = [one for one in self.sockets if one.server in served]
 
     def _be_worker(self, index: int, theirs: socket, ours: socket) -> int:
         """Serve; runs in the child."""
@@ -151,12 +172,16 @@ class Supervisor:
         if self._segment is not None:
             self._segment.release_worker(child.index)
         self._count_in(child)
-        if self._stopping:
-            del self.children[child.index]
-            if not self.children:
-                self._all_ended.set()
-        elif self._has_begun:
+        if self._has_begun and not self._stopping:
             await self._replace(child)
+        if self._stopping and self.children.get(child.index) is child:
+            del self.children[child.index]
+            self._check_all_ended()
+
+    def _check_all_ended(self) -> None:
+        """Let go whoever drains. A place whose worker waits to be replaced counts as empty."""
+        if all(child.ended.is_set() for child in self.children.values()):
+            self._all_ended.set()
 
     async def _replace(self, child: Child) -> None:
         lost = f"; requests under way when it was heard last: {child.requests}"
@@ -168,12 +193,12 @@ class Supervisor:
         self._early_ends[child.index] = early
         if early > 1:
             await anyio.sleep(min(LONGEST_WAIT, 0.1 * 2**early))
-        try:
-            await self._fork(child.index)
-        except OSError as error:
-            log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
-            await anyio.sleep(LONGEST_WAIT)
-            self._tasks.start_soon(self._replace, child)
+        while True:
+            try:
+                return await self._fork(child.index)
+            except OSError as error:
+                log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
+                await anyio.sleep(LONGEST_WAIT)
 
     def _on_message(self, child: Child, message: Message) -> None:
         kind = message["kind"]
@@ -229,13 +254,18 @@ class Supervisor:
         """Keep what a worker that ended had counted, as far as it could tell."""
         if child.figures:
             self._gone = add_figures([self._gone, without_gauges(child.figures)])
+            child.figures = {}  # it keeps its place for a while, and must not count twice
 
     async def _watch_silence(self) -> None:
         """End workers that do not show any more that they are alive; they are replaced then."""
+        now = time.monotonic()
         while True:
+            before = now
             await anyio.sleep(LOOK_SECONDS)
             limit = self.base.runtime.config.basic.worker_timeout
             now = time.monotonic()
+            if now - before > 2 * LOOK_SECONDS:
+                continue  # this process was stopped or busy: what they have said is not read yet
             for child in list(self.children.values()):
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     log.error("%s was silent for %.0f s: it is ended", child.name, limit)
@@ -257,18 +287,34 @@ class Supervisor:
         :param at_once: close connections whose client may be sending its next request just now;
             nobody takes over.
         """
-        self._stopping = True
+        self._stopping, self._at_once = True, at_once
         for one in self.sockets:
             one.sock.close()
+        for child in self.children.values():
+            if not child.ready.is_set():  # it has no requests, and does not listen yet
+                child.kill()
         self.tell("drain", at_once=at_once)
-        if self.children:
+        self._check_all_ended()
+        basic = self.base.runtime.config.basic
+        with anyio.move_on_after(
+            basic.grace_period + basic.graceful_shutdown_timeout + LAST_SECONDS
+        ):
             await self._all_ended.wait()
+        for child in self.children.values():
+            if not child.ended.is_set():
+                log.error("%s does not end: it is ended", child.name)
+                child.kill()
 
     def kill(self) -> None:
         """End all workers at once."""
         self._stopping = True
         for child in list(self.children.values()):
             child.kill()
+
+
+def _check_serving(child: Child) -> None:
+    if child.ended.is_set():
+        raise StartError(child.failure or f"{child.name} {child.ending}")
 
 
 def ended_processes() -> Iterator[tuple[int, int]]:
