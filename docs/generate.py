@@ -42,7 +42,7 @@ from pingap.net import http1_connection, http2_connection, http2_halves, proxy_a
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugin import Plugin
 from pingap.plugins import Registry
-from pingap.process import activation, sockets
+from pingap.process import activation
 from pingap.protocol import (
     chunked,
     events,
@@ -289,7 +289,7 @@ def _client_limits() -> Iterator[Row]:
 def _connection_limits() -> Iterator[Row]:
     server = "servers"
     yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
-    yield "connections not yet accepted", str(sockets.BACKLOG), "", "the kernel refuses more"
+    yield "connections not yet accepted", *_key(server, "backlog"), "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
     timeout = _key(server, "head_read_timeout")
     yield "arrival of a PROXY header", *timeout, "connection reset"

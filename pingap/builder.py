@@ -12,8 +12,6 @@ from functools import partial
 from ipaddress import ip_network
 from typing import TypeVar
 
-from pingap.balancing.balancer import BalancerOptions
-from pingap.balancing.selection import Balancing
 from pingap.builtin import METRICS_LOCATION, MetricsPage
 from pingap.bus import Bus
 from pingap.chains import Instance, freeze
@@ -23,43 +21,34 @@ from pingap.config import (
     LocationConfig,
     Problem,
     ServerConfig,
-    UpstreamConfig,
     compile_regex,
 )
-from pingap.config.model.upstream import ASKED_HOST
-from pingap.config.problem import shortened
-from pingap.config.reuse import upstream_key
 from pingap.context import Network
-from pingap.discovery_builder import DiscoveryBuilder
 from pingap.error_page import ErrorPage
-from pingap.health.ejection import PassiveEjection
 from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
 from pingap.net.listener import ClientLimits
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
+from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.log_tags import LogTag, tags_of
 from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
-from pingap.observability.plugin_failures import PluginFailures, place_of
+from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
-from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.plugins import Registry
 from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.tls.build import TlsBuilder
-from pingap.upstream.discovery import Refresher, peers_of
-from pingap.upstream.observation import observe
-from pingap.upstream.peer import Peer
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.retries import RetryPolicy
-from pingap.upstream.speaks import Speaks
 from pingap.upstream.stats import report_on
-from pingap.upstream.transparent import TransparentUpstream
-from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.upstream.upstream import UpstreamRuntime
+from pingap.upstream_builder import UpstreamBuilder
 from pingap.variables import HeaderEntry
 
 Key = tuple[str | int, ...]
@@ -167,16 +156,11 @@ class _Builder:
     ) -> None:
         self.config = config
         self.previous = previous
-        self.upstreams: dict[str, UpstreamRuntime] = {}
-        self.upstream_keys: dict[str, str] = {}
         self.registry = registry
         self.log_target = log_target
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
-        if previous is not None:
-            self.plugins.reuse(previous.plugins, previous.plugin_keys)
-        self.discoveries = DiscoveryBuilder(config, registry, self.problems, self.warnings)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.log_files = log_files
         self.log_targets = {log_target}
@@ -192,6 +176,19 @@ class _Builder:
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
             self.bus, self.health = previous.bus, previous.health
+        self.upstreams = UpstreamBuilder(
+            config,
+            registry,
+            self.plugins,
+            self.tls,
+            self.pool,
+            self.bus,
+            self.problems,
+            self.warnings,
+        )
+        if previous is not None:
+            self.plugins.reuse(previous.plugins, previous.plugin_keys)
+            self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
         self.plugin_metrics = PluginMetrics()
         self.log_tags: dict[str, LogTag] = {}
 
@@ -202,11 +199,7 @@ class _Builder:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
         self.tls.load_certificates()
-        self.upstreams = upstreams = {
-            name: upstream
-            for name, settings in self.config.upstreams.items()
-            if (upstream := self._upstream(name, settings)) is not None
-        }
+        upstreams = self.upstreams.build_all()
         locations = {
             name: self._location(name, settings, upstreams)
             for name, settings in self.config.locations.items()
@@ -216,7 +209,7 @@ class _Builder:
         servers = {
             name: server
             for name, settings in self.config.servers.items()
-            if (server := self._server(name, settings, locations)) is not None
+            if (server := self._server(name, settings, locations, upstreams)) is not None
         }
         if self.problems:
             if self.previous is None:
@@ -252,7 +245,7 @@ class _Builder:
             ),
             plugin_failures=self.failures,
             plugin_metrics=self.plugin_metrics,
-            upstream_keys=self.upstream_keys,
+            upstream_keys=self.upstreams.keys,
             plugin_keys=self.plugins.keys,
             log_targets=frozenset(self.log_targets),
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
@@ -315,13 +308,14 @@ class _Builder:
         name: str,
         settings: ServerConfig,
         locations: dict[str, LocationRuntime],
+        upstreams: dict[str, UpstreamRuntime],
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
         served = {one: locations[one] for one in settings.locations if one in locations}
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            behind = UpstreamMetrics(self.upstreams.values())
+            behind = UpstreamMetrics(upstreams.values())
             page = ServerMetrics(
                 name,
                 stats,
@@ -329,13 +323,14 @@ class _Builder:
                 self.plugin_metrics,
                 self.health.counts,
                 behind,
+                self._handshakes(name) if settings.global_certificates else None,
             )
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
         router = self._try(path, lambda: Router(routes, compile_regex))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
             return None
-        self._note_precision(
+        self.deadlines.set_precision_of(
             settings.head_read_timeout,
             settings.keepalive_timeout,
             settings.tunnel_idle_timeout,
@@ -353,6 +348,9 @@ class _Builder:
             plugin_failures=self.failures,
         )
 
+    def _handshakes(self, name: str) -> HandshakeMetrics:
+        return HandshakeMetrics(self.stats.handshakes.setdefault(name, HandshakeStats()))
+
     def _access_log(self, setting: str) -> AccessLog | None:
         if not setting:
             return None
@@ -365,145 +363,6 @@ class _Builder:
     def _log_file(self, target: str) -> LogFile:
         self.log_targets.add(target)
         return self.log_files.open(target)
-
-    def _note_precision(self, *limits: float | None) -> None:
-        for limit in limits:
-            if limit:
-                self.deadlines.set_precision(limit)
-
-    # Upstreams.
-
-    def _unchanged_upstream(self, name: str) -> UpstreamRuntime | None:
-        """Return the upstream that serves already, if it would be built the same."""
-        key = upstream_key(self.config, name)
-        word = self.config.upstreams[name].algo.partition(":")[0]
-        key += self.plugins.balancer_keys.get(word, "")  # the file of a balancer may have changed
-        self.upstream_keys[name] = key
-        if self.previous is None or self.previous.upstream_keys.get(name) != key:
-            return None
-        return self.previous.upstreams.get(name)
-
-    def _upstream(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime | None:
-        if (unchanged := self._unchanged_upstream(name)) is not None:
-            return unchanged
-        transparent = settings.discovery == "transparent"
-        discovery = None if transparent else self.discoveries.build(name, settings)
-        if discovery is None and not transparent:
-            return None
-        timeouts = Timeouts(
-            connect=settings.connection_timeout or None,
-            connect_in_all=settings.total_connection_timeout or None,
-            read=settings.read_timeout or None,
-            write=settings.write_timeout or None,
-            idle=settings.idle_timeout,
-        )
-        self._note_precision(timeouts.read, timeouts.write, timeouts.idle)
-        if settings.breaks_circuits:
-            self._note_precision(settings.circuit_break_open_duration)
-        tcp = TcpOptions(
-            idle=settings.tcp_idle,
-            interval=settings.tcp_interval,
-            probe_count=settings.tcp_probe_count,
-            user_timeout=settings.tcp_user_timeout,
-            receive_buffer=settings.tcp_recv_buf,
-        )
-        tls = self.tls.upstream(name, settings)
-        upstream: UpstreamRuntime
-        self._check_alpn(name, settings)
-        peers = peers_of(discovery.known) if discovery is not None else []
-        balancing = self._balancing(name, settings, peers)
-        if transparent:
-            upstream = TransparentUpstream(
-                name,
-                settings.allowed_hosts,
-                self.pool,
-                timeouts,
-                tcp,
-                tls,
-                ask_for_host=settings.sni == ASKED_HOST,
-                ipv4_only=settings.ipv4_only,
-                proxy_protocol=settings.proxy_protocol,
-                speaks=Speaks(settings.alpn),
-                max_h2_streams=settings.max_h2_streams,
-                retry_budget=settings.retry_budget,
-            )
-            observe(upstream, settings, self.deadlines, self.bus)
-            return upstream
-        assert discovery is not None
-        upstream = UpstreamRuntime(
-            name,
-            peers,
-            self.pool,
-            timeouts,
-            tcp,
-            tls,
-            proxy_protocol=settings.proxy_protocol,
-            speaks=Speaks(settings.alpn),
-            max_h2_streams=settings.max_h2_streams,
-            balancing=balancing,
-            retry_budget=settings.retry_budget,
-        )
-        if not discovery.fixed:
-            upstream.refresher = Refresher(upstream, discovery, settings.update_frequency)
-        self._watch_health(upstream, settings)
-        observe(upstream, settings, self.deadlines, self.bus)
-        return upstream
-
-    def _watch_health(self, upstream: UpstreamRuntime, settings: UpstreamConfig) -> None:
-        upstream.health_check = settings.health
-        if limit := settings.passive_failures:
-            seconds, percent = settings.passive_ejection_time, settings.passive_max_ejected_percent
-            self._note_precision(seconds)
-            upstream.ejection = PassiveEjection(upstream, self.bus, limit, seconds, percent)
-            upstream.observers += (upstream.ejection,)
-
-    def _balancing(self, name: str, settings: UpstreamConfig, peers: list[Peer]) -> Balancing:
-        """Return how an upstream balances, after it was tried."""
-        path: Key = ("upstreams", name, "algo")
-        word, _, argument = settings.algo.partition(":")
-        if settings.discovery == "transparent":
-            for key in _BALANCING_KEYS & settings.model_fields_set:
-                text = "has no effect: a transparent upstream goes where the client asks to go"
-                where: Key = ("upstreams", name, key)
-                self.warnings.append(self.config.source.problem(where, text))
-            return Balancing()
-        if settings.sticky_secret.get_secret_value() and word != "sticky":
-            text = 'has no effect without algo = "sticky:<cookie>"'
-            self.warnings.append(
-                self.config.source.problem(("upstreams", name, "sticky_secret"), text)
-            )
-        secret = settings.sticky_secret.get_secret_value().encode()
-        try:
-            balancing = Balancing(
-                factory=self.registry.balancer(word, self.plugins.balancers),
-                options=BalancerOptions(upstream=name, argument=argument, secret=secret),
-                slow_start=settings.slow_start,
-                panic_threshold=settings.panic_threshold,
-            )
-            balancing.build(peers[:1])
-        except (MissingPluginError, PluginLoadError, ValueError) as error:
-            self._problem(path, f"found {shortened(settings.algo)}, {error}")
-        except Exception as error:  # a mistake in the code of a plugin
-            text = f"{type(error).__name__}: {error} ({place_of(error)})"
-            self._problem(path, f"{shortened(settings.algo)} cannot be built: {text}")
-        else:
-            return balancing
-        return Balancing()
-
-    def _check_alpn(self, name: str, settings: UpstreamConfig) -> None:
-        path: Key = ("upstreams", name, "alpn")
-        speaks = Speaks(settings.alpn)
-        if speaks is not Speaks.HTTP1 and settings.proxy_protocol:
-            text = (
-                "clients share connections of HTTP/2, and proxy_protocol tells of one: expected H1"
-            )
-            self._problem(path, text)
-        elif speaks is Speaks.EITHER and not settings.sni:
-            text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
-            self.warnings.append(self.config.source.problem(path, text))
-
-
-_BALANCING_KEYS = {"algo", "sticky_secret", "panic_threshold", "slow_start"}
 
 
 def client_limits(settings: ServerConfig) -> ClientLimits:

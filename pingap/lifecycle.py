@@ -241,14 +241,15 @@ async def _attempt(
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
-    connection = None if fresh else peer.take()
+    upgrades = upstream.may_choose and x.request.upgrade != ""
+    connection = None if fresh or upgrades else peer.take()
     if connection is not None:
         ctx.upstream_reused = True
         ctx.upstream_connected_at = ctx.began_at
     else:
         ctx.upstream_reused = False
         began = time.monotonic()
-        connection = await x.in_task(upstream.connect(peer, ctx.connection))
+        connection = await x.in_task(upstream.connect(peer, ctx.connection, upgrades=upgrades))
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
     ctx.upstream_connection_began = connection.began_at

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,7 +26,9 @@ from pingap.builder import build, client_limits, client_tcp
 from pingap.config import parse
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
+from pingap.observability.handshakes import HandshakeStats
 from pingap.plugins import Registry
+from pingap.tls.acceptor import Handshakes, TlsAcceptor
 from pingap.upstream.connection import UpstreamConnection
 
 CONFIGURATION: Final = """
@@ -55,6 +60,7 @@ addr = "127.0.0.1:2"
 locations = ["ping", "all"]
 access_log = "/dev/null?rolling=never combined"
 """
+TLS: Final = "proxy-1k by TLS"
 ANSWER: Final = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 23 Nov 2026 23:54:22 GMT\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 1024\r\n"
@@ -64,6 +70,7 @@ ANSWER: Final = (
 REQUESTS: Final = {
     "ping": b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n",
     "proxy-1k": b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n",
+    TLS: b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n",
     "proxy-1k of a browser": (
         b"GET /1k?n=%06d HTTP/1.1\r\nHost: 127.0.0.1:2\r\nConnection: keep-alive\r\n"
         b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n"
@@ -92,10 +99,60 @@ class CountingTransport(asyncio.Transport):
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
 
 
-class DataPath:
-    """One client's connection and one upstream's, both in memory."""
+class TlsClientTransport(CountingTransport):
+    """The client's end of TLS. It reads nothing once the handshake is done.
 
-    def __init__(self) -> None:
+    :param context: of the server.
+    """
+
+    def __init__(self, context: ssl.SSLContext, handshakes: Handshakes, app: asyncio.Protocol):
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        self._tls = trusting.wrap_bio(self._incoming, self._outgoing)
+        self.acceptor = TlsAcceptor(context, handshakes, lambda alpn: app)
+        self.acceptor.connection_made(self)
+        self._shake_hands()
+        self.write = super().write  # type: ignore[method-assign]
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self.acceptor.data_received(self._outgoing.read())
+            self._shake_hands()
+        else:
+            self.acceptor.data_received(self._outgoing.read())
+
+    def write(self, data: Any) -> None:
+        """Take part in the handshake."""
+        self._incoming.write(data)
+
+    def encrypted(self, data: bytes) -> bytes:
+        """Return what the client sends; it is to be fed in the order of these calls."""
+        self._tls.write(data)
+        return self._outgoing.read()
+
+
+def server_context() -> ssl.SSLContext:
+    """Return one with a new certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+        made += ["ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=bench"]
+        subprocess.run([*made, "-keyout", key, "-out", cert], check=True, capture_output=True)
+        context.load_cert_chain(cert, key)
+    return context
+
+
+class DataPath:
+    """One client's connection and one upstream's, both in memory.
+
+    :param tls: whether the client speaks TLS.
+    """
+
+    def __init__(self, *, tls: bool = False) -> None:
         runtime = build(parse(CONFIGURATION, "bench"), Registry())
         settings = runtime.config.servers["plain"]
         tasks: Any = None  # nothing in this configuration is async
@@ -110,9 +167,14 @@ class DataPath:
             runtime.stats,
         )
         self.writes = runtime.writes
-        self.client_transport = CountingTransport()
-        self.client = Http1Connection(listener)
-        self.client.connection_made(self.client_transport)
+        self.client: asyncio.Protocol = Http1Connection(listener)
+        self.tls: TlsClientTransport | None = None
+        if tls:
+            handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats())
+            self.tls = TlsClientTransport(server_context(), handshakes, self.client)
+            self.client = self.tls.acceptor
+        else:
+            self.client.connection_made(CountingTransport())
         upstream = runtime.upstreams["origin"]
         self.upstream = UpstreamConnection(upstream, upstream.peers[0])
         self.upstream.connection_made(CountingTransport())
@@ -126,17 +188,19 @@ class DataPath:
             self.upstream.data_received(ANSWER)
         self.writes._flush()
 
-
-def heads(pattern: bytes, number: int) -> list[bytes]:
-    """Return as many heads, all different if the pattern has a place for a number."""
-    return [pattern % at if b"%" in pattern else bytes(bytearray(pattern)) for at in range(number)]
+    def heads(self, pattern: bytes, number: int) -> list[bytes]:
+        """Return as many heads, all different if the pattern has a place for a number."""
+        plain = [
+            pattern % at if b"%" in pattern else bytes(bytearray(pattern)) for at in range(number)
+        ]
+        return plain if self.tls is None else [self.tls.encrypted(head) for head in plain]
 
 
 def microseconds(path: DataPath, pattern: bytes, *, proxied: bool) -> float:
     """Return the time of a request, in the fastest of many runs."""
     best = float("inf")
     for _ in range(60):
-        batch = heads(pattern, 500)
+        batch = path.heads(pattern, 500)
         began = time.perf_counter()
         for head in batch:
             path.request(head, proxied=proxied)
@@ -155,7 +219,7 @@ def byte_codes(path: DataPath, pattern: bytes, *, proxied: bool) -> Counter[str]
             counted[f"{Path(code.co_filename).stem}.{code.co_qualname}"] += 1
         return trace
 
-    warm = heads(pattern, 4)
+    warm = path.heads(pattern, 4)
     for head in warm[:3]:
         path.request(head, proxied=proxied)
     sys.settrace(trace)
@@ -170,7 +234,7 @@ async def main() -> None:
     parser.add_argument("--codes", action="store_true", help="count byte codes by function")
     args = parser.parse_args()
     for name, pattern in REQUESTS.items():
-        path = DataPath()
+        path = DataPath(tls=name == TLS)
         proxied = name != "ping"
         if args.codes:
             counted = byte_codes(path, pattern, proxied=proxied)

@@ -74,6 +74,7 @@ SERVER: Final[dict[str, str]] = {
     "tcp_probe_count": HOT,
     "tcp_user_timeout": HOT,
     "tcp_fastopen": _LISTEN,
+    "backlog": _LISTEN,
     "reuse_port": _LISTEN,
     "proxy_protocol": HOT,
     "global_certificates": HOT,

@@ -44,6 +44,11 @@ class Deadlines:
         """Sweep often enough for a limit of so many seconds: it is met within a quarter of it."""
         self.interval = min(self.interval, max(_FASTEST, shortest / 4))
 
+    def set_precision_of(self, *limits: float | None) -> None:
+        """Sweep often enough for each of these limits; None and 0 are none."""
+        for limit in filter(None, limits):
+            self.set_precision(limit)
+
     def sweep(self, now: float) -> None:
         """Tell everything whose deadline has passed."""
         late = [watched for watched in self._watched if watched.deadline < now]

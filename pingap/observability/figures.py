@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pingap.health.metrics import HealthCounts
+from pingap.observability.handshakes import add_handshakes
 from pingap.observability.metrics import LocationStats
 from pingap.observability.sums import add_nested
 from pingap.observability.upstream_metrics import clear_gauges, upstream_figures
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Figures: TypeAlias = dict[str, Any]
 """``locations``: name -> figures of a location; ``failures``: plugin, location and count;
-``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``; ``upstreams``:
+``handshakes``: server -> figures; ``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``; ``upstreams``:
 see ``upstream_figures``."""
 
 
@@ -28,6 +29,9 @@ def figures_of(runtime: Runtime) -> Figures:
     return {
         "locations": _of_locations(runtime.stats.locations),
         "failures": [[*key, count] for key, count in failures.items()],
+        "handshakes": {
+            name: handshakes.figures() for name, handshakes in runtime.stats.handshakes.items()
+        },
         "plugins": runtime.plugin_metrics.figures(),
         "upstreams": upstream_figures(runtime.upstreams.values()),
         "health": runtime.health.counts().figures(),
@@ -41,6 +45,7 @@ def _of_locations(locations: Mapping[str, LocationStats]) -> dict[str, Any]:
 
 def add_figures(parts: Iterable[Figures]) -> Figures:
     """Return the sum of what several workers have counted."""
+    parts = list(parts)
     locations: dict[str, LocationStats] = {}
     failures: dict[tuple[str, str], int] = {}
     plugins: dict[str, dict[str, Any]] = {}
@@ -58,6 +63,7 @@ def add_figures(parts: Iterable[Figures]) -> Figures:
     return {
         "locations": _of_locations(locations),
         "failures": [[*key, count] for key, count in failures.items()],
+        "handshakes": add_handshakes(part["handshakes"] for part in parts),
         "plugins": plugins,
         "upstreams": upstreams,
         "health": health.figures(),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from pingap.context import RequestContext
+    from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
     from pingap.observability.plugin_metrics import PluginMetrics
     from pingap.observability.upstream_metrics import UpstreamMetrics
     from pingap.upstream.stats import BackendReport
@@ -223,6 +224,8 @@ class WorkerStats:
 
     def __init__(self, locations: Mapping[str, LocationStats]) -> None:
         self.locations = locations
+        self.handshakes: dict[str, HandshakeStats] = {}
+        """Server -> what is counted of TLS handshakes."""
         self.backends: Callable[[], Sequence[BackendReport]] = tuple
         """Returns what is known of all backends, upstream by upstream."""
         self.started_at = time.time()
@@ -256,6 +259,7 @@ class ServerMetrics:
     :param plugins: the metrics that plugins have of their own, shared by all servers.
     :param health: tells what is known of backends; shared by all servers.
     :param upstreams: the metrics of upstreams, shared by all servers.
+    :param handshakes: the metrics of TLS, where the server speaks it.
     """
 
     def __init__(
@@ -266,6 +270,7 @@ class ServerMetrics:
         plugins: PluginMetrics | None = None,
         health: Callable[[], HealthCounts] = HealthCounts,
         upstreams: UpstreamMetrics | None = None,
+        handshakes: HandshakeMetrics | None = None,
     ) -> None:
         self._server = server
         self._locations = locations
@@ -273,6 +278,7 @@ class ServerMetrics:
         self._plugins = plugins
         self._health = health
         self._upstreams = upstreams
+        self._handshakes = handshakes
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
         """Return the metrics with what other workers have counted (``figures``) added."""
@@ -289,7 +295,10 @@ class ServerMetrics:
         health = self._health()
         health.add(HealthCounts.of(figures["health"]))
         upstreams = self._upstreams and self._upstreams.plus(figures["upstreams"])
-        return ServerMetrics(self._server, locations, failures, plugins, lambda: health, upstreams)
+        tls = self._handshakes and self._handshakes.plus(figures["handshakes"].get(self._server))
+        return ServerMetrics(
+            self._server, locations, failures, plugins, lambda: health, upstreams, tls
+        )
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -309,6 +318,8 @@ class ServerMetrics:
         yield from _location_metrics(self._server, rows)
         yield from self._other_metrics(total)
         yield self._plugin_times()
+        if self._handshakes is not None:
+            yield from self._handshakes.collect(self._server)
         if self._upstreams is not None:
             yield from self._upstreams.collect(self._server)
         if self._plugins is not None:

@@ -19,10 +19,12 @@ class Child:
     :param index: its place among the workers, which its replacement gets.
     :param pid: its process id.
     :param channel: to it.
+    :param column: of the shared state, which it has to itself.
     """
 
-    def __init__(self, index: int, pid: int, channel: Channel) -> None:
+    def __init__(self, index: int, pid: int, channel: Channel, column: int) -> None:
         self.index = index
+        self.column = column
         self.pid = pid
         self.channel = channel
         self.began = self.heard = time.monotonic()

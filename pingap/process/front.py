@@ -11,6 +11,7 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
 from pingap.net.proxy_acceptor import ProxyAcceptor, ProxyHeaders
+from pingap.observability.handshakes import HandshakeStats
 from pingap.shared_state.state import SharedState
 from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
 
@@ -49,7 +50,8 @@ class Front:
             shared,
         )
         self._make: Factory = partial(Http1Connection, self.listener)
-        self._handshakes = Handshakes(0, 0.0, runtime.deadlines)
+        counted = runtime.stats.handshakes.setdefault(name, HandshakeStats())
+        self._handshakes = Handshakes(0, 0.0, runtime.deadlines, counted)
         self._proxy_headers = ProxyHeaders((), 0.0, runtime.deadlines, self._make)
         self.update(runtime)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from socket import socket
 
 from pingap.config import Address, Config, TcpAddress
@@ -22,12 +23,14 @@ class Listening:
     :param server: name of the server whose it is.
     :param address: as it is configured.
     :param worker: which worker accepts from it; None for every one that serves the server.
+    :param is_shared: several workers accept from it.
     """
 
     server: str
     address: str
     sock: socket
     worker: int | None = None
+    is_shared: bool = False
 
     @property
     def text(self) -> str:
@@ -78,6 +81,13 @@ class Inherited:
         found = self._sockets.get(str(address))
         return found.pop(0) if found else None
 
+    def take_all(self, address: Address) -> list[socket]:
+        """Return every socket for an address: it has several if each worker had its own."""
+        found = []
+        while (sock := self.take(address)) is not None:
+            found.append(sock)
+        return found
+
     def close_rest(self) -> list[str]:
         """Close what nobody took; return the addresses."""
         rest = [address for address, found in self._sockets.items() if found]
@@ -114,19 +124,25 @@ def _wanted(config: Config, threads: int | None, inherited: Inherited) -> Iterat
     for name, settings in config.servers.items():
         workers = workers_of(config, name, threads)
         for address in settings.addresses:
-            separate = settings.reuse_port and isinstance(address, TcpAddress) and workers > 1
+            open_one = partial(
+                listen,
+                reuse_port=settings.reuse_port,
+                fastopen=settings.tcp_fastopen,
+                backlog=settings.backlog,
+                v6_only=needs_v6_only(address, every),
+            )
+            taken = inherited.take_all(address)
+            own = settings.reuse_port and isinstance(address, TcpAddress) and workers > 1
+            if not own or len(taken) == 1:
+                # One for all; if there were more, connections may be waiting in each of them.
+                for sock in taken or [open_one(address)]:
+                    yield Listening(name, str(address), sock, None, workers > 1)
+                continue
             bound = address
-            for worker in range(workers) if separate else (None,):
-                sock = inherited.take(address) or listen(
-                    bound,
-                    reuse_port=settings.reuse_port,
-                    fastopen=settings.tcp_fastopen,
-                    v6_only=needs_v6_only(address, every),
-                )
-                yield Listening(name, str(address), sock, worker)
-                if (
-                    isinstance(address, TcpAddress) and not address.port
-                ):  # the others share the port
+            for place in range(max(workers, len(taken))):
+                sock = taken[place] if place < len(taken) else open_one(bound)
+                yield Listening(name, str(address), sock, place % workers)
+                if isinstance(address, TcpAddress):  # the others share a port that was chosen
                     bound = TcpAddress(address.host, sock.getsockname()[1])
 
 

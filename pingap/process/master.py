@@ -90,6 +90,8 @@ class Master:
 
     async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
+            if self._succession.pass_on(number):
+                continue
             if number in (signal.SIGTERM, signal.SIGINT) and not self._started.is_set():
                 self._tasks.cancel_scope.cancel()
             elif number in (signal.SIGTERM, signal.SIGINT):

@@ -94,14 +94,15 @@ class Reloader:
         async with supervisor.forking:
             children = list(supervisor.children.values())
             failures = await self._prepare(children, text)
+            outcome = "discard" if failures else "swap"
+            for child in children:
+                child.channel.send(outcome)
             if failures:
-                supervisor.tell("discard")
                 log.error(
                     "the configuration stays as it was; the new one cannot be served: %s",
                     "; ".join(dict.fromkeys(failures)),
                 )
                 return False
-            supervisor.tell("swap")
             supervisor.base.runtime = new
         new.take_effect()
         old.release([new])

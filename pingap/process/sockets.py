@@ -13,7 +13,6 @@ from typing import Final
 
 from pingap.config import Address, TcpAddress, UnixAddress
 
-BACKLOG: Final = 4096
 _UNIX_MODE: Final = 0o660
 
 
@@ -27,17 +26,19 @@ def listen(
     reuse_port: bool = False,
     fastopen: int | None = None,
     v6_only: bool = False,
+    backlog: int = 4096,
 ) -> socket.socket:
     """Return a listening socket.
 
     :param fastopen: length of the TCP Fast Open queue.
     :param v6_only: for an IPv6 address: leave IPv4 to another socket.
+    :param backlog: connections that may wait to be accepted.
     :raises BindError: the address is in use, not ours, or not permitted.
     """
     try:
         if isinstance(address, UnixAddress):
-            return _listen_unix(address.path)
-        return _listen_tcp(address, reuse_port, fastopen, v6_only)
+            return _listen_unix(address.path, backlog)
+        return _listen_tcp(address, backlog, reuse_port, fastopen, v6_only)
     except OSError as error:
         hint = {
             errno.EACCES: " (ports below 1024 need privileges)",
@@ -55,7 +56,7 @@ def needs_v6_only(address: Address, others: Iterable[Address]) -> bool:
 
 
 def _listen_tcp(
-    address: TcpAddress, reuse_port: bool, fastopen: int | None, v6_only: bool
+    address: TcpAddress, backlog: int, reuse_port: bool, fastopen: int | None, v6_only: bool
 ) -> socket.socket:
     family, kind, proto, _, endpoint = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -70,7 +71,7 @@ def _listen_tcp(
         if fastopen and hasattr(socket, "TCP_FASTOPEN"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, fastopen)
         sock.bind(endpoint)
-        sock.listen(BACKLOG)
+        sock.listen(backlog)
     except BaseException:
         sock.close()
         raise
@@ -78,13 +79,13 @@ def _listen_tcp(
     return sock
 
 
-def _listen_unix(path: str) -> socket.socket:
+def _listen_unix(path: str, backlog: int) -> socket.socket:
     remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
         Path(path).chmod(_UNIX_MODE)
-        sock.listen(BACKLOG)
+        sock.listen(backlog)
     except BaseException:
         sock.close()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Final
 
 from pingap.process.options import ServeOptions
@@ -74,6 +75,13 @@ class Succession:
     @property
     def _stays(self) -> bool:
         return bool(self._successor) and self._is_waited_for and self._reading >= 0
+
+    def pass_on(self, number: signal.Signals) -> bool:
+        """Give a signal to the process that serves, if it is meant for that one; tell whether it is."""
+        if self._stays:
+            with suppress(ProcessLookupError):
+                os.kill(self._successor, number)
+        return self._stays
 
     def block_signals(self) -> None:
         """Keep signals for the process that serves until they can be passed on to it."""

@@ -77,6 +77,8 @@ class Supervisor:
         self.sockets = list(sockets)
         self.children: dict[int, Child] = {}
         """Index -> the worker that has this place."""
+        self._leaving: set[Child] = set()
+        """Workers that were told to end by somebody else; others have their places."""
         self.bus_values: dict[str, str] = {}
         self._workers = workers
         self._pid = os.getpid()
@@ -87,7 +89,8 @@ class Supervisor:
         self._all_ended = anyio.Event()
         self.forking = anyio.Lock()
         """Held while a worker is forked, and while none may be: the configuration changes."""
-        self._segment = SharedSegment(workers=workers) if workers > 1 else None
+        # Twice as many: one that leaves and the one in its place count apart.
+        self._segment = SharedSegment(workers=2 * workers) if workers > 1 else None
         self._has_begun = self._stopping = False
         self._at_once = False
 
@@ -119,9 +122,10 @@ class Supervisor:
             self._close_gone()
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
+            column = self._free_column(index)
             with theirs:
-                pid = await fork(lambda: self._be_worker(index, theirs, ours))
-        child = self.children[index] = Child(index, pid, Channel(ours))
+                pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
+        child = self.children[index] = Child(index, pid, Channel(ours), column)
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
         for key, value in self.bus_values.items():
@@ -141,7 +145,12 @@ class Supervisor:
                 one.sock.close()
         self.sockets = [one for one in self.sockets if one.server in served]
 
-    def _be_worker(self, index: int, theirs: socket, ours: socket) -> int:
+    def _free_column(self, index: int) -> int:
+        """Return which column of the shared state a new worker has to itself."""
+        used = {child.column for child in self._every_child()}
+        return index if index not in used else index + self._workers
+
+    def _be_worker(self, index: int, column: int, theirs: socket, ours: socket) -> int:
         """Serve; runs in the child."""
         end_with_parent(self._pid)
         if self.base.parent is not None:
@@ -149,13 +158,13 @@ class Supervisor:
         if self.base.runtime.config.basic.cpu_affinity:
             pin(index)
         ours.close()
-        for child in list(self.children.values()):
+        for child in self._every_child():
             child.channel.close()
         accepted = of_worker(self.sockets, index, self.base.counts)
         for one in self.sockets:
             if one not in accepted:
                 one.sock.close()
-        shared = None if self._segment is None else self._segment.attach(index)
+        shared = None if self._segment is None else self._segment.attach(column)
         worker = Worker(self.base.runtime, accepted, shared)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
@@ -170,18 +179,29 @@ class Supervisor:
         await child.ended.wait()
         child.channel.close()
         if self._segment is not None:
-            self._segment.release_worker(child.index)
+            self._segment.release_worker(child.column)
         self._count_in(child)
-        if self._has_begun and not self._stopping:
-            await self._replace(child)
-        if self._stopping and self.children.get(child.index) is child:
+        if child in self._leaving:
+            self._leaving.remove(child)
+            log.info("%s %s", child.name, child.ending)
+        else:
             del self.children[child.index]
-            self._check_all_ended()
-
-    def _check_all_ended(self) -> None:
-        """Let go whoever drains. A place whose worker waits to be replaced counts as empty."""
-        if all(child.ended.is_set() for child in self.children.values()):
+            if self._has_begun and not self._stopping:
+                await self._replace(child)
+        if not self._every_child():
             self._all_ended.set()
+
+    def _every_child(self) -> list[Child]:
+        return [*self.children.values(), *self._leaving]
+
+    async def _let_go(self, child: Child) -> None:
+        """Have another worker take the place of one that was told to end, while it drains."""
+        if self._stopping or self.children.get(child.index) is not child:
+            return
+        log.info("%s was told to end: it is replaced", child.name)
+        del self.children[child.index]
+        self._leaving.add(child)
+        await self._fork_again(child.index)
 
     async def _replace(self, child: Child) -> None:
         lost = f"; requests under way when it was heard last: {child.requests}"
@@ -191,11 +211,16 @@ class Supervisor:
         lived = time.monotonic() - child.began
         early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
         self._early_ends[child.index] = early
+        self._choose_leader()  # among those that are left
         if early > 1:
             await anyio.sleep(min(LONGEST_WAIT, 0.1 * 2**early))
+        await self._fork_again(child.index)
+
+    async def _fork_again(self, index: int) -> None:
+        """Put a worker in a place that is free, as soon as the system has room for it."""
         while True:
             try:
-                return await self._fork(child.index)
+                return await self._fork(index)
             except OSError as error:
                 log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
                 await anyio.sleep(LONGEST_WAIT)
@@ -206,6 +231,8 @@ class Supervisor:
             child.requests = message["requests"]
         elif kind == "ready":
             child.ready.set()
+        elif kind == "leaving":
+            self._tasks.start_soon(self._let_go, child)
         elif kind == "failed":
             child.failure = message["text"]
         elif kind == "figures":
@@ -219,7 +246,7 @@ class Supervisor:
 
     def tell(self, kind: str, /, **fields: Any) -> None:
         """Send a message to every worker."""
-        for child in self.children.values():
+        for child in self._every_child():
             child.channel.send(kind, **fields)
 
     def _pass_on(self, sender: Child, key: str, value: str) -> None:
@@ -230,8 +257,8 @@ class Supervisor:
 
     def _choose_leader(self) -> None:
         """Have one worker do what is to be done once per host."""
-        first = min(self.children)
-        self.children[first].channel.send("lead")
+        if self.children:
+            self.children[min(self.children)].channel.send("lead")
 
     async def _tell_of_others(self, child: Child, question: Message) -> None:
         """Tell a worker what all others have counted, living and ended ones."""
@@ -243,7 +270,7 @@ class Supervisor:
                 other.figures = answer["figures"]
             parts.append(other.figures)
 
-        others = [one for one in self.children.values() if one is not child]
+        others = [one for one in self._every_child() if one is not child]
         async with anyio.create_task_group() as tasks:
             for other in others:
                 tasks.start_soon(ask, other)
@@ -254,7 +281,6 @@ class Supervisor:
         """Keep what a worker that ended had counted, as far as it could tell."""
         if child.figures:
             self._gone = add_figures([self._gone, without_gauges(child.figures)])
-            child.figures = {}  # it keeps its place for a while, and must not count twice
 
     async def _watch_silence(self) -> None:
         """End workers that do not show any more that they are alive; they are replaced then."""
@@ -266,7 +292,7 @@ class Supervisor:
             now = time.monotonic()
             if now - before > 2 * LOOK_SECONDS:
                 continue  # this process was stopped or busy: what they have said is not read yet
-            for child in list(self.children.values()):
+            for child in self._every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     log.error("%s was silent for %.0f s: it is ended", child.name, limit)
                     child.kill()
@@ -275,7 +301,7 @@ class Supervisor:
 
     def on_end(self, pid: int, status: int) -> bool:
         """Take note that a process has ended; tell whether it was a worker."""
-        for child in self.children.values():
+        for child in self._every_child():
             if child.pid == pid:
                 child.on_end(status)
                 return True
@@ -294,13 +320,12 @@ class Supervisor:
             if not child.ready.is_set():  # it has no requests, and does not listen yet
                 child.kill()
         self.tell("drain", at_once=at_once)
-        self._check_all_ended()
-        basic = self.base.runtime.config.basic
-        with anyio.move_on_after(
-            basic.grace_period + basic.graceful_shutdown_timeout + LAST_SECONDS
-        ):
-            await self._all_ended.wait()
-        for child in self.children.values():
+        if self._every_child():
+            basic = self.base.runtime.config.basic
+            seconds = basic.grace_period + basic.graceful_shutdown_timeout + LAST_SECONDS
+            with anyio.move_on_after(seconds):
+                await self._all_ended.wait()
+        for child in self._every_child():
             if not child.ended.is_set():
                 log.error("%s does not end: it is ended", child.name)
                 child.kill()
@@ -308,7 +333,7 @@ class Supervisor:
     def kill(self) -> None:
         """End all workers at once."""
         self._stopping = True
-        for child in list(self.children.values()):
+        for child in self._every_child():
             child.kill()
 
 

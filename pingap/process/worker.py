@@ -21,10 +21,10 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.listener import ConnectionBudget
 from pingap.net.proxy_acceptor import MOST_WAITING
 from pingap.observability.watchdog import Watchdog
+from pingap.process.acceptor import SharedAcceptor
 from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
-from pingap.process.sockets import BACKLOG
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 from pingap.side_calls import http_client
@@ -53,7 +53,7 @@ class Worker:
         self.runtime = runtime
         self.shared = LocalState() if shared is None else shared
         self._sockets = list(sockets)
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | SharedAcceptor] = []
         self._fronts: dict[str, Front] = {}
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
@@ -250,8 +250,12 @@ class Worker:
             if (front := self._fronts.get(one.server)) is None:
                 front = Front(one.server, self.runtime, requests, self._budget, self.shared)
                 self._fronts[one.server] = front
+            if one.is_shared:
+                self._servers.append(SharedAcceptor(one.sock, front))
+                continue
             # (Also for Unix sockets: this does not remove their file at the end.)
-            server = await loop.create_server(front, sock=one.sock, backlog=BACKLOG)
+            backlog = self.runtime.config.servers[one.server].backlog
+            server = await loop.create_server(front, sock=one.sock, backlog=backlog)
             self._servers.append(server)
 
     def _stop_accepting(self) -> None:

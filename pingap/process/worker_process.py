@@ -97,6 +97,7 @@ class WorkerProcess:
         """Drain when somebody asks this very process to end."""
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
             async for _ in signals:
+                self._channel.send("leaving")
                 self._leave(at_once=False)
 
     def _leave(self, *, at_once: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pingap.context import TlsDetails
 from pingap.net.deadlines import Deadlines
+from pingap.observability.handshakes import HandshakeStats
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
 from pingap.tls.transport import TlsTransport
@@ -38,17 +39,22 @@ class Handshakes:
 
     :param limit: how many there may be; connections beyond are reset.
     :param seconds: how long one may take.
+    :param stats: counts them.
     """
 
-    def __init__(self, limit: int, seconds: float, deadlines: Deadlines) -> None:
+    def __init__(
+        self, limit: int, seconds: float, deadlines: Deadlines, stats: HandshakeStats
+    ) -> None:
         self.limit = limit
         self.seconds = seconds
+        self.stats = stats
         self._deadlines = deadlines
         self._open: set[TlsAcceptor] = set()
 
     def begin(self, acceptor: TlsAcceptor) -> bool:
         """Take in a connection; False if there are too many."""
         if len(self._open) >= self.limit:
+            self.stats.failed += 1
             return False
         self._open.add(acceptor)
         self._deadlines.watch(acceptor)
@@ -116,7 +122,9 @@ class TlsAcceptor(TlsTransport):
     def established(self) -> asyncio.Protocol | None:
         self._handshakes.end(self)
         self.deadline = math.inf
-        self._details = details(self._tls, time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
+        self._details = details(self._tls, seconds)
+        self._handshakes.stats.complete(seconds, resumed=bool(self._tls.session_reused))
         return self._make(self._tls.selected_alpn_protocol())
 
     def refused(self, error: Exception) -> None:
@@ -125,6 +133,8 @@ class TlsAcceptor(TlsTransport):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._handshakes.end(self)
+        if self._details is None and not self._silent:  # not one that only looked if we are here
+            self._handshakes.stats.failed += 1
         super().connection_lost(exc)
 
     def on_deadline(self) -> None:

@@ -51,12 +51,19 @@ class ClientTls:
             except ssl.SSLError as error:
                 raise CertificateError("client_cert", f"cannot be used: {reason(error)}") from None
         self._sessions: dict[Peer, ssl.SSLSession] = {}
+        self.http1 = self
+        """The same, offering HTTP/1.1 alone: what is offered belongs to a context."""
+        if len(alpn) > 1:
+            self.http1 = ClientTls(
+                server_name, verify=verify, authorities=authorities, certificate=certificate
+            )
 
     def for_name(self, server_name: str) -> ClientTls:
         """Return the same for another server name; its sessions are not kept."""
         other = copy(self)
         other.server_name = server_name
         other._sessions = {}
+        other.http1 = other if self.http1 is self else self.http1.for_name(server_name)
         return other
 
     def _check_name(self) -> None:

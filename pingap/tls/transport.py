@@ -143,17 +143,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         data = b""
         try:
             # What is decrypted is not longer than what came, unless part of it was here before.
-            data = tls.read(size)
-            # Asking first saves the exception that reading nothing would raise.
-            while data and (incoming.pending or tls.pending()):
+            data = last = tls.read(size)
+            # A read that did not fill its room has emptied its record; reading on when nothing has
+            # come behind it would raise an exception, for every request.
+            while last and (incoming.pending or len(last) == size):
                 if pieces is None:
                     pieces = [data]
-                more = tls.read(_RECORD)
-                if not more:
-                    self._peer_ended = True
-                    break
-                pieces.append(more)
-            if not data:
+                size = _RECORD
+                if last := tls.read(size):
+                    pieces.append(last)
+            if not last:
                 self._peer_ended = True
         except ssl.SSLWantReadError:
             pass  # half a record, or one that holds no data of the application

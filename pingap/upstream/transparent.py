@@ -190,11 +190,11 @@ class TransparentUpstream(UpstreamRuntime):
         return [one for one in dict.fromkeys(addresses) if one is not None]
 
     async def connect(
-        self, peer: Peer, client: Connection
+        self, peer: Peer, client: Connection, *, upgrades: bool = False
     ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection; after a failure the next address of the name has its turn."""
         try:
-            return await super().connect(peer, client)
+            return await super().connect(peer, client, upgrades=upgrades)
         except UpstreamError:
             assert not isinstance(peer.address, str)
             address, port = peer.address

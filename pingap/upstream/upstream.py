@@ -116,6 +116,8 @@ class UpstreamRuntime:
         self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
         self._speaks = speaks
+        self.may_choose = speaks is Speaks.EITHER and tls is not None
+        """Whether the backend may choose HTTP/2, which has no ``Upgrade``."""
         self.max_h2_streams = max_h2_streams
         self.retry_budget = RetryBudget(retry_budget)
         self.retries: dict[str, int] = {}
@@ -181,28 +183,29 @@ class UpstreamRuntime:
         return math.inf if idle is None else time.monotonic() + idle
 
     async def connect(
-        self, peer: Peer, client: Connection
+        self, peer: Peer, client: Connection, *, upgrades: bool = False
     ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection to a peer; with HTTP/2, take part in one if there is one by now.
 
         :param client: whose request needs it.
+        :param upgrades: HTTP/1.1 has to be spoken, though both may be.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
-        make = partial(self._connect, peer, client)
-        if self._speaks is not Speaks.HTTP1:
+        make = partial(self._connect, peer, client, upgrades)
+        if self._speaks is not Speaks.HTTP1 and not upgrades:
             return await peer.shared.connect(make, self.max_h2_streams)
         connection = await make()
         assert isinstance(connection, UpstreamConnection)
         return connection
 
     async def _connect(
-        self, peer: Peer, client: Connection
+        self, peer: Peer, client: Connection, upgrades: bool
     ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
         in_all = self.timeouts.connect_in_all
         until = math.inf if in_all is None else time.monotonic() + in_all
         try:
-            return await self._open(peer, client, until)
+            return await self._open(peer, client, upgrades, until)
         except TimeoutError:
             raise UpstreamError(
                 f"{where} did not accept a connection in time",
@@ -225,14 +228,14 @@ class UpstreamRuntime:
             ) from None
 
     async def _open(
-        self, peer: Peer, client: Connection, until: float
+        self, peer: Peer, client: Connection, upgrades: bool, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
             await self._reach(peer, made, header, until)
         else:
-            made = await self._open_tls(peer, tls, header, until)
+            made = await self._open_tls(peer, tls.http1 if upgrades else tls, header, until)
         if not isinstance(made, UpstreamConnection):
             try:
                 with anyio.fail_after(until - time.monotonic()):

@@ -16,6 +16,7 @@ import pingap
 from pingap import hookspecs
 from pingap.hookspecs import PHASES
 from pingap.observability.access_log import PRESETS, compile_format
+from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.metrics import LocationStats, ServerMetrics
 from pingap.variables import CONTEXT_KEYS, VARIABLES
 
@@ -111,7 +112,16 @@ def test_context_keys_and_variables_are_documented() -> None:
 def test_metrics_are_documented() -> None:
     page = (DOCS / "metrics.md").read_text()
     failures = {("plugin", "location"): 1}
-    exposition = ServerMetrics("web", {"all": LocationStats()}, failures).page().decode()
+    exposition = (
+        ServerMetrics(
+            "web",
+            {"all": LocationStats()},
+            failures,
+            handshakes=HandshakeMetrics(HandshakeStats()),
+        )
+        .page()
+        .decode()
+    )
     for line in exposition.splitlines():
         if line.startswith("# TYPE "):
             name = line.split(" ")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -616,6 +617,34 @@ def test_http2_by_alpn(tmp_path: Path, alpn: str) -> None:
         assert b":scheme=https" in client.get("/seen").body
         assert client.get("/large").body == bytes(LARGE)
         assert rig.origin.connections == 1
+
+
+def test_an_upgrade_goes_by_http1_beside_http2(tmp_path: Path) -> None:
+    by_http2 = h2_script(answer_by_path)
+
+    def either(served: Served) -> None:
+        assert isinstance(served.sock, ssl.SSLSocket)
+        if served.sock.selected_alpn_protocol() == "h2":
+            by_http2(served)
+            return
+        request = served.read_request()
+        assert request is not None
+        assert request.header("upgrade") == "mirror"
+        served.send(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: mirror\r\n\r\n")
+        while data := served.receive():
+            served.send(data[::-1])
+
+    with by_tls(tmp_path, "H2H1", ["h2", "http/1.1"], either) as rig, rig.connect() as client:
+        assert b":scheme=https" in client.get("/seen").body
+        with rig.connect() as upgraded:
+            upgraded.send(
+                b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: mirror\r\n\r\n"
+            )
+            assert upgraded.head()[0] == 101
+            upgraded.send(b"abc")
+            assert upgraded.read_exactly(3) == b"cba"
+            assert b":scheme=https" in client.get("/seen").body
+        assert rig.origin.connections == 2
 
 
 @pytest.mark.parametrize("offered", [["http/1.1"], []])

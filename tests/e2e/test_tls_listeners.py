@@ -1,8 +1,9 @@
-"""TLS on listeners, spoken to by Python's ssl, curl, openssl and sslscan."""
+"""TLS on listeners, spoken to by Python's ssl, curl, openssl, sslscan and testssl."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -441,6 +442,43 @@ def test_the_limit_of_connections_is_told_by_tls(start: Callable[..., Rig]) -> N
         assert first.get("/").status == 200
 
 
+# Metrics.
+
+
+def handshakes(client: TlsClient) -> dict[str, float]:
+    """Return the metrics of handshakes, over all workers."""
+    page = client.get("/metrics").body.decode()
+    found = re.findall(
+        r'^pingap_tls_(\w+)\{(?:le="(.*?)",)?server="web"\} (\S+)$', page, re.MULTILINE
+    )
+    return {name + bound: float(value) for name, bound, value in found}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_handshakes_are_counted(start: Callable[..., Rig], threads: int) -> None:
+    rig = start('prometheus_metrics = "/metrics"', basic=f"threads = {threads}")
+    context = client_context(version=ssl.TLSVersion.TLSv1_2)
+    session = None
+    with connect(rig) as reader:
+        for _ in range(6):
+            with TlsClient(rig.proxy, context, "a.test", session) as client:
+                assert client.get("/").status == 200
+                session = client.sock.session
+        with rig.proxy.connect() as plain:
+            plain.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert plain.answer().status == 400
+        with pytest.raises(ssl.SSLError):
+            connect(rig, context=client_context(version=ssl.TLSVersion.TLSv1_1))
+        with rig.proxy.connect():
+            pass  # looks whether the port is open
+        until(lambda: handshakes(reader)["handshakes_failed"] == 2)
+        found = handshakes(reader)
+    assert found["handshakes"] == found["handshake_time_count"] == 7
+    assert found["handshake_time_bucket+Inf"] == 7
+    assert 0 < found["handshake_time_sum"] < 7
+    assert found["handshakes_resumed"] == 5  # whichever worker gave the ticket
+
+
 # Programs.
 
 
@@ -507,6 +545,54 @@ def test_sslscan_finds_nothing(rig: Rig) -> None:
         assert int(bits) >= 128
         assert re.search("GCM|POLY1305", name)
         assert re.match("ECDHE|TLS_", name)
+
+
+OF_THE_CERTIFICATE = {"cert_revocation"}
+"""What testssl says of any certificate that names neither a list of revoked ones nor a responder."""
+
+
+def findings(tmp_path: Path, rig: Rig, *options: str) -> dict[str, str]:
+    """Return what testssl finds at all, by its severity."""
+    program, report = shutil.which("testssl"), tmp_path / "found.json"
+    if program is None and os.environ.get("CI") != "true":
+        pytest.skip("testssl is not installed (Debian: testssl.sh)")
+    assert program is not None, "CI installs testssl (.ci/run)"
+    (tmp_path / "root.pem").write_text(ROOT.cert)
+    done = subprocess.run(
+        [
+            *(program, "--quiet", "--color", "0", "--severity", "LOW", "--ip", "one"),
+            *("--add-ca", str(tmp_path / "root.pem"), "--jsonfile", str(report), *options),
+            f"localhost:{rig.proxy.port()}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        stdin=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    assert "Done" in done.stdout, done.stdout + done.stderr
+    found = json.loads(report.read_text())
+    return {
+        one["id"]: f"{one['severity']}: {one['finding']}"
+        for one in found
+        if one["id"] not in OF_THE_CERTIFICATE and one["port"] == str(rig.proxy.port())
+    }
+
+
+@pytest.mark.timeout(180)
+def test_testssl_finds_nothing_above_low(start: Callable[..., Rig], tmp_path: Path) -> None:
+    """Protocols, ciphers, forward secrecy, certificate and known attacks."""
+    served = issue("localhost", by=ROOT, common_name="localhost")
+    rig = start(more=served.toml("leaf", "is_default = true"))
+    found = findings(tmp_path, rig, "-p", "-s", "-f", "-S", "-U")
+    assert {name: what for name, what in found.items() if not what.startswith("LOW")} == {}
+
+
+@pytest.mark.timeout(180)
+def test_testssl_finds_an_old_version(start: Callable[..., Rig], tmp_path: Path) -> None:
+    """So that the test above would see one."""
+    rig = start('tls_min_version = "tlsv1.1"')
+    assert findings(tmp_path, rig, "-p")["TLS1_1"].startswith("LOW")
 
 
 def test_on_asyncio_without_uvloop(tmp_path: Path, origin: Origin) -> None:

@@ -84,6 +84,12 @@ class Site:
     def connect(self) -> RawClient:
         return RawClient(("127.0.0.1", self.port))
 
+    def wait_for_successor(self) -> None:
+        """Return when a new process serves, with the last change, and the old one knows."""
+        taken_over = "a new process has taken over"
+        wait_until(lambda: self.proxy.log.count(taken_over) == self.number, seconds=20)
+        assert self.shows_the_change()
+
     def shows_the_change(self) -> bool:
         with self.connect() as client:
             return client.get("/").header("x-number") == str(self.number)
@@ -155,10 +161,9 @@ def test_upgrades(tmp_path: Path, free_port: int) -> None:
             with connect(f"ws://127.0.0.1:{free_port}/ws") as socket:
                 site.write()
                 site.proxy.process.send_signal(signal.SIGUSR2)
-                wait_until(site.shows_the_change, seconds=20)
+                site.wait_for_successor()
                 socket.send("still there?")  # in the old process, which waits for it
                 assert socket.recv(timeout=10) == "still there?"
-            wait_until(lambda: len(site.proxy.workers) == 1, seconds=20)
             load.wait_for_rounds()
     assert load.failures == []
 
@@ -170,8 +175,7 @@ def test_restarts(tmp_path: Path, free_port: int) -> None:
     ):
         for threads in (3, 2, 3, 2, 3):
             site.write(f"threads = {threads}")
-            wait_until(site.shows_the_change, seconds=20)
-            wait_until(lambda: len(site.proxy.workers) == 1, seconds=20)
+            site.wait_for_successor()
             load.wait_for_rounds()
     assert load.failures == []
 

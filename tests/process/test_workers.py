@@ -80,7 +80,8 @@ def test_a_worker_that_is_told_to_end_completes_its_requests(tmp_path: Path) -> 
             wait_until(lambda: proxy.workers and worker in proxy.workers)
             assert client.get("/").header("connection") == "close"  # told that it is the last
             wait_until(lambda: proxy.workers not in ([], [worker]))
-            assert "ended with exit code 0" in proxy.wait_for_log("is replaced")
+            log = proxy.wait_for_log("ended with exit code 0")
+            assert f"worker 0 (pid {worker}) was told to end: it is replaced" in log
 
 
 def test_workers_end_with_their_supervisor(proxy: Proxy) -> None:

@@ -115,7 +115,16 @@ class ServerConfig(Model):
     tcp_fastopen: Natural | None = Field(
         None, description="Length of the TCP Fast Open queue; absent: off."
     )
-    reuse_port: bool = Field(False, description="Listen with `SO_REUSEPORT`.")
+    reuse_port: bool = Field(
+        False,
+        description="Listen with `SO_REUSEPORT`: each worker has a socket of its own, and the system"
+        " spreads connections evenly over them.",
+    )
+    backlog: Positive = Field(
+        4096,
+        description="Connections that may wait to be accepted; the system may allow fewer"
+        " (`net.core.somaxconn`).",
+    )
     proxy_protocol: bool = Field(
         False,
         description="Connections begin with a header of the PROXY protocol, v1 or v2; only from"

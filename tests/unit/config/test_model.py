@@ -63,6 +63,7 @@ tcp_interval = "10s"
 tcp_probe_count = 20
 tcp_user_timeout = "30s"
 tcp_fastopen = 10
+backlog = 128
 reuse_port = true
 proxy_protocol = true
 prometheus_metrics = "/metrics"
@@ -284,7 +285,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " enable_server_timing includes remark max_request_line max_header_size max_headers"
             " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout"
             " pipeline_buffer_size tls_verify_client tls_client_ca tls_handshake_timeout"
-            " tls_max_handshakes proxy_protocol",
+            " tls_max_handshakes proxy_protocol backlog",
         ),
         (
             "locations",

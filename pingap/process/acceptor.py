@@ -1,0 +1,66 @@
+"""Accepting from a socket that several workers share, so that each gets its share.
+
+An event loop's own server takes all connections that wait, so whoever wakes first gets them all. This
+takes one in each turn of the loop: who has less to do comes round more often and takes more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from socket import socket
+from typing import Final
+
+log = logging.getLogger("pingap")
+
+PAUSE_SECONDS: Final = 1.0
+"""How long nothing is accepted after the system had no room for another connection."""
+
+
+class SharedAcceptor:
+    """Accepts from one listening socket.
+
+    :param sock: listens, and does not block; closed with the acceptor.
+    :param factory: makes the protocol of each connection.
+    """
+
+    def __init__(self, sock: socket, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._sock = sock
+        self._factory = factory
+        self._loop = asyncio.get_running_loop()
+        self._beginning: set[asyncio.Task[object]] = set()
+        self._closed = False
+        self._listen()
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+
+    def _listen(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._sock, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker was faster, or the client left
+        except OSError as error:
+            log.error("cannot accept connections for %g s: %s", PAUSE_SECONDS, error.strerror)  # noqa: TRY400
+            self._loop.remove_reader(self._sock)
+            self._loop.call_later(PAUSE_SECONDS, self._listen)
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._begin(connection))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, connection: socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._factory, connection)
+        except OSError:  # it is gone already
+            connection.close()
