@@ -157,6 +157,7 @@ def _end_as_told(fd: int) -> NoReturn:
         while not said.endswith(b"\0") and (piece := os.read(fd, 2 * _MOST_TOLD)):
             said += piece
     except KeyboardInterrupt:  # the daemon has no terminal that could tell it
+        said = said or os.read(fd, 2 * _MOST_TOLD)  # it may have come before its process id
         pid = said.partition(b"\n")[0]
         if pid:
             with suppress(OSError):
