@@ -86,8 +86,9 @@ class LogFile:
     def close(self) -> None:
         """Write what waits and close the file."""
         self.flush()
-        if self._path is not None:
+        if self._path is not None and self._fd >= 0:
             os.close(self._fd)
+            self._fd = -1  # the number is somebody else's soon: who writes later opens the file
 
     def reopen(self) -> None:
         """Write what waits, and open the file again by its name."""

@@ -73,7 +73,7 @@ def daemonize(error_log: str = "") -> Iterator[Parent]:
     :raises DaemonError: the file cannot be opened, or there can be no more processes; raised in the
         process that was started.
     """
-    _occupy_standard_streams()
+    occupy_standard_streams()
     log = _open(error_log) if error_log else None
     reading, writing = os.pipe()
     for stream in (sys.stdout, sys.stderr):
@@ -105,11 +105,14 @@ def daemonize(error_log: str = "") -> Iterator[Parent]:
         parent.close()
 
 
-def _occupy_standard_streams() -> None:
-    """Let /dev/null be what was closed of 0, 1 and 2, lest the pipe get such a number."""
+def occupy_standard_streams() -> None:
+    """Let /dev/null be what was closed of 0, 1 and 2, lest a socket or a pipe get such a number."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
+    # Python has none for what was closed, and whoever writes there does not expect that.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _open(error_log: str) -> int:
@@ -154,6 +157,7 @@ def _end_as_told(fd: int) -> NoReturn:
         while not said.endswith(b"\0") and (piece := os.read(fd, 2 * _MOST_TOLD)):
             said += piece
     except KeyboardInterrupt:  # the daemon has no terminal that could tell it
+        said = said or os.read(fd, 2 * _MOST_TOLD)  # it may have come before its process id
         pid = said.partition(b"\n")[0]
         if pid:
             with suppress(OSError):

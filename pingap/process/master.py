@@ -57,6 +57,7 @@ class Master:
         self._watch = watch
         self._reloader = Reloader(supervisor, options.read, watch)
         self._draining = False
+        self._started = anyio.Event()
         self._handing_over = False
         self._ends_passed_on = 0
         """How often the process that took over was told to end through this one."""
@@ -74,9 +75,11 @@ class Master:
             self._tasks = tasks
             with anyio.open_signal_receiver(*_SIGNALS) as signals:
                 await tasks.start(self._reap)
+                tasks.start_soon(self._obey, signals)
                 try:
                     await self._supervisor.start(tasks)
                     ready()
+                    self._started.set()
                 except BaseException:
                     self._supervisor.kill()
                     raise
@@ -85,7 +88,7 @@ class Master:
                     tasks.start_soon(self._watch_files, self._watch)
                 if (seconds := self._notifier.seconds_between_signs) is not None:
                     tasks.start_soon(self._give_signs, seconds)
-                await self._obey(signals)
+                await anyio.sleep_forever()
 
     async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
@@ -93,7 +96,9 @@ class Master:
                 self._ends_passed_on += number in (signal.SIGTERM, signal.SIGINT)
                 if self._ends_passed_on < 2:
                     continue  # (the second one ends at once what is left here as well)
-            if number in (signal.SIGTERM, signal.SIGINT):
+            if number in (signal.SIGTERM, signal.SIGINT) and not self._started.is_set():
+                self._tasks.cancel_scope.cancel()
+            elif number in (signal.SIGTERM, signal.SIGINT):
                 if self._draining:
                     log.warning("second %s: ending at once", number.name)
                     self._supervisor.tell("cut")
@@ -146,6 +151,7 @@ class Master:
             log.warning("a new process is about to take over already")
             return
         self._handing_over = True
+        await self._started.wait()
         path = self._supervisor.base.runtime.config.basic.upgrade_sock
         try:
             successor = self._succession.start() if start else 0
@@ -173,9 +179,15 @@ class Master:
 
     async def _reload(self) -> None:
         """Read the configuration again, and do what is needed for it to take effect."""
+        await self._started.wait()
         self._notifier.reloading()
-        restart = await self._reloader.reload()
-        self._notifier.ready()
+        try:
+            restart = await self._reloader.reload()
+        except Exception:  # a mistake in code, of a plugin perhaps: those who serve go on
+            log.exception("the configuration stays as it was; the new one cannot be built")
+            return
+        finally:
+            self._notifier.ready()
         if restart and self._options.autorestart:
             log.info("a new process is started, which can take it over")
             await self._upgrade(True)

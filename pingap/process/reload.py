@@ -116,11 +116,14 @@ class Reloader:
     async def _prepare(self, children: list[Child], snapshot: str) -> list[str]:
         """Let workers build a configuration; return why it cannot be, where it cannot."""
         failures: list[str] = []
+        ended: list[str] = []
 
         async def ask(child: Child) -> None:
             answer = await child.channel.ask("prepare", PREPARE_SECONDS, snapshot=snapshot)
             if answer is None:
-                if not child.ended.is_set() and not child.channel.is_broken:
+                if child.ended.is_set() or child.channel.is_broken:
+                    ended.append(child.name)
+                else:
                     failures.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
             elif answer["failure"]:
                 failures.append(answer["failure"])
@@ -128,6 +131,10 @@ class Reloader:
         async with anyio.create_task_group() as tasks:
             for child in children:
                 tasks.start_soon(ask, child)
+        # One that was killed meanwhile begins with the new configuration. But nothing says that it
+        # can be served if it has ended all of them.
+        if not failures and len(ended) == len(children):
+            failures = [f"{name} ended while it prepared it" for name in ended]
         return failures
 
     def _tell(self, old: Runtime, new: Runtime, restart: list[str]) -> None:

@@ -23,7 +23,7 @@ from pingap.observability.log_files import path_of
 from pingap.observability.logs import set_up_logging
 from pingap.plugins import Registry
 from pingap.process.activation import ActivatedSockets
-from pingap.process.daemon import DaemonError, Parent, daemonize
+from pingap.process.daemon import DaemonError, Parent, daemonize, occupy_standard_streams
 from pingap.process.listening import Inherited, Listening, open_all, workers_in_all, workers_of
 from pingap.process.master import Master
 from pingap.process.options import ServeOptions
@@ -52,6 +52,7 @@ def serve(options: ServeOptions) -> int:
 
     :raises ConfigError: the configuration is wrong.
     """
+    occupy_standard_streams()
     start = _Start(options)
     with ExitStack() as background:
         try:

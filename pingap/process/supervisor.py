@@ -41,6 +41,8 @@ REPORT_SECONDS: Final = 2.0
 SHORT_LIFE: Final = 1.0
 """A worker that ends sooner is replaced later each time."""
 LONGEST_WAIT: Final = 10.0
+LAST_SECONDS: Final = 5.0
+"""How much longer than it may a worker can take to end, before it is ended."""
 
 
 class StartError(Exception):
@@ -93,6 +95,7 @@ class Supervisor:
         # Twice as many: one that leaves and the one in its place count apart.
         self._segment = SharedSegment(workers=2 * workers) if workers > 1 else None
         self._has_begun = self._stopping = False
+        self._at_once = False
 
     async def start(self, tasks: TaskGroup) -> None:
         """Start all workers; return when each of them accepts connections.
@@ -103,11 +106,15 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # so that what is common stays in common pages of memory
         for index in range(self._workers):
-            await self._fork(index)
+            try:
+                await self._fork(index)
+            except OSError as error:
+                raise StartError(f"no worker can be forked: {error.strerror}") from None
         for child in list(self.children.values()):
             await child.ready.wait()
-            if child.ended.is_set():
-                raise StartError(child.failure or f"{child.name} {child.ending}")
+            _check_serving(child)
+        for child in self.children.values():  # one may have ended while others began
+            _check_serving(child)
         self._has_begun = True
         tasks.start_soon(self._watch_silence)
 
@@ -115,21 +122,33 @@ class Supervisor:
         async with self.forking:
             if self._stopping:
                 return
+            self._close_gone()
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
             column = self._free_column(index)
             known = dict(self.news.values)  # by the child
-            pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
-            theirs.close()
+            with theirs:
+                pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
         child = self.children[index] = Child(index, pid, Channel(ours), column)
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
         for key, value in self.news.values.items():
             if known.get(key) != value:
                 child.channel.send("bus", key=key, value=value)
-        if self._stopping:  # since a moment ago: the others were told already
-            child.channel.send("drain", at_once=True)
         self._choose_leader()
+        if self._stopping:  # since the fork began
+            child.channel.send("drain", at_once=self._at_once)
+
+    def _close_gone(self) -> None:
+        """Close the sockets of servers that the configuration no longer has.
+
+        No new worker can serve them; older ones do, each with a copy of the socket.
+        """
+        served = self.base.runtime.config.servers
+        for one in self.sockets:
+            if one.server not in served:
+                one.sock.close()
+        self.sockets = [one for one in self.sockets if one.server in served]
 
     def _free_column(self, index: int) -> int:
         """Return which column of the shared state a new worker has to itself."""
@@ -273,10 +292,14 @@ class Supervisor:
 
     async def _watch_silence(self) -> None:
         """End workers that do not show any more that they are alive; they are replaced then."""
+        now = time.monotonic()
         while True:
+            before = now
             await anyio.sleep(LOOK_SECONDS)
             limit = self.base.runtime.config.basic.worker_timeout
             now = time.monotonic()
+            if now - before > 2 * LOOK_SECONDS:
+                continue  # this process was stopped or busy: what they have said is not read yet
             for child in self._every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     log.error("%s was silent for %.0f s: it is ended", child.name, limit)
@@ -298,18 +321,33 @@ class Supervisor:
         :param at_once: close connections whose client may be sending its next request just now;
             nobody takes over.
         """
-        self._stopping = True
+        self._stopping, self._at_once = True, at_once
         for one in self.sockets:
             one.sock.close()
+        for child in self.children.values():
+            if not child.ready.is_set():  # it has no requests, and does not listen yet
+                child.kill()
         self.tell("drain", at_once=at_once)
         if self._every_child():
-            await self._all_ended.wait()
+            basic = self.base.runtime.config.basic
+            seconds = basic.grace_period + basic.graceful_shutdown_timeout + LAST_SECONDS
+            with anyio.move_on_after(seconds):
+                await self._all_ended.wait()
+        for child in self._every_child():
+            if not child.ended.is_set():
+                log.error("%s does not end: it is ended", child.name)
+                child.kill()
 
     def kill(self) -> None:
         """End all workers at once."""
         self._stopping = True
         for child in self._every_child():
             child.kill()
+
+
+def _check_serving(child: Child) -> None:
+    if child.ended.is_set():
+        raise StartError(child.failure or f"{child.name} {child.ending}")
 
 
 def ended_processes() -> Iterator[tuple[int, int]]:

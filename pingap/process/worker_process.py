@@ -49,6 +49,7 @@ class WorkerProcess:
         self._channel = channel
         self._log_target = log_target
         self._prepared: Runtime | None = None
+        self._preparing: anyio.CancelScope
         self._leaving: anyio.Event
         self._tasks: TaskGroup
         self._at_once = True
@@ -72,17 +73,18 @@ class WorkerProcess:
 
     async def _run(self) -> None:
         self._leaving, self._draining = anyio.Event(), anyio.CancelScope()
+        self._preparing = anyio.CancelScope()
         self._worker.runtime.stats.ask_others = self._ask_others
         self._worker.bus.send = self._tell_others
         raise_file_limit(self._worker.runtime.config)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._channel.run)
+            tasks.start_soon(self._beat)  # plugins may take long to start
             async with self._worker.serving():
                 settle_memory()
                 self._channel.send("ready")
                 tasks.start_soon(self._listen)
-                tasks.start_soon(self._beat)
                 tasks.start_soon(self._watch_signal)
                 await self._leaving.wait()
                 log.debug("draining")
@@ -101,6 +103,7 @@ class WorkerProcess:
     def _leave(self, *, at_once: bool) -> None:
         self._at_once = at_once
         self._leaving.set()
+        self._preparing.cancel()
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
@@ -119,6 +122,7 @@ class WorkerProcess:
         elif kind == "swap":
             self._swap()
         elif kind == "discard":
+            self._preparing.cancel()
             self._worker.discard()
             self._prepared = None
         elif kind == "reopen":
@@ -135,17 +139,22 @@ class WorkerProcess:
     async def _prepare(self, message: Message) -> None:
         """Build the next runtime beside the one that serves, and tell whether it works."""
         failure = ""
-        try:
-            runtime = await rebuild(self._worker.runtime, message["snapshot"], self._log_target)
-            await self._worker.prepare(runtime)
-        except (ConfigError, PluginLoadError, PluginStartError) as error:
-            failure = str(error)
-        else:
-            self._prepared = runtime
-        self._channel.reply(message, failure=failure)
+        with anyio.CancelScope() as self._preparing:
+            try:
+                runtime = await rebuild(self._worker.runtime, message["snapshot"], self._log_target)
+                await self._worker.prepare(runtime)
+            except (ConfigError, PluginLoadError, PluginStartError) as error:
+                failure = str(error)
+            except Exception as error:
+                log.exception("the new configuration cannot be prepared")
+                failure = f"{type(error).__name__}: {error}"
+            else:
+                self._prepared = runtime
+            self._channel.reply(message, failure=failure)
 
     def _swap(self) -> None:
-        assert self._prepared is not None
+        if self._prepared is None:  # it is leaving
+            return
         self._worker.swap(self._prepared)
         set_log_level(self._prepared.config.basic.log_level)
         self._prepared = None

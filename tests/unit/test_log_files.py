@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -160,3 +161,17 @@ def test_json_lines_hold_the_traceback() -> None:
 )  # fmt: skip
 def test_parse_level(text: str, level: int) -> None:
     assert parse_level(text) == level
+
+
+def test_a_closed_file_does_not_write_to_what_has_its_number_now(tmp_path: Path) -> None:
+    file = LogFile(f"{tmp_path / 'a.log'}?rolling=never")
+    file.close()
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    try:
+        file.write("late\n")
+        file.flush()
+        assert (tmp_path / "other").read_text() == ""
+        assert (tmp_path / "a.log").read_text() == "late\n"
+    finally:
+        os.close(other)
+        file.close()
