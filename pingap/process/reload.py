@@ -48,6 +48,8 @@ class Reloader:
         self._read = read
         self._watch = watch
         self._lock = anyio.Lock()
+        self._at_start = supervisor.base.runtime.config
+        """What listens, and how many work, is from here."""
 
     async def reload(self) -> list[str]:
         """Read the configuration and serve by it; if it cannot be served, nothing changes.
@@ -68,7 +70,7 @@ class Reloader:
                 return []
             for warning in (*config.warnings, *new.warnings):
                 log.warning("%s", warning)
-            restart = needs_restart(old.config, config)
+            restart = needs_restart(self._at_start, config)
             if await self._change(snapshot, new):
                 self._tell(old, new, restart)
                 return restart

@@ -39,7 +39,7 @@ from pingap.process.privileges import (
     switch_to,
 )
 from pingap.process.sockets import BindError
-from pingap.process.succession import Succession
+from pingap.process.succession import STARTED_BY, Succession
 from pingap.process.supervisor import Base, StartError, Supervisor
 from pingap.process.systemd import Notifier
 from pingap.process.upgrade import HandOverError, TakeOver, wait_for_sockets
@@ -93,7 +93,7 @@ class _Start:
     def check(self) -> None:
         """Find out what would fail later.
 
-        :raises ConfigError: there is no such user.
+        :raises ConfigError: there is no such user; for an upgrade: it cannot be built.
         :raises PrivilegeError: it cannot be switched to.
         """
         if problems := account_problems(self.config):
@@ -101,6 +101,10 @@ class _Start:
         self.account = find_account(self.config.basic)
         if self.account is not None:
             check_permitted(self.account)
+        by_hand = self.options.upgrade and not os.environ.pop(STARTED_BY, "")
+        if by_hand and (self.account is None or self.account.is_current):
+            # (As another user, it would open files that are not that user's.)
+            build(self.config, Registry(), self.options.log).log_files.close()
 
     def take_sockets(self) -> None:
         """Open the listening sockets, or take them over, as whoever started this.

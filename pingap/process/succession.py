@@ -14,11 +14,15 @@ from pingap.process.upgrade import HandOverError
 from pingap.process.waiter import (
     PASSED_ON,
     VARIABLE,
+    adopt_orphans,
     become_waiter,
     is_sent_by_terminal,
+    last_told,
     tell_waiter,
 )
 
+STARTED_BY: Final = "PINGAP_STARTED_BY"
+"""Tells a process that the one it is to replace has started it, and is told why if it fails."""
 _FLAGS: Final = ("-u", "--upgrade")
 
 
@@ -54,13 +58,15 @@ class Succession:
         arguments = self._options.arguments
         added = [] if set(_FLAGS).intersection(arguments) else [_FLAGS[-1]]
         command = [sys.executable, "-m", "pingap", *arguments, *added]
-        environment = {**os.environ, **self._notifier.environment}
+        environment = {**os.environ, **self._notifier.environment, STARTED_BY: str(os.getpid())}
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         ]
         if self._is_waited_for:
             if self._writing < 0:
                 self._reading, self._writing = os.pipe()
+                os.set_blocking(self._reading, False)
+                adopt_orphans()  # the successor may be replaced before this process has drained
             environment[VARIABLE] = str(self._writing)
             os.set_inheritable(self._writing, True)
         try:
@@ -85,6 +91,7 @@ class Succession:
     def pass_on(self, number: signal.Signals) -> bool:
         """Give a signal to the process that serves, if it is meant for that one; tell whether it is."""
         if self._stays and not is_sent_by_terminal(number):
+            self._successor = last_told(self._reading) or self._successor
             with suppress(ProcessLookupError):
                 os.kill(self._successor, number)
         return self._stays
@@ -97,4 +104,4 @@ class Succession:
     def leave(self) -> None:
         """End, or stay for whoever waits; does not return then."""
         if self._stays:
-            become_waiter(self._successor, self._reading)
+            become_waiter(last_told(self._reading) or self._successor, self._reading)

@@ -14,6 +14,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -29,6 +30,7 @@ PASSED_ON: Final = (
     signal.SIGUSR2,
 )
 """Signals for the process that serves; blocked while this one becomes a waiter."""
+_LOOK_SECONDS: Final = 1.0
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 
 
@@ -62,17 +64,23 @@ class _Waiter:
 
     def run(self) -> int:
         """Return the exit code of the process that served last."""
-        _adopt_orphans()
+        adopt_orphans()
         for number in PASSED_ON:
             signal.signal(number, self._pass_on)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         while True:
             try:
                 pid, status = os.wait()
-            except ChildProcessError:
-                return 0  # the one that serves is not ours to wait for
+            except ChildProcessError:  # where orphans cannot be adopted
+                return self._watch()
             if pid == self._pid and not self._has_successor():
                 return os.waitstatus_to_exitcode(status) % 256
+
+    def _watch(self) -> int:
+        """Return once the process that serves is gone; nobody tells its exit code."""
+        while self._has_successor() or _exists(self._pid):
+            time.sleep(_LOOK_SECONDS)
+        return 0
 
     def _pass_on(self, number: int, _frame: object) -> None:
         if is_sent_by_terminal(number):
@@ -83,17 +91,31 @@ class _Waiter:
 
     def _has_successor(self) -> bool:
         """Read by whom the process that served was replaced, if it was."""
-        try:
-            told = os.read(self._fd, 4096).split()
-        except OSError:  # nothing is told
-            return False
-        if not told:
-            return False
-        self._pid = int(told[-1])
-        return True
+        self._pid, before = last_told(self._fd) or self._pid, self._pid
+        return self._pid != before
 
 
-def _adopt_orphans() -> None:
+def last_told(fd: int) -> int:
+    """Return which process was last told to serve now (``tell_waiter``); 0 if none was.
+
+    :param fd: does not block.
+    """
+    try:
+        told = os.read(fd, 4096).split()
+    except OSError:  # nothing is told
+        return 0
+    return int(told[-1]) if told else 0
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def adopt_orphans() -> None:
     """Have children of children that end become ours (Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

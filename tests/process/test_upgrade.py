@@ -136,6 +136,12 @@ def test_a_new_process_that_cannot_serve_changes_nothing(site: Site) -> None:
     assert site.get() == "three"
 
 
+def test_a_mistake_is_told_before_anybody_waits(site: Site) -> None:
+    site.write("two", category="mok")
+    code, said = site.pingap("-d", "-u")
+    assert (code, 'did you mean "mock"?' in said) == (2, True), said
+
+
 def test_a_new_process_that_is_killed_changes_nothing(site: Site) -> None:
     """It has the sockets already when it ends."""
     old = site.pid
