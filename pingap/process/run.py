@@ -64,12 +64,12 @@ def serve(options: ServeOptions) -> int:
             return start.run()
         except ConfigError as error:
             start.give_up(str(error), 2)
-            if not options.daemon:
+            if start.parent is None:  # (otherwise that one tells)
                 raise
             return 2
         except _FAILURES as error:
             start.give_up(f"pingap: {error}", 1)
-            if not options.daemon:
+            if start.parent is None:
                 _say(f"pingap: {error}")
             return 1
 
