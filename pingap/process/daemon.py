@@ -122,7 +122,17 @@ def _open(error_log: str) -> int:
             path.parent.mkdir(parents=True)
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _LOG_MODE)
     except OSError as error:
+        # In an upgrade without the rights of root, the process before this one has it open.
+        if _is_standard_error(path):
+            return os.dup(2)
         raise DaemonError(f"basic.error_log: cannot open {path}: {error.strerror}") from None
+
+
+def _is_standard_error(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(2))
+    except OSError:
+        return False
 
 
 def _leave_the_session(parent: Parent) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.client import RawClient
@@ -234,3 +235,27 @@ def _answers(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to a file that it may not open")
+def test_an_error_log_that_only_root_may_open_stays_open() -> None:
+    """After the switch to another user, a new process writes where the old one wrote."""
+    code = (
+        "import os, sys\n"
+        "from pingap.process.daemon import daemonize\n"
+        "os.setegid(65534); os.seteuid(65534)\n"
+        "with daemonize(sys.argv[1]) as parent:\n"
+        "    os.write(2, b'still here')\n"
+        "    parent.succeeded('serving')\n"
+    )
+    with TemporaryDirectory(prefix="pingap-") as name:
+        Path(name).chmod(0o755)  # (the folders of pytest are closed to others)
+        log = Path(name, "error.log")
+        log.touch(0o600)
+        with log.open("ab") as file:
+            command = [sys.executable, "-c", code, str(log)]
+            done = subprocess.run(
+                command, stderr=file, stdin=subprocess.DEVNULL, timeout=20, check=False
+            )
+        assert done.returncode == 0, log.read_text()
+        wait_until(lambda: "still here" in log.read_text())
