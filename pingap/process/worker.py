@@ -124,9 +124,13 @@ class Worker:
         for front in self._fronts.values():
             front.cut_early()
             front.listener.cut()
+        # Transports tell in the next turn that they are closed, and their requests let go of
+        # connections: what an answer made idle in this very turn is closed as well.
+        await anyio.lowlevel.checkpoint()
         runtime.pool.close()
-        await anyio.lowlevel.checkpoint()  # let the transports tell that they are closed
         await requests.end()
+        runtime.pool.close()
+        await anyio.lowlevel.checkpoint()
         self._plugins.stop()
         # Plugins get a last word, but not for ever.
         limit = runtime.config.basic.graceful_shutdown_timeout

@@ -101,6 +101,7 @@ def test_events_until_they_end(daemon: Daemon) -> None:
         nonlocal calls
         calls += 1
         if calls == 1:  # at the beginning: something may have been missed
+            daemon.wait_for_watchers(1)  # (the head came; the daemon takes note of us after it)
             daemon.emit()
         else:
             daemon.end_events()
