@@ -124,6 +124,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
         A client that left altogether looks the same; see ``_look_for_client``.
         """
+        assert self._transport is not None
+        self._writes.settle(self._transport)  # an answer of this turn, before our side may end
         exchange = self._exchange
         if self._tunnelling and exchange is not None:
             self._half_closed, self._reading_body = True, False

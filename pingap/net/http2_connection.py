@@ -146,6 +146,8 @@ class Http2Connection(asyncio.Protocol):
             self._bound_unsent()
 
     def eof_received(self) -> bool:
+        assert self._transport is not None
+        self._writes.settle(self._transport)  # answers of this turn
         return False  # (HTTP/2 knows no half-closed connections)
 
     def connection_lost(self, exc: Exception | None) -> None:

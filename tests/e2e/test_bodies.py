@@ -378,6 +378,31 @@ def test_nothing_comes_between_the_parts_of_an_answer_when_a_client_ends_its_sid
         assert client.answer().body == b"second"
 
 
+def test_the_client_ends_its_side_in_the_same_turn_in_which_its_answer_comes(
+    tmp_path: Path,
+) -> None:
+    """The answer waits for the end of the turn, and must not be overtaken by closing."""
+    here, go, done = Event(), Event(), Event()
+
+    def script(served: Served) -> None:
+        served.read_request()
+        here.set()
+        assert go.wait(10)
+        served.respond(b"answer")
+        done.set()
+        served.receive()
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert here.wait(10)
+        signal_workers(rig, SIGSTOP)
+        go.set()
+        assert done.wait(10)
+        client.sock.shutdown(socket.SHUT_WR)
+        signal_workers(rig, SIGCONT)
+        assert client.answer().body == b"answer"
+
+
 def test_a_client_that_ends_its_side_during_the_answer_gets_the_rest(client: RawClient) -> None:
     client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
     client.read_until(b"\r\n\r\n")
