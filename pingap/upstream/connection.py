@@ -112,6 +112,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.on_upstream_waiting()
 
     def eof_received(self) -> bool:
+        self._leave_idle()  # now: the transport tells its end later, after other requests of this turn
         if (exchange := self._exchange) is not None:
             if exchange.tunnelling:
                 exchange.on_upstream_half_closed()

@@ -6,12 +6,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from threading import Event
 
 import pytest
 from support.origin import Origin, Served, echo
 from support.proxy import Proxy
-from support.rig import configure, read_to_end, running, until
+from support.rig import configure, read_to_end, running, signal_workers, until
 
 
 def named(name: bytes) -> object:
@@ -246,6 +247,30 @@ def test_a_connection_that_the_upstream_closed_is_not_used_again(tmp_path: Path)
             until(lambda: _has_no_upstream_connection(rig))
             assert client.request("POST", "/", b"x").status == 200
             until(lambda: _has_no_upstream_connection(rig))
+
+
+def test_a_connection_that_the_upstream_closes_in_the_same_turn_is_not_used_again(
+    tmp_path: Path,
+) -> None:
+    """Its end is read before the request, but the transport tells only afterwards that it is lost."""
+    go, closed = Event(), Event()
+
+    def script(served: Served) -> None:
+        served.read_request()
+        served.respond()
+        if served.number == 1:
+            assert go.wait(10)
+            served.sock.shutdown(socket.SHUT_RDWR)
+            closed.set()
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        assert client.get("/").status == 200
+        signal_workers(rig, SIGSTOP)  # so that it finds the end and the request at once
+        go.set()
+        assert closed.wait(5)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        signal_workers(rig, SIGCONT)
+        assert client.answer().status == 200
 
 
 def _has_no_upstream_connection(rig: object) -> bool:
