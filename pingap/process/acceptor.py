@@ -40,6 +40,11 @@ class SharedAcceptor:
             self._loop.remove_reader(self._sock)
             self._sock.close()
 
+    async def begun(self) -> None:
+        """Return when every connection that was accepted so far has begun, or is gone."""
+        if self._beginning:
+            await asyncio.wait(self._beginning)
+
     def _listen(self) -> None:
         if not self._closed:
             self._loop.add_reader(self._sock, self._accept)

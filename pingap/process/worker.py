@@ -120,7 +120,7 @@ class Worker:
 
     async def _end(self, requests: HookTasks) -> None:
         runtime = self.runtime
-        self._stop_accepting()
+        await self._stop_accepting()
         for front in self._fronts.values():
             front.cut_early()
             front.listener.cut()
@@ -229,7 +229,7 @@ class Worker:
         """
         if self._leading is not None:
             self._leading.cancel()  # another worker does it from now on
-        self._stop_accepting()
+        await self._stop_accepting()
         for front in self._fronts.values():
             if at_once:
                 front.cut_early()
@@ -268,10 +268,18 @@ class Worker:
             server = await loop.create_server(front, sock=one.sock, backlog=backlog)
             self._servers.append(server)
 
-    def _stop_accepting(self) -> None:
-        for server in self._servers:
+    async def _stop_accepting(self) -> None:
+        """Accept nothing more; return when the connections that were accepted have begun.
+
+        Until they have, nobody counts them: a worker that drains would end without serving them.
+        """
+        servers, self._servers = self._servers, []
+        for server in servers:
             server.close()
-        self._servers.clear()
+        await anyio.lowlevel.checkpoint()  # the loop's own servers begin them in its next turn
+        for server in servers:
+            if isinstance(server, SharedAcceptor):
+                await server.begun()
 
     def _check_idle(self) -> None:
         if not any(front.is_busy for front in self._fronts.values()):

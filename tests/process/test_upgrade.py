@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from support.client import RawClient
+from support.origin import Origin
 from support.processes import is_running, wait_until
 from support.proxy import Proxy
+from support.rig import configure
 
 TOML = """
 [basic]
@@ -216,6 +218,29 @@ plugins = ["slow", """
         assert client.is_closed()
 
 
+def test_what_a_worker_accepted_is_served_before_it_leaves(
+    tmp_path: Path, free_port: int, origin: Origin
+) -> None:
+    """Also a connection that is accepted just when the worker is told to leave."""
+    basic = f'threads = 2\nupgrade_sock = "{tmp_path}/upgrade.sock"'
+    toml = configure(origin.addr, basic=basic, server=f'addr = "127.0.0.1:{free_port}"')
+    with Proxy(toml, tmp_path) as proxy, ExitStack() as stack:
+        old = proxy.workers
+        signal_all(old, signal.SIGSTOP)  # so that they find the connections behind the word to leave
+        proxy.process.send_signal(signal.SIGUSR2)
+        proxy.wait_for_log("a new process has taken over", 20)
+        (successor,) = set(proxy.workers).difference(old)
+        new = children_of(successor)
+        signal_all(new, signal.SIGSTOP)  # so that they leave the connections to the old ones
+        clients = [stack.enter_context(RawClient(("127.0.0.1", free_port))) for _ in range(8)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        signal_all(old, signal.SIGCONT)
+        wait_until(lambda: not any(map(is_running, old)))
+        signal_all(new, signal.SIGCONT)  # for those that nobody has accepted yet
+        assert [client.answer().status for client in clients] == [200] * 8
+
+
 def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
     made = Site(tmp_path, free_port)
     toml = made.conf.read_text()
@@ -224,9 +249,17 @@ def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None
         wait_until(lambda: made.get() == "two")
         wait_until(lambda: len(proxy.workers) == 1)  # which is the new process
         (successor,) = proxy.workers
-        children = Path(f"/proc/{successor}/task/{successor}/children")
-        assert len(children.read_text().split()) == 3
+        assert len(children_of(successor)) == 3
         assert proxy.stop() == 0
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, number)
 
 
 def _answers(port: int) -> bool:
