@@ -226,7 +226,9 @@ def test_what_a_worker_accepted_is_served_before_it_leaves(
     toml = configure(origin.addr, basic=basic, server=f'addr = "127.0.0.1:{free_port}"')
     with Proxy(toml, tmp_path) as proxy, ExitStack() as stack:
         old = proxy.workers
-        signal_all(old, signal.SIGSTOP)  # so that they find the connections behind the word to leave
+        signal_all(
+            old, signal.SIGSTOP
+        )  # so that they find the connections behind the word to leave
         proxy.process.send_signal(signal.SIGUSR2)
         proxy.wait_for_log("a new process has taken over", 20)
         (successor,) = set(proxy.workers).difference(old)

@@ -275,6 +275,8 @@ def die_at(number: int, work: Callable[[], None], every_instruction: bool) -> No
                 os.kill(os.getpid(), signal.SIGKILL)
         return trace
 
+    # Python 3.12 traces instructions only if a frame wants it when tracing begins.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     work()
     sys.settrace(None)
