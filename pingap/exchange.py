@@ -314,10 +314,9 @@ class Exchange:
         self.response_body = BodyRelay(self.upstream)
         self._wake()
 
-    def on_upstream_whole(self, response: Response, body: bytes) -> None:
-        """Take a response that came in one piece; the upstream's side has let go already."""
+    def on_upstream_whole(self, response: Response) -> None:
+        """Take a response that came in one piece, with its body; the upstream's side has let go."""
         self.upstream = None
-        response.body = body
         self.head = response
         if not self._running:
             self.step()

@@ -33,14 +33,18 @@ _UNTIL_CLOSE: Final = 3  # a body that ends with the connection (RFC 9112, 6.3, 
 _NOTHING: Final = 4  # the answer is complete
 
 _PREFIX: Final = b"HTTP/1."
+_CODING: Final = b"transfer-encoding"
 _NO_BODY: Final = frozenset((204, 304))
 
 END: Final = EndOfMessage()
 """The end of a message without trailers."""
+WHOLE: Final = EndOfMessage()
+"""The end of a response that came in one read, as most small ones do: its body stands in the
+response, which is the only event beside this one."""
 
-
-ResponseHead: TypeAlias = tuple[Response, bool, bool]
-"""What a head means, whether the connection goes on after it, and whether the body is coded."""
+ResponseHead: TypeAlias = tuple[Response, bool, int]
+"""What a head means, whether the connection goes on after it, and the length of the body if that is
+all that tells where it ends, else -1."""
 
 
 class _ResponseHeads(Remembered[ResponseHead]):
@@ -60,8 +64,11 @@ class _ResponseHeads(Remembered[ResponseHead]):
             options = connection_options(headers)
             reusable = b"close" not in options and (reusable or b"keep-alive" in options)
             drop_listed(headers, options)
-        response = Response.from_upstream(status, reason, headers, read_length(headers))
-        return response, reusable, b"transfer-encoding" in headers.keys
+        length = read_length(headers)
+        response = Response.from_upstream(status, reason, headers, length)
+        if length is None or status < 200 or status in _NO_BODY or _CODING in headers.keys:
+            return response, reusable, -1
+        return response, reusable, length
 
     @staticmethod
     def may_remember(line: bytes, meaning: ResponseHead) -> bool:
@@ -157,24 +164,20 @@ class ResponseDecoder:
         while (end := data.find(END_OF_HEAD)) >= 0:
             if end + self._interim_bytes > RESPONSE_LIMITS.size:
                 raise Malformed("response head too large")
-            known, self.reusable, coded = _response_heads[data[:end]]
+            known, self.reusable, length = _response_heads[data[:end]]
             data = data[end + 4 :]
             response = _own(known)
-            status, length = response.status, response.content_length
             events.append(response)
+            if len(data) == length and self._method != "HEAD" and not self._interim_bytes:
+                self._unread = b""
+                self._reading = _NOTHING
+                response.body = data
+                events.append(WHOLE)
+                return b""
+            status = response.status
             if status >= 200:
                 self._unread = b""
-                if (
-                    length == len(data) > 0
-                    and status not in _NO_BODY
-                    and self._method != "HEAD"
-                    and not coded
-                ):
-                    # All of it came in one read, as most small answers do.
-                    self._reading = _NOTHING
-                    events += (data, END)
-                    return b""
-                self._begin_body(response, length, events)
+                self._begin_body(response, response.content_length, events)
                 return data
             if status == 101 and self._upgrade:
                 self._unread = b""
@@ -191,7 +194,7 @@ class ResponseDecoder:
         return b""
 
     def _begin_body(self, response: Response, length: int | None, events: list[Event]) -> None:
-        if b"transfer-encoding" in response.headers.keys:
+        if _CODING in response.headers.keys:
             self._begin_coded_body(response, length, events)
         elif length == 0 or self._method == "HEAD" or response.status in _NO_BODY:
             self._end(events)
@@ -208,7 +211,7 @@ class ResponseDecoder:
         if self._method == "HEAD" or response.status in _NO_BODY:
             self._end(events)
             return
-        codings = [coding.lower() for coding in response.headers.find_all(b"transfer-encoding")]
+        codings = [coding.lower() for coding in response.headers.find_all(_CODING)]
         if codings != [b"chunked"]:
             raise Malformed("unknown transfer coding")
         self._reading = _CHUNKED

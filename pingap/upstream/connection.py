@@ -13,7 +13,7 @@ from pingap.messages import Request, Response
 from pingap.net.tcp import MOST_REST, read_rest
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
-from pingap.protocol.http1_response import END, ResponseDecoder
+from pingap.protocol.http1_response import WHOLE, ResponseDecoder
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
@@ -91,10 +91,9 @@ class UpstreamConnection(asyncio.Protocol):
         except UpstreamError as error:
             self._lose(error)
             return
-        if len(events) == 3 and events[2] is END and type(events[1]) is bytes:
-            # A response that came in one read, as most small ones do, is delivered as one.
+        if events and events[-1] is WHOLE:
             self._let_go()
-            exchange.on_upstream_whole(events[0], events[1])  # type: ignore[arg-type]
+            exchange.on_upstream_whole(events[0])  # type: ignore[arg-type]
             return
         if (timeout := self._timeouts.read) is not None and not exchange.tunnelling:
             self.deadline = self.read_at + timeout
@@ -200,7 +199,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._writes.write(self._transport, head)
         if self._request_done:
             timeout = self._timeouts.read
-            self.deadline = NEVER if timeout is None else time.monotonic() + timeout
+            now = exchange.ctx.upstream_connected_at
+            self.deadline = NEVER if timeout is None else now + timeout
 
     def send_chunk(self, chunk: bytes) -> None:
         if self._transport is not None:

@@ -151,7 +151,8 @@ class Http2UpstreamStream(Http2Halves):
                 self._codec.taken(self.number, size)
                 self._let_go()
                 first.content_length = len(data)
-                exchange.on_upstream_whole(first, data)
+                first.body = data
+                exchange.on_upstream_whole(first)
                 return
             exchange.on_upstream_head(first)
         super().on_data(data, size, ended)

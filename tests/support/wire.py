@@ -112,13 +112,23 @@ def read_response(
         for part in parts:
             if events and events[-1][0] == "end":
                 return merge(events), False
-            events += [_response_event(event) for event in decoder.feed(part)]
+            events += _response_events(decoder.feed(part))
         if eof:
-            events += [_response_event(event) for event in decoder.eof()]
+            events += _response_events(decoder.eof())
     except UpstreamError:
         events.append(("bad",))
         return merge(events), False
     return merge(events), bool(decoder.reusable) and not eof
+
+
+def _response_events(events: Iterable[Response | bytes | EndOfMessage]) -> list[Event]:
+    """Return the events as tuples; the body of a response that came whole stands apart."""
+    found: list[Event] = []
+    for event in events:
+        found.append(_response_event(event))
+        if isinstance(event, Response) and event.body:
+            found.append(("body", event.body))
+    return found
 
 
 def _response_event(event: Response | bytes | EndOfMessage) -> Event:
