@@ -58,8 +58,9 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             response = await _error_response(x, error)
         if not _send_at_once(x, response, filters):
             await _send(x, response, filters)
-    except ClientGone:
+    except ClientGone as gone:
         x.ctx.status = x.ctx.status or 499
+        gone.__traceback__ = None  # (see ``ServerRuntime.report``)
     except PingapError as error:
         # The head is gone: only a cut connection tells the client that this is not the whole.
         x.server.report(x, error)
