@@ -264,6 +264,24 @@ def test_sweep_tells_what_is_late_once() -> None:
     assert (early.told, late.told, never.told) == (1, 1, 0)
 
 
+def test_sweep_tells_nobody_who_was_given_more_time_meanwhile() -> None:
+    """The end of an upstream's connection answers a client, whose own limit begins anew."""
+    deadlines = Deadlines()
+    told = []
+
+    class Answers(Waiting):
+        def on_deadline(self) -> None:
+            told.append(self)
+            for one in pair:
+                one.deadline = 20.0
+
+    pair = [Answers(10.0), Answers(10.0)]
+    for one in pair:
+        deadlines.watch(one)
+    deadlines.sweep(10.1)
+    assert len(told) == 1
+
+
 def test_forgotten_is_not_told() -> None:
     deadlines = Deadlines()
     waiting = Waiting(1.0)
