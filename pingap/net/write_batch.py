@@ -32,7 +32,13 @@ class WriteBatch:
         """Write data at the end of this turn, after what waits for the same transport."""
         waiting = self._waiting
         if transport in waiting:
-            data = waiting.pop(transport) + data
+            data = waiting[transport] + data
+            if len(data) <= _LARGE:
+                waiting[transport] = (
+                    data  # (which is going to be written: that was arranged before)
+                )
+                return
+            del waiting[transport]
         if len(data) > _LARGE:
             transport.write(data)
             return
