@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from pingap.config.file_values import watched_files
@@ -30,6 +31,9 @@ _SIGNALS: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+
+_TURNS_OF_A_SIGNAL: Final = 8
+"""In so many turns of the loop a signal that came gets to ``_obey``: three, and one for each other."""
 
 
 class Master:
@@ -140,6 +144,8 @@ class Master:
         log.info("draining")
         await self._supervisor.drain(at_once=at_once)
         self._succession.block_signals()
+        for _ in range(_TURNS_OF_A_SIGNAL):  # those that came before it are still passed on
+            await anyio.lowlevel.checkpoint()
         self._tasks.cancel_scope.cancel()
 
     async def _upgrade(self, start: bool) -> None:

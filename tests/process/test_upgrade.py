@@ -243,6 +243,32 @@ def test_what_a_worker_accepted_is_served_before_it_leaves(
         assert [client.answer().status for client in clients] == [200] * 8
 
 
+TOLD_TO_END_AT_THE_LAST_MOMENT = """
+import os, signal, sys
+from pingap.__main__ import main
+from pingap.process.supervisor import Supervisor
+
+drain = Supervisor.drain
+
+async def drain_and_be_told_to_end(self, **options):
+    await drain(self, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+Supervisor.drain = drain_and_be_told_to_end
+sys.exit(main())
+"""
+
+
+def test_no_signal_is_lost_when_the_old_process_ends(tmp_path: Path, free_port: int) -> None:
+    """Also one that comes right after its last worker has ended is for the new one."""
+    made = Site(tmp_path, free_port)
+    program = (sys.executable, "-c", TOLD_TO_END_AT_THE_LAST_MOMENT)
+    with Proxy(made.conf.read_text(), tmp_path, program=program) as proxy:
+        proxy.process.send_signal(signal.SIGUSR2)
+        assert proxy.process.wait(20) == 0
+        assert not _answers(free_port)
+
+
 def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
     made = Site(tmp_path, free_port)
     toml = made.conf.read_text()
