@@ -201,7 +201,7 @@ def test_a_client_that_does_not_read_the_end_is_cut(tmp_path: Path) -> None:
         clients = [stack.enter_context(narrow(rig)) for _ in range(190)]
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        until(lambda: _open_connections(rig, clients) == 0, seconds=4)
+        until(lambda: _open_connections(rig, clients) == 0)
 
 
 def _open_connections(rig: Rig, clients: list[RawClient]) -> int:
