@@ -249,7 +249,10 @@ async def _attempt(
     else:
         ctx.upstream_reused = False
         began = time.monotonic()
-        connection = await x.in_task(upstream.connect(peer, ctx.connection, upgrades=upgrades))
+        repeatable = x.request_body is None and x.request.method in IDEMPOTENT
+        connection = await x.in_task(
+            upstream.connect(peer, ctx.connection, upgrades=upgrades, repeatable=repeatable)
+        )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
     ctx.upstream_connection_began = connection.began_at
