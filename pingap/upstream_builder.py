@@ -19,6 +19,7 @@ from pingap.net.tcp import TcpOptions
 from pingap.observability.plugin_failures import place_of
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.shared_state.state import SharedState
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.discovery import Refresher, peers_of
 from pingap.upstream.observation import observe
@@ -38,7 +39,7 @@ class UpstreamBuilder:
 
     :param plugins: knows the balancers of files.
     :param tls: builds what TLS needs.
-    :param pool: of the worker, as is the bus.
+    :param pool: of the worker, as are the bus and what it shares with others.
     :param problems: where what cannot be built is told; nothing runs if there is any.
     :param warnings: where keys without effect are told.
     """
@@ -51,6 +52,7 @@ class UpstreamBuilder:
         tls: TlsBuilder,
         pool: KeepalivePool,
         bus: Bus,
+        shared: SharedState,
         problems: list[Problem],
         warnings: list[Problem],
     ) -> None:
@@ -61,6 +63,7 @@ class UpstreamBuilder:
         self._pool = pool
         self._deadlines = pool.deadlines
         self._bus = bus
+        self._shared = shared
         self._problems = problems
         self._warnings = warnings
         self._discoveries = DiscoveryBuilder(config, registry, problems, warnings)
@@ -109,7 +112,7 @@ class UpstreamBuilder:
         self._deadlines.set_precision_of(timeouts.read, timeouts.write, timeouts.idle)
         if settings.breaks_circuits:
             self._deadlines.set_precision_of(settings.circuit_break_open_duration)
-        observe(upstream, settings, self._deadlines, self._bus)
+        observe(upstream, settings, self._deadlines, self._bus, self._shared)
         return upstream
 
     def _transparent(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime:

@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from pingap.bus import Bus
     from pingap.config import UpstreamConfig
     from pingap.net.deadlines import Deadlines
+    from pingap.shared_state.state import SharedState
     from pingap.upstream.upstream import UpstreamRuntime
 
 
 def observe(
-    upstream: UpstreamRuntime, settings: UpstreamConfig, deadlines: Deadlines, bus: Bus
+    upstream: UpstreamRuntime,
+    settings: UpstreamConfig,
+    deadlines: Deadlines,
+    bus: Bus,
+    shared: SharedState,
 ) -> None:
     """Give an upstream its statistics and circuit breakers, where they are asked for."""
     failures = settings.failure_statuses
@@ -36,5 +41,6 @@ def observe(
             open_duration=settings.circuit_break_open_duration,
             window=settings.backend_stats_interval,
         )
-        upstream.breakers = Breakers(upstream, limits, failures, deadlines, bus)
+        upstream.breakers = Breakers(upstream, limits, failures, deadlines, bus, shared)
+        upstream.choose_peer = upstream.breakers.choose
         upstream.observers += (upstream.breakers,)
