@@ -138,13 +138,16 @@ class Breakers:
         """
         while True:
             peer = self._upstream.selection.choose(request, ctx, tried)
-            one = peer.breaker or self._install(peer)
+            one = peer.breaker
+            if one is None:
+                self._install(peer)  # and it may stand in the way
+                continue
             breaker = one.breaker
             if breaker.state is State.CLOSED:
                 breaker.admit(ctx)
                 return peer
             if breaker.refuses:
-                return peer  # nobody is available, and all are used: what comes of it tells nothing
+                return peer  # all peers are used in panic: what becomes of it tells nothing
             admitted = breaker.admit(ctx)
             one.stand()
             if admitted:

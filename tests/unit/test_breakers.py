@@ -194,6 +194,16 @@ def test_a_bus_that_is_late_does_no_harm(workers: tuple[Worker, Worker]) -> None
     assert [worker.peer.breaker and worker.peer.breaker.opened for worker in workers] == [1, 0]
 
 
+def test_what_is_open_is_known_without_the_bus(workers: tuple[Worker, Worker]) -> None:
+    one, other = workers
+    one.bus.send = None
+    one.attempt(503)
+    one.attempt(503)
+    assert other.peer.breaker is None
+    for _ in range(4):
+        assert other.upstream.choose_peer(ASKED, fresh()) is other.upstream.peers[1]
+
+
 def test_counts_of_an_upstream_that_is_built_anew_go_on(workers: tuple[Worker, Worker]) -> None:
     one, other = workers
     other.attempt(503)
