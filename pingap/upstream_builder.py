@@ -112,7 +112,8 @@ class UpstreamBuilder:
         self._deadlines.set_precision_of(timeouts.read, timeouts.write, timeouts.idle)
         if settings.breaks_circuits:
             self._deadlines.set_precision_of(settings.circuit_break_open_duration)
-        observe(upstream, settings, self._deadlines, self._bus, self._shared)
+        observe(upstream, settings, self._deadlines, self._bus)
+        upstream.count_with(self._shared)
         return upstream
 
     def _transparent(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from pingap.health.keys import BREAKER, peer_key
+from pingap.shared_state.local import LocalState
 from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, Record, State
 
 if TYPE_CHECKING:
@@ -93,7 +94,6 @@ class Breakers:
     :param failures: statuses of responses that count as failures.
     :param deadlines: wake them.
     :param bus: tells workers to look at what another one did.
-    :param shared: where all workers count.
     """
 
     def __init__(
@@ -103,19 +103,18 @@ class Breakers:
         failures: frozenset[int],
         deadlines: Deadlines,
         bus: Bus,
-        shared: SharedState,
     ) -> None:
         self._upstream = upstream
         self._settings = settings
         self._failures = failures
         self._deadlines = deadlines
         self._bus = bus
-        self._shared = shared
+        self._shared: SharedState = LocalState()
         self._prefix = peer_key(BREAKER, upstream.name, "")
         self._unsubscribe: Callable[[], None] | None = None
 
     def count_with(self, shared: SharedState) -> None:
-        """Count there from now on; called before there are requests."""
+        """Count with other workers from now on; called before there are requests."""
         self._shared = shared
 
     def follow(self) -> None:

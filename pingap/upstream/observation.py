@@ -12,16 +12,11 @@ if TYPE_CHECKING:
     from pingap.bus import Bus
     from pingap.config import UpstreamConfig
     from pingap.net.deadlines import Deadlines
-    from pingap.shared_state.state import SharedState
     from pingap.upstream.upstream import UpstreamRuntime
 
 
 def observe(
-    upstream: UpstreamRuntime,
-    settings: UpstreamConfig,
-    deadlines: Deadlines,
-    bus: Bus,
-    shared: SharedState,
+    upstream: UpstreamRuntime, settings: UpstreamConfig, deadlines: Deadlines, bus: Bus
 ) -> None:
     """Give an upstream its statistics and circuit breakers, where they are asked for."""
     failures = settings.failure_statuses
@@ -41,6 +36,6 @@ def observe(
             open_duration=settings.circuit_break_open_duration,
             window=settings.backend_stats_interval,
         )
-        upstream.breakers = Breakers(upstream, limits, failures, deadlines, bus, shared)
+        upstream.breakers = Breakers(upstream, limits, failures, deadlines, bus)
         upstream.choose_peer = upstream.breakers.choose
         upstream.observers += (upstream.breakers,)

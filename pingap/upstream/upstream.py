@@ -176,6 +176,7 @@ class UpstreamRuntime:
 
     def count_with(self, shared: SharedState) -> None:
         """Count with other workers from now on; called before there are requests."""
+        self.retry_budget.count_with(shared, self.name)
         if self.breakers is not None:
             self.breakers.count_with(shared)
 

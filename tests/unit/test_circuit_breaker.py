@@ -410,4 +410,18 @@ def test_a_budget_is_a_share_of_the_requests_and_a_few_more() -> None:
         budget.count_request(50.0)
     assert sum(budget.spend(50.0) for _ in range(100)) == AT_LEAST + 20
     assert budget.refused == 70
-    assert sum(budget.spend(65.0) for _ in range(100)) == AT_LEAST
+    assert sum(budget.spend(70.0) for _ in range(100)) == AT_LEAST
+
+
+def test_the_few_of_a_budget_are_those_of_all_workers() -> None:
+    segment = SharedSegment(workers=3, sizes=SIZES)
+    budgets = [RetryBudget(20) for _ in range(3)]
+    for worker, budget in enumerate(budgets):
+        budget.count_with(segment.attach(worker), "shop")
+        for _ in range(10):
+            budget.count_request(50.0)
+    other = RetryBudget(20)
+    other.count_with(segment.attach(0), "other")
+    spent = [[budget.spend(50.0) for budget in budgets] for _ in range(10)]
+    assert sum(map(sum, spent)) == AT_LEAST + 3 * 2
+    assert other.spend(50.0)
