@@ -229,7 +229,8 @@ class _Table(SharedTable):
         return record.values
 
     def version(self, key: str) -> int:
-        record = self._records.get((self._name, self._fields, short_key(key)))
+        key = key if len(key) <= LONGEST_KEY else short_key(key)
+        record = self._records.get((self._name, self._fields, key))
         return 0 if record is None else record.version
 
     def set(self, key: str, values: Sequence[float]) -> None:

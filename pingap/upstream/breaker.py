@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from pingap.shared_state.state import SharedState, SharedWindow, Values
 
-_TABLE: Final = "breaker"
+_TABLE: Final = "circuit_breaker"
 _FIELDS: Final = "qqdq"
 _ROUNDING: Final = 1e-6
 """What sums of fractions may be wrong by."""

@@ -366,7 +366,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self) -> None:
-        values = self.segment.attach(0).table("breaker", "qqdq").get(KEY)
+        values = self.segment.attach(0).table("circuit_breaker", "qqdq").get(KEY)
         assert values == self.record
         assert len(self.probes) <= 2
 

@@ -57,7 +57,7 @@ found = [json.loads(os.fdopen(ours).read()) for ours in pipes]
 for _ in found:
     os.wait()
 shared = segment.attach(0)
-term, state, _, _ = shared.table("breaker", "qqdq").get("a")
+term, state, _, _ = shared.table("circuit_breaker", "qqdq").get("a")
 print(json.dumps(dict(workers=found, term=term, places=shared.gauge("a").value)))
 """
 
