@@ -28,8 +28,6 @@ from pingap.error_page import ErrorPage
 from pingap.health.keys import is_of_others
 from pingap.health.service import HealthChecks
 from pingap.net.deadlines import Deadlines
-from pingap.net.listener import ClientLimits
-from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
@@ -41,7 +39,6 @@ from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
-from pingap.protocol.events import HeadLimits
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.shared_state.local import LocalState
@@ -123,6 +120,9 @@ class Runtime:
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
+        for server in self.servers.values():
+            if server.tls is not None:
+                server.tls.take_effect()
 
     def forget_others(self, bus: Bus) -> None:
         """Forget values that belong to upstreams which are not served any more."""
@@ -349,6 +349,7 @@ class _Builder:
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
             return None
+        serving = None if self.previous is None else self.previous.servers.get(name)
         self.deadlines.set_precision_of(
             settings.head_read_timeout,
             settings.keepalive_timeout,
@@ -363,7 +364,7 @@ class _Builder:
             error_page=ErrorPage(self.config.basic.error_template),
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
-            tls=self.tls.server(name, settings),
+            tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             plugin_failures=self.failures,
         )
 
@@ -382,34 +383,6 @@ class _Builder:
     def _log_file(self, target: str) -> LogFile:
         self.log_targets.add(target)
         return self.log_files.open(target)
-
-
-def client_limits(settings: ServerConfig) -> ClientLimits:
-    """Return the limits of a server's clients."""
-    return ClientLimits(
-        head=HeadLimits(
-            request_line=settings.max_request_line,
-            size=settings.max_header_size,
-            fields=settings.max_headers,
-        ),
-        head_read_timeout=settings.head_read_timeout,
-        read_timeout=settings.downstream_read_timeout,
-        write_timeout=settings.downstream_write_timeout,
-        keepalive_timeout=settings.keepalive_timeout,
-        keepalive_requests=settings.keepalive_requests,
-        tunnel_idle_timeout=settings.tunnel_idle_timeout,
-        pipeline_buffer_size=settings.pipeline_buffer_size,
-    )
-
-
-def client_tcp(settings: ServerConfig) -> TcpOptions:
-    """Return the socket options of a server's clients."""
-    return TcpOptions(
-        idle=settings.tcp_idle,
-        interval=settings.tcp_interval,
-        probe_count=settings.tcp_probe_count,
-        user_timeout=settings.tcp_user_timeout,
-    )
 
 
 def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationRuntime]:

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from pingap.builder import build, client_limits, client_tcp
+from pingap.builder import build
+from pingap.client_options import client_limits, client_tcp
 from pingap.config import parse
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener

@@ -217,7 +217,7 @@ class LocationStats:
 
 
 class WorkerStats:
-    """Figures of this worker since it began, summed up when they are asked for.
+    """Figures of this worker since it began, summed up when they are asked for; or of all workers.
 
     :param locations: name -> counters, of all locations.
     """
@@ -248,6 +248,19 @@ class WorkerStats:
         """Return how many requests of a location are in progress, and how many began."""
         stats = self.locations.get(name)
         return (0, 0) if stats is None else (stats.processing, stats.accepted)
+
+    async def of_all_workers(self) -> WorkerStats:
+        """Return the same figures of requests, summed up over all workers of the instance.
+
+        Those of workers that have ended are included; what they had in progress is not.
+        """
+        if self.ask_others is None:
+            return self
+        figures = await self.ask_others()
+        locations = {name: LocationStats.of(one) for name, one in figures["locations"].items()}
+        for name, own in self.locations.items():
+            locations.setdefault(name, LocationStats()).add(own)
+        return WorkerStats(locations)
 
 
 class ServerMetrics:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from pingap.builder import Runtime, client_limits, client_tcp
+from pingap.builder import Runtime
+from pingap.client_options import client_limits, client_tcp
 from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener

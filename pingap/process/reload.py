@@ -22,6 +22,7 @@ from pingap.config.watch import ConfigurationWatch
 from pingap.observability.logs import set_log_level
 from pingap.process.child import Child
 from pingap.process.supervisor import Supervisor
+from pingap.process.time_limit import time_limit
 from pingap.settings_models import settings_models
 
 log = logging.getLogger("pingap")
@@ -62,9 +63,11 @@ class Reloader:
                 self._watch.know()
             snapshot = self._read()
             try:
-                config = self._load(snapshot, old)
-                target = self._supervisor.base.log_target
-                new = build(config, old.registry, target, previous=old)
+                # (A supervisor that is held up by a plugin could replace no worker.)
+                with time_limit(old.config.basic.worker_timeout):
+                    config = self._load(snapshot, old)
+                    target = self._supervisor.base.log_target
+                    new = build(config, old.registry, target, previous=old)
             except ConfigError as error:
                 log.error("the configuration stays as it was; the new one is wrong:\n%s", error)  # noqa: TRY400
                 return []

@@ -62,13 +62,18 @@ class TlsBuilder:
                 found.append(served)
         self.served = tuple(found)
 
-    def server(self, name: str, settings: ServerConfig) -> ServerTls | None:
-        """Build the TLS of a server; None if it has none, or it cannot be built."""
+    def server(
+        self, name: str, settings: ServerConfig, previous: ServerTls | None
+    ) -> ServerTls | None:
+        """Build the TLS of a server; None if it has none, or it cannot be built.
+
+        :param previous: what the server has now.
+        """
         if not settings.global_certificates or self._broken:
             return None
         path: Key = ("servers", name)
         try:
-            return ServerTls(self._options(settings), self.served)
+            return ServerTls(self._options(settings), self.served, previous)
         except (OptionError, CertificateError) as error:
             self._problem((*path, error.key), str(error))
         except ssl.SSLError as error:

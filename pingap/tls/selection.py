@@ -42,29 +42,26 @@ class Served:
 
 
 class ServerTls:
-    """The TLS of one server. The certificates can be exchanged at any time by ``use``.
+    """The TLS of one server, as one configuration says.
 
     Every handshake begins with the same context, which has no certificate: it is also the one
     that session tickets are encrypted with, so that they stay good when certificates change.
 
     :param served: the certificates, in the order of the configuration: the first with a name counts.
+    :param previous: what the server has now. With the same options its context goes on to be used;
+        this one chooses the certificates there once it has taken effect.
     :raises OptionError: a setting cannot be honoured.
     :raises ssl.SSLError: OpenSSL refuses a certificate.
     """
 
-    def __init__(self, options: TlsOptions, served: tuple[Served, ...]) -> None:
+    def __init__(
+        self,
+        options: TlsOptions,
+        served: tuple[Served, ...],
+        previous: ServerTls | None = None,
+    ) -> None:
         self.options = options
-        self.context = options.context()
-        self.context.sni_callback = self._choose
-        self._chosen = _Chosen()
-        self.use(served)
-
-    def use(self, served: tuple[Served, ...]) -> None:
-        """Serve these certificates from the next handshake on; connections are not touched.
-
-        :raises ssl.SSLError: OpenSSL refuses one; those of before stay.
-        """
-        chosen = _Chosen()
+        self._chosen = chosen = _Chosen()
         for one in served:
             if one.issuer is not None:
                 target: ssl.SSLContext | _Signed = _Signed(self.options, one.issuer)
@@ -74,7 +71,15 @@ class ServerTls:
                 use_certificate(target, one.certificate.pem)
             for name in one.names:
                 chosen.by_name.setdefault(name, target)
-        self._chosen = chosen
+        if previous is not None and previous.options == options:
+            self.context: ssl.SSLContext = previous.context
+        else:
+            self.context = options.context()
+            self.take_effect()
+
+    def take_effect(self) -> None:
+        """Serve these certificates from the next handshake on; connections are not touched."""
+        self.context.sni_callback = self._choose
 
     def _choose(
         self, tls: ssl.SSLObject, name: str | None, context: ssl.SSLContext

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -243,6 +244,32 @@ def test_sessions_are_resumed(rig: Rig, version: ssl.TLSVersion) -> None:
     with TlsClient(rig.proxy, context, "a.test", session) as client:
         assert client.sock.session_reused
         assert client.get("/").status == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_reload_exchanges_certificates_and_nothing_else(
+    start: Callable[..., Rig], version: ssl.TLSVersion
+) -> None:
+    rig = start(basic="threads = 2")
+    proxy, context = rig.proxy, client_context(ROOT, version=version)
+    renewed = issue("a.test", "*.b.test", by=MIDDLE)
+    with connect(rig, context=context) as client:
+        assert client.get("/").status == 200
+        assert client.peer == LEAF.certificate.public_bytes(Encoding.DER)
+        session = client.sock.session
+        toml = proxy.conf.read_text()
+        assert TABLES in toml
+        proxy.conf.write_text(toml.replace(LEAF.toml("leaf"), renewed.toml("leaf")))
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration was reloaded")
+        assert client.get("/").status == 200
+        for _ in range(6):  # whichever worker it is
+            with connect(rig, context=context) as other:
+                assert other.peer == renewed.certificate.public_bytes(Encoding.DER)
+        for _ in range(6):
+            with TlsClient(proxy, context, "a.test", session) as again:
+                assert again.sock.session_reused
+                assert again.get("/").status == 200
 
 
 # Versions, ciphers, protocols.

@@ -111,6 +111,27 @@ def test_the_end_does_not_wait_for_a_plugin_that_hangs_in_a_reload(tmp_path: Pat
         assert proxy.stop() == 0
 
 
+def test_a_plugin_whose_constructor_hangs_in_a_reload_changes_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+        old = proxy.workers
+        (tmp_path / "local.py").write_text(
+            PLUGIN.format(text="two", startup="pass").replace(
+                "    def __init__(self, settings: Settings) -> None:\n        pass\n",
+                "    def __init__(self, settings: Settings) -> None:\n        Event().wait()\n",
+            )
+            + "from threading import Event\n"
+        )
+        proxy.process.send_signal(signal.SIGHUP)
+        log = proxy.wait_for_log("it took longer than 2 s")
+        assert "plugins.local: cannot be built: TimeoutError: it took longer than 2 s" in log
+        assert (get(proxy), proxy.workers) == ("one", old)
+        write(tmp_path, "three")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("was reloaded")
+        assert get(proxy) == "three"
+
+
 def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
     write(tmp_path, "one", HANGS)
     conf = tmp_path / "pingap.toml"

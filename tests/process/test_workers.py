@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -105,6 +106,18 @@ def test_metrics_are_those_of_all_workers(proxy: Proxy) -> None:
     assert count() == 40
     get(proxy)
     assert count() == 41
+
+
+def test_stats_are_those_of_all_workers(tmp_path: Path) -> None:
+    toml = TOML.replace('plugins = ["hello"]', 'plugins = ["pingap:stats", "hello"]')
+    with Proxy(toml, tmp_path) as proxy:
+        for _ in range(40):
+            get(proxy)
+        found = json.loads(get(proxy, "/stats"))
+        assert (found["accepted"], found["location_accepted"], found["processing"]) == (41, 41, 1)
+        os.kill(proxy.workers[0], signal.SIGKILL)
+        proxy.wait_for_log("is replaced")
+        assert json.loads(get(proxy, "/stats"))["accepted"] == 42
 
 
 def test_a_plugin_that_cannot_start_ends_the_start(tmp_path: Path) -> None:

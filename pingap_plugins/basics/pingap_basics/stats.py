@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import time
+from collections.abc import Awaitable
 
 from pingap import Plugin, PluginSettings, Request, RequestContext, Response, __version__, hookimpl
 from pingap_basics import machine
@@ -15,7 +16,7 @@ _MIB = 1024 * 1024
 
 
 class Stats(Plugin):
-    """Answers 200 with figures of the process, the machine and the location, on an exact path.
+    """Answers 200 with figures of all workers, this process and the machine, on an exact path.
 
     What the operating system does not tell is left out.
     """
@@ -34,11 +35,12 @@ class Stats(Plugin):
         self._path = settings.path
 
     @hookimpl
-    def request(self, request: Request, ctx: RequestContext) -> Response | None:
-        """Answer on the path; let all else pass."""
-        if request.path != self._path:
-            return None
-        stats = ctx.connection.stats
+    def request(self, request: Request, ctx: RequestContext) -> Awaitable[Response] | None:
+        """Answer on the path; let all else pass, at no more cost than that of comparing it."""
+        return self._answer(ctx) if request.path == self._path else None
+
+    async def _answer(self, ctx: RequestContext) -> Response:
+        stats = await ctx.connection.stats.of_all_workers()
         processing, accepted = stats.location(ctx.location)
         figures = {
             "processing": stats.processing,

@@ -75,19 +75,32 @@ def test_an_exchange_touches_no_connection_and_sessions_stay_good(
     context = client_context(version=version)
     server, client = shake_hands(tls.context, context, "a.test")
     session = client.session
-    tls.use((served(B, "a.test"),))
+    other = ServerTls(TlsOptions(), (served(B, "a.test"),), tls)
+    _, before = shake_hands(tls.context, context, "a.test")
+    assert before.getpeercert(binary_form=True) == der(A)
+    other.take_effect()
     server.write(b"still here")
     assert client.read(100) == b"still here"
-    _, new = shake_hands(tls.context, context, "a.test")
+    _, new = shake_hands(other.context, context, "a.test")
     assert new.getpeercert(binary_form=True) == der(B)
-    _, resumed = shake_hands(tls.context, context, "a.test", session)
+    _, resumed = shake_hands(other.context, context, "a.test", session)
     assert resumed.session_reused
+
+
+def test_other_options_end_sessions() -> None:
+    """What a client had to show for its session is not what it would have to show now."""
+    tls = ServerTls(TlsOptions(), (served(A),))
+    context = client_context(version=ssl.TLSVersion.TLSv1_2)
+    _, client = shake_hands(tls.context, context, "a.test")
+    other = ServerTls(TlsOptions(alpn=("h2", "http/1.1")), (served(A),), tls)
+    _, again = shake_hands(other.context, context, "a.test", client.session)
+    assert not again.session_reused
 
 
 def test_an_exchange_that_fails_leaves_what_was() -> None:
     tls = ServerTls(TlsOptions(), (served(A),))
     weak = issue("a.test", bits=1024)
     with pytest.raises(ssl.SSLError):
-        tls.use((served(weak),))
+        ServerTls(TlsOptions(), (served(weak),), tls)
     _, client = shake_hands(tls.context, client_context(), "a.test")
     assert client.getpeercert(binary_form=True) == der(A)

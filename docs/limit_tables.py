@@ -1,0 +1,352 @@
+"""The tables of everything that is bounded, read from the code; a part of ``generate.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markdown_table import Row, table
+
+from pingap import bus
+from pingap.balancing import ring
+from pingap.config import (
+    SECTIONS,
+    BasicConfig,
+    changes,
+    format_duration,
+    format_size,
+    health_check,
+    kinds,
+)
+from pingap.config.addresses import MAX_WEIGHT
+from pingap.health import ejection, http_check
+from pingap.health import service as health_service
+from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
+from pingap.observability import log_files, plugin_metrics, watchdog
+from pingap.process import activation, reload, supervisor, upgrade
+from pingap.protocol import (
+    chunked,
+    events,
+    http2_client,
+    http2_endpoint,
+    http2_floods,
+    http2_frames,
+    http2_hpack,
+    http2_state,
+    proxy_protocol,
+)
+from pingap.relay import REPLAY_LIMIT
+from pingap.shared_state import state
+from pingap.tls import acceptor, issuer
+from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
+from pingap.upstream import http2_connection as http2_upstream
+
+
+def limits() -> str:
+    """Return the table of everything that is bounded."""
+    head = ("What", "Limit", "Key", "What happens")
+    return "\n".join(
+        f"### {title}\n\n{table(head, rows)}"
+        for title, rows in (
+            ("Requests of clients", list(_client_limits())),
+            ("Connections of clients", list(_connection_limits())),
+            ("Clients of HTTP/2", list(_http2_limits())),
+            ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
+            ("Upstreams", list(_upstream_limits())),
+            ("Upstreams of HTTP/2", list(_http2_upstream_limits())),
+            ("Checks of backends", list(_health_limits())),
+            ("The process", list(_process_limits())),
+        )
+    )
+
+
+def _key(section: str, key: str) -> tuple[str, str]:
+    """Return the default and the name of a key, as they stand in the table."""
+    model = BasicConfig if section == "basic" else SECTIONS[section]
+    one = model.model_json_schema(mode="serialization")["properties"][key]
+    default = one.get("default")
+    text = "none" if default in (None, 0, "0B") else str(default)
+    return text, f"`{section}.{key}`" if section == "basic" else f"`{section}.*.{key}`"
+
+
+def _client_limits() -> Iterator[Row]:
+    server = "servers"
+    yield "request line", *_key(server, "max_request_line"), "414, connection closed"
+    yield "request head", *_key(server, "max_header_size"), "431, connection closed"
+    yield "header fields", *_key(server, "max_headers"), "431, connection closed"
+    yield "arrival of a head", *_key(server, "head_read_timeout"), "408, connection closed"
+    timeout = _key(server, "downstream_read_timeout")
+    yield "next bytes of a body", *timeout, "408 if no answer has begun; connection closed"
+    overhead = f"{format_size(chunked.OVERHEAD)}, and {chunked.OVERHEAD_PER_CHUNK} bytes a chunk"
+    yield "chunk sizes, extensions, trailers", overhead, "", "400, connection closed"
+    yield "request body", *_key("locations", "client_max_body_size"), "413"
+    yield "requests at once on a location", *_key("locations", "max_processing"), "429"
+    text = "the rest stays in the kernel's buffers until the request is answered"
+    yield "pipelined requests held", *_key(server, "pipeline_buffer_size"), text
+
+
+def _connection_limits() -> Iterator[Row]:
+    server = "servers"
+    yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
+    yield "connections not yet accepted", *_key(server, "backlog"), "the kernel refuses more"
+    yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
+    timeout = _key(server, "head_read_timeout")
+    yield "arrival of a PROXY header", *timeout, "connection reset"
+    size = f"{proxy_protocol.MOST_TEXT} bytes (v1), {proxy_protocol.MOST_BINARY} bytes (v2)"
+    yield "PROXY header", size, "", "connection reset"
+    text = "further connections are reset"
+    yield "connections whose PROXY header is awaited", str(proxy_acceptor.MOST_WAITING), "", text
+    timeout = _key(server, "tls_handshake_timeout")
+    yield "a TLS handshake", *timeout, "connection reset"
+    text = "further connections are reset"
+    yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
+    seconds = format_duration(acceptor.LINGER_SECONDS)
+    text = "connection reset; until then it may read the 400 that it was sent"
+    yield "client spoke plain HTTP on a TLS port", seconds, "", text
+    text = "connection cut"
+    yield (
+        "an upgraded connection on which nothing passes",
+        *_key(server, "tunnel_idle_timeout"),
+        text,
+    )
+    text = "connection closed after the answer"
+    yield "requests on a connection", *_key(server, "keepalive_requests"), text
+    text = "connection reset; the log line says what was sent"
+    yield "client takes nothing", *_key(server, "downstream_write_timeout"), text
+    seconds = format_duration(http1_connection.LINGER_SECONDS)
+    text = "connection reset; until then what it sends is read and thrown away"
+    yield "client sends on after it was refused", seconds, "", text
+    size = format_size(http1_connection.LINGER_BYTES)
+    yield "bytes thrown away in that time", size, "", "connection reset"
+    first = format_duration(http1_connection.PROBE_SECONDS)
+    most = format_duration(http1_connection.MOST_PROBE_SECONDS)
+    text = "sent `100 Continue`; one that is gone is given up (499)"
+    yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
+
+
+def _http2_limits() -> Iterator[Row]:
+    server, state = "servers", http2_state
+    yield "streams at once on a connection", str(state.MOST_STREAMS), "", "`REFUSED_STREAM`"
+    size = format_size(http2_frames.MOST_FRAME)
+    yield "frame", size, "", "`FRAME_SIZE_ERROR`, connection closed"
+    yield "request line, head, header fields", "as above", "", "414 or 431, for that stream only"
+    twice = "twice size and fields of a head, with 32 bytes a field"
+    text = "`ENHANCE_YOUR_CALM`, connection closed"
+    yield "header block, decoded or not", twice, "", text
+    yield "frames of a header block", str(http2_endpoint.MOST_CONTINUATIONS), "", text
+    yield "settings in one frame", str(http2_endpoint.MOST_SETTINGS), "", text
+    timeout = _key(server, "head_read_timeout")
+    yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"
+    size = format_size(state.STREAM_WINDOW)
+    text = "the client gets no more room until the upstream has taken it"
+    yield "request body held for a stream", size, "", text
+    yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
+    yield "next bytes of a body", *_key(server, "downstream_read_timeout"), "408, for that stream"
+    least = http2_halves.LEAST_PROGRESS
+    text = f"`CANCEL`, for that stream; {least} bytes set it anew"
+    yield "client gives a stream no room", *_key(server, "downstream_write_timeout"), text
+    size = format_size(http2_connection.MOST_UNSENT)
+    yield "answers that a client does not take", size, "", "the client is not read either"
+    seconds = format_duration(http1_connection.LINGER_SECONDS)
+    size = format_size(http1_connection.LINGER_BYTES)
+    text = "`NO_ERROR`, for that stream; until then it is read and thrown away"
+    yield "client sends on after its answer", f"{seconds}, {size}", "", text
+    default, key = _key(server, "keepalive_timeout")
+    text = "PING; without a sign of life in as much time again, the connection is cut"
+    yield "client says nothing while a stream is open", f"half of {default}", key, text
+    seconds = format_duration(http2_connection.GOAWAY_SECONDS)
+    text = "what it opens later is refused"
+    yield "new streams after the first GOAWAY", seconds, "", text
+    yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
+    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes"
+    yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
+
+
+def _flood_limits() -> Iterator[Row]:
+    for stock in http2_floods.STOCKS.values():
+        limit = f"{stock.most}, and {stock.per_second:g} a second"
+        yield stock.name, limit, "", "`ENHANCE_YOUR_CALM`, connection closed"
+
+
+def _upstream_limits() -> Iterator[Row]:
+    up = "upstreams"
+    yield "making a connection", *_key(up, "connection_timeout"), "504, or another attempt"
+    yield "the same, with TLS", *_key(up, "total_connection_timeout"), "504, or another attempt"
+    seconds = format_duration(upstream.HANDSHAKE_SECONDS)
+    text = "504, or another attempt; `total_connection_timeout` takes its place"
+    yield "a TLS handshake", seconds, "", text
+    text = "504, or the answer is cut if it has begun"
+    yield "next bytes of an answer", *_key(up, "read_timeout"), text
+    yield "upstream takes nothing", *_key(up, "write_timeout"), text
+    yield "idle connection", *_key(up, "idle_timeout"), "closed"
+    text = "those beyond it that were not used for a second are closed"
+    yield "idle connections kept", *_key("basic", "upstream_keepalive_pool_size"), text
+    text = "no further attempt: 502 or 504"
+    most = f"; {retries.MOST} at most"
+    yield "further attempts", "none", "`locations.*.max_retries`", text + most
+    yield "age of a request that is tried again", *_key("locations", "max_retry_window"), text
+    seconds = f"{format_duration(transparent.LOOKUP_SECONDS)}, or the limit of a connection"
+    key = "`upstreams.*.connection_timeout`"
+    yield "finding the name of a transparent upstream", seconds, key, "504, or another attempt"
+    seconds = format_duration(transparent.REMEMBERED_SECONDS)
+    yield "how long its addresses are used", seconds, "", "it is looked up again"
+    text = "the one that was found first is forgotten"
+    yield "names remembered for a transparent upstream", str(transparent.MOST_NAMES), "", text
+    key = "`upstreams.*.retry_budget`"
+    share = f"{upstream.DEFAULT_RETRY_BUDGET} percent of the requests of the last "
+    share += f"{format_duration(retry_budget.SECONDS)}, and {retry_budget.AT_LEAST}"
+    yield "requests that were sent and are sent again", share, key, "no further attempt"
+    text = "a longer one is not sent again"
+    yield "request body kept for `retry_on`", *_key("locations", "retry_buffer_size"), text
+    size = format_size(tcp.MOST_REST)
+    yield "answer read from a connection that was reset", size, "", "the answer is cut"
+    yield "weight of a backend", f"{MAX_WEIGHT:,}", "`addrs`", "an error of the configuration"
+    text = "with more backends, each has fewer points than its 160, and shares are less even"
+    yield "points on the ring of a hash", f"{ring.MOST_POINTS:,}", "", text
+    yield from _discovery_limits()
+    replay = format_size(REPLAY_LIMIT)
+    text = "a longer one is not sent again when a kept connection had died"
+    yield "request body kept to be sent again", replay, "", text
+    yield "response head", format_size(events.RESPONSE_LIMITS.size), "", "502"
+    yield "response header fields", str(events.RESPONSE_LIMITS.fields), "", "502"
+    yield "chunk overhead", "as for requests", "", "502, or the answer is cut if it has begun"
+
+
+def _discovery_limits() -> Iterator[Row]:
+    seconds = format_duration(discovery.FIRST_SECONDS)
+    text = "the worker serves without its backends, which answers 503"
+    yield "finding backends before a worker serves", seconds, "", text
+    text = "the last backends stay in use, and it is tried again after "
+    text += format_duration(discovery.RETRY_SECONDS)
+    yield "finding backends later", format_duration(discovery.FIND_SECONDS), "", text
+    least = format_duration(discovery.SHORTEST_SECONDS)
+    text = f"backends are looked up again; {least} at least, whatever a TTL says"
+    yield "age of what was found", *_key("upstreams", "update_frequency"), text
+    text = "further ones wait for their turn"
+    yield "upstreams that are looked up at once", str(discovery.MOST_AT_ONCE), "", text
+    seconds = format_duration(discovery.SETTLE_SECONDS)
+    yield "news of a discovery that come together", seconds, "", "one lookup for all of them"
+
+
+def _http2_upstream_limits() -> Iterator[Row]:
+    up, there = "upstreams", http2_upstream
+    text = "another connection is made"
+    yield "requests at once on a connection", *_key(up, "max_h2_streams"), text
+    seconds = format_duration(there.SETTINGS_SECONDS)
+    yield "begin of HTTP/2", seconds, "", "504, or another attempt"
+    text = "the upstream gets no more room until the client has taken it"
+    size = format_size(http2_state.STREAM_WINDOW)
+    yield "answer held for a stream", size, "", text
+    least = http2_halves.LEAST_PROGRESS
+    text = f"504, for that stream; {least} bytes set it anew"
+    yield "upstream gives a stream no room", *_key(up, "write_timeout"), text
+    yield "interim responses", str(http2_client.MOST_INTERIM), "", "502"
+    text = "502: it did nothing with any of them"
+    yield "refusals of one request", str(retries.MOST_REFUSALS), "", text
+    text = "a longer one is not sent again after a refusal"
+    yield "request body kept to be sent again", format_size(REPLAY_LIMIT), "", text
+    seconds, answer = format_duration(there.PING_SECONDS), format_duration(there.ANSWER_SECONDS)
+    text = f"PING; without a sign of life within {answer}, the connection is cut"
+    yield "upstream says nothing while a stream is open", seconds, "", text
+    yield "frames that ask for nothing", "as above", "", "connection closed, 502"
+
+
+def _health_limits() -> Iterator[Row]:
+    checked = health_check.HealthCheck()
+    key = "`upstreams.*.health_check`"
+    seconds = format_duration(checked.connection_timeout)
+    yield "making the connection of a check", seconds, key, "the backend failed it"
+    yield (
+        "the answer to a check",
+        format_duration(checked.read_timeout),
+        key,
+        "the backend failed it",
+    )
+    text = "more is not looked at"
+    yield "body of that answer", format_size(http_check.MOST_BODY), "", text
+    text = "shorter ones are refused when the configuration is loaded"
+    yield "time between two checks", format_duration(health_check.SHORTEST), key, text
+    text = "the oldest is forgotten"
+    yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
+    yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"
+    seconds = f"{ejection.LONGEST} times `passive_ejection_time`"
+    yield (
+        "a backend is kept out",
+        seconds,
+        "`upstreams.*.passive_ejection_time`",
+        "it gets requests",
+    )
+    key = "passive_max_ejected_percent"
+    share, key = _key("upstreams", key)
+    text = "others get requests although they fail"
+    yield "backends kept out at once", f"{share} percent", key, text
+
+
+def _succession_limits() -> Iterator[Row]:
+    yield "requests under way after a signal to stop", *_key("basic", "grace_period"), "cut"
+    yield (
+        "last request of an idle connection after an upgrade",
+        format_duration(http1_connection.LAST_REQUEST_SECONDS),
+        "",
+        "connection closed; a shorter `keepalive_timeout` takes its place",
+    )
+    last = _key("basic", "graceful_shutdown_timeout")
+    yield "plugins that shut down", *last, "the process ends without them"
+    silent = _key("basic", "worker_timeout")
+    yield "a worker shows no sign of life", *silent, "killed and replaced"
+    yield (
+        "replacing a worker that ends at once, again and again",
+        f"up to {format_duration(supervisor.LONGEST_WAIT)}",
+        "",
+        "the others serve meanwhile",
+    )
+    yield (
+        "workers build a new configuration",
+        format_duration(reload.PREPARE_SECONDS),
+        "",
+        "the old one stays",
+    )
+    yield (
+        "a new process (`-u`) waits for the old one",
+        format_duration(upgrade.WAIT_SECONDS),
+        "",
+        "it ends with the reason",
+    )
+    yield (
+        "the old process looks for the new one",
+        format_duration(upgrade.CONNECT_SECONDS),
+        "",
+        "the old one goes on",
+    )
+    yield (
+        "the new process has the sockets and does not serve",
+        format_duration(upgrade.SERVE_SECONDS),
+        "",
+        "the old one goes on",
+    )
+
+
+def _process_limits() -> Iterator[Row]:
+    yield from _succession_limits()
+    seconds = format_duration(log_files.FLUSH_SECONDS)
+    batch = f"{log_files._BATCH} lines"
+    size = format_size(kinds.SECRET_LIMIT)
+    yield "file of a secret", size, "", "an error when the configuration is loaded"
+    limit = format_duration(watchdog.LIMIT_SECONDS)
+    yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
+    text = "the one unused for longest is dropped"
+    yield "certificates that an authority signed and keeps", str(issuer.KEPT), "", text
+    yield "sockets taken over from systemd", str(activation.MOST), "", "the others stay unused"
+    text = "told in the log with its stack, once in "
+    text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
+    yield "code that keeps the event loop from going on", f"about {limit}", "", text
+    series = f"{plugin_metrics.MOST_SERIES} combinations"
+    text = f"counted together under `{plugin_metrics.OTHER}`"
+    yield "label values of a plugin's metric", series, "", text
+    sizes, text = state.DEFAULT_SIZES, "the one unused for longest is forgotten"
+    for kind in ("counters", "gauges", "windows"):
+        yield f"shared {kind}", str(getattr(sizes, kind)), "", text
+    yield "records of shared tables", str(sizes.tables), "", text
+    yield "values of such a record", str(state.MOST_VALUES), "", "an error of the plugin"
+    size = format_size(changes.TEXT_LIMIT)
+    yield "text of what changed in the configuration", size, "", "cut"
+    yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"

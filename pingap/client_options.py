@@ -1,0 +1,36 @@
+"""What the configuration of a server says of its clients' connections."""
+
+from __future__ import annotations
+
+from pingap.config import ServerConfig
+from pingap.net.listener import ClientLimits
+from pingap.net.tcp import TcpOptions
+from pingap.protocol.events import HeadLimits
+
+
+def client_limits(settings: ServerConfig) -> ClientLimits:
+    """Return the limits of a server's clients."""
+    return ClientLimits(
+        head=HeadLimits(
+            request_line=settings.max_request_line,
+            size=settings.max_header_size,
+            fields=settings.max_headers,
+        ),
+        head_read_timeout=settings.head_read_timeout,
+        read_timeout=settings.downstream_read_timeout,
+        write_timeout=settings.downstream_write_timeout,
+        keepalive_timeout=settings.keepalive_timeout,
+        keepalive_requests=settings.keepalive_requests,
+        tunnel_idle_timeout=settings.tunnel_idle_timeout,
+        pipeline_buffer_size=settings.pipeline_buffer_size,
+    )
+
+
+def client_tcp(settings: ServerConfig) -> TcpOptions:
+    """Return the socket options of a server's clients."""
+    return TcpOptions(
+        idle=settings.tcp_idle,
+        interval=settings.tcp_interval,
+        probe_count=settings.tcp_probe_count,
+        user_timeout=settings.tcp_user_timeout,
+    )
