@@ -102,7 +102,7 @@ class Runtime:
     warnings: list[Problem] = field(default_factory=list)
 
     def count_with(self, shared: SharedState) -> None:
-        """Count with other workers from now on; called before there are requests."""
+        """Count with other workers from now on; called in the event loop, before there are requests."""
         self.shared = shared
         for upstream in self.upstreams.values():
             upstream.count_with(shared)
@@ -117,6 +117,7 @@ class Runtime:
             location.name: location.stats for location in self.locations.values()
         }
         self.stats.backends = partial(report_on, self.upstreams.values())
+        self.count_with(self.shared)
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
@@ -200,7 +201,6 @@ class _Builder:
             self.tls,
             self.pool,
             self.bus,
-            self.shared,
             self.problems,
             self.warnings,
         )

@@ -218,7 +218,9 @@ async def _observed_attempt(
             observer.attempted(peer, x.ctx, None, response.status)
         return response
     finally:
-        if (breakers := upstream.breakers) is not None:
+        if (
+            breakers := upstream.breakers
+        ) is not None:  # which admitted it when the peer was chosen
             breakers.release(peer, x.ctx)
 
 

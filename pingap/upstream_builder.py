@@ -19,7 +19,6 @@ from pingap.net.tcp import TcpOptions
 from pingap.observability.plugin_failures import place_of
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
-from pingap.shared_state.state import SharedState
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.discovery import Refresher, peers_of
 from pingap.upstream.observation import observe
@@ -39,7 +38,7 @@ class UpstreamBuilder:
 
     :param plugins: knows the balancers of files.
     :param tls: builds what TLS needs.
-    :param pool: of the worker, as are the bus and what it shares with others.
+    :param pool: of the worker, as is the bus.
     :param problems: where what cannot be built is told; nothing runs if there is any.
     :param warnings: where keys without effect are told.
     """
@@ -52,7 +51,6 @@ class UpstreamBuilder:
         tls: TlsBuilder,
         pool: KeepalivePool,
         bus: Bus,
-        shared: SharedState,
         problems: list[Problem],
         warnings: list[Problem],
     ) -> None:
@@ -63,7 +61,6 @@ class UpstreamBuilder:
         self._pool = pool
         self._deadlines = pool.deadlines
         self._bus = bus
-        self._shared = shared
         self._problems = problems
         self._warnings = warnings
         self._discoveries = DiscoveryBuilder(config, registry, problems, warnings)
@@ -113,7 +110,6 @@ class UpstreamBuilder:
         if settings.breaks_circuits:
             self._deadlines.set_precision_of(settings.circuit_break_open_duration)
         observe(upstream, settings, self._deadlines, self._bus)
-        upstream.count_with(self._shared)
         return upstream
 
     def _transparent(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime:

@@ -124,6 +124,8 @@ class Breakers:
 
     def apply_known(self) -> None:
         """Apply what is known of the peers, which are others than before."""
+        if self._unsubscribe is None:
+            return  # ``follow`` will
         for peer in self._upstream.peers:
             if peer.breaker is None and self._prefix + peer.text in self._bus.values:
                 self._install(peer)
