@@ -218,10 +218,8 @@ async def _observed_attempt(
             observer.attempted(peer, x.ctx, None, response.status)
         return response
     finally:
-        if (
-            breakers := upstream.breakers
-        ) is not None:  # which admitted it when the peer was chosen
-            breakers.release(peer, x.ctx)
+        if (breakers := upstream.breakers) is not None:
+            breakers.release(peer, x.ctx)  # admitted when the peer was chosen
 
 
 async def _attempt(
