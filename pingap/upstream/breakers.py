@@ -218,9 +218,6 @@ class Breakers:
         """Stop listening to other workers: the upstream is no more."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        for peer in self._upstream.peers:
-            if peer.breaker is not None:
-                peer.breaker.forget()
 
 
 def says_nothing(error: UpstreamError, ctx: RequestContext) -> bool:

@@ -245,6 +245,23 @@ def test_what_was_open_long_ago_is_not_open_any_more(workers: tuple[Worker, Work
     assert one.peer.is_available
 
 
+def test_nothing_is_told_of_a_peer_that_is_gone(
+    workers: tuple[Worker, Worker],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, _ = workers
+    one.attempt(503)
+    one.attempt(503)
+    one.upstream.replace_peers(one.upstream.peers[1:])
+    later = time.monotonic() + 21
+    monkeypatch.setattr("pingap.upstream.breakers.time.monotonic", lambda: later)
+    caplog.clear()
+    caplog.set_level("INFO", "pingap")
+    one.wait(21)
+    assert caplog.messages == []
+
+
 def test_a_peer_that_comes_back_is_refused_from_the_start() -> None:
     one = Worker([])
     one.attempt(error=UpstreamError("no")), one.attempt(error=UpstreamError("no"))
