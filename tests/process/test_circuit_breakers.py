@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 
+import pytest
 from support.client import RawClient
 from support.origin import Origin, Served
 from support.processes import wait_until
@@ -40,9 +41,9 @@ plugins = ["whoami"]
 
 
 class Setting:
-    """A proxy with two workers, a client of each of them, and a backend."""
+    """A proxy with some workers, a client of each of them, and a backend."""
 
-    def __init__(self, folder: Path, upstream: str, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, upstream: str, threads: int, stack: ExitStack) -> None:
         self.status = 503
         self.waits: Event | None = None
         self._stack = stack
@@ -51,7 +52,7 @@ class Setting:
         toml = configure(
             self.origin.addr,
             upstream=upstream,
-            basic="threads = 2",
+            basic=f"threads = {threads}",
             locations='"whoami", ',
             more=MORE,
         )
@@ -101,9 +102,9 @@ def _answered(clients: list[RawClient]) -> list[RawClient]:
 
 
 @contextmanager
-def setting(folder: Path, upstream: str) -> Iterator[Setting]:
+def setting(folder: Path, upstream: str, threads: int = 2) -> Iterator[Setting]:
     with ExitStack() as stack:
-        yield Setting(folder, upstream, stack)
+        yield Setting(folder, upstream, threads, stack)
 
 
 def test_failures_in_a_row_are_those_of_all_workers(tmp_path: Path) -> None:
@@ -184,3 +185,20 @@ def test_probes_of_a_worker_that_is_killed_are_given_back(tmp_path: Path) -> Non
         wait_until(lambda: second.get("/").status == 200)
         assert len(one.origin.requests) == 2
         assert one.proxy.wait_for_log(" closes").count(" closes") == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_breaker_stays_open_when_all_workers_are_replaced(tmp_path: Path, threads: int) -> None:
+    upstream = 'circuit_break_max_consecutive_failures = 2\ncircuit_break_open_duration = "1h"'
+    with setting(tmp_path, upstream, threads) as one:
+        client = one.clients()[0]
+        client.get("/"), client.get("/")
+        one.proxy.wait_for_log(" opens for ")
+        killed = one.proxy.workers
+        for worker in killed:
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda worker=worker: worker not in one.proxy.workers)
+        wait_until(lambda: len(one.proxy.workers) == threads)
+        for client in one.clients():
+            assert client.get("/").header("retry-after") == "5"
+        assert len(one.origin.requests) == 2
