@@ -203,8 +203,6 @@ async def _observed_attempt(
     fresh: bool,
 ) -> Response:
     """Make an attempt, and tell the observers of the upstream how it ended."""
-    if (breakers := upstream.breakers) is not None:
-        breakers.admit(peer, x.ctx)
     try:
         response = await _attempt(x, location, upstream, peer, filters, fresh)
     except UpstreamError as error:
@@ -220,8 +218,8 @@ async def _observed_attempt(
             observer.attempted(peer, x.ctx, None, response.status)
         return response
     finally:
-        if breakers is not None:
-            breakers.release(peer, x.ctx)
+        if (breakers := upstream.breakers) is not None:
+            breakers.release(peer, x.ctx)  # admitted when the peer was chosen
 
 
 async def _attempt(

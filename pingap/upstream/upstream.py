@@ -34,6 +34,7 @@ from pingap.upstream.speaks import Speaks
 if TYPE_CHECKING:
     from pingap.config.health_check import HealthCheck
     from pingap.health.ejection import PassiveEjection
+    from pingap.shared_state.state import SharedState
     from pingap.upstream.breakers import Breakers
     from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
@@ -81,7 +82,7 @@ class UpstreamRuntime:
     observers: tuple[Observer, ...] = ()
     """Who is told how attempts end; usually nobody."""
     breakers: Breakers | None = None
-    """Circuit breakers, told when attempts begin as well; they are among the observers."""
+    """Circuit breakers, told when attempts are over as well; they are among the observers."""
     is_traced = False
     """Whether the number of connections is shown (``enable_tracer``)."""
     connections = 0
@@ -128,7 +129,7 @@ class UpstreamRuntime:
         self._balancing = balancing
         self.selection = Selection(name, self._peers, balancing)
         self.choose_peer = self.selection.choose
-        """Returns the peer for a request (:meth:`Selection.choose`)."""
+        """Returns the peer for a request (:meth:`Selection.choose`, or :meth:`Breakers.choose`)."""
         self.refresher: Refresher | None = None
         """Keeps the peers current; None for those that are written down."""
 
@@ -169,11 +170,18 @@ class UpstreamRuntime:
         if [(peer, peer.weight, peer.backup) for peer in wanted] != before:
             self._peers = tuple(wanted)
             self.selection = Selection(self.name, self._peers, self._balancing)
-            self.choose_peer = self.selection.choose
+            if self.breakers is None:
+                self.choose_peer = self.selection.choose
             if self.on_peers is not None:
                 self.on_peers(self)
             if self.breakers is not None:
                 self.breakers.apply_known()
+
+    def count_with(self, shared: SharedState) -> None:
+        """Count with other workers from now on; called before there are requests."""
+        self.retry_budget.count_with(shared, self.name)
+        if self.breakers is not None:
+            self.breakers.count_with(shared)
 
     def close(self) -> None:
         """Let go of all connections: no request will come any more."""
