@@ -41,6 +41,8 @@ from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
 from pingap.routing import Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
 from pingap.tls.build import TlsBuilder
 from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.retries import RetryPolicy
@@ -73,6 +75,7 @@ class Runtime:
     :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
     :param plugin_keys: name -> the same for plugin instances.
     :param log_targets: of the log files in use.
+    :param shared: what the worker shares with the others.
     :param warnings: what the operator should know, besides those of the configuration.
     """
 
@@ -88,6 +91,7 @@ class Runtime:
     writes: WriteBatch
     log_files: LogFiles
     bus: Bus
+    shared: SharedState
     health: HealthChecks
     trusted_proxies: tuple[Network, ...]
     plugin_failures: PluginFailures
@@ -96,6 +100,12 @@ class Runtime:
     plugin_keys: dict[str, str]
     log_targets: frozenset[str]
     warnings: list[Problem] = field(default_factory=list)
+
+    def count_with(self, shared: SharedState) -> None:
+        """Count with other workers from now on; called in the event loop, before there are requests."""
+        self.shared = shared
+        for upstream in self.upstreams.values():
+            upstream.count_with(shared)
 
     def take_effect(self) -> None:
         """Bound what the upstreams keep, and count for these locations: requests come here now."""
@@ -107,6 +117,7 @@ class Runtime:
             location.name: location.stats for location in self.locations.values()
         }
         self.stats.backends = partial(report_on, self.upstreams.values())
+        self.count_with(self.shared)
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
@@ -165,6 +176,7 @@ class _Builder:
         self.registry = registry
         self.log_target = log_target
         self.problems: list[Problem] = []
+        self.shared: SharedState
         self.warnings: list[Problem] = []
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
@@ -175,13 +187,13 @@ class _Builder:
             self.deadlines, self.writes = Deadlines(), WriteBatch()
             self.pool = KeepalivePool(size, self.deadlines, self.writes)
             self.stats, self.failures = WorkerStats({}), PluginFailures()
-            self.bus = Bus()
+            self.bus, self.shared = Bus(), LocalState()
             self.health = HealthChecks((), self.bus)
         else:
             self.deadlines, self.writes = previous.deadlines, previous.writes
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
-            self.bus, self.health = previous.bus, previous.health
+            self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
         self.upstreams = UpstreamBuilder(
             config,
             registry,
@@ -245,6 +257,7 @@ class _Builder:
             writes=self.writes,
             log_files=self.log_files,
             bus=self.bus,
+            shared=self.shared,
             health=self.health,
             trusted_proxies=tuple(
                 ip_network(one, strict=False) for one in self.config.basic.trusted_proxies

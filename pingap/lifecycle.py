@@ -204,8 +204,6 @@ async def _observed_attempt(
     fresh: bool,
 ) -> Response:
     """Make an attempt, and tell the observers of the upstream how it ended."""
-    if (breakers := upstream.breakers) is not None:
-        breakers.admit(peer, x.ctx)
     try:
         response = await _attempt(x, location, upstream, peer, filters, fresh)
     except UpstreamError as error:
@@ -221,8 +219,8 @@ async def _observed_attempt(
             observer.attempted(peer, x.ctx, None, response.status)
         return response
     finally:
-        if breakers is not None:
-            breakers.release(peer, x.ctx)
+        if (breakers := upstream.breakers) is not None:
+            breakers.release(peer, x.ctx)  # admitted when the peer was chosen
 
 
 async def _attempt(
@@ -250,7 +248,10 @@ async def _attempt(
     else:
         ctx.upstream_reused = False
         began = time.monotonic()
-        connection = await x.in_task(upstream.connect(peer, ctx.connection, upgrades=upgrades))
+        repeatable = x.request_body is None and x.request.method in IDEMPOTENT
+        connection = await x.in_task(
+            upstream.connect(peer, ctx.connection, upgrades=upgrades, repeatable=repeatable)
+        )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
     ctx.upstream_connection_began = connection.began_at

@@ -20,6 +20,7 @@ from pingap.observability.plugin_failures import place_of
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 from pingap.tls.build import TlsBuilder
+from pingap.upstream import fast_open
 from pingap.upstream.discovery import Refresher, peers_of
 from pingap.upstream.observation import observe
 from pingap.upstream.peer import Peer
@@ -105,6 +106,12 @@ class UpstreamBuilder:
         else:
             return None
         self._check_alpn(name, settings)
+        if settings.tcp_fast_open and not fast_open.is_possible():
+            text = (
+                "has no effect: this system does not do it for clients"
+                " (on Linux, bit 1 of net.ipv4.tcp_fastopen allows it)"
+            )
+            self._warn(("upstreams", name, "tcp_fast_open"), text)
         timeouts = upstream.timeouts
         self._deadlines.set_precision_of(timeouts.read, timeouts.write, timeouts.idle)
         if settings.breaks_circuits:
@@ -222,4 +229,5 @@ def _tcp_options(settings: UpstreamConfig) -> TcpOptions:
         probe_count=settings.tcp_probe_count,
         user_timeout=settings.tcp_user_timeout,
         receive_buffer=settings.tcp_recv_buf,
+        fast_open=settings.tcp_fast_open and fast_open.is_possible(),
     )

@@ -27,11 +27,14 @@ from pingap import (
 from pingap.balancing.balancer import BalancerOptions
 from pingap.balancing.selection import Balancing, Selection
 from pingap.balancing.standard import pingap_balancers
+from pingap.builder import build
 from pingap.chains import Instance, freeze
+from pingap.config import parse
 from pingap.exchange import Exchange
 from pingap.hook_tasks import HookTasks
 from pingap.net.deadlines import Deadlines
 from pingap.phases import call_all, call_first
+from pingap.plugins import Registry
 from pingap.routing import Route, Router
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.segment import SharedSegment
@@ -228,6 +231,35 @@ def one_choice(algo: str, backends: int, *, whole: bool = False) -> float:
         return best(run, 5_000)
     request = requests[0]
     return best(lambda: selection.choose(request, ctx), 5_000)
+
+
+BREAKERS: Final = {
+    "failures in a row": "circuit_break_max_consecutive_failures = 5",
+    "percentage": "circuit_break_max_failure_percent = 50",
+}
+
+
+def one_guarded_attempt(limit: str, workers: int) -> float:
+    """Return the microseconds that a closed circuit breaker adds to an attempt that goes well.
+
+    :param limit: of ``BREAKERS``.
+    """
+    toml = f'[upstreams.up]\naddrs = ["10.0.0.1:80"]\n{BREAKERS[limit]}'
+    runtime = build(parse(toml), Registry())
+    runtime.count_with(SharedSegment(workers=workers).attach(0) if workers > 1 else LocalState())
+    upstream = runtime.upstreams["up"]
+    breakers = upstream.breakers
+    assert breakers is not None
+    ctx = RequestContext(Connection(1, ("192.0.2.1", 0), ("", 0)), time.monotonic())
+    request = Request("GET", "/", Headers())
+
+    def run() -> None:
+        peer = upstream.choose_peer(request, ctx, ())
+        breakers.attempted(peer, ctx, None, 200)
+        breakers.release(peer, ctx)
+
+    choice = best(lambda: upstream.selection.choose(request, ctx, ()), 5_000)
+    return best(run, 5_000) - choice
 
 
 def one_ring(backends: int) -> float:

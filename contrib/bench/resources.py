@@ -21,8 +21,10 @@ from typing import Final
 
 from micro import (
     ALGOS,
+    BREAKERS,
     dictionary_update,
     one_choice,
+    one_guarded_attempt,
     one_lookup,
     one_more_async_plugin,
     one_more_plugin,
@@ -155,6 +157,14 @@ def balancing(options: argparse.Namespace) -> Iterator[Figure]:
     yield Figure("building the ring of 1000 backends", one_ring(1000), "ms", 50)
 
 
+def breakers(options: argparse.Namespace) -> Iterator[Figure]:
+    """Time attempts that go well past a circuit breaker."""
+    for limit in BREAKERS:
+        for workers in (1, 4, 16):
+            name = f"closed circuit breaker, {limit}, {workers} workers"
+            yield Figure(name, one_guarded_attempt(limit, workers), "us", 3)
+
+
 def shared(options: argparse.Namespace) -> Iterator[Figure]:
     """Time updates of what workers share."""
     yield Figure("number in a dictionary", dictionary_update(), "us")
@@ -252,6 +262,7 @@ FIGURES: Final[dict[str, Callable[[argparse.Namespace], Iterator[Figure]]]] = {
     "plugins": plugins,
     "lookup": lookup,
     "balancing": balancing,
+    "breakers": breakers,
     "shared": shared,
     "check": check,
     "transfers": transfers,

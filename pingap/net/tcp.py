@@ -53,6 +53,8 @@ class TcpOptions:
     probe_count: int | None = None
     user_timeout: float | None = None
     receive_buffer: int | None = None
+    fast_open: bool = False
+    """Connect with TCP Fast Open, where that does no harm (``upstream.fast_open``)."""
 
     def apply(self, sock: socket.socket) -> None:
         """Set the options; does nothing on a Unix socket."""

@@ -170,9 +170,9 @@ class Supervisor:
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(column)
-        for key, value in self.news.values.items():
-            self.base.runtime.bus.deliver(key, value)
         worker = Worker(self.base.runtime, accepted, shared)
+        for key, value in self.news.values.items():  # which it compares with what is shared
+            worker.bus.deliver(key, value)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
     async def _run_channel(self, child: Child) -> None:

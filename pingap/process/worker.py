@@ -52,6 +52,7 @@ class Worker:
     ) -> None:
         self.runtime = runtime
         self.shared = LocalState() if shared is None else shared
+        runtime.count_with(self.shared)
         self._sockets = list(sockets)
         self._servers: list[asyncio.Server | SharedAcceptor] = []
         self._fronts: dict[str, Front] = {}

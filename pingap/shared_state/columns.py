@@ -138,6 +138,12 @@ class SegmentWindow(_Columns, SharedWindow):
         self._seconds = seconds
 
     def add(self, n: int = 1, now: float | None = None) -> float:
+        if now is None:
+            now = time.monotonic()
+        self.count(n, now)
+        return self._sum(now)
+
+    def count(self, n: int = 1, now: float | None = None) -> None:
         if n < 0:
             raise ValueError(not_countable(n))
         region = self._region
@@ -152,7 +158,6 @@ class SegmentWindow(_Columns, SharedWindow):
         own = (word & _COUNT) + n if word >> _COUNT_BITS == tag else n
         region.data[at] = tag << _COUNT_BITS | (min(_COUNT, own))
         region.used_at[self._slot] = tick()
-        return self._sum(now)
 
     def total(self, now: float | None = None) -> float:
         region = self._region

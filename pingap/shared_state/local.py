@@ -172,6 +172,9 @@ class _Window(_Record, SharedWindow):
         self._count += n
         return total + n
 
+    def count(self, n: int = 1, now: float | None = None) -> None:
+        self.add(n, now)
+
     def total(self, now: float | None = None) -> float:
         if self.forgotten:
             return one.total(now) if (one := self._home.get(self._key)) else 0.0
@@ -187,11 +190,12 @@ class _Window(_Record, SharedWindow):
 class _Values(_Record):
     """The values of a key of a table."""
 
-    __slots__ = ("values",)
+    __slots__ = ("values", "version")
 
     def __init__(self) -> None:
         super().__init__()
         self.values: Values | None = None
+        self.version = 0
 
 
 _TableKey = tuple[str, str, str]
@@ -201,9 +205,11 @@ class _TableRecords(_Records[_TableKey, _Values]):
     """The records of all tables.
 
     :ivar is_held: one of them is held.
+    :ivar changes: how often any of them was changed.
     """
 
     is_held = False
+    changes = 0
 
 
 class _Table(SharedTable):
@@ -221,6 +227,11 @@ class _Table(SharedTable):
             return None
         record.used_at = self._records.made
         return record.values
+
+    def version(self, key: str) -> int:
+        key = key if len(key) <= LONGEST_KEY else short_key(key)
+        record = self._records.get((self._name, self._fields, key))
+        return 0 if record is None else record.version
 
     def set(self, key: str, values: Sequence[float]) -> None:
         with self.locked(key) as record:
@@ -269,6 +280,8 @@ class _Held(SharedRecord):
         record = self._records[self._key]
         record.used_at = self._records.made
         record.values = self._layout.unpack_from(packed)
+        self._records.changes += 1
+        record.version = self._records.changes
 
 
 class LocalState(SharedState):

@@ -134,6 +134,10 @@ class SharedWindow(ABC):
         """
 
     @abstractmethod
+    def count(self, n: int = 1, now: float | None = None) -> None:
+        """Do the same as ``add``, and add nothing up: cheaper, however many workers there are."""
+
+    @abstractmethod
     def total(self, now: float | None = None) -> float:
         """Return how much happened within the window, and count nothing."""
 
@@ -165,6 +169,14 @@ class SharedTable(ABC):
     @abstractmethod
     def get(self, key: str) -> Values | None:
         """Return the values of a key; None if none were set."""
+
+    @abstractmethod
+    def version(self, key: str) -> int:
+        """Return a number that is another one whenever the values were changed; 0 if there are none.
+
+        A small part of the work of ``get``, where values are read often and seldom change. Ask for
+        the version first, and read then, so that no change is missed.
+        """
 
     @abstractmethod
     def set(self, key: str, values: Sequence[float]) -> None:

@@ -124,6 +124,14 @@ class SegmentTable(SharedTable):
         with self.locked(key) as held:
             return held.values
 
+    def version(self, key: str) -> int:
+        record = self._records.get(key) or self._record(key)
+        region = self._tables.region
+        if region.identities[record.slot] != record.identity and not record.is_there():
+            return 0
+        # A record that had to make room, and was made again, is of another generation.
+        return record.identity + region.data[record.slot * RECORD_WORDS]
+
     def set(self, key: str, values: Sequence[float]) -> None:
         with self.locked(key) as record:
             record.values = values

@@ -1,6 +1,7 @@
 """The circuit breakers of an upstream: one in front of each peer (config.md 6.4).
 
-Each worker counts for itself; that a breaker opens or closes is told to all of them.
+All workers count together, in shared state (``breaker.py``). That a breaker opens or closes is told over
+the bus, so that they look at once; whoever is not told finds out with the next failure or probe.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from pingap.health.keys import BREAKER, peer_key
-from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, State
+from pingap.shared_state.local import LocalState
+from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, Record, State
 
 if TYPE_CHECKING:
     from pingap.bus import Bus
     from pingap.context import RequestContext
     from pingap.errors import UpstreamError
+    from pingap.messages import Request
     from pingap.net.deadlines import Deadlines
+    from pingap.shared_state.state import SharedState
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
 
@@ -26,38 +30,61 @@ log = logging.getLogger("pingap")
 
 OBSTACLE: Final = "breaker"
 """What stands in the way of requests to a peer whose breaker refuses them."""
-_ELSEWHERE: Final = "another worker found it failing"
 
 
 class PeerBreaker:
-    """The breaker in front of one peer; the sweep of deadlines wakes it when it was open for long enough.
+    """The breaker in front of one peer, and whether it stands in the way.
 
-    :param changed: is called when its state is another one.
+    :param where: upstream and peer, for the log.
+    :param deadlines: call it when it was open for long enough, and as long as all probes are under
+        way: their places may be given back in another worker, or by its death.
     """
 
-    __slots__ = ("_changed", "breaker", "deadline", "opened", "peer")
+    __slots__ = ("_deadlines", "_peer", "_where", "breaker", "deadline", "opened")
 
     def __init__(
-        self, peer: Peer, settings: BreakerSettings, changed: Callable[[PeerBreaker], None]
+        self, peer: Peer, where: str, breaker: CircuitBreaker, deadlines: Deadlines
     ) -> None:
-        self.peer = peer
-        self.breaker = CircuitBreaker(settings)
+        self._peer = peer
+        self._where = where
+        self._deadlines = deadlines
+        self.breaker = breaker
         self.deadline = math.inf
         self.opened = 0
         """How often this worker decided that it opens."""
-        self._changed = changed
 
     def on_deadline(self) -> None:
-        """Called by the sweep when it is time to let a few requests through."""
-        self.breaker.wake(time.monotonic())
-        self._changed(self)
+        """Called by the sweep when there may be places for probes."""
+        if self.breaker.wake(time.monotonic()):
+            log.info("circuit breaker of %s is half-open", self._where)
+        else:
+            self.breaker.look()
+        self.stand()
 
     def stand(self) -> None:
         """Stand in the way of requests, or step aside."""
-        if self.breaker.refuses:
-            self.peer.block(OBSTACLE)
-        else:
-            self.peer.unblock(OBSTACLE)
+        if not self.breaker.refuses:
+            self.forget()
+            self._peer.unblock(OBSTACLE)
+            return
+        is_open = self.breaker.state is State.OPEN
+        self.deadline = self.breaker.known.open_until if is_open else 0.0
+        self._deadlines.watch(self)
+        self._peer.block(OBSTACLE)
+
+    def forget(self) -> None:
+        """Wait for nothing any more."""
+        self.deadline = math.inf
+        self._deadlines.forget(self)
+
+    def tell(self, now: float) -> None:
+        """Say that this worker opened or closed it."""
+        if self.breaker.state is not State.OPEN:
+            log.warning("circuit breaker of %s closes", self._where)
+            return
+        self.opened += 1
+        seconds, reason = self.breaker.known.open_until - now, self.breaker.reason
+        log.warning("circuit breaker of %s opens for %.1f s: %s", self._where, seconds, reason)
 
 
 class Breakers:
@@ -66,7 +93,7 @@ class Breakers:
     :param upstream: in front of whose peers they stand.
     :param failures: statuses of responses that count as failures.
     :param deadlines: wake them.
-    :param bus: tells other workers.
+    :param bus: tells workers to look at what another one did.
     """
 
     def __init__(
@@ -82,8 +109,13 @@ class Breakers:
         self._failures = failures
         self._deadlines = deadlines
         self._bus = bus
+        self._shared: SharedState = LocalState()
         self._prefix = peer_key(BREAKER, upstream.name, "")
         self._unsubscribe: Callable[[], None] | None = None
+
+    def count_with(self, shared: SharedState) -> None:
+        """Count with other workers from now on; called before there are requests."""
+        self._shared = shared
 
     def follow(self) -> None:
         """Do from now on what other workers do, and what they have done already."""
@@ -92,24 +124,40 @@ class Breakers:
 
     def apply_known(self) -> None:
         """Apply what is known of the peers, which are others than before."""
+        if self._unsubscribe is None:
+            return  # ``follow`` will
         for peer in self._upstream.peers:
             if peer.breaker is None and self._prefix + peer.text in self._bus.values:
                 self._install(peer)
 
     # What the lifecycle calls.
 
-    def admit(self, peer: Peer, ctx: RequestContext) -> None:
-        """Take note that an attempt begins."""
-        one = peer.breaker or self._install(peer)
-        if one.breaker.state is not State.CLOSED:
-            one.breaker.admit(ctx)
+    def choose(self, request: Request, ctx: RequestContext, tried: Collection[Peer] = ()) -> Peer:
+        """Return the peer for a request (:meth:`Selection.choose`), whose attempt begins now.
+
+        Where other workers have given away the last place for a probe, another peer is chosen.
+        """
+        while True:
+            peer = self._upstream.selection.choose(request, ctx, tried)
+            one = peer.breaker
+            if one is None:
+                self._install(peer)  # and it may stand in the way
+                continue
+            breaker = one.breaker
+            if breaker.state is State.CLOSED:
+                breaker.admit(ctx)
+                return peer
+            if breaker.refuses:
+                return peer  # all peers are used in panic: what becomes of it tells nothing
+            admitted = breaker.admit(ctx)
             one.stand()
+            if admitted:
+                return peer
 
     def release(self, peer: Peer, ctx: RequestContext) -> None:
         """Take note that an attempt is over, however it ended."""
         one = peer.breaker
-        if one is not None and one.breaker.state is not State.CLOSED:
-            one.breaker.release(ctx)
+        if one is not None and one.breaker.release(ctx):
             one.stand()
 
     def attempted(
@@ -120,82 +168,56 @@ class Breakers:
         if one is None or (error is not None and says_nothing(error, ctx)):
             return
         breaker, now = one.breaker, time.monotonic()
-        before = breaker.state
+        before = breaker.known
         if error is not None or status in self._failures:
-            breaker.failed(ctx, now)
+            decided = breaker.failed(ctx, now)
         else:
-            breaker.succeeded(ctx, now)
-        if breaker.state is not before:
-            one.opened += breaker.state is State.OPEN
-            self._changed(one)
-            self._publish(one)
+            decided = breaker.succeeded(ctx, now)
+        if breaker.known is not before:
+            one.stand()
+        if decided:
+            one.tell(now)
+            self._publish(peer, breaker.known, now)
 
     def abandoned(self, peer: Peer) -> None:
         """Leave it to ``release`` (``Observer``)."""
 
-    # Changes of state.
+    # What all workers know.
 
     def _install(self, peer: Peer) -> PeerBreaker:
-        one = peer.breaker = PeerBreaker(peer, self._settings, self._changed)
-        if (known := self._bus.values.get(self._prefix + peer.text)) is not None:
-            self._follow(one, known)
+        """Put a breaker in front of a peer: it is as other workers know it, or knew it."""
+        key = self._prefix + peer.text
+        until = 0.0
+        left = float(self._bus.values.get(key, "").partition("open:")[2] or 0) - time.time()
+        if left > 0:
+            until = time.monotonic() + left
+        breaker = CircuitBreaker(self._settings, self._shared, key, until)
+        where = f"{self._upstream.name}({peer.text})"
+        one = peer.breaker = PeerBreaker(peer, where, breaker, self._deadlines)
+        if breaker.state is not State.CLOSED:
+            one.on_deadline()
         return one
 
-    def _changed(self, one: PeerBreaker) -> None:
-        """Act on another state of a breaker: block or unblock its peer, and say so."""
-        breaker, where = one.breaker, f"{self._upstream.name}({one.peer.text})"
-        one.stand()
-        if breaker.state is State.OPEN:
-            one.deadline = breaker.open_until
-            self._deadlines.watch(one)
-            seconds = max(0.0, breaker.open_until - time.monotonic())
-            log.warning(
-                "circuit breaker of %s opens for %.1f s: %s", where, seconds, breaker.reason
-            )
-            return
-        one.deadline = math.inf
-        self._deadlines.forget(one)
-        if breaker.state is State.HALF_OPEN:
-            log.info("circuit breaker of %s is half-open", where)
-        else:
-            log.warning("circuit breaker of %s closes", where)
-
-    def _publish(self, one: PeerBreaker) -> None:
+    def _publish(self, peer: Peer, known: Record, now: float) -> None:
         value = "closed"
-        if one.breaker.state is State.OPEN:
-            left = one.breaker.open_until - time.monotonic()
-            value = f"open:{time.time() + left:.3f}"
-        self._bus.publish(self._prefix + one.peer.text, value)
+        if known.state is State.OPEN:
+            value = f"open:{time.time() + known.open_until - now:.3f}"
+        self._bus.publish(self._prefix + peer.text, value)
 
     def _told(self, key: str, value: str) -> None:
-        """Take note of what a worker, perhaps this one, has published."""
+        """Look at what a worker, perhaps this one, has done."""
         text = key.removeprefix(self._prefix)
         for peer in self._upstream.peers:
             if peer.text == text:
                 if peer.breaker is None:
                     self._install(peer)
                 else:
-                    self._follow(peer.breaker, value)
-
-    def _follow(self, one: PeerBreaker, value: str) -> None:
-        """Do what another worker did; nothing if it has been done."""
-        word, _, until = value.partition(":")
-        breaker, left = one.breaker, float(until or 0) - time.time()
-        if word == "open" and left > 0 and breaker.state is not State.OPEN:
-            breaker.open(time.monotonic() + left, _ELSEWHERE)
-        elif word == "closed" and breaker.state is not State.CLOSED:
-            breaker.close()
-        else:
-            return
-        self._changed(one)
+                    peer.breaker.on_deadline()
 
     def close(self) -> None:
         """Stop listening to other workers: the upstream is no more."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        for peer in self._upstream.peers:
-            if peer.breaker is not None:
-                self._deadlines.forget(peer.breaker)
 
 
 def says_nothing(error: UpstreamError, ctx: RequestContext) -> bool:

@@ -14,6 +14,8 @@ from pingap.net.tcp import MOST_REST, read_rest
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import WHOLE, ResponseDecoder
+from pingap.upstream import connect_errors
+from pingap.upstream.fast_open import has_connected
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
@@ -135,8 +137,17 @@ class UpstreamConnection(asyncio.Protocol):
         if exc is not None and self._exchange is not None:
             self._receive_rest(transport)
         if self._exchange is not None:
-            untouched = self._decoder.untouched
-            self._lose(UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched))
+            self._lose(self._loss(transport, exc))
+
+    def _loss(self, transport: asyncio.BaseTransport, exc: Exception | None) -> UpstreamError:
+        if isinstance(exc, OSError) and self._lacks_connection(transport):
+            return connect_errors.unreachable(exc)
+        untouched = self._decoder.untouched
+        return UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched)
+
+    def _lacks_connection(self, transport: asyncio.BaseTransport) -> bool:
+        """Tell whether there never was one; with TCP Fast Open, a request is sent before."""
+        return self._upstream.fast_open and not has_connected(transport.get_extra_info("socket"))
 
     def _receive_rest(self, transport: asyncio.BaseTransport) -> None:
         """Take what came before the connection was lost: the upstream may have answered early.
@@ -168,6 +179,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._exchange is None:
             self.close()  # idle for too long
             return
+        if self._transport is not None and self._lacks_connection(self._transport):
+            self.on_connect_timeout()
+            return
         what, kind = (
             ("take the request", "WriteTimedout")
             if self._writing_paused
@@ -179,6 +193,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._lose(
             UpstreamError(f"did not {what} in time", error_type=kind, status=504),
         )
+
+    def on_connect_timeout(self) -> None:
+        """With TCP Fast Open, the peer has not accepted the connection in time."""
+        self._lose(connect_errors.not_in_time())
 
     # What the lifecycle and the exchange call.
 

@@ -28,6 +28,7 @@ from pingap.protocol.http2_events import (
     TrailersReceived,
     WindowOpened,
 )
+from pingap.upstream.fast_open import has_connected
 from pingap.upstream.http2_stream import Http2UpstreamStream
 
 if TYPE_CHECKING:
@@ -175,6 +176,9 @@ class Http2UpstreamConnection(asyncio.Protocol):
             # What came before it was lost counts: the upstream may have answered early.
             for data in read_rest(transport, MOST_REST):
                 self.data_received(data)
+        sock = transport.get_extra_info("socket")
+        if exc is not None and self._upstream.fast_open and not has_connected(sock):
+            self.refuse(exc)  # there never was one, which is known only now
         self._refuse_start("closed the connection before it began HTTP/2")
         detail = str(exc or "closed")
         if self._goaway:
@@ -344,7 +348,11 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if not self.ready.done():
             detail = f"{self.name} {detail}"
             kind = "ConnectTimedout" if status == 504 else "ConnectError"
-            error = UpstreamError(detail, error_type=kind, status=status, connecting=True)
+            self.refuse(UpstreamError(detail, error_type=kind, status=status, connecting=True))
+
+    def refuse(self, error: Exception) -> None:
+        """Tell who waits for the beginning of HTTP/2 that it will not come, unless it came."""
+        if not self.ready.done():
             self.ready.set_exception(error)
             self.ready.exception()  # it is known that it failed: nobody need be told
 

@@ -37,4 +37,5 @@ def observe(
             window=settings.backend_stats_interval,
         )
         upstream.breakers = Breakers(upstream, limits, failures, deadlines, bus)
+        upstream.choose_peer = upstream.breakers.choose
         upstream.observers += (upstream.breakers,)

@@ -123,6 +123,8 @@ class Peer:
     def retire(self) -> None:
         """Let go of all connections: of those that are idle now, of others when they are."""
         self.bookkeeper = self.on_change = None
+        if self.breaker is not None:
+            self.breaker.forget()
         idle, self.idle = self.idle, _KeepNone()
         for connection in idle:
             connection.close()

@@ -190,9 +190,12 @@ class TransparentUpstream(UpstreamRuntime):
         return [one for one in dict.fromkeys(addresses) if one is not None]
 
     async def connect(
-        self, peer: Peer, client: Connection, *, upgrades: bool = False
+        self, peer: Peer, client: Connection, *, upgrades: bool = False, repeatable: bool = False
     ) -> UpstreamConnection | Http2UpstreamStream:
-        """Make a new connection; after a failure the next address of the name has its turn."""
+        """Make a new connection; after a failure the next address of the name has its turn.
+
+        (For that it has to be known here, so no request is sent before there is a connection.)
+        """
         try:
             return await super().connect(peer, client, upgrades=upgrades)
         except UpstreamError:

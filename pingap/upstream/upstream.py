@@ -22,6 +22,7 @@ from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
+from pingap.upstream import connect_errors, fast_open
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
@@ -33,6 +34,7 @@ from pingap.upstream.speaks import Speaks
 if TYPE_CHECKING:
     from pingap.config.health_check import HealthCheck
     from pingap.health.ejection import PassiveEjection
+    from pingap.shared_state.state import SharedState
     from pingap.upstream.breakers import Breakers
     from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
@@ -80,7 +82,7 @@ class UpstreamRuntime:
     observers: tuple[Observer, ...] = ()
     """Who is told how attempts end; usually nobody."""
     breakers: Breakers | None = None
-    """Circuit breakers, told when attempts begin as well; they are among the observers."""
+    """Circuit breakers, told when attempts are over as well; they are among the observers."""
     is_traced = False
     """Whether the number of connections is shown (``enable_tracer``)."""
     connections = 0
@@ -112,6 +114,8 @@ class UpstreamRuntime:
         self.pool = pool
         self.timeouts = timeouts
         self._tcp = tcp
+        self.fast_open = tcp.fast_open
+        """New connections may begin with TCP Fast Open."""
         self._tls = tls
         self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
@@ -125,7 +129,7 @@ class UpstreamRuntime:
         self._balancing = balancing
         self.selection = Selection(name, self._peers, balancing)
         self.choose_peer = self.selection.choose
-        """Returns the peer for a request (:meth:`Selection.choose`)."""
+        """Returns the peer for a request (:meth:`Selection.choose`, or :meth:`Breakers.choose`)."""
         self.refresher: Refresher | None = None
         """Keeps the peers current; None for those that are written down."""
 
@@ -166,11 +170,18 @@ class UpstreamRuntime:
         if [(peer, peer.weight, peer.backup) for peer in wanted] != before:
             self._peers = tuple(wanted)
             self.selection = Selection(self.name, self._peers, self._balancing)
-            self.choose_peer = self.selection.choose
+            if self.breakers is None:
+                self.choose_peer = self.selection.choose
             if self.on_peers is not None:
                 self.on_peers(self)
             if self.breakers is not None:
                 self.breakers.apply_known()
+
+    def count_with(self, shared: SharedState) -> None:
+        """Count with other workers from now on; called before there are requests."""
+        self.retry_budget.count_with(shared, self.name)
+        if self.breakers is not None:
+            self.breakers.count_with(shared)
 
     def close(self) -> None:
         """Let go of all connections: no request will come any more."""
@@ -185,15 +196,17 @@ class UpstreamRuntime:
         return math.inf if idle is None else time.monotonic() + idle
 
     async def connect(
-        self, peer: Peer, client: Connection, *, upgrades: bool = False
+        self, peer: Peer, client: Connection, *, upgrades: bool = False, repeatable: bool = False
     ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection to a peer; with HTTP/2, take part in one if there is one by now.
 
         :param client: whose request needs it.
         :param upgrades: HTTP/1.1 has to be spoken, though both may be.
+        :param repeatable: the request has no body and does no harm if it is done twice; so it may be
+            sent before there is a connection (``fast_open``), and that there is none be told later.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
-        make = partial(self._connect, peer, client, upgrades)
+        make = partial(self._connect, peer, client, upgrades, repeatable)
         if self._speaks is not Speaks.HTTP1 and not upgrades:
             return await peer.shared.connect(make, self.max_h2_streams)
         connection = await make()
@@ -201,41 +214,36 @@ class UpstreamRuntime:
         return connection
 
     async def _connect(
-        self, peer: Peer, client: Connection, upgrades: bool
+        self, peer: Peer, client: Connection, upgrades: bool, repeatable: bool
     ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
         in_all = self.timeouts.connect_in_all
         until = math.inf if in_all is None else time.monotonic() + in_all
         try:
-            return await self._open(peer, client, upgrades, until)
-        except TimeoutError:
-            raise UpstreamError(
-                f"{where} did not accept a connection in time",
-                error_type="ConnectTimedout",
-                status=504,
-                connecting=True,
-            ) from None
+            return await self._open(peer, client, upgrades, repeatable, until)
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise UpstreamError(
                 f"{where} cannot be spoken to by TLS: {reason(error)}",
                 error_type="TLSHandshakeFailure",
                 connecting=True,
             ) from None
-        except OSError as error:
-            refused = isinstance(error, ConnectionRefusedError)
-            raise UpstreamError(
-                f"{where} cannot be reached: {error.strerror or error}",
-                error_type="ConnectRefused" if refused else "ConnectError",
-                connecting=True,
-            ) from None
+        except OSError as error:  # (a TimeoutError is one)
+            failure = connect_errors.unreachable(error)
+            failure.detail = f"{where} {failure.detail}"
+            raise failure from None
 
     async def _open(
-        self, peer: Peer, client: Connection, upgrades: bool, until: float
+        self, peer: Peer, client: Connection, upgrades: bool, repeatable: bool, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
             made = self._protocol(peer, "h2" if self._speaks is Speaks.HTTP2 else None)
-            await self._reach(peer, made, header, until)
+            late: Callable[[], None] | None = None
+            if not isinstance(made, UpstreamConnection):
+                late = partial(made.refuse, TimeoutError())
+            elif repeatable:
+                late = made.on_connect_timeout
+            await self._reach(peer, made, header, until, late)
         else:
             made = await self._open_tls(peer, tls.http1 if upgrades else tls, header, until)
         if not isinstance(made, UpstreamConnection):
@@ -253,7 +261,8 @@ class UpstreamRuntime:
         complete = asyncio.get_running_loop().create_future()
         connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
         try:
-            await self._reach(peer, connector, header, until)
+            refuse = partial(connector.refused, TimeoutError())
+            await self._reach(peer, connector, header, until, refuse)
             made = await self._handshake(peer, complete, until)
         except BaseException:
             connector.abort()
@@ -270,16 +279,14 @@ class UpstreamRuntime:
     ) -> UpstreamConnection | Http2UpstreamConnection:
         """Return the connection once TLS is set up."""
         limit = HANDSHAKE_SECONDS if until == math.inf else until - time.monotonic()
-        try:
-            with anyio.fail_after(limit):
-                return await complete
-        except TimeoutError:
-            raise UpstreamError(
-                f"{self.name}({peer.text}) did not complete the TLS handshake in time",
-                error_type="TLSHandshakeTimedout",
-                status=504,
-                connecting=True,
-            ) from None
+        with anyio.move_on_after(limit):
+            return await complete
+        raise UpstreamError(
+            f"{self.name}({peer.text}) did not complete the TLS handshake in time",
+            error_type="TLSHandshakeTimedout",
+            status=504,
+            connecting=True,
+        )
 
     def _protocol(
         self, peer: Peer, alpn: str | None
@@ -307,9 +314,18 @@ class UpstreamRuntime:
         return self._tls
 
     async def _reach(
-        self, peer: Peer, protocol: asyncio.Protocol, header: bytes, until: float
+        self,
+        peer: Peer,
+        protocol: asyncio.Protocol,
+        header: bytes,
+        until: float,
+        late: Callable[[], None] | None,
     ) -> None:
-        """Make a plain connection for a protocol."""
+        """Make a plain connection for a protocol.
+
+        :param late: called if it is begun with TCP Fast Open, and not there in time; None: it is made
+            without.
+        """
         loop = asyncio.get_running_loop()
         if header:
             protocol = Introduction(header, protocol)
@@ -319,6 +335,10 @@ class UpstreamRuntime:
         with anyio.fail_after(limit):
             if isinstance(peer.address, str):
                 await loop.create_unix_connection(lambda: protocol, peer.address)
+                return
+            if self.fast_open and late is not None:
+                until = time.monotonic() + limit
+                await fast_open.connect(protocol, peer.address, self._tcp, until, late)
                 return
             host, port = peer.address
             transport, _ = await loop.create_connection(lambda: protocol, host, port)

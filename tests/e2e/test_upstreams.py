@@ -10,6 +10,7 @@ from signal import SIGCONT, SIGSTOP
 from threading import Event
 
 import pytest
+from support import network
 from support.origin import Origin, Served, echo
 from support.proxy import Proxy
 from support.rig import configure, read_to_end, running, signal_workers, until
@@ -26,9 +27,8 @@ def named(name: bytes) -> object:
 @pytest.fixture
 def free_port() -> Iterator[int]:
     """A port that refuses connections: bound, not listening."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
+    with network.refusing_port() as port:
+        yield port
 
 
 def start(folder: Path, *addrs: str, **settings: str) -> Proxy:
@@ -50,14 +50,7 @@ def test_an_upstream_that_refuses_is_answered_with_502(tmp_path: Path, free_port
 @pytest.fixture
 def full_backlog() -> Iterator[socket.socket]:
     """A listener that answers no SYN: its backlog is full."""
-    with socket.socket() as listener, ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            with suppress(BlockingIOError):
-                waiting.connect(listener.getsockname())
+    with network.full_backlog() as listener:
         yield listener
 
 

@@ -9,30 +9,39 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, State
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.segment import SharedSegment
+from pingap.shared_state.state import SharedState, Sizes
+from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, Record, State
 from pingap.upstream.retry_budget import AT_LEAST, RetryBudget
 from pingap.upstream.window import SlidingWindow
 
+SIZES = Sizes(counters=16, gauges=64, windows=1024, tables=64)
+KEY = "breaker:shop:127.0.0.1:1"
 
-def breaker(**settings: int | float) -> CircuitBreaker:
-    return CircuitBreaker(BreakerSettings(**settings))  # type: ignore[arg-type]
+
+def breaker(shared: SharedState | None = None, **settings: int | float) -> CircuitBreaker:
+    limits = BreakerSettings(**settings)  # type: ignore[arg-type]
+    return CircuitBreaker(limits, shared or LocalState(SIZES), KEY)
 
 
-def attempt(one: CircuitBreaker, now: float, *, failed: bool) -> None:
+def attempt(one: CircuitBreaker, now: float, *, failed: bool) -> bool:
     token = object()
-    one.admit(token)
-    (one.failed if failed else one.succeeded)(token, now)
+    assert one.admit(token)
+    decided = (one.failed if failed else one.succeeded)(token, now)
     one.release(token)
+    return decided
 
 
 def test_failures_in_a_row_open_it() -> None:
     one = breaker(max_consecutive_failures=3)
     for failed in (True, True, False, True, True):
-        attempt(one, 1.0, failed=failed)
+        assert not attempt(one, 1.0, failed=failed)
     assert (one.state, one.refuses) == (State.CLOSED, False)
-    attempt(one, 2.0, failed=True)
-    assert (one.state, one.refuses, one.open_until) == (State.OPEN, True, 12.0)
+    assert attempt(one, 2.0, failed=True)
+    assert (one.state, one.refuses, one.known.open_until) == (State.OPEN, True, 12.0)
     assert one.reason == "3 failures in a row"
+    assert not one.admit("a")
 
 
 def test_a_percentage_of_failures_opens_it_once_there_were_enough_requests() -> None:
@@ -45,11 +54,29 @@ def test_a_percentage_of_failures_opens_it_once_there_were_enough_requests() -> 
     assert one.reason == "3 failures of 4 requests"
 
 
+def test_requests_are_enough_wherever_a_piece_of_the_window_begins() -> None:
+    one = breaker(max_failure_percent=50, min_requests=4, window=10.0)
+    for now, failed in ((9.9, True), (9.9, False), (10.1, True), (10.1, True)):
+        attempt(one, now, failed=failed)
+    assert one.state is State.OPEN
+
+
 def test_what_is_older_than_the_window_does_not_count() -> None:
     one = breaker(max_failure_percent=50, min_requests=4, window=10.0)
     for _ in range(3):
         attempt(one, 1.0, failed=True)
-    attempt(one, 12.0, failed=True)
+    attempt(one, 19.0, failed=True)
+    assert one.state is State.CLOSED
+
+
+def test_what_was_counted_before_it_opened_does_not_count() -> None:
+    one = breaker(max_failure_percent=50, min_requests=4, open_duration=1.0, probes=1)
+    for _ in range(4):
+        attempt(one, 1.0, failed=True)
+    one.wake(2.0)
+    assert attempt(one, 2.0, failed=False)
+    for failed in (True, True, True):
+        attempt(one, 2.0, failed=failed)
     assert one.state is State.CLOSED
 
 
@@ -61,17 +88,25 @@ def test_a_percentage_of_zero_is_off() -> None:
     assert one.state is State.CLOSED
 
 
+def test_a_row_of_zero_is_off() -> None:
+    one = breaker(max_failure_percent=100, min_requests=200)
+    for _ in range(100):
+        attempt(one, 1.0, failed=True)
+    assert one.state is State.CLOSED
+
+
 def test_it_stays_open_for_its_time_and_is_half_open_then() -> None:
     one = breaker(max_consecutive_failures=1, open_duration=5.0, probes=2)
     attempt(one, 1.0, failed=True)
-    one.wake(5.9)
+    assert not one.wake(5.9)
     assert one.state is State.OPEN
-    one.wake(6.0)
+    assert one.wake(6.0)
     assert (one.state, one.refuses) == (State.HALF_OPEN, False)
-    one.admit("a")
+    assert one.admit("a")
     assert not one.refuses
-    one.admit("b")
+    assert one.admit("b")
     assert one.refuses
+    assert not one.admit("c")
 
 
 def half_open(probes: int = 2) -> CircuitBreaker:
@@ -84,17 +119,17 @@ def half_open(probes: int = 2) -> CircuitBreaker:
 
 def test_enough_successes_close_it() -> None:
     one = half_open()
-    attempt(one, 6.0, failed=False)
+    assert not attempt(one, 6.0, failed=False)
     assert one.state is State.HALF_OPEN
-    attempt(one, 6.0, failed=False)
+    assert attempt(one, 6.0, failed=False)
     assert (one.state, one.refuses) == (State.CLOSED, False)
 
 
 def test_a_failing_probe_opens_it_again() -> None:
     one = half_open()
     attempt(one, 6.0, failed=False)
-    attempt(one, 7.0, failed=True)
-    assert (one.state, one.open_until, one.reason) == (State.OPEN, 12.0, "a probe failed")
+    assert attempt(one, 7.0, failed=True)
+    assert (one.state, one.known.open_until, one.reason) == (State.OPEN, 12.0, "a probe failed")
     one.wake(12.0)
     attempt(one, 12.0, failed=False)
     assert one.state is State.HALF_OPEN  # the success before the failure counts no more
@@ -104,128 +139,248 @@ def test_a_probe_that_vanishes_gives_its_place_back() -> None:
     one = half_open(probes=1)
     one.admit("a")
     assert one.refuses
-    one.release("a")
+    assert one.release("a")
     assert (one.state, one.refuses) == (State.HALF_OPEN, False)
 
 
 @pytest.mark.parametrize("failed", [True, False])
 def test_an_attempt_that_began_before_is_no_probe(failed: bool) -> None:
     one = half_open(probes=1)
-    (one.failed if failed else one.succeeded)("old", 6.0)
+    assert not (one.failed if failed else one.succeeded)("old", 6.0)
     assert one.state is State.HALF_OPEN
     one.admit("a")
     one.release("old")
     assert one.refuses
 
 
-class Model(RuleBasedStateMachine):
-    """The breaker against a plain description of what it should do."""
+def test_an_attempt_that_began_before_it_opened_does_not_open_it_again() -> None:
+    one = half_open(probes=1)
+    attempt(one, 6.0, failed=False)
+    assert one.state is State.CLOSED
+    assert not one.failed("old", 7.0)
+    assert one.state is State.CLOSED
 
+
+# Several workers.
+
+
+def two_of(**settings: int | float) -> tuple[CircuitBreaker, CircuitBreaker, SharedSegment]:
+    segment = SharedSegment(workers=2, sizes=SIZES)
+    first, second = (breaker(segment.attach(worker), **settings) for worker in (0, 1))
+    return first, second, segment
+
+
+def test_a_row_is_one_over_all_workers() -> None:
+    first, second, _ = two_of(max_consecutive_failures=3)
+    attempt(first, 1.0, failed=True)
+    attempt(second, 1.0, failed=True)
+    attempt(first, 1.0, failed=False)
+    attempt(second, 1.0, failed=True)
+    attempt(first, 1.0, failed=True)
+    assert (first.state, second.state) == (State.CLOSED, State.CLOSED)
+    assert attempt(second, 1.0, failed=True)
+    assert second.state is State.OPEN
+    first.look()
+    assert first.state is State.OPEN
+
+
+def test_a_percentage_is_one_over_all_workers() -> None:
+    first, second, _ = two_of(max_failure_percent=50, min_requests=4)
+    for one, failed in ((first, True), (second, False), (second, True)):
+        attempt(one, 1.0, failed=failed)
+    assert attempt(first, 1.0, failed=True)
+    assert first.reason == "3 failures of 4 requests"
+
+
+def test_two_workers_that_trip_it_at_once_open_it_once() -> None:
+    first, second, _ = two_of(max_consecutive_failures=1)
+    first.admit("a")
+    second.admit("b")
+    assert first.failed("a", 1.0)
+    assert not second.failed("b", 5.0)
+    assert second.known == first.known == Record(1, State.OPEN, 11.0)
+
+
+def test_a_worker_that_was_not_told_finds_out() -> None:
+    first, second, _ = two_of(max_consecutive_failures=1)
+    second.admit("b")
+    attempt(first, 1.0, failed=True)
+    assert not second.succeeded("b", 1.0)
+    assert second.state is State.OPEN
+
+
+def test_a_worker_that_dies_gives_its_probes_back() -> None:
+    first, second, segment = two_of(max_consecutive_failures=1, probes=1, open_duration=1.0)
+    attempt(first, 1.0, failed=True)
+    second.look()
+    assert [second.wake(2.0), first.wake(2.0)] == [True, False]
+    assert first.admit("a")
+    assert not second.admit("b")
+    assert second.refuses
+    segment.release_worker(0)
+    second.look()
+    assert second.admit("b")
+    assert second.succeeded("b", 2.0)
+
+
+def test_a_record_that_gave_way_to_others_is_as_a_worker_knows_it() -> None:
+    shared = LocalState(Sizes(counters=16, gauges=16, windows=16, tables=16))
+    one = breaker(shared, max_consecutive_failures=1, probes=1, open_duration=1.0)
+    table = shared.table("others", "q")
+
+    def push_out() -> None:
+        for number in range(100):
+            table.set(f"{number}", (number,))
+
+    push_out()
+    assert attempt(one, 1.0, failed=True)
+    push_out()
+    one.look()
+    assert one.state is State.OPEN
+    assert one.wake(2.0)
+    push_out()
+    assert attempt(one, 2.0, failed=False)
+    push_out()
+    assert not attempt(one, 2.0, failed=False)
+    assert one.known == Record(2)
+
+
+def test_what_is_known_from_elsewhere_counts_if_nothing_is_shared() -> None:
+    limits = BreakerSettings(max_consecutive_failures=1)
+    shared = LocalState(SIZES)
+    one = CircuitBreaker(limits, shared, KEY, 50.0)
+    assert (one.state, one.known.open_until) == (State.OPEN, 50.0)
+    assert CircuitBreaker(limits, shared, KEY, 99.0).known.open_until == 50.0
+
+
+class Model(RuleBasedStateMachine):
+    """Breakers of several workers, none of which is told anything, against a plain description."""
+
+    count = 3
     settings_ = BreakerSettings(
         max_consecutive_failures=3,
         max_failure_percent=50,
         min_requests=6,
         probes=2,
         open_duration=10.0,
-        window=60.0,
+        window=5000.0,  # the window has tests of its own; here everything stays within it
     )
+    workers = st.integers(0, count - 1)
 
     def __init__(self) -> None:
         super().__init__()
-        self.breaker = CircuitBreaker(self.settings_)
+        self.segment = SharedSegment(workers=self.count, sizes=SIZES)
+        self.breakers = [self.start(worker) for worker in range(self.count)]
         self.now = 1000.0
         self.next = 0
-        self.running: dict[
-            int, bool
-        ] = {}  # attempt -> whether it is a probe of this half-open time
-        self.state = State.CLOSED
-        self.until = 0.0
+        self.began: dict[int, tuple[int, int]] = {}  # attempt -> worker and term
+        self.probes: set[int] = set()
+        self.term, self.state, self.until = 0, State.CLOSED, 0.0
         self.counted: list[bool] = []  # failures, since it was closed
         self.successes = 0
 
-    def trip(self) -> None:
-        self.state, self.until = State.OPEN, self.now + 10.0
-        self.running = dict.fromkeys(self.running, False)
+    def start(self, worker: int) -> CircuitBreaker:
+        return CircuitBreaker(self.settings_, self.segment.attach(worker), KEY)
 
-    @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 9.9, 10.0]))
+    @property
+    def record(self) -> Record:
+        row = self.successes
+        if self.state is State.CLOSED:
+            row = next((i for i, bad in enumerate(reversed(self.counted)) if not bad), None)
+            row = len(self.counted) if row is None else row
+        return Record(self.term, self.state, self.until, row)
+
+    def become(self, state: State) -> bool:
+        self.term += state is not State.HALF_OPEN
+        self.state, self.counted, self.successes = state, [], 0
+        if state is not State.HALF_OPEN:
+            self.until = self.now + 10.0 if state is State.OPEN else 0.0
+        return True
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 9.9, 10.0]))
     def time_passes(self, seconds: float) -> None:
-        if len(self.counted) and seconds:
-            # The window has a test of its own; here everything stays within it.
-            seconds = min(seconds, 0.1)
         self.now += seconds
-        self.breaker.wake(self.now)
-        if self.state is State.OPEN and self.now >= self.until:
-            self.state, self.successes = State.HALF_OPEN, 0
 
-    @precondition(lambda self: not self.breaker.refuses)
-    @rule()
-    def begin(self) -> None:
+    @rule(worker=workers)
+    def wake(self, worker: int) -> None:
+        one = self.breakers[worker]
+        knows = one.state is State.OPEN and self.now >= one.known.open_until
+        wakes = knows and self.state is State.OPEN and self.now >= self.until
+        assert one.wake(self.now) == (wakes and self.become(State.HALF_OPEN))
+
+    @rule(worker=workers)
+    def look(self, worker: int) -> None:
+        one = self.breakers[worker]
+        one.look()
+        assert one.known == self.record
+        full = self.state is State.HALF_OPEN and len(self.probes) >= 2
+        assert one.refuses == (self.state is State.OPEN or full)
+
+    @rule(worker=workers)
+    def begin(self, worker: int) -> None:
+        one = self.breakers[worker]
+        knew = one.state
         self.next += 1
-        self.breaker.admit(self.next)
-        self.running[self.next] = self.state is State.HALF_OPEN
+        if not one.admit(self.next):
+            assert one.refuses
+            return
+        if knew is State.HALF_OPEN and self.state is State.HALF_OPEN:
+            self.probes.add(self.next)
+        assert one.state is knew or one.known == self.record
+        self.began[self.next] = worker, one.term
 
-    @precondition(lambda self: self.running)
+    @precondition(lambda self: self.began)
     @rule(data=st.data(), end=st.sampled_from(["good", "bad", "bad", "gone"]))
     def end(self, data: st.DataObject, end: str) -> None:
-        token = data.draw(st.sampled_from(sorted(self.running)))
-        is_probe = self.running.pop(token)
-        if end == "good":
-            self.breaker.succeeded(token, self.now)
-        elif end == "bad":
-            self.breaker.failed(token, self.now)
-        self.breaker.release(token)
-        if end == "gone":
-            return
-        if self.state is State.CLOSED:
-            self.counted.append(end == "bad")
-            failures = self.counted.count(True)
-            in_a_row = self.counted[-3:] == [True] * 3
-            much = len(self.counted) >= 6 and failures * 2 >= len(self.counted)
-            if end == "bad" and (in_a_row or much):
-                self.counted = []
-                self.trip()
-        elif self.state is State.HALF_OPEN and is_probe:
-            if end == "bad":
-                self.trip()
-            else:
-                self.successes += 1
-                if self.successes == 2:
-                    self.state = State.CLOSED
-                    self.running = dict.fromkeys(self.running, False)
+        token = data.draw(st.sampled_from(sorted(self.began)))
+        worker, term = self.began.pop(token)
+        one = self.breakers[worker]
+        if end != "gone":
+            expected = term == self.term and self.learn(failed=end == "bad")
+            finish = one.failed if end == "bad" else one.succeeded
+            assert finish(token, self.now) == expected
+        assert one.release(token) == (token in self.probes)
+        self.probes.discard(token)
 
-    @rule()
-    def another_worker_opens_it(self) -> None:
-        self.breaker.open(self.now + 10.0, "elsewhere")
-        self.counted = []
-        self.trip()
+    def learn(self, *, failed: bool) -> bool:
+        """Count the end of an attempt of this term; return whether it opens or closes."""
+        if self.state is State.HALF_OPEN:
+            if failed:
+                return self.become(State.OPEN)
+            self.successes += 1
+            return self.successes == 2 and self.become(State.CLOSED)
+        self.counted.append(failed)
+        failures = self.counted.count(True)
+        in_a_row = self.counted[-3:] == [True] * 3
+        much = len(self.counted) >= 6 and failures * 2 >= len(self.counted)
+        return failed and (in_a_row or much) and self.become(State.OPEN)
 
-    @rule()
-    def another_worker_closes_it(self) -> None:
-        self.breaker.close()
-        self.counted = []
-        self.state = State.CLOSED
-        self.running = dict.fromkeys(self.running, False)
+    @rule(worker=workers)
+    def die(self, worker: int) -> None:
+        lost = [token for token, (other, _) in self.began.items() if other == worker]
+        self.probes.difference_update(lost)
+        for token in lost:
+            del self.began[token]
+        self.segment.release_worker(worker)
+        self.breakers[worker] = self.start(worker)
 
     @invariant()
     def they_agree(self) -> None:
-        assert self.breaker.state is self.state
-        probes = sum(self.running.values())
-        assert probes <= 2
-        assert self.breaker.refuses == (
-            self.state is State.OPEN or (self.state is State.HALF_OPEN and probes == 2)
-        )
+        values = self.segment.attach(0).table("circuit_breaker", "qqdq").get(KEY)
+        assert values == self.record
+        assert len(self.probes) <= 2
 
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
-    max_examples=100,
-    stateful_step_count=50,
+    max_examples=150,
+    stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],  # the machine may be busy
 )
 
 
-# What the breaker and the budget count with.
+# What the budget counts with.
 
 
 @given(
@@ -255,4 +410,18 @@ def test_a_budget_is_a_share_of_the_requests_and_a_few_more() -> None:
         budget.count_request(50.0)
     assert sum(budget.spend(50.0) for _ in range(100)) == AT_LEAST + 20
     assert budget.refused == 70
-    assert sum(budget.spend(65.0) for _ in range(100)) == AT_LEAST
+    assert sum(budget.spend(70.0) for _ in range(100)) == AT_LEAST
+
+
+def test_the_few_of_a_budget_are_those_of_all_workers() -> None:
+    segment = SharedSegment(workers=3, sizes=SIZES)
+    budgets = [RetryBudget(20) for _ in range(3)]
+    for worker, budget in enumerate(budgets):
+        budget.count_with(segment.attach(worker), "shop")
+        for _ in range(10):
+            budget.count_request(50.0)
+    other = RetryBudget(20)
+    other.count_with(segment.attach(0), "other")
+    spent = [[budget.spend(50.0) for budget in budgets] for _ in range(10)]
+    assert sum(map(sum, spent)) == AT_LEAST + 3 * 2
+    assert other.spend(50.0)

@@ -12,7 +12,7 @@ from pingap.config.addresses import Backend, TcpAddress, parse_backend, parse_na
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
 from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
-from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
+from pingap.config.model.base import Model, Natural, Positive, Strings
 from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
@@ -214,6 +214,11 @@ class UpstreamConfig(Model):
     tcp_recv_buf: ByteSize | None = Field(
         None, description="Receive buffer of the sockets (`SO_RCVBUF`)."
     )
+    tcp_fast_open: bool = Field(
+        False,
+        description="Send the first bytes with the first packet, where a repetition does no harm (TCP"
+        " Fast Open, Linux).",
+    )
     proxy_protocol: Literal["", "v1", "v2"] = Field(
         "",
         description="Begin each connection with a PROXY header that tells the address of the client:"
@@ -279,8 +284,6 @@ class UpstreamConfig(Model):
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
-
-    tcp_fast_open: bool = not_yet(False, "Connect with TCP Fast Open.", needs="TCP Fast Open")
 
     @property
     def failure_statuses(self) -> frozenset[int]:

@@ -134,6 +134,7 @@ tcp_interval = "7s"
 tcp_probe_count = 16
 tcp_user_timeout = "8s"
 tcp_recv_buf = "64KiB"
+tcp_fast_open = true
 alpn = "h2h1"
 max_h2_streams = 100
 proxy_protocol = "v2"

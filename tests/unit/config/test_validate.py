@@ -266,7 +266,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
-        ("upstreams", "tcp_fast_open = true", "TCP Fast Open"),
         ("certificates", 'acme = "lets_encrypt"', "ordering certificates by ACME"),
         ("certificates", "dns_challenge = true", "ordering certificates by ACME"),
         ("certificates", 'dns_provider = "cf"', "ordering certificates by ACME"),

@@ -98,6 +98,15 @@ def test_window_of_a_part_of_a_second(state: SharedState) -> None:
     assert [window.add(now=0.25 * i) for i in range(4)] == [1, 2, 2, 2]
 
 
+def test_window_counts_without_adding_up(state: SharedState) -> None:
+    window = state.window("a", 10)
+    window.count(now=100.0)
+    window.count(3, 101.0)
+    assert window.total(now=101.0) == 4
+    state.window("b", 3600).count()
+    assert state.window("b", 3600).total() > 0.99
+
+
 def test_windows_use_the_time_that_is(state: SharedState) -> None:
     window = state.window("a", 3600)
     assert window.add() == 1
@@ -112,8 +121,9 @@ def test_length_of_a_window_is_positive(state: SharedState, seconds: float) -> N
 
 
 def test_windows_do_not_count_backwards(state: SharedState) -> None:
-    with pytest.raises(ValueError, match="-1 cannot be counted"):
-        state.window("a", 1).add(-1)
+    for count in (state.window("a", 1).add, state.window("a", 1).count):
+        with pytest.raises(ValueError, match="-1 cannot be counted"):
+            count(-1)
 
 
 # Tables.
@@ -134,6 +144,26 @@ def test_values_keep_their_kind(state: SharedState) -> None:
     table = state.table("t", "qd")
     table.set("a", (1, 1))
     assert [type(value) for value in table.get("a") or ()] == [int, float]
+
+
+def test_version_is_another_one_after_each_change(make: Make) -> None:
+    state = make(SMALL)
+    table = state.table("t", "q")
+    assert table.version("a") == 0
+    seen = []
+    for number in range(3):
+        table.set("a", (5,))
+        seen.append(table.version("a"))
+        for other in range(100 * number):  # the record gives way, and is made again
+            table.set(f"{other}", (other,))
+    assert table.version("a") == 0
+    table.set("a", (5,))
+    with table.locked("a") as record:
+        seen.append(table.version("a"))
+        record.values = (5,)
+        seen.append(table.version("a"))
+    assert table.version("a") == state.table("t", "q").version("a") == seen[-1]
+    assert len({0, *seen}) == 6
 
 
 def test_record_is_changed_where_it_is_held(state: SharedState) -> None:
