@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
 from typing import Final, NoReturn
 
 _UMASK: Final = 0o007
@@ -85,8 +86,7 @@ def daemonize(error_log: str = "") -> Iterator[Parent]:
         raise DaemonError(f"cannot go into the background: {error.strerror}") from None
     if child:
         os.close(writing)
-        os.waitpid(child, 0)
-        _end_as_told(reading)
+        _end_as_told(child, reading)
     os.close(reading)
     parent = Parent(writing)
     _leave_the_session(parent)
@@ -157,15 +157,21 @@ def _redirect(log: int | None) -> None:
         os.close(log)
 
 
-def _end_as_told(fd: int) -> NoReturn:
+def _end_as_told(child: int, fd: int) -> NoReturn:
     """Wait for the daemon's word, print it and end, without what the caller has yet to clean up.
 
     Its log files and sockets are those of the daemon.
     """
-    said = b""
+    said, ended = b"", False
     try:
-        while not said.endswith(b"\0") and (piece := os.read(fd, 2 * _MOST_TOLD)):
-            said += piece
+        os.waitpid(child, 0)
+        while not said.endswith(b"\0") and not ended:
+            select([fd], [], [])
+            # An interrupt just now would lose what was read, and the daemon's process id with it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+            piece = os.read(fd, 2 * _MOST_TOLD)
+            said, ended = said + piece, not piece
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     except KeyboardInterrupt:  # the daemon has no terminal that could tell it
         said = said or os.read(fd, 2 * _MOST_TOLD)  # it may have come before its process id
         pid = said.partition(b"\n")[0]

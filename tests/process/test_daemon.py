@@ -209,6 +209,27 @@ with daemonize() as parent:
     wait_until(lambda: not is_running(int(file.read_text())))
 
 
+def test_an_interrupt_loses_nothing_that_the_daemon_said(daemons: Daemons) -> None:
+    """It may come just when the daemon's process id is read."""
+    script = """
+import os, signal
+from pingap.process.daemon import daemonize
+read = os.read
+def read_and_be_interrupted(fd, size):
+    data = read(fd, size)
+    os.read = read
+    os.kill(os.getpid(), signal.SIGINT)
+    return data
+os.read = read_and_be_interrupted
+signal.alarm(30)
+with daemonize() as parent:
+    signal.pause()
+"""
+    with start(script, cwd=daemons.folder) as process:
+        process.communicate(timeout=20)  # which the daemon would hold up
+    assert process.returncode == 130
+
+
 def test_closed_standard_streams_are_no_place_for_the_pipe(daemons: Daemons) -> None:
     script = 'exec "$0" -c "$1" "" <&- >&-'
     with daemons.err.open("w") as err:
