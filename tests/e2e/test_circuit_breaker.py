@@ -194,7 +194,7 @@ def test_what_one_worker_finds_all_workers_know(tmp_path: Path) -> None:
     upstream = BREAKER + 'circuit_break_open_duration = "1h"'
     with setting(tmp_path, upstream, basic="threads = 2") as one:
         until(lambda: [one.statuses(1) for _ in range(20)] == [[200]] * 20)
-        assert one.proxy.log.count(" opens for ") == 1
+        assert one.proxy.wait_for_log(" opens for ").count(" opens for ") == 1
         before = len(one.origin.requests)
         assert [one.statuses(1) for _ in range(20)] == [[200]] * 20
         assert len(one.origin.requests) == before
