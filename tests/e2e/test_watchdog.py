@@ -28,7 +28,7 @@ class Blocks(Plugin):
         if request.query == "compute":
             while time.monotonic() - self.began < 0.4: pass
         if request.query == "lock":
-            re.match(r"(a+)+$", "a" * 24 + "b")  # C code that no other thread can interrupt
+            re.match(r"(a+)+$", "a" * 23 + "b")  # C code that no other thread can interrupt
         return Response.text(200, "ok")
 
     @hookimpl
