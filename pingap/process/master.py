@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -20,6 +22,7 @@ from pingap.process.succession import Succession
 from pingap.process.supervisor import Supervisor, ended_processes
 from pingap.process.systemd import Notifier
 from pingap.process.upgrade import HandOverError, hand_over
+from pingap.process.waiter import is_sent_by_terminal
 
 log = logging.getLogger("pingap")
 
@@ -63,6 +66,8 @@ class Master:
         self._draining = False
         self._started = anyio.Event()
         self._handing_over = False
+        self._starting = 0
+        """A process that was started here to take over, and does not serve yet."""
         self._ends_passed_on = 0
         """How often the process that took over was told to end through this one."""
         self._failed: dict[int, int] = {}
@@ -107,6 +112,9 @@ class Master:
                     log.warning("second %s: ending at once", number.name)
                     self._supervisor.tell("cut")
                 else:
+                    if self._starting and not is_sent_by_terminal(number):
+                        with suppress(ProcessLookupError):
+                            os.kill(self._starting, number)
                     self._tasks.start_soon(self._end)
             elif self._draining:
                 continue
@@ -160,7 +168,7 @@ class Master:
         await self._started.wait()
         path = self._supervisor.base.runtime.config.basic.upgrade_sock
         try:
-            successor = self._succession.start() if start else 0
+            self._starting = successor = self._succession.start() if start else 0
             log.info("handing over to a new process%s", f" (pid {successor})" if start else "")
             await hand_over(
                 self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
@@ -170,11 +178,13 @@ class Master:
             return
         finally:
             self._handing_over = False
+            self._starting = 0
             self._failed.clear()
         log.info("a new process has taken over")
         if start:
             self._succession.on_success(successor)
-        await self._end(at_once=False)
+        if not self._draining:
+            await self._end(at_once=False)
 
     # Changes.
 

@@ -269,6 +269,25 @@ def test_no_signal_is_lost_when_the_old_process_ends(tmp_path: Path, free_port: 
         assert not _answers(free_port)
 
 
+def test_a_process_that_ends_takes_along_the_one_that_it_has_started(
+    tmp_path: Path, free_port: int
+) -> None:
+    """It is told to end while the other one begins; nobody else knows that one."""
+    made = Site(tmp_path, free_port)
+    with Proxy(made.conf.read_text(), tmp_path) as proxy:
+        workers = proxy.workers
+        signal_all(workers, signal.SIGSTOP)  # they end when the other one serves, and not before
+        proxy.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: len(proxy.workers) > len(workers))
+        (successor,) = set(proxy.workers).difference(workers)
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.wait_for_log("draining")
+        wait_until(lambda: not is_running(successor))
+        signal_all(workers, signal.SIGCONT)
+        assert proxy.process.wait(10) == 0
+        assert not _answers(free_port)
+
+
 def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
     made = Site(tmp_path, free_port)
     toml = made.conf.read_text()
