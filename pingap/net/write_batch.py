@@ -34,9 +34,7 @@ class WriteBatch:
         if transport in waiting:
             data = waiting[transport] + data
             if len(data) <= _LARGE:
-                waiting[transport] = (
-                    data  # (which is going to be written: that was arranged before)
-                )
+                waiting[transport] = data  # (that it is written was arranged before)
                 return
             del waiting[transport]
         if len(data) > _LARGE:

@@ -207,6 +207,7 @@ class UpstreamConnection(asyncio.Protocol):
 
         :param headers: the fields to send.
         :param length: bytes of the body; None for a chunked body.
+        :raises UpstreamError: the connection has just been lost, and nothing was sent.
         """
         assert self._transport is not None
         self._exchange = exchange
@@ -219,6 +220,12 @@ class UpstreamConnection(asyncio.Protocol):
             timeout = self._timeouts.read
             now = exchange.ctx.upstream_connected_at
             self.deadline = NEVER if timeout is None else now + timeout
+        elif self._transport.is_closing():
+            # (The transport tells of it in the next turn only, and what it was given is dropped. That
+            # a request without body may be repeated is known anyway, of nearly all.)
+            self._exchange = None
+            where = f"{self._upstream.name}({self.peer.text})"
+            raise UpstreamError(f"{where} ended the connection", unprocessed=True)
 
     def send_chunk(self, chunk: bytes) -> None:
         if self._transport is not None:

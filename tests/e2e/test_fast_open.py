@@ -179,7 +179,7 @@ def test_without_a_limit_for_the_syn_that_for_the_answer_counts(
 ) -> None:
     with full_backlog() as listener, Origin(echo) as origin:
         addr = f"127.0.0.1:{listener.getsockname()[1]}"
-        upstream = f'{ON}read_timeout = "300ms"'
+        upstream = f'{ON}read_timeout = "1s"'
         proxy = start(addr, origin.addr, upstream=upstream, location=RETRY)
         assert [ask(proxy).body for _ in range(4)] == [b"ok"] * 4
         proxy.wait_for_log("did not accept a connection in time (ConnectTimedout)")

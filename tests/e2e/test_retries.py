@@ -93,7 +93,7 @@ BAD: dict[str, tuple[str, Callable[[], Script]]] = {
 @pytest.mark.parametrize("what", BAD)
 def test_an_idempotent_request_is_asked_again_of_another_backend(tmp_path: Path, what: str) -> None:
     word, script = BAD[what]
-    settings = {"location": policy(word), "upstream": 'read_timeout = "300ms"'}
+    settings = {"location": policy(word), "upstream": 'read_timeout = "1s"'}
     with pair(tmp_path, script(), **settings) as two:
         assert two.ask() == (200, b"good ")
         assert len(two.bad.requests) == 1
@@ -106,7 +106,7 @@ def test_an_idempotent_request_is_asked_again_of_another_backend(tmp_path: Path,
 def test_what_is_not_listed_is_not_repeated(tmp_path: Path, what: str) -> None:
     word, script = BAD[what]
     others = {"connect", "timeout", "reset", "503"} - {word}
-    settings = {"location": policy(*others), "upstream": 'read_timeout = "300ms"'}
+    settings = {"location": policy(*others), "upstream": 'read_timeout = "1s"'}
     with pair(tmp_path, script(), **settings) as two:
         status, _ = two.ask()
         assert status == {"503": 503, "timeout": 504, "reset": 502}[word]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -261,6 +262,30 @@ def test_a_connection_that_the_upstream_closes_in_the_same_turn_is_not_used_agai
         signal_workers(rig, SIGSTOP)  # so that it finds the end and the request at once
         go.set()
         assert closed.wait(5)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        signal_workers(rig, SIGCONT)
+        assert client.answer().status == 200
+
+
+def test_a_connection_that_breaks_in_the_same_turn_is_not_sent_a_request_that_must_not_be_repeated(
+    tmp_path: Path,
+) -> None:
+    go, broken = Event(), Event()
+
+    def script(served: Served) -> None:
+        served.read_request()
+        served.respond()
+        if served.number == 1:
+            assert go.wait(10)
+            served.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            served.sock.close()
+            broken.set()
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        assert client.get("/").status == 200
+        signal_workers(rig, SIGSTOP)
+        go.set()
+        assert broken.wait(5)
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
         signal_workers(rig, SIGCONT)
         assert client.answer().status == 200
