@@ -80,13 +80,17 @@ def daemonize(error_log: str = "") -> Iterator[Parent]:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+    # An interrupt waits until there is somebody to be told (``_end_as_told``).
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
         child = os.fork()
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
         raise DaemonError(f"cannot go into the background: {error.strerror}") from None
     if child:
         os.close(writing)
         _end_as_told(child, reading)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     os.close(reading)
     parent = Parent(writing)
     _leave_the_session(parent)
@@ -163,10 +167,15 @@ def _end_as_told(child: int, fd: int) -> NoReturn:
     Its log files and sockets are those of the daemon.
     """
     said, ended = b"", False
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)  # or an interrupt right before it waits would not end the waiting
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
         os.waitpid(child, 0)
         while not said.endswith(b"\0") and not ended:
-            select([fd], [], [])
+            if fd not in select([fd, woken], [], [])[0]:
+                continue
             # An interrupt just now would lose what was read, and the daemon's process id with it.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
             piece = os.read(fd, 2 * _MOST_TOLD)
