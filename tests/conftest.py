@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.origin import Origin
-from support.proxy import Proxy
-
-StartProxy = Callable[..., Proxy]
+from support.proxy import Proxy, StartProxy
 
 
 @pytest.fixture

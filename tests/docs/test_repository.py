@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import StartProxy
 from docs.blocks import DOCS, ROOT, blocks, pages, shown_file
+from support.proxy import StartProxy
 
 from pingap import Plugin
 from pingap.builder import build

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -118,3 +119,7 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+StartProxy = Callable[..., Proxy]
+"""Starts proxies from TOML: the fixture ``start_proxy``."""
