@@ -576,6 +576,8 @@ def test_sslscan_finds_nothing(rig: Rig) -> None:
 
 OF_THE_CERTIFICATE = {"cert_revocation"}
 """What testssl says of any certificate that names neither a list of revoked ones nor a responder."""
+NO_WEAKNESS = {"sessionresumption_ticket", "sessionresumption_ID"}
+"""(That sessions are resumed is tested above; on a busy machine testssl may not get so far.)"""
 
 
 def findings(tmp_path: Path, rig: Rig, *options: str) -> dict[str, str]:
@@ -602,7 +604,8 @@ def findings(tmp_path: Path, rig: Rig, *options: str) -> dict[str, str]:
     return {
         one["id"]: f"{one['severity']}: {one['finding']}"
         for one in found
-        if one["id"] not in OF_THE_CERTIFICATE and one["port"] == str(rig.proxy.port())
+        if one["id"] not in OF_THE_CERTIFICATE | NO_WEAKNESS
+        and one["port"] == str(rig.proxy.port())
     }
 
 
