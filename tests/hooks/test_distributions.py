@@ -149,7 +149,7 @@ def test_each_phase_call_is_told_with_its_time(tmp_path: Path) -> None:
         ("shop", "a", "logging", ", raised ValueError"),
     ]
     assert int(told[0][3]) < int(told[1][3])
-    assert int(told[1][3]) >= 50_000
+    assert int(told[1][3]) >= 45_000  # (an event loop's 50 ms may be one less)
 
 
 @pytest.mark.parametrize("value", ["", "0"])
