@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import pluggy
@@ -98,6 +98,12 @@ class Chains:
     """Bytes a request body may have that a plugin wants whole; 0 if none wants it."""
     owned_headers: tuple[bytes, ...] = ()
     """Request headers that only plugins set: a client's are dropped."""
+    prepares: bool = field(init=False)
+    """Something comes before the phase ``request``."""
+
+    def __post_init__(self) -> None:
+        prepares = bool(self.owned_headers or self.early_request or self.whole_body)
+        object.__setattr__(self, "prepares", prepares)
 
     def wrapped(self, wrap: Callable[[Call, Owner, str], Call]) -> Chains:
         """Return the same chains with every call wrapped.

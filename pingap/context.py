@@ -190,6 +190,9 @@ class RequestContext:
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
         self.began_at = began_at
+        # (What every request is asked for is found sooner in the object than in its class.)
+        self.body_bytes_received = 0
+        self.plugin_times = _NO_TIMES
 
     @property
     def shared(self) -> SharedState:

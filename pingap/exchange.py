@@ -118,6 +118,7 @@ class Exchange:
         self.request = request
         self.ctx = ctx
         # (What every exchange asks for is found sooner in the object than in its class.)
+        self.upstream = self.peer = self.response_body = None
         self.failure: PingapError | None = None
         """What ends the exchange; see ``raise_failure``."""
         has_body = request.chunked or request.content_length

@@ -67,11 +67,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
-        if (location := x.location) is not None:
-            if x.chains.logging:
-                await _log_phase(x, x.chains.logging, response)
-            if location.may_take_time:
-                location.stats.observe_plugins(x.ctx.plugin_times)
+        if (location := x.location) is not None and location.looks_back:
+            await _look_back(x, location, response)
         if (access_log := x.server.access_log) is not None:
             record = access_log.record
             record(x.request, response, x.ctx)
@@ -81,15 +78,8 @@ async def _find_response(x: Exchange) -> Response:
     """Match the location; let plugins answer, or ask the upstream."""
     location = _match(x)
     chains, request, ctx = x.chains, x.request, x.ctx
-    if chains.owned_headers:
-        for key in chains.owned_headers:
-            request.headers.discard(key)
-    if chains.early_request:
-        pending = call_all(x, chains.early_request, "early_request", request, ctx)
-        if pending is not None:
-            await pending
-    if chains.whole_body:
-        request.body = await x.read_request_body(chains.whole_body)
+    if chains.prepares:
+        await _prepare(x, chains)
     if chains.request:
         answer = call_first(x, chains.request, "request", request, ctx)
         if answer is not None and not isinstance(answer, Response):
@@ -109,6 +99,19 @@ async def _find_response(x: Exchange) -> Response:
         for prepared in ctx.choice_fields:
             response.headers.append(prepared)
     return response
+
+
+async def _prepare(x: Exchange, chains: Chains) -> None:
+    """Do what comes before the phase ``request``."""
+    request = x.request
+    for key in chains.owned_headers:
+        request.headers.discard(key)
+    if chains.early_request:
+        pending = call_all(x, chains.early_request, "early_request", request, x.ctx)
+        if pending is not None:
+            await pending
+    if chains.whole_body:
+        request.body = await x.read_request_body(chains.whole_body)
 
 
 def _match(x: Exchange) -> LocationRuntime:
@@ -397,13 +400,15 @@ def _end(x: Exchange) -> None:
         x.location.stats.end(ctx)
 
 
-async def _log_phase(x: Exchange, chain: Chain, response: Response | None) -> None:
-    """Run ``logging``; a plugin that fails does not keep the others from it."""
-    x.close_book()
-    for step in chain:
+async def _look_back(x: Exchange, location: LocationRuntime, response: Response | None) -> None:
+    """Run ``logging``; a plugin that fails does not keep the others from it. Count what they took."""
+    if x.chains.logging:
+        x.close_book()
+    for step in x.chains.logging:
         try:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)
             if pending is not None:
                 await pending
         except HTTPError as error:
             x.server.report(x, error)
+    location.stats.observe_plugins(x.ctx.plugin_times)

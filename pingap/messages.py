@@ -179,6 +179,7 @@ class Response:
         other: Response = new(Response)
         other.status = self.status
         other.body = self.body
+        other.reason = None
         other.content_length = self.content_length
         other.headers = self.headers.copy()
         return other

@@ -62,12 +62,15 @@ class LocationRuntime:
     may_take_time: bool = False
     stats: LocationStats = field(default_factory=LocationStats)
     has_limits: bool = field(init=False)
+    looks_back: bool = field(init=False)
+    """Something is done after a request has ended, beside what is done for every one."""
     repeats_sent: bool = field(init=False)
     _fixed_upstream: UpstreamRuntime | None = field(init=False)
     _timed_chains: Chains | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self.looks_back = bool(self.chains.logging) or self.may_take_time
         self.repeats_sent = self.retry.repeats_sent
         self._fixed_upstream = self.upstreams.get(self.upstream)
 

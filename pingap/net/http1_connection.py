@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -51,7 +52,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     __slots__ = (
         "_advancing",
         "_body_paused",
-        "_broken",
         "_connection",
         "_decoder",
         "_ending",
@@ -78,7 +78,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._decoder = RequestDecoder(listener.limits.head)
         self._exchange: Exchange | None = None
         self._advancing = False  # inside _advance: a request that ends at once must not recurse
-        self._broken = False  # what the client sends can no longer be read
         self._head_begun = False  # and its time limit runs
         self._body_paused = False  # the exchange can take no more of them
         self._reading_paused = False
@@ -113,6 +112,12 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._throw_away(data)
             return
         decoder = self._decoder
+        if self._exchange is None and not (decoder.unread or self._closing or self._writing_paused):
+            # Most requests are short, and like another one before: no need to look for their parts.
+            request = decoder.recognise(data)
+            if request is not None:
+                self._begin(request)
+                return
         decoder.unread = decoder.unread + data if decoder.unread else data
         if self._exchange is None or self._reading_body:
             self._advance()
@@ -184,7 +189,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             else:
                 self.close()  # idle
         elif self._reading_body:
-            self._closing = self._broken = True
+            self._closing = True
             error = BadRequest("The request body did not arrive in time", 408)
             self._exchange.on_request_broken(error)
         elif self._half_closed:
@@ -263,7 +268,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def _begin(self, request: Request, refusal: BadRequest | None = None) -> None:
         self.deadline = NEVER
-        self._head_begun = self._body_paused = False
+        self._head_begun = False
         self._request = request
         self.body_bytes_sent = 0
         listener, connection = self._listener, self._connection
@@ -276,7 +281,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._closing = True
         ctx = RequestContext(connection, time.monotonic())
         self._exchange = exchange = Exchange(listener.server, self, request, ctx)
-        self._reading_body = exchange.request_body is not None
+        if exchange.request_body is not None:
+            self._reading_body, self._body_paused = True, False
         exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
@@ -315,7 +321,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def _refuse(self, error: BadRequest) -> None:
         """Answer what could not be read, and end the connection."""
-        self._closing = self._broken = True
+        self._closing = True
         self._reading_body = False
         if self._exchange is not None:
             self._exchange.on_request_broken(error)
@@ -357,7 +363,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         self.deadline = exchange.ctx.ended_at + self._limits.keepalive_timeout
-        if self._closing or self._reading_body or self._broken:
+        if self._closing or self._reading_body:
             self._linger()
         elif self._writing_paused:
             self.deadline = time.monotonic() + self._limits.write_timeout
@@ -400,13 +406,11 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def _skip_body(self) -> None:
         """Throw away what is here of a body nobody wants; often that is all of it."""
-        try:
+        with suppress(BadRequest):  # then it has no end either
             while (event := self._decoder.next()) is not None:
                 if isinstance(event, EndOfMessage):
                     self._reading_body = False
                     return
-        except BadRequest:
-            self._broken = True
 
     def _linger(self) -> None:
         """End our side, and read for a while what the client still sends.

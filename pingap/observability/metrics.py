@@ -85,19 +85,20 @@ class LocationStats:
 
     __slots__ = (
         "_ended",
+        "firsts",
         "plugin_seconds",
         "processing",
         "received",
         "received_bytes",
         "response_seconds",
-        "reused",
         "sent_bytes",
     )
 
     def __init__(self) -> None:
         self.processing = 0
         """Requests in progress; counted up when one begins."""
-        self.reused = 0
+        self.firsts = 0
+        """Those that ended and were the first of their connection."""
         self.response_seconds = 0.0
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -112,6 +113,11 @@ class LocationStats:
         """Requests that began."""
         return self.processing + sum(self._ended.values())
 
+    @property
+    def reused(self) -> int:
+        """Requests that ended on a connection that had served another one."""
+        return sum(self._ended.values()) - self.firsts
+
     def end(self, ctx: RequestContext) -> None:
         """Count a request that ended."""
         elapsed, sent = ctx.ended_at - ctx.began_at, ctx.body_bytes_sent
@@ -124,8 +130,8 @@ class LocationStats:
             bisect_left(_SENT_BOUNDS, sent),
         )
         self._ended[kind] += 1
-        if ctx.connection.requests > 1:
-            self.reused += 1
+        if ctx.connection.requests == 1:
+            self.firsts += 1
         if received := ctx.body_bytes_received:
             self.received_bytes += received
             self.received.observe(received / _KB)
@@ -140,7 +146,7 @@ class LocationStats:
     def add(self, other: LocationStats) -> None:
         """Add the counts of another location."""
         self.processing += other.processing
-        self.reused += other.reused
+        self.firsts += other.firsts
         self.response_seconds += other.response_seconds
         self.sent_bytes += other.sent_bytes
         self.received_bytes += other.received_bytes
@@ -156,7 +162,7 @@ class LocationStats:
         """Return what was counted as plain data."""
         return {
             "processing": self.processing,
-            "reused": self.reused,
+            "firsts": self.firsts,
             "response_seconds": self.response_seconds,
             "sent_bytes": self.sent_bytes,
             "received_bytes": self.received_bytes,
@@ -171,7 +177,7 @@ class LocationStats:
     def of(cls, figures: Mapping[str, Any]) -> LocationStats:
         """Return what ``figures`` was made of."""
         stats = cls()
-        for name in ("processing", "reused", "response_seconds", "sent_bytes", "received_bytes"):
+        for name in ("processing", "firsts", "response_seconds", "sent_bytes", "received_bytes"):
             setattr(stats, name, figures[name])
         stats.received.add_figures(figures["received"])
         for name, counts in figures["plugin_seconds"].items():

@@ -72,6 +72,14 @@ class RequestDecoder:
         """Take bytes as they came."""
         self.unread = self.unread + data if self.unread else data
 
+    def recognise(self, data: bytes) -> Request | None:
+        """Return the request that bytes are, if they are a head that was read before, and all of it.
+
+        Only for bytes that follow a whole message; they are not to be fed then.
+        """
+        known = self._known.get(data)
+        return None if known is None else _again(known)
+
     def next(self) -> Request | bytes | EndOfMessage | None:
         """Return the next event, or None if it is not complete yet.
 
@@ -80,10 +88,6 @@ class RequestDecoder:
         try:
             if self._reading == _HEAD:
                 unread = self.unread
-                if (known := self._known.get(unread)) is not None:
-                    self.unread = b""
-                    self._seen = 0
-                    return _again(known)
                 end = unread.find(END_OF_HEAD, self._seen)
                 if end > 0 and unread[0] != _CR:
                     self.unread = unread[end + 4 :]
