@@ -290,7 +290,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         """Send 101, and pass on what comes from here on."""
         super().begin_tunnel(response)
         self._decoder.begin_tunnel()
-        self._reading_body = True
+        self._reading_body, self._body_paused = True, False
         self._watch_tunnel()
         self._advance()
         if self._half_closed and self._exchange is not None:

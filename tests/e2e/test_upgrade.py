@@ -220,3 +220,25 @@ def test_the_origin_is_let_go_when_the_client_leaves(rig: Rig) -> None:
             client.send(ASK)
             assert client.head()[0] == 101
         assert ended.wait(5)
+
+
+def test_bytes_pass_after_a_body_that_nobody_took(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An answer overtakes a body that was held; the same connection is upgraded after it."""
+    more = """
+[upstreams.gone]
+addrs = ["127.0.0.1:1"]
+health_check = "none"
+[locations.gone]
+path = "/gone"
+upstream = "gone"
+"""
+    folder = tmp_path_factory.mktemp("gone")
+    with (
+        running(folder, echo_raw, more=more, locations='"gone", ') as rig,
+        rig.connect() as client,
+    ):
+        assert client.request("POST", "/gone", b"body").status == 502
+        client.send(ASK)
+        assert client.head()[0] == 101
+        client.send(b"hello")
+        assert client.read_exactly(5) == b"hello"
