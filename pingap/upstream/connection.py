@@ -73,6 +73,11 @@ class UpstreamConnection(asyncio.Protocol):
         state = "closed" if self._transport is None else "busy" if self._exchange else "idle"
         return f"<UpstreamConnection {self.peer.text} {state}>"
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
     # Callbacks of the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -224,6 +229,8 @@ class UpstreamConnection(asyncio.Protocol):
             # (The transport tells of it in the next turn only, and what it was given is dropped. That
             # a request without body may be repeated is known anyway, of nearly all.)
             self._exchange = None
+            # What ended it has often ended others: the next attempt is not to find those.
+            self.peer.idle[:] = [one for one in self.peer.idle if not one.is_closing]
             where = f"{self._upstream.name}({self.peer.text})"
             raise UpstreamError(f"{where} ended the connection", unprocessed=True)
 

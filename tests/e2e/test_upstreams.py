@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 from support import network
 from support.origin import Origin, Served, echo
 from support.proxy import Proxy
 from support.rig import configure, read_to_end, running, signal_workers, until
+
+from pingap.upstream.retries import MOST_REFUSALS
 
 
 def named(name: bytes) -> object:
@@ -286,6 +288,36 @@ def test_a_connection_that_breaks_in_the_same_turn_is_not_sent_a_request_that_mu
         signal_workers(rig, SIGSTOP)
         go.set()
         assert broken.wait(5)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        signal_workers(rig, SIGCONT)
+        assert client.answer().status == 200
+
+
+def test_many_connections_that_break_in_one_turn_do_not_lose_a_request(tmp_path: Path) -> None:
+    """More of them than a request is given back."""
+    kept = MOST_REFUSALS + 2
+    together, go, broken = Barrier(kept), Event(), Barrier(kept + 1)
+
+    def script(served: Served) -> None:
+        served.read_request()
+        if served.number > kept:
+            served.respond()
+            return
+        together.wait(10)
+        served.respond()
+        assert go.wait(10)
+        served.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        served.sock.close()
+        broken.wait(10)
+
+    with running(tmp_path, script) as rig, ExitStack() as stack:
+        clients = [stack.enter_context(rig.connect()) for _ in range(kept)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert [client.answer().status for client in clients] == [200] * kept
+        signal_workers(rig, SIGSTOP)
+        go.set()
+        broken.wait(10)
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
         signal_workers(rig, SIGCONT)
         assert client.answer().status == 200
