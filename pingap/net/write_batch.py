@@ -49,9 +49,9 @@ class WriteBatch:
         if (data := self._waiting.pop(transport, None)) is not None:
             transport.write(data)
 
-    def forget(self, transport: asyncio.Transport) -> None:
-        """Drop what waits for a transport: it is gone."""
-        self._waiting.pop(transport, None)
+    def forget(self, transport: asyncio.Transport) -> bool:
+        """Drop what waits for a transport: it is gone. Tell whether there was anything."""
+        return self._waiting.pop(transport, None) is not None
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}

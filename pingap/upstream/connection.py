@@ -138,11 +138,15 @@ class UpstreamConnection(asyncio.Protocol):
         self._leave_idle()
         assert self._transport is not None
         transport, self._transport = self._transport, None
-        self._writes.forget(transport)
+        unsent = self._writes.forget(transport)
         if exc is not None and self._exchange is not None:
             self._receive_rest(transport)
         if self._exchange is not None:
-            self._lose(self._loss(transport, exc))
+            error = self._loss(transport, exc)
+            if unsent and error.untouched and self._exchange.request_body is None:
+                error.unprocessed = True  # its head, which is all of it, has never left
+                self._leave_broken()
+            self._lose(error)
 
     def _loss(self, transport: asyncio.BaseTransport, exc: Exception | None) -> UpstreamError:
         if isinstance(exc, OSError) and self._lacks_connection(transport):
@@ -226,11 +230,10 @@ class UpstreamConnection(asyncio.Protocol):
             now = exchange.ctx.upstream_connected_at
             self.deadline = NEVER if timeout is None else now + timeout
         elif self._transport.is_closing():
-            # (The transport tells of it in the next turn only, and what it was given is dropped. That
-            # a request without body may be repeated is known anyway, of nearly all.)
+            # (The transport tells of it in the next turn only, and what it was given is dropped. For a
+            # request without body that is soon enough: see ``connection_lost``.)
             self._exchange = None
-            # What ended it has often ended others: the next attempt is not to find those.
-            self.peer.idle[:] = [one for one in self.peer.idle if not one.is_closing]
+            self._leave_broken()
             where = f"{self._upstream.name}({self.peer.text})"
             raise UpstreamError(f"{where} ended the connection", unprocessed=True)
 
@@ -282,6 +285,10 @@ class UpstreamConnection(asyncio.Protocol):
     def _leave_idle(self) -> None:
         if self in self.peer.idle:
             self.peer.idle.remove(self)
+
+    def _leave_broken(self) -> None:
+        """Keep none that ended as this one did: the next attempt is not to find those."""
+        self.peer.idle[:] = [one for one in self.peer.idle if not one.is_closing]
 
     def _await_answer(self) -> None:
         if self._writing_paused or not self._request_done:

@@ -93,13 +93,13 @@ class Attempts:
 
         :param peer: None if there was none.
         """
+        if self._died_idle(error):
+            self.fresh = True  # so this happens once
+            return self._count("idle")
         if error.unprocessed:
             self._refusals += 1
             again = self._refusals <= MOST_REFUSALS and self._has_body
             return again and self._count("refused")
-        if self._died_idle(error):
-            self.fresh = True  # so this happens once
-            return self._count("idle")
         word = word_for(error)
         self._note(peer)
         if word not in self._policy.words or not self._may_retry():

@@ -269,8 +269,9 @@ def test_a_connection_that_the_upstream_closes_in_the_same_turn_is_not_used_agai
         assert client.answer().status == 200
 
 
+@pytest.mark.parametrize("body", [b"x", b""])
 def test_a_connection_that_breaks_in_the_same_turn_is_not_sent_a_request_that_must_not_be_repeated(
-    tmp_path: Path,
+    tmp_path: Path, body: bytes
 ) -> None:
     go, broken = Event(), Event()
 
@@ -288,12 +289,16 @@ def test_a_connection_that_breaks_in_the_same_turn_is_not_sent_a_request_that_mu
         signal_workers(rig, SIGSTOP)
         go.set()
         assert broken.wait(5)
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+        client.send(head + body)
         signal_workers(rig, SIGCONT)
         assert client.answer().status == 200
 
 
-def test_many_connections_that_break_in_one_turn_do_not_lose_a_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", [b"x", b""])
+def test_many_connections_that_break_in_one_turn_do_not_lose_a_request(
+    tmp_path: Path, body: bytes
+) -> None:
     """More of them than a request is given back."""
     kept = MOST_REFUSALS + 2
     together, go, broken = Barrier(kept), Event(), Barrier(kept + 1)
@@ -318,7 +323,8 @@ def test_many_connections_that_break_in_one_turn_do_not_lose_a_request(tmp_path:
         signal_workers(rig, SIGSTOP)
         go.set()
         broken.wait(10)
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+        client.send(head + body)
         signal_workers(rig, SIGCONT)
         assert client.answer().status == 200
 
