@@ -81,7 +81,7 @@ class UpstreamError(HTTPError):
     :param detail: what happened, for the log; may name addresses, so it is never sent.
     :param connecting: no connection was made: another attempt is always safe.
     :param untouched: the connection ended and no byte of an answer had arrived.
-    :param unprocessed: the upstream said that it did nothing with the request (HTTP/2).
+    :param unprocessed: the upstream said that it did nothing with the request (HTTP/2), or never got it.
     """
 
     source = Source.UPSTREAM
