@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pingap.background import in_thread
 from pingap.context import RequestContext
 from pingap.headers import Headers, field
 from pingap.hookspecs import hookimpl
 from pingap.messages import Response
 from pingap.observability.metrics import ServerMetrics
+from pingap.observability.sums import no_figures
 from pingap.plugin import Plugin, PluginSettings
 
 INSTANCES: Final[dict[str, dict[str, Any]]] = {
@@ -35,8 +37,8 @@ class MetricsPage(Plugin):
     @hookimpl
     async def request(self, ctx: RequestContext) -> Response:
         """Answer with the text exposition format: the sum of all workers."""
-        metrics = self._metrics
-        if (ask_others := ctx.connection.stats.ask_others) is not None:
-            metrics = metrics.plus(await ask_others())
+        ask_others = ctx.connection.stats.ask_others
+        figures = no_figures() if ask_others is None else await ask_others()
+        page = await in_thread(self._metrics.plus(figures).page)
         content_type = field("Content-Type", "text/plain; charset=utf-8")
-        return Response(200, metrics.page(), Headers([content_type]))
+        return Response(200, page, Headers([content_type]))

@@ -172,6 +172,9 @@ def freeze(
         except pluggy.PluginValidationError as error:
             raise ContractError(_explain(error, instance.plugin)) from None
     chains = {phase: _chain(getattr(manager.hook, phase), owners) for phase in hookspecs.PHASES}
+    # A manager and its callers refer to each other: without this, only the garbage collector would
+    # free them, and a reload with thousands of locations would stall for it.
+    vars(manager.hook).clear()
     limits = [one.plugin.whole_request_body for one in instances if one.plugin.whole_request_body]
     return Chains(
         **chains,

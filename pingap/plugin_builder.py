@@ -66,6 +66,8 @@ class PluginBuilder:
         self.keys: dict[str, str] = {}
         """What each instance was built from, by name."""
         self._unchanged: dict[str, Instance] = {}
+        self._chains: dict[tuple[int, ...], Chains] = {}
+        """Chains by the identities of their instances: locations with the same plugins share them."""
 
     def reuse(self, instances: Iterable[Instance], keys: Mapping[str, str]) -> None:
         """Take over instances that would be built from the same.
@@ -94,11 +96,21 @@ class PluginBuilder:
         for hazard in hazards(instances):
             self._warnings.append(self._config.source.problem((*path, "plugins"), str(hazard)))
         try:
-            chains = freeze(instances, self._deprecated)
+            chains = self._frozen(instances)
         except ContractError as error:
             self._problem((*path, "plugins"), str(error))
             return Chains()
         return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
+
+    def _frozen(self, instances: list[Instance]) -> Chains:
+        """Return the chains of some instances.
+
+        :raises ContractError: an implementation that no phase can call.
+        """
+        key = tuple(map(id, instances))  # all of them live as long as the builder
+        if key not in self._chains:
+            self._chains[key] = freeze(instances, self._deprecated)
+        return self._chains[key]
 
     def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
         """Build the instances behind keys of this location that distributions claim."""

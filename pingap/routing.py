@@ -7,7 +7,7 @@ of config.md, sections 5.4 and 5.5.
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -208,6 +208,12 @@ class Router(Generic[T]):
         self._wildcard = {n: _PathIndex(found) for n, found in by_name[HostKind.WILDCARD].items()}
         self._longest_wildcard = max(map(len, self._wildcard), default=0)
         self._shortest_wildcard = min(map(len, self._wildcard), default=0)
+
+    def parts(self) -> Iterator[object]:
+        """Yield the objects of which there is about one for each route."""
+        yield from self.candidates
+        yield from self._exact.values()
+        yield from self._wildcard.values()
 
     def match(self, host: str, path: str, request: RequestView) -> tuple[T, Captures] | None:
         """Pick the location of a request.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,18 +33,33 @@ class HealthCounts:
         self.ejections.update(other.ejections)
 
     def figures(self) -> dict[str, Any]:
-        """Return the numbers as plain data."""
-        return {
-            one.name: [[*key, count] for key, count in getattr(self, one.name).items()]
-            for one in fields(self)
-        }
+        """Return the numbers as plain data: name -> upstream -> backend (-> state) -> count."""
+        found: dict[str, Any] = {}
+        for one in fields(self):
+            nested = found[one.name] = {}
+            for (*outer, last), count in getattr(self, one.name).items():
+                level: dict[str, Any] = nested
+                for key in outer:
+                    level = level.setdefault(key, {})
+                level[last] = count
+        return found
 
     @classmethod
-    def of(cls, figures: Mapping[str, Sequence[Sequence[Any]]]) -> HealthCounts:
+    def of(cls, figures: Mapping[str, Any]) -> HealthCounts:
         """Return what ``figures`` was made of."""
         return cls(
-            **{name: Counter({tuple(key): n for *key, n in rows}) for name, rows in figures.items()}
+            **{one.name: Counter(dict(_rows(figures.get(one.name, {})))) for one in fields(cls)}
         )
+
+
+def _rows(level: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the counts of nested mappings, each with the keys that lead to it."""
+    for key, value in level.items():
+        if isinstance(value, Mapping):
+            for keys, count in _rows(value):
+                yield (key, *keys), count
+        else:
+            yield (key,), value
 
 
 def health_metrics(server: str, counts: HealthCounts) -> Iterator[Metric]:

@@ -43,14 +43,24 @@ class HealthChecks:
 
     def counts(self) -> HealthCounts:
         """Return what this worker knows and has counted."""
-        found = HealthCounts(flips=self.flips.copy())
-        for upstream, watch in self.watches.items():
+        found = HealthCounts()
+        for upstream in self._upstreams.values():
+            found.add(self.counts_of(upstream))
+        return found
+
+    def counts_of(self, upstream: UpstreamRuntime) -> HealthCounts:
+        """Return what this worker knows and has counted of one upstream."""
+        found = HealthCounts()
+        for peer in upstream.peers:
+            for state in ("up", "down"):
+                if count := self.flips.get((upstream.name, peer.text, state), 0):
+                    found.flips[upstream.name, peer.text, state] = count
+        if (watch := self.watches.get(upstream)) is not None:
             for text, standing in watch.standings.items():
                 found.healthy[upstream.name, text] = int(standing.healthy)
-        for upstream in self._upstreams.values():
-            if upstream.ejection is not None:
-                for peer, count in upstream.ejection.counts.items():
-                    found.ejections[upstream.name, peer.text] += count
+        if upstream.ejection is not None:
+            for counted, count in upstream.ejection.counts.items():
+                found.ejections[upstream.name, counted.text] += count
         return found
 
     def follow(self, upstreams: Iterable[UpstreamRuntime]) -> None:

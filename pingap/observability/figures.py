@@ -5,69 +5,61 @@ A metrics page shows all workers of an instance, those that have ended included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from pingap.health.metrics import HealthCounts
-from pingap.observability.handshakes import add_handshakes
-from pingap.observability.metrics import LocationStats
-from pingap.observability.sums import add_nested
+from pingap.observability.sums import Entry, Figures, no_figures, put
 from pingap.observability.upstream_metrics import clear_gauges, upstream_figures
 
 if TYPE_CHECKING:
     from pingap.builder import Runtime
 
-Figures: TypeAlias = dict[str, Any]
-"""``locations``: name -> figures of a location; ``failures``: plugin, location and count;
-``handshakes``: server -> figures; ``plugins``: instance -> metric -> series; ``health``: figures of ``HealthCounts``; ``upstreams``:
-see ``upstream_figures``."""
+
+class ChangedFigures:
+    """Finds what a worker has counted since it was asked before."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], object] = {}
+
+    def since_last(self, runtime: Runtime) -> Iterator[Entry | None]:
+        """Yield each part that changed, and None for each that did not.
+
+        The caller may stop at any of them and go on later.
+        """
+        for name, stats in runtime.stats.locations.items():
+            path: tuple[str, ...] = ("locations", name)
+            counted = stats.processing, stats.ended
+            if self._known.get(path, (0, 0)) == counted:
+                yield None
+            else:
+                self._known[path] = counted
+                yield list(path), stats.figures()
+        for path, value in _of_all_but_locations(runtime):
+            if self._known.get(path) == value:
+                yield None
+            else:
+                self._known[path] = value
+                yield list(path), value
+
+
+def _of_all_but_locations(runtime: Runtime) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for (plugin, location), count in list(runtime.plugin_failures.counts.items()):
+        yield ("failures", plugin, location), count
+    for server, handshakes in runtime.stats.handshakes.items():
+        yield ("handshakes", server), handshakes.figures()
+    for metric, instance, series in runtime.plugin_metrics.figures():
+        yield ("plugins", metric, instance), series
+    for upstream in runtime.upstreams.values():
+        yield ("upstreams", upstream.name), upstream_figures(upstream)
+        for name, backends in runtime.health.counts_of(upstream).figures().items():
+            yield ("health", name, upstream.name), backends.get(upstream.name, {})
 
 
 def figures_of(runtime: Runtime) -> Figures:
-    """Return what this worker has counted."""
-    failures = runtime.plugin_failures.counts
-    return {
-        "locations": _of_locations(runtime.stats.locations),
-        "failures": [[*key, count] for key, count in failures.items()],
-        "handshakes": {
-            name: handshakes.figures() for name, handshakes in runtime.stats.handshakes.items()
-        },
-        "plugins": runtime.plugin_metrics.figures(),
-        "upstreams": upstream_figures(runtime.upstreams.values()),
-        "health": runtime.health.counts().figures(),
-    }
-
-
-def _of_locations(locations: Mapping[str, LocationStats]) -> dict[str, Any]:
-    """Return the figures of locations by name."""
-    return {name: stats.figures() for name, stats in locations.items()}
-
-
-def add_figures(parts: Iterable[Figures]) -> Figures:
-    """Return the sum of what several workers have counted."""
-    parts = list(parts)
-    locations: dict[str, LocationStats] = {}
-    failures: dict[tuple[str, str], int] = {}
-    plugins: dict[str, dict[str, Any]] = {}
-    upstreams: dict[str, dict[str, Any]] = {}
-    health = HealthCounts()
-    for part in parts:
-        for name, figures in part["locations"].items():
-            locations.setdefault(name, LocationStats()).add(LocationStats.of(figures))
-        for plugin, location, count in part["failures"]:
-            key = plugin, location
-            failures[key] = failures.get(key, 0) + count
-        add_nested(plugins, part["plugins"])
-        add_nested(upstreams, part["upstreams"])
-        health.add(HealthCounts.of(part["health"]))
-    return {
-        "locations": _of_locations(locations),
-        "failures": [[*key, count] for key, count in failures.items()],
-        "handshakes": add_handshakes(part["handshakes"] for part in parts),
-        "plugins": plugins,
-        "upstreams": upstreams,
-        "health": health.figures(),
-    }
+    """Return everything that this worker has counted."""
+    figures = no_figures()
+    put(figures, filter(None, ChangedFigures().since_last(runtime)))
+    return figures
 
 
 def without_gauges(figures: Figures) -> Figures:
@@ -76,5 +68,5 @@ def without_gauges(figures: Figures) -> Figures:
         location["processing"] = 0
     for upstream in figures["upstreams"].values():
         clear_gauges(upstream)
-    figures["health"]["healthy"] = []
+    figures["health"].pop("healthy", None)
     return figures

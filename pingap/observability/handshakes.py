@@ -5,7 +5,7 @@ Counted once per connection: a request costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pingap.observability.metrics import Histogram, plain_counter
@@ -46,15 +46,6 @@ class HandshakeStats:
         self.seconds.add_figures(figures["seconds"])
         self.resumed += figures["resumed"]
         self.failed += figures["failed"]
-
-
-def add_handshakes(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the sum of what several workers have counted, by server."""
-    sums: dict[str, HandshakeStats] = {}
-    for part in parts:
-        for server, figures in part.items():
-            sums.setdefault(server, HandshakeStats()).add_figures(figures)
-    return {server: stats.figures() for server, stats in sums.items()}
 
 
 class HandshakeMetrics:

@@ -10,8 +10,10 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pingap.background import in_thread
 from pingap.health.metrics import HealthCounts, health_metrics
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ class LocationStats:
     """
 
     __slots__ = (
-        "_ended",
+        "_kinds",
+        "ended",
         "firsts",
         "plugin_seconds",
         "processing",
@@ -97,6 +100,8 @@ class LocationStats:
     def __init__(self) -> None:
         self.processing = 0
         """Requests in progress; counted up when one begins."""
+        self.ended = 0
+        """Requests that ended."""
         self.firsts = 0
         """Those that ended and were the first of their connection."""
         self.response_seconds = 0.0
@@ -106,17 +111,18 @@ class LocationStats:
         """Of requests that had a body."""
         self.plugin_seconds: dict[str, Histogram] = {}
         """Plugin instance -> what it took, of requests whose time was taken."""
-        self._ended: defaultdict[tuple[int, int, int], int] = defaultdict(int)
+        self._kinds: defaultdict[tuple[int, int, int], int] = defaultdict(int)
+        """Status, bucket of duration, bucket of size -> requests that ended so."""
 
     @property
     def accepted(self) -> int:
         """Requests that began."""
-        return self.processing + sum(self._ended.values())
+        return self.processing + self.ended
 
     @property
     def reused(self) -> int:
         """Requests that ended on a connection that had served another one."""
-        return sum(self._ended.values()) - self.firsts
+        return self.ended - self.firsts
 
     def end(self, ctx: RequestContext) -> None:
         """Count a request that ended."""
@@ -129,7 +135,8 @@ class LocationStats:
             bisect_left(RESPONSE_TIME_BUCKETS, elapsed),
             bisect_left(_SENT_BOUNDS, sent),
         )
-        self._ended[kind] += 1
+        self._kinds[kind] += 1
+        self.ended += 1
         if ctx.connection.requests == 1:
             self.firsts += 1
         if received := ctx.body_bytes_received:
@@ -146,17 +153,19 @@ class LocationStats:
     def add(self, other: LocationStats) -> None:
         """Add the counts of another location."""
         self.processing += other.processing
+        self.ended += other.ended
         self.firsts += other.firsts
         self.response_seconds += other.response_seconds
         self.sent_bytes += other.sent_bytes
         self.received_bytes += other.received_bytes
         self.received.add(other.received)
-        for name, histogram in other.plugin_seconds.items():
+        # (A page is made in a thread: what the event loop counts meanwhile may add keys.)
+        for name, histogram in list(other.plugin_seconds.items()):
             if name not in self.plugin_seconds:
                 self.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
             self.plugin_seconds[name].add(histogram)
-        for kind, count in other._ended.items():
-            self._ended[kind] += count
+        for kind, count in list(other._kinds.items()):
+            self._kinds[kind] += count
 
     def figures(self) -> dict[str, Any]:
         """Return what was counted as plain data."""
@@ -170,7 +179,10 @@ class LocationStats:
             "plugin_seconds": {
                 name: histogram.figures() for name, histogram in self.plugin_seconds.items()
             },
-            "ended": [[*kind, count] for kind, count in self._ended.items()],
+            "kinds": {
+                f"{status},{seconds},{size}": count
+                for (status, seconds, size), count in self._kinds.items()
+            },
         }
 
     @classmethod
@@ -183,16 +195,17 @@ class LocationStats:
         for name, counts in figures["plugin_seconds"].items():
             stats.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
             stats.plugin_seconds[name].add_figures(counts)
-        for *kind, count in figures["ended"]:
-            status, seconds, size = kind
-            stats._ended[status, seconds, size] = count
+        for kind, count in figures["kinds"].items():
+            status, seconds, size = map(int, kind.split(","))
+            stats._kinds[status, seconds, size] = count
+            stats.ended += count
         return stats
 
     @property
     def codes(self) -> list[int]:
         """Responses by the first digit of their status; the first is for no status at all."""
         counts = [0] * 6
-        for (status, _, _), count in self._ended.items():
+        for (status, _, _), count in self._kinds.items():
             counts[status // 100 if status < 600 else 0] += count
         return counts
 
@@ -211,13 +224,13 @@ class LocationStats:
         """Sizes of request bodies, in KB, with those that had none."""
         histogram = Histogram(RECEIVED_BUCKETS)
         histogram.add(self.received)
-        histogram.counts[0] += sum(self._ended.values()) - sum(self.received.counts)
+        histogram.counts[0] += self.ended - sum(self.received.counts)
         return histogram
 
     def _histogram(self, part: int, bounds: tuple[float, ...], total: float) -> Histogram:
         histogram = Histogram(bounds)
         histogram.total = total
-        for kind, count in self._ended.items():
+        for kind, count in self._kinds.items():
             histogram.counts[kind[part]] += count
         return histogram
 
@@ -263,10 +276,18 @@ class WorkerStats:
         if self.ask_others is None:
             return self
         figures = await self.ask_others()
-        locations = {name: LocationStats.of(one) for name, one in figures["locations"].items()}
-        for name, own in self.locations.items():
-            locations.setdefault(name, LocationStats()).add(own)
-        return WorkerStats(locations)
+        own = dict(self.locations)
+        return WorkerStats(await in_thread(partial(add_locations, own, figures["locations"])))
+
+
+def add_locations(
+    own: Mapping[str, LocationStats], others: Mapping[str, Mapping[str, Any]]
+) -> dict[str, LocationStats]:
+    """Return the sums of this worker's counters and the ``figures`` of other workers, by name."""
+    sums = {name: LocationStats.of(one) for name, one in others.items()}
+    for name, stats in own.items():
+        sums.setdefault(name, LocationStats()).add(stats)
+    return sums
 
 
 class ServerMetrics:
@@ -298,26 +319,29 @@ class ServerMetrics:
         self._health = health
         self._upstreams = upstreams
         self._handshakes = handshakes
+        self._others: Mapping[str, Mapping[str, Any]] = {}
+        """Location -> ``figures`` of all other workers."""
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
-        """Return the metrics with what other workers have counted (``figures``) added."""
-        locations = {}
-        for name, own in self._locations.items():
-            total = locations[name] = LocationStats()
-            total.add(own)
-            if (theirs := figures["locations"].get(name)) is not None:
-                total.add(LocationStats.of(theirs))
+        """Return the metrics with what other workers have counted (``figures``) added.
+
+        The result may be turned into a page in a thread: what would take long with thousands of
+        locations is left to that.
+        """
         failures = dict(self._plugin_failures)
-        for plugin, location, count in figures["failures"]:
-            failures[plugin, location] = failures.get((plugin, location), 0) + count
+        for plugin, counts in figures["failures"].items():
+            for location, count in counts.items():
+                failures[plugin, location] = failures.get((plugin, location), 0) + count
         plugins = self._plugins and self._plugins.plus(figures["plugins"])
         health = self._health()
         health.add(HealthCounts.of(figures["health"]))
         upstreams = self._upstreams and self._upstreams.plus(figures["upstreams"])
         tls = self._handshakes and self._handshakes.plus(figures["handshakes"].get(self._server))
-        return ServerMetrics(
-            self._server, locations, failures, plugins, lambda: health, upstreams, tls
+        total = ServerMetrics(
+            self._server, self._locations, failures, plugins, lambda: health, upstreams, tls
         )
+        total._others = figures["locations"]
+        return total
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -330,13 +354,14 @@ class ServerMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all series (the interface of prometheus-client)."""
+        others = {name: one for name, one in self._others.items() if name in self._locations}
+        rows = add_locations(self._locations, others)
         total = LocationStats()
-        for stats in self._locations.values():
+        for stats in rows.values():
             total.add(stats)
-        rows = {**self._locations, "": total}
-        yield from _location_metrics(self._server, rows)
+        yield self._plugin_times(rows)
+        yield from _location_metrics(self._server, {**rows, "": total})
         yield from self._other_metrics(total)
-        yield self._plugin_times()
         if self._handshakes is not None:
             yield from self._handshakes.collect(self._server)
         if self._upstreams is not None:
@@ -345,14 +370,14 @@ class ServerMetrics:
             yield from self._plugins.collect(self._server)
         yield from health_metrics(self._server, self._health())
 
-    def _plugin_times(self) -> Metric:
+    def _plugin_times(self, rows: Mapping[str, LocationStats]) -> Metric:
         from prometheus_client.core import HistogramMetricFamily
 
         labels = ["server", "location", "plugin"]
         family = HistogramMetricFamily(
             "pingap_plugin_time", "Seconds, where plugin_timing is on", labels=labels
         )
-        for location, stats in self._locations.items():
+        for location, stats in rows.items():
             for plugin, histogram in stats.plugin_seconds.items():
                 values = [self._server, location, plugin]
                 family.add_metric(values, histogram.cumulative(), histogram.total)

@@ -293,12 +293,11 @@ class PluginMetrics:
                 )
         family[instance] = metric
 
-    def figures(self) -> dict[str, Any]:
-        """Return what was counted as plain data: metric -> instance -> figures."""
-        return {
-            name: {instance: metric.figures() for instance, metric in metrics.items()}
-            for name, metrics in self._families.items()
-        }
+    def figures(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield what was counted as plain data: metric, instance, series."""
+        for name, metrics in self._families.items():
+            for instance, metric in metrics.items():
+                yield name, instance, metric.figures()
 
     def plus(self, figures: Mapping[str, Any]) -> PluginMetrics:
         """Return metrics with these counts and those of ``figures``, of another worker."""

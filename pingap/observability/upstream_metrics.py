@@ -6,7 +6,7 @@ circuit breakers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pingap.observability.metrics import Histogram, plain_counter
@@ -18,28 +18,30 @@ if TYPE_CHECKING:
 
     from pingap.upstream.upstream import UpstreamRuntime
 
-UpstreamFigures: TypeAlias = dict[str, dict[str, Any]]
-"""Upstream -> ``retries`` (reason -> count), ``refused``, ``current`` (requests in progress),
-``connections`` (if it is traced), and ``backends``: address -> counts."""
+UpstreamFigures: TypeAlias = dict[str, Any]
+"""``retries`` (reason -> count), ``refused``, ``current`` (requests in progress), ``connections`` (if
+it is traced), and ``backends``: address -> counts."""
 
 
-def upstream_figures(upstreams: Iterable[UpstreamRuntime]) -> UpstreamFigures:
-    """Return what this worker has counted of upstreams, as numbers that can be added up."""
-    found: UpstreamFigures = {}
-    for upstream in upstreams:
-        one = found[upstream.name] = {
-            "retries": dict(upstream.retries),
-            "refused": upstream.retry_budget.refused,
-            "current": sum(peer.in_flight for peer in upstream.peers),
-            "backends": {
-                report.address: _counts(report)
-                for report in report_on((upstream,))
-                if report.stats is not None or report.circuit_state is not None
-            },
-        }
-        if upstream.is_traced:
-            one["connections"] = upstream.connections
-    return found
+_Figures: TypeAlias = "tuple[dict[str, UpstreamFigures], Sequence[BackendReport]]"
+"""The sums of all workers by upstream, and what is known of all backends."""
+
+
+def upstream_figures(upstream: UpstreamRuntime) -> UpstreamFigures:
+    """Return what this worker has counted of an upstream, as numbers that can be added up."""
+    figures = {
+        "retries": dict(upstream.retries),
+        "refused": upstream.retry_budget.refused,
+        "current": sum(peer.in_flight for peer in upstream.peers),
+        "backends": {
+            report.address: _counts(report)
+            for report in report_on((upstream,))
+            if report.stats is not None or report.circuit_state is not None
+        },
+    }
+    if upstream.is_traced:
+        figures["connections"] = upstream.connections
+    return figures
 
 
 def _counts(report: BackendReport) -> dict[str, Any]:
@@ -70,39 +72,40 @@ class UpstreamMetrics:
     """Makes the series of all upstreams.
 
     :param upstreams: those of the configuration.
-    :param others: what other workers have counted.
     """
 
-    def __init__(
-        self,
-        upstreams: Collection[UpstreamRuntime],
-        others: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
+    def __init__(self, upstreams: Collection[UpstreamRuntime]) -> None:
         self._upstreams = upstreams
-        self._others = others or {}
+        self._taken: _Figures | None = None
 
     def plus(self, others: Mapping[str, Mapping[str, Any]]) -> UpstreamMetrics:
-        """Return the metrics with what other workers have counted added."""
-        return UpstreamMetrics(self._upstreams, others)
+        """Return the metrics as they are now, with what other workers have counted added."""
+        total = UpstreamMetrics(self._upstreams)
+        total._taken = self._take(others)
+        return total
+
+    def _take(self, others: Mapping[str, Mapping[str, Any]]) -> _Figures:
+        total = {upstream.name: upstream_figures(upstream) for upstream in self._upstreams}
+        add_nested(total, {name: others[name] for name in total if name in others})
+        return total, report_on(self._upstreams)
 
     def collect(self, server: str) -> Iterator[Metric]:
         """Yield the series, with a label for the server that shows them."""
-        total = upstream_figures(self._upstreams)
-        known = {name: self._others[name] for name in total if name in self._others}
-        add_nested(total, known)
+        total, reports = self._taken or self._take({})
         yield from _retries(server, total)
         yield from _connections(server, total)
-        yield self._circuit_states(server)
+        yield _circuit_states(server, reports)
         yield from _backends(server, total)
 
-    def _circuit_states(self, server: str) -> Metric:
-        """Those of this worker: the others follow each other."""
-        state = _gauge("pingap_upstream_backend_circuit_state", "0 closed, 1 open, 2 half-open")
-        for one in report_on(self._upstreams):
-            if one.circuit_state is not None:
-                labels = _labels(server, one.upstream, one.address)
-                state.add_sample(state.name, labels, one.circuit_state)
-        return state
+
+def _circuit_states(server: str, reports: Sequence[BackendReport]) -> Metric:
+    """Return those of this worker: the others follow."""
+    state = _gauge("pingap_upstream_backend_circuit_state", "0 closed, 1 open, 2 half-open")
+    for one in reports:
+        if one.circuit_state is not None:
+            labels = _labels(server, one.upstream, one.address)
+            state.add_sample(state.name, labels, one.circuit_state)
+    return state
 
 
 def _gauge(name: str, text: str) -> Metric:
@@ -115,7 +118,7 @@ def _labels(server: str, upstream: str, backend: str) -> dict[str, str]:
     return {"server": server, "upstream": upstream, "backend": backend}
 
 
-def _retries(server: str, total: UpstreamFigures) -> Iterator[Metric]:
+def _retries(server: str, total: Mapping[str, UpstreamFigures]) -> Iterator[Metric]:
     retries = plain_counter("pingap_upstream_retries", "Attempts that were made again")
     refused = plain_counter(
         "pingap_upstream_retries_refused", "Attempts that the retry budget did not allow"
@@ -129,7 +132,7 @@ def _retries(server: str, total: UpstreamFigures) -> Iterator[Metric]:
     yield from (retries, refused)
 
 
-def _connections(server: str, total: UpstreamFigures) -> Iterator[Metric]:
+def _connections(server: str, total: Mapping[str, UpstreamFigures]) -> Iterator[Metric]:
     connections = _gauge("pingap_upstream_connections", "Open connections")
     current = _gauge("pingap_upstream_connections_current", "Requests in progress")
     for name, upstream in total.items():
@@ -140,7 +143,7 @@ def _connections(server: str, total: UpstreamFigures) -> Iterator[Metric]:
     yield from (connections, current)
 
 
-def _backends(server: str, total: UpstreamFigures) -> Iterator[Metric]:
+def _backends(server: str, total: Mapping[str, UpstreamFigures]) -> Iterator[Metric]:
     from prometheus_client.core import HistogramMetricFamily
 
     opened = plain_counter("pingap_backend_circuit_opened", "How often a circuit breaker opened")

@@ -8,7 +8,7 @@ import time
 
 import anyio
 
-from pingap.observability.figures import Figures
+from pingap.observability.sums import Figures, no_figures
 from pingap.process.channel import Channel
 from pingap.process.ending import ending
 
@@ -37,7 +37,7 @@ class Child:
         """How it ended, as ``os.wait`` tells."""
         self.requests = 0
         """Requests under way when it was heard last."""
-        self.figures: Figures = {}
+        self.figures: Figures = no_figures()
         """What it had counted when it told last."""
 
     def on_end(self, status: int) -> None:

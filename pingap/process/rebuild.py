@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Final
+import gc
 
-import anyio.to_thread
-
+from pingap.background import in_thread
 from pingap.builder import Runtime, build
 from pingap.config import Snapshot, load_snapshot
-
-_SWITCH_SECONDS: Final = 0.0005
-"""How long the thread may keep the interpreter while a request waits; by default 5 ms."""
 
 
 async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
     """Return what a configuration becomes; what has not changed is taken over.
 
-    It is built in a thread, and requests go on meanwhile.
+    It is built in a thread, and requests go on meanwhile. The garbage collector never looks at it:
+    neither the graph nor its building makes reference cycles.
 
     :param serving: the runtime that serves now.
     :param snapshot: the texts of the configuration.
@@ -32,9 +28,9 @@ async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
         )
         return build(config, registry, log_target, previous=serving)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.disable()  # a collection would stall the event loop for as long as the graph is large
     try:
-        return await anyio.to_thread.run_sync(work)
+        return await in_thread(work)
     finally:
-        sys.setswitchinterval(interval)
+        gc.freeze()
+        gc.enable()

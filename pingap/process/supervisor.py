@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from socket import socket
 from typing import Any, Final
 
@@ -20,7 +21,8 @@ from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime
 from pingap.bus import Bus
-from pingap.observability.figures import Figures, add_figures, without_gauges
+from pingap.observability.figures import without_gauges
+from pingap.observability.sums import Figures, add_figures, entries_of, no_figures, put
 from pingap.process.channel import Channel, Message, pair
 from pingap.process.child import Child
 from pingap.process.cpu_affinity import pin
@@ -38,6 +40,8 @@ LOOK_SECONDS: Final = 1.0
 """How often it is looked whether a worker is silent."""
 REPORT_SECONDS: Final = 2.0
 """How long a worker may take to say what it has counted."""
+MOST_ENTRIES: Final = 100
+"""Parts of figures in one message: reading it must not hold up a worker's requests."""
 SHORT_LIFE: Final = 1.0
 """A worker that ends sooner is replaced later each time."""
 LONGEST_WAIT: Final = 10.0
@@ -87,7 +91,7 @@ class Supervisor:
         self._pid = os.getpid()
         self._tasks: TaskGroup
         self._early_ends: dict[int, int] = {}
-        self._gone: Figures = add_figures([])
+        self._gone: Figures = no_figures()
         """What workers had counted that have ended."""
         self._all_ended = anyio.Event()
         self.forking = anyio.Lock()
@@ -243,7 +247,9 @@ class Supervisor:
         elif kind == "failed":
             child.failure = message["text"]
         elif kind == "figures":
-            child.figures = message["figures"]
+            if message["anew"]:
+                child.figures = no_figures()
+            put(child.figures, message["entries"])
         elif kind == "others":
             self._tasks.start_soon(self._tell_of_others, child, message)
         elif kind == "bus":
@@ -270,25 +276,18 @@ class Supervisor:
 
     async def _tell_of_others(self, child: Child, question: Message) -> None:
         """Tell a worker what all others have counted, living and ended ones."""
-        parts = [self._gone]
-
-        async def ask(other: Child) -> None:
-            answer = await other.channel.ask("report", REPORT_SECONDS)
-            if answer is not None:
-                other.figures = answer["figures"]
-            parts.append(other.figures)
-
         others = [one for one in self._every_child() if one is not child]
         async with anyio.create_task_group() as tasks:
             for other in others:
-                tasks.start_soon(ask, other)
-        figures = add_figures(part for part in parts if part)
-        child.channel.reply(question, figures=figures)
+                tasks.start_soon(other.channel.ask, "report", REPORT_SECONDS)
+        entries = entries_of(add_figures([self._gone, *(other.figures for other in others)]))
+        while part := list(islice(entries, MOST_ENTRIES)):
+            child.channel.send("others", entries=part)
+        child.channel.reply(question)
 
     def _count_in(self, child: Child) -> None:
         """Keep what a worker that ended had counted, as far as it could tell."""
-        if child.figures:
-            self._gone = add_figures([self._gone, without_gauges(child.figures)])
+        self._gone = add_figures([self._gone, without_gauges(child.figures)])
 
     async def _watch_silence(self) -> None:
         """End workers that do not show any more that they are alive; they are replaced then."""

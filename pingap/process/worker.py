@@ -22,6 +22,7 @@ from pingap.net.listener import ConnectionBudget
 from pingap.net.proxy_acceptor import MOST_WAITING
 from pingap.observability.watchdog import Watchdog
 from pingap.process.acceptor import SharedAcceptor
+from pingap.process.dismantle import dismantle
 from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
@@ -187,7 +188,7 @@ class Worker:
         self._old.remove(old)
         self._stop_unused()
         old.release(self._living())
-        settle_memory()
+        await dismantle(old)
 
     def _living(self) -> list[Runtime]:
         """The runtime that serves, the next one, and those on which requests began that go on."""

@@ -7,17 +7,19 @@ import signal
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pingap.builder import Runtime
 from pingap.config import ConfigError
-from pingap.observability.figures import Figures, add_figures, figures_of
 from pingap.observability.logs import set_log_level
+from pingap.observability.sums import Figures, no_figures, put
 from pingap.plugins import PluginLoadError
 from pingap.process.channel import Channel, Message
 from pingap.process.event_loop import run_loop
 from pingap.process.plugin_tasks import PluginStartError, leaves
 from pingap.process.rebuild import rebuild
+from pingap.process.reporter import Reporter
 from pingap.process.worker import Worker, raise_file_limit, settle_memory
 
 log = logging.getLogger("pingap")
@@ -54,7 +56,9 @@ class WorkerProcess:
         self._tasks: TaskGroup
         self._at_once = True
         self._draining: anyio.CancelScope
-        self._reported: Figures = {}
+        self._asking: anyio.Lock
+        self._reporter = Reporter(channel, lambda: worker.runtime)
+        self._others = no_figures()
 
     def run(self) -> int:
         """Serve until told to end; return the exit code."""
@@ -74,6 +78,7 @@ class WorkerProcess:
     async def _run(self) -> None:
         self._leaving, self._draining = anyio.Event(), anyio.CancelScope()
         self._preparing = anyio.CancelScope()
+        self._asking = anyio.Lock()
         self._worker.runtime.stats.ask_others = self._ask_others
         self._worker.bus.send = self._tell_others
         raise_file_limit(self._worker.runtime.config)
@@ -81,6 +86,7 @@ class WorkerProcess:
             self._tasks = tasks
             tasks.start_soon(self._channel.run)
             tasks.start_soon(self._beat)  # plugins may take long to start
+            tasks.start_soon(self._reporter.run)
             async with self._worker.serving():
                 settle_memory()
                 self._channel.send("ready")
@@ -90,7 +96,7 @@ class WorkerProcess:
                 log.debug("draining")
                 with self._draining:
                     await self._worker.drain(at_once=self._at_once)
-            self._report()
+            await self._reporter.report()
             tasks.cancel_scope.cancel()
 
     async def _watch_signal(self) -> None:
@@ -108,6 +114,7 @@ class WorkerProcess:
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
             await self._obey(message)
+            await anyio.lowlevel.checkpoint()  # many may have come at once
         log.warning("the supervisor is gone")
         self._leave(at_once=False)
 
@@ -128,7 +135,9 @@ class WorkerProcess:
         elif kind == "reopen":
             self._worker.runtime.log_files.reopen()
         elif kind == "report":
-            self._channel.reply(message, figures=figures_of(self._worker.runtime))
+            self._tasks.start_soon(self._answer_report, message)
+        elif kind == "others":
+            put(self._others, message["entries"])
         elif kind == "bus":
             self._worker.bus.deliver(message["key"], message["value"])
         elif kind == "lead":
@@ -160,22 +169,22 @@ class WorkerProcess:
         self._prepared = None
 
     async def _beat(self) -> None:
-        """Show that the loop turns, and tell what would be lost with this process."""
+        """Show that the loop turns."""
         while True:
             self._channel.send("beat", requests=self._worker.runtime.stats.processing)
-            self._report()
             await anyio.sleep(BEAT_SECONDS)
 
-    def _report(self) -> None:
-        figures = figures_of(self._worker.runtime)
-        if figures != self._reported:
-            self._reported = figures
-            self._channel.send("figures", figures=figures)
+    async def _answer_report(self, message: Message) -> None:
+        await self._reporter.report()
+        self._channel.reply(message)
 
     def _tell_others(self, key: str, value: str) -> None:
         self._channel.send("bus", key=key, value=value)
 
     async def _ask_others(self) -> Figures:
-        self._report()  # what a page has shown is known if this process ends
-        answer = await self._channel.ask("others", OTHERS_SECONDS)
-        return answer["figures"] if answer is not None else add_figures([])
+        """Return what all other workers have counted."""
+        await self._reporter.report()  # what a page has shown is known if this process ends
+        async with self._asking:
+            self._others = no_figures()
+            await self._channel.ask("others", OTHERS_SECONDS)
+            return self._others

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pingap.builder import Runtime, build
 from pingap.config import parse
 from pingap.health.metrics import HealthCounts
-from pingap.observability.figures import add_figures, figures_of, without_gauges
+from pingap.observability.figures import figures_of, without_gauges
+from pingap.observability.sums import add_figures
 from pingap.plugins import Registry
 
 
