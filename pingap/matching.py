@@ -11,8 +11,10 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
+from pingap.config.regex.pattern import Pattern
+
 Captures: TypeAlias = Mapping[str, str]
-CompileRegex: TypeAlias = Callable[[str], re.Pattern[str]]
+CompileRegex: TypeAlias = Callable[[str], Pattern]
 
 NO_CAPTURES: Final[Captures] = MappingProxyType({})
 """The answer of everything that matches without naming a group; shared and immutable."""
@@ -47,7 +49,7 @@ class PathMatcher:
     kind: PathKind
     text: str
     """Without the leading ``=`` or ``~``."""
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
 
     @classmethod
     def parse(cls, written: str | None, compile_regex: CompileRegex = re.compile) -> "PathMatcher":
@@ -93,7 +95,7 @@ class HostPiece:
     kind: HostKind
     text: str
     """A name in lower case, without ``*.``; or a regex, without ``~``."""
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
 
     @classmethod
     def parse(cls, written: str, compile_regex: CompileRegex = re.compile) -> "HostPiece":
@@ -211,14 +213,14 @@ def host_pieces(written: str | None) -> list[str]:
     return [piece for text in (written or "").split(",") if (piece := text.strip())]
 
 
-def _compile(text: str, compile_regex: CompileRegex) -> re.Pattern[str]:
+def _compile(text: str, compile_regex: CompileRegex) -> Pattern:
     try:
         return compile_regex(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f'"{text}" is not a regular expression: {error}') from error
 
 
-def _search(pattern: re.Pattern[str], text: str) -> Captures | None:
+def _search(pattern: Pattern, text: str) -> Captures | None:
     if (found := pattern.search(text)) is None:
         return None
     if not pattern.groupindex:

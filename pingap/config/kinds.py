@@ -31,7 +31,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from pingap.config.problem import did_you_mean, quoted, shortened
-from pingap.config.regex import compile_regex
+from pingap.config.regex import LinearPattern, Pattern, compile_regex
 from pingap.config.units import wrong_type
 
 SECRET_LIMIT: Final = 1024 * 1024
@@ -138,8 +138,8 @@ def _from_file(path: Path) -> str:
     return text
 
 
-def _read_regex(value: object) -> re.Pattern[str]:
-    if isinstance(value, re.Pattern):
+def _read_regex(value: object) -> Pattern:
+    if isinstance(value, re.Pattern | LinearPattern):
         return value
     if not isinstance(value, str):
         raise wrong_type(value, "a regular expression")
@@ -147,7 +147,7 @@ def _read_regex(value: object) -> re.Pattern[str]:
 
 
 Regex = Annotated[
-    re.Pattern[str],
+    Pattern,
     PlainValidator(_read_regex),
     PlainSerializer(lambda pattern: pattern.pattern, return_type=str, when_used="json-unless-none"),
     WithJsonSchema(
@@ -161,8 +161,9 @@ Regex = Annotated[
 ]
 """The type of a key that holds a regular expression: text in TOML, a compiled pattern in Python.
 
-The syntax is that of all expressions of the configuration (Rust's ``regex``). ``search`` finds it
-anywhere unless it is anchored.
+The syntax is that of all expressions of the configuration (Rust's ``regex``), and matching takes
+linear time whatever the text. It has the methods of ``re.Pattern``; ``search`` finds it anywhere
+unless it is anchored.
 """
 
 

@@ -1,0 +1,70 @@
+"""Regular expressions of the configuration: the syntax of Rust, in linear time.
+
+pingap's TOML holds the syntax of the Rust crate ``regex``, which matches in linear time whatever a
+client sends. Python's ``re`` backtracks, so it only gets expressions for which that does no harm
+(``linear``); all others go to RE2, which takes some 5 us more for a search. What neither of them can
+express is refused, so that no expression silently means something else.
+"""
+
+from __future__ import annotations
+
+import re
+
+import re2
+
+from pingap.config.problem import shortened
+from pingap.config.regex.linear import is_linear, leading_flags
+from pingap.config.regex.parser import Parser, SyntaxFaultError
+from pingap.config.regex.pattern import LinearPattern, Pattern
+from pingap.config.regex.sets import options
+from pingap.config.regex.syntax import Flags, Group, Node, walk
+from pingap.config.regex.writers import PythonWriter, Re2Writer, UnwritableError
+
+__all__ = ["LinearPattern", "Pattern", "compile_regex"]
+
+
+def compile_regex(text: str) -> Pattern:
+    """Compile an expression written in Rust syntax.
+
+    :raises ValueError: with a text for the operator that names the position, counted from 1, when
+        it is no expression, or uses look-around, back-references or ``(?-u)``.
+    """
+    try:
+        tree = Parser(text).parse()
+        return _python(tree) or LinearPattern(re2.compile(Re2Writer().write(tree), options()))
+    except SyntaxFaultError as fault:
+        where = "" if fault.at is None else f" at character {fault.at + 1}"
+        raise _invalid(text, f"{fault}{where}") from None
+    except UnwritableError as missing:
+        raise _invalid(text, str(missing)) from None
+    except re2.error as error:
+        reason = error.args[0]
+        raise _invalid(
+            text, reason.decode() if isinstance(reason, bytes) else str(reason)
+        ) from None
+    except (OverflowError, RecursionError):
+        raise _invalid(text, "too large") from None
+
+
+def _invalid(text: str, reason: str) -> ValueError:
+    return ValueError(f"{shortened(text)} is not a regular expression: {reason}")
+
+
+def _python(tree: Node) -> Pattern | None:
+    """Compile with ``re``; None if it would be slow, or has no words for it."""
+    flags, rest = leading_flags(tree)
+    inner = "".join(
+        node.text if isinstance(node, Flags) else node.flags
+        for node in walk(rest)
+        if isinstance(node, Flags | Group)
+    )
+    if "-" in flags or "U" in flags or inner:
+        return None
+    multi_line = "m" in flags
+    if not is_linear(rest, ignores_case="i" in flags, multi_line=multi_line):
+        return None
+    try:
+        written = PythonWriter(multi_line=multi_line).write(rest)
+    except UnwritableError:
+        return None
+    return re.compile(f"(?{flags}){written}" if flags else written)

@@ -1,0 +1,326 @@
+"""Reads a regular expression in the syntax of the Rust crate ``regex``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NoReturn
+
+from pingap.config.regex.syntax import (
+    Alternation,
+    Assertion,
+    Class,
+    Concatenation,
+    Dot,
+    Flags,
+    Group,
+    Item,
+    Named,
+    Node,
+    Operation,
+    Repeat,
+)
+
+POSIX: Final = frozenset(
+    [
+        "alnum",
+        "alpha",
+        "ascii",
+        "blank",
+        "cntrl",
+        "digit",
+        "graph",
+        "lower",
+        "print",
+        "punct",
+        "space",
+        "upper",
+        "word",
+        "xdigit",
+    ]
+)
+MOST_NESTED: Final = 100
+"""Groups and classes inside one another; the crate allows 250."""
+MOST_REPEATED: Final = 1000
+"""The largest number in braces; RE2 knows no larger one."""
+
+_CONTROL: Final = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
+_BRACES: Final = re.compile(r"\{\s*([0-9]*)\s*(,?)\s*([0-9]*)\s*\}")
+_GROUP_NAME: Final = re.compile(r"\(\?P?<([^\W\d][\w.\[\]]*)>")
+_GROUP_FLAGS: Final = re.compile(r"\(\?([A-Za-z-]*)([:)])")
+_POSIX_CLASS: Final = re.compile(r"\[:(\^?)([a-z]+):\]")
+_UNICODE: Final = re.compile(r"\\([pP])(?:\{(\^?)([^}]*)\}|([A-Za-z]))")
+_HEX: Final = re.compile(
+    r"\\(?:[xuU]\{([0-9A-Fa-f]{1,8})\}|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))"
+)
+_REFUSED: Final = {
+    "(?=": "look-ahead is not supported",
+    "(?!": "look-ahead is not supported",
+    "(?<=": "look-behind is not supported",
+    "(?<!": "look-behind is not supported",
+    "(?P=": "back-references are not supported",
+    "(?(": "conditional groups are not supported",
+    "(?>": "atomic groups are not supported",
+}
+
+
+class SyntaxFaultError(Exception):
+    """It is no expression; the message says why, ``at`` where (an index)."""
+
+    def __init__(self, message: str, at: int | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+class Parser:
+    """Walks through the text once; ``at`` is where it stands."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self._verbose = False
+        self._depth = 0
+        self._names: set[str] = set()
+
+    def parse(self) -> Node:
+        """Return the tree of the whole text.
+
+        :raises SyntaxFaultError: it is no expression, or uses what is not supported.
+        """
+        tree = self._alternation()
+        if self.at < len(self.text):
+            self._fail("unbalanced parenthesis")
+        return tree
+
+    def _fail(self, message: str, at: int | None = None) -> NoReturn:
+        raise SyntaxFaultError(message, self.at if at is None else at)
+
+    def _begins(self, text: str) -> bool:
+        return self.text.startswith(text, self.at)
+
+    def _take(self, length: int = 1) -> str:
+        taken = self.text[self.at : self.at + length]
+        self.at += length
+        return taken
+
+    # Groups and repetitions.
+
+    def _alternation(self) -> Node:
+        branches = [self._concatenation()]
+        while self._begins("|"):
+            self._take()
+            branches.append(self._concatenation())
+        return branches[0] if len(branches) == 1 else Alternation(tuple(branches))
+
+    def _concatenation(self) -> Node:
+        nodes: list[Node] = []
+        while True:
+            if self._verbose:
+                self._skip_space()
+            if self.at >= len(self.text) or self.text[self.at] in "|)":
+                return nodes[0] if len(nodes) == 1 else Concatenation(tuple(nodes))
+            if self.text[self.at] in "*+?" or _BRACES.match(self.text, self.at):
+                self._repeat(nodes)
+            else:
+                nodes.append(self._atom())
+
+    def _skip_space(self) -> None:
+        while self.at < len(self.text) and (self.text[self.at].isspace() or self._begins("#")):
+            if self._begins("#"):
+                end = self.text.find("\n", self.at)
+                self.at = len(self.text) if end < 0 else end
+            else:
+                self._take()
+
+    def _repeat(self, nodes: list[Node]) -> None:
+        if not nodes or isinstance(nodes[-1], Flags):
+            self._fail("nothing to repeat")
+        if braces := _BRACES.match(self.text, self.at):
+            least, most = self._bounds(braces)
+            self._take(len(braces[0]))
+        else:
+            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[self._take()]
+        lazy = self._begins("?")
+        if lazy:
+            self._take()
+        nodes[-1] = Repeat(nodes[-1], least, most, lazy)
+
+    def _bounds(self, braces: re.Match[str]) -> tuple[int, int | None]:
+        least, comma, most = braces.groups()
+        if not least and not most:
+            self._fail("a repetition without a number")
+        numbers = int(least or 0), (int(most) if most else None if comma else int(least))
+        if numbers[1] is not None and numbers[0] > numbers[1]:
+            self._fail("the larger number has to be the second one")
+        if max(filter(None, numbers), default=0) > MOST_REPEATED:
+            self._fail(f"a repetition of more than {MOST_REPEATED}")
+        return numbers
+
+    def _atom(self) -> Node:
+        match self.text[self.at]:
+            case "(":
+                return self._group()
+            case "[":
+                return self._class()
+            case "\\":
+                return self._escape()
+            case ".":
+                self._take()
+                return Dot()
+            case "^" | "$":
+                return Assertion(self._take())
+            case _:
+                code = ord(self._take())
+                return Class(((code, code),))
+
+    def _group(self) -> Node:
+        start = self.at
+        for opening, reason in _REFUSED.items():
+            if self._begins(opening):
+                self._fail(reason)
+        name: str | None = ""
+        flags = ""
+        verbose = self._verbose
+        if named := _GROUP_NAME.match(self.text, self.at):
+            name = named[1]
+            if name in self._names:
+                self._fail(f"two groups are named {name}")
+            self._names.add(name)
+            self._take(len(named[0]))
+        elif found := _GROUP_FLAGS.match(self.text, self.at):
+            flags = self._flags(found[1])
+            self._take(len(found[0]))
+            if found[2] == ")":
+                return Flags(flags)
+            name = None
+        elif self._begins("(?"):
+            self._fail("an unknown kind of group")
+        else:
+            self._take()
+        self._go_deeper(start)
+        node = self._alternation()
+        if not self._begins(")"):
+            self._fail("missing ), unterminated subpattern", start)
+        self._take()
+        self._depth -= 1
+        self._verbose = verbose
+        return Group(node, name, flags)
+
+    def _go_deeper(self, start: int) -> None:
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            self._fail("nested too deeply", start)
+
+    def _flags(self, text: str) -> str:
+        """Return the flags that the engines have to know."""
+        on, minus, off = text.partition("-")
+        if unknown := set(on + off) - set("imsUxu"):
+            self._fail(f"the flag {min(unknown)} is not supported")
+        if "u" in off or (minus and not off):
+            self._fail("the flag -u is not supported" if off else "a - without a flag")
+        if "x" in text:
+            self._verbose = "x" in on
+        keep = ["".join(one for one in part if one in "imsU") for part in (on, off)]
+        return keep[0] + ("-" + keep[1] if keep[1] else "")
+
+    # Escapes and classes.
+
+    def _escape(self) -> Node:
+        letter = self.text[self.at + 1 : self.at + 2]
+        if self._begins(r"\b{"):
+            self._fail(r"\b{..} is not supported")
+        if letter in "AzbB<>" and letter:
+            return Assertion(self._take(2))
+        item = self._escaped()
+        return item if isinstance(item, Named) else Class((item,))
+
+    def _escaped(self) -> Named | tuple[int, int]:
+        """Read an escape that means the same inside and outside of a class."""
+        if found := _HEX.match(self.text, self.at):
+            code = int(next(filter(None, found.groups())), 16)
+            if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+                self._fail("no such character")
+            self._take(len(found[0]))
+            return code, code
+        if found := _UNICODE.match(self.text, self.at):
+            self._take(len(found[0]))
+            return Named("unicode", found[3] or found[4] or "", (found[1] == "P") != bool(found[2]))
+        letter = self.text[self.at + 1 : self.at + 2]
+        if letter.lower() in ("d", "w", "s"):
+            self._take(2)
+            return Named("perl", letter.lower(), letter.isupper())
+        if letter in _CONTROL:
+            self._take(2)
+            return _CONTROL[letter], _CONTROL[letter]
+        if letter.isdigit():
+            self._fail("back-references are not supported")
+        if not letter:
+            self._fail("a backslash at the end")
+        if letter.isalnum() or not letter.isascii():
+            self._fail(f"unknown escape \\{letter}")
+        self._take(2)
+        return ord(letter), ord(letter)
+
+    def _class(self) -> Class:
+        start = self.at
+        self._go_deeper(start)
+        self._take()
+        negated = self._begins("^")
+        if negated:
+            self._take()
+        items: list[Item] = []
+        while self._begins("-") and not self._begins("--"):
+            self._take()
+            items.append((ord("-"), ord("-")))
+        if not items and self._begins("]"):  # in the first place it stands for itself
+            self._take()
+            items.append((ord("]"), ord("]")))
+        union = self._items(items, start)
+        self._take()
+        self._depth -= 1
+        return Class(union.items, negated)
+
+    def _items(self, items: list[Item], start: int) -> Class:
+        """Read up to the closing bracket; operators bind less than being in one set."""
+        left: Class | None = None
+        operator = ""
+        while True:
+            if self.at >= len(self.text):
+                self._fail("unterminated character set", start)
+            closing = self._begins("]")
+            if not closing and self.text[self.at : self.at + 2] not in ("&&", "--", "~~"):
+                if self._verbose and self.text[self.at].isspace():
+                    self._take()
+                else:
+                    items.append(self._item(start))
+                continue
+            right = Class(tuple(items))
+            left = right if left is None else Class((Operation(operator, left, right),))
+            if closing:
+                return left
+            operator, items = self._take(2), []
+
+    def _item(self, start: int) -> Item:
+        if posix := _POSIX_CLASS.match(self.text, self.at):
+            if posix[2] not in POSIX:
+                self._fail(f"unknown class {posix[0]}")
+            self._take(len(posix[0]))
+            return Named("posix", posix[2], bool(posix[1]))
+        if self._begins("["):
+            return self._class()
+        first = self._single()
+        after = self.text[self.at + 1 : self.at + 2]
+        if isinstance(first, Named) or not self._begins("-") or after in ("]", "-", ""):
+            return first
+        self._take()
+        last = self._single()
+        if isinstance(last, Named):
+            self._fail("a range that ends in a class")
+        if last[0] < first[0]:
+            self._fail("bad character range")
+        return first[0], last[0]
+
+    def _single(self) -> Named | tuple[int, int]:
+        if self._begins("\\"):
+            return self._escaped()
+        code = ord(self._take())
+        return code, code
