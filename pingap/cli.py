@@ -156,12 +156,12 @@ def _test(serving: ServeOptions) -> None:
     :raises ConfigError: with everything that is wrong.
     """
     from pingap.builder import build
-    from pingap.config import load_snapshot
+    from pingap.configuration import load_configuration
     from pingap.plugins import Registry
     from pingap.process.privileges import account_problems
 
     registry = Registry()
-    config = load_snapshot(serving.read(), location_keys=registry.location_keys)
+    config = load_configuration(serving.read(), registry)
     if problems := account_problems(config):
         raise ConfigError(problems)
     runtime = build(config, registry, serving.log)

@@ -26,7 +26,7 @@ from pingap.config.problem import quoted
 from pingap.config.reuse import claimed_key, plugin_key
 from pingap.local_plugins import FileKeys, LocalPluginError, find_class, load_module
 from pingap.observability.plugin_failures import place_of
-from pingap.ordering import hazards
+from pingap.ordering import hazards, may_answer
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
 
@@ -93,6 +93,9 @@ class PluginBuilder:
                 self._problem((*path, "plugins", place), f'"{name}" is listed twice')
             elif (instance := self._instance(name)) is not None:
                 instances.append(instance)
+        if not settings.upstream and not any(map(may_answer, instances)):
+            text = "answers every request with 503: it has no upstream, and no plugin that answers"
+            self._warnings.append(self._config.source.problem(path, text))
         for hazard in hazards(instances):
             self._warnings.append(self._config.source.problem((*path, "plugins"), str(hazard)))
         try:

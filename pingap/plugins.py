@@ -23,6 +23,7 @@ from pingap import hookspecs
 from pingap.balancing import standard
 from pingap.balancing.balancer import BalancerFactory
 from pingap.chains import ContractError, check_class
+from pingap.config import distributions
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
 from pingap.discovery import Discovery
@@ -38,39 +39,6 @@ _DISCOVERY: Final = "discovery:"
 
 BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
 """The environment variable that names distributions that are not to be used."""
-
-KNOWN_CATEGORIES: Final = {
-    "ping": "pingap-basics",
-    "mock": "pingap-basics",
-    "request_id": "pingap-basics",
-    "response_headers": "pingap-basics",
-    "redirect": "pingap-basics",
-    "stats": "pingap-basics",
-    "sub_filter": "pingap-rewrite",
-    "cache": "pingap-cache",
-    "compression": "pingap-compression",
-    "accept_encoding": "pingap-compression",
-    "basic_auth": "pingap-auth",
-    "key_auth": "pingap-auth",
-    "jwt": "pingap-auth",
-    "combined_auth": "pingap-auth",
-    "forward_auth": "pingap-auth",
-    "csrf": "pingap-auth",
-    "ip_restriction": "pingap-restriction",
-    "referer_restriction": "pingap-restriction",
-    "ua_restriction": "pingap-restriction",
-    "geo_restriction": "pingap-restriction",
-    "cors": "pingap-restriction",
-    "limit": "pingap-limit",
-    "traffic_splitting": "pingap-traffic",
-    "directory": "pingap-static",
-    "image_optim": "pingap-image-optim",
-    "admin": "pingap-admin",
-}
-"""The categories of pingap 0.13.9 and the distribution each is in."""
-
-KNOWN_DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
-"""The kinds of discovery of pingap 0.13.9 that the core does not have."""
 
 
 class MissingPluginError(Exception):
@@ -345,14 +313,14 @@ def _normalised(name: str) -> str:
 
 
 def _how_to_get(category: str) -> str:
-    if distribution := KNOWN_CATEGORIES.get(category):
-        return f"needs the distribution {distribution}: pip install {distribution}"
+    if distribution := distributions.CATEGORIES.get(category):
+        return distributions.needs(distribution)
     return "no installed distribution provides this category"
 
 
 def _how_to_discover(word: str, known: Iterable[str]) -> str:
-    if distribution := KNOWN_DISCOVERIES.get(word):
-        return f"needs the distribution {distribution}: pip install {distribution}"
-    words = sorted({*known, *KNOWN_DISCOVERIES, "transparent"})
+    if distribution := distributions.DISCOVERIES.get(word):
+        return distributions.needs(distribution)
+    words = sorted({*known, *distributions.DISCOVERIES, "transparent"})
     hint = did_you_mean(word, words)
     return f"found {quoted(word)}, expected one of {', '.join(words)}{hint}"

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from pingap.config import distributions
 from pingap.config.kinds import Surroundings
 from pingap.config.merge import Table
 from pingap.config.model import (
@@ -27,8 +28,6 @@ from pingap.config.supported import SAMPLE_ONLY, check_support
 
 M = TypeVar("M", bound=Model)
 
-# Keys of pingap that have moved to distributions.
-KEY_HOMES = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
 MODULES = {"grpc-web": "grpc_web"}
 """Words of a server's key ``modules`` -> the key of locations for which pingap needs them."""
 _OWN_PLUGIN_KEYS = ("category", "step", "fail_open", "timeout", "remark")
@@ -88,8 +87,7 @@ def _check_modules(
                 hint = did_you_mean(word, MODULES)
                 report.error(path, f"found {quoted(word)}, expected {expected}{hint}")
             elif (key := MODULES[word]) not in location_keys:
-                home = KEY_HOMES[key]
-                report.error(path, f"needs the distribution {home}: pip install {home}")
+                report.error(path, distributions.needs(distributions.LOCATION_KEYS[key]))
 
 
 def _decode_section(
@@ -153,11 +151,9 @@ def _claim(table: Table, path: KeyPath, location_keys: Mapping[str, str], report
     for key, value in table.items():
         if key in location_keys and key not in LocationConfig.model_fields:
             claimed[key] = value
-        elif key in KEY_HOMES:
+        elif key in distributions.LOCATION_KEYS:
             if value is not False and value != "":  # these mean the same as no key
-                home = KEY_HOMES[key]
-                message = f"needs the distribution {home}: pip install {home}"
-                report.error((*path, key), message)
+                report.error((*path, key), distributions.needs(distributions.LOCATION_KEYS[key]))
         elif key == "claimed":  # our field, not a key
             report.error((*path, key), "unknown key")
         else:

@@ -13,11 +13,11 @@ from pingap.config.files import parse_files
 from pingap.config.load import Config
 from pingap.config.model import Model
 from pingap.config.pem_values import PEM_KEYS, pem_path, pem_text
+from pingap.config.references import file_reference
 from pingap.config.snapshot import Snapshot
 
 LOCAL_CATEGORY: Final = "python"
 """The category whose plugins are files: that of ``pingap.local_plugins``."""
-_FROM_FILE: Final = "file:"  # see kinds.Secret
 _LONGEST: Final = 4096
 
 
@@ -66,8 +66,8 @@ def _of_pem(config: Config) -> Iterator[Path]:
 def secret_files(value: Any, directory: Path) -> Iterator[Path]:
     """Give the files that texts anywhere in a value refer to as ``file:PATH``."""
     for text in _texts(value):
-        if text.startswith(_FROM_FILE):
-            yield directory / text.removeprefix(_FROM_FILE)
+        if (path := file_reference(text)) is not None:
+            yield directory / path
 
 
 def files_of_plugin(config: Config, name: str) -> Iterator[Path]:

@@ -31,13 +31,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from pingap.config.problem import did_you_mean, quoted, shortened
+from pingap.config.references import file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
 from pingap.config.units import wrong_type
 
 SECRET_LIMIT: Final = 1024 * 1024
 """Bytes of a file that holds a secret."""
 _ENVIRONMENT: Final = "$ENV:"
-_FILE: Final = "file:"
 _MAPPED: Final = 96  # length of ::ffff:0:0/96, which holds the IPv4 addresses (RFC 4291, 2.5.5.2)
 
 
@@ -107,8 +107,8 @@ def resolve_secret(text: str, directory: Path) -> str:
     """
     if text.startswith(_ENVIRONMENT):
         return _from_environment(text.removeprefix(_ENVIRONMENT))
-    if text.startswith(_FILE):
-        return _from_file(directory / text.removeprefix(_FILE))
+    if (path := file_reference(text)) is not None:
+        return _from_file(directory / path)
     return text
 
 

@@ -99,9 +99,7 @@ def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None
     items = decode_items(sections, location_keys or {}, report)
     if complete:  # otherwise names would be missed that stand in the file that could not be read
         validate(basic, items, sections, report)
-    if report.problems:
-        raise ConfigError(report.problems)
-    return Config(
+    config = Config(
         basic=basic,
         servers=items.servers,
         locations=items.locations,
@@ -113,3 +111,6 @@ def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None
         source=source,
         tables={"basic": basic_table, **sections},
     )
+    if report.problems:
+        raise ConfigError(report.problems, config if complete else None)
+    return config

@@ -42,9 +42,13 @@ def merge(report: Report) -> tuple[Table, dict[str, dict[str, Table]]]:
 def _unknown(name: str, content: object) -> str:
     if name in BasicConfig.model_fields:
         return f"unknown key; did you mean {quoted('basic.' + name)}?"
-    if isinstance(content, dict | list):
+    if isinstance(content, dict) or (content and _is_list_of_tables(content)):
         return f"unknown table{did_you_mean(name, _TOP_LEVEL)}"
-    return "unknown key"
+    return "unknown key: it stands in front of the first table, so it belongs to none"
+
+
+def _is_list_of_tables(content: object) -> bool:
+    return isinstance(content, list) and all(isinstance(one, dict) for one in content)
 
 
 def _merge_items(

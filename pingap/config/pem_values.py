@@ -9,6 +9,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from pingap.config.references import file_reference
+
 PEM_KEYS: Final = {
     "servers": ("tls_client_ca",),
     "upstreams": ("upstream_ca", "client_cert", "client_key"),
@@ -29,6 +31,8 @@ def pem_path(text: str, directory: Path) -> Path | None:
     """Return the file that a value names, whether or not it exists; None if it is no name."""
     if not text or len(text) > _LONGEST_PATH or "\n" in text or "\0" in text or _BEGIN in text:
         return None
+    if (path := file_reference(text)) is not None:
+        return directory / path
     try:
         if _BEGIN.encode() in base64.b64decode("".join(text.split()), validate=True):
             return None

@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pingap.config.load import Config
 
 KeyPath = tuple[str | int, ...]
 """The keys that lead to a value: ``("locations", "shop", "plugins", 1)``."""
@@ -49,9 +53,11 @@ class ConfigError(Exception):
     ``str()`` gives one line per problem and their number.
 
     :param problems: everything that was found, in any order.
+    :param partial: what can be read of it, for further checks.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], partial: Config | None = None) -> None:
+        self.partial = partial
         self.problems = in_file_order(problems)
         super().__init__(self.problems)
 

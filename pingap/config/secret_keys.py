@@ -14,7 +14,7 @@ HEADER_LISTS = ("proxy_set_headers", "proxy_add_headers")
 _NAME = re.compile(
     r"(?:.*[_-])?(?:passw(?:or)?d|secret|token|(?:api|private|secret)?key)s?", re.IGNORECASE
 )
-_REFERENCE = re.compile(r"\$ENV:|file:")
+_REFERENCE = re.compile(r"\$ENV:|file:|\$FILE:")
 _HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*", re.IGNORECASE)
 
 

@@ -5,13 +5,15 @@ Nothing is built, resolved or opened. Source: config.md, section 2, and the trap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address
 
+from pingap.config import distributions
 from pingap.config.addresses import Address, TcpAddress, UnixAddress, parse_backend
 from pingap.config.decode import Items
 from pingap.config.merge import Table
-from pingap.config.model import BasicConfig, ServerConfig, UpstreamConfig
+from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, UpstreamConfig
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
@@ -19,12 +21,6 @@ from pingap.config.source import Report
 BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
 """Plugin instances that exist without a block of their own."""
 
-_BUILT_IN_HOMES = {
-    "pingap:compression": "pingap-compression",
-    "pingap:compressionUpstream": "pingap-compression",
-    "pingap:acceptEncodingAdjustment": "pingap-compression",
-    "pingap:admin": "pingap-admin",
-}
 _BROADCAST = IPv4Address("255.255.255.255")
 _OF_LISTED_BACKENDS = (
     "health_check",
@@ -129,11 +125,7 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
     upstreams = sections["upstreams"]
     plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
     for name, location in items.locations.items():
-        upstream = location.upstream
-        if upstream and not upstream.startswith("$") and upstream not in upstreams:
-            _report_unknown(
-                "upstream", upstream, upstreams, ("locations", name, "upstream"), report
-            )
+        _check_upstream_of(name, location, upstreams, report)
         if not location.max_retries:
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
@@ -142,10 +134,47 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
             if plugin in plugins:
                 continue
             path = ("locations", name, "plugins", index)
-            if home := _BUILT_IN_HOMES.get(plugin):
-                report.error(path, f"{plugin} comes with {home}, which is not available yet")
+            if home := distributions.INSTANCES.get(plugin):
+                report.error(path, distributions.needs(home))
+            elif plugin.startswith("pingap:"):
+                report.error(path, _no_such_instance(plugin))
             else:
                 _report_unknown("plugin", plugin, plugins, path, report)
+
+
+def _no_such_instance(name: str) -> str:
+    """Return the cure for a built-in instance that does not exist, or is given parameters."""
+    word = name.removeprefix("pingap:").partition("?")[0]
+    known = (*BUILT_IN_PLUGINS, *distributions.INSTANCES)
+    if f"pingap:{word}" in known:
+        return f"{quoted(f'pingap:{word}')} takes no parameters: set them in a block of [plugins]"
+    if word in distributions.CATEGORIES:
+        block = f'a block of [plugins] with category = "{word}"'
+        return f"there is no built-in plugin {quoted(name)}: write {block} and list its name"
+    return f"there is no built-in plugin {quoted(name)}{did_you_mean(name, known)}"
+
+
+def _check_upstream_of(
+    name: str, location: LocationConfig, upstreams: dict[str, Table], report: Report
+) -> None:
+    path: KeyPath = ("locations", name, "upstream")
+    if location.upstream.startswith("$"):
+        _check_captured(path, location, report)
+    elif location.upstream and location.upstream not in upstreams:
+        _report_unknown("upstream", location.upstream, upstreams, path, report)
+
+
+def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> None:
+    """Check that ``$name`` is a named group of the location's path or host."""
+    name = location.upstream.removeprefix("$")
+    groups = re.findall(r"\(\?P?<(\w+)>", f"{location.path} {location.host}")
+    if name in groups:
+        return
+    known = ", ".join(f"${group}" for group in groups) or "none is there"
+    hint = "; a group has a name if it is written (?<name>...)"
+    report.error(
+        path, f"{quoted(location.upstream)} is no named group of path or host ({known}){hint}"
+    )
 
 
 def _report_unknown(
@@ -158,7 +187,7 @@ def _report_unknown(
 def _check_plugin_names(plugins: dict[str, Table], report: Report) -> None:
     """In pingap a block with the name of a built-in plugin is overridden without a word."""
     for name in plugins:
-        if name in BUILT_IN_PLUGINS or name in _BUILT_IN_HOMES:
+        if name in BUILT_IN_PLUGINS or name in distributions.INSTANCES:
             report.error(("plugins", name), "this name belongs to a built-in plugin")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from pingap.config import SECTIONS, BasicConfig, PluginConfig
-from pingap.config.decode import KEY_HOMES
+from pingap.config.distributions import LOCATION_KEYS
 from pingap.config.includes import SECTIONS_WITH_INCLUDES
 from pingap.config.supported import SAMPLE_ONLY
 from pingap.local_plugins import CATEGORY
@@ -80,8 +80,8 @@ class _Builder:
         return schema
 
     def _add_claimed_keys(self, properties: Schema) -> None:
-        for key in KEY_HOMES:
-            absent = f"Needs the distribution {KEY_HOMES[key]}."
+        for key in LOCATION_KEYS:
+            absent = f"Needs the distribution {LOCATION_KEYS[key]}."
             properties[key] = {"enum": [False, ""], "description": absent}
         for key in sorted(self.registry.location_keys):
             properties[key] = {}

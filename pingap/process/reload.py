@@ -14,11 +14,12 @@ from typing import Final
 import anyio
 
 from pingap.builder import Runtime, build
-from pingap.config import Config, ConfigError, Snapshot, load_snapshot
+from pingap.config import Config, ConfigError, Snapshot
 from pingap.config.changes import changes_between, changes_text
 from pingap.config.file_values import named_files, watched_files
 from pingap.config.restart import needs_restart
 from pingap.config.watch import ConfigurationWatch
+from pingap.configuration import load_configuration
 from pingap.observability.logs import set_log_level
 from pingap.process.child import Child
 from pingap.process.supervisor import Supervisor
@@ -83,7 +84,7 @@ class Reloader:
         """Load the configuration; from here on the files that it names are watched, too."""
         files: Collection[str] = ()
         try:
-            config = load_snapshot(snapshot, location_keys=old.registry.location_keys)
+            config = load_configuration(snapshot, old.registry)
             files = watched_files(config)
         except ConfigError:
             files = {*watched_files(old.config), *named_files(snapshot)}

@@ -16,8 +16,9 @@ import anyio
 
 from pingap._version import __version__
 from pingap.builder import build
-from pingap.config import Config, ConfigError, load_snapshot
+from pingap.config import Config, ConfigError
 from pingap.config.watch import ConfigurationWatch
+from pingap.configuration import load_configuration
 from pingap.observability.access_log import split_setting
 from pingap.observability.log_files import path_of
 from pingap.observability.logs import set_up_logging
@@ -86,7 +87,7 @@ class _Start:
         self.registry = Registry()
         self.parent: Parent | None = None
         self.take_over: TakeOver | None = None
-        self.config = load_snapshot(options.read(), location_keys=self.registry.location_keys)
+        self.config = load_configuration(options.read(), self.registry)
         self.sockets: list[Listening] = []
         self.pid_file = PidFile(self.config.basic.pid_file)
 

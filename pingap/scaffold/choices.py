@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 import pingap
+from pingap.config.distributions import CATEGORIES
 from pingap.config.problem import did_you_mean, quoted
 from pingap.hookspecs import PHASES
 from pingap.local_plugins import CATEGORY as LOCAL
-from pingap.plugins import KNOWN_CATEGORIES, Registry
+from pingap.plugins import Registry
 
 Choices: TypeAlias = Mapping[str, str | bool]
 
@@ -99,7 +100,7 @@ def _owners() -> dict[str, str]:
     installed = {
         point.name: point.dist.name for point in Registry().points if point.dist is not None
     }
-    return {LOCAL: "pingap", **installed, **KNOWN_CATEGORIES}
+    return {LOCAL: "pingap", **installed, **CATEGORIES}
 
 
 def _line_problems(choices: Choices) -> Iterator[str]:

@@ -84,7 +84,7 @@ def test_what_is_missing_is_told_with_what_to_install(tmp_path: Path) -> None:
     assert "(not installed)           jwt " in out
     assert "greeting (all, some)" in out
     assert out.endswith(
-        "category jwt: needs the distribution pingap-auth: pip install pingap-auth\n"
+        "category jwt: needs the distribution pingap-auth, which this release does not contain yet\n"
     )
 
 

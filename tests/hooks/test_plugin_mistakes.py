@@ -118,8 +118,8 @@ plugins = ["fine", "fine"]
     assert lines[-1] == f"{len(lines) - 1} problems."
     expected = {
         3: 'plugins.unknown.category: "nonesuch": no installed distribution provides this category',
-        5: 'plugins.missing.category: "cache": needs the distribution pingap-cache: '
-        "pip install pingap-cache",
+        5: 'plugins.missing.category: "cache": needs the distribution pingap-cache, '
+        "which this release does not contain yet",
         8: 'plugins.near.txt: unknown key; did you mean "text"?',
         11: 'plugins.type.count: found "1" (string), expected an integer',
         17: None,

@@ -80,7 +80,7 @@ def test_without_pingap_dns_names_are_looked_up_once() -> None:
 )
 def test_what_cannot_do_without_pingap_dns(upstream: str, key: str) -> None:
     assert problems(upstream, dns=False) == [
-        f"c:{key}: needs the distribution pingap-dns: pip install pingap-dns"
+        f"c:{key}: needs the distribution pingap-dns, which is part of this release: install it, too"
     ]
 
 

@@ -230,7 +230,14 @@ def test_an_unknown_query_part_is_a_problem(conf):
     [
         ("[server.a]\n", '<test>:1: server: unknown table; did you mean "servers"?'),
         ("\nthreads = 1\n", '<test>:2: threads: unknown key; did you mean "basic.threads"?'),
-        ("rate = 1\n", "<test>:1: rate: unknown key"),
+        (
+            "rate = 1\n",
+            "<test>:1: rate: unknown key: it stands in front of the first table, so it belongs to none",
+        ),
+        (
+            'list = ["a"]\n',
+            "<test>:1: list: unknown key: it stands in front of the first table, so it belongs to none",
+        ),
         ("servers = 1\n", "<test>:1: servers: found 1 (integer), expected a table"),
         ("[[servers]]\n", "<test>:1: servers: found an array, expected a table"),
         ("[servers]\nweb = 'x'\n", '<test>:2: servers.web: found "x" (string), expected a table'),

@@ -3,6 +3,7 @@
 import pytest
 
 from pingap.config import SECTIONS, BasicConfig, ConfigError, parse, supported
+from pingap.config.distributions import needs
 
 BASE = {
     "servers": 'addr = "127.0.0.1:80"',
@@ -58,9 +59,43 @@ def test_a_location_names_an_existing_upstream():
     ) == ['c:2: locations.a.upstream: no upstream block is named "pol"; did you mean "pool"?']
 
 
-@pytest.mark.parametrize("upstream", ["", "$name"])
-def test_a_location_may_have_no_upstream_or_a_variable(upstream):
-    assert parse(f'[locations.a]\nupstream = "{upstream}"').locations["a"].upstream == upstream
+@pytest.mark.parametrize(
+    ("upstream", "others"),
+    [("", ""), ("$name", "path = '~^/(?<name>a)'"), ("$name", "host = '~^(?P<name>a)'")],
+)
+def test_a_location_may_have_no_upstream_or_a_captured_one(upstream, others):
+    text = f'[locations.a]\nupstream = "{upstream}"\n{others}'
+    assert parse(text).locations["a"].upstream == upstream
+
+
+@pytest.mark.parametrize("upstream", ["$1", "$nam", "$"])
+def test_an_upstream_can_only_be_a_named_group(upstream):
+    text = f"[locations.a]\npath = '~^/(?<name>a)(b)'\nupstream = \"{upstream}\""
+    assert problems(text) == [
+        f'c:3: locations.a.upstream: "{upstream}" is no named group of path or host ($name);'
+        " a group has a name if it is written (?<name>...)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "pingap:mock?status=500",
+            'there is no built-in plugin "pingap:mock?status=500": write a block of [plugins] with'
+            ' category = "mock" and list its name',
+        ),
+        (
+            "pingap:ping?path=/x",
+            '"pingap:ping" takes no parameters: set them in a block of [plugins]',
+        ),
+        ("pingap:pong", 'there is no built-in plugin "pingap:pong"; did you mean "pingap:ping"?'),
+    ],
+)
+def test_the_cure_for_a_built_in_plugin_that_does_not_exist(name, text):
+    assert problems(f'[locations.a]\nplugins = ["{name}"]') == [
+        f"c:2: locations.a.plugins[0]: {text}"
+    ]
 
 
 def test_a_server_names_existing_locations_even_if_there_are_none():
@@ -93,7 +128,7 @@ def test_built_in_plugins_need_no_block():
 )
 def test_built_in_plugins_of_other_distributions_are_named(name, distribution):
     assert problems(f'[locations.a]\nplugins = ["{name}"]') == [
-        f"c:2: locations.a.plugins[0]: {name} comes with {distribution}, which is not available yet"
+        f"c:2: locations.a.plugins[0]: {needs(distribution)}"
     ]
 
 
@@ -447,16 +482,14 @@ def test_tls_keys_without_tls_are_a_warning():
 )
 def test_a_key_of_a_missing_distribution_says_what_to_install(line, distribution):
     key = line.split(" ")[0]
-    assert problems(table("locations", line)) == [
-        f"c:2: locations.x.{key}: needs the distribution {distribution}: pip install {distribution}"
-    ]
+    assert problems(table("locations", line)) == [f"c:2: locations.x.{key}: {needs(distribution)}"]
 
 
 def test_a_module_needs_the_distribution_of_its_key():
     text = table("servers", 'modules = ["grpc-web"]')
     assert problems(text) == [
-        "c:2: servers.x.modules[0]: needs the distribution pingap-grpc-web: pip install"
-        " pingap-grpc-web"
+        "c:2: servers.x.modules[0]: needs the distribution pingap-grpc-web, which is part of this"
+        " release: install it, too"
     ]
     keys = {"grpc_web": "pingap-grpc-web"}
     assert parse(text, location_keys=keys).servers["x"].modules == ("grpc-web",)

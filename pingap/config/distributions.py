@@ -1,0 +1,64 @@
+"""The distributions of this project, and where each feature of pingap 0.13.9 has gone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RELEASED: Final = frozenset({"pingap-basics", "pingap-dns", "pingap-docker", "pingap-grpc-web"})
+"""Those that this release contains."""
+
+CATEGORIES: Final = {
+    "ping": "pingap-basics",
+    "mock": "pingap-basics",
+    "request_id": "pingap-basics",
+    "response_headers": "pingap-basics",
+    "redirect": "pingap-basics",
+    "stats": "pingap-basics",
+    "sub_filter": "pingap-rewrite",
+    "cache": "pingap-cache",
+    "compression": "pingap-compression",
+    "accept_encoding": "pingap-compression",
+    "basic_auth": "pingap-auth",
+    "key_auth": "pingap-auth",
+    "jwt": "pingap-auth",
+    "combined_auth": "pingap-auth",
+    "forward_auth": "pingap-auth",
+    "csrf": "pingap-auth",
+    "ip_restriction": "pingap-restriction",
+    "referer_restriction": "pingap-restriction",
+    "ua_restriction": "pingap-restriction",
+    "geo_restriction": "pingap-restriction",
+    "cors": "pingap-restriction",
+    "limit": "pingap-limit",
+    "traffic_splitting": "pingap-traffic",
+    "directory": "pingap-static",
+    "image_optim": "pingap-image-optim",
+    "admin": "pingap-admin",
+}
+"""Category of plugins -> the distribution that provides it."""
+
+DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
+"""Kind of discovery that the core does not have -> the distribution that provides it."""
+
+LOCATION_KEYS: Final = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
+"""Key of locations -> the distribution that claims it."""
+
+INSTANCES: Final = {
+    "pingap:compression": "pingap-compression",
+    "pingap:compressionUpstream": "pingap-compression",
+    "pingap:acceptEncodingAdjustment": "pingap-compression",
+    "pingap:admin": "pingap-admin",
+}
+"""Built-in plugin instance that the core does not have -> the distribution that provides it."""
+
+
+def needs(distribution: str) -> str:
+    """Return what a message says of a distribution that is not installed.
+
+    Nothing of this project is on a package index yet: no command to install it is shown.
+    """
+    if distribution in RELEASED:
+        return (
+            f"needs the distribution {distribution}, which is part of this release: install it, too"
+        )
+    return f"needs the distribution {distribution}, which this release does not contain yet"

@@ -1,0 +1,58 @@
+"""Everything that is wrong is reported in one run."""
+
+from __future__ import annotations
+
+import pytest
+
+from pingap.builder import build
+from pingap.config import ConfigError, Snapshot, parse
+from pingap.configuration import load_configuration
+from pingap.plugins import Registry
+
+TOML = """\
+[servers.web]
+addr = "127.0.0.1:nine"
+locations = ["app"]
+
+[locations.app]
+rewrite = "^/app/(.*) /$1"
+upstream = "nowhere"
+plugins = ["small", "late"]
+
+[plugins.small]
+category = "compression"
+
+[plugins.late]
+category = "mock"
+statuss = 200
+
+[certificates.web]
+tls_cert = "$FILE:missing.pem"
+tls_key = "missing.key"
+"""
+
+
+def test_tables_plugins_and_certificates_are_checked_in_one_run() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(Snapshot.of_text(TOML, "c"), Registry())
+    assert [".".join(map(str, one.path)) for one in caught.value.problems] == [
+        "servers.web.addr",
+        "locations.app.rewrite",
+        "locations.app.upstream",
+        "plugins.small.category",
+        "plugins.late.statuss",
+        "certificates.web.tls_cert",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plugins", "warned"), [([], True), (["pingap:requestId"], True), (["pingap:ping"], False)]
+)
+def test_a_location_that_can_never_answer_is_warned_of(plugins: list[str], warned: bool) -> None:
+    text = f"[locations.app]\nplugins = {plugins}\n"
+    runtime = build(parse(text, "c"), Registry())
+    expected = (
+        "c:1: locations.app: answers every request with 503:"
+        " it has no upstream, and no plugin that answers"
+    )
+    assert list(map(str, runtime.warnings)) == [expected] * warned
