@@ -116,7 +116,7 @@ def _answering_phases(instance: Instance) -> list[str]:
 
 def may_answer(instance: Instance) -> bool:
     """Return whether a plugin can answer a request that needs no upstream."""
-    return any(phase in ("request", "proxy_upstream") for phase in _answering_phases(instance))
+    return bool(_answering_phases(instance))
 
 
 def _never_answers(function: Callable[..., Any]) -> bool:
