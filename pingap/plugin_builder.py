@@ -227,6 +227,8 @@ class PluginBuilder:
 
     def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
         """Check the settings of a plugin; build it, unless one with the same key is there."""
+        if isinstance(options, dict):  # an empty text means the same as no key, as everywhere
+            options = {key: value for key, value in options.items() if value != ""}
         try:
             settings = cls.Settings.model_validate(options, context=self._surroundings)
             unchanged = self._unchanged.get(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Model(BaseModel):
@@ -18,6 +18,8 @@ class Model(BaseModel):
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+AtLeastOne = Annotated[int, Field(ge=0), AfterValidator(lambda number: max(number, 1))]
+"""0 counts as 1, as in pingap or because it could never be reached."""
 
 
 def not_yet(default: Any, description: str, *, needs: str, absent: Sequence[Any] = ()) -> Any:

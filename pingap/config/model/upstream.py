@@ -12,7 +12,7 @@ from pingap.config.addresses import Backend, TcpAddress, parse_backend, parse_na
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
 from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
-from pingap.config.model.base import Model, Natural, Positive, Strings
+from pingap.config.model.base import AtLeastOne, Model, Natural, Positive, Strings
 from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
@@ -271,10 +271,10 @@ class UpstreamConfig(Model):
     circuit_break_max_failure_percent: Annotated[int, Field(ge=0, le=100)] = Field(
         0, description="Percentage of failures that opens the circuit breaker; 0: off."
     )
-    circuit_break_min_requests_threshold: Positive = Field(
+    circuit_break_min_requests_threshold: AtLeastOne = Field(
         10, description="Requests in `backend_stats_interval` before the percentage counts."
     )
-    circuit_break_half_open_consecutive_success_threshold: Positive = Field(
+    circuit_break_half_open_consecutive_success_threshold: AtLeastOne = Field(
         5,
         description="Requests at once that a half-open circuit breaker lets through, and successes"
         " in a row that close it.",

@@ -403,3 +403,13 @@ def test_the_starters_commented_keys_load_too():
     assert config.basic.trusted_proxies == ("10.0.0.0/8",)
     assert config.servers["main"].prometheus_metrics == "/metrics"
     assert config.locations["app"].host == "www.example.com, *.example.org"
+
+
+def test_thresholds_of_zero_count_as_one():
+    keys = (
+        "circuit_break_min_requests_threshold",
+        "circuit_break_half_open_consecutive_success_threshold",
+    )
+    lines = "\n".join(f"{key} = 0" for key in keys)
+    upstream = parse(f'[upstreams.a]\naddrs = ["127.0.0.1:1"]\n{lines}').upstreams["a"]
+    assert [getattr(upstream, key) for key in keys] == [1, 1]
