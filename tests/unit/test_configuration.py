@@ -59,5 +59,5 @@ def test_a_location_that_can_never_answer_is_warned_of(plugins: list[str], warne
 
 
 def test_an_option_of_a_plugin_that_is_empty_counts_as_absent() -> None:
-    text = '[plugins.alive]\ncategory = "ping"\npath = ""\n[locations.app]\nplugins = ["alive"]\n'
-    assert not build(parse(text, "c"), Registry()).warnings
+    text = '[plugins.id]\ncategory = "request_id"\nalgorithm = ""\n'
+    assert [one.name for one in build(parse(text, "c"), Registry()).plugins] == ["id"]
