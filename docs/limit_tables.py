@@ -37,7 +37,16 @@ from pingap.protocol import (
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
 from pingap.tls import acceptor, issuer
-from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
+from pingap.upstream import (
+    breakers,
+    connection,
+    discovery,
+    pinned,
+    retries,
+    retry_budget,
+    transparent,
+    upstream,
+)
 from pingap.upstream import http2_connection as http2_upstream
 
 
@@ -119,7 +128,7 @@ def _connection_limits() -> Iterator[Row]:
     yield "bytes thrown away in that time", size, "", "connection reset"
     first = format_duration(http1_connection.PROBE_SECONDS)
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
-    text = "sent `100 Continue`; one that is gone is given up (499)"
+    text = "looked for: one `100 Continue`, then TCP keep-alive; one that is gone is given up (499)"
     yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
 
 
@@ -164,7 +173,10 @@ def _http2_limits() -> Iterator[Row]:
 def _flood_limits() -> Iterator[Row]:
     for stock in http2_floods.STOCKS.values():
         limit = f"{stock.most}, and {stock.per_second:g} a second"
-        yield stock.name, limit, "", "`ENHANCE_YOUR_CALM`, connection closed"
+        name = stock.name
+        if name == "streams reset":
+            name = "streams reset before their answer began"
+        yield name, limit, "", "`ENHANCE_YOUR_CALM`, connection closed, a line in the log"
 
 
 def _upstream_limits() -> Iterator[Row]:
@@ -178,6 +190,21 @@ def _upstream_limits() -> Iterator[Row]:
     yield "next bytes of an answer", *_key(up, "read_timeout"), text
     yield "upstream takes nothing", *_key(up, "write_timeout"), text
     yield "idle connection", *_key(up, "idle_timeout"), "closed"
+    seconds = format_duration(connection.CLOSE_SECONDS)
+    yield "taking what was sent before a connection is closed", seconds, "", "connection reset"
+    text = "the upstream may end the connection without being blamed for it"
+    seconds = format_duration(connection.SLOW_REQUEST_SECONDS)
+    yield "a request whose body is still missing", seconds, "", text
+    text = "it gives its place to another one; what becomes of it does not count"
+    seconds = format_duration(breakers.PROBE_BODY_SECONDS)
+    yield "a probe of a circuit breaker waits for the body of its request", seconds, "", text
+    text = "those beyond it are closed after their answer"
+    yield (
+        "idle connections pinned to a client's connection, a backend",
+        str(pinned.MOST_IDLE),
+        "",
+        text,
+    )
     text = "those beyond it that were not used for a second are closed"
     yield "idle connections kept", *_key("basic", "upstream_keepalive_pool_size"), text
     text = "no further attempt: 502 or 504"
@@ -240,6 +267,8 @@ def _http2_upstream_limits() -> Iterator[Row]:
     text = f"504, for that stream; {least} bytes set it anew"
     yield "upstream gives a stream no room", *_key(up, "write_timeout"), text
     yield "interim responses", str(http2_client.MOST_INTERIM), "", "502"
+    text = "it is replaced, and ends with the last of its streams"
+    yield "streams reset by us on a connection", str(http2_client.MOST_RESETS), "", text
     text = "502: it did nothing with any of them"
     yield "refusals of one request", str(retries.MOST_REFUSALS), "", text
     text = "a longer one is not sent again after a refusal"

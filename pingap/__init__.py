@@ -17,6 +17,7 @@ from pingap.messages import Request, Response
 from pingap.observability.log_tags import LogTag
 from pingap.observability.metrics import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
+from pingap.outcome import RequestOutcome
 from pingap.plugin import Plugin, PluginSettings
 from pingap.shared_state.state import (
     SharedCounter,
@@ -58,6 +59,7 @@ __all__ = [
     "Regex",
     "Request",
     "RequestContext",
+    "RequestOutcome",
     "Response",
     "Secret",
     "SharedCounter",

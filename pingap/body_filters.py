@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pingap.headers import Headers
+from pingap.outcome import RequestOutcome
 
 
 class BodyFilter:
@@ -10,6 +11,8 @@ class BodyFilter:
 
     A filter belongs to one request. It must not keep more of the body than it needs: what it
     keeps is memory of the proxy.
+
+    Exactly one of ``end`` and ``abandoned`` is called, once.
     """
 
     def feed(self, chunk: bytes) -> bytes:
@@ -22,6 +25,16 @@ class BodyFilter:
         :param trailers: the trailer fields, empty if there are none; may be changed.
         """
         return b""
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        """Take note that the end of the body will not come: release what was kept for it.
+
+        Called once the request is over, before ``logging``, also if the body never began. An
+        exception is logged.
+
+        :param outcome: how the request ended; complete if only this body was not needed (an error
+            page took its place, or the answer came before the whole request).
+        """
 
 
 class WholeBodyFilter(BodyFilter):

@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pingap.errors import PingapError
 from pingap.headers import Field
 from pingap.messages import Request
 from pingap.observability.metrics import WorkerStats
+from pingap.outcome import RequestOutcome
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
+
+if TYPE_CHECKING:
+    from pingap.upstream.pinned import Pins
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -55,6 +60,7 @@ class Connection:
     __slots__ = (
         "began",
         "number",
+        "pins",
         "remote_addr",
         "remote_port",
         "requests",
@@ -92,6 +98,7 @@ class Connection:
         self.tls = tls
         self.trusted = trusted
         self.requests = 0
+        self.pins: Pins | None = None  # upstream connections that serve only this client's
 
     def client_ip(self, request: Request) -> str:
         """Return the address of the client, looking behind proxies that are trusted.
@@ -168,16 +175,21 @@ class RequestContext:
     """When the connection to the peer was made; 0 if there is none."""
     upstream_connected: int = 0
     """Connections of the upstream, with ``enable_tracer``; else 0."""
+    pins_upstream: bool = False
+    """The upstream connection serves no other client; see :meth:`pin_upstream`."""
     upstream_retries: int = 0
     """How often the request was sent, or was to be sent, to an upstream again."""
     upstream_head_at: float = 0.0
     """When the head of the upstream's response had arrived; 0 before."""
     choice_fields: Sequence[Field] = ()
     """Header fields that the choice of a peer adds to the answer (a cookie that binds the client)."""
+    error: PingapError | None = None
+    """Why the request failed, or was answered with an error page; None if it was not."""
     status: int = 0
     """Status sent to the client; 0 if none was sent."""
     body_bytes_sent: int = 0
-    """Bytes of the response body that were sent, without framing."""
+    """Bytes of the response body that were sent, without framing. If the connection broke, bytes that
+    were still waiting in the proxy are not counted; what the network lost is not known."""
     body_bytes_received: int = 0
     """Bytes of the request body that were received."""
     ended_at: float = 0.0
@@ -193,6 +205,33 @@ class RequestContext:
         # (What every request is asked for is found sooner in the object than in its class.)
         self.body_bytes_received = 0
         self.plugin_times = _NO_TIMES
+
+    @property
+    def outcome(self) -> RequestOutcome | None:
+        """How the request ended; None while it is under way. Known in ``logging``."""
+        failed: RequestOutcome | None = self.__dict__.get("_outcome")
+        if failed is not None:
+            return failed
+        return RequestOutcome.COMPLETE if self.ended_at else None
+
+    def pin_upstream(self) -> None:
+        """Use an upstream connection that no other client's request is ever sent on.
+
+        For servers that take a connection, not a request, for a client's: what a plugin sends on it
+        may be an identity. The connection serves the requests of this client's connection only, and
+        ends with it; later requests to the same peer use it, too. To be called before the request is
+        sent, in ``request`` or ``proxy_upstream``. (NTLM and Negotiate are recognised without it.)
+
+        :raises RuntimeError: the request was sent already.
+        """
+        if self.upstream_connected_at:
+            raise RuntimeError("the request was sent already: pin_upstream has to come before")
+        self.pins_upstream = True
+
+    def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
+        """Note that the request ended without its whole answer. Not for plugins."""
+        self.__dict__["_outcome"] = outcome
+        self.error = error
 
     @property
     def shared(self) -> SharedState:

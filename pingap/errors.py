@@ -82,6 +82,7 @@ class UpstreamError(HTTPError):
     :param connecting: no connection was made: another attempt is always safe.
     :param untouched: the connection ended and no byte of an answer had arrived.
     :param unprocessed: the upstream said that it did nothing with the request (HTTP/2), or never got it.
+    :param blameless: the peer did not cause it, so it counts as no failure of the peer.
     """
 
     source = Source.UPSTREAM
@@ -95,12 +96,14 @@ class UpstreamError(HTTPError):
         connecting: bool = False,
         untouched: bool = False,
         unprocessed: bool = False,
+        blameless: bool = False,
     ) -> None:
         super().__init__(status, "The upstream server could not answer", error_type=error_type)
         self.detail = detail
         self.connecting = connecting
         self.untouched = untouched
         self.unprocessed = unprocessed
+        self.blameless = blameless
 
     def __str__(self) -> str:
         return self.detail

@@ -12,8 +12,9 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from pingap.body_filters import BodyFilter
 from pingap.context import RequestContext
 from pingap.errors import ClientGone, HTTPError, PingapError, UpstreamError
 from pingap.headers import Headers
@@ -67,9 +68,14 @@ class Upstream(Source, Sink, Protocol):
     def abort(self) -> None:
         """Drop the connection: nobody wants the answer any more."""
 
+    def leave(self) -> None:
+        """Do the same while events are delivered, if they do not complete the answer."""
+
     def close(self) -> None:
         """End the connection once what was written is sent."""
 
+
+Connecting = TypeVar("Connecting", bound=Upstream)
 
 _ENDED: Final = object()
 
@@ -103,10 +109,16 @@ class Exchange:
     head: Response | None = None
     head_sent = False
     response_body: BodyRelay | None = None
+    filters: list[tuple[BodyFilter, str]] = []  # noqa: RUF012 - the first filter gets a list of its own
+    """Body filters, and the plugins they are of, that did not get the end of their body yet."""
     answered_by = ""
     """The plugin instance whose response is sent."""
     tunnelling = False
     """Both sides speak another protocol."""
+    client_full = False
+    """The client takes no more for now. Known before there is a response body, too."""
+    upstream_full = False
+    """The same of the upstream connection."""
     _book_closed = False
     _running = False
 
@@ -135,7 +147,7 @@ class Exchange:
         except Exception:
             log.exception("request ended by a defect of pingap: %r", self.request)
             self.downstream.cut()
-            return
+            ended = True
         if ended:
             self.downstream.exchange_ended()
         else:
@@ -197,6 +209,8 @@ class Exchange:
         self.request_body = BodyRelay(self.downstream)
         self.request_body.open(upstream)
         self.downstream.begin_tunnel(response)
+        if self.upstream_full:  # (not before: a tunnel begins with reading)
+            self.request_body.set_full(True)
         answer.open(self.downstream)
         while not (answer.finished and self.request_body.finished):
             self.raise_failure()
@@ -231,6 +245,20 @@ class Exchange:
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
+
+    async def connect(self, connecting: Awaitable[Connecting]) -> Connecting:
+        """Return a new upstream connection; if it is not wanted any more, it is closed.
+
+        :raises PingapError: there is none, or the exchange failed meanwhile.
+        """
+        outcome = self.begin(connecting)
+        try:
+            connection: Connecting = await self.finish(outcome)
+        except PingapError:
+            if outcome.value is not None:
+                outcome.value.close()
+            raise
+        return connection
 
     async def read_request_body(self, limit: int) -> bytes:
         """Read the whole request body, which is sent on later as if it came then.
@@ -299,6 +327,7 @@ class Exchange:
 
     def on_client_full(self, full: bool) -> None:
         """Take note that the client can, or cannot, take more."""
+        self.client_full = full
         if self.response_body is not None:
             self.response_body.set_full(full)
 
@@ -313,6 +342,8 @@ class Exchange:
         assert self.upstream is not None
         self.head = response
         self.response_body = BodyRelay(self.upstream)
+        if self.client_full:
+            self.response_body.set_full(True)
         self._wake()
 
     def on_upstream_whole(self, response: Response) -> None:
@@ -356,12 +387,14 @@ class Exchange:
     def on_upstream_lost(self, error: HTTPError) -> None:
         """Take note that there is no upstream connection any more."""
         self.upstream = None
+        self.upstream_full = False
         if self.request_body is not None:
             self.request_body.detach()
         self._fail(error)
 
     def on_upstream_full(self, full: bool) -> None:
         """Take note that the upstream can, or cannot, take more."""
+        self.upstream_full = full
         if self.request_body is not None:
             self.request_body.set_full(full)
 
@@ -382,7 +415,10 @@ class Exchange:
         """Give up the upstream connection, if there still is one."""
         if self.upstream is not None:
             upstream, self.upstream = self.upstream, None
-            upstream.abort()
+            if self.delivering:
+                upstream.leave()
+            else:
+                upstream.abort()
 
     def discard_answer(self) -> None:
         """Forget an answer whose head came, so that another upstream may be asked."""
@@ -391,5 +427,5 @@ class Exchange:
         if self.request_body is not None:
             self.request_body.detach()
         self.head = self.response_body = None
-        self.delivering = False
+        self.delivering = self.upstream_full = False
         self.ctx.upstream_status, self.ctx.upstream_head_at = 0, 0.0

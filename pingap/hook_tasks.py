@@ -93,9 +93,10 @@ class Outcome:
     def _note(self, error: BaseException) -> None:
         """Take note of how the coroutine ended."""
         self.done = True
-        if isinstance(error, StopIteration) and self._reason is None:
-            self.value, self.error = error.value, None
-        elif isinstance(error, asyncio.CancelledError | StopIteration):
+        if isinstance(error, StopIteration):
+            # Also if it was cancelled too late: the caller may have to close what was made.
+            self.value, self.error = error.value, self._reason
+        elif isinstance(error, asyncio.CancelledError):
             self.error = self._reason or RuntimeError("what it awaited was cancelled")
         elif isinstance(error, Exception):
             self.error = self._reason or error

@@ -15,13 +15,16 @@ from pingap.chains import Chain, Chains
 from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
 from pingap.exchange import Exchange
 from pingap.messages import Response
-from pingap.phases import ask_filters, call_all, call_first
+from pingap.outcome import RequestOutcome
+from pingap.phases import abandon_filters, ask_filters, call_all, call_first
 from pingap.producer import Producer
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
+from pingap.upstream.breakers import says_nothing
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
+from pingap.upstream.pinned import PinnedConnections, home_for
 from pingap.upstream.retries import IDEMPOTENT, Attempts
 from pingap.upstream.upstream import UpstreamRuntime
 
@@ -60,9 +63,11 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             await _send(x, response, filters)
     except ClientGone as gone:
         x.ctx.status = x.ctx.status or 499
+        x.ctx.fail(RequestOutcome.CLIENT_GONE, gone)
         gone.__traceback__ = None  # (see ``ServerRuntime.report``)
     except PingapError as error:
         # The head is gone: only a cut connection tells the client that this is not the whole.
+        x.ctx.fail(RequestOutcome.BROKEN_OFF, error)
         x.server.report(x, error)
         x.downstream.cut()
     finally:
@@ -167,17 +172,16 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
         try:
             if upstream.finds_peers:
                 peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
-            else:
+            elif (pins := x.ctx.connection.pins) is None or (
+                peer := pins.choose(upstream, tried)
+            ) is None:
                 peer = upstream.choose_peer(x.request, x.ctx, tried)
             if upstream.observers:
                 response = await _observed_attempt(x, location, upstream, peer, filters, fresh)
             else:
                 response = await _attempt(x, location, upstream, peer, filters, fresh)
         except UpstreamError as error:
-            # (That a kept connection had ended, or was about to, is no failure of the peer.)
-            x.leave_peer(
-                failed=not (error.unprocessed or (error.untouched and x.ctx.upstream_reused))
-            )
+            x.leave_peer(failed=not says_nothing(error, x.ctx))
             attempts = attempts or Attempts(x, location.retry, upstream)
             if not attempts.again_after_error(error, peer):
                 raise
@@ -207,6 +211,8 @@ async def _observed_attempt(
     fresh: bool,
 ) -> Response:
     """Make an attempt, and tell the observers of the upstream how it ended."""
+    if upstream.breakers is not None and x.request_body is not None:
+        upstream.breakers.watch_body(peer, x.ctx, x.request_body)
     try:
         response = await _attempt(x, location, upstream, peer, filters, fresh)
     except UpstreamError as error:
@@ -244,7 +250,11 @@ async def _attempt(
     x.peer = peer
     peer.in_flight += 1
     upgrades = upstream.may_choose and x.request.upgrade != ""
-    connection = None if fresh or upgrades else peer.take()
+    home: Peer | PinnedConnections = peer
+    client = ctx.connection
+    if client.pins is not None or ctx.pins_upstream or b"authorization" in x.request.headers.keys:
+        home = home_for(x.request, ctx, peer)
+    connection = None if fresh or upgrades else home.take()
     if connection is not None:
         ctx.upstream_reused = True
         ctx.upstream_connected_at = time.monotonic()
@@ -252,8 +262,8 @@ async def _attempt(
         ctx.upstream_reused = False
         began = time.monotonic()
         repeatable = x.request_body is None and x.request.method in IDEMPOTENT
-        connection = await x.in_task(
-            upstream.connect(peer, ctx.connection, upgrades=upgrades, repeatable=repeatable)
+        connection = await x.connect(
+            upstream.connect(peer, client, home, upgrades=upgrades, repeatable=repeatable)
         )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
@@ -294,7 +304,7 @@ def _send_request(
     elif connection.may_refuse or (x.ctx.upstream_reused and idempotent):
         body.keep()
     body.length = length
-    body.open(connection, filters)
+    body.open(connection, filters, x.filters)
 
 
 async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
@@ -332,6 +342,7 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
     """Make the page for an error. ``response`` runs for it as well, unless that is what failed."""
     x.drop_upstream()
     x.forgive()
+    x.ctx.error = error
     x.server.report(x, error)
     response = x.server.error_page.render(x.request, x.ctx, error)
     if x.location is None or not x.chains.response:
@@ -343,6 +354,7 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
         if pending is not None:
             await pending
     except HTTPError as second:
+        x.ctx.error = second
         x.server.report(x, second)
         return x.server.error_page.render(x.request, x.ctx, second)
     return response
@@ -377,10 +389,12 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
         return
     x.downstream.send_head(response, response.content_length)
     if response.upstream and x.response_body is not None:
-        x.response_body.open(x.downstream, filters)
+        if filters:
+            x.response_body.length = response.content_length
+        x.response_body.open(x.downstream, filters, x.filters)
         await x.relay_response()
     else:
-        await Producer(x, filters).run(response.body)
+        await Producer(x, filters).run(response)
 
 
 def _end(x: Exchange) -> None:
@@ -396,6 +410,8 @@ def _end(x: Exchange) -> None:
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:
         ctx.body_bytes_received = x.request_body.received
+    if x.filters:
+        abandon_filters(x)
     if x.location is not None:
         x.location.stats.end(ctx)
 

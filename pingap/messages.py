@@ -111,6 +111,11 @@ class Request:
         return f"<Request {self.method} {self.host}{self.target}>"
 
 
+def has_no_body(request: Request, response: Response) -> bool:
+    """Return whether no body may be sent, whatever the head says (RFC 9112, 6.3)."""
+    return request.method == "HEAD" or response.status in (204, 304)
+
+
 def _is_target(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text and "#" not in text
 

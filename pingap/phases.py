@@ -19,6 +19,7 @@ from pingap.errors import ClientGone, HTTPError, PluginError
 from pingap.exchange import Exchange
 from pingap.hook_tasks import Outcome
 from pingap.messages import Response
+from pingap.outcome import RequestOutcome
 from pingap.relay import Filters
 
 
@@ -96,7 +97,7 @@ async def _await_first(
 
 
 async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Filters:
-    """Ask every plugin of a phase for a body filter.
+    """Ask every plugin of a phase for a body filter; note that each has to get its end.
 
     :raises PluginError: a plugin failed, or answered something that is not a filter.
     """
@@ -114,7 +115,24 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
             answer = await _result(x, outcome, owner, phase, BodyFilter)
         if answer is not None:
             filters.append((answer, owner.name))
+            if x.filters:
+                x.filters.append((answer, owner.name))
+            else:
+                x.filters = [(answer, owner.name)]
     return tuple(filters)
+
+
+def abandon_filters(x: Exchange) -> None:
+    """Tell the filters whose body did not come to its end."""
+    filters, x.filters = x.filters, []
+    outcome = x.ctx.outcome or RequestOutcome.BROKEN_OFF
+    for body_filter, plugin in filters:
+        try:
+            body_filter.abandoned(outcome)
+        except Exception as error:
+            failure = PluginError(plugin, "body filter")
+            failure.__cause__ = error
+            x.server.report(x, failure)
 
 
 async def _result(

@@ -15,6 +15,7 @@ from pingap.body_filters import BodyFilter
 from pingap.chains import Call, Chains, Owner
 from pingap.headers import Headers
 from pingap.messages import Request
+from pingap.outcome import RequestOutcome
 
 HEADER: Final = b"x-pingap-plugin-timing"
 """A request of a trusted address that has this header, with any value, has its time taken."""
@@ -83,3 +84,6 @@ class _TimedFilter(BodyFilter):
             return self._inner.end(trailers)
         finally:
             _note(self._times, self._name, began)
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        self._inner.abandoned(outcome)

@@ -8,6 +8,7 @@ import anyio
 
 from pingap.errors import HTTPError, PluginError
 from pingap.exchange import Exchange
+from pingap.messages import Response, has_no_body
 from pingap.relay import BodyRelay, Filters
 
 
@@ -21,21 +22,35 @@ class Producer:
         self._x = x
         self._flowing = anyio.Event()
         self._flowing.set()
+        self._has_own_length = not filters  # (otherwise filters count what they let through)
         self._relay = x.response_body = BodyRelay(self)
-        self._relay.open(x.downstream, filters)
+        self._relay.open(x.downstream, filters, x.filters)
+        if x.client_full:
+            self._relay.set_full(True)
 
-    async def run(self, body: bytes | AsyncIterable[bytes]) -> None:
-        """Send the whole body.
+    async def run(self, response: Response) -> None:
+        """Send the whole body of a response.
 
         :raises PingapError: it cannot be completed.
         """
+        body = response.body
         if isinstance(body, bytes):
             if body:
                 self._relay.feed(body)
         else:
             self._x.downstream.flush()
             await self._x.in_task(self._pump(body))
+        if self._has_own_length:
+            self._check_length(response)
         self._relay.end(None)
+
+    def _check_length(self, response: Response) -> None:
+        length, size = response.content_length, self._relay.received
+        if length is None or size == length or has_no_body(self._x.request, response):
+            return
+        raise PluginError(self._x.answered_by, "response body") from ValueError(
+            f"the body has {size} bytes, and Content-Length says {length}"
+        )
 
     async def _pump(self, body: AsyncIterable[bytes]) -> None:
         try:

@@ -58,6 +58,7 @@ class BodyRelay:
         "_sink",
         "_source",
         "_trailers",
+        "_waiting",
         "collecting",
         "ended",
         "finished",
@@ -70,6 +71,7 @@ class BodyRelay:
         self._source = source
         self._sink: Sink | None = None
         self._filters: Filters = ()
+        self._waiting: list[tuple[BodyFilter, str]] | None = None
         self._held: list[bytes] = []
         self._opened = False
         self._kept: list[bytes] | None = None
@@ -149,17 +151,22 @@ class BodyRelay:
         if self._sink is not None:
             self._finish()
 
-    def open(self, sink: Sink, filters: Filters = ()) -> None:
+    def open(
+        self,
+        sink: Sink,
+        filters: Filters = (),
+        waiting: list[tuple[BodyFilter, str]] | None = None,
+    ) -> None:
         """Connect the sink; what was held goes out now.
 
         Another sink first gets what the one before it was sent (see ``replayable``); the filters
         stay those of the first time.
 
+        :param waiting: filters that have to get their end; those that do are removed.
         :raises PluginError: a failing filter.
         """
         self._sink = sink
         if self._opened:
-            self._full = False
             for chunk in self._kept or ():
                 sink.send_chunk(chunk)
             if self.finished:
@@ -167,6 +174,7 @@ class BodyRelay:
         else:
             self._opened = True
             self._filters = filters
+            self._waiting = waiting
         held, self._held = self._held, []
         for chunk in held:
             self._send(self._filter(chunk) if self._filters else chunk)
@@ -178,6 +186,7 @@ class BodyRelay:
     def detach(self) -> None:
         """Hold what comes from now on: the sink is gone, and another one may be opened."""
         self._sink = None
+        self._full = False
 
     def set_full(self, full: bool) -> None:
         """Take note that the sink can, or cannot, take more."""
@@ -244,6 +253,8 @@ class BodyRelay:
         """Ask each filter for its rest, and give it to those behind."""
         trailers = self._trailers or Headers()
         for place, (body_filter, plugin) in enumerate(self._filters):
+            if self._waiting is not None:
+                self._waiting.remove((body_filter, plugin))
             try:
                 rest = _bytes(body_filter.end(trailers))
             except HTTPError:

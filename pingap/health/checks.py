@@ -10,6 +10,7 @@ import anyio
 
 from pingap.config.health_check import HealthCheck
 from pingap.protocol.proxy_protocol import proxy_header
+from pingap.upstream.connect_errors import is_ours
 
 if TYPE_CHECKING:
     from anyio.abc import ByteStream
@@ -21,6 +22,10 @@ class CheckFailed(Exception):
     """A backend is not as it should be; the message says why, for the log."""
 
 
+class CheckImpossible(Exception):
+    """A backend could not be checked, for want of something on this host; the message says of what."""
+
+
 class Check(Protocol):
     """A way to check backends."""
 
@@ -28,6 +33,7 @@ class Check(Protocol):
         """Check a backend.
 
         :raises CheckFailed: it is not healthy.
+        :raises CheckImpossible: it is not known whether it is.
         """
 
     async def keep(self, peers: tuple[Peer, ...]) -> None:
@@ -55,7 +61,7 @@ class TcpCheck:
         except TimeoutError:
             raise CheckFailed(f"no connection within {self._timeout:g} s") from None
         except (OSError, anyio.BrokenResourceError) as error:
-            raise CheckFailed(reason(error)) from None
+            raise failure(error) from None
 
     async def keep(self, peers: tuple[Peer, ...]) -> None:
         """Nothing is kept."""
@@ -83,6 +89,16 @@ def reason(error: BaseException) -> str:
         # (httpcore gives its errors no cause, but what they were made from.)
         below = below.__cause__ or (below.args[0] if below.args else None)
     return text or type(error).__name__
+
+
+def failure(error: BaseException) -> CheckFailed | CheckImpossible:
+    """Return what an error means for the backend."""
+    below: object = error
+    while isinstance(below, BaseException):
+        if is_ours(below):
+            return CheckImpossible(reason(error))
+        below = below.__cause__ or (below.args[0] if below.args else None)
+    return CheckFailed(reason(error))
 
 
 def make_check(settings: HealthCheck, proxy_protocol: str) -> Check:

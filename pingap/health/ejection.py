@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from pingap.config.units import format_duration
 from pingap.health.keys import EJECTED, peer_key
+from pingap.upstream.breakers import says_nothing
 
 if TYPE_CHECKING:
     from pingap.bus import Bus
@@ -81,10 +82,10 @@ class PassiveEjection:
         """Count failures in a row."""
         if error is None:
             failed = status in _BAD_STATUSES
-        else:  # a kept connection may end at any time, and GOAWAY is no failure
-            failed = not (error.unprocessed or (error.untouched and ctx.upstream_reused))
-            if not failed:
-                return
+        elif says_nothing(error, ctx):
+            return
+        else:
+            failed = True
         if not failed:
             self._failures.pop(peer, None)
             return

@@ -11,7 +11,7 @@ import anyio
 import httpcore
 
 from pingap.config.health_check import HealthCheck
-from pingap.health.checks import CheckFailed, reason
+from pingap.health.checks import CheckFailed, failure
 
 if TYPE_CHECKING:
     from pingap.upstream.peer import Peer
@@ -101,7 +101,7 @@ class HttpClients:
         except (httpcore.TimeoutException, TimeoutError):
             raise CheckFailed(f"no answer within {read:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise CheckFailed(reason(error)) from None
+            raise failure(error) from None
         finally:
             if not settings.reuse:
                 await _close(client)

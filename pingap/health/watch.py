@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from pingap.config.health_check import SHORTEST, HealthCheck
-from pingap.health.checks import Check, CheckFailed, make_check
+from pingap.health.checks import Check, CheckFailed, CheckImpossible, make_check
 from pingap.health.standing import Standing
 
 if TYPE_CHECKING:
@@ -133,6 +133,10 @@ class Watch:
                 await check(peer)
             except CheckFailed as error:
                 failure = str(error)
+            except CheckImpossible as error:
+                name = self.upstream.name
+                log.warning("cannot check upstream %s(%s): %s", name, peer.text, error)
+                return
             except Exception as error:
                 log.exception("the health checks of %s are defective", self.upstream.name)
                 failure = repr(error)

@@ -20,7 +20,7 @@ from pingap.headers import Headers
 from pingap.lifecycle import handle
 from pingap.messages import Request, Response
 from pingap.net.http1_writer import Http1Writer
-from pingap.net.tcp import has_error
+from pingap.net.tcp import has_error, send_probes, unacknowledged
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_request import RequestDecoder
@@ -39,7 +39,7 @@ LAST_REQUEST_SECONDS: Final = 5.0
 """How long a connection waits for its last request, when another process takes over."""
 PROBE_SECONDS: Final = 0.5
 MOST_PROBE_SECONDS: Final = 8.0
-"""How often a client that ended its side is looked for while its answer is not ready: first after
+"""How often a client that ended its side is looked for while its answer is not complete: first after
 the one, then after twice as long each time, up to the other."""
 
 
@@ -52,6 +52,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     __slots__ = (
         "_advancing",
         "_body_paused",
+        "_buffered",
         "_connection",
         "_decoder",
         "_ending",
@@ -86,10 +87,11 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._linger_left = LINGER_BYTES
         self._half_closed = False  # the client sends nothing more
         self._probed = 0.0  # seconds between the last two looks for such a client
-        self._seen_sent = 0
         self._ending = False  # closed by us, once all is written
         self._last_request: float = listener.limits.keepalive_requests
-        self._pending = math.inf  # bytes the client had not taken when we last looked
+        self._buffered = 0  # bytes that waited in the transport then
+        self._seen_sent = 0  # bytes of the answer, when we last looked
+        self._pending = 0  # bytes the client had not acknowledged when we last looked
         self.deadline = NEVER
 
     # Callbacks of the transport.
@@ -150,16 +152,21 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._transport is not None
-        self._writes.forget(self._transport)
+        unsent = self._writes.forget(self._transport)
+        if self._writing_paused:
+            unsent += self._buffered
+        self.body_bytes_sent = max(0, self.body_bytes_sent - unsent)
         self._transport = None
         self.deadline = NEVER
         self._listener.closed(self)
         if self._exchange is not None:
             self._exchange.on_client_gone()
+        if self._connection.pins is not None:
+            self._connection.pins.release()
 
     def pause_writing(self) -> None:
         self._writing_paused = True
-        self.deadline = time.monotonic() + self._limits.write_timeout
+        self._await_taking()
         if self._exchange is not None:
             self._exchange.on_client_full(True)
 
@@ -167,10 +174,12 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._writing_paused = False
         self.deadline = NEVER
         if self._lingering or self._ending:
-            self.deadline = time.monotonic() + self._limits.write_timeout
+            self._await_taking()
         elif self._exchange is not None:
-            if self._tunnelling:
-                self._watch_tunnel()
+            if self._reading_body and not self._body_paused:
+                self._await_bytes()
+            elif self._half_closed:
+                self._await_client()
             self._exchange.on_client_full(False)
         else:
             self._between_requests()
@@ -195,37 +204,53 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         elif self._half_closed:
             self._look_for_client()
 
+    def _await_taking(self) -> None:
+        """Set the limit for the client to take what was sent."""
+        if self._transport is not None:
+            self._pending = unacknowledged(self._transport)
+            self._buffered = self._transport.get_write_buffer_size()
+        self.deadline = time.monotonic() + self._limits.write_timeout
+
     def _cut_unless_progress(self) -> None:
         """Give a client more time as long as it takes anything at all."""
         if self._transport is None:
             return
-        pending = self._transport.get_write_buffer_size()
-        if 0 < pending < self._pending:
-            self._pending = pending
-            self.deadline = time.monotonic() + self._limits.write_timeout
+        if 0 < unacknowledged(self._transport) < self._pending:
+            self._await_taking()
         else:
             self.cut()
 
     def _look_for_client(self) -> None:
         """Find out whether a client that ended its side still waits for the answer.
 
-        Whatever is sent to one that left is answered with a reset, so an interim response
-        (RFC 9110, 15.2) is sent, and the socket asked for an error from time to time. (HTTP/1.0
-        knows no interim responses; there the answer itself has to find out.) Once the answer has
-        begun, its own bytes tell; if there are none for a while, the client is given up.
+        Data that is sent to a client that left is answered with a reset, which the socket then
+        reports as an error. So one interim response is sent before the answer (RFC 9110, 15.2).
+        Later the client may leave without any sign, since its FIN was sent before. Then the kernel
+        finds out: it sends keep-alive probes, which carry no data, and which are answered with a
+        reset once the client's system has forgotten the connection (Linux: after a minute,
+        tcp_fin_timeout). HTTP/1.0 knows no interim responses; there only that is left. Once the
+        answer has begun, its own bytes tell; if there are none for a while, the client is given up.
         """
         exchange, transport = self._exchange, self._transport
         if exchange is None or transport is None:
             return
         silent = exchange.head_sent and self.body_bytes_sent == self._seen_sent
-        if self._probed and (silent or has_error(transport)):
+        if (self._probed and silent) or has_error(transport):
             exchange.on_client_gone()
             self.cut()
             return
         self._seen_sent = self.body_bytes_sent
-        knows_interim = self._request is not None and self._request.http_version != "1.0"
-        if knows_interim and not exchange.head_sent:
-            self._writes.write(transport, http1_write.CONTINUE)
+        if not self._probed:
+            send_probes(transport)
+            knows_interim = self._request is not None and self._request.http_version != "1.0"
+            if knows_interim and not exchange.head_sent:
+                self._writes.write(transport, http1_write.CONTINUE)
+        self._await_client()
+
+    def _await_client(self) -> None:
+        """Set the moment of the next look for a client that ended its side."""
+        if self._writing_paused:
+            return
         self._probed = min(2 * self._probed or PROBE_SECONDS, MOST_PROBE_SECONDS)
         self.deadline = time.monotonic() + self._probed
 
@@ -261,7 +286,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         assert self._exchange is not None
         if isinstance(event, EndOfMessage):
             self._reading_body = False
-            self.deadline = NEVER
+            if not self._writing_paused:
+                self.deadline = NEVER
             self._exchange.on_request_end(event.trailers)
         else:
             self._exchange.on_request_chunk(event)
@@ -283,6 +309,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._exchange = exchange = Exchange(listener.server, self, request, ctx)
         if exchange.request_body is not None:
             self._reading_body, self._body_paused = True, False
+        if self._half_closed:
+            self._probed = 0.0
+            self.deadline = ctx.began_at + PROBE_SECONDS  # many answers are there before
         exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
@@ -304,6 +333,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def _watch_tunnel(self) -> None:
         """Bound how long a tunnel is silent; less once one of its sides has ended."""
+        if self._writing_paused:
+            return  # then the limit is for the client to take what was sent
         ended = self._half_closed or (self._exchange is not None and self._exchange.half_ended)
         limits = self._limits
         seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
@@ -311,6 +342,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def _await_bytes(self) -> None:
         """Set the limit for the bytes that are missing."""
+        if self._writing_paused:
+            return
         if self._tunnelling:
             self._watch_tunnel()
         elif self._reading_body:
@@ -335,7 +368,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def pause_body(self) -> None:
         self._body_paused = True
-        self.deadline = NEVER  # it is not the client that is slow
+        if not (self._writing_paused or self._tunnelling):
+            self.deadline = NEVER  # it is not the client that is slow
         self._pause_reading()
 
     def resume_body(self) -> None:
@@ -394,13 +428,16 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         """Close the connection once what was written is sent."""
         if self._transport is not None:
             self._ending = True
-            self.deadline = time.monotonic() + self._limits.write_timeout
             self._writes.settle(self._transport)
+            self._await_taking()
             self._transport.close()
 
     def _between_requests(self) -> None:
         self.deadline = time.monotonic() + self._limits.keepalive_timeout
         self._advance()
+        if self._half_closed and self._exchange is None and not self._writing_paused:
+            self.close()  # at best half a request is here, and its rest will never come
+            return
         if len(self._decoder.unread) < self._limits.pipeline_buffer_size:
             self._resume_reading()
 
@@ -425,9 +462,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             return
         self._lingering = True
         self._writes.settle(self._transport)
-        pending = self._transport.get_write_buffer_size()
-        seconds = self._limits.write_timeout if pending else LINGER_SECONDS
-        self.deadline = time.monotonic() + seconds
+        self._await_taking()
+        if not self._transport.get_write_buffer_size():
+            self.deadline = time.monotonic() + LINGER_SECONDS
         self._transport.write_eof()
         self._resume_reading()
 

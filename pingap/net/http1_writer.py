@@ -151,7 +151,11 @@ class Http1Writer(ABC):
         if self._transport is not None:
             if self._ends_with_connection:
                 _reset_on_close(self._transport)
-            self._writes.forget(self._transport)
+            unsent = self._writes.forget(self._transport)
+            if not self._transport.is_closing():
+                unsent += self._transport.get_write_buffer_size()
+            self.body_bytes_sent = max(0, self.body_bytes_sent - unsent)
+            self._closing = True
             self._transport.abort()
 
     def _frame(self, response: Response, length: int | None) -> bytes:

@@ -7,6 +7,7 @@ mean is the codec's business, one request and its answer are a stream's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Final, cast
@@ -16,8 +17,10 @@ from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.net.http2_stream import Http2Stream
 from pingap.net.http2_turns import Turns
 from pingap.net.http2_websocket import Http2WebSocket
+from pingap.net.tcp import unacknowledged
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
+    ENHANCE_YOUR_CALM,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from pingap.hook_tasks import HookTasks
     from pingap.net.listener import ClientLimits, Listener
     from pingap.runtime import ServerRuntime
+
+log = logging.getLogger("pingap")
 
 NEVER: Final = math.inf
 
@@ -103,7 +108,7 @@ class Http2Connection(asyncio.Protocol):
         self._linger_left = LINGER_BYTES
         self._ending = False  # closed by us, once all is written
         self._give_up_at = NEVER  # on a client that takes nothing
-        self._pending = math.inf  # bytes the client had not taken when we last looked
+        self._pending = 0  # bytes the client had not acknowledged when we last looked
 
     # Callbacks of the transport.
 
@@ -157,6 +162,8 @@ class Http2Connection(asyncio.Protocol):
         self.deadline = NEVER
         self._listener.closed(self)
         self._abandon()
+        if self.connection.pins is not None:
+            self.connection.pins.release()
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -164,7 +171,6 @@ class Http2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        self._pending = math.inf
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -306,6 +312,8 @@ class Http2Connection(asyncio.Protocol):
         """Set the limit for the client to take what was sent."""
         if seconds is None:
             seconds = self.limits.write_timeout
+        if self._transport is not None:
+            self._pending = unacknowledged(self._transport)
         self._give_up_at = time.monotonic() + seconds
         self.hasten(self._give_up_at)
 
@@ -313,9 +321,7 @@ class Http2Connection(asyncio.Protocol):
         """Give a client more time as long as it takes anything at all."""
         if self._transport is None:
             return
-        pending = self._transport.get_write_buffer_size()
-        if 0 < pending < self._pending:
-            self._pending = pending
+        if 0 < unacknowledged(self._transport) < self._pending:
             self._await_taking()
         else:
             self._give_up_at = NEVER
@@ -363,6 +369,9 @@ class Http2Connection(asyncio.Protocol):
 
     def _fail(self, error: Http2Error) -> None:
         """Tell the client what it did wrong, and end the connection."""
+        if error.code == ENHANCE_YOUR_CALM:
+            client = self.connection.remote_addr
+            log.info("HTTP/2 connection from %s ended (ENHANCE_YOUR_CALM): %s", client, error)
         self.flush()
         self.write(self.codec.goaway(error.code, debug=str(error)))
         self._linger()

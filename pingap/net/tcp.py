@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Final
 
 _KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
@@ -16,12 +18,36 @@ _KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
 MOST_REST: Final = 1024 * 1024
 """Bytes that are still read from a connection to an upstream that was lost."""
 _PIECE: Final = 64 * 1024
+_SOON: Final = (5.0, 5.0, 3)
+"""Idle time, interval (seconds) and number of the probes for a client that ended its side."""
 
 
 def has_error(transport: asyncio.BaseTransport) -> bool:
     """Tell whether the peer has reset the connection, without reading or writing."""
     sock = transport.get_extra_info("socket")
     return sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+def send_probes(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel find out by keep-alive probes, soon and often, whether the peer is still there."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):  # it is gone
+            TcpOptions(*_SOON).apply(sock)
+
+
+def unacknowledged(transport: asyncio.WriteTransport) -> int:
+    """Return how many bytes the peer has not acknowledged: ours, and on Linux also the kernel's.
+
+    (The kernel may hold megabytes, and takes more only after a third of them is gone. A slow peer
+    that reads steadily would seem to take nothing for a minute.)
+    """
+    size = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sys.platform == "linux":
+        with suppress(OSError, ValueError):  # it is closed
+            size += int.from_bytes(ioctl(sock.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+    return size
 
 
 def read_rest(transport: asyncio.BaseTransport, most: int) -> Iterator[bytes]:

@@ -9,8 +9,11 @@ the caches. Measured: a fifth of the CPU time of a small proxied request.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
+
+log = logging.getLogger("pingap")
 
 _LARGE: Final = 16 * 1024
 """Bytes that are worth a write of their own: they are not copied or kept."""
@@ -49,11 +52,15 @@ class WriteBatch:
         if (data := self._waiting.pop(transport, None)) is not None:
             transport.write(data)
 
-    def forget(self, transport: asyncio.Transport) -> bool:
-        """Drop what waits for a transport: it is gone. Tell whether there was anything."""
-        return self._waiting.pop(transport, None) is not None
+    def forget(self, transport: asyncio.Transport) -> int:
+        """Drop what waits for a transport: it is gone. Return how many bytes that was."""
+        return len(self._waiting.pop(transport, b""))
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for transport, data in waiting.items():
-            transport.write(data)
+            try:
+                transport.write(data)
+            except Exception:  # a transport that is broken must not cost the others their answers
+                log.exception("cannot write to %r", transport)
+                transport.abort()

@@ -17,6 +17,11 @@ from pingap.protocol.http2_hpack import HeadReader
 from pingap.protocol.http2_response import ResponseHead, read_head
 from pingap.protocol.http2_state import ClientState, may_end
 
+MOST_RESETS: Final = 50
+"""Streams that we reset on one connection before it is replaced.
+
+Servers end a connection on which too many streams are reset, with all others on it (CVE-2023-44487).
+Netty allows 200 in 30 s, nginx 100 or more, Envoy 500, nghttp2 1000."""
 MOST_INTERIM: Final = 32
 """Interim responses to one request."""
 
@@ -27,7 +32,7 @@ class Http2ClientCodec(Http2Endpoint):
     :param streams: the most that are open at once.
     """
 
-    __slots__ = ("_bodiless", "_interim")
+    __slots__ = ("_bodiless", "_interim", "resets")
 
     _heads: HeadReader[ResponseHead]
     _state: ClientState
@@ -37,6 +42,8 @@ class Http2ClientCodec(Http2Endpoint):
         super().__init__(heads, ClientState(streams, heads.most // 2))
         self._bodiless: set[int] = set()  # streams of HEAD requests
         self._interim: dict[int, int] = {}  # stream -> interim responses that came
+        self.resets = 0
+        """Streams that we ended before their time."""
 
     @property
     def last_stream_id(self) -> int:
@@ -122,6 +129,14 @@ class Http2ClientCodec(Http2Endpoint):
         self._interim.pop(stream_id, None)
 
     # What the connection does.
+
+    def reset(self, stream_id: int, code: int) -> None:
+        if self._is_ours(stream_id):
+            self.resets += 1
+            if self.resets > 2 * MOST_RESETS:
+                self._forget(stream_id)  # the server must go on with it: the limit is near
+                return
+        super().reset(stream_id, code)
 
     def goaway(self, code: int, debug: str = "") -> bytes:
         """Return the frame that tells the server that we leave."""

@@ -49,6 +49,18 @@ class Http2Codec(Http2Endpoint):
 
     # Receiving.
 
+    def _check(self, kind: int, flags: int, stream_id: int, size: int, now: float) -> None:
+        if kind == frames.RST_STREAM and self._has_begun(stream_id):
+            self._guard.earned(frames.HEADERS)  # the client had an answer and has enough of it
+        super()._check(kind, flags, stream_id, size, now)
+
+    def _has_begun(self, stream_id: int) -> bool:
+        """Return whether the answer on a stream has begun, and not ended."""
+        stream = self._state.streams.get(stream_id)
+        if stream is None or stream.closed:
+            return False
+        return bool(stream.state_machine.headers_sent)
+
     def receive(self, data: bytes, now: float) -> Iterator[Event]:
         if self._greeting:
             data = self._greet(data)

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from pingap.errors import UpstreamError
     from pingap.messages import Request
     from pingap.net.deadlines import Deadlines
+    from pingap.relay import BodyRelay
     from pingap.shared_state.state import SharedState
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
 
 log = logging.getLogger("pingap")
 
+PROBE_BODY_SECONDS: Final = 1.0
+"""How long a probe keeps its place while its client still sends the request: others may be faster."""
 OBSTACLE: Final = "breaker"
 """What stands in the way of requests to a peer whose breaker refuses them."""
 
@@ -40,7 +43,7 @@ class PeerBreaker:
         way: their places may be given back in another worker, or by its death.
     """
 
-    __slots__ = ("_deadlines", "_peer", "_where", "breaker", "deadline", "opened")
+    __slots__ = ("_deadlines", "_peer", "_where", "breaker", "deadline", "opened", "requests")
 
     def __init__(
         self, peer: Peer, where: str, breaker: CircuitBreaker, deadlines: Deadlines
@@ -52,14 +55,25 @@ class PeerBreaker:
         self.deadline = math.inf
         self.opened = 0
         """How often this worker decided that it opens."""
+        self.requests: dict[RequestContext, BodyRelay] = {}
+        """Bodies of the probes that are under way."""
 
     def on_deadline(self) -> None:
         """Called by the sweep when there may be places for probes."""
+        slow = time.monotonic() - PROBE_BODY_SECONDS
+        for ctx, body in list(self.requests.items()):
+            if not body.ended and ctx.upstream_connected_at < slow:
+                self.release(ctx)  # what becomes of it tells nothing any more
         if self.breaker.wake(time.monotonic()):
             log.info("circuit breaker of %s is half-open", self._where)
         else:
             self.breaker.look()
         self.stand()
+
+    def release(self, ctx: RequestContext) -> bool:
+        """Take note that an attempt is over, or does not count any more; True if it was a probe."""
+        self.requests.pop(ctx, None)
+        return self.breaker.release(ctx)
 
     def stand(self) -> None:
         """Stand in the way of requests, or step aside."""
@@ -157,8 +171,14 @@ class Breakers:
     def release(self, peer: Peer, ctx: RequestContext) -> None:
         """Take note that an attempt is over, however it ended."""
         one = peer.breaker
-        if one is not None and one.breaker.release(ctx):
+        if one is not None and one.release(ctx):
             one.stand()
+
+    def watch_body(self, peer: Peer, ctx: RequestContext, body: BodyRelay) -> None:
+        """Take note that a request is sent as its client sends it."""
+        one = peer.breaker
+        if one is not None and one.breaker.state is State.HALF_OPEN:
+            one.requests[ctx] = body
 
     def attempted(
         self, peer: Peer, ctx: RequestContext, error: UpstreamError | None, status: int
@@ -221,8 +241,9 @@ class Breakers:
 
 
 def says_nothing(error: UpstreamError, ctx: RequestContext) -> bool:
-    """Tell whether an error is no sign of a failing peer.
+    """Return whether an error is no sign of a failing peer.
 
-    A kept connection had ended while nobody used it, or the upstream gave the request back (HTTP/2).
+    A kept connection had ended while nobody used it, the upstream gave the request back (HTTP/2), or
+    something else than the peer caused it.
     """
-    return error.unprocessed or (error.untouched and ctx.upstream_reused)
+    return error.unprocessed or error.blameless or (error.untouched and ctx.upstream_reused)

@@ -5,7 +5,20 @@ Where that happened is for the caller to put before the text: ``app(10.0.0.1:80)
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
 from pingap.errors import UpstreamError
+
+_OURS: Final = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+)
+"""This host has no descriptor, memory or port left."""
+
+
+def is_ours(error: BaseException) -> bool:
+    """Return whether this host lacked something that a connection needs; its peer is not to blame."""
+    return isinstance(error, OSError) and error.errno in _OURS
 
 
 def not_in_time() -> UpstreamError:
@@ -22,9 +35,11 @@ def unreachable(error: OSError) -> UpstreamError:
     """Return the error for what the system said when it tried to connect."""
     if isinstance(error, TimeoutError):
         return not_in_time()
-    refused = isinstance(error, ConnectionRefusedError)
+    refused, ours = isinstance(error, ConnectionRefusedError), is_ours(error)
     return UpstreamError(
-        f"cannot be reached: {error.strerror or error}",
+        f"cannot be reached{' from this host' if ours else ''}: {error.strerror or error}",
         error_type="ConnectRefused" if refused else "ConnectError",
+        status=503 if ours else 502,
         connecting=True,
+        blameless=ours,
     )

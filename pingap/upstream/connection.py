@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.errors import UpstreamError
 from pingap.headers import Headers
 from pingap.messages import Request, Response
-from pingap.net.tcp import MOST_REST, read_rest
+from pingap.net.tcp import MOST_REST, read_rest, unacknowledged
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
-from pingap.protocol.http1_response import WHOLE, ResponseDecoder
+from pingap.protocol.http1_response import WHOLE, Event, ResponseDecoder
 from pingap.upstream import connect_errors
+from pingap.upstream.challenges import CHALLENGES, asks_to_sign_in
 from pingap.upstream.fast_open import has_connected
 
 if TYPE_CHECKING:
     from pingap.exchange import Exchange
     from pingap.upstream.peer import Peer
+    from pingap.upstream.pinned import PinnedConnections
     from pingap.upstream.upstream import UpstreamRuntime
 
 NEVER: Final = math.inf
+
+SLOW_REQUEST_SECONDS: Final = 5.0
+"""How long a request has to take until its upstream may end the connection without being blamed for it."""
+CLOSE_SECONDS: Final = 10.0
+"""How long an upstream may take to read what was sent before the connection was closed."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -41,11 +48,13 @@ class UpstreamConnection(asyncio.Protocol):
         "_request_done",
         "_timeouts",
         "_transport",
+        "_unacknowledged",
         "_upstream",
         "_writes",
         "_writing_paused",
         "began_at",
         "deadline",
+        "home",
         "peer",
         "read_at",
     )
@@ -55,6 +64,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
+        self.home: Peer | PinnedConnections = peer
+        """Where it waits for the next request."""
         self.began_at = self.read_at = time.monotonic()
         self.deadline = NEVER
         self._upstream = upstream
@@ -68,6 +79,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_done = True
         self._reading_paused = False
         self._writing_paused = False
+        self._unacknowledged = 0  # bytes, when we last looked
 
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "busy" if self._exchange else "idle"
@@ -99,10 +111,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._lose(error)
             return
         if events and events[-1] is WHOLE:
+            response: Response = events[0]  # type: ignore[assignment]
+            if response.status in CHALLENGES:
+                self._pin(exchange, response)
             self._let_go()
-            exchange.on_upstream_whole(events[0])  # type: ignore[arg-type]
+            exchange.on_upstream_whole(response)
             return
-        if (timeout := self._timeouts.read) is not None and not exchange.tunnelling:
+        timeout = self._timeouts.read
+        if timeout is not None and self._request_done and not exchange.tunnelling:
             self.deadline = self.read_at + timeout
         exchange.delivering = True
         for event in events:
@@ -112,10 +128,27 @@ class UpstreamConnection(asyncio.Protocol):
                 self._finish(exchange, event)
                 return
             elif isinstance(event, Response):
+                if event.status in CHALLENGES:
+                    self._pin(exchange, event)
                 exchange.on_upstream_head(event)
             if self._exchange is None:
-                break  # the exchange lost interest while it was told
+                self._drop_rest(events)  # the exchange wants no more of it
+                break
         exchange.on_upstream_waiting()
+
+    def _pin(self, exchange: Exchange, response: Response) -> None:
+        """Serve only this client's connection from now on, if the client may sign in on ours."""
+        if asks_to_sign_in(response):
+            from pingap.upstream.pinned import pins_of  # (which needs this module)
+
+            self.home = pins_of(exchange.ctx.connection).pin(self.peer)
+
+    def _drop_rest(self, events: list[Event]) -> None:
+        """Go on serving if the answer that nobody wants is complete; otherwise end."""
+        if isinstance(events[-1], EndOfMessage):
+            self._let_go()
+        else:
+            self.abort()
 
     def eof_received(self) -> bool:
         self._leave_idle()  # now: the transport tells its end later, after other requests of this turn
@@ -126,11 +159,19 @@ class UpstreamConnection(asyncio.Protocol):
             try:
                 events = self._decoder.eof()
             except UpstreamError as error:
+                error.blameless = self._waited_for_client()
                 self._lose(error)
             else:
                 if events:
                     self._finish(exchange, EndOfMessage())
         return False
+
+    def _waited_for_client(self) -> bool:
+        """Return whether the upstream may have lost its patience with a client that sends slowly."""
+        if self._request_done or self._writing_paused or self._exchange is None:
+            return False
+        began = self._exchange.ctx.upstream_connected_at
+        return time.monotonic() - began > SLOW_REQUEST_SECONDS
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._upstream.connections -= 1
@@ -139,10 +180,12 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._transport is not None
         transport, self._transport = self._transport, None
         unsent = self._writes.forget(transport)
+        waited = self._waited_for_client()
         if exc is not None and self._exchange is not None:
             self._receive_rest(transport)
         if self._exchange is not None:
             error = self._loss(transport, exc)
+            error.blameless = error.blameless or waited
             if unsent and error.untouched and self._exchange.request_body is None:
                 error.unprocessed = True  # its head, which is all of it, has never left
                 self._leave_broken()
@@ -171,14 +214,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writing_paused = True
-        if (timeout := self._timeouts.write) is not None:
-            self.deadline = time.monotonic() + timeout
+        self._await_upstream()
         if self._exchange is not None:
             self._exchange.on_upstream_full(True)
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        self._await_answer()
+        self._await_upstream()
         if self._exchange is not None:
             self._exchange.on_upstream_full(False)
 
@@ -186,7 +228,13 @@ class UpstreamConnection(asyncio.Protocol):
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = NEVER
         if self._exchange is None:
-            self.close()  # idle for too long
+            if self.is_closing:
+                self.abort()  # it does not take what is still to be sent
+            else:
+                self.close()  # idle for too long
+            return
+        if self._writing_paused and self._takes_bytes():
+            self._await_upstream()
             return
         if self._transport is not None and self._lacks_connection(self._transport):
             self.on_connect_timeout()
@@ -202,6 +250,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._lose(
             UpstreamError(f"did not {what} in time", error_type=kind, status=504),
         )
+
+    def _takes_bytes(self) -> bool:
+        """Return whether the upstream took any bytes since the time limit was set."""
+        if self._transport is None:
+            return False
+        return unacknowledged(self._transport) < self._unacknowledged
 
     def on_connect_timeout(self) -> None:
         """With TCP Fast Open, the peer has not accepted the connection in time."""
@@ -229,7 +283,9 @@ class UpstreamConnection(asyncio.Protocol):
             timeout = self._timeouts.read
             now = exchange.ctx.upstream_connected_at
             self.deadline = NEVER if timeout is None else now + timeout
-        elif self._transport.is_closing():
+            return
+        self.deadline = NEVER  # the body is the client's to send, and its side has a limit for that
+        if self._transport.is_closing():
             # (The transport tells of it in the next turn only, and what it was given is dropped. For a
             # request without body that is soon enough: see ``connection_lost``.)
             self._exchange = None
@@ -245,7 +301,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send_end(self, trailers: Headers | None) -> None:
         self._request_done = True
-        self._await_answer()
+        self._await_upstream()
         if self._transport is None:
             return
         if self._chunked:
@@ -258,13 +314,13 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_body(self) -> None:
         if self._transport is not None and not self._reading_paused:
             self._reading_paused = True
-            self.deadline = NEVER  # it is the client that is slow
+            self._await_upstream()
             self._transport.pause_reading()
 
     def resume_body(self) -> None:
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._await_answer()
+            self._await_upstream()
             self._transport.resume_reading()
 
     def abort(self) -> None:
@@ -273,30 +329,43 @@ class UpstreamConnection(asyncio.Protocol):
             self._writes.forget(self._transport)
             self._transport.abort()
 
+    def leave(self) -> None:
+        self._exchange = None  # (see ``_drop_rest``)
+
     def close(self) -> None:
         """Close the connection once what was written is sent; it is not to be used any more."""
         self._leave_idle()
         if self._transport is not None:
+            self.deadline = time.monotonic() + CLOSE_SECONDS
             self._writes.settle(self._transport)
             self._transport.close()
 
     # Ends.
 
     def _leave_idle(self) -> None:
-        if self in self.peer.idle:
-            self.peer.idle.remove(self)
+        if self in self.home.idle:
+            self.home.idle.remove(self)
 
     def _leave_broken(self) -> None:
         """Keep none that ended as this one did: the next attempt is not to find those."""
-        self.peer.idle[:] = [one for one in self.peer.idle if not one.is_closing]
+        self.home.idle[:] = [one for one in self.home.idle if not one.is_closing]
 
-    def _await_answer(self) -> None:
-        if self._writing_paused or not self._request_done:
-            return
-        if self._exchange is not None and self._exchange.tunnelling:
-            self.deadline = NEVER  # the client's side watches a tunnel
-            return
-        timeout = self._timeouts.read
+    def _await_upstream(self) -> None:
+        """Set the time limit for the upstream, if it is its turn to do something.
+
+        It is not while the body of the request is missing, nor while the client takes no more of the
+        answer (an upstream that cannot go on sending need not go on reading). The client's side
+        has limits for both, and for a tunnel.
+        """
+        timeout: float | None = None
+        if self._exchange is None or self._reading_paused:
+            pass
+        elif self._writing_paused:
+            timeout = self._timeouts.write
+            if self._transport is not None:
+                self._unacknowledged = unacknowledged(self._transport)
+        elif self._request_done and not self._exchange.tunnelling:
+            timeout = self._timeouts.read
         self.deadline = NEVER if timeout is None else time.monotonic() + timeout
 
     def _finish(self, exchange: Exchange, end: EndOfMessage) -> None:
@@ -312,7 +381,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.resume_body()
             idle = self._timeouts.idle
             self.deadline = NEVER if idle is None else self.read_at + idle
-            self.peer.idle.append(self)
+            self.home.idle.append(self)
         else:
             self.close()
 

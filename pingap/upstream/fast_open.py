@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import socket
 import struct
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from pingap.net.tcp import TcpOptions
+from pingap.upstream import dial
 
 _TCP_FASTOPEN_CONNECT: Final = 30
 """Of Linux; the socket module has no name for it."""
@@ -70,46 +70,18 @@ async def connect(
     :param late: called if it has not.
     :raises OSError: it cannot be reached, and that is known already.
     """
-    loop = asyncio.get_running_loop()
-    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-    try:
-        sock.setblocking(False)
-        tcp.apply(sock)
-        with suppress(OSError):  # forbidden by now: it connects as usual
-            sock.setsockopt(socket.IPPROTO_TCP, _TCP_FASTOPEN_CONNECT, 1)
-        await loop.sock_connect(sock, address)
-    except OSError as error:
-        sock.close()
-        # (Loops put the address into the text.)
-        raise OSError(error.errno, os.strerror(error.errno or 0)) from None
-    except BaseException:
-        sock.close()
-        raise
+    sock = await dial.connected(address, tcp, _allow)
     if until < math.inf and not has_connected(sock):
+        loop = asyncio.get_running_loop()
         loop.call_later(until - time.monotonic(), _look_at, sock, late)
-    await _hand_over(sock, protocol)
+    await dial.hand_over(sock, protocol)
+
+
+def _allow(sock: socket.socket) -> None:
+    with suppress(OSError):  # forbidden by now: it connects as usual
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_FASTOPEN_CONNECT, 1)
 
 
 def _look_at(sock: socket.socket, late: Callable[[], None]) -> None:
     if not has_connected(sock):
         late()
-
-
-async def _hand_over(sock: socket.socket, protocol: asyncio.Protocol) -> None:
-    """Let the loop have a socket, and let it finish.
-
-    (If this is cancelled, uvloop up to 0.22 closes the descriptor and leaves it in the socket, which
-    closes it again when it may be another one's: issue 738 of uvloop.)
-    """
-    loop = asyncio.get_running_loop()
-    making = asyncio.ensure_future(loop.create_connection(lambda: protocol, sock=sock))
-    try:
-        await asyncio.shield(making)
-    except asyncio.CancelledError:
-        making.add_done_callback(_drop)
-        raise
-
-
-def _drop(made: asyncio.Future[tuple[asyncio.Transport, Any]]) -> None:
-    if not made.cancelled() and made.exception() is None:
-        made.result()[0].abort()

@@ -7,6 +7,7 @@ the codec's business, one request and its answer are a stream's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 import weakref
@@ -16,7 +17,7 @@ from pingap.errors import UpstreamError
 from pingap.net.http2_halves import Http2Halves
 from pingap.net.http2_turns import Turns
 from pingap.net.tcp import MOST_REST, read_rest
-from pingap.protocol.http2_client import Http2ClientCodec
+from pingap.protocol.http2_client import MOST_RESETS, Http2ClientCodec
 from pingap.protocol.http2_errors import NO_ERROR, Http2Error, error_name
 from pingap.protocol.http2_events import (
     DataReceived,
@@ -28,12 +29,17 @@ from pingap.protocol.http2_events import (
     TrailersReceived,
     WindowOpened,
 )
+from pingap.upstream.connection import CLOSE_SECONDS
 from pingap.upstream.fast_open import has_connected
 from pingap.upstream.http2_stream import Http2UpstreamStream
+from pingap.upstream.pinned import pins_of
 
 if TYPE_CHECKING:
+    from pingap.context import Connection
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
 
 NEVER: Final = math.inf
 
@@ -76,12 +82,15 @@ class Http2UpstreamConnection(asyncio.Protocol):
         "read_at",
         "ready",
         "scheme",
+        "shared",
         "timeouts",
         "writable",
     )
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
+        self.shared = peer.shared
+        """Those among which it is."""
         self.name = f"{upstream.name}({peer.text})"
         self.scheme = "https" if upstream.has_tls else "http"
         self.timeouts = upstream.timeouts
@@ -200,7 +209,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
             self._turns.send()
         elif type(event) is SettingsReceived:
             self._turns.send()
-            self.peer.shared.offer(self)  # perhaps it allows more streams now
+            self.shared.offer(self)  # perhaps it allows more streams now
         elif type(event) is GoawayReceived:
             self._on_goaway(event)
         elif isinstance(event, ResponseReceived | DataReceived | TrailersReceived | StreamReset):
@@ -276,11 +285,25 @@ class Http2UpstreamConnection(asyncio.Protocol):
     def stream_ended(self, stream: Http2UpstreamStream) -> None:
         """Forget a stream that is over."""
         self._turns.remove(stream)
-        self._streams.pop(stream.number, None)
+        if self._streams.pop(stream.number, None) is None:
+            self._promised.discard(stream)  # it was never opened
+        if self.codec.resets >= MOST_RESETS and not self._leaving:
+            log.debug("connection to %s is replaced after %d resets", self.name, self.codec.resets)
+            self._leave()
         if not self._streams:
             self._await_use()
             self._close_if_done()
-        self.peer.shared.offer(self)
+        self.shared.offer(self)
+
+    def leave_to(self, client: Connection) -> None:
+        """Serve no other clients from now on: this one may sign in on the connection.
+
+        Streams of others may be open on it. So it begins no more, and the client's next request, which
+        has to repeat the attempt in any case, gets a connection of its own.
+        """
+        if self.peer.shared is self.shared:
+            self._leave()
+            pins_of(client).pin(self.peer)
 
     # Time limits.
 
@@ -294,6 +317,9 @@ class Http2UpstreamConnection(asyncio.Protocol):
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = NEVER
         now = time.monotonic()
+        if self._transport is not None and self._transport.is_closing():
+            self.abort()  # it does not take what is still to be sent
+            return
         if not self.ready.done():
             self._refuse_start("did not begin HTTP/2 in time", status=504)
             self.abort()
@@ -310,7 +336,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
                 self.close()
             else:
                 self.hasten(self._quiet_since + idle)
-        self.peer.shared.offer(self)  # a promise may have been forgotten
+        self.shared.offer(self)  # a promise may have been forgotten
 
     def _doubt(self, stream: Http2UpstreamStream) -> None:
         """Begin no more streams if the upstream said nothing at all while one waited in vain."""
@@ -337,7 +363,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
     def _leave(self) -> None:
         """Begin no stream any more."""
         self._leaving = True
-        self.peer.shared.remove(self)
+        self.shared.remove(self)
 
     def _close_if_done(self) -> None:
         retired = not self.most_streams and not self._promised
@@ -362,8 +388,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self.flush()
             self.write(self.codec.goaway(error.code, str(error)))
-            self._writes.settle(self._transport)
-            self._transport.close()
+            self._end_transport(self._transport)
         self._refuse_start(f"does not speak HTTP/2: {error}")
         for stream in list(self._streams.values()):
             stream.lose(UpstreamError(f"broke the protocol: {error}"))
@@ -374,8 +399,12 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self.flush()
             self.write(self.codec.goaway(NO_ERROR))
-            self._writes.settle(self._transport)
-            self._transport.close()
+            self._end_transport(self._transport)
+
+    def _end_transport(self, transport: asyncio.Transport) -> None:
+        self.deadline = time.monotonic() + CLOSE_SECONDS
+        self._writes.settle(transport)
+        transport.close()
 
     def retire(self) -> None:
         """Begin no more streams than were promised, and close when the last has ended."""

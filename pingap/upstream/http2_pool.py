@@ -120,6 +120,7 @@ class SharedConnections:
             attempt.ended.set()
         self._is_http1 = isinstance(made, UpstreamConnection)
         if not isinstance(made, UpstreamConnection):
+            made.shared = self
             self.connections.add(made)
             self.offer(made)
             if self._retired:

@@ -14,6 +14,8 @@ from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import CANCEL, REFUSED_STREAM, error_name
 from pingap.protocol.http2_events import StreamReset
 from pingap.protocol.http2_hpack import fields_block, request_block
+from pingap.upstream.challenges import CHALLENGES, asks_to_sign_in
+from pingap.upstream.connection import SLOW_REQUEST_SECONDS
 
 if TYPE_CHECKING:
     from pingap.upstream.http2_connection import Http2UpstreamConnection
@@ -99,6 +101,9 @@ class Http2UpstreamStream(Http2Halves):
             self._let_go()
             self._connection.flush()
 
+    def leave(self) -> None:
+        self.abort()  # (which sends no reset if the answer is complete)
+
     def close(self) -> None:
         self.abort()
 
@@ -136,6 +141,8 @@ class Http2UpstreamStream(Http2Halves):
             exchange.on_upstream_head(response)
             return
         self._answering = True
+        if response.status in CHALLENGES and asks_to_sign_in(response):
+            self._connection.leave_to(exchange.ctx.connection)
         if ended:
             exchange.on_upstream_head(response)
             self.on_end(None)
@@ -188,8 +195,8 @@ class Http2UpstreamStream(Http2Halves):
         pass  # (the stream was reset)
 
     def _await_body(self, now: float) -> None:
-        if self.is_unsent or self._paused or not (self._request_done or self._answering):
-            return
+        if self.is_unsent or self._paused or not self._request_done:
+            return  # it is the client's turn, or the limit for what is unsent counts
         timeout = self._connection.timeouts.read
         if timeout is not None:
             self._set_deadline(now + timeout)
@@ -229,6 +236,9 @@ class Http2UpstreamStream(Http2Halves):
     def lose(self, error: UpstreamError) -> None:
         """End without an answer, or within it."""
         exchange = self._exchange
+        slow = time.monotonic() - self.asked_at > SLOW_REQUEST_SECONDS
+        if slow and not (self._request_done or self.is_unsent):
+            error.blameless = True  # it may have lost its patience with a client that sends slowly
         self._let_go()
         if exchange is not None:
             error.detail = f"{self._connection.name} {error.detail}"

@@ -29,6 +29,7 @@ from pingap.upstream.upstream import DEFAULT_RETRY_BUDGET, Timeouts, UpstreamRun
 
 if TYPE_CHECKING:
     from pingap.upstream.http2_stream import Http2UpstreamStream
+    from pingap.upstream.pinned import PinnedConnections
 
 LOOKUP_SECONDS: Final = 5.0
 """How long a name may take to be found."""
@@ -190,14 +191,20 @@ class TransparentUpstream(UpstreamRuntime):
         return [one for one in dict.fromkeys(addresses) if one is not None]
 
     async def connect(
-        self, peer: Peer, client: Connection, *, upgrades: bool = False, repeatable: bool = False
+        self,
+        peer: Peer,
+        client: Connection,
+        home: Peer | PinnedConnections,
+        *,
+        upgrades: bool = False,
+        repeatable: bool = False,
     ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection; after a failure the next address of the name has its turn.
 
         (For that it has to be known here, so no request is sent before there is a connection.)
         """
         try:
-            return await super().connect(peer, client, upgrades=upgrades)
+            return await super().connect(peer, client, home, upgrades=upgrades)
         except UpstreamError:
             assert not isinstance(peer.address, str)
             address, port = peer.address

@@ -22,7 +22,7 @@ from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
-from pingap.upstream import connect_errors, fast_open
+from pingap.upstream import connect_errors, dial, fast_open
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.observer import Observer
 from pingap.upstream.peer import Peer
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
+    from pingap.upstream.pinned import PinnedConnections
 
 HANDSHAKE_SECONDS: Final = 30.0
 """How long TLS may take to be set up, unless ``total_connection_timeout`` says how long it may."""
@@ -196,11 +197,18 @@ class UpstreamRuntime:
         return math.inf if idle is None else time.monotonic() + idle
 
     async def connect(
-        self, peer: Peer, client: Connection, *, upgrades: bool = False, repeatable: bool = False
+        self,
+        peer: Peer,
+        client: Connection,
+        home: Peer | PinnedConnections,
+        *,
+        upgrades: bool = False,
+        repeatable: bool = False,
     ) -> UpstreamConnection | Http2UpstreamStream:
         """Make a new connection to a peer; with HTTP/2, take part in one if there is one by now.
 
         :param client: whose request needs it.
+        :param home: where it waits for further requests.
         :param upgrades: HTTP/1.1 has to be spoken, though both may be.
         :param repeatable: the request has no body and does no harm if it is done twice; so it may be
             sent before there is a connection (``fast_open``), and that there is none be told later.
@@ -208,9 +216,13 @@ class UpstreamRuntime:
         """
         make = partial(self._connect, peer, client, upgrades, repeatable)
         if self._speaks is not Speaks.HTTP1 and not upgrades:
-            return await peer.shared.connect(make, self.max_h2_streams)
-        connection = await make()
-        assert isinstance(connection, UpstreamConnection)
+            connection = await home.shared.connect(make, self.max_h2_streams)
+        else:
+            made = await make()
+            assert isinstance(made, UpstreamConnection)
+            connection = made
+        if isinstance(connection, UpstreamConnection):
+            connection.home = home
         return connection
 
     async def _connect(
@@ -266,7 +278,7 @@ class UpstreamRuntime:
             made = await self._handshake(peer, complete, until)
         except BaseException:
             connector.abort()
-            if complete.done() and not complete.cancelled():
+            if not complete.cancel() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
         return made
@@ -326,23 +338,17 @@ class UpstreamRuntime:
         :param late: called if it is begun with TCP Fast Open, and not there in time; None: it is made
             without.
         """
-        loop = asyncio.get_running_loop()
         if header:
             protocol = Introduction(header, protocol)
         limit = until - time.monotonic()
         if self.timeouts.connect is not None:
             limit = min(limit, self.timeouts.connect)
         with anyio.fail_after(limit):
-            if isinstance(peer.address, str):
-                await loop.create_unix_connection(lambda: protocol, peer.address)
-                return
-            if self.fast_open and late is not None:
+            if self.fast_open and late is not None and not isinstance(peer.address, str):
                 until = time.monotonic() + limit
                 await fast_open.connect(protocol, peer.address, self._tcp, until, late)
-                return
-            host, port = peer.address
-            transport, _ = await loop.create_connection(lambda: protocol, host, port)
-        self._tcp.apply(transport.get_extra_info("socket"))
+            else:
+                await dial.connect(protocol, peer.address, self._tcp)
 
 
 def _introduce(version: str, client: Connection) -> bytes:

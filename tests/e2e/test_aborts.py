@@ -181,3 +181,42 @@ def test_nothing_is_left_open_after_many_aborts(tmp_path: Path) -> None:
         with rig.connect() as client:
             assert client.get("/").status == 200
         assert " ERROR " not in rig.proxy.log
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
+    tmp_path: Path, answers: int
+) -> None:
+    def script(served: Served) -> None:
+        while (request := served.read_head()) is not None:
+            if request.target == "/last":
+                served.receive()  # the end of the connection
+                return
+            served.respond()
+
+    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+        head = b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n"
+        client.send(head % b"first" * answers + head % b"last")
+        until(lambda: rig.origin.requests)
+        client.sock.shutdown(socket.SHUT_WR)
+        for _ in range(answers):
+            assert client.answer().status == 200
+        client.close()
+        rig.proxy.wait_for_log("GET /last 499")
+
+
+def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> None:
+    answers = Event()
+
+    def script(served: Served) -> None:
+        if served.read_head() is not None:
+            answers.wait(10)
+            served.respond()
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        answers.wait(5)
+        answers.set()
+        answer = client.answer()
+    assert [interim.status for interim in answer.interim] == [100]

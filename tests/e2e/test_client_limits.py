@@ -363,3 +363,62 @@ def _flood(rig: Rig, client: RawClient) -> int:
             if resident(rig.proxy) - before > 40_000_000:
                 break
     return resident(rig.proxy) - before
+
+
+@pytest.mark.parametrize("small", [40, 400])
+def test_a_large_answer_behind_small_ones_waits_for_the_client(tmp_path: Path, small: int) -> None:
+    """The client is full before the last request has an answer whose source could wait."""
+    sent = [0]
+
+    def script(served: Served) -> None:
+        while (request := served.read_request()) is not None:
+            if request.target == "/small":
+                served.respond(b"s" * 5000)
+                continue
+            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 400000000\r\n\r\n")
+            with suppress(OSError):
+                while not served.stopping.is_set():
+                    served.send(b"x" * 100_000)
+                    sent[0] += 100_000
+
+    with running(tmp_path, script) as rig, narrow(rig) as client:
+        before = resident(rig.proxy)
+        client.send(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n" * small)
+        client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(1.5)
+        assert resident(rig.proxy) - before < 25_000_000
+        assert sent[0] < 40_000_000
+
+
+def test_a_second_slow_answer_on_a_connection_has_its_own_time(tmp_path: Path) -> None:
+    size = 6_000_000
+    with (
+        running(tmp_path, big(size), server='downstream_write_timeout = "700ms"') as rig,  # type: ignore[arg-type]
+        narrow(rig) as client,
+    ):
+        for _ in range(2):
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.read_until(b"\r\n\r\n")
+            got, began = 0, time.monotonic()
+            while got < size:
+                data = client.receive()
+                assert data, f"cut after {got} bytes"
+                got += len(data)
+                while time.monotonic() < began + 2 * got / size:
+                    time.sleep(0.001)
+
+
+def test_a_body_that_stops_after_the_client_was_full_has_its_time_limit(tmp_path: Path) -> None:
+    """The limit for the body is set again when the client has taken what was sent."""
+
+    def script(served: Served) -> None:
+        if served.read_head() is not None:
+            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6000000\r\n\r\n" + b"x" * 5_000_000)
+            served.stopping.wait(10)
+
+    server = 'downstream_read_timeout = "500ms"\ndownstream_write_timeout = "5s"'
+    with running(tmp_path, script, server=server) as rig, narrow(rig) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+        with suppress(OSError):  # a reset is as good as an end
+            while client.receive():
+                pass

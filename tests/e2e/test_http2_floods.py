@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from support import h2
@@ -193,3 +194,27 @@ def test_a_window_that_opens_in_small_steps_is_honest_if_data_flows(rig: Rig) ->
             while len(client.answers.setdefault(1, h2.H2Answer()).body) < size:
                 assert client.read_frame() is not None
         assert client.finish(1).body == b"ok"
+
+
+def test_calls_whose_answers_have_begun_may_be_cancelled(tmp_path: Path) -> None:
+    """As gRPC clients do that watch something until it happens."""
+
+    def begin(served: Served) -> None:
+        while served.read_request() is not None:
+            served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+
+    with running(tmp_path, begin, server="enabled_h2 = true") as rig, H2Client(rig.proxy) as client:
+        for stream in range(1, 801, 2):
+            client.headers(stream, fields("GET", "/"))
+            client.read_until(h2.DATA, stream)
+            client.send(h2.reset(stream))
+        client.headers(801, fields("GET", "/"))
+        client.read_until(h2.DATA, 801)
+        assert not client.goaways
+
+
+def test_a_flood_is_logged(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client, suppress(OSError):
+        client.send(rapid_reset(client))
+        client.goaway()
+    rig.proxy.wait_for_log("too many streams reset")

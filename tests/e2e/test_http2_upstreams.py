@@ -719,3 +719,31 @@ def test_a_silent_upstream_is_asked_for_a_sign_of_life(clock: Clock, alive: bool
         if not alive:
             clock.advance(ANSWER_SECONDS + 1)
         assert client.answer().status == (200 if alive else 502)
+
+
+def test_a_connection_on_which_many_streams_were_reset_is_replaced(tmp_path: Path) -> None:
+    """So that the upstream does not take it for an attack, and end it for everybody."""
+    resets: list[int] = []
+
+    def script(origin: H2Served) -> None:
+        while (request := origin.head()) is not None:
+            if request.path == "/stays":
+                origin.headers(request.stream, [(":status", "200")])
+            resets.append(sum(one.kind == h2.RST_STREAM for one in origin.seen))
+
+    upstream = 'alpn = "H2"\nmax_h2_streams = 20'
+    with (
+        running(tmp_path, h2_script(script), upstream=upstream, server="enabled_h2 = true") as rig,
+        H2Client(rig.proxy) as other,
+        H2Client(rig.proxy) as client,
+    ):
+        other.headers(1, h2.fields("GET", "/stays"))
+        other.read_until(h2.HEADERS, 1)
+        for stream in range(1, 301, 2):
+            client.headers(stream, h2.fields("GET", "/aborted"))
+            until(lambda stream=stream: len(resets) > stream // 2 + 1)  # type: ignore[misc]
+            client.send(h2.reset(stream))
+        assert rig.origin.connections > 2
+        assert max(resets) <= 50
+        assert not other.answers[1].ended
+        assert other.answers[1].reset is None

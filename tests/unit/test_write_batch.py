@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from pingap.net.write_batch import WriteBatch
 
 
@@ -77,3 +79,25 @@ def test_what_waits_is_written_or_dropped_before_a_connection_ends() -> None:
 
     asyncio.run(turn())
     assert (closed.written, cut.written) == ([b"last words"], [])
+
+
+def test_a_write_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Wire):
+        aborted = False
+
+        def write(self, data: bytes) -> None:
+            raise RuntimeError("the handler is closed")
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    batch, first, broken, last = WriteBatch(), Wire(), Broken(), Wire()
+
+    async def turn() -> None:
+        for wire in (first, broken, last):
+            batch.write(wire, b"x")  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+
+    asyncio.run(turn())
+    assert (first.written, last.written, broken.aborted) == ([b"x"], [b"x"], True)
+    assert "cannot write" in caplog.text
