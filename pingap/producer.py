@@ -22,7 +22,6 @@ class Producer:
         self._x = x
         self._flowing = anyio.Event()
         self._flowing.set()
-        self._has_own_length = not filters  # (otherwise filters count what they let through)
         self._relay = x.response_body = BodyRelay(self)
         self._relay.open(x.downstream, filters, x.filters)
         if x.client_full:
@@ -34,17 +33,22 @@ class Producer:
         :raises PingapError: it cannot be completed.
         """
         body = response.body
+        if not has_no_body(self._x.request, response):
+            self._relay.length = response.content_length
         if isinstance(body, bytes):
             if body:
                 self._relay.feed(body)
         else:
             self._x.downstream.flush()
             await self._x.in_task(self._pump(body))
-        if self._has_own_length:
-            self._check_length(response)
+        self._check_length(response)
         self._relay.end(None)
 
     def _check_length(self, response: Response) -> None:
+        """Refuse a body of another length than was announced (filters may not change that, either).
+
+        :raises PluginError: so it is.
+        """
         length, size = response.content_length, self._relay.received
         if length is None or size == length or has_no_body(self._x.request, response):
             return
