@@ -226,7 +226,10 @@ class RequestContext:
         """
         if self.upstream_connected_at:
             raise RuntimeError("the request was sent already: pin_upstream has to come before")
+        from pingap.upstream.pinned import pins_of  # (which needs this module)
+
         self.pins_upstream = True
+        pins_of(self.connection)  # is looked at for every attempt
 
     def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
         """Note that the request ended without its whole answer. Not for plugins."""

@@ -251,8 +251,7 @@ async def _attempt(
     peer.in_flight += 1
     upgrades = upstream.may_choose and x.request.upgrade != ""
     home: Peer | PinnedConnections = peer
-    client = ctx.connection
-    if client.pins is not None or ctx.pins_upstream or b"authorization" in x.request.headers.keys:
+    if ctx.connection.pins is not None or b"authorization" in x.request.headers.keys:
         home = home_for(x.request, ctx, peer)
     connection = None if fresh or upgrades else home.take()
     if connection is not None:
@@ -263,7 +262,7 @@ async def _attempt(
         began = time.monotonic()
         repeatable = x.request_body is None and x.request.method in IDEMPOTENT
         connection = await x.connect(
-            upstream.connect(peer, client, home, upgrades=upgrades, repeatable=repeatable)
+            upstream.connect(peer, ctx.connection, home, upgrades=upgrades, repeatable=repeatable)
         )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
