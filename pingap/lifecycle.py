@@ -304,6 +304,8 @@ def _send_request(
         body.keep()
     body.length = length
     body.open(connection, filters, x.filters)
+    if x.upstream_full:  # known before the body was opened
+        body.set_full(True)
 
 
 async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:

@@ -167,6 +167,7 @@ class BodyRelay:
         """
         self._sink = sink
         if self._opened:
+            self._full = False
             for chunk in self._kept or ():
                 sink.send_chunk(chunk)
             if self.finished:

@@ -133,9 +133,6 @@ class Http2ClientCodec(Http2Endpoint):
     def reset(self, stream_id: int, code: int) -> None:
         if self._is_ours(stream_id):
             self.resets += 1
-            if self.resets > 2 * MOST_RESETS:
-                self._forget(stream_id)  # the server must go on with it: the limit is near
-                return
         super().reset(stream_id, code)
 
     def goaway(self, code: int, debug: str = "") -> bytes:
