@@ -272,7 +272,9 @@ class UpstreamConnection(asyncio.Protocol):
         :param length: bytes of the body; None for a chunked body.
         :raises UpstreamError: the connection has just been lost, and nothing was sent.
         """
-        assert self._transport is not None
+        if self._transport is None:  # it was accepted, and ended before the request could be sent
+            where = f"{self._upstream.name}({self.peer.text})"
+            raise UpstreamError(f"{where} closed the connection unanswered", untouched=True)
         self._exchange = exchange
         self._chunked = length is None
         self._request_done = length == 0
