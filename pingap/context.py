@@ -114,6 +114,14 @@ class Connection:
                 return str(real)
         return self.remote_addr
 
+    def scheme_of(self, request: Request) -> str:
+        """Return the scheme the client used (see :meth:`RequestContext.scheme`)."""
+        if self.is_trusted:
+            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
+            if said.lower() in ("http", "https"):
+                return said.lower()
+        return self.scheme
+
     @property
     def is_trusted(self) -> bool:
         """Whether the peer is a proxy whose forwarding headers are believed."""
@@ -137,6 +145,22 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalRequest:
+    """What the client asked for, whatever plugins have changed since.
+
+    :param method: as sent.
+    :param target: as sent, path and query (of an absolute target, too).
+    :param host: as ``Request.host``.
+    :param scheme: ``http`` or ``https``, as ``RequestContext.scheme``.
+    """
+
+    method: str
+    target: str
+    host: str
+    scheme: str
 
 
 class RequestContext:
@@ -186,6 +210,8 @@ class RequestContext:
     """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
+    received: tuple[Request, str, str, str]
+    """The request, and its method, target and host before anything could change them."""
 
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
@@ -208,6 +234,14 @@ class RequestContext:
         return state
 
     @property
+    def original(self) -> OriginalRequest:
+        """What the client asked for, as it was before plugins changed the request."""
+        request, method, target, host = self.received
+        return OriginalRequest(
+            method, request.received_target or target, host, self.scheme(request)
+        )
+
+    @property
     def upstream_processing_time(self) -> float | None:
         """From the usable connection to the response head, in seconds; None without one."""
         return self.upstream_head_at - self.upstream_connected_at if self.upstream_head_at else None
@@ -220,12 +254,16 @@ class RequestContext:
         return self.ended_at - self.upstream_head_at
 
     def scheme(self, request: Request) -> str:
-        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies."""
-        if self.connection.is_trusted:
-            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
-            if said.lower() in ("http", "https"):
-                return said.lower()
-        return self.connection.scheme
+        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies.
+
+        It is found once, so a plugin that changes the header does not change it.
+        """
+        if not self.connection.trusted:
+            return self.connection.scheme
+        found: str | None = self.__dict__.get("_scheme")
+        if found is None:
+            found = self.__dict__["_scheme"] = self.connection.scheme_of(request)
+        return found
 
     def client_ip(self, request: Request) -> str:
         """Return the client's address (see :meth:`Connection.client_ip`), found once."""

@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, ip_address
 
 from pingap.config.addresses import Address, TcpAddress, UnixAddress, parse_backend
 from pingap.config.decode import Items
+from pingap.config.entries import never_matched
 from pingap.config.merge import Table
-from pingap.config.model import BasicConfig, ServerConfig, UpstreamConfig
+from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, UpstreamConfig
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
@@ -134,6 +135,7 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
             _report_unknown(
                 "upstream", upstream, upstreams, ("locations", name, "upstream"), report
             )
+        _check_conditions(name, location, report)
         if not location.max_retries:
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
@@ -146,6 +148,32 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
                 report.error(path, f"{plugin} comes with {home}, which is not available yet")
             else:
                 _report_unknown("plugin", plugin, plugins, path, report)
+
+
+def _check_conditions(name: str, location: LocationConfig, report: Report) -> None:
+    """In ``path`` and ``host`` a tilde begins an expression; in conditions it is text, so far."""
+    for key in ("match_headers", "match_query", "match_cookies"):
+        for index, entry in enumerate(getattr(location, key)):
+            _, _, value = entry.partition(":")
+            if value.strip().startswith("~"):
+                message = (
+                    f'{quoted(value.strip())} is compared as text: "~" does not begin a regular'
+                    " expression here; list the exact values in locations of their own"
+                )
+                report.warn(("locations", name, key, index), message)
+
+
+def _check_paths(name: str, server: ServerConfig, items: Items, report: Report) -> None:
+    path: KeyPath = ("servers", name)
+    if server.path_matching == "raw":
+        for key in ("allow_in_paths", "forward_path"):
+            if key in server.model_fields_set:
+                report.warn((*path, key), 'has no effect with path_matching = "raw"')
+        return
+    for one in server.locations:
+        if (location := items.locations.get(one)) and (why := never_matched(location.path)):
+            message = f"never gets a request on the server {name}: {why}"
+            report.warn(("locations", one, "path"), message)
 
 
 def _report_unknown(
@@ -172,6 +200,7 @@ def _check_servers(
                 path = ("servers", name, "locations", index)
                 _report_unknown("location", location, sections["locations"], path, report)
         _check_addresses(name, server, taken, report)
+        _check_paths(name, server, items, report)
         if server.proxy_protocol:
             _check_proxy_protocol(name, server, basic, report)
 

@@ -238,7 +238,7 @@ def test_server_of_a_url(conf: Path) -> None:
         (["GET", "/", "--server", "wed"], 'no server is named "wed"; did you mean "web"?'),
         (["GET", "x.example/"], 'found "x.example/", expected a URL such as "http://host/path"'),
         (["GET", "http://a b/"], '"a b" is not a host'),
-        (["GET", "/ü"], '"/ü": percent-encode what is not plain ASCII'),
+        (["GET", "/a b"], '"/a b": percent-encode spaces and control characters'),
         (["G T", "/"], '"G T" is not a method'),
         (["GET", "/", "-H", "X"], 'found "X", expected a header such as "Name: value"'),
         (["GET", "/", "-H", "X Y: z"], "'X Y'"),
