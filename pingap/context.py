@@ -114,14 +114,6 @@ class Connection:
                 return str(real)
         return self.remote_addr
 
-    def scheme_of(self, request: Request) -> str:
-        """Return the scheme the client used (see :meth:`RequestContext.scheme`)."""
-        if self.is_trusted:
-            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
-            if said.lower() in ("http", "https"):
-                return said.lower()
-        return self.scheme
-
     @property
     def is_trusted(self) -> bool:
         """Whether the peer is a proxy whose forwarding headers are believed."""
@@ -210,8 +202,7 @@ class RequestContext:
     """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
-    received: tuple[Request, str, str, str]
-    """The request, and its method, target and host before anything could change them."""
+    _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
 
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
@@ -236,7 +227,7 @@ class RequestContext:
     @property
     def original(self) -> OriginalRequest:
         """What the client asked for, as it was before plugins changed the request."""
-        request, method, target, host = self.received
+        request, method, target, host = self._received
         return OriginalRequest(
             method, request.received_target or target, host, self.scheme(request)
         )
@@ -256,14 +247,20 @@ class RequestContext:
     def scheme(self, request: Request) -> str:
         """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies.
 
-        It is found once, so a plugin that changes the header does not change it.
+        It counts as it was received, whatever plugins make of it.
         """
-        if not self.connection.trusted:
-            return self.connection.scheme
-        found: str | None = self.__dict__.get("_scheme")
-        if found is None:
-            found = self.__dict__["_scheme"] = self.connection.scheme_of(request)
-        return found
+        said: str | None = self.__dict__.get("_said_scheme")
+        if said is None:
+            said = request.headers.get("x-forwarded-proto", "")
+        if said and self.connection.is_trusted:
+            said = said.rpartition(",")[2].strip().lower()
+            if said in ("http", "https"):
+                return said
+        return self.connection.scheme
+
+    def keep_scheme(self, request: Request) -> None:
+        """Keep what a proxy says of the scheme, before plugins may change the header."""
+        self.__dict__["_said_scheme"] = request.headers.get("x-forwarded-proto", "")
 
     def client_ip(self, request: Request) -> str:
         """Return the client's address (see :meth:`Connection.client_ip`), found once."""

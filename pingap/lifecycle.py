@@ -127,7 +127,7 @@ def _match(x: Exchange) -> LocationRuntime:
     x.location = location
     x.chains = location.chains
     if location.may_take_time:  # or there are trusted proxies
-        ctx.scheme(request)  # before a plugin changes the header that says it
+        ctx.keep_scheme(request)
         if location.times_plugins(request, ctx):
             x.chains = location.timed_chains
             ctx.plugin_times = {}
