@@ -133,7 +133,7 @@ class Request:
         return None
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.host}{self.target}>"
+        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # (for logs)
 
 
 def _is_target(text: str) -> bool:

@@ -250,9 +250,9 @@ class Router(Generic[T]):
                 captures: Captures | None = NO_CAPTURES
                 if not candidate.decided_by_index:
                     certain = False
-                    if asked is None:
+                    if candidate.conditions and asked is None:
                         asked = Asked(request)
-                    captures = candidate.match(host, path, asked)
+                    captures = candidate.match(host, path, asked or request)
                 if captures is not None:
                     best, best_rank, best_captures = candidate, candidate.rank, captures
                     break
