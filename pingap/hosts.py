@@ -15,7 +15,10 @@ def normal_host(host: str) -> str:
     :raises ValueError: it has an empty label, or is no IPv6 address.
     """
     if host.startswith("["):
-        return f"[{IPv6Address(host[1:-1])}]"
+        address = IPv6Address(host[1:-1])
+        if (inner := address.ipv4_mapped) is not None:  # (as Python 3.13 writes it, too)
+            return f"[::ffff:{inner}]"
+        return f"[{address}]"
     name = (unquote(host) if "%" in host else host).lower()
     if not name.isascii() or not name.isprintable():
         raise ValueError(f"{host!r} is not a host")
