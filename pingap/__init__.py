@@ -8,7 +8,7 @@ from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions
 from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
-from pingap.context import Connection, RequestContext
+from pingap.context import Connection, OriginalRequest, RequestContext
 from pingap.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.errors import HTTPError
 from pingap.headers import Field, Headers, field
@@ -52,6 +52,7 @@ __all__ = [
     "Histogram",
     "LogTag",
     "Networks",
+    "OriginalRequest",
     "Peer",
     "Plugin",
     "PluginSettings",

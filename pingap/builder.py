@@ -39,7 +39,7 @@ from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
-from pingap.routing import Route, Router
+from pingap.routing import CarefulRouter, Route, Router
 from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
@@ -345,7 +345,9 @@ class _Builder:
                 self._handshakes(name) if settings.global_certificates else None,
             )
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
-        router = self._try(path, lambda: Router(routes, compile_regex))
+        kind = CarefulRouter if settings.allow_in_paths else Router
+        raw = settings.path_matching == "raw"
+        router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
             return None

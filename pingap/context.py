@@ -139,6 +139,22 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
+@dataclass(frozen=True, slots=True)
+class OriginalRequest:
+    """What the client asked for, whatever plugins have changed since.
+
+    :param method: as sent.
+    :param target: as sent, path and query (of an absolute target, too).
+    :param host: as ``Request.host``.
+    :param scheme: ``http`` or ``https``, as ``RequestContext.scheme``.
+    """
+
+    method: str
+    target: str
+    host: str
+    scheme: str
+
+
 class RequestContext:
     """What is known of one request, beside its head. Lives from the head to the log line.
 
@@ -186,6 +202,7 @@ class RequestContext:
     """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
+    _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
 
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
@@ -208,6 +225,14 @@ class RequestContext:
         return state
 
     @property
+    def original(self) -> OriginalRequest:
+        """What the client asked for, as it was before plugins changed the request."""
+        request, method, target, host = self._received
+        return OriginalRequest(
+            method, request.received_target or target, host, self.scheme(request)
+        )
+
+    @property
     def upstream_processing_time(self) -> float | None:
         """From the usable connection to the response head, in seconds; None without one."""
         return self.upstream_head_at - self.upstream_connected_at if self.upstream_head_at else None
@@ -220,12 +245,22 @@ class RequestContext:
         return self.ended_at - self.upstream_head_at
 
     def scheme(self, request: Request) -> str:
-        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies."""
-        if self.connection.is_trusted:
-            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
-            if said.lower() in ("http", "https"):
-                return said.lower()
+        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies.
+
+        It counts as it was received, whatever plugins make of it.
+        """
+        said: str | None = self.__dict__.get("_said_scheme")
+        if said is None:
+            said = request.headers.get("x-forwarded-proto", "")
+        if said and self.connection.is_trusted:
+            said = said.rpartition(",")[2].strip().lower()
+            if said in ("http", "https"):
+                return said
         return self.connection.scheme
+
+    def keep_scheme(self, request: Request) -> None:
+        """Keep what a proxy says of the scheme, before plugins may change the header."""
+        self.__dict__["_said_scheme"] = request.headers.get("x-forwarded-proto", "")
 
     def client_ip(self, request: Request) -> str:
         """Return the client's address (see :meth:`Connection.client_ip`), found once."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from pingap.headers import Field, field
+
+if TYPE_CHECKING:
+    from pingap.messages import Request
 
 
 class Source(Enum):
@@ -60,12 +64,14 @@ class HTTPError(PingapError):
 
 
 class BadRequest(HTTPError):
-    """The client broke the protocol: the connection is closed after the answer.
+    """The client broke the protocol. If nothing more can be read, the connection is closed.
 
     :param status: 400, or the more exact 408, 413, 414, 431, 501 or 505.
     """
 
     source = Source.DOWNSTREAM
+    request: Request | None = None
+    """The request, if that much of it could be read; for the log."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(status, message, error_type="InvalidHTTPHeader")

@@ -117,6 +117,7 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
+        ctx._received = (request, request.method, request.target, request.host)
         # (What every exchange asks for is found sooner in the object than in its class.)
         self.upstream = self.peer = self.response_body = None
         self.failure: PingapError | None = None

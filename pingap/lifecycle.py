@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
-from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
+from pingap.errors import BadRequest, ClientGone, HTTPError, PingapError, PluginError, UpstreamError
 from pingap.exchange import Exchange
 from pingap.messages import Response
 from pingap.phases import ask_filters, call_all, call_first
@@ -126,9 +126,11 @@ def _match(x: Exchange) -> LocationRuntime:
     location, captures = found
     x.location = location
     x.chains = location.chains
-    if location.may_take_time and location.times_plugins(request, ctx):
-        x.chains = location.timed_chains
-        ctx.plugin_times = {}
+    if location.may_take_time:  # or there are trusted proxies
+        ctx.keep_scheme(request)
+        if location.times_plugins(request, ctx):
+            x.chains = location.timed_chains
+            ctx.plugin_times = {}
     if captures:
         ctx.captures = captures
     ctx.location = location.name
@@ -152,7 +154,10 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     """Send the request to a peer of the upstream; return the response whose head arrives.
 
     :raises UpstreamError: no peer answered.
+    :raises BadRequest: no peer may get it.
     """
+    if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
+        raise BadRequest(f"Bad request: {x.request.path_danger}")
     upstream = location.choose_upstream(x.ctx)
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
 
 from pingap.headers import Field, Headers, new
+from pingap.paths import as_sent
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
 _JSON: Field = (b"content-type", b"Content-Type: application/json; charset=utf-8")
 _TEXT_HEADERS = Headers((_TEXT, NO_CACHE))
 _JSON_HEADERS = Headers((_JSON, NO_CACHE))
+_TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
 
 
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
     The body is not here: a request body filter sees it (``request_body``).
+
+    ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is what
+    locations and plugins match on: normalised Unicode text, unless the server says
+    ``path_matching = "raw"``. See ``raw_path`` for the path as sent.
     """
 
     host: str = ""
-    """The host that was asked for, without port: of an absolute target, else of ``Host``."""
+    """The host that was asked for: of an absolute target, else of ``Host``.
+
+    Without port, in lower case, without a dot at its end; an IPv6 literal has brackets.
+    """
     http_version: str = "1.1"
     """``1.0``, ``1.1`` or ``2.0``."""
     content_length: int = 0
@@ -39,6 +49,12 @@ class Request:
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True
     """The client may send another request on this connection."""
+    other_paths: tuple[str, ...] = ()
+    """What else a backend may take the path for (``servers.*.allow_in_paths``)."""
+    path_danger: str = ""
+    """Why no upstream gets the request: it may serve another path than the one matched on."""
+    received_target: str = ""
+    """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
 
     def __init__(
         self,
@@ -67,6 +83,12 @@ class Request:
         return self
 
     @property
+    def raw_path(self) -> str:
+        """The path of the target, not normalised; bytes beyond ASCII are percent-encoded."""
+        path = self.target.partition("?")[0]
+        return path if path.isascii() else as_sent(path, "latin-1")
+
+    @property
     def has_body(self) -> bool:
         """True if body bytes or trailers may follow the head."""
         return self.chunked or self.content_length > 0
@@ -74,12 +96,15 @@ class Request:
     def rewrite(self, path: str, query: str | None = None) -> None:
         """Change what the upstream is asked for.
 
-        :param path: the new path, beginning with ``/``, percent-encoded where needed.
-        :param query: the new query without ``?``; ``None`` keeps it.
+        What the client asked for stays readable in ``ctx.original``.
+
+        :param path: the new path, beginning with ``/``, percent-encoded where needed; characters
+            beyond ASCII are encoded here. Later plugins see it as it is given.
+        :param query: the new query without ``?``, written as ``query`` is; ``None`` keeps it.
         :raises ValueError: a character that cannot stand in a request target.
         """
         query = self.query if query is None else query
-        target = f"{path}?{query}" if query else path
+        target = f"{as_sent(path)}?{query}" if query else as_sent(path)
         if not path.startswith("/") or "?" in path or not _is_target(target):
             raise ValueError(f"{target!r} is not a request target")
         self.path, self.query, self.target = path, query, target
@@ -108,11 +133,11 @@ class Request:
         return None
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.host}{self.target}>"
+        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # (for logs)
 
 
 def _is_target(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text and "#" not in text
+    return _TARGET(text) is not None
 
 
 class Response:

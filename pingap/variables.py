@@ -67,7 +67,7 @@ VARIABLES: dict[str, Lookup] = {
     "tls_client_fingerprint": partial(_tls, name="client_fingerprint"),
     "client_ip": lambda request, ctx: ctx.client_ip(request),
     "method": lambda request, ctx: request.method,
-    "path": lambda request, ctx: request.path,
+    "path": lambda request, ctx: request.target.partition("?")[0],
     "uri": lambda request, ctx: request.target,
     "args": lambda request, ctx: request.query,
 }
@@ -82,6 +82,7 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "tls_handshake_time": _handshake_time,
     "tls_client_subject": partial(_tls, name="client_subject"),
     "tls_client_fingerprint": partial(_tls, name="client_fingerprint"),
+    "original_uri": lambda request, ctx: ctx.original.target,
     "processing": lambda request, ctx: str(ctx.processing),
     "location": lambda request, ctx: ctx.location,
     "upstream_addr": lambda request, ctx: ctx.upstream_addr,

@@ -18,6 +18,7 @@ HOT: Final = ""
 
 _LISTEN: Final = "listening sockets are opened at the start"
 _WORKERS: Final = "workers are started at the start"
+_PATHS: Final = "open connections go on reading paths as before"
 _PROCESS: Final = "it belongs to the process, from its start"
 
 BASIC: Final[dict[str, str]] = {
@@ -62,6 +63,9 @@ SERVER: Final[dict[str, str]] = {
     "max_request_line": HOT,
     "max_header_size": HOT,
     "max_headers": HOT,
+    "path_matching": _PATHS,
+    "allow_in_paths": _PATHS,
+    "forward_path": _PATHS,
     "head_read_timeout": HOT,
     "keepalive_timeout": HOT,
     "tunnel_idle_timeout": HOT,

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, ip_address
 from pingap.config import distributions
 from pingap.config.addresses import Address, TcpAddress, UnixAddress, parse_backend
 from pingap.config.decode import Items
+from pingap.config.entries import never_matched
 from pingap.config.merge import Table
 from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, UpstreamConfig
 from pingap.config.model.upstream import ASKED_HOST
@@ -126,6 +127,7 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
     plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
     for name, location in items.locations.items():
         _check_upstream_of(name, location, upstreams, report)
+        _check_conditions(name, location, report)
         if not location.max_retries:
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
@@ -177,6 +179,32 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
     )
 
 
+def _check_conditions(name: str, location: LocationConfig, report: Report) -> None:
+    """In ``path`` and ``host`` a tilde begins an expression; in conditions it is text, so far."""
+    for key in ("match_headers", "match_query", "match_cookies"):
+        for index, entry in enumerate(getattr(location, key)):
+            _, _, value = entry.partition(":")
+            if value.strip().startswith("~"):
+                message = (
+                    f'{quoted(value.strip())} is compared as text: "~" does not begin a regular'
+                    " expression here; list the exact values in locations of their own"
+                )
+                report.warn(("locations", name, key, index), message)
+
+
+def _check_paths(name: str, server: ServerConfig, items: Items, report: Report) -> None:
+    path: KeyPath = ("servers", name)
+    if server.path_matching == "raw":
+        for key in ("allow_in_paths", "forward_path"):
+            if key in server.model_fields_set:
+                report.warn((*path, key), 'has no effect with path_matching = "raw"')
+        return
+    for one in server.locations:
+        if (location := items.locations.get(one)) and (why := never_matched(location.path)):
+            message = f"never gets a request on the server {name}: {why}"
+            report.warn(("locations", one, "path"), message)
+
+
 def _report_unknown(
     kind: str, name: str, known: Iterable[str], path: KeyPath, report: Report
 ) -> None:
@@ -201,6 +229,7 @@ def _check_servers(
                 path = ("servers", name, "locations", index)
                 _report_unknown("location", location, sections["locations"], path, report)
         _check_addresses(name, server, taken, report)
+        _check_paths(name, server, items, report)
         if server.proxy_protocol:
             _check_proxy_protocol(name, server, basic, report)
 

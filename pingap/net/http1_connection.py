@@ -326,7 +326,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_request_broken(error)
         else:
-            self._begin(Request("-", "-", Headers()), error)
+            self._begin(error.request or Request("-", "-", Headers()), error)
 
     def _bound_unread(self) -> None:
         """Leave further pipelined requests in the network."""

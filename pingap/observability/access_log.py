@@ -157,7 +157,7 @@ def _utc_now() -> str:
 _TAGS: Final = {
     "host": "escape(request.host) or '-'",
     "method": "request.method",
-    "path": "escape(request.path)",
+    "path": "escape(request.target.partition('?')[0])",
     "query": "escape(request.query) or '-'",
     "uri": "escape(request.target)",
     "proto": "'HTTP/' + request.http_version",

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from pingap.headers import Headers
+from pingap.paths import NORMALISED, PathRules
 
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """How large a head may get. Sizes in bytes."""
+    """How large a head may get, in bytes, and how the path of a request is read."""
 
     request_line: int = 8 * 1024
     size: int = 32 * 1024
     fields: int = 100
+    paths: PathRules = NORMALISED
 
 
 RESPONSE_LIMITS: Final = HeadLimits(size=64 * 1024, fields=256)

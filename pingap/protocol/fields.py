@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pingap.errors import BadRequest
 from pingap.headers import Headers
+from pingap.hosts import normal_host
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, Malformed
 
 # Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,
@@ -65,13 +66,16 @@ _LONGEST_HOST = 255 + len(":65535")
 
 @lru_cache(maxsize=1024)
 def parse_host(value: bytes) -> str:
-    """Return the host of ``host[:port]``; an IPv6 literal keeps its brackets.
+    """Return the host of ``host[:port]`` as it is compared (see ``pingap.hosts``).
 
     :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
     """
     if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
         raise BadRequest("Invalid Host header")
-    return match["host"].decode("ascii")
+    try:
+        return normal_host(match["host"].decode("ascii"))
+    except ValueError:
+        raise BadRequest("Invalid Host header") from None
 
 
 @lru_cache(maxsize=4096)

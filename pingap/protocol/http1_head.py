@@ -13,6 +13,7 @@ import re
 from typing import Final, Generic, TypeVar
 
 from pingap.headers import FIELD_VALUE, TOKEN, Headers
+from pingap.paths import is_odd
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ NEVER_REMEMBERED: Final = frozenset(
     (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key")
 )
 _REQUEST_LINE: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])"
 )
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/(1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
@@ -91,7 +92,7 @@ class _FieldKeys(Remembered[bytes]):
 
 
 RequestLine = tuple[str, str, str, str, str, bool]
-"""Method, target, path, query, version, and whether it is as usual: HTTP/1.1 and a path."""
+"""Method, target, path, query, version, and whether it is usual: HTTP/1.1 and a normal path."""
 
 
 class _RequestLines(Remembered[RequestLine]):
@@ -101,9 +102,9 @@ class _RequestLines(Remembered[RequestLine]):
     def read(line: bytes) -> RequestLine:
         if not (match := _REQUEST_LINE.fullmatch(line)):
             raise Malformed("malformed request line")
-        method, target, version = (part.decode("ascii") for part in match.groups())
+        method, target, version = (part.decode("latin-1") for part in match.groups())
         path, _, query = target.partition("?")
-        usual = version == "1.1" and target[0] == "/" and "#" not in target
+        usual = version == "1.1" and target[0] == "/" and "#" not in target and not is_odd(path)
         return method, target, path, query, version, usual
 
     @staticmethod

@@ -28,9 +28,12 @@ from pingap.protocol.http1_head import (
     read_fields,
     request_lines,
 )
+from pingap.protocol.targets import read_path
 
 _CR: Final = 13
-_ABSOLUTE: Final = re.compile(r"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
+_ABSOLUTE: Final = re.compile(
+    r"(?i:https?)://(?P<authority>[^/?#@\x80-\xff]+)(?P<rest>[/?].*)?", re.DOTALL
+)
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 # What the next bytes are: a head, a body of known length, a body in chunked coding.
@@ -166,6 +169,11 @@ class RequestDecoder:
         else:
             request.http_version = _check_version(version)
             _read_odd_target(request)
+            try:
+                read_path(request, limits.paths)
+            except BadRequest as refusal:
+                refusal.request = request
+                raise
         if not (usual and _FRAMING.isdisjoint(keys)):
             self._read_framing(request)
         return request
@@ -234,7 +242,8 @@ def _may_remember(head: bytes, request: Request) -> bool:
     """Tell whether a head may come again, means a request like most, and holds no secret."""
     return (
         len(head) <= LONGEST_HEAD_REMEMBERED
-        and not request.query
+        and request.path == request.target
+        and not (request.received_target or request.path_danger)
         and request.http_version == "1.1"
         and request.keep_alive
         and not (request.has_body or request.expects_continue or request.upgrade)

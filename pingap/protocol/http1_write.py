@@ -56,7 +56,7 @@ def request_head(
     :param length: bytes of the body; None for a chunked body.
     :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
     """
-    lines = _lines(f"{request.method} {request.target} HTTP/1.1".encode("ascii"), headers)
+    lines = _lines(f"{request.method} {request.target} HTTP/1.1".encode("latin-1"), headers)
     if b"host" not in headers.keys:
         lines.append(b"Host: " + default_host.encode("ascii"))
     if length is None:

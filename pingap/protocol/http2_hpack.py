@@ -213,7 +213,7 @@ def _origin(scheme: str, authority: bytes) -> bytes:
 
 def _path(target: str) -> bytes:
     # (Not remembered: there are tokens in queries.)
-    return _literal(0, _PATH_NAME, b"", target.encode("ascii"))
+    return _literal(0, _PATH_NAME, b"", target.encode("latin-1"))
 
 
 @lru_cache(maxsize=1024)

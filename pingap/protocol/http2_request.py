@@ -22,8 +22,9 @@ from pingap.protocol.http2_fields import (
     field_lines,
     split,
 )
+from pingap.protocol.targets import read_path
 
-_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+_TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
@@ -40,8 +41,11 @@ class RequestHead:
         "length",
         "lines",
         "method",
+        "other_paths",
         "path",
+        "path_danger",
         "query",
+        "received_target",
         "refusal",
         "target",
         "upgrade",
@@ -58,6 +62,8 @@ class RequestHead:
         self.method = method
         self.target = target
         self.path, _, self.query = target.partition("?")
+        self.other_paths: tuple[str, ...] = ()
+        self.path_danger = self.received_target = ""
         self.keys = keys
         self.lines = lines
         self.refusal = refusal
@@ -75,6 +81,12 @@ class RequestHead:
         request = Request.of(self.method, self.target, self.path, self.query, headers)
         request.host = self.host
         request.http_version = "2.0"
+        if self.other_paths:
+            request.other_paths = self.other_paths
+        if self.path_danger:
+            request.path_danger = self.path_danger
+        if self.received_target:
+            request.received_target = self.received_target
         if self.upgrade:
             request.upgrade = self.upgrade  # what follows is no body
         elif ended:
@@ -125,7 +137,7 @@ def _read(
         raise Malformed("te says something else than trailers")
     if keys.count(b"cookie") > 1:
         _join_cookies(keys, lines)
-    head = RequestHead(method.decode("ascii"), target.decode("ascii"), keys, lines)
+    head = RequestHead(method.decode("ascii"), target.decode("latin-1"), keys, lines)
     authority = _find_host(pseudo.get(b":authority"), keys, lines)
     if protocol is not None:
         head.upgrade = "websocket"
@@ -135,6 +147,7 @@ def _read(
         _check_odd(head)
         _check_protocol(protocol)
         head.host = _parse_authority(authority)
+        read_path(head, limits.paths)
     except BadRequest as refusal:
         head.refusal = refusal
     return head

@@ -72,7 +72,7 @@ REFUSED = {
     **{
         f"target {value!r}": (head(b"Host: a", line=b"GET " + value + b" HTTP/1.1"), 400)
         for value in (
-            b"/a b", b"/\x01", b"/\x7f", b"/\xff", b"/#f", b"a", b"*", b"http://u@a/", b"ftp://a/",
+            b"/a b", b"/\x01", b"/\x7f", b"/%", b"/%00", b"/%c0%af", b"/#f", b"a", b"*", b"http://u@a/", b"ftp://a/",
             b"http://", b"http://a:b/", b"\\",
         )
     },

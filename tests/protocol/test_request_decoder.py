@@ -128,7 +128,7 @@ VALID = {
     ),
     "absolute target wins": (
         b"GET http://B:80/x HTTP/1.1\r\nHost: a\r\n\r\n",
-        [request("GET", "/x", ("Host", "B:80"), host="B")],
+        [request("GET", "/x", ("Host", "B:80"), host="b")],
     ),
     "absolute target without path": (
         b"GET http://b?q HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -288,7 +288,7 @@ INVALID = {
     **{
         f"target {value!r}": (head(b"Host: a", line=b"GET " + value + b" HTTP/1.1"), 400)
         for value in (
-            b"", b"a", b"/a b", b"/\x01", b"/\x7f", b"/\xff", b"/#f", b"/?a#f", b"*", b"http://",
+            b"", b"a", b"/a b", b"/\x01", b"/\x7f", b"/\xe9\x80\n", b"/%", b"/%00", b"/#f", b"/?a#f", b"*", b"http://",
             b"http:///x", b"http://u@b/", b"http://u:p@b/", b"ftp://b/", b"http:/b", b"//b x",
             b"http://b:x/", b"http://b:123456/", b"http://b#f", b"/\t", b"/\0",
         )

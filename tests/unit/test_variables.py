@@ -30,6 +30,7 @@ def ctx() -> RequestContext:
     connection = Connection(7, ("192.0.2.1", 40000), ("198.51.100.1", 8080), tls=tls)
     connection.began, connection.requests = 99.0, 2
     ctx = RequestContext(connection, 100.0)
+    ctx._received = (Request("GET", "/p", Headers()), "GET", "/was?q", "h")
     ctx.location, ctx.processing, ctx.request_id = "shop", 3, "id-1"
     ctx.upstream_addr, ctx.upstream_status, ctx.upstream_reused = "10.0.0.9:80", 204, True
     ctx.upstream_connected, ctx.upstream_retries = 4, 1
@@ -52,7 +53,7 @@ KEYS = {
     "upstream_response_time": "500", "upstream_connection_time": "2000", "service_time": "850",
     "tls_version": "TLSv1.3", "tls_cipher": "TLS_AES_128_GCM_SHA256", "tls_client_subject": "CN=alice",
     "tls_client_fingerprint": "ab12", "tls_handshake_time": None,
-    "upstream_connected": "4", "upstream_attempts": "2",
+    "upstream_connected": "4", "upstream_attempts": "2", "original_uri": "/was?q",
 }  # fmt: skip
 
 

@@ -11,9 +11,12 @@ from pingap.config.addresses import Address, parse_listen
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
+from pingap.paths import ALLOWABLE
 
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
 TLS_VERIFY = ("off", "optional", "require")
+PATH_MATCHING = ("normalised", "raw")
+FORWARD_PATH = ("as_sent", "normalised")
 
 
 def _check_addresses(text: str) -> str:
@@ -45,6 +48,16 @@ def _check_metrics_path(text: str) -> str:
     return text
 
 
+def _one_of(words: tuple[str, ...]) -> AfterValidator:
+    def check(text: str) -> str:
+        if text not in words:
+            hint = did_you_mean(text, words)
+            raise ValueError(f"found {shortened(text)}, expected {' or '.join(words)}{hint}")
+        return text
+
+    return AfterValidator(check)
+
+
 TlsVersion = Annotated[str, AfterValidator(_check_tls_version)]
 
 
@@ -74,6 +87,21 @@ class ServerConfig(Model):
     )
     max_headers: Positive = Field(
         100, description="Most header fields of a request; more are answered with 431."
+    )
+    path_matching: Annotated[str, _one_of(PATH_MATCHING)] = Field(
+        "normalised",
+        description="What locations and plugins match on: the `normalised` path, or the `raw` one,"
+        " which lets clients write around a guard.",
+    )
+    allow_in_paths: tuple[Annotated[str, _one_of(ALLOWABLE)], ...] = Field(
+        (),
+        strict=False,
+        description="What is not refused with 400 in a path: `encoded_slash`, `backslash`, `nul`. A"
+        " path with one is still refused if its readings lead to different locations.",
+    )
+    forward_path: Annotated[str, _one_of(FORWARD_PATH)] = Field(
+        "as_sent",
+        description="The path that the upstream gets: `as_sent` by the client, or `normalised`.",
     )
     head_read_timeout: Duration = Field(
         60.0, description="How long a request head may take to arrive before 408 is sent."

@@ -49,6 +49,9 @@ threads = 1
 max_request_line = "4KiB"
 max_header_size = 16384
 max_headers = 50
+path_matching = "normalised"
+allow_in_paths = ["encoded_slash", "nul"]
+forward_path = "normalised"
 head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
@@ -279,7 +282,7 @@ def test_that_directory_uses_every_supported_key(directory):
         ),
         (
             "servers",
-            "addr locations access_log threads global_certificates enabled_h2 tls_cipher_list"
+            "path_matching allow_in_paths forward_path addr locations access_log threads global_certificates enabled_h2 tls_cipher_list"
             " tls_ciphersuites tls_min_version tls_max_version tcp_idle tcp_interval"
             " tcp_probe_count tcp_user_timeout tcp_fastopen reuse_port downstream_read_timeout"
             " downstream_write_timeout prometheus_metrics otlp_exporter modules"

@@ -34,6 +34,7 @@ def test_servers_that_come_and_go():
         ("threads = 2", "servers.main.threads"),
         ("reuse_port = true", "servers.main.reuse_port"),
         ("tcp_fastopen = 5", "servers.main.tcp_fastopen"),
+        ('path_matching = "raw"', "servers.main.path_matching"),
         ('access_log = "combined"', None),
         ("max_headers = 5", None),
         ('tls_min_version = "tlsv1.3"', None),
