@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import compress
 from typing import Final, TypeAlias, overload
 
 Field: TypeAlias = tuple[bytes, bytes]
@@ -148,10 +149,11 @@ class Headers:
     def discard(self, key: bytes) -> None:
         """Drop every field with the name that is written so in lower case."""
         keys = self.keys
-        while key in keys:
-            at = keys.index(key)
-            del keys[at]
-            del self.lines[at]
+        if key in keys:
+            # (One pass: there may be thousands.)
+            kept = [known != key for known in keys]
+            self.lines[:] = compress(self.lines, kept)
+            keys[:] = compress(keys, kept)
 
     def append(self, prepared: Field) -> None:
         """Append a prepared field.

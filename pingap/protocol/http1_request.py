@@ -22,12 +22,12 @@ from pingap.protocol.http1_head import (
     END_OF_HEAD,
     LONGEST_HEAD_REMEMBERED,
     MOST_HEADS_REMEMBERED,
-    NEVER_REMEMBERED,
     Malformed,
     has_bare_lf,
     read_fields,
     request_lines,
 )
+from pingap.protocol.secrecy import HARMLESS, may_remember_target
 
 _CR: Final = 13
 _ABSOLUTE: Final = re.compile(r"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
@@ -238,7 +238,8 @@ def _may_remember(head: bytes, request: Request) -> bool:
         and request.http_version == "1.1"
         and request.keep_alive
         and not (request.has_body or request.expects_continue or request.upgrade)
-        and NEVER_REMEMBERED.isdisjoint(request.headers.keys)
+        and HARMLESS.issuperset(request.headers.keys)
+        and may_remember_target(request.target)
     )
 
 
