@@ -15,6 +15,7 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
             request_line=settings.max_request_line,
             size=settings.max_header_size,
             fields=settings.max_headers,
+            keep_shadows=settings.keep_shadowing_headers,
         ),
         head_read_timeout=settings.head_read_timeout,
         read_timeout=settings.downstream_read_timeout,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
+from pingap.forwarding import NOTHING, Family, Told, read
 from pingap.headers import Field
 from pingap.messages import Request
+from pingap.networks import Network, contains, is_trusted_peer, shown
 from pingap.observability.metrics import WorkerStats
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
-
-Network: TypeAlias = IPv4Network | IPv6Network
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
@@ -43,17 +43,22 @@ class Connection:
     """A client's connection: who is at its ends. The same object for all its requests.
 
     :param number: counts the connections of this worker.
-    :param remote_addr: address of the peer as text; empty for a Unix socket.
+    :param remote_addr: address of the peer as text, IPv4-mapped ones as IPv4; empty for a Unix
+        socket.
     :param server: name of the server whose listener accepted it.
     :param stats: figures of the worker that serves it.
     :param shared: what that worker shares with the others.
     :param scheme: ``http`` or ``https``.
     :param tls: what is known of its TLS; None for plain TCP.
     :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
+    :param family: which forwarding headers those send (``basic.trusted_forwarding``).
+    :param unix: it came on a Unix socket.
     """
 
     __slots__ = (
         "began",
+        "family",
+        "is_trusted",
         "number",
         "remote_addr",
         "remote_port",
@@ -80,63 +85,38 @@ class Connection:
         scheme: str = "http",
         tls: TlsDetails | None = None,
         trusted: tuple[Network, ...] = (),
+        family: Family = "any",
+        unix: bool = False,
     ) -> None:
         self.number = number
         self.began = time.monotonic()
-        self.remote_addr, self.remote_port = remote
-        self.server_addr, self.server_port = local
+        self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
+        self.server_addr, self.server_port = shown(local[0]), local[1]
         self.server = server
         self.stats = WorkerStats({}) if stats is None else stats
         self.shared = LocalState() if shared is None else shared
         self.scheme = scheme if tls is None else "https"
         self.tls = tls
         self.trusted = trusted
+        self.family = family
+        self.is_trusted = is_trusted_peer(remote[0], trusted, unix=unix)
+        """Whether the peer is a proxy whose forwarding headers are believed."""
         self.requests = 0
+
+    def told(self, request: Request) -> Told:
+        """Return what the peer tells of a request, if it is trusted."""
+        if not self.is_trusted:
+            return NOTHING
+        return read(request.headers, partial(contains, self.trusted), self.family)
 
     def client_ip(self, request: Request) -> str:
         """Return the address of the client, looking behind proxies that are trusted.
 
         ``X-Forwarded-For`` is read from its end, skipping trusted proxies, since only what they
-        appended can be believed; without it ``X-Real-IP`` counts. Nothing is believed from a peer
-        that is not listed.
+        appended can be believed; if no hop tells, ``X-Real-IP`` counts; without either,
+        ``Forwarded``. Nothing is believed from a peer that is not listed.
         """
-        if not self.is_trusted:
-            return self.remote_addr
-        hops = ",".join(request.headers.get_all("x-forwarded-for")).split(",")
-        for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-            address = _as_address(hop)
-            if address is None:
-                break
-            if not self._trusts(str(address)):
-                return str(address)
-        else:
-            if (real := _as_address(request.headers.get("x-real-ip") or "")) is not None:
-                return str(real)
-        return self.remote_addr
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether the peer is a proxy whose forwarding headers are believed."""
-        return bool(self.trusted) and self._trusts(self.remote_addr)
-
-    def _trusts(self, text: str) -> bool:
-        return is_in(text, self.trusted)
-
-
-def is_in(text: str, networks: tuple[Network, ...]) -> bool:
-    """Tell whether a text is an address of one of the networks."""
-    address = _as_address(text)
-    return address is not None and any(address in network for network in networks)
-
-
-def _as_address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+        return self.told(request).client or self.remote_addr
 
 
 class RequestContext:
@@ -162,6 +142,10 @@ class RequestContext:
     """The upstream connection had served a request before."""
     upstream_connect_time: float | None = None
     """Until an upstream connection was usable, in seconds; None if none was needed."""
+    upstream_tcp_connect_time: float | None = None
+    """The part of it that the TCP connection took; None if none was made for this request."""
+    upstream_tls_handshake_time: float | None = None
+    """The part of it that the TLS handshake took; None without one."""
     upstream_connected_at: float = 0.0
     """When the request could be sent."""
     upstream_connection_began: float = 0.0
@@ -219,20 +203,30 @@ class RequestContext:
             return None
         return self.ended_at - self.upstream_head_at
 
+    def told(self, request: Request) -> Told:
+        """Return what a trusted proxy tells of the request, read once, before it is changed."""
+        if not self.connection.is_trusted:
+            return NOTHING
+        found: Told | None = self.__dict__.get("_told")
+        if found is None:
+            found = self.__dict__["_told"] = self.connection.told(request)
+        return found
+
     def scheme(self, request: Request) -> str:
-        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies."""
-        if self.connection.is_trusted:
-            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
-            if said.lower() in ("http", "https"):
-                return said.lower()
-        return self.connection.scheme
+        """Return the scheme the client used; trusted proxies may tell it."""
+        return self.told(request).scheme or self.connection.scheme
+
+    def host(self, request: Request) -> str:
+        """Return the host the client asked for, without port; trusted proxies may tell it."""
+        return self.told(request).host or request.host
+
+    def port(self, request: Request) -> str:
+        """Return the port the client asked; trusted proxies may tell it. Empty if there is none."""
+        return self.told(request).port or str(self.connection.server_port or "")
 
     def client_ip(self, request: Request) -> str:
-        """Return the client's address (see :meth:`Connection.client_ip`), found once."""
-        found: str | None = self.__dict__.get("_client_ip")
-        if found is None:
-            found = self.__dict__["_client_ip"] = self.connection.client_ip(request)
-        return found
+        """Return the client's address (see :meth:`Connection.client_ip`)."""
+        return self.told(request).client or self.connection.remote_addr
 
     @property
     def service_time(self) -> float:

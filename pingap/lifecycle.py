@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _NO_BODY = frozenset((101, 204, 304))
 RETRY_HEADER = "X-Retry-Attempt"
-"""Tells an upstream which attempt after the first a request is."""
+"""Tells an upstream which attempt after the first a request is; clients cannot send it."""
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -257,6 +257,9 @@ async def _attempt(
         )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
+        if connection.began_at >= began:  # (not a stream of a connection that was there)
+            ctx.upstream_tcp_connect_time = connection.tcp_seconds
+            ctx.upstream_tls_handshake_time = connection.tls_seconds
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()

@@ -6,7 +6,7 @@ a person can be told why another one lost. Nothing is percent-decoded or normali
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
@@ -19,8 +19,6 @@ CompileRegex: TypeAlias = Callable[[str], Pattern]
 NO_CAPTURES: Final[Captures] = MappingProxyType({})
 """The answer of everything that matches without naming a group; shared and immutable."""
 
-_VISIBLE = re.compile(r"[\t -~]*").fullmatch
-
 
 class RequestView(Protocol):
     """What conditions look at. It is asked only when a route has conditions."""
@@ -30,7 +28,7 @@ class RequestView(Protocol):
         """The raw query, without ``?``; empty when there is none."""
 
     def header(self, name: str) -> str | None:
-        """The first value of a header; ``name`` is given in lower case."""
+        """The value of a header, its lines as one list; ``name`` is given in lower case."""
 
 
 class PathKind(Enum):
@@ -177,6 +175,8 @@ class Condition:
     name: str
     value: str | None
     """``None`` when it is enough that the name is present."""
+    member: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
+    """Finds the value of a header in a list."""
 
     @classmethod
     def parse(cls, kind: ConditionKind, written: str) -> "Condition":
@@ -189,19 +189,30 @@ class Condition:
             raise ValueError(
                 f'{kind.value} condition must be "name" or "name:value", found "{written}"'
             )
+        member = None
         if kind is ConditionKind.HEADER:
             name = name.lower()
-        return cls(kind, name, value if colon else None)
+            # (Fields are read as Latin-1, whatever they are.)
+            text = re.escape(value.encode().decode("latin-1"))
+            if value:
+                member = re.compile(rf"^{text}\Z|^{text}[ \t]*,|,[ \t]*{text}[ \t]*(?:,|\Z)")
+        return cls(kind, name, value if colon else None, member)
 
     def holds(self, request: RequestView) -> bool:
-        """Ask a request; of several values of one name only the first counts."""
+        """Ask a request.
+
+        A header has the value if it is the whole of it or a member of the list that it is, on one
+        line or several (RFC 9110, 5.3). Of several query parameters or cookies of one name the first
+        counts.
+        """
         found = self._find(request)
-        return found is not None and (self.value is None or found == self.value)
+        if found is None or self.value is None or found == self.value:
+            return found is not None
+        return self.member is not None and self.member.search(found) is not None
 
     def _find(self, request: RequestView) -> str | None:
         if self.kind is ConditionKind.HEADER:
-            value = request.header(self.name)
-            return value if value is not None and _VISIBLE(value) else None
+            return request.header(self.name)
         if self.kind is ConditionKind.QUERY:
             return _first_value(request.query.split("&"), self.name)
         cookies = request.header("cookie") or ""

@@ -30,6 +30,7 @@ BASIC: Final[dict[str, str]] = {
     "graceful_shutdown_timeout": HOT,
     "upstream_keepalive_pool_size": HOT,
     "trusted_proxies": HOT,
+    "trusted_forwarding": HOT,
     "log_level": HOT,
     "log_format_json": "the application log is opened at the start",
     "pid_file": _PROCESS,

@@ -20,7 +20,7 @@ from pingap.context import RequestContext
 from pingap.headers import Headers, header_key
 from pingap.messages import Request, Response
 from pingap.observability.timestamps import local_time_at
-from pingap.variables import CONTEXT_KEYS
+from pingap.variables import CONTEXT_KEYS, human_time
 
 if TYPE_CHECKING:
     from pingap.observability.log_files import LogFile
@@ -121,19 +121,9 @@ def human_size(size: int) -> str:
     return f"{size}B"
 
 
-def human_time(seconds: float) -> str:
-    """Return a duration with one decimal, cut off: ``512ms``, ``1.1s``, ``1.8m``."""
-    for unit, factor in (("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= factor:
-            tenths = int(seconds * 10 / factor)
-            return f"{tenths // 10}.{tenths % 10}{unit}" if tenths % 10 else f"{tenths // 10}{unit}"
-    return f"{int(seconds * 1000)}ms"
-
-
 def _header(headers: Headers, key: bytes) -> str:
-    if key in headers.keys:
-        return escape(headers.lines[headers.keys.index(key)][len(key) + 2 :].decode("latin-1"))
-    return "-"
+    value = headers.find(key)
+    return "-" if value is None else escape(value.decode("latin-1"))
 
 
 def _request_header(key: bytes) -> str:
@@ -155,7 +145,7 @@ def _utc_now() -> str:
 
 
 _TAGS: Final = {
-    "host": "escape(request.host) or '-'",
+    "host": "escape(ctx.host(request)) or '-'",
     "method": "request.method",
     "path": "escape(request.path)",
     "query": "escape(request.query) or '-'",
@@ -163,7 +153,7 @@ _TAGS: Final = {
     "proto": "'HTTP/' + request.http_version",
     "remote": "ctx.connection.remote_addr or '-'",
     "client_ip": "ctx.client_ip(request) or '-'",
-    "scheme": "ctx.connection.scheme",
+    "scheme": "ctx.scheme(request)",
     "referer": _request_header(b"referer"),
     "user_agent": _request_header(b"user-agent"),
     "when": "local_time_at(ctx.ended_at)",

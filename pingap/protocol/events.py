@@ -10,11 +10,15 @@ from pingap.headers import Headers
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """How large a head may get. Sizes in bytes."""
+    """How large a head may get. Sizes in bytes.
+
+    :param keep_shadows: keep names with ``_`` that many take for one with ``-`` (``own_fields``).
+    """
 
     request_line: int = 8 * 1024
     size: int = 32 * 1024
     fields: int = 100
+    keep_shadows: bool = False
 
 
 RESPONSE_LIMITS: Final = HeadLimits(size=64 * 1024, fields=256)

@@ -27,6 +27,7 @@ from pingap.protocol.http1_head import (
     read_fields,
     request_lines,
 )
+from pingap.protocol.own_fields import COMMON, take_own
 from pingap.protocol.secrecy import HARMLESS, may_remember_target
 
 _CR: Final = 13
@@ -161,6 +162,8 @@ class RequestDecoder:
         headers = read_fields(lines)
         request = Request.of(method, target, path, query, headers)
         keys = headers.keys
+        if not COMMON.issuperset(keys):
+            request.asks_timing = take_own(headers, keep_shadows=limits.keep_shadows)
         if usual and keys.count(b"host") == 1:
             request.host = parse_host(headers.lines[keys.index(b"host")][6:])
         else:

@@ -75,6 +75,11 @@ class ServerConfig(Model):
     max_headers: Positive = Field(
         100, description="Most header fields of a request; more are answered with 431."
     )
+    keep_shadowing_headers: bool = Field(
+        False,
+        description="Keep request headers whose names many applications cannot tell from another one:"
+        " `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are always kept.",
+    )
     head_read_timeout: Duration = Field(
         60.0, description="How long a request head may take to arrive before 408 is sent."
     )
