@@ -359,7 +359,8 @@ class _Builder:
         target, text = split_setting(setting)
         if target is None:
             file = self._log_file(self.log_target)
-            return AccessLog(text, file, shared=True, tags=self.log_tags)
+            as_json = self.config.basic.log_format_json
+            return AccessLog(text, file, shared=True, as_json=as_json, tags=self.log_tags)
         return AccessLog(text, self._log_file(target), tags=self.log_tags)
 
     def _log_file(self, target: str) -> LogFile:

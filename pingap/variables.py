@@ -175,18 +175,22 @@ def _is_known(name: str) -> bool:
 
 
 def context_lookup(key: str) -> Lookup:
-    """Return what ``:key`` stands for; ``_human`` behind a time writes it as ``1.1s``.
+    """Return what ``:key`` stands for.
 
     :raises ValueError: there is no such key, with those there are.
     """
+    if (lookup := find_context_key(key)) is None:
+        known = ", ".join(sorted(CONTEXT_KEYS))
+        hint = did_you_mean(key, CONTEXT_KEYS)
+        raise ValueError(f":{key} is no value of the request{hint} (keys: {known})")
+    return lookup
+
+
+def find_context_key(key: str) -> Lookup | None:
+    """Return what ``:key`` stands for; ``_human`` behind a time writes it as ``1.1s``."""
     human = key.endswith("_time_human")
     lookup = CONTEXT_KEYS.get(key.removesuffix("_human") if human else key)
-    if lookup is None:
-        known = ", ".join(sorted(CONTEXT_KEYS))
-        raise ValueError(
-            f":{key} is no value of the request{did_you_mean(key, CONTEXT_KEYS)} ({known})"
-        )
-    return partial(_human, lookup) if human else lookup
+    return partial(_human, lookup) if human and lookup is not None else lookup
 
 
 def _human(lookup: Lookup, request: Request, ctx: RequestContext) -> str | None:
