@@ -96,7 +96,7 @@ def _read_legacy(headers: Headers, trusts: Trusts) -> Told:
         _find_client(headers, trusts),
         scheme,
         host,
-        port or _port_of(scheme, headers),
+        port or _port_of(scheme, host, headers),
         ", ".join(value.decode("latin-1") for value in headers.find_all(_FOR)),
     )
 
@@ -129,7 +129,7 @@ def _read_forwarded(headers: Headers, trusts: Trusts) -> Told:
     scheme = scheme if scheme in _SCHEMES else ""
     host, port = _read_host(element.get("host", ""))
     whole = ", ".join(value.decode("latin-1") for value in headers.find_all(FORWARDED))
-    return Told(client, scheme, host, port or _port_of(scheme, headers), client, whole)
+    return Told(client, scheme, host, port or _port_of(scheme, host, headers), client, whole)
 
 
 def parse_element(text: str) -> dict[str, str] | None:
@@ -163,11 +163,14 @@ def _read_port(text: str) -> str:
     return text if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536 else ""
 
 
-def _port_of(scheme: str, headers: Headers) -> str:
-    """Return the port that the client used, if a proxy told the scheme and no port."""
+def _port_of(scheme: str, host: str, headers: Headers) -> str:
+    """Return the port that the client used, if a proxy told the scheme and no port.
+
+    :param host: what it told of the host; empty if ``Host`` is the client's.
+    """
     if not scheme:
         return ""
-    _, port = _read_host((headers.find(b"host") or b"").decode("latin-1"))
+    port = "" if host else _read_host((headers.find(b"host") or b"").decode("latin-1"))[1]
     return port or _DEFAULT_PORTS[scheme]
 
 

@@ -266,14 +266,14 @@ class UpstreamRuntime:
         try:
             refuse = partial(connector.refused, TimeoutError())
             await self._reach(peer, connector, header, until, refuse)
-            connected = time.monotonic()
             made = await self._handshake(peer, complete, until)
         except BaseException:
             connector.abort()
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
-        made.tcp_seconds, made.tls_seconds = connected - began, time.monotonic() - connected
+        made.tcp_seconds = connector.connected_at - began
+        made.tls_seconds = connector.established_at - connector.connected_at
         return made
 
     async def _handshake(
