@@ -17,6 +17,7 @@ from pingap.exchange import Exchange
 from pingap.messages import Response
 from pingap.phases import ask_filters, call_all, call_first
 from pingap.producer import Producer
+from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
@@ -104,8 +105,10 @@ async def _find_response(x: Exchange) -> Response:
 async def _prepare(x: Exchange, chains: Chains) -> None:
     """Do what comes before the phase ``request``."""
     request = x.request
-    for key in chains.owned_headers:
-        request.headers.discard(key)
+    if chains.owned_headers:
+        for key in chains.owned_headers:
+            request.headers.discard(key)
+        drop_twins(request.headers, chains.owned_headers)
     if chains.early_request:
         pending = call_all(x, chains.early_request, "early_request", request, x.ctx)
         if pending is not None:

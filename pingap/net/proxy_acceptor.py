@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from pingap.net.deadlines import Deadlines
-from pingap.networks import Network, is_trusted_peer
+from pingap.networks import Network, is_trusted_peer, shown
 from pingap.protocol.proxy_protocol import Endpoint, ProxyHeaderDecoder, ProxyProtocolError
 
 log = logging.getLogger("pingap")
@@ -88,7 +88,7 @@ class ProxyAcceptor(asyncio.Protocol):
         self._transport = transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         unix = not isinstance(peer, tuple)
-        self._peer = "" if unix else str(peer[0])
+        self._peer = "" if unix else shown(str(peer[0]))
         if not is_trusted_peer(self._peer, self._headers.trusted, unix=unix):
             log.debug("no PROXY header is accepted from %s: it is not trusted", self._peer)
             transport.abort()

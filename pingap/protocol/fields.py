@@ -46,8 +46,10 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED | {
     b"www-authenticate",
     b"x-forwarded-for",
     b"x-forwarded-host",
+    b"x-forwarded-port",
     b"x-forwarded-proto",
     b"x-real-ip",
+    b"x-retry-attempt",
 }
 
 _NOT_DROPPED = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import compress
 from typing import Final
 
@@ -51,7 +52,7 @@ def _shadows(key: bytes, there: frozenset[bytes]) -> bool:
     return dashed in there or dashed in _MEANT or dashed.startswith(_MEANT_PREFIX)
 
 
-def drop_twins(headers: Headers, names: frozenset[bytes]) -> None:
+def drop_twins(headers: Headers, names: Collection[bytes]) -> None:
     """Drop fields whose names are those of others but for underscores.
 
     :param names: the others, in lower case.
