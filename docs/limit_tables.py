@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markdown_table import Row, table
 
-from pingap import bus, forwarding
+from pingap import bus, error_page, forwarding
 from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
@@ -84,6 +84,8 @@ def _client_limits() -> Iterator[Row]:
     yield "pipelined requests held", *_key(server, "pipeline_buffer_size"), text
     text = "those before them, from the left, are not believed"
     yield "hops of `X-Forwarded-For` and `Forwarded` looked at", str(forwarding.MOST_HOPS), "", text
+    text = "the others do not count when an error is shown as HTML or JSON"
+    yield "members of `Accept` looked at", str(error_page.MOST_ACCEPTED), "", text
 
 
 def _connection_limits() -> Iterator[Row]:

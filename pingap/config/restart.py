@@ -63,6 +63,7 @@ SERVER: Final[dict[str, str]] = {
     "max_request_line": HOT,
     "max_header_size": HOT,
     "max_headers": HOT,
+    "keep_shadowing_headers": HOT,
     "head_read_timeout": HOT,
     "keepalive_timeout": HOT,
     "tunnel_idle_timeout": HOT,
