@@ -207,6 +207,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         graceful_shutdown_timeout="10s",
         upstream_keepalive_pool_size=64,
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
+        trusted_forwarding="x-forwarded",
         log_level="INFO,pingap::proxy=debug,pingap::cache",
         upgrade_sock="/run/upgrade.sock",
         worker_timeout="20s",
