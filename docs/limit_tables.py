@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markdown_table import Row, table
 
-from pingap import bus
+from pingap import bus, error_page, forwarding
 from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
@@ -82,6 +82,10 @@ def _client_limits() -> Iterator[Row]:
     yield "requests at once on a location", *_key("locations", "max_processing"), "429"
     text = "the rest stays in the kernel's buffers until the request is answered"
     yield "pipelined requests held", *_key(server, "pipeline_buffer_size"), text
+    text = "those before them, from the left, are not believed"
+    yield "hops of `X-Forwarded-For` and `Forwarded` looked at", str(forwarding.MOST_HOPS), "", text
+    text = "the others do not count when an error is shown as HTML or JSON"
+    yield "members of `Accept` looked at", str(error_page.MOST_ACCEPTED), "", text
 
 
 def _connection_limits() -> Iterator[Row]:

@@ -17,6 +17,7 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
             size=settings.max_header_size,
             fields=settings.max_headers,
             paths=path_rules(settings),
+            keep_shadows=settings.keep_shadowing_headers,
         ),
         head_read_timeout=settings.head_read_timeout,
         read_timeout=settings.downstream_read_timeout,

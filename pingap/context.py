@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
+from pingap.forwarding import NOTHING, Family, Told, read
 from pingap.headers import Field
 from pingap.messages import Request
+from pingap.networks import Network, contains, is_trusted_peer, shown
 from pingap.observability.metrics import WorkerStats
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
-
-Network: TypeAlias = IPv4Network | IPv6Network
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
@@ -43,17 +43,22 @@ class Connection:
     """A client's connection: who is at its ends. The same object for all its requests.
 
     :param number: counts the connections of this worker.
-    :param remote_addr: address of the peer as text; empty for a Unix socket.
+    :param remote_addr: address of the peer as text, IPv4-mapped ones as IPv4; empty for a Unix
+        socket.
     :param server: name of the server whose listener accepted it.
     :param stats: figures of the worker that serves it.
     :param shared: what that worker shares with the others.
     :param scheme: ``http`` or ``https``.
     :param tls: what is known of its TLS; None for plain TCP.
     :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
+    :param family: which forwarding headers those send (``basic.trusted_forwarding``).
+    :param unix: it came on a Unix socket.
     """
 
     __slots__ = (
         "began",
+        "family",
+        "is_trusted",
         "number",
         "remote_addr",
         "remote_port",
@@ -80,63 +85,38 @@ class Connection:
         scheme: str = "http",
         tls: TlsDetails | None = None,
         trusted: tuple[Network, ...] = (),
+        family: Family = "any",
+        unix: bool = False,
     ) -> None:
         self.number = number
         self.began = time.monotonic()
-        self.remote_addr, self.remote_port = remote
-        self.server_addr, self.server_port = local
+        self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
+        self.server_addr, self.server_port = shown(local[0]), local[1]
         self.server = server
         self.stats = WorkerStats({}) if stats is None else stats
         self.shared = LocalState() if shared is None else shared
         self.scheme = scheme if tls is None else "https"
         self.tls = tls
         self.trusted = trusted
+        self.family = family
+        self.is_trusted = is_trusted_peer(remote[0], trusted, unix=unix)
+        """Whether the peer is a proxy whose forwarding headers are believed."""
         self.requests = 0
+
+    def told(self, request: Request) -> Told:
+        """Return what the peer tells of a request, if it is trusted."""
+        if not self.is_trusted:
+            return NOTHING
+        return read(request.headers, partial(contains, self.trusted), self.family)
 
     def client_ip(self, request: Request) -> str:
         """Return the address of the client, looking behind proxies that are trusted.
 
         ``X-Forwarded-For`` is read from its end, skipping trusted proxies, since only what they
-        appended can be believed; without it ``X-Real-IP`` counts. Nothing is believed from a peer
-        that is not listed.
+        appended can be believed; if no hop tells, ``X-Real-IP`` counts; without either,
+        ``Forwarded``. Nothing is believed from a peer that is not listed.
         """
-        if not self.is_trusted:
-            return self.remote_addr
-        hops = ",".join(request.headers.get_all("x-forwarded-for")).split(",")
-        for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-            address = _as_address(hop)
-            if address is None:
-                break
-            if not self._trusts(str(address)):
-                return str(address)
-        else:
-            if (real := _as_address(request.headers.get("x-real-ip") or "")) is not None:
-                return str(real)
-        return self.remote_addr
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether the peer is a proxy whose forwarding headers are believed."""
-        return bool(self.trusted) and self._trusts(self.remote_addr)
-
-    def _trusts(self, text: str) -> bool:
-        return is_in(text, self.trusted)
-
-
-def is_in(text: str, networks: tuple[Network, ...]) -> bool:
-    """Tell whether a text is an address of one of the networks."""
-    address = _as_address(text)
-    return address is not None and any(address in network for network in networks)
-
-
-def _as_address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+        return self.told(request).client or self.remote_addr
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +158,10 @@ class RequestContext:
     """The upstream connection had served a request before."""
     upstream_connect_time: float | None = None
     """Until an upstream connection was usable, in seconds; None if none was needed."""
+    upstream_tcp_connect_time: float | None = None
+    """The part of it that the TCP connection took; None if none was made for this request."""
+    upstream_tls_handshake_time: float | None = None
+    """The part of it that the TLS handshake took; None without one."""
     upstream_connected_at: float = 0.0
     """When the request could be sent."""
     upstream_connection_began: float = 0.0
@@ -244,30 +228,174 @@ class RequestContext:
             return None
         return self.ended_at - self.upstream_head_at
 
-    def scheme(self, request: Request) -> str:
-        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies.
+    def told(self, request: Request) -> Told:
+        """Return what a trusted proxy tells of the request, read once, before it is changed."""
+        if not self.connection.is_trusted:
+            return NOTHING
+        found: Told | None = self.__dict__.get("_told")
+        if found is None:
+            found = self.__dict__["_told"] = self.connection.told(request)
+        return found
 
-        It counts as it was received, whatever plugins make of it.
+    def scheme(self, request: Request) -> str:
+        """Return the scheme the client used; trusted proxies may tell it."""
+        return self.told(request).scheme or self.connection.scheme
+
+    def host(self, request: Request) -> str:
+        """Return the host the client asked for, without port; trusted proxies may tell it."""
+        return self.told(request).host or request.host
+
+    def port(self, request: Request) -> str:
+        """Return the port the client asked; trusted proxies may tell it. Empty if there is none."""
+        return self.told(request).port or str(self.connection.server_port or "")
+
+    def client_ip(self, request: Request) -> str:
+        """Return the address of the client, looking behind proxies that are trusted.
+
+        ``X-Forwarded-For`` is read from its end, skipping trusted proxies, since only what they
+        appended can be believed; if no hop tells, ``X-Real-IP`` counts; without either,
+        ``Forwarded``. Nothing is believed from a peer that is not listed.
         """
-        said: str | None = self.__dict__.get("_said_scheme")
-        if said is None:
-            said = request.headers.get("x-forwarded-proto", "")
-        if said and self.connection.is_trusted:
-            said = said.rpartition(",")[2].strip().lower()
-            if said in ("http", "https"):
-                return said
-        return self.connection.scheme
+        return self.told(request).client or self.remote_addr
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalRequest:
+    """What the client asked for, whatever plugins have changed since.
+
+    :param method: as sent.
+    :param target: as sent, path and query (of an absolute target, too).
+    :param host: as ``Request.host``.
+    :param scheme: ``http`` or ``https``, as ``RequestContext.scheme``.
+    """
+
+    method: str
+    target: str
+    host: str
+    scheme: str
+
+
+class RequestContext:
+    """What is known of one request, beside its head. Lives from the head to the log line.
+
+    Times are monotonic seconds (``time.monotonic``) where they say "at", else seconds. What is
+    not known yet, or never will be, has the value of the class.
+    """
+
+    location: str = ""
+    """Name of the location that matched; empty if none did."""
+    captures: Mapping[str, str] = _NOTHING
+    """Named groups of the host and path expressions of the location."""
+    request_id: str = ""
+    """Set by the ``request_id`` plugin; shown in the access log and on error pages."""
+    upstream: str = ""
+    """Name of the upstream; a plugin may set it before the upstream is chosen."""
+    upstream_addr: str = ""
+    """Address of the chosen peer."""
+    upstream_status: int = 0
+    """Status of the upstream's response; 0 if there was none."""
+    upstream_reused: bool = False
+    """The upstream connection had served a request before."""
+    upstream_connect_time: float | None = None
+    """Until an upstream connection was usable, in seconds; None if none was needed."""
+    upstream_tcp_connect_time: float | None = None
+    """The part of it that the TCP connection took; None if none was made for this request."""
+    upstream_tls_handshake_time: float | None = None
+    """The part of it that the TLS handshake took; None without one."""
+    upstream_connected_at: float = 0.0
+    """When the request could be sent."""
+    upstream_connection_began: float = 0.0
+    """When the connection to the peer was made; 0 if there is none."""
+    upstream_connected: int = 0
+    """Connections of the upstream, with ``enable_tracer``; else 0."""
+    upstream_retries: int = 0
+    """How often the request was sent, or was to be sent, to an upstream again."""
+    upstream_head_at: float = 0.0
+    """When the head of the upstream's response had arrived; 0 before."""
+    choice_fields: Sequence[Field] = ()
+    """Header fields that the choice of a peer adds to the answer (a cookie that binds the client)."""
+    status: int = 0
+    """Status sent to the client; 0 if none was sent."""
+    body_bytes_sent: int = 0
+    """Bytes of the response body that were sent, without framing."""
+    body_bytes_received: int = 0
+    """Bytes of the request body that were received."""
+    ended_at: float = 0.0
+    """When the last byte was handed over; 0 before."""
+    plugin_times: Mapping[str, float] = _NO_TIMES
+    """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
+    processing: int = 0
+    """Requests in progress on the location when this one began, itself included."""
+    _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
+
+    def __init__(self, connection: Connection, began_at: float) -> None:
+        self.connection = connection
+        self.began_at = began_at
+        # (What every request is asked for is found sooner in the object than in its class.)
+        self.body_bytes_received = 0
+        self.plugin_times = _NO_TIMES
+
+    @property
+    def shared(self) -> SharedState:
+        """Numbers that are the same for all workers: counters, gauges, windows and tables."""
+        return self.connection.shared
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for what plugins keep of this request, by name of the plugin."""
+        state: dict[str, Any] | None = self.__dict__.get("_state")
+        if state is None:
+            state = self.__dict__["_state"] = {}
+        return state
+
+    @property
+    def original(self) -> OriginalRequest:
+        """What the client asked for, as it was before plugins changed the request."""
+        request, method, target, host = self._received
+        return OriginalRequest(
+            method, request.received_target or target, host, self.scheme(request)
+        )
+
+    @property
+    def upstream_processing_time(self) -> float | None:
+        """From the usable connection to the response head, in seconds; None without one."""
+        return self.upstream_head_at - self.upstream_connected_at if self.upstream_head_at else None
+
+    @property
+    def upstream_response_time(self) -> float | None:
+        """From the response head to its last byte, in seconds; None before that."""
+        if not (self.upstream_head_at and self.ended_at):
+            return None
+        return self.ended_at - self.upstream_head_at
+
+    def told(self, request: Request) -> Told:
+        """Return what a trusted proxy tells of the request, read once, before it is changed."""
+        if not self.connection.is_trusted:
+            return NOTHING
+        found: Told | None = self.__dict__.get("_told")
+        if found is None:
+            found = self.__dict__["_told"] = self.connection.told(request)
+        return found
+
+    def scheme(self, request: Request) -> str:
+        """Return the scheme the client used; trusted proxies may tell it."""
+        return self.told(request).scheme or self.connection.scheme
+
+    def host(self, request: Request) -> str:
+        """Return the host the client asked for, without port; trusted proxies may tell it."""
+        return self.told(request).host or request.host
+
+    def port(self, request: Request) -> str:
+        """Return the port the client asked; trusted proxies may tell it. Empty if there is none."""
+        return self.told(request).port or str(self.connection.server_port or "")
 
     def keep_scheme(self, request: Request) -> None:
         """Keep what a proxy says of the scheme, before plugins may change the header."""
         self.__dict__["_said_scheme"] = request.headers.get("x-forwarded-proto", "")
 
     def client_ip(self, request: Request) -> str:
-        """Return the client's address (see :meth:`Connection.client_ip`), found once."""
-        found: str | None = self.__dict__.get("_client_ip")
-        if found is None:
-            found = self.__dict__["_client_ip"] = self.connection.client_ip(request)
-        return found
+        """Return the client's address (see :meth:`Connection.client_ip`)."""
+        return self.told(request).client or self.connection.remote_addr
 
     @property
     def service_time(self) -> float:

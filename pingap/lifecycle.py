@@ -17,6 +17,7 @@ from pingap.exchange import Exchange
 from pingap.messages import Response
 from pingap.phases import ask_filters, call_all, call_first
 from pingap.producer import Producer
+from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _NO_BODY = frozenset((101, 204, 304))
 RETRY_HEADER = "X-Retry-Attempt"
-"""Tells an upstream which attempt after the first a request is."""
+"""Tells an upstream which attempt after the first a request is; clients cannot send it."""
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -104,8 +105,10 @@ async def _find_response(x: Exchange) -> Response:
 async def _prepare(x: Exchange, chains: Chains) -> None:
     """Do what comes before the phase ``request``."""
     request = x.request
-    for key in chains.owned_headers:
-        request.headers.discard(key)
+    if chains.owned_headers:
+        for key in chains.owned_headers:
+            request.headers.discard(key)
+        drop_twins(request.headers, chains.owned_headers)
     if chains.early_request:
         pending = call_all(x, chains.early_request, "early_request", request, x.ctx)
         if pending is not None:
@@ -127,7 +130,7 @@ def _match(x: Exchange) -> LocationRuntime:
     x.location = location
     x.chains = location.chains
     if location.may_take_time:  # or there are trusted proxies
-        ctx.keep_scheme(request)
+        ctx.told(request)  # before plugins may change what it is read from
         if location.times_plugins(request, ctx):
             x.chains = location.timed_chains
             ctx.plugin_times = {}
@@ -262,6 +265,9 @@ async def _attempt(
         )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
+        if connection.began_at >= began:  # (not a stream of a connection that was there)
+            ctx.upstream_tcp_connect_time = connection.tcp_seconds
+            ctx.upstream_tls_handshake_time = connection.tls_seconds
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()

@@ -7,7 +7,7 @@ Each predicate answers one question on its own, so that `pingap.routing` can pic
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
@@ -35,7 +35,7 @@ class RequestView(Protocol):
         """The query as sent, without ``?``, a character for each byte; empty when there is none."""
 
     def header(self, name: str) -> str | None:
-        """The first value of a header; ``name`` is given in lower case."""
+        """The value of a header, its lines as one list; ``name`` is given in lower case."""
 
 
 class PathKind(Enum):
@@ -192,6 +192,8 @@ class Condition:
     name: str
     value: str | None
     """``None`` when it is enough that the name is present."""
+    member: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
+    """Finds the value of a header in a list."""
 
     @classmethod
     def parse(cls, kind: ConditionKind, written: str) -> "Condition":
@@ -206,19 +208,31 @@ class Condition:
             raise ValueError(
                 f'{kind.value} condition must be "name" or "name:value", found "{written}"'
             )
+        member = None
         if kind is ConditionKind.QUERY:
             name, value = unquote(name), unquote(value)
         else:  # fields are text with a character for each byte
             value = value.encode().decode("latin-1")
         if kind is ConditionKind.HEADER:
             name = name.lower()
-        return cls(kind, name, value if colon else None)
+            if value:
+                text = re.escape(value)
+                member = re.compile(rf"^{text}\Z|^{text}[ \t]*,|,[ \t]*{text}[ \t]*(?:,|\Z)")
+        return cls(kind, name, value if colon else None, member)
 
     def holds(self, request: "RequestView | Asked") -> bool:
-        """Ask a request; of several values of one name, any counts."""
+        """Ask a request; of several values of one name, any counts.
+
+        A header has the value if it is the whole of it, or a member of the list that it is, on one
+        line or several (RFC 9110, 5.3).
+        """
         asked = request if isinstance(request, Asked) else Asked(request)
         values = asked.values(self.kind, self.name)
-        return bool(values) if self.value is None else self.value in values
+        if self.value is None or not values:
+            return bool(values)
+        if self.value in values:
+            return True
+        return self.member is not None and self.member.search(values[0]) is not None
 
 
 class Asked:

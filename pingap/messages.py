@@ -45,6 +45,8 @@ class Request:
     """The protocol that the client wants to change to (``websocket``); empty for none."""
     websocket_key: str = ""
     """What is sent as ``Sec-WebSocket-Key`` for a client that sends none, since it speaks HTTP/2."""
+    asks_timing: bool = False
+    """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
     body: bytes | None = None
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True
@@ -110,11 +112,11 @@ class Request:
         self.path, self.query, self.target = path, query, target
 
     def header(self, name: str) -> str | None:
-        """Return the first value of a header field."""
+        """Return the value of a header field; several lines are one list (:meth:`Headers.get`)."""
         return self.headers.get(name)
 
     def cookie(self, name: str) -> str | None:
-        """Return the value of a cookie of the first ``Cookie`` field."""
+        """Return the value of a cookie; the first one, if the client sends several of that name."""
         text = self.headers.get("cookie")
         if text is None or name not in text:
             return None

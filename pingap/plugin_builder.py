@@ -29,6 +29,7 @@ from pingap.observability.plugin_failures import place_of
 from pingap.ordering import hazards, may_answer
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.upstream_headers import mistakes_in
 
 Key = tuple[str | int, ...]
 
@@ -231,6 +232,8 @@ class PluginBuilder:
             options = {key: value for key, value in options.items() if value != ""}
         try:
             settings = cls.Settings.model_validate(options, context=self._surroundings)
+            for place, text in mistakes_in(settings):
+                self._warnings.append(self._config.source.problem((*path, *place), text))
             unchanged = self._unchanged.get(key)
             return cls(settings) if unchanged is None else unchanged.plugin
         except ValidationError as error:

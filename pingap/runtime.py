@@ -15,6 +15,7 @@ from pingap.chains import Chains
 from pingap.context import RequestContext
 from pingap.error_page import ErrorPage
 from pingap.errors import HTTPError, PluginError, Source
+from pingap.forwarding import Family
 from pingap.headers import Headers
 from pingap.messages import Request, Response
 from pingap.observability.metrics import LocationStats
@@ -105,6 +106,7 @@ class ServerRuntime:
     """A server, ready to serve (config.md, section 4).
 
     :param tls: None for a server without TLS.
+    :param trusted_forwarding: which forwarding headers trusted proxies send.
     :param plugin_failures: shared by all servers.
     """
 
@@ -114,6 +116,7 @@ class ServerRuntime:
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
     tls: ServerTls | None = None
+    trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
 
     def add_timing(self, response: Response, ctx: RequestContext) -> None:

@@ -18,6 +18,7 @@ from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, Upstr
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
+from pingap.networks import UNIX, parse_trusted
 
 BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
 """Plugin instances that exist without a block of their own."""
@@ -242,7 +243,8 @@ def _check_proxy_protocol(
     if not basic.trusted_proxies:
         message = "needs basic.trusted_proxies: the addresses whose PROXY headers are believed"
         report.error(path, message)
-    if any(isinstance(address, UnixAddress) for address in server.addresses):
+    trusts_unix = UNIX in map(parse_trusted, basic.trusted_proxies)
+    if not trusts_unix and any(isinstance(one, UnixAddress) for one in server.addresses):
         message = "a Unix socket cannot have it: its peers have no address that could be trusted"
         report.error(path, message)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pingap.builder import REVERSE_PROXY_HEADERS, Runtime
+from pingap.builder import Runtime
 from pingap.builtin import METRICS_LOCATION
 from pingap.chains import Instance
 from pingap.client_options import path_rules
@@ -26,6 +26,7 @@ from pingap.protocol.targets import read_path
 from pingap.routing import Candidate
 from pingap.runtime import LocationRuntime
 from pingap.upstream.upstream import UpstreamRuntime
+from pingap.upstream_headers import FORWARDED_HEADER, REVERSE_PROXY_HEADERS
 
 _ABOUT_FAILURES: Final = (
     "circuit_break_",
@@ -227,6 +228,9 @@ def _header_steps(runtime: Runtime, name: str) -> Iterator[HeaderStep]:
         place = place_of_key(source, ("locations", name, "enable_reverse_proxy_headers"))
         for text in REVERSE_PROXY_HEADERS:
             yield HeaderStep("set", text, place)
+    if settings.forwarded_header:
+        place = place_of_key(source, ("locations", name, "forwarded_header"))
+        yield HeaderStep("set", FORWARDED_HEADER, place)
     for action in ("set", "add"):
         key = f"proxy_{action}_headers"
         for at, entry in enumerate(getattr(settings, key)):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pingap.context import Connection, Network
+from pingap.context import Connection
 from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
+from pingap.networks import Network
 from pingap.protocol.events import HeadLimits
 from pingap.shared_state.local import LocalState
 
@@ -150,15 +151,18 @@ class Listener:
             connection.close()
         if (sock := transport.get_extra_info("socket")) is not None:
             self._tcp.apply(sock)
+        peer = transport.get_extra_info("peername")
         return Connection(
             next(_numbers),
-            _endpoint(transport.get_extra_info("peername")),
+            _endpoint(peer),
             _endpoint(transport.get_extra_info("sockname")),
             server=self.server.name,
             stats=self._stats,
             shared=self._shared,
             tls=transport.get_extra_info("tls_details"),
             trusted=self._trusted,
+            family=self.server.trusted_forwarding,
+            unix=isinstance(peer, str | bytes),
         )
 
     def replace(self, old: ClientConnection, new: ClientConnection) -> None:

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from pingap.context import Network, is_in
 from pingap.net.deadlines import Deadlines
+from pingap.networks import Network, is_trusted_peer, shown
 from pingap.protocol.proxy_protocol import Endpoint, ProxyHeaderDecoder, ProxyProtocolError
 
 log = logging.getLogger("pingap")
@@ -87,8 +87,9 @@ class ProxyAcceptor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        if not is_in(self._peer, self._headers.trusted):
+        unix = not isinstance(peer, tuple)
+        self._peer = "" if unix else shown(str(peer[0]))
+        if not is_trusted_peer(self._peer, self._headers.trusted, unix=unix):
             log.debug("no PROXY header is accepted from %s: it is not trusted", self._peer)
             transport.abort()
         elif not self._headers.begin(self):

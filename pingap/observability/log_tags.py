@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pingap.context import RequestContext
 from pingap.errors import PluginError
 from pingap.messages import Request, Response
-from pingap.observability.access_log import escape
 
 if TYPE_CHECKING:
     from pingap.observability.plugin_failures import PluginFailures
@@ -42,7 +41,7 @@ def _guarded(instance: str, function: LogTag, failures: PluginFailures) -> LogTa
 
     def tag(request: Request, response: Response | None, ctx: RequestContext) -> str:
         try:
-            return escape(function(request, response, ctx) or "")
+            return function(request, response, ctx) or ""
         except Exception as error:
             failure = PluginError(instance, "log_tags")
             failure.__cause__ = error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import compress
 
 from pingap.errors import BadRequest
 from pingap.headers import Headers
@@ -46,8 +47,10 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED | {
     b"www-authenticate",
     b"x-forwarded-for",
     b"x-forwarded-host",
+    b"x-forwarded-port",
     b"x-forwarded-proto",
     b"x-real-ip",
+    b"x-retry-attempt",
 }
 
 _NOT_DROPPED = frozenset(
@@ -102,7 +105,7 @@ def read_length(headers: Headers) -> int | None:
 
 
 def _read_options(line: bytes) -> frozenset[bytes]:
-    return frozenset(one.strip(b" \t").lower() for one in line.partition(b": ")[2].split(b","))
+    return frozenset(map(bytes.strip, line.partition(b": ")[2].lower().split(b",")))
 
 
 _remembered_options = lru_cache(maxsize=256)(_read_options)
@@ -129,9 +132,14 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     the credentials or the host of a request by listing them. (``Upgrade`` is read here, and never
     passed on as it came.)
     """
-    if not options <= _NOT_DROPPED:
-        for listed in options - _NOT_DROPPED:
-            headers.discard(listed)
+    keys = headers.keys
+    if options <= _NOT_DROPPED or options.isdisjoint(keys):
+        return
+    # (One pass, however many options and fields there are.)
+    dropped = options - _NOT_DROPPED
+    kept = [key not in dropped for key in keys]
+    headers.lines[:] = compress(headers.lines, kept)
+    keys[:] = compress(keys, kept)
 
 
 def check_trailers(trailers: Headers | None) -> None:

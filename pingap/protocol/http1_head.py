@@ -4,7 +4,8 @@ Clients and upstreams repeat themselves: most lines of a head were read before, 
 another one. So what a line means is remembered, and reading a head is mostly looking up its lines.
 (The same idea as the dynamic table of HPACK, on the reading side only.) Programs even send the same
 head again and again, so short heads are remembered as a whole, too. How much is remembered is
-bounded, and nothing that may be a secret is.
+bounded. Credentials come under any name and in paths, so only fields and paths that are known to be
+harmless are remembered (``secrecy``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from pingap.headers import FIELD_VALUE, TOKEN, Headers
 from pingap.paths import is_odd
+from pingap.protocol.secrecy import HARMLESS, may_remember_target
 
 T = TypeVar("T")
 
@@ -28,9 +30,6 @@ MOST_HEADS_REMEMBERED: Final = 1024
 LONGEST_HEAD_REMEMBERED: Final = 512
 """Bytes of a head that is remembered as a whole."""
 
-NEVER_REMEMBERED: Final = frozenset(
-    (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key")
-)
 _REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])"
 )
@@ -88,7 +87,7 @@ class _FieldKeys(Remembered[bytes]):
 
     @staticmethod
     def may_remember(line: bytes, meaning: bytes) -> bool:
-        return meaning not in NEVER_REMEMBERED
+        return meaning in HARMLESS
 
 
 RequestLine = tuple[str, str, str, str, str, bool]
@@ -109,7 +108,7 @@ class _RequestLines(Remembered[RequestLine]):
 
     @staticmethod
     def may_remember(line: bytes, meaning: RequestLine) -> bool:
-        return not meaning[3]  # queries have tokens in them, and seldom repeat
+        return not meaning[3] and may_remember_target(meaning[1])
 
 
 StatusLine = tuple[int, bytes, bool]

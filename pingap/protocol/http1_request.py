@@ -22,12 +22,13 @@ from pingap.protocol.http1_head import (
     END_OF_HEAD,
     LONGEST_HEAD_REMEMBERED,
     MOST_HEADS_REMEMBERED,
-    NEVER_REMEMBERED,
     Malformed,
     has_bare_lf,
     read_fields,
     request_lines,
 )
+from pingap.protocol.own_fields import COMMON, take_own
+from pingap.protocol.secrecy import HARMLESS, may_remember_target
 from pingap.protocol.targets import read_path
 
 _CR: Final = 13
@@ -164,6 +165,8 @@ class RequestDecoder:
         headers = read_fields(lines)
         request = Request.of(method, target, path, query, headers)
         keys = headers.keys
+        if not COMMON.issuperset(keys):
+            request.asks_timing = take_own(headers, keep_shadows=limits.keep_shadows)
         if usual and keys.count(b"host") == 1:
             request.host = parse_host(headers.lines[keys.index(b"host")][6:])
         else:
@@ -247,7 +250,8 @@ def _may_remember(head: bytes, request: Request) -> bool:
         and request.http_version == "1.1"
         and request.keep_alive
         and not (request.has_body or request.expects_continue or request.upgrade)
-        and NEVER_REMEMBERED.isdisjoint(request.headers.keys)
+        and HARMLESS.issuperset(request.headers.keys)
+        and may_remember_target(request.target)
     )
 
 

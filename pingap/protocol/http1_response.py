@@ -14,13 +14,13 @@ from pingap.protocol.http1_head import (
     END_OF_HEAD,
     LONGEST_HEAD_REMEMBERED,
     MOST_HEADS_REMEMBERED,
-    NEVER_REMEMBERED,
     Malformed,
     Remembered,
     has_bare_lf,
     read_fields,
     status_lines,
 )
+from pingap.protocol.secrecy import HARMLESS
 
 Event: TypeAlias = Response | bytes | EndOfMessage
 
@@ -72,7 +72,7 @@ class _ResponseHeads(Remembered[ResponseHead]):
 
     @staticmethod
     def may_remember(line: bytes, meaning: ResponseHead) -> bool:
-        return NEVER_REMEMBERED.isdisjoint(meaning[0].headers.keys)
+        return HARMLESS.issuperset(meaning[0].headers.keys)
 
 
 _response_heads: Final = _ResponseHeads()

@@ -9,13 +9,9 @@ from typing import Final
 from pingap.errors import BadRequest
 from pingap.headers import FIELD_VALUE, Headers
 from pingap.protocol.fields import check_trailers
-from pingap.protocol.http1_head import (
-    LONGEST_REMEMBERED,
-    MOST_REMEMBERED,
-    NEVER_REMEMBERED,
-    Malformed,
-)
+from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
+from pingap.protocol.secrecy import HARMLESS
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
@@ -40,7 +36,7 @@ class _Lines(dict[tuple[bytes, bytes], bytes]):
         if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
             raise Malformed("a field value with control characters, or white space around it")
         line = b"%b: %b" % (name, value)
-        if len(line) <= LONGEST_REMEMBERED and name not in NEVER_REMEMBERED:
+        if len(line) <= LONGEST_REMEMBERED and name in HARMLESS:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
             self[name, value] = line

@@ -7,6 +7,10 @@ Writing: only with the static table and literals that are not indexed, so what a
 not depend on the connection and is remembered for all of them (the idea of ``http1_head``). A
 literal costs some more bytes than an index would; looking for it in a table costs more time than
 everything else an answer needs.
+
+Neither side remembers what may hold a credential (``secrecy``), beyond what the peer itself puts into
+the dynamic table of its connection. Such fields are written as never indexed, as the peer may have
+sent them (RFC 7541, 6.2.3: no intermediary may weaken that).
 """
 
 from __future__ import annotations
@@ -25,9 +29,10 @@ from pingap.headers import Headers
 from pingap.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED
-from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED
+from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList
+from pingap.protocol.secrecy import HARMLESS, is_harmless
 
 H = TypeVar("H")
 
@@ -46,6 +51,7 @@ _NAMES: Final = {
     if name[0] != 58
 }
 """Name -> its first index in the static table."""
+_NEVER_INDEXED: Final = 0x10
 _AUTHORITY_NAME: Final = 1
 _METHOD_NAME: Final = 2
 _PATH_NAME: Final = 4
@@ -116,8 +122,9 @@ class HeadReader(Generic[H]):
         if block in known:
             return known[block]
         changes = self._table.changes
-        head = self._read(self.fields(block), self._limits)
-        if self._table.changes == changes and len(block) <= LONGEST_BLOCK:
+        fields = self.fields(block)
+        head = self._read(fields, self._limits)
+        if self._table.changes == changes and len(block) <= LONGEST_BLOCK and is_harmless(fields):
             if len(known) >= MOST_BLOCKS:
                 known.clear()
             known[block] = head
@@ -174,11 +181,11 @@ class _Encoded(dict[bytes, bytes]):
     def __missing__(self, line: bytes) -> bytes:
         name, _, value = line.partition(b": ")
         name = name.lower()
-        secret = name in NEVER_REMEMBERED
+        harmless = name in HARMLESS
         # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
-        kind = 0x10 if secret else 0
+        kind = 0 if harmless else _NEVER_INDEXED
         encoded = _literal(kind, _NAMES.get(name, 0), name, value)
-        if not secret and len(line) <= LONGEST_REMEMBERED:
+        if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
             self[line] = encoded
@@ -212,8 +219,8 @@ def _origin(scheme: str, authority: bytes) -> bytes:
 
 
 def _path(target: str) -> bytes:
-    # (Not remembered: there are tokens in queries.)
-    return _literal(0, _PATH_NAME, b"", target.encode("latin-1"))
+    # (There are tokens in queries and paths.)
+    return _literal(_NEVER_INDEXED, _PATH_NAME, b"", target.encode("latin-1"))
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ a status (a host that is none, a head that is too large) is answered with the sa
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import Final
 
 from pingap.errors import BadRequest
@@ -22,6 +23,7 @@ from pingap.protocol.http2_fields import (
     field_lines,
     split,
 )
+from pingap.protocol.own_fields import take_own
 from pingap.protocol.targets import read_path
 
 _TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
@@ -36,6 +38,7 @@ class RequestHead:
     """
 
     __slots__ = (
+        "asks_timing",
         "host",
         "keys",
         "length",
@@ -67,6 +70,7 @@ class RequestHead:
         self.keys = keys
         self.lines = lines
         self.refusal = refusal
+        self.asks_timing = False
         self.host = ""
         self.length: int | None = None
         self.upgrade = ""
@@ -87,6 +91,8 @@ class RequestHead:
             request.path_danger = self.path_danger
         if self.received_target:
             request.received_target = self.received_target
+        if self.asks_timing:
+            request.asks_timing = True
         if self.upgrade:
             request.upgrade = self.upgrade  # what follows is no body
         elif ended:
@@ -135,9 +141,11 @@ def _read(
         key == b"te" and line != b"te: trailers" for key, line in zip(keys, lines, strict=True)
     ):
         raise Malformed("te says something else than trailers")
+    asks_timing = take_own(Headers.of(keys, lines), keep_shadows=limits.keep_shadows)
     if keys.count(b"cookie") > 1:
         _join_cookies(keys, lines)
     head = RequestHead(method.decode("ascii"), target.decode("latin-1"), keys, lines)
+    head.asks_timing = asks_timing
     authority = _find_host(pseudo.get(b":authority"), keys, lines)
     if protocol is not None:
         head.upgrade = "websocket"
@@ -172,9 +180,10 @@ def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
     crumbs = [line[8:] for key, line in zip(keys, lines, strict=True) if key == b"cookie"]
     first = keys.index(b"cookie")
     lines[first] = b"cookie: " + b"; ".join(crumbs)
-    for place in range(len(keys) - 1, first, -1):
-        if keys[place] == b"cookie":
-            del keys[place], lines[place]
+    kept = [key != b"cookie" for key in keys]
+    kept[first] = True
+    lines[:] = compress(lines, kept)
+    keys[:] = compress(keys, kept)
 
 
 def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -> bytes | None:

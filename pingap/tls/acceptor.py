@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pingap.context import TlsDetails
 from pingap.net.deadlines import Deadlines
+from pingap.networks import shown
 from pingap.observability.handshakes import HandshakeStats
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
@@ -113,7 +114,7 @@ class TlsAcceptor(TlsTransport):
     def _refuse_plain(self) -> None:
         """Answer a request in plain HTTP; what else the client sends is thrown away."""
         assert self._raw is not None
-        log.debug("plain HTTP from %s on a TLS port", self.get_extra_info("peername"))
+        log.debug("plain HTTP from %s on a TLS port", self._peer)
         self._closing = True
         self._raw.write(_REFUSAL)
         self._raw.write_eof()
@@ -129,7 +130,13 @@ class TlsAcceptor(TlsTransport):
 
     def refused(self, error: Exception) -> None:
         text = reason(error) if isinstance(error, ssl.SSLError) else str(error)
-        log.debug("TLS handshake with %s failed: %s", self.get_extra_info("peername"), text)
+        log.debug("TLS handshake with %s failed: %s", self._peer, text)
+
+    @property
+    def _peer(self) -> str:
+        """The peer as it is shown in logs."""
+        name = self.get_extra_info("peername")
+        return f"{shown(name[0])}, port {name[1]}" if isinstance(name, tuple) else "a Unix socket"
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._handshakes.end(self)

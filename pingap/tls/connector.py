@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -28,7 +29,7 @@ class TlsConnector(TlsTransport, Generic[C]):
     :param complete: is told that connection then, or why there will be none.
     """
 
-    __slots__ = ("_complete", "_make", "_peer", "_shared")
+    __slots__ = ("_complete", "_make", "_peer", "_shared", "connected_at", "established_at")
 
     def __init__(
         self,
@@ -42,9 +43,14 @@ class TlsConnector(TlsTransport, Generic[C]):
         self._peer = peer
         self._make = make
         self._complete = complete
+        self.connected_at = 0.0
+        """When the TCP connection was there (``time.monotonic``)."""
+        self.established_at = 0.0
+        """When the handshake was complete."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.connected_at = time.monotonic()
         self._handshake()
 
     def established(self) -> asyncio.Protocol | None:
@@ -55,6 +61,7 @@ class TlsConnector(TlsTransport, Generic[C]):
         except UpstreamError as error:
             self._complete.set_exception(error)
             return None
+        self.established_at = time.monotonic()
         self._complete.set_result(connection)
         return connection
 

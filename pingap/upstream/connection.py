@@ -48,14 +48,22 @@ class UpstreamConnection(asyncio.Protocol):
         "deadline",
         "peer",
         "read_at",
+        "tcp_seconds",
+        "tls_seconds",
     )
 
     may_refuse: Final = False
     """(See ``Http2UpstreamStream``.)"""
 
+    tcp_seconds: float | None
+    """How long making the TCP connection took; None until that is known."""
+    tls_seconds: float | None
+    """How long the TLS handshake took; None without one."""
+
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
         self.began_at = self.read_at = time.monotonic()
+        self.tcp_seconds = self.tls_seconds = None
         self.deadline = NEVER
         self._upstream = upstream
         self._timeouts = upstream.timeouts

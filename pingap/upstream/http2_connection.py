@@ -76,7 +76,9 @@ class Http2UpstreamConnection(asyncio.Protocol):
         "read_at",
         "ready",
         "scheme",
+        "tcp_seconds",
         "timeouts",
+        "tls_seconds",
         "writable",
     )
 
@@ -85,6 +87,9 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self.name = f"{upstream.name}({peer.text})"
         self.scheme = "https" if upstream.has_tls else "http"
         self.timeouts = upstream.timeouts
+        self.tcp_seconds: float | None = None
+        self.tls_seconds: float | None = None
+        """(As those of ``UpstreamConnection``.)"""
         self.most_streams = upstream.max_h2_streams
         self.codec = Http2ClientCodec(self.most_streams)
         self.began_at = self.read_at = self._quiet_since = time.monotonic()

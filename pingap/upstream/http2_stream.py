@@ -52,6 +52,16 @@ class Http2UpstreamStream(Http2Halves):
         return self._connection.began_at
 
     @property
+    def tcp_seconds(self) -> float | None:
+        """How long making the TCP connection took."""
+        return self._connection.tcp_seconds
+
+    @property
+    def tls_seconds(self) -> float | None:
+        """How long the TLS handshake took; None without one."""
+        return self._connection.tls_seconds
+
+    @property
     def read_at(self) -> float:
         """When the connection was last read from."""
         return self._connection.read_at

@@ -243,7 +243,9 @@ class UpstreamRuntime:
                 late = partial(made.refuse, TimeoutError())
             elif repeatable:
                 late = made.on_connect_timeout
+            began = time.monotonic()
             await self._reach(peer, made, header, until, late)
+            made.tcp_seconds = time.monotonic() - began
         else:
             made = await self._open_tls(peer, tls.http1 if upgrades else tls, header, until)
         if not isinstance(made, UpstreamConnection):
@@ -259,6 +261,7 @@ class UpstreamRuntime:
         self, peer: Peer, tls: ClientTls, header: bytes, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
+        began = time.monotonic()
         connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
         try:
             refuse = partial(connector.refused, TimeoutError())
@@ -269,6 +272,8 @@ class UpstreamRuntime:
             if complete.done() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
+        made.tcp_seconds = connector.connected_at - began
+        made.tls_seconds = connector.established_at - connector.connected_at
         return made
 
     async def _handshake(

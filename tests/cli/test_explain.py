@@ -187,7 +187,7 @@ def test_headers_to_the_upstream(conf: Path) -> None:
     conf.write_text(CONF.replace('"twin", ', ""))
     found = explain(conf, "GET", "http://x:8080/users")
     assert found["location"] == "users"
-    assert found["headers"][0]["entry"] == "x-real-ip: $remote_addr"
+    assert found["headers"][0]["entry"] == "x-real-ip: $client_ip"
 
 
 def test_what_becomes_of_failures(conf: Path) -> None:

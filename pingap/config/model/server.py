@@ -103,6 +103,11 @@ class ServerConfig(Model):
         "as_sent",
         description="The path that the upstream gets: `as_sent` by the client, or `normalised`.",
     )
+    keep_shadowing_headers: bool = Field(
+        False,
+        description="Keep request headers whose names many applications cannot tell from another one:"
+        " `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are always kept.",
+    )
     head_read_timeout: Duration = Field(
         60.0, description="How long a request head may take to arrive before 408 is sent."
     )

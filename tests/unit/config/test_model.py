@@ -29,6 +29,7 @@ grace_period = "1m"
 graceful_shutdown_timeout = "10s"
 upstream_keepalive_pool_size = 64
 trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"]
+trusted_forwarding = "x-forwarded"
 log_level = "INFO,pingap::proxy=debug,pingap::cache"
 log_format_json = true
 pid_file = "/run/pingap/pingap.pid"
@@ -52,6 +53,7 @@ max_headers = 50
 path_matching = "normalised"
 allow_in_paths = ["encoded_slash", "nul"]
 forward_path = "normalised"
+keep_shadowing_headers = true
 head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
@@ -104,6 +106,7 @@ max_retry_window = "3s"
 retry_on = ["connect", "timeout", "reset", "503"]
 retry_buffer_size = "1MiB"
 plugin_timing = true
+forwarded_header = true
 includes = []
 remark = "r"
 [locations.rest]
@@ -207,6 +210,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         graceful_shutdown_timeout="10s",
         upstream_keepalive_pool_size=64,
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
+        trusted_forwarding="x-forwarded",
         log_level="INFO,pingap::proxy=debug,pingap::cache",
         upgrade_sock="/run/upgrade.sock",
         worker_timeout="20s",
@@ -278,7 +282,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " webhook_notifications log_level log_buffered_size log_format_json"
             " log_compress_algorithm log_compress_level log_compress_days_ago"
             " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
-            " max_connections cpu_affinity worker_timeout",
+            " max_connections cpu_affinity worker_timeout trusted_forwarding",
         ),
         (
             "servers",
@@ -286,7 +290,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " tls_ciphersuites tls_min_version tls_max_version tcp_idle tcp_interval"
             " tcp_probe_count tcp_user_timeout tcp_fastopen reuse_port downstream_read_timeout"
             " downstream_write_timeout prometheus_metrics otlp_exporter modules"
-            " enable_server_timing includes remark max_request_line max_header_size max_headers"
+            " enable_server_timing includes remark max_request_line max_header_size max_headers keep_shadowing_headers"
             " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout"
             " pipeline_buffer_size tls_verify_client tls_client_ca tls_handshake_timeout"
             " tls_max_handshakes proxy_protocol backlog",
@@ -295,7 +299,7 @@ def test_that_directory_uses_every_supported_key(directory):
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing includes remark"
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header includes remark"
             " claimed",
         ),
         (
