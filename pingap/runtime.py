@@ -113,6 +113,8 @@ class ServerRuntime:
     error_page: ErrorPage
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
+    via: bytes | None = None
+    """Its name in ``Via``; None to add none."""
     tls: ServerTls | None = None
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
 

@@ -13,11 +13,11 @@ class HeadLimits:
     """How large a head may get. Sizes in bytes."""
 
     request_line: int = 8 * 1024
-    size: int = 32 * 1024
-    fields: int = 100
+    size: int = 64 * 1024
+    fields: int = 256
 
 
-RESPONSE_LIMITS: Final = HeadLimits(size=64 * 1024, fields=256)
+RESPONSE_LIMITS: Final = HeadLimits()
 
 
 class EndOfMessage:

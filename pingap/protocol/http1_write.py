@@ -12,10 +12,13 @@ from typing import Final
 
 from pingap.headers import Headers
 from pingap.messages import REASONS, Request, Response
-from pingap.protocol.fields import NEVER_FORWARDED
+from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# (``TE`` concerns one hop, and has to be named as such: RFC 9110, 10.1.4.)
+_TAKES_TRAILERS: Final = (b"Connection: TE", b"TE: trailers")
 
 # Methods whose requests say that they have no body (RFC 9110, 8.6).
 _EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
@@ -56,17 +59,29 @@ def request_head(
     :param length: bytes of the body; None for a chunked body.
     :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
     """
+    keys = headers.keys
+    usual = _all_are_forwarded(keys)
     lines = _lines(f"{request.method} {request.target} HTTP/1.1".encode("ascii"), headers)
-    if b"host" not in headers.keys:
-        lines.append(b"Host: " + default_host.encode("ascii"))
+    if b"host" not in keys:
+        lines.insert(1, b"Host: " + default_host.encode("ascii"))  # (first: RFC 9110, 7.2)
     if length is None:
         lines.append(b"Transfer-Encoding: chunked")
-    elif length or request.method in _EXPECT_BODY:
+    elif length or request.method in _EXPECT_BODY or (not usual and b"content-length" in keys):
         lines.append(b"Content-Length: %d" % length)
     if request.upgrade:
         lines += _upgrade(request.upgrade)
+    elif not usual and b"te" in keys and takes_trailers(headers):
+        lines += _TAKES_TRAILERS
+    if length is None and not usual:
+        _add_trailer(lines, headers)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
+
+
+def _add_trailer(lines: list[bytes], headers: Headers) -> None:
+    """Announce trailers as the other side did; only a chunked body has any (RFC 9110, 6.6.2)."""
+    if b"trailer" in headers.keys and (line := announced_trailers(headers)):
+        lines.append(line)
 
 
 def _upgrade(protocol: str) -> tuple[bytes, bytes]:
@@ -93,8 +108,12 @@ def response_head(
     lines = _lines(_status_line(response), response.headers)
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
+        _add_trailer(lines, response.headers)
     elif length is not None:
         lines.append(b"Content-Length: %d" % length)
+    if response.status == 426 and (protocols := response.headers.find(b"upgrade")):
+        lines.append(b"Upgrade: " + protocols)  # (RFC 9110, 15.5.22)
+        connection = connection + b", upgrade" if connection else b"upgrade"
     if connection:
         lines.append(b"Connection: " + connection)
     lines.append(b"\r\n")
