@@ -5,17 +5,23 @@ from __future__ import annotations
 import time
 from email.utils import formatdate
 
-from pingap.headers import Field
+from pingap.headers import Headers
 
 _second = 0
-_field: Field = (b"date", b"")
+_line = b""
 
 
-def date_field() -> Field:
-    """Return ``Date`` with the current time; it is written once a second."""
-    global _second, _field
+def add_date(headers: Headers) -> None:
+    """Add the current time to headers that have none; it is written once a second."""
+    headers.keys.append(b"date")
+    headers.lines.append(date_line())
+
+
+def date_line() -> bytes:
+    """Return the field line with the current time."""
+    global _second, _line
     now = int(time.time())
     if now != _second:
-        _field = (b"date", b"Date: " + formatdate(now, usegmt=True).encode("ascii"))
+        _line = b"Date: " + formatdate(now, usegmt=True).encode("ascii")
         _second = now
-    return _field
+    return _line

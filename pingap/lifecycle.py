@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
-from pingap.date_field import date_field
+from pingap.date_field import add_date
 from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
 from pingap.exchange import Exchange
 from pingap.hops import COUNTED, pass_hop, without_credentials
@@ -367,7 +367,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
     if b"date" not in response.headers.keys and response.status != 101:
-        response.headers.append(date_field())
+        add_date(response.headers)
     x.head_sent = True
     body = response.body
     if (

@@ -60,20 +60,20 @@ def request_head(
     :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
     """
     keys = headers.keys
+    first = f"{request.method} {request.target} HTTP/1.1".encode("ascii")
     usual = _all_are_forwarded(keys)
-    lines = _lines(f"{request.method} {request.target} HTTP/1.1".encode("ascii"), headers)
+    lines = [first, *headers.lines] if usual else _lines(first, headers)
     if b"host" not in keys:
         lines.insert(1, b"Host: " + default_host.encode("ascii"))  # (first: RFC 9110, 7.2)
     if length is None:
         lines.append(b"Transfer-Encoding: chunked")
+        _add_trailer(lines, headers)
     elif length or request.method in _EXPECT_BODY or (not usual and b"content-length" in keys):
         lines.append(b"Content-Length: %d" % length)
     if request.upgrade:
         lines += _upgrade(request.upgrade)
     elif not usual and b"te" in keys and takes_trailers(headers):
         lines += _TAKES_TRAILERS
-    if length is None and not usual:
-        _add_trailer(lines, headers)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pingap.context import TlsDetails
-from pingap.date_field import date_field
+from pingap.date_field import date_line
 from pingap.net.deadlines import Deadlines
 from pingap.observability.handshakes import HandshakeStats
 from pingap.tls.client_identity import details
@@ -116,7 +116,7 @@ class TlsAcceptor(TlsTransport):
         assert self._raw is not None
         log.debug("plain HTTP from %s on a TLS port", self.get_extra_info("peername"))
         self._closing = True
-        self._raw.write(_REFUSAL % (date_field()[1], len(_TEXT), _TEXT))
+        self._raw.write(_REFUSAL % (date_line(), len(_TEXT), _TEXT))
         self._raw.write_eof()
         self.deadline = time.monotonic() + LINGER_SECONDS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.h2 import END_HEADERS, H2Client, fields
@@ -104,7 +105,7 @@ def test_trailers_of_a_streamed_request_that_may_not_be_there_are_dropped(rig: R
     assert request.trailers == [("x-sum", "1")]
 
 
-def test_a_long_answer_is_complete_without_its_trailers(rig: Rig) -> None:
+def test_a_long_answer_is_complete_without_its_trailers(tmp_path: Path) -> None:
     size = 300_000
 
     def long(served: Served) -> None:
@@ -113,7 +114,7 @@ def test_a_long_answer_is_complete_without_its_trailers(rig: Rig) -> None:
         served.send(b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n" + body)
         served.send(b"0\r\nCache-Control: no-store\r\n\r\n")
 
-    with rig.script(long), rig.connect() as client:
+    with running(tmp_path, long) as rig, rig.connect() as client:
         answer = client.get("/", Connection="close")
         assert (len(answer.body), answer.complete) == (size, True)
 
