@@ -168,8 +168,8 @@ class Http1Writer(ABC):
         self._ends_with_connection = unknown and old
         if self._ends_with_connection:
             self._closing = True
-        if response.status == 204 or (response.status == 304 and not length):
-            length = None  # (RFC 9110, 8.6)
+        if response.status == 204 or (response.status == 304 and not response.upstream):
+            length = None  # (RFC 9110, 8.6: how long the content is, only an upstream knows)
         connection = b"close" if self._closing else b"keep-alive" if old else b""
         return http1_write.response_head(
             response, length, chunked=self._chunked, connection=connection

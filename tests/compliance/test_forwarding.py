@@ -207,9 +207,9 @@ def test_304_may_say_how_long_the_content_is(seen: Rig) -> None:
     with seen.connect() as client, H2Client(seen.proxy) as other:
         assert client.get("/304").header("content-length") == "5"
         assert other.get(1, "/304").header("content-length") == "5"
-        for target in ("/304-zero", "/none"):
-            answer = client.get(target)
-            assert (answer.status, answer.header("content-length")) == (304, None)
+        assert client.get("/304-zero").header("content-length") == "0"
+        answer = client.get("/none")
+        assert (answer.status, answer.header("content-length")) == (304, None)
         assert client.get("/").body == b"ok"
 
 
