@@ -100,8 +100,9 @@ class Http1Writer(ABC):
         self._tunnelling = True
         self._chunked = self._bodyless = self._ends_with_connection = False
         self._announced = None
-        if self._transport is not None:
-            self._writes.write(self._transport, http1_write.switching_head(response))
+        if self._transport is not None and self._request is not None:
+            head = http1_write.switching_head(response, self._request.upgrade)
+            self._writes.write(self._transport, head)
 
     def flush(self) -> None:
         """Send the head, if it still waits."""

@@ -88,10 +88,13 @@ def _upgrade(protocol: str) -> tuple[bytes, bytes]:
     return b"Connection: upgrade", b"Upgrade: " + protocol.encode("latin-1")
 
 
-def switching_head(response: Response) -> bytes:
-    """Return the head of 101: what follows is another protocol (RFC 9110, 15.2.2)."""
+def switching_head(response: Response, asked: str) -> bytes:
+    """Return the head of 101: what follows is another protocol (RFC 9110, 15.2.2).
+
+    :param asked: the protocols that the client asked for, if the upstream does not say which it chose.
+    """
     lines = _lines(_status_line(response), response.headers)
-    lines += _upgrade(response.headers.get("upgrade") or "")
+    lines += _upgrade(response.headers.get("upgrade") or asked.partition(",")[0])
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 

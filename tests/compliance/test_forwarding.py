@@ -200,6 +200,12 @@ def test_an_expectation_that_means_nothing_is_not_passed_on(seen: Rig, name: str
     assert seen.origin.requests[-1].header("expect") is None
 
 
+def test_an_expectation_of_a_stream_without_content_is_not_passed_on(seen: Rig) -> None:
+    with H2Client(seen.proxy) as client:
+        assert client.get(1, "/", ("expect", "100-continue")).status == 200
+    assert seen.origin.requests[-1].header("expect") is None
+
+
 # Where answers end (RFC 9112, 6; RFC 9110, 8.6).
 
 

@@ -274,6 +274,18 @@ def test_an_upgrade_that_does_not_count_is_not_passed_on(
     assert (request.header("upgrade"), request.header("connection")) == (None, None)
 
 
+def test_101_without_upgrade_names_what_was_asked_for(rig: Rig) -> None:
+    def switch(served: Served) -> None:
+        served.read_head()
+        served.send(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
+
+    with rig.script(switch), rig.connect() as client:
+        client.send(ASK)
+        _, reason, headers = client.head()
+        assert reason == "UPGRADED"
+        assert dict(headers)["Upgrade"] == "echo/1"
+
+
 def test_of_several_protocols_only_http2_is_left_out(rig: Rig) -> None:
     with rig.connect() as client:
         client.send(ASK.replace(b"echo/1", b"h2c, tcp, , echo/1"))
