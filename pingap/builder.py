@@ -347,6 +347,7 @@ class _Builder:
             error_page=ErrorPage(self.config.basic.error_template),
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
+            via=settings.via.encode("ascii") or None,
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,

@@ -107,6 +107,7 @@ class Exchange:
     """The plugin instance whose response is sent."""
     tunnelling = False
     """Both sides speak another protocol."""
+    _awaits_request_end = False
     _book_closed = False
     _running = False
 
@@ -191,11 +192,16 @@ class Exchange:
 
         :raises PingapError: one of them is gone.
         """
+        received = 0
+        if self.request_body is not None:
+            await self._finish_request_body(self.request_body)
+            received = self.request_body.received
         upstream, answer = self.upstream, self.response_body
         if upstream is None or answer is None:
             raise UpstreamError("left right after it had changed the protocol")
         self.tunnelling = True
         self.request_body = BodyRelay(self.downstream)
+        self.request_body.received = received
         self.request_body.open(upstream)
         self.downstream.begin_tunnel(response)
         answer.open(self.downstream)
@@ -204,6 +210,20 @@ class Exchange:
             await _suspend()
         self.upstream = None
         upstream.close()
+
+    async def _finish_request_body(self, body: BodyRelay) -> None:
+        """Return when the whole request went to the upstream: the other protocol begins after it.
+
+        :raises PingapError: its rest will not come.
+        """
+        if not body.finished and self.request.expects_continue:
+            # (The upstream need not have asked for it before it changed the protocol: RFC 9110, 7.8.)
+            self.downstream.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
+        self._awaits_request_end = True
+        while not body.finished:
+            self.raise_failure()
+            await _suspend()
+        self._awaits_request_end = False
 
     async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
         """Run something that awaits in a task, and return its result.
@@ -287,7 +307,7 @@ class Exchange:
             self.request_body.end(trailers)
         except HTTPError as error:
             self._fail(error)
-        if self.request_body.collecting or self.tunnelling:
+        if self.request_body.collecting or self.tunnelling or self._awaits_request_end:
             self._wake()
 
     def on_request_broken(self, error: HTTPError) -> None:

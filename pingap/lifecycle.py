@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
+from pingap.date_field import add_date
 from pingap.errors import BadRequest, ClientGone, HTTPError, PingapError, PluginError, UpstreamError
 from pingap.exchange import Exchange
+from pingap.hops import COUNTED, pass_hop, without_credentials
 from pingap.messages import Response
 from pingap.phases import ask_filters, call_all, call_first
 from pingap.producer import Producer
@@ -91,6 +93,10 @@ async def _find_response(x: Exchange) -> Response:
         answer = call_first(x, chains.proxy_upstream, "proxy_upstream", request, ctx)
         if answer is not None and not isinstance(answer, Response):
             answer = await answer
+        if answer is not None:
+            return answer
+    if x.server.via is not None or request.method in COUNTED:
+        answer = pass_hop(request, x.server.via)
         if answer is not None:
             return answer
     response = await _ask_upstream(x, location)
@@ -288,6 +294,8 @@ def _send_request(
         headers = headers.copy()
         for apply in location.upstream_headers:
             apply(headers, request, x.ctx)
+        if request.method == "TRACE":
+            headers = without_credentials(headers)  # (ours would come back to the client, too)
     if x.ctx.upstream_retries:
         headers = headers.copy()
         headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
@@ -369,6 +377,8 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
         response.reason = None  # it belonged to the status of the upstream
     if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
+    if b"date" not in response.headers.keys and response.status != 101:
+        add_date(response.headers)
     x.head_sent = True
     body = response.body
     if (

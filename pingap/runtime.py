@@ -115,6 +115,8 @@ class ServerRuntime:
     error_page: ErrorPage
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
+    via: bytes | None = None
+    """Its name in ``Via``; None to add none."""
     tls: ServerTls | None = None
     trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)

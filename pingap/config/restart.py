@@ -94,6 +94,7 @@ SERVER: Final[dict[str, str]] = {
     "tls_max_handshakes": HOT,
     "prometheus_metrics": HOT,
     "enable_server_timing": HOT,
+    "via": HOT,
     "includes": HOT,
     "remark": HOT,
     "enabled_h2": HOT,

@@ -18,13 +18,13 @@ class HeadLimits:
     """
 
     request_line: int = 8 * 1024
-    size: int = 32 * 1024
-    fields: int = 100
+    size: int = 64 * 1024
+    fields: int = 256
     paths: PathRules = NORMALISED
     keep_shadows: bool = False
 
 
-RESPONSE_LIMITS: Final = HeadLimits(size=64 * 1024, fields=256)
+RESPONSE_LIMITS: Final = HeadLimits()
 
 
 class EndOfMessage:

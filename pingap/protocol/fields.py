@@ -7,12 +7,12 @@ from functools import lru_cache
 from itertools import compress
 
 from pingap.errors import BadRequest
-from pingap.headers import Headers
+from pingap.headers import TOKEN, Headers
 from pingap.hosts import normal_host
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, Malformed
 
-# Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,
-# always written anew for the other side.
+# Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on as they
+# came, but written for the other side.
 NEVER_FORWARDED = frozenset(
     (
         b"connection",
@@ -26,35 +26,20 @@ NEVER_FORWARDED = frozenset(
     )
 )
 
-# A trailer with one of these names could be taken for a header by who merges the two (RFC 9110, 6.5.1).
-_NEVER_IN_TRAILERS = NEVER_FORWARDED | {
-    b"authorization",
-    b"cache-control",
-    b"content-encoding",
-    b"content-range",
-    b"content-type",
-    b"cookie",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"location",
-    b"max-forwards",
-    b"pragma",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"range",
-    b"set-cookie",
-    b"www-authenticate",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-proto",
-    b"x-real-ip",
-    b"x-retry-attempt",
-}
+# Framing, routing, modifiers and credentials of a request, control and format of a response: a receiver
+# that merges trailers into the header would act on them (RFC 9110, 6.5.1).
+_NEVER_IN_TRAILERS = NEVER_FORWARDED.union(
+    (
+        b"age authorization cache-control content-encoding content-language content-location content-range "
+        b"content-type cookie date early-data expect expires forwarded host if-match if-modified-since "
+        b"if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate "
+        b"proxy-authorization range retry-after set-cookie vary via warning www-authenticate "
+        b"x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip x-retry-attempt"
+    ).split()
+)
 
 _NOT_DROPPED = frozenset(
-    (b"close", b"keep-alive", b"host", b"authorization", b"cookie", b"upgrade")
+    (b"close", b"keep-alive", b"host", b"authorization", b"cookie", b"upgrade", b"te")
 )
 
 _MOST_DIGITS = 18
@@ -129,8 +114,8 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
     Fields that every request needs to be understood stay: a client must not be able to strip
-    the credentials or the host of a request by listing them. (``Upgrade`` is read here, and never
-    passed on as it came.)
+    the credentials or the host of a request by listing them. (``Upgrade`` and ``TE`` are read here, and
+    never passed on as they came.)
     """
     keys = headers.keys
     if options <= _NOT_DROPPED or options.isdisjoint(keys):
@@ -142,13 +127,30 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     keys[:] = compress(keys, kept)
 
 
-def check_trailers(trailers: Headers | None) -> None:
-    """Check that no trailer would change the message if it were taken for a header.
+def keep_trailers(trailers: Headers) -> Headers | None:
+    """Return trailers without those that would change the message if they were taken for headers.
 
-    :raises BadRequest: one would (RFC 9110, 6.5.1).
+    They are dropped, since the message is complete without them (RFC 9110, 6.5.1).
+
+    :returns: None if none is left.
     """
-    if trailers is None:
-        return
-    for key in trailers.keys:
-        if key in _NEVER_IN_TRAILERS:
-            raise BadRequest(f"{key.decode('latin-1')} is not allowed in trailers")
+    if not _NEVER_IN_TRAILERS.isdisjoint(trailers.keys):
+        trailers = Headers([one for one in trailers.fields if one[0] not in _NEVER_IN_TRAILERS])
+    return trailers if trailers.keys else None
+
+
+def takes_trailers(headers: Headers) -> bool:
+    """Tell whether ``TE`` says that trailers are welcome (RFC 9110, 10.1.4)."""
+    words = b",".join(headers.find_all(b"te")).lower().split(b",")
+    return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
+
+
+def announced_trailers(headers: Headers) -> bytes:
+    """Return the line of ``Trailer`` with the names that are passed on; empty if there are none."""
+    names = b",".join(headers.find_all(b"trailer")).split(b",")
+    kept = [
+        name
+        for name in (name.strip(b" \t") for name in names)
+        if TOKEN.fullmatch(name) and name.lower() not in _NEVER_IN_TRAILERS
+    ]
+    return b"Trailer: " + b", ".join(kept) if kept else b""

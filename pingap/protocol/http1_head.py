@@ -34,8 +34,9 @@ _REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])"
 )
 _STATUS_LINE: Final = re.compile(
-    rb"HTTP/(1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
+    rb"HTTP/(1\.[0-9]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
 )
+_SPACE_BEFORE_COLON: Final = re.compile(rb"\A([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
@@ -112,7 +113,7 @@ class _RequestLines(Remembered[RequestLine]):
 
 
 StatusLine = tuple[int, bytes, bool]
-"""Status, reason, and whether it is HTTP/1.1 (not 1.0)."""
+"""Status, reason, and whether it is HTTP/1.1 or later (RFC 9110, 6.2), not 1.0."""
 
 
 class _StatusLines(Remembered[StatusLine]):
@@ -123,7 +124,7 @@ class _StatusLines(Remembered[StatusLine]):
         if not (match := _STATUS_LINE.fullmatch(line)):
             raise Malformed("malformed status line")
         version, status, reason = match.groups()
-        return int(status), reason or b"", version == b"1.1"
+        return int(status), reason or b"", version != b"1.0"
 
     @staticmethod
     def may_remember(line: bytes, meaning: StatusLine) -> bool:
@@ -163,6 +164,19 @@ def read_fields(lines: list[bytes]) -> Headers:
     except _Unusual:
         return Headers(map(read_field, lines))
     return headers
+
+
+def read_response_fields(lines: list[bytes]) -> Headers:
+    """Read the field lines of a response; the list is taken over.
+
+    White space before a colon is removed there, and only there (RFC 9112, 5.1).
+
+    :raises Malformed: one of them is none.
+    """
+    try:
+        return read_fields(lines)
+    except Malformed:
+        return read_fields([_SPACE_BEFORE_COLON.sub(rb"\1:", line, count=1) for line in lines])
 
 
 def has_bare_lf(data: bytes, start: int = 0) -> bool:

@@ -12,7 +12,6 @@ from pingap.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import (
-    check_trailers,
     connection_options,
     drop_listed,
     parse_host,
@@ -189,10 +188,7 @@ class RequestDecoder:
         headers, modern = request.headers, request.http_version == "1.1"
         length = read_length(headers)
         if b"transfer-encoding" in headers.keys:
-            # Another coding would reach the upstream as something else (RFC 9112, 6.1).
-            codings = [coding.lower() for coding in headers.find_all(b"transfer-encoding")]
-            if codings != [b"chunked"] or length is not None or not modern:
-                raise BadRequest("Transfer-Encoding must be exactly chunked, without a length")
+            _check_coding(headers, framed_twice=length is not None or not modern)
             request.chunked = True
             self._reading = _CHUNKED
             if self._chunked is None:
@@ -202,13 +198,15 @@ class RequestDecoder:
             request.content_length = self._remaining = length
             self._reading = _COUNTED
         if b"expect" in headers.keys:
-            if any(one.lower() != b"100-continue" for one in headers.find_all(b"expect")):
-                raise BadRequest("Unknown expectation", 417)
-            request.expects_continue = modern and request.has_body
+            request.expects_continue = _expects_continue(headers) and modern and request.has_body
+            if not request.expects_continue:
+                headers.discard(
+                    b"expect"
+                )  # (RFC 9110, 10.1.1: it is not to be sent without content)
         options = connection_options(headers)
         request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
-        if b"upgrade" in options and modern and not request.has_body:
-            request.upgrade = _wanted_protocol(headers)
+        if b"upgrade" in options and modern:
+            request.upgrade = _wanted_protocols(headers)
         drop_listed(headers, options)
 
     def _next_counted(self) -> bytes | EndOfMessage | None:
@@ -230,9 +228,7 @@ class RequestDecoder:
         if not decoder.complete:
             return None
         self._reading = _HEAD
-        trailers = decoder.take_trailers()
-        check_trailers(trailers)
-        return EndOfMessage(trailers)
+        return EndOfMessage(decoder.take_trailers())
 
 
 @lru_cache(maxsize=16)
@@ -273,21 +269,51 @@ def _again(known: Request) -> Request:
     return request
 
 
-def _wanted_protocol(headers: Headers) -> str:
-    """Return what ``Upgrade`` asks for.
+def _check_coding(headers: Headers, *, framed_twice: bool) -> None:
+    """Check that a body is in chunked coding, and nothing else.
+
+    Another coding would reach the upstream as something else (RFC 9112, 6.1).
+
+    :param framed_twice: something else says where the body ends, or the client is too old for codings.
+    :raises BadRequest: 501, there is another coding below; 400, nothing tells where the body ends.
+    """
+    codings = b",".join(headers.find_all(b"transfer-encoding")).lower().split(b",")
+    codings = [coding.strip(b" \t") for coding in codings]
+    below, last = codings[:-1], codings[-1]
+    if framed_twice or last != b"chunked" or b"chunked" in below or b"" in below:
+        raise BadRequest("Transfer-Encoding must be exactly chunked, without a length")
+    if below:
+        raise BadRequest("Unknown transfer coding", 501)
+
+
+def _expects_continue(headers: Headers) -> bool:
+    """Tell whether the client wants to be asked for the body.
+
+    :raises BadRequest: 417, it expects something else.
+    """
+    expected = b",".join(headers.find_all(b"expect")).lower().split(b",")
+    expectations = {one.strip(b" \t") for one in expected} - {b""}
+    if not expectations <= {b"100-continue"}:
+        raise BadRequest("Unknown expectation", 417)
+    return bool(expectations)
+
+
+def _wanted_protocols(headers: Headers) -> str:
+    """Return what ``Upgrade`` asks for and may be passed on; empty for nothing.
 
     HTTP/2 is not passed on in this way: its requests would reach the upstream past every plugin
     (RFC 9113, 3.1, has dropped it).
     """
-    wanted = b", ".join(headers.find_all(b"upgrade")).decode("latin-1")
-    names = {name.strip().lower() for name in wanted.split(",")}
-    return "" if names & {"", "h2c", "h2"} else wanted
+    wanted = b",".join(headers.find_all(b"upgrade")).decode("latin-1").split(",")
+    names = [name.strip(" \t") for name in wanted]
+    return ", ".join(name for name in names if name.lower() not in ("", "h2c", "h2"))
 
 
 def _check_version(version: str) -> str:
-    if version not in ("1.1", "1.0"):
+    """Return the version that a request is read in: ours, for later ones of HTTP/1 (RFC 9110, 6.2)."""
+    if version[0] != "1":
         raise BadRequest("HTTP version not supported", 505)
-    return version
+    return "1.0" if version == "1.0" else "1.1"
 
 
 def _read_odd_target(request: Request) -> None:

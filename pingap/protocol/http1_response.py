@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from pingap.errors import BadRequest, UpstreamError
+from pingap.errors import UpstreamError
 from pingap.headers import Headers, new
 from pingap.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
-from pingap.protocol.fields import check_trailers, connection_options, drop_listed, read_length
+from pingap.protocol.fields import connection_options, drop_listed, read_length
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
     LONGEST_HEAD_REMEMBERED,
@@ -17,7 +17,7 @@ from pingap.protocol.http1_head import (
     Malformed,
     Remembered,
     has_bare_lf,
-    read_fields,
+    read_response_fields,
     status_lines,
 )
 from pingap.protocol.secrecy import HARMLESS
@@ -56,14 +56,17 @@ class _ResponseHeads(Remembered[ResponseHead]):
     @staticmethod
     def read(line: bytes) -> ResponseHead:
         lines = line.split(b"\r\n")
-        status, reason, reusable = status_lines[lines.pop(0)]
+        status, reason, modern = status_lines[lines.pop(0)]
         if len(lines) > RESPONSE_LIMITS.fields:
             raise Malformed("too many header fields")
-        headers = read_fields(lines)
+        headers = read_response_fields(lines)
+        reusable = modern
         if b"connection" in headers.keys:
             options = connection_options(headers)
-            reusable = b"close" not in options and (reusable or b"keep-alive" in options)
+            reusable = b"close" not in options and (modern or b"keep-alive" in options)
             drop_listed(headers, options)
+        if not modern and _CODING in headers.keys:
+            reusable = False  # (RFC 9112, 6.1: HTTP/1.0 has no codings)
         length = read_length(headers)
         response = Response.from_upstream(status, reason, headers, length)
         if length is None or status < 200 or status in _NO_BODY or _CODING in headers.keys:
@@ -247,12 +250,7 @@ class ResponseDecoder:
             events.append(body)
         if not decoder.complete:
             return
-        trailers = decoder.take_trailers()
-        try:
-            check_trailers(trailers)
-        except BadRequest as error:
-            raise Malformed(str(error)) from None
-        self._end(events, trailers)
+        self._end(events, decoder.take_trailers())
         if used < len(data):
             self.reusable = False
 

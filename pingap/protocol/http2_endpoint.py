@@ -193,7 +193,7 @@ class Http2Endpoint(ABC):
             self._block = None
             yield from self._on_block(stream_id, b"".join(block.parts), block.ended, now)
 
-    def _end_with(self, stream: H2Stream, trailers: Headers) -> TrailersReceived:
+    def _end_with(self, stream: H2Stream, trailers: Headers | None) -> TrailersReceived:
         if self._left.pop(stream.stream_id, 0):
             raise StreamError(PROTOCOL_ERROR, "the body is shorter than its content-length")
         stream.state_machine.process_input(StreamInputs.RECV_HEADERS)

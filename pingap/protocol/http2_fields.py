@@ -6,9 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from pingap.errors import BadRequest
 from pingap.headers import FIELD_VALUE, Headers
-from pingap.protocol.fields import check_trailers
+from pingap.protocol.fields import keep_trailers
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
 from pingap.protocol.secrecy import HARMLESS
@@ -81,16 +80,16 @@ def check_no_connection_fields(keys: list[bytes]) -> None:
         raise Malformed("a field that belongs to a connection of HTTP/1.1")
 
 
-def read_trailers(fields: HeaderList) -> Headers:
+def read_trailers(fields: HeaderList) -> Headers | None:
     """Read the header list after a body.
 
+    :returns: None if nothing of it may be passed on.
     :raises StreamError: it is malformed.
     """
     try:
         keys = [name for name, _ in fields]
         lines = [field_lines[name, value] for name, value in fields]
-        trailers = Headers.of(keys, lines)
-        check_trailers(trailers)
-    except (Malformed, BadRequest) as error:
+        check_no_connection_fields(keys)
+    except Malformed as error:
         raise StreamError(PROTOCOL_ERROR, str(error)) from None
-    return trailers
+    return keep_trailers(Headers.of(keys, lines))

@@ -28,7 +28,7 @@ from hpack.table import HeaderTable
 from pingap.headers import Headers
 from pingap.messages import Request, Response
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.fields import NEVER_FORWARDED
+from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList
@@ -161,9 +161,11 @@ def request_block(
         headers = headers.copy()
         headers.discard(b"host")
     block += fields_block(headers)
-    if b"te" in headers.keys and _takes_trailers(headers):
+    if b"te" in headers.keys and takes_trailers(headers):
         block += _encoded[b"te: trailers"]
-    return block if not length else block + _content_length(length)
+    if length or (length == 0 and b"content-length" in headers.keys):
+        block += _content_length(length)
+    return block
 
 
 def fields_block(headers: Headers) -> bytes:
@@ -172,7 +174,10 @@ def fields_block(headers: Headers) -> bytes:
     if NEVER_FORWARDED.isdisjoint(keys):
         return b"".join([_encoded[line] for line in headers.lines])
     kept = compress(headers.lines, map(not_, map(NEVER_FORWARDED.__contains__, keys)))
-    return b"".join([_encoded[line] for line in kept])
+    block = b"".join([_encoded[line] for line in kept])
+    if b"trailer" in keys and (line := announced_trailers(headers)):
+        block += _encoded[line]
+    return block
 
 
 class _Encoded(dict[bytes, bytes]):
@@ -201,12 +206,6 @@ def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
     if not place:
         start += _integer(0, 7, len(name)) + name
     return start + _integer(0, 7, len(value)) + value
-
-
-def _takes_trailers(headers: Headers) -> bool:
-    """Tell whether ``te`` names trailers; nothing else of it may be said in HTTP/2 (8.2.2)."""
-    words = b",".join(headers.find_all(b"te")).lower().split(b",")
-    return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
 
 
 def _method(method: str) -> bytes:

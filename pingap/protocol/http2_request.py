@@ -102,8 +102,12 @@ class RequestHead:
             request.chunked = True  # in HTTP/1.1 only such a body has trailers
         else:
             request.content_length = self.length
-        if not ended and b"expect" in self.keys:
-            request.expects_continue = True
+        if b"expect" in self.keys:
+            request.expects_continue = not ended
+            if ended:
+                headers.discard(
+                    b"expect"
+                )  # (RFC 9110, 10.1.1: it is not to be sent without content)
         return request
 
 

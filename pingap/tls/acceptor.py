@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pingap.context import TlsDetails
+from pingap.date_field import date_line
 from pingap.net.deadlines import Deadlines
 from pingap.networks import shown
 from pingap.observability.handshakes import HandshakeStats
@@ -28,8 +29,8 @@ LINGER_SECONDS: Final = 2.0
 
 _TEXT: Final = b"This port speaks HTTPS: the address must begin with https://\n"
 _REFUSAL: Final = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_TEXT), _TEXT)
+    b"HTTP/1.1 400 Bad Request\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
 )
 _FIRST_OF_METHODS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """TLS begins with the byte 22 (RFC 8446, 5.1), a request with a letter."""
@@ -116,7 +117,7 @@ class TlsAcceptor(TlsTransport):
         assert self._raw is not None
         log.debug("plain HTTP from %s on a TLS port", self._peer)
         self._closing = True
-        self._raw.write(_REFUSAL)
+        self._raw.write(_REFUSAL % (date_line(), len(_TEXT), _TEXT))
         self._raw.write_eof()
         self.deadline = time.monotonic() + LINGER_SECONDS
 

@@ -258,6 +258,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._chunked:
             self._writes.write(self._transport, http1_write.last_chunk(trailers))
+            self._chunked = False  # what follows, if anything does, is another protocol
         elif self._exchange is not None and self._exchange.tunnelling:
             self._writes.settle(self._transport)
             if self._transport.can_write_eof():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 from pingap.paths import ALLOWABLE
 
+_RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?")  # (RFC 9110, 7.6.3)
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
 TLS_VERIFY = ("off", "optional", "require")
 PATH_MATCHING = ("normalised", "raw")
@@ -45,6 +47,12 @@ def _check_metrics_path(text: str) -> str:
         raise ValueError("not supported yet (pushing metrics)")
     if text and not text.startswith("/"):
         raise ValueError(f'found {shortened(text)}, expected a path such as "/metrics"')
+    return text
+
+
+def _check_via(text: str) -> str:
+    if text and not _RECEIVED_BY.fullmatch(text):
+        raise ValueError(f'found {shortened(text)}, expected a name such as "edge-1"')
     return text
 
 
@@ -83,10 +91,10 @@ class ServerConfig(Model):
         8 * 1024, description="Longest request line; a longer one is answered with 414."
     )
     max_header_size: ByteSize = Field(
-        32 * 1024, description="Largest request head; a larger one is answered with 431."
+        64 * 1024, description="Largest request head; a larger one is answered with 431."
     )
     max_headers: Positive = Field(
-        100, description="Most header fields of a request; more are answered with 431."
+        256, description="Most header fields of a request; more are answered with 431."
     )
     path_matching: Annotated[str, _one_of(PATH_MATCHING)] = Field(
         "normalised",
@@ -200,6 +208,11 @@ class ServerConfig(Model):
         "", description="Exact path under which the metrics are read; empty: nowhere."
     )
     enable_server_timing: bool = Field(False, description="Add `Server-Timing` to responses.")
+    via: Annotated[str, AfterValidator(_check_via)] = Field(
+        "",
+        description="Name of this server in `Via`, which is added to requests; one that has it already is"
+        " answered with 508. Empty: no `Via` is added.",
+    )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 

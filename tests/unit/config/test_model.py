@@ -73,6 +73,7 @@ reuse_port = true
 proxy_protocol = true
 prometheus_metrics = "/metrics"
 enable_server_timing = true
+via = "edge-1"
 global_certificates = true
 tls_min_version = "TLS1.2"
 tls_max_version = "tlsv1.3"
@@ -293,7 +294,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " enable_server_timing includes remark max_request_line max_header_size max_headers keep_shadowing_headers"
             " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout"
             " pipeline_buffer_size tls_verify_client tls_client_ca tls_handshake_timeout"
-            " tls_max_handshakes proxy_protocol backlog",
+            " tls_max_handshakes proxy_protocol backlog via",
         ),
         (
             "locations",
@@ -335,7 +336,7 @@ def test_the_keys_are_those_of_the_reference(section, keys):
     [
         (BasicConfig, {"threads": 1, "grace_period": 300.0, "graceful_shutdown_timeout": 5.0}),
         (BasicConfig, {"upstream_keepalive_pool_size": 128, "max_connections": 16384}),
-        (ServerConfig, {"max_request_line": 8192, "max_header_size": 32768, "max_headers": 100}),
+        (ServerConfig, {"max_request_line": 8192, "max_header_size": 65536, "max_headers": 256}),
         (ServerConfig, {"head_read_timeout": 60.0, "keepalive_timeout": 75.0}),
         (ServerConfig, {"keepalive_requests": 100_000, "pipeline_buffer_size": 65536}),
         (ServerConfig, {"downstream_read_timeout": 60.0, "downstream_write_timeout": 60.0}),
