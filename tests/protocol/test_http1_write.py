@@ -22,7 +22,7 @@ values = st.text(
 fields = st.lists(st.tuples(names, values), max_size=8)
 bodies = st.lists(st.binary(min_size=1, max_size=50), max_size=5)
 trailers = st.lists(st.tuples(st.text("abcXYZ", min_size=1, max_size=5), values), max_size=3)
-targets = st.text("/abc%20?&=~._-:@!$'()*+,;", max_size=20).map(lambda text: "/" + text)
+targets = st.text("/abc20?&=~._-:@!$'()*+,;", max_size=20).map(lambda text: "/%20" + text)
 methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "PROPFIND"])
 
 
