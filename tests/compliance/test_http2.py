@@ -260,7 +260,7 @@ def test_a_body_that_trailers_end_too_early(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "trailers",
-    [[(":path", "/")], [("A", "b")], [("content-length", "3")], [("host", "a")], [("a", "b\n")]],
+    [[(":path", "/")], [("A", "b")], [("connection", "a")], [("upgrade", "a")], [("a", "b\n")]],
 )
 def test_malformed_trailers_end_the_stream(rig: Rig, trailers: h2.Fields) -> None:
     with H2Client(rig.proxy) as client:
