@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pingap.commands import expanded
 from pingap.config import Config, ConfigError, load
 from pingap.plugins import Registry
 
@@ -26,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def configuration_path(conf: str | None) -> str | None:
     """Return the path of the configuration: of the command, else of ``pingap -c``, else $PINGAP_CONF."""
     before: str | None = click.get_current_context().obj
-    return conf or before or os.environ.get("PINGAP_CONF") or None
+    return expanded(conf or before or os.environ.get("PINGAP_CONF") or "") or None
 
 
 def load_configuration(conf: str, registry: Registry) -> Config:
