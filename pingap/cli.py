@@ -12,6 +12,7 @@ import click
 from pingap._version import __version__
 from pingap.commands import CommandGroup, expanded
 from pingap.config import TEMPLATE, ConfigError
+from pingap.early import hold_signals, release_signals
 
 if TYPE_CHECKING:
     from pingap.process.options import ServeOptions
@@ -39,6 +40,7 @@ _VARIABLES = {
 
 def main() -> None:
     """Run the command; ends the process."""
+    hold_signals()  # until it serves, or is known to do something else
     gc.disable()  # until the worker serves: what loading makes lives as long as the process
     if "--template" in sys.argv[1:]:  # before any other parsing, as pingap does
         click.echo(TEMPLATE, nl=False)
@@ -80,6 +82,8 @@ def command(ctx: click.Context, /, **options: object) -> None:
 
     Without a command it serves the configuration.
     """
+    if ctx.invoked_subcommand is not None or options["test"]:
+        release_signals()
     if ctx.invoked_subcommand is not None:
         _prepare_command(ctx, options)
         return
@@ -162,23 +166,26 @@ def _run(options: dict[str, Any], log: str) -> None:
 
 
 def _test(serving: ServeOptions) -> None:
-    """Build everything that would be served.
+    """Build everything that would be served; nothing is opened or written.
 
     :raises ConfigError: with everything that is wrong.
     """
     from pingap.builder import build
     from pingap.configuration import load_configuration
+    from pingap.observability.log_files import LogFiles
     from pingap.plugins import Registry
-    from pingap.process.privileges import account_problems
+    from pingap.process.checks import refuse, start_problems
 
     registry = Registry()
     config = load_configuration(serving.read(), registry)
-    if problems := account_problems(config):
-        raise ConfigError(problems)
-    runtime = build(config, registry, serving.log)
+    problems = start_problems(config)
+    try:
+        runtime = build(config, registry, serving.log, LogFiles(opens=False))
+    except ConfigError as error:
+        problems += error.problems
+    refuse(problems)
     for warning in (*config.warnings, *runtime.warnings):
         click.echo(f"warning: {warning}", err=True)
-    runtime.log_files.close()
     click.echo("The configuration is valid.")
 
 

@@ -40,16 +40,15 @@ def load_configuration(conf: str, registry: Registry) -> Config:
 def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
     """Build what would be served; end with the mistakes of the configuration if there are any."""
     from pingap.builder import build
+    from pingap.observability.log_files import LogFiles
 
     path = configuration_path(conf)
     if path is None:
         raise click.UsageError("where is the configuration? Give -c PATH")
     with mistakes_end_the_command():
-        runtime = build(load(path, location_keys=registry.location_keys), registry)
-    try:
-        yield runtime
-    finally:
-        runtime.log_files.close()
+        config = load(path, location_keys=registry.location_keys)
+        runtime = build(config, registry, log_files=LogFiles(opens=False))
+    yield runtime
 
 
 @contextmanager
