@@ -121,8 +121,11 @@ class Inherited:
         found = self._sockets.get(str(address))
         return found.pop(0) if found else None
 
-    def take_all(self, address: Address) -> list[socket]:
-        """Return every socket for an address: it has several if each worker had its own."""
+    def take_all(self, address: Address, server: str) -> list[socket]:
+        """Return every socket for an address: it has several if each worker had its own.
+
+        :param server: for which.
+        """
         found = []
         while (sock := self.take(address)) is not None:
             found.append(sock)
@@ -197,7 +200,7 @@ class _Opening:
     def _wanted(self, name: str, address: Address) -> Iterator[Listening]:
         settings = self._config.servers[name]
         workers = workers_of(self._config, name, self._threads, self._most)
-        taken = self._inherited.take_all(address)
+        taken = self._inherited.take_all(address, name)
         make = partial(Listening, name, str(address), is_lent=bool(taken) and self._inherited.lends)
         own = settings.reuse_port and isinstance(address, TcpAddress) and workers > 1
         if not own or (len(taken) == 1 and self._inherited.lends):

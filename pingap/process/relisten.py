@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from socket import IPPROTO_TCP, SO_REUSEPORT, SOL_SOCKET, TCP_FASTOPEN, socket
 from typing import Any
 
-from pingap.config import Address, Config, TcpAddress
+from pingap.config import Address, Config, TcpAddress, UnixAddress
 from pingap.process.activation import bound, resolved
 from pingap.process.listening import Inherited, Listening, open_all
 from pingap.process.sockets import BindError, listen
@@ -52,6 +52,14 @@ class _Serving(Inherited):
     def __init__(self, current: Iterable[Listening]) -> None:
         super().__init__()
         self.rest = list(current)
+
+    def take_all(self, address: Address, server: str) -> list[socket]:
+        """Return every socket for an address; of any free port, those of the same server."""
+        if isinstance(address, UnixAddress) or address.port:
+            return super().take_all(address, server)
+        found = [one for one in self.rest if (one.server, one.address) == (server, str(address))]
+        self.rest = [one for one in self.rest if one not in found]
+        return [one.sock for one in found]
 
     def take(self, address: Address) -> socket | None:
         """Return a socket for an address, once."""

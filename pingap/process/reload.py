@@ -209,7 +209,8 @@ class Reloader:
 
 
 def _tell_listeners(listeners: Relisting) -> None:
-    for one in listeners.opened:
-        log.info("listening on %s (%s)", one.text, one.server)
-    for one in listeners.removed:
-        log.info("not listening on %s any more", one.address)
+    """Say what is new; with ``reuse_port`` workers have sockets of their own for one address."""
+    for text in dict.fromkeys(f"{one.text} ({one.server})" for one in listeners.opened):
+        log.info("listening on %s", text)
+    for text in dict.fromkeys(one.address for one in listeners.removed):
+        log.info("not listening on %s any more", text)

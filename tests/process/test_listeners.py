@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,10 +38,12 @@ THREADS = [1, 2]
 class Site:
     """A proxy whose servers change while it serves."""
 
-    def __init__(self, folder: Path, threads: int, addresses: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, threads: int, addresses: dict[str, str], **options: tuple[str, ...]
+    ) -> None:
         self.folder = folder
         self.threads = threads
-        self.proxy = Proxy(self.toml(addresses), folder)
+        self.proxy = Proxy(self.toml(addresses), folder, **options)
 
     def toml(self, addresses: dict[str, str], keys: str = "") -> str:
         servers = [
@@ -194,6 +197,32 @@ def test_an_upgrade_after_it_takes_over_what_is_served_now(
         wait_until(lambda: not any(map(is_running, old)))
         assert answers(two)
         assert not answers(one)
+
+
+PASS_ON = """
+import os, socket, sys
+fd = socket.create_server(("127.0.0.1", int(sys.argv[1]))).detach()
+os.dup2(fd, 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
+os.execv(sys.executable, [sys.executable, "-m", "pingap", *sys.argv[2:]])
+"""
+
+
+def test_a_socket_of_systemd_is_kept_for_a_reload_that_needs_it(
+    tmp_path: Path, ports: list[int]
+) -> None:
+    one, two, _ = ports
+    program = (sys.executable, "-c", PASS_ON, str(one))
+    first, second = {"web": f"127.0.0.1:{one}"}, {"web": f"127.0.0.1:{two}"}
+    site = Site(tmp_path, 2, second, program=program)
+    with site.proxy:
+        assert f"no server listens on 127.0.0.1:{one} (web), which was passed on" in (
+            site.proxy.start_text
+        )
+        for addresses in (first, second, first):
+            assert "cannot" not in site.reload(addresses)
+            assert answers(one if addresses is first else two)
 
 
 @pytest.mark.timeout(300)  # 55 reloads
