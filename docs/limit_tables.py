@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from markdown_table import Row, table
 
-from pingap import bus, error_page, forwarding
+from pingap import bus, error_page, forwarding, local_plugins
 from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
     BasicConfig,
     changes,
+    files,
     format_duration,
     format_size,
     health_check,
@@ -334,7 +335,10 @@ def _process_limits() -> Iterator[Row]:
     seconds = format_duration(log_files.FLUSH_SECONDS)
     batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
-    yield "file of a secret", size, "", "an error when the configuration is loaded"
+    text = "an error when the configuration is loaded"
+    yield "file of the configuration", format_size(files.FILE_LIMIT), "", text
+    yield "file of a plugin", format_size(local_plugins.SOURCE_LIMIT), "", text
+    yield "file of a secret", size, "", text
     limit = format_duration(watchdog.LIMIT_SECONDS)
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"
@@ -354,3 +358,6 @@ def _process_limits() -> Iterator[Row]:
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
+    size = format_size(log_files.MOST_KEPT)
+    text = "the oldest are lost, counted, and their number is told"
+    yield "log lines kept while a log cannot be written", size, "", text

@@ -3,6 +3,11 @@
 What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
+from pingap.early import hold_signals, is_the_command
+
+if is_the_command():
+    hold_signals()
+
 from pingap._version import __version__
 from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.body_filters import BodyFilter, WholeBodyFilter

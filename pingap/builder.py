@@ -171,6 +171,7 @@ class _Builder:
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.log_files = log_files
+        self.open_before = log_files.targets
         self.log_targets = {log_target}
         if previous is None:
             size = config.basic.upstream_keepalive_pool_size
@@ -220,8 +221,7 @@ class _Builder:
             if (server := self._server(name, settings, locations, upstreams)) is not None
         }
         if self.problems:
-            if self.previous is None:
-                self.log_files.close()
+            self.log_files.close_others(self.open_before)
             raise ConfigError(self.problems)
         runtime = self._runtime(upstreams, locations, servers)
         if self.previous is None:

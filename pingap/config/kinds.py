@@ -33,6 +33,7 @@ from pydantic_core import CoreSchema, core_schema
 from pingap.config.problem import did_you_mean, quoted, shortened
 from pingap.config.references import file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
+from pingap.config.regular_files import read_regular
 from pingap.config.units import wrong_type
 from pingap.networks import parse_network
 
@@ -123,8 +124,7 @@ def _from_environment(name: str) -> str:
 def _from_file(path: Path) -> str:
     shown = quoted(str(path))
     try:
-        with path.open("rb") as file:
-            data = file.read(SECRET_LIMIT + 1)
+        data = read_regular(path, SECRET_LIMIT)
         text = data.decode()
     except OSError as error:
         raise ValueError(f"the secret file {shown} cannot be read: {error.strerror}") from None

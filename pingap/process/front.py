@@ -37,7 +37,7 @@ class Front:
         shared: SharedState,
     ) -> None:
         settings = runtime.config.servers[name]
-        self._name = name
+        self.name = name
         self.listener = Listener(
             runtime.servers[name],
             client_limits(settings),
@@ -58,8 +58,8 @@ class Front:
 
     def update(self, runtime: Runtime) -> None:
         """Serve new requests from another runtime, and new connections with its settings."""
-        settings = runtime.config.servers[self._name]
-        server, listener = runtime.servers[self._name], self.listener
+        settings = runtime.config.servers[self.name]
+        server, listener = runtime.servers[self.name], self.listener
         listener.update(
             server, client_limits(settings), client_tcp(settings), runtime.trusted_proxies
         )

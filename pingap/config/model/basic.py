@@ -96,9 +96,11 @@ class BasicConfig(Model):
         " empty: they stay what they were.",
     )
     upgrade_sock: str = Field(
-        "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
+        "",
         description="Socket at which a new process (`--upgrade`) waits for the one that runs, and is"
-        " given its listening sockets. Only the same user can connect.",
+        " given its listening sockets. Only the same user can connect. Empty: `upgrade.sock` in"
+        " `/run/pingap-<uid>` or `/tmp/pingap-<uid>`, a folder that only the user who serves can"
+        " enter.",
     )
     user: str = Field(
         "",
