@@ -4,6 +4,7 @@ What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
 from pingap._version import __version__
+from pingap.background_tasks import BackgroundTasks
 from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
@@ -32,6 +33,7 @@ from pingap.upstream.peer import Peer
 from pingap.variables import HeaderEntry, Value
 
 __all__ = [
+    "BackgroundTasks",
     "Balancer",
     "BalancerFactory",
     "BalancerOptions",

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from pingap.headers import Field
+from pingap.headers import Field, field
 from pingap.messages import Request
 from pingap.observability.metrics import WorkerStats
 from pingap.shared_state.local import LocalState
@@ -150,10 +150,8 @@ class RequestContext:
     """Name of the location that matched; empty if none did."""
     captures: Mapping[str, str] = _NOTHING
     """Named groups of the host and path expressions of the location."""
-    request_id: str = ""
-    """Set by the ``request_id`` plugin; shown in the access log and on error pages."""
-    upstream: str = ""
-    """Name of the upstream; a plugin may set it before the upstream is chosen."""
+    upstream_name: str = ""
+    """See ``upstream``, which checks what plugins assign."""
     upstream_addr: str = ""
     """Address of the chosen peer."""
     upstream_status: int = 0
@@ -198,6 +196,38 @@ class RequestContext:
     def shared(self) -> SharedState:
         """Numbers that are the same for all workers: counters, gauges, windows and tables."""
         return self.connection.shared
+
+    @property
+    def request_id(self) -> str:
+        """Set by the ``request_id`` plugin; shown in the access log and on error pages.
+
+        :raises TypeError: (assigned) not text.
+        :raises ValueError: (assigned) a character that cannot stand in a header field.
+        """
+        found: str = self.__dict__.get("_request_id", "")
+        return found
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"request_id is text, not {value!r:.40}")
+        if not (value.isascii() and value.isprintable()):
+            field("X-Request-Id", value)
+        self.__dict__["_request_id"] = value
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream; a plugin may set it before the upstream is chosen.
+
+        :raises TypeError: (assigned) not text.
+        """
+        return self.upstream_name
+
+    @upstream.setter
+    def upstream(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"upstream is the name of one, not {value!r:.40}")
+        self.upstream_name = value
 
     @property
     def state(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
-from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
+from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, Source, UpstreamError
 from pingap.exchange import Exchange
 from pingap.messages import Response
 from pingap.phases import ask_filters, call_all, call_first
@@ -20,6 +20,7 @@ from pingap.producer import Producer
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
+from pingap.sent import close_request, close_response, open_request
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
 from pingap.upstream.retries import IDEMPOTENT, Attempts
@@ -129,6 +130,8 @@ def _match(x: Exchange) -> LocationRuntime:
     if location.may_take_time and location.times_plugins(request, ctx):
         x.chains = location.timed_chains
         ctx.plugin_times = {}
+    if x.chains.plugins:
+        open_request(request)
     if captures:
         ctx.captures = captures
     ctx.location = location.name
@@ -239,7 +242,7 @@ async def _attempt(
     :param fresh: the connection has to be a new one.
     """
     ctx = x.ctx
-    ctx.upstream = upstream.name
+    ctx.upstream_name = upstream.name
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
@@ -283,11 +286,15 @@ def _send_request(
     x.upstream = connection
     if body is None:
         connection.send_request(x, request, headers, 0)
+        if x.chains.plugins:
+            close_request(request)
         return
     length: int | None = request.content_length
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
+    if x.chains.plugins:
+        close_request(request)
     idempotent = request.method in IDEMPOTENT
     if location.repeats_sent and idempotent:
         body.keep(location.retry_buffer_size)
@@ -359,6 +366,9 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
     x.head_sent = True
+    if x.location is not None and x.chains.plugins:
+        close_request(x.request)
+        close_response(response)
     body = response.body
     if (
         filters
@@ -376,11 +386,18 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
         await x.tunnel(response)
         return
     x.downstream.send_head(response, response.content_length)
-    if response.upstream and x.response_body is not None:
-        x.response_body.open(x.downstream, filters)
-        await x.relay_response()
-    else:
-        await Producer(x, filters).run(response.body)
+    try:
+        if response.upstream and x.response_body is not None:
+            x.response_body.open(x.downstream, filters)
+            await x.relay_response()
+        else:
+            await Producer(x, filters).run(response)
+    except HTTPError as error:
+        # What plugins do wrong with the first piece of a body can be answered, as the head still waits.
+        if error.source is Source.UPSTREAM or not x.downstream.withdraw_head():
+            raise
+        x.head_sent, x.response_body = False, None
+        _send_at_once(x, await _error_response(x, error), ())
 
 
 def _end(x: Exchange) -> None:

@@ -90,9 +90,9 @@ class LocationRuntime:
 
         :raises HTTPError: 503, there is no such upstream.
         """
-        if self._fixed_upstream is not None and not ctx.upstream:
+        if self._fixed_upstream is not None and not ctx.upstream_name:
             return self._fixed_upstream
-        name = ctx.upstream or self.upstream
+        name = ctx.upstream_name or self.upstream
         if name.startswith("$"):
             name = ctx.captures.get(name[1:], "")
         if (upstream := self.upstreams.get(name)) is None:
