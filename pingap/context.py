@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pingap.shared_state.state import SharedState
 Network: TypeAlias = IPv4Network | IPv6Network
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_PLAIN = re.compile("[ -~]*").fullmatch
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -150,6 +152,7 @@ class RequestContext:
     """Name of the location that matched; empty if none did."""
     captures: Mapping[str, str] = _NOTHING
     """Named groups of the host and path expressions of the location."""
+    _request_id: str = ""
     upstream_name: str = ""
     """See ``upstream``, which checks what plugins assign."""
     upstream_addr: str = ""
@@ -204,16 +207,13 @@ class RequestContext:
         :raises TypeError: (assigned) not text.
         :raises ValueError: (assigned) a character that cannot stand in a header field.
         """
-        found: str = self.__dict__.get("_request_id", "")
-        return found
+        return self._request_id
 
     @request_id.setter
     def request_id(self, value: str) -> None:
-        if not isinstance(value, str):
-            raise TypeError(f"request_id is text, not {value!r:.40}")
-        if not (value.isascii() and value.isprintable()):
+        if _PLAIN(value) is None:
             field("X-Request-Id", value)
-        self.__dict__["_request_id"] = value
+        self._request_id = value
 
     @property
     def upstream(self) -> str:

@@ -20,7 +20,7 @@ from pingap.producer import Producer
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
-from pingap.sent import close_request, close_response, open_request
+from pingap.sent import PluginRequest, SentHeaders
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
 from pingap.upstream.retries import IDEMPOTENT, Attempts
@@ -130,8 +130,8 @@ def _match(x: Exchange) -> LocationRuntime:
     if location.may_take_time and location.times_plugins(request, ctx):
         x.chains = location.timed_chains
         ctx.plugin_times = {}
-    if x.chains.plugins:
-        open_request(request)
+    if location.has_plugins:
+        request.__class__ = PluginRequest
     if captures:
         ctx.captures = captures
     ctx.location = location.name
@@ -286,15 +286,17 @@ def _send_request(
     x.upstream = connection
     if body is None:
         connection.send_request(x, request, headers, 0)
-        if x.chains.plugins:
-            close_request(request)
+        if location.has_plugins:
+            request.__dict__["sent"] = True
+            request.headers.__class__ = SentHeaders
         return
     length: int | None = request.content_length
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
-    if x.chains.plugins:
-        close_request(request)
+    if location.has_plugins:
+        request.__dict__["sent"] = True
+        request.headers.__class__ = SentHeaders
     idempotent = request.method in IDEMPOTENT
     if location.repeats_sent and idempotent:
         body.keep(location.retry_buffer_size)
@@ -366,9 +368,6 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
     x.head_sent = True
-    if x.location is not None and x.chains.plugins:
-        close_request(x.request)
-        close_response(response)
     body = response.body
     if (
         filters
@@ -382,6 +381,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
+    _close(response)
     if response.status == 101:
         await x.tunnel(response)
         return
@@ -398,6 +398,12 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
             raise
         x.head_sent, x.response_body = False, None
         _send_at_once(x, await _error_response(x, error), ())
+
+
+def _close(response: Response) -> None:
+    """Refuse changes by plugins that would come too late."""
+    response.__dict__["sent"] = True
+    response.headers.__class__ = SentHeaders
 
 
 def _end(x: Exchange) -> None:
@@ -421,6 +427,8 @@ async def _look_back(x: Exchange, location: LocationRuntime, response: Response 
     """Run ``logging``; a plugin that fails does not keep the others from it. Count what they took."""
     if x.chains.logging:
         x.close_book()
+        if response is not None:
+            _close(response)
     for step in x.chains.logging:
         try:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)

@@ -40,6 +40,8 @@ class Request:
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True
     """The client may send another request on this connection."""
+    sent: bool = False
+    """The head was sent to an upstream, and cannot be changed any more."""
 
     def __init__(
         self,
@@ -144,6 +146,8 @@ class Response:
     """What an upstream said beside the status; None for the usual phrase."""
     upstream: bool = False
     """Whether it came from an upstream."""
+    sent: bool = False
+    """The head was sent, and cannot be changed any more."""
 
     def __init__(
         self,
@@ -169,7 +173,7 @@ class Response:
         :raises ValueError: another value.
         :raises RuntimeError: the head was sent.
         """
-        if "sent" in self.__dict__:
+        if self.sent:
             raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
         if (check := _CHECKS.get(name)) is not None:
             check(self, value)
@@ -247,9 +251,14 @@ def _check_length(response: Response, length: Any) -> None:
         raise ValueError(f"content_length = {length}, but the body has {known} bytes")
 
 
-def _check_headers(_: Response, headers: object) -> None:
-    if not isinstance(headers, Headers):
-        raise TypeError(f"headers are pingap.Headers, not {headers!r:.40}")
+def check_headers(_: object, headers: object) -> None:
+    """Refuse what is no ``Headers``, or is of another head that was sent.
+
+    :raises TypeError: it is.
+    """
+    if type(headers) is not Headers:
+        hint = "a copy() of them" if isinstance(headers, Headers) else f"not {headers!r:.40}"
+        raise TypeError(f"headers are pingap.Headers, {hint}")
 
 
 def _check_reason(_: Response, reason: object) -> None:
@@ -258,16 +267,17 @@ def _check_reason(_: Response, reason: object) -> None:
 
 
 def _check_upstream(_: Response, value: object) -> None:
-    raise AttributeError("response.upstream tells where it came from, and cannot be changed")
+    raise AttributeError("this says what pingap did, and cannot be changed")
 
 
 _CHECKS = {
     "status": _check_status,
     "body": _check_body,
     "content_length": _check_length,
-    "headers": _check_headers,
+    "headers": check_headers,
     "reason": _check_reason,
     "upstream": _check_upstream,
+    "sent": _check_upstream,
 }
 
 REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}

@@ -81,7 +81,7 @@ def call_first(
                     continue
             x.answered_by = owner.name
             # (One that was sent before is another one from now on.)
-            response: Response = answer.copy() if "sent" in answer.__dict__ else answer
+            response: Response = answer.copy() if answer.sent else answer
             return response
     return None
 

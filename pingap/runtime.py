@@ -62,6 +62,7 @@ class LocationRuntime:
     may_take_time: bool = False
     stats: LocationStats = field(default_factory=LocationStats)
     has_limits: bool = field(init=False)
+    has_plugins: bool = field(init=False)
     looks_back: bool = field(init=False)
     """Something is done after a request has ended, beside what is done for every one."""
     repeats_sent: bool = field(init=False)
@@ -70,6 +71,7 @@ class LocationRuntime:
 
     def __post_init__(self) -> None:
         self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self.has_plugins = self.chains.plugins
         self.looks_back = bool(self.chains.logging) or self.may_take_time
         self.repeats_sent = self.retry.repeats_sent
         self._fixed_upstream = self.upstreams.get(self.upstream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from pingap.background_tasks import BackgroundTasks
 from pingap.chains import Instance
@@ -39,7 +40,7 @@ class PluginTasks:
     def __init__(self, failures: PluginFailures) -> None:
         self._failures = failures
         self._lives: dict[Plugin, _Life] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: set[_Life] = set()
 
     async def start(self, instances: Iterable[Instance]) -> None:
         """Call ``startup`` of every instance that does not run, one after the other.
@@ -65,17 +66,23 @@ class PluginTasks:
         for plugin in self._lives.keys() - kept:
             life = self._lives.pop(plugin)
             life.stop.set()
-            self._ending.add(life.task)
-            life.task.add_done_callback(self._ending.discard)
+            self._ending.add(life)
+            life.task.add_done_callback(partial(self._forget, life))
 
     async def ended(self) -> None:
         """Return when every instance that was stopped has ended."""
         if self._ending:
-            await asyncio.wait(self._ending)
+            await asyncio.wait([life.task for life in self._ending])
 
     async def cut(self) -> None:
         """End what is left, even if it ignores that it is cancelled."""
-        await end_tasks(self._ending)
+        lives = list(self._ending)
+        await end_tasks(life.task for life in lives)
+        for life in lives:
+            await life.end_tasks()
+
+    def _forget(self, life: _Life, _: object) -> None:
+        self._ending.discard(life)
 
 
 class _Life:
@@ -120,10 +127,14 @@ class _Life:
             self._started.set()
             await self._until_stopped()
             await self._shut_down(plugin.shutdown)
+        await self.end_tasks()
+        self._started.set()
+
+    async def end_tasks(self) -> None:
+        """End its background tasks, and tell of those that do not."""
         if stubborn := await self._tasks.end():
             text = "plugin %s: %d background tasks ignore that they were cancelled"
             log.warning(text, self._instance.name, stubborn)
-        self._started.set()
 
     async def _until_stopped(self) -> None:
         try:

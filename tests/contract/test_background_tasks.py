@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -78,6 +79,42 @@ def test_background_task_that_fails_ends_no_other(
     assert proxy.metrics().value("pingap_plugin_failures", plugin="workers") >= 5
     proxy.stop()
     assert plugin.shut_down
+
+
+class Stubborn(Plugin):
+    """Ignores that it is cancelled, everywhere."""
+
+    category = "stubborn"
+    ended = False
+
+    async def startup(self, tasks: BackgroundTasks) -> None:
+        tasks.start_soon(self.stay)
+
+    async def shutdown(self) -> None:
+        await self.stay()
+
+    async def stay(self) -> None:
+        until = time.monotonic() + 60
+        while not self.ended and time.monotonic() < until:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.1)
+
+    @hookimpl
+    async def request(self) -> None:
+        await self.stay()
+
+
+def test_what_ignores_its_cancellation_holds_up_nothing(proxy: Proxy) -> None:
+    proxy.configure("basic", graceful_shutdown_timeout="1s")
+    proxy.location("/", plugins=[(Stubborn, {"timeout": "200ms"})])
+    began = time.monotonic()
+    answer = proxy.get("/")
+    assert answer.status == 500
+    assert time.monotonic() - began < 10
+    proxy.expect_error("TimeoutError")
+    began = time.monotonic()
+    proxy.stop()
+    assert time.monotonic() - began < 15
 
 
 class Leaving(Plugin):
