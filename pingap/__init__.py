@@ -9,6 +9,7 @@ if is_the_command():
     hold_signals()
 
 from pingap._version import __version__
+from pingap.background_tasks import BackgroundTasks
 from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
@@ -37,6 +38,7 @@ from pingap.upstream.peer import Peer
 from pingap.variables import HeaderEntry, Value
 
 __all__ = [
+    "BackgroundTasks",
     "Balancer",
     "BalancerFactory",
     "BalancerOptions",

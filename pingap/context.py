@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pingap.forwarding import NOTHING, Family, Told, read
-from pingap.headers import Field
+from pingap.headers import Field, field
 from pingap.messages import Request
 from pingap.networks import Network, contains, is_trusted_peer, shown
 from pingap.observability.metrics import WorkerStats
@@ -18,6 +19,7 @@ from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_PLAIN = re.compile("[ -~]*").fullmatch
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -146,10 +148,9 @@ class RequestContext:
     """Name of the location that matched; empty if none did."""
     captures: Mapping[str, str] = _NOTHING
     """Named groups of the host and path expressions of the location."""
-    request_id: str = ""
-    """Set by the ``request_id`` plugin; shown in the access log and on error pages."""
-    upstream: str = ""
-    """Name of the upstream; a plugin may set it before the upstream is chosen."""
+    _request_id: str = ""
+    upstream_name: str = ""
+    """See ``upstream``, which checks what plugins assign."""
     upstream_addr: str = ""
     """Address of the chosen peer."""
     upstream_status: int = 0
@@ -199,6 +200,35 @@ class RequestContext:
     def shared(self) -> SharedState:
         """Numbers that are the same for all workers: counters, gauges, windows and tables."""
         return self.connection.shared
+
+    @property
+    def request_id(self) -> str:
+        """Set by the ``request_id`` plugin; shown in the access log and on error pages.
+
+        :raises TypeError: (assigned) not text.
+        :raises ValueError: (assigned) a character that cannot stand in a header field.
+        """
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        if _PLAIN(value) is None:
+            field("X-Request-Id", value)
+        self._request_id = value
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream; a plugin may set it before the upstream is chosen.
+
+        :raises TypeError: (assigned) not text.
+        """
+        return self.upstream_name
+
+    @upstream.setter
+    def upstream(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"upstream is the name of one, not {value!r:.40}")
+        self.upstream_name = value
 
     @property
     def state(self) -> dict[str, Any]:

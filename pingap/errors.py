@@ -38,6 +38,7 @@ class HTTPError(PingapError):
     :param message: one sentence a client may read: no address, path or value of the inside.
     :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
     :param headers: fields of the answer, such as ``{"Retry-After": "60"}``.
+    :raises TypeError: a message that is not text.
     :raises ValueError: another status, an error type that is not one word, or a malformed header.
     """
 
@@ -52,6 +53,8 @@ class HTTPError(PingapError):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        if not isinstance(message, str):
+            raise TypeError(f"the message is text for the client, not {message!r:.40}")
         if not isinstance(status, int) or not 400 <= status <= 599:
             raise ValueError(f"{status!r} is not the status of an error (400 to 599)")
         if not error_type.isalnum():
@@ -117,14 +120,16 @@ class PluginError(HTTPError):
 
     :param instance: name of the plugin instance, the key below ``[plugins]``.
     :param hook: the phase it was called in.
+    :param place: file and line of the code that was called, if it did not raise itself.
     """
 
     source = Source.PLUGIN
 
-    def __init__(self, instance: str, hook: str) -> None:
+    def __init__(self, instance: str, hook: str, place: str = "") -> None:
         super().__init__(500, "Internal server error", error_type="InternalError")
         self.instance = instance
         self.hook = hook
+        self.place = place
 
     def __str__(self) -> str:
         return f"plugin {self.instance} failed in {self.hook}"

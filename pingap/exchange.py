@@ -48,6 +48,9 @@ class Downstream(Source, Sink, Protocol):
     def send_head(self, response: Response, length: int | None) -> None:
         """Begin a response with so many bytes of body, None if that is not known."""
 
+    def withdraw_head(self) -> bool:
+        """Forget the head that was begun, so that another one may be sent; False if it has left."""
+
     def begin_tunnel(self, response: Response) -> None:
         """Send 101; from here on, bytes pass both ways as they come."""
 

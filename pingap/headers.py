@@ -18,6 +18,7 @@ FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # (Integers: ``b"\r" in line`` raises and drops an exception inside of CPython, ``13 in line`` does not.)
 _CR: Final = 13
 _LF: Final = 10
+_NUL: Final = 0
 
 
 @lru_cache(maxsize=1024)
@@ -166,22 +167,22 @@ class Headers:
     def append(self, prepared: Field) -> None:
         """Append a prepared field.
 
-        :raises ValueError: it has a line break.
+        :raises ValueError: it has a line break or NUL.
         """
         key, line = prepared
-        if _LF in line or _CR in line:
-            raise ValueError(f"header field with a line break: {line!r}")
+        if _LF in line or _CR in line or _NUL in line:
+            raise ValueError(f"header field with a line break or NUL: {line!r}")
         self.keys.append(key)
         self.lines.append(line)
 
     def replace(self, prepared: Field) -> None:
         """Replace every field with the name of this prepared one by it.
 
-        :raises ValueError: it has a line break.
+        :raises ValueError: it has a line break or NUL.
         """
         key, line = prepared
-        if _LF in line or _CR in line:
-            raise ValueError(f"header field with a line break: {line!r}")
+        if _LF in line or _CR in line or _NUL in line:
+            raise ValueError(f"header field with a line break or NUL: {line!r}")
         keys = self.keys
         if key in keys:
             self.discard(key)

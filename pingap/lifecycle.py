@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
 from pingap.date_field import add_date
-from pingap.errors import BadRequest, ClientGone, HTTPError, PingapError, PluginError, UpstreamError
+from pingap.errors import (
+    BadRequest,
+    ClientGone,
+    HTTPError,
+    PingapError,
+    PluginError,
+    Source,
+    UpstreamError,
+)
 from pingap.exchange import Exchange
 from pingap.hops import COUNTED, pass_hop, without_credentials
 from pingap.messages import Response
@@ -23,6 +31,7 @@ from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
+from pingap.sent import PluginRequest, SentHeaders
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
 from pingap.upstream.retries import IDEMPOTENT, Attempts
@@ -140,6 +149,8 @@ def _match(x: Exchange) -> LocationRuntime:
         if location.times_plugins(request, ctx):
             x.chains = location.timed_chains
             ctx.plugin_times = {}
+    if location.has_plugins:
+        request.__class__ = PluginRequest
     if captures:
         ctx.captures = captures
     ctx.location = location.name
@@ -253,7 +264,7 @@ async def _attempt(
     :param fresh: the connection has to be a new one.
     """
     ctx = x.ctx
-    ctx.upstream = upstream.name
+    ctx.upstream_name = upstream.name
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
@@ -302,11 +313,17 @@ def _send_request(
     x.upstream = connection
     if body is None:
         connection.send_request(x, request, headers, 0)
+        if location.has_plugins:
+            request.__dict__["sent"] = True
+            request.headers.__class__ = SentHeaders
         return
     length: int | None = request.content_length
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
+    if location.has_plugins:
+        request.__dict__["sent"] = True
+        request.headers.__class__ = SentHeaders
     idempotent = request.method in IDEMPOTENT
     if location.repeats_sent and idempotent:
         body.keep(location.retry_buffer_size)
@@ -393,15 +410,29 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
+    _close(response)
     if response.status == 101:
         await x.tunnel(response)
         return
     x.downstream.send_head(response, response.content_length)
-    if response.upstream and x.response_body is not None:
-        x.response_body.open(x.downstream, filters)
-        await x.relay_response()
-    else:
-        await Producer(x, filters).run(response.body)
+    try:
+        if response.upstream and x.response_body is not None:
+            x.response_body.open(x.downstream, filters)
+            await x.relay_response()
+        else:
+            await Producer(x, filters).run(response)
+    except HTTPError as error:
+        # What plugins do wrong with the first piece of a body can be answered, as the head still waits.
+        if error.source is Source.UPSTREAM or not x.downstream.withdraw_head():
+            raise
+        x.head_sent, x.response_body = False, None
+        _send_at_once(x, await _error_response(x, error), ())
+
+
+def _close(response: Response) -> None:
+    """Refuse changes by plugins that would come too late."""
+    response.__dict__["sent"] = True
+    response.headers.__class__ = SentHeaders
 
 
 def _end(x: Exchange) -> None:
@@ -425,6 +456,8 @@ async def _look_back(x: Exchange, location: LocationRuntime, response: Response 
     """Run ``logging``; a plugin that fails does not keep the others from it. Count what they took."""
     if x.chains.logging:
         x.close_book()
+        if response is not None:
+            _close(response)
     for step in x.chains.logging:
         try:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)

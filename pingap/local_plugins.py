@@ -77,8 +77,6 @@ def load_module(path: Path) -> ModuleType:
             del sys.modules[name]
         else:
             sys.modules[name] = before
-        if not isinstance(error, Exception):
-            raise
         text = f"cannot be loaded: {type(error).__name__}: {error}"
         raise LocalPluginError(text, _line_of(error, code.co_filename)) from error
     return module

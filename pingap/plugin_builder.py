@@ -210,7 +210,7 @@ class PluginBuilder:
                     self._problem(path, f"there is another balancer {quoted(word)}")
                 self.balancers[word] = factory
                 self.balancer_keys[word] = self.keys[name]
-        except Exception as error:  # a mistake in its code
+        except BaseException as error:  # a mistake in its code
             text = f"{type(error).__name__}: {error}"
             self._problem(path, f"{cls.__name__}.pingap_balancers failed: {text}")
 
@@ -240,7 +240,7 @@ class PluginBuilder:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except ValueError as error:  # of a plugin, about its settings
             self._problem(path, f"cannot be built: {error}")
-        except Exception as error:  # a mistake in its code
+        except BaseException as error:  # a mistake in its code
             file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
             text = f"{type(error).__name__}: {error} ({place_of(error, file)})"
             self._problem(path, f"cannot be built: {text}")

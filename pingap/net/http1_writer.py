@@ -94,6 +94,11 @@ class Http1Writer(ABC):
         self._announced = length
         self.body_bytes_sent = 0
 
+    def withdraw_head(self) -> bool:
+        """Forget the head, if it still waits."""
+        waited, self._head = bool(self._head), b""
+        return waited and self._transport is not None
+
     def begin_tunnel(self, response: Response) -> None:
         """Send 101; what is sent from here on is another protocol."""
         self._closing = True

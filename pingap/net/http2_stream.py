@@ -130,6 +130,11 @@ class Http2Stream(Http2RequestBody):
             length = None  # (RFC 9110, 8.6)
         self._head = response_block(response, length)
 
+    def withdraw_head(self) -> bool:
+        """Forget the head, if it still waits."""
+        waited, self._head = bool(self._head), b""
+        return waited and not self._over
+
     def begin_tunnel(self, response: Response) -> None:
         self.cut()  # (nobody can have asked for it: HTTP/2 has no Upgrade)
 

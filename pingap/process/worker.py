@@ -112,7 +112,7 @@ class Worker:
         runtime = self.runtime
         requests = self._requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
-            self._services, self._plugins = services, PluginTasks(services)
+            self._services, self._plugins = services, PluginTasks(runtime.plugin_failures)
             self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
             try:
@@ -152,6 +152,7 @@ class Worker:
             await runtime.registry.shutdown()
             await self._plugins.ended()
             await http_client.close()
+        await self._plugins.cut()
         if last.cancelled_caught:
             log.warning("plugins did not shut down within %g s", limit)
 

@@ -84,11 +84,9 @@ _response_heads: Final = _ResponseHeads()
 def _own(known: Response) -> Response:
     """Return a response like a remembered one, with headers of its own."""
     response: Response = new(Response)
-    response.status = known.status
-    response.reason = known.reason
-    response.content_length = known.content_length
-    response.upstream = True
-    response.headers = known.headers.copy()
+    fields = response.__dict__
+    fields.update(known.__dict__)
+    fields["headers"] = known.headers.copy()
     return response
 
 
@@ -174,7 +172,7 @@ class ResponseDecoder:
             if len(data) == length and self._method != "HEAD" and not self._interim_bytes:
                 self._unread = b""
                 self._reading = _NOTHING
-                response.body = data
+                response.__dict__["body"] = data
                 events.append(WHOLE)
                 return b""
             status = response.status

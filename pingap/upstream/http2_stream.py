@@ -160,8 +160,7 @@ class Http2UpstreamStream(Http2Halves):
                 # An answer that came in one read, as most small ones do, is delivered as one.
                 self._codec.taken(self.number, size)
                 self._let_go()
-                first.content_length = len(data)
-                first.body = data
+                first.__dict__.update(content_length=len(data), body=data)
                 exchange.on_upstream_whole(first)
                 return
             exchange.on_upstream_head(first)
