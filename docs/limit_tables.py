@@ -20,12 +20,20 @@ from pingap.config import (
 from pingap.config.addresses import MAX_WEIGHT
 from pingap.health import ejection, http_check
 from pingap.health import service as health_service
-from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
+from pingap.net import (
+    backlog,
+    http1_connection,
+    http2_connection,
+    http2_halves,
+    proxy_acceptor,
+    tcp,
+)
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.process import activation, reload, supervisor, upgrade
 from pingap.protocol import (
     chunked,
     events,
+    http1_response,
     http2_client,
     http2_endpoint,
     http2_floods,
@@ -36,7 +44,7 @@ from pingap.protocol import (
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
-from pingap.tls import acceptor, issuer
+from pingap.tls import acceptor, issuer, transport
 from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
 
@@ -49,6 +57,7 @@ def limits() -> str:
         for title, rows in (
             ("Requests of clients", list(_client_limits())),
             ("Connections of clients", list(_connection_limits())),
+            ("Work of connections in a turn of the event loop", list(_turn_limits())),
             ("Clients of HTTP/2", list(_http2_limits())),
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
@@ -93,12 +102,15 @@ def _connection_limits() -> Iterator[Row]:
     yield "arrival of a PROXY header", *timeout, "connection reset"
     size = f"{proxy_protocol.MOST_TEXT} bytes (v1), {proxy_protocol.MOST_BINARY} bytes (v2)"
     yield "PROXY header", size, "", "connection reset"
-    text = "further connections are reset"
+    text = "the oldest one is reset"
     yield "connections whose PROXY header is awaited", str(proxy_acceptor.MOST_WAITING), "", text
     timeout = _key(server, "tls_handshake_timeout")
     yield "a TLS handshake", *timeout, "connection reset"
-    text = "further connections are reset"
+    text = "the oldest one that sent nothing is reset, or else the oldest one"
     yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
+    text = "connection reset; each record with data makes room for another one"
+    most = str(transport.MOST_IDLE_RECORDS)
+    yield "TLS records without data (new keys, padding) after the handshake", most, "", text
     seconds = format_duration(acceptor.LINGER_SECONDS)
     text = "connection reset; until then it may read the 400 that it was sent"
     yield "client spoke plain HTTP on a TLS port", seconds, "", text
@@ -121,6 +133,23 @@ def _connection_limits() -> Iterator[Row]:
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "sent `100 Continue`; one that is gone is given up (499)"
     yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
+
+
+def _turn_limits() -> Iterator[Row]:
+    text = "it goes on in the next turns, each connection in its order; until then it is not read"
+    milliseconds = f"{backlog.SECONDS * 1000:g}ms"
+    yield "work beyond the first piece of each connection", milliseconds, "", text
+    piece = format_size(backlog.PIECE)
+    what = "a piece: one request, frame or record; or bytes of heads, chunks, a handshake"
+    yield what, piece, "", "the rest is further pieces"
+    chunks, interim = format_size(http1_response.PIECE), http1_response.MOST_AT_ONCE
+    what = "a piece of what an upstream answers over HTTP/1.1"
+    yield what, f"{chunks} of chunks, {interim} interim responses", "", "the rest is further pieces"
+    size = format_size(backlog.FULL_READ)
+    yield "bytes of one read", size, "", "after one that is as large, others are read first"
+    seconds = format_duration(backlog.LAST_SECONDS)
+    text = "the answer is cut"
+    yield "work for what came before an upstream was lost", seconds, "", text
 
 
 def _http2_limits() -> Iterator[Row]:
@@ -157,8 +186,12 @@ def _http2_limits() -> Iterator[Row]:
     text = "what it opens later is refused"
     yield "new streams after the first GOAWAY", seconds, "", text
     yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
-    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes"
+    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes, "
+    blocks += f"{format_size(http2_hpack.LONGEST_LIST)} decoded"
     yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
+    text = "`COMPRESSION_ERROR`, connection closed"
+    changes = str(http2_hpack.MOST_SIZE_UPDATES)
+    yield "changes of the table's size in a header block", changes, "", text
 
 
 def _flood_limits() -> Iterator[Row]:

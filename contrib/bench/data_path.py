@@ -163,6 +163,7 @@ class DataPath:
             client_tcp(settings),
             runtime.deadlines,
             runtime.writes,
+            runtime.backlog,
             tasks,
             ConnectionBudget(10),
             runtime.stats,
@@ -171,7 +172,7 @@ class DataPath:
         self.client: asyncio.Protocol = Http1Connection(listener)
         self.tls: TlsClientTransport | None = None
         if tls:
-            handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats())
+            handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats(), runtime.backlog)
             self.tls = TlsClientTransport(server_context(), handshakes, self.client)
             self.client = self.tls.acceptor
         else:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.context import Connection
+from pingap.net.backlog import FULL_READ
 from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.net.http2_stream import Http2Stream
 from pingap.net.http2_turns import Turns
@@ -73,6 +74,7 @@ class Http2Connection(asyncio.Protocol):
         "_streams",
         "_transport",
         "_turns",
+        "_waits_for_turn",
         "_writes",
         "codec",
         "connection",
@@ -99,6 +101,7 @@ class Http2Connection(asyncio.Protocol):
         self._closing = 0.0  # when the client was told to open no more streams
         self._last_goaway = False  # what it opens from now on is not looked at
         self._reading_paused = False
+        self._waits_for_turn = False  # frames are left over to the next turn of the loop
         self._lingering = False
         self._linger_left = LINGER_BYTES
         self._ending = False  # closed by us, once all is written
@@ -133,17 +136,43 @@ class Http2Connection(asyncio.Protocol):
             return
         self._heard = now = time.monotonic()
         self._ping_sent = 0.0  # any frame is a sign of life
+        codec = self.codec
         try:
-            for event in self.codec.receive(data, now):
+            for event in codec.receive(data, now, self._may_go_on):
                 self._on_event(event, now)
         except Http2Error as error:
             self._fail(error)
             return
         self.flush()
-        if self.codec.waiting_since:
-            self.hasten(self.codec.waiting_since + self.limits.head_read_timeout)
-        if not self.writable:
+        if codec.waiting_since:
+            self.hasten(codec.waiting_since + self.limits.head_read_timeout)
+        if codec.unfinished or len(data) >= FULL_READ:
+            self._leave_over()
+        elif not self.writable:
             self._bound_unsent()
+
+    def _may_go_on(self) -> bool:
+        """Tell whether another frame may be looked at in this turn of the loop."""
+        return self._listener.backlog.has_time() and (self.writable or not self._is_too_much_unsent)
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn, and read nothing until then."""
+        self._pause_reading()
+        if not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._listener.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.codec.unfinished and not self.writable and self._is_too_much_unsent:
+            return  # ``resume_writing`` goes on
+        if self.codec.unfinished:
+            self.data_received(b"")
+        if not (self._waits_for_turn or self._transport.is_closing()):
+            self._resume_reading()
 
     def eof_received(self) -> bool:
         assert self._transport is not None
@@ -165,9 +194,10 @@ class Http2Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable = True
         self._pending = math.inf
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        if self.codec.unfinished:
+            self._leave_over()
+        elif not self._waits_for_turn:
+            self._resume_reading()
         self._turns.send()
 
     # Events.
@@ -323,12 +353,23 @@ class Http2Connection(asyncio.Protocol):
 
     def _bound_unsent(self) -> None:
         """Read no more from a client that takes no answers, lest they pile up."""
+        if self._is_too_much_unsent:
+            self._pause_reading()
+
+    @property
+    def _is_too_much_unsent(self) -> bool:
         transport = self._transport
-        if transport is None or self._reading_paused:
-            return
-        if transport.get_write_buffer_size() > MOST_UNSENT:
+        return transport is not None and transport.get_write_buffer_size() > MOST_UNSENT
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None and not self._reading_paused:
             self._reading_paused = True
-            transport.pause_reading()
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
 
     # The end of the connection.
 
@@ -407,6 +448,4 @@ class Http2Connection(asyncio.Protocol):
         pending = transport.get_write_buffer_size()
         self._await_taking(seconds=None if pending else LINGER_SECONDS)
         transport.write_eof()
-        if self._reading_paused:
-            self._reading_paused = False
-            transport.resume_reading()
+        self._resume_reading()
