@@ -187,7 +187,7 @@ class _Builder:
         if previous is None:
             size = config.basic.upstream_keepalive_pool_size
             self.deadlines, self.writes = Deadlines(), WriteBatch()
-            self.backlog = Backlog()
+            self.backlog = Backlog(self.writes)
             self.pool = KeepalivePool(size, self.deadlines, self.writes, self.backlog)
             self.stats, self.failures = WorkerStats({}), PluginFailures()
             self.bus, self.shared = Bus(), LocalState()

@@ -95,6 +95,12 @@ class CountingTransport(asyncio.Transport):
         """Never."""
         return False
 
+    def pause_reading(self) -> None:
+        """Go on: nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Go on."""
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Know an address, and no socket."""
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
@@ -120,10 +126,14 @@ class TlsClientTransport(CountingTransport):
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            self.acceptor.data_received(self._outgoing.read())
+            self._tell(self._outgoing.read())
             self._shake_hands()
         else:
-            self.acceptor.data_received(self._outgoing.read())
+            self._tell(self._outgoing.read())
+
+    def _tell(self, data: bytes) -> None:
+        self.acceptor.data_received(data)
+        self.acceptor.on_turn()  # this turn of the loop had no time for it
 
     def write(self, data: Any) -> None:
         """Take part in the handshake."""

@@ -14,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from pingap.net.write_batch import WriteBatch
+
 SECONDS: Final = 0.002
 """Of each turn of the loop, for all work beyond the first piece of each connection."""
 PIECE: Final = 16 * 1024
@@ -39,9 +41,13 @@ class Worker(Protocol):
 
 
 class Backlog:
-    """The connections of a worker that have work left over."""
+    """The connections of a worker that have work left over.
 
-    def __init__(self) -> None:
+    :param writes: of the worker; what was answered leaves before more work is done.
+    """
+
+    def __init__(self, writes: WriteBatch) -> None:
+        self._writes = writes
         self._waiting: OrderedDict[Worker, None] = OrderedDict()
         self._until = 0.0
         self._in_turn = False  # the time of this turn runs
@@ -70,6 +76,7 @@ class Backlog:
         if not waiting:
             return
         self._begin()  # first: a defect of one connection must not keep the others waiting for ever
+        self._writes.flush()
         for _ in range(len(waiting)):
             worker, _ = waiting.popitem(last=False)
             worker.on_turn()

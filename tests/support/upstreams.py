@@ -18,7 +18,7 @@ def upstream_of(*addrs: str, name: str = "app", health_check: str = "none") -> U
     for addr in addrs:
         host, _, port = addr.rpartition(":")
         peers.append(Peer(host, (host, int(port)), addr))
-    pool = KeepalivePool(8, Deadlines(), WriteBatch(), Backlog())
+    pool = KeepalivePool(8, Deadlines(), WriteBatch(), Backlog(WriteBatch()))
     upstream = UpstreamRuntime(name, peers, pool, Timeouts(), TcpOptions())
     upstream.health_check = parse_health_check(health_check)
     return upstream

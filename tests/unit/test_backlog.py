@@ -9,6 +9,7 @@ import pytest
 
 from pingap.net import backlog as module
 from pingap.net.backlog import Backlog, Leftover
+from pingap.net.write_batch import WriteBatch
 
 
 class Busy:
@@ -28,7 +29,7 @@ class Busy:
 
 def test_those_that_wait_take_turns_one_after_the_other() -> None:
     async def run() -> list[str]:
-        backlog, done = Backlog(), list[str]()
+        backlog, done = Backlog(WriteBatch()), list[str]()
         for name in "abc":
             backlog.add(Busy(backlog, name, 3, done))
         while len(done) < 9:
@@ -48,7 +49,7 @@ def test_the_time_of_a_turn_is_shared_and_begins_again(monkeypatch: pytest.Monke
 
     async def run() -> None:
         nonlocal now
-        backlog = Backlog()
+        backlog = Backlog(WriteBatch())
         assert backlog.has_time()
         now += module.SECONDS / 2
         assert backlog.has_time()
@@ -68,7 +69,7 @@ def test_a_connection_that_fails_keeps_nobody_waiting() -> None:
 
     async def run() -> list[str]:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        backlog, done = Backlog(), list[str]()
+        backlog, done = Backlog(WriteBatch()), list[str]()
         backlog.add(Broken())
         backlog.add(Busy(backlog, "a", 1, done))
         for _ in range(5):

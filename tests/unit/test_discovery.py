@@ -76,7 +76,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def upstream(discovery: Discovery, frequency: float = 60) -> UpstreamRuntime:
-    pool = KeepalivePool(10, Deadlines(), WriteBatch(), Backlog())
+    pool = KeepalivePool(10, Deadlines(), WriteBatch(), Backlog(WriteBatch()))
     made = UpstreamRuntime("app", (), pool, Timeouts(), TcpOptions())
     made.refresher = Refresher(made, discovery, frequency)
     return made
