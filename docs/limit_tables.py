@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from markdown_table import Row, table
 
@@ -48,6 +49,28 @@ from pingap.tls import acceptor, issuer, transport
 from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
 
+KIB, MIB = 1024, 1024 * 1024
+
+STATES: Final = {
+    "idle": 4 * KIB,
+    "half of a PROXY header": 8 * KIB,
+    "half of a head of 32KiB": 48 * KIB,
+    "a request whose upstream does not answer": 16 * KIB,
+    "the same, and more requests behind it": 384 * KIB,
+    "a body that the upstream does not take": 512 * KIB,
+    "an answer that the client does not take": 512 * KIB,
+    "a WebSocket whose client takes nothing": 512 * KIB,
+    "half of a TLS handshake": 96 * KIB,
+    "TLS, idle": 96 * KIB,
+    "HTTP/2, idle": 32 * KIB,
+    "HTTP/2, header blocks that are remembered": 256 * KIB,
+    "HTTP/2, 128 requests whose upstream does not answer": 2 * MIB,
+    "HTTP/2, 128 answers that the client does not take": 8 * MIB,
+    "HTTP/2, bodies that the upstream does not take": 4 * MIB,
+}
+"""What one connection is in -> bytes of a worker that it takes at most, with its upstream's connections and
+the default limits. (``tests/e2e/test_connection_memory.py`` measures each.)"""
+
 
 def limits() -> str:
     """Return the table of everything that is bounded."""
@@ -58,6 +81,7 @@ def limits() -> str:
             ("Requests of clients", list(_client_limits())),
             ("Connections of clients", list(_connection_limits())),
             ("Work of connections in a turn of the event loop", list(_turn_limits())),
+            ("Memory of one connection", list(_state_limits())),
             ("Clients of HTTP/2", list(_http2_limits())),
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
@@ -135,6 +159,11 @@ def _connection_limits() -> Iterator[Row]:
     yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
 
 
+def _state_limits() -> Iterator[Row]:
+    for state_, size in STATES.items():
+        yield state_, format_size(size), "", "" if "TLS" not in state_ else "OpenSSL's included"
+
+
 def _turn_limits() -> Iterator[Row]:
     text = "it goes on in the next turns, each connection in its order; until then it is not read"
     milliseconds = f"{backlog.SECONDS * 1000:g}ms"
@@ -182,6 +211,9 @@ def _http2_limits() -> Iterator[Row]:
     default, key = _key(server, "keepalive_timeout")
     text = "PING; without a sign of life in as much time again, the connection is cut"
     yield "client says nothing while a stream is open", f"half of {default}", key, text
+    text = "no further answer is read from its upstream until half of them have gone"
+    held = format_size(http2_connection.MOST_HELD)
+    yield "answers of a connection that wait for room in its windows", held, "", text
     seconds = format_duration(http2_connection.GOAWAY_SECONDS)
     text = "what it opens later is refused"
     yield "new streams after the first GOAWAY", seconds, "", text

@@ -48,6 +48,9 @@ NEVER: Final = math.inf
 
 MOST_UNSENT: Final = 256 * 1024
 """Bytes waiting in the transport; with more, a client that takes nothing is not read either."""
+MOST_HELD: Final = 4 * 1024 * 1024
+"""Bytes of all answers of a connection that wait for room in the client's windows; with more, no answer is
+begun to be read from its upstream before half of them have gone."""
 GOAWAY_SECONDS: Final = 1.0
 """How long a client may go on to open streams after it was told to stop, if it answers no PING."""
 
@@ -78,6 +81,7 @@ class Http2Connection(asyncio.Protocol):
         "_writes",
         "codec",
         "connection",
+        "crowded",
         "deadline",
         "limits",
         "writable",
@@ -89,6 +93,8 @@ class Http2Connection(asyncio.Protocol):
         self.connection: Connection
         self.writable = True
         """The transport takes more."""
+        self.crowded = False
+        """So much waits for room that further answers are not read."""
         self.deadline = NEVER
         self._listener = listener
         self._writes = listener.writes
@@ -268,6 +274,15 @@ class Http2Connection(asyncio.Protocol):
         """Send what waits of a stream, in its turn."""
         self._turns.add(stream)
         self._turns.send()
+
+    def weigh(self) -> None:
+        """Find out whether further answers may be read."""
+        held = sum(stream.unsent_size for stream in self._streams.values())
+        crowded = held > (MOST_HELD // 2 if self.crowded else MOST_HELD)
+        if crowded is not self.crowded:
+            self.crowded = crowded
+            for exchange in self.exchanges:
+                exchange.hold_answer(self.crowded)
 
     def forget_unsent(self, stream: Http2Stream) -> None:
         """Send nothing more of a stream."""
