@@ -28,6 +28,8 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 H2_START = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\4\x08\0\0\0\0\0" + b"\x3f\xff\0\0"
 )
+PATTERN = bytes(range(97, 123)) * 4000
+"""A body that is worth looking at."""
 GET = b"\x82\x86\x84\x01\x01h"
 """Header block of ``GET http://h/``."""
 
@@ -215,6 +217,12 @@ def hostile_origin(served: Served) -> None:
                 for _ in range(50):
                     served.send(b"HTTP/1.1 102 \r\n\r\n" * 60)
                 served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            elif path == "/once":
+                served.send(b"HTTP/1.1 102 \r\n\r\n" * 200 + b"HTTP/1.1 200 OK\r\n" + CHUNKED)
+                served.send(b"".join(b"1\r\n%c\r\n" % byte for byte in PATTERN) + b"0\r\n\r\n")
+            elif path == "/echo":
+                body = served.read_body(head)
+                served.respond(body)
             elif path == "/swallow":
                 while served.receive():
                     pass
