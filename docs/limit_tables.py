@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from markdown_table import Row, table
 
@@ -21,12 +22,20 @@ from pingap.config import (
 from pingap.config.addresses import MAX_WEIGHT
 from pingap.health import ejection, http_check
 from pingap.health import service as health_service
-from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
+from pingap.net import (
+    backlog,
+    http1_connection,
+    http2_connection,
+    http2_halves,
+    proxy_acceptor,
+    tcp,
+)
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.process import activation, reload, supervisor, upgrade
 from pingap.protocol import (
     chunked,
     events,
+    http1_response,
     http2_client,
     http2_endpoint,
     http2_floods,
@@ -37,9 +46,31 @@ from pingap.protocol import (
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
-from pingap.tls import acceptor, issuer
+from pingap.tls import acceptor, issuer, transport
 from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
+
+KIB, MIB = 1024, 1024 * 1024
+
+STATES: Final = {
+    "idle": 4 * KIB,
+    "half of a PROXY header": 8 * KIB,
+    "half of a head of 32KiB": 48 * KIB,
+    "a request whose upstream does not answer": 16 * KIB,
+    "the same, and more requests behind it": 384 * KIB,
+    "a body that the upstream does not take": 512 * KIB,
+    "an answer that the client does not take": 512 * KIB,
+    "a WebSocket whose client takes nothing": 512 * KIB,
+    "half of a TLS handshake": 96 * KIB,
+    "TLS, idle": 96 * KIB,
+    "HTTP/2, idle": 32 * KIB,
+    "HTTP/2, header blocks that are remembered": 256 * KIB,
+    "HTTP/2, 128 requests whose upstream does not answer": 2 * MIB,
+    "HTTP/2, 128 answers that the client does not take": 8 * MIB,
+    "HTTP/2, bodies that the upstream does not take": 4 * MIB,
+}
+"""What one connection is in -> bytes of a worker that it takes at most, with its upstream's connections and
+the default limits. (``tests/e2e/test_connection_memory.py`` measures each.)"""
 
 
 def limits() -> str:
@@ -50,6 +81,8 @@ def limits() -> str:
         for title, rows in (
             ("Requests of clients", list(_client_limits())),
             ("Connections of clients", list(_connection_limits())),
+            ("Work of connections in a turn of the event loop", list(_turn_limits())),
+            ("Memory of one connection", list(_state_limits())),
             ("Clients of HTTP/2", list(_http2_limits())),
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
@@ -98,12 +131,15 @@ def _connection_limits() -> Iterator[Row]:
     yield "arrival of a PROXY header", *timeout, "connection reset"
     size = f"{proxy_protocol.MOST_TEXT} bytes (v1), {proxy_protocol.MOST_BINARY} bytes (v2)"
     yield "PROXY header", size, "", "connection reset"
-    text = "further connections are reset"
+    text = "the oldest one is reset"
     yield "connections whose PROXY header is awaited", str(proxy_acceptor.MOST_WAITING), "", text
     timeout = _key(server, "tls_handshake_timeout")
     yield "a TLS handshake", *timeout, "connection reset"
-    text = "further connections are reset"
+    text = "the oldest one that sent nothing is reset, or else the oldest one"
     yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
+    text = "connection reset; each record with data makes room for another one"
+    most = str(transport.MOST_IDLE_RECORDS)
+    yield "TLS records without data (new keys, padding) after the handshake", most, "", text
     seconds = format_duration(acceptor.LINGER_SECONDS)
     text = "connection reset; until then it may read the 400 that it was sent"
     yield "client spoke plain HTTP on a TLS port", seconds, "", text
@@ -126,6 +162,28 @@ def _connection_limits() -> Iterator[Row]:
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "sent `100 Continue`; one that is gone is given up (499)"
     yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
+
+
+def _state_limits() -> Iterator[Row]:
+    for state_, size in STATES.items():
+        yield state_, format_size(size), "", "" if "TLS" not in state_ else "OpenSSL's included"
+
+
+def _turn_limits() -> Iterator[Row]:
+    text = "it goes on in the next turns, each connection in its order; until then it is not read"
+    milliseconds = f"{backlog.SECONDS * 1000:g}ms"
+    yield "work beyond the first piece of each connection", milliseconds, "", text
+    piece = format_size(backlog.PIECE)
+    what = "a piece: one request, frame or record; or bytes of heads, chunks, a handshake"
+    yield what, piece, "", "the rest is further pieces"
+    chunks, interim = format_size(http1_response.PIECE), http1_response.MOST_AT_ONCE
+    what = "a piece of what an upstream answers over HTTP/1.1"
+    yield what, f"{chunks} of chunks, {interim} interim responses", "", "the rest is further pieces"
+    size = format_size(backlog.FULL_READ)
+    yield "bytes of one read", size, "", "after one that is as large, others are read first"
+    seconds = format_duration(backlog.LAST_SECONDS)
+    text = "the answer is cut"
+    yield "work for what came before an upstream was lost", seconds, "", text
 
 
 def _http2_limits() -> Iterator[Row]:
@@ -158,12 +216,19 @@ def _http2_limits() -> Iterator[Row]:
     default, key = _key(server, "keepalive_timeout")
     text = "PING; without a sign of life in as much time again, the connection is cut"
     yield "client says nothing while a stream is open", f"half of {default}", key, text
+    text = "no further answer is read from its upstream until half of them have gone"
+    held = format_size(http2_connection.MOST_HELD)
+    yield "answers of a connection that wait for room in its windows", held, "", text
     seconds = format_duration(http2_connection.GOAWAY_SECONDS)
     text = "what it opens later is refused"
     yield "new streams after the first GOAWAY", seconds, "", text
     yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
-    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes"
+    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes, "
+    blocks += f"{format_size(http2_hpack.LONGEST_LIST)} decoded"
     yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
+    text = "`COMPRESSION_ERROR`, connection closed"
+    changes = str(http2_hpack.MOST_SIZE_UPDATES)
+    yield "changes of the table's size in a header block", changes, "", text
 
 
 def _flood_limits() -> Iterator[Row]:

@@ -25,6 +25,7 @@ from pingap.config import (
 from pingap.error_page import ErrorPage
 from pingap.health.keys import is_of_others
 from pingap.health.service import HealthChecks
+from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines
 from pingap.net.write_batch import WriteBatch
 from pingap.networks import Network, parse_trusted
@@ -79,6 +80,7 @@ class Runtime:
     pool: KeepalivePool
     deadlines: Deadlines
     writes: WriteBatch
+    backlog: Backlog
     log_files: LogFiles
     bus: Bus
     shared: SharedState
@@ -176,12 +178,14 @@ class _Builder:
         if previous is None:
             size = config.basic.upstream_keepalive_pool_size
             self.deadlines, self.writes = Deadlines(), WriteBatch()
-            self.pool = KeepalivePool(size, self.deadlines, self.writes)
+            self.backlog = Backlog(self.writes)
+            self.pool = KeepalivePool(size, self.deadlines, self.writes, self.backlog)
             self.stats, self.failures = WorkerStats({}), PluginFailures()
             self.bus, self.shared = Bus(), LocalState()
             self.health = HealthChecks((), self.bus)
         else:
             self.deadlines, self.writes = previous.deadlines, previous.writes
+            self.backlog = previous.backlog
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
             self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
@@ -245,6 +249,7 @@ class _Builder:
             pool=self.pool,
             deadlines=self.deadlines,
             writes=self.writes,
+            backlog=self.backlog,
             log_files=self.log_files,
             bus=self.bus,
             shared=self.shared,

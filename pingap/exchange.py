@@ -111,6 +111,8 @@ class Exchange:
     tunnelling = False
     """Both sides speak another protocol."""
     _awaits_request_end = False
+    holding = False
+    """The client has no room for any answer now: see ``hold_answer``."""
     _book_closed = False
     _running = False
 
@@ -166,6 +168,8 @@ class Exchange:
 
         :raises PingapError: it will not come.
         """
+        if self.holding:
+            self._pause_answer(True)
         while self.head is None:
             if self.failure is not None:
                 raise self.failure
@@ -325,6 +329,22 @@ class Exchange:
         """Take note that the client can, or cannot, take more."""
         if self.response_body is not None:
             self.response_body.set_full(full)
+
+    def hold_answer(self, hold: bool) -> None:
+        """Do not read an answer that has not begun, or read on.
+
+        :param hold: the client's connection is full of other answers.
+        """
+        self.holding = hold
+        self._pause_answer(hold)
+
+    def _pause_answer(self, pause: bool) -> None:
+        if self.upstream is None:
+            return
+        if pause and self.head is None:
+            self.upstream.pause_body()
+        elif not pause and not (self.response_body is not None and self.response_body.is_paused):
+            self.upstream.resume_body()
 
     # What the upstream's side reports.
 

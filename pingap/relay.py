@@ -98,6 +98,11 @@ class BodyRelay:
         """True if everything sent so far could be sent again."""
         return not self._opened or self._kept is not None
 
+    @property
+    def is_paused(self) -> bool:
+        """True while the source is to send no more."""
+        return self._paused
+
     def collect(self, limit: int) -> None:
         """Hold all that comes, up to a limit, until it is opened.
 

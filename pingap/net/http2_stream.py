@@ -67,6 +67,8 @@ class Http2Stream(Http2RequestBody):
         if exchange.request_body is not None:
             self._reading = True
             self._await_body(now)
+        if connection.crowded:
+            exchange.holding = True
         exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
@@ -165,6 +167,8 @@ class Http2Stream(Http2RequestBody):
     def _tell_full(self, full: bool) -> None:
         if self._exchange is not None:
             self._exchange.on_client_full(full)
+        if full or self._connection.crowded:
+            self._connection.weigh()
 
     def send_end(self, trailers: Headers | None) -> None:
         if self._over:
@@ -226,7 +230,10 @@ class Http2Stream(Http2RequestBody):
         self.deadline = NEVER
         self._connection.forget_unsent(self)
         self._head = b""
-        self._unsent.clear()
+        if self._unsent:
+            self._unsent.clear()
+            if self._connection.crowded:
+                self._connection.weigh()
         self._stop_reading()
         if self._exchange is None and not self._lingering:
             self._connection.stream_ended(self)

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pingap.context import Connection
+from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
@@ -97,6 +98,7 @@ class Listener:
         tcp: TcpOptions,
         deadlines: Deadlines,
         writes: WriteBatch,
+        backlog: Backlog,
         tasks: HookTasks,
         budget: ConnectionBudget,
         stats: WorkerStats,
@@ -107,6 +109,7 @@ class Listener:
         self.limits = limits
         self.tasks = tasks
         self.writes = writes
+        self.backlog = backlog
         self.draining = False
         self._tcp = tcp
         self._deadlines = deadlines

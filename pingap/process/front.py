@@ -44,6 +44,7 @@ class Front:
             client_tcp(settings),
             runtime.deadlines,
             runtime.writes,
+            runtime.backlog,
             tasks,
             budget,
             runtime.stats,
@@ -52,7 +53,7 @@ class Front:
         )
         self._make: Factory = partial(Http1Connection, self.listener)
         counted = runtime.stats.handshakes.setdefault(name, HandshakeStats())
-        self._handshakes = Handshakes(0, 0.0, runtime.deadlines, counted)
+        self._handshakes = Handshakes(0, 0.0, runtime.deadlines, counted, runtime.backlog)
         self._proxy_headers = ProxyHeaders((), 0.0, runtime.deadlines, self._make)
         self.update(runtime)
 

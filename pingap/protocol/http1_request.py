@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from typing import Final
 
@@ -70,6 +71,13 @@ class RequestDecoder:
     def in_head(self) -> bool:
         """True if a head has begun and is not complete."""
         return self._reading == _HEAD and bool(self.unread)
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes are no further work than one: those of a body, or of a tunnel."""
+        if self._reading == _TUNNEL:
+            return sys.maxsize
+        return self._remaining if self._reading == _COUNTED else 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""

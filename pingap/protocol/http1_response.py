@@ -42,6 +42,11 @@ WHOLE: Final = EndOfMessage()
 """The end of a response that came in one read, as most small ones do: its body stands in the
 response, which is the only event beside this one."""
 
+MOST_AT_ONCE: Final = 32
+"""Interim responses that are read at once."""
+PIECE: Final = 32 * 1024
+"""Bytes in chunked coding that are read at once."""
+
 ResponseHead: TypeAlias = tuple[Response, bool, int]
 """What a head means, whether the connection goes on after it, and the length of the body if that is
 all that tells where it ends, else -1."""
@@ -105,6 +110,7 @@ class ResponseDecoder:
         "_remaining",
         "_unread",
         "_upgrade",
+        "left",
         "reusable",
     )
 
@@ -123,6 +129,8 @@ class ResponseDecoder:
         self._reading = _HEAD
         self._unread = b""
         self._interim_bytes = 0
+        self.left = b""
+        """What was fed and not looked at: so much work is done in the next call of ``feed``."""
         self.reusable = False
 
     @property
@@ -133,9 +141,14 @@ class ResponseDecoder:
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes as they came; return the events they complete.
 
+        Interim heads and chunks may be thousands in one read. Then only the first ones are looked at,
+        and the others are ``left``.
+
         :raises UpstreamError: the upstream broke the protocol.
         """
         events: list[Event] = []
+        if self.left:
+            data, self.left = self.left + data, b""
         try:
             if self._reading == _HEAD:
                 data = self._read_heads(self._unread + data if self._unread else data, events)
@@ -187,6 +200,9 @@ class ResponseDecoder:
             if status == 101:
                 raise Malformed("changed the protocol without being asked")
             self._interim_bytes += end + 4
+            if len(events) >= MOST_AT_ONCE:
+                self.left, self._unread = data, b""
+                return b""
         if len(data) + self._interim_bytes > RESPONSE_LIMITS.size:
             raise Malformed("response head too large")
         if data[:7] != _PREFIX[: len(data)] or has_bare_lf(data):
@@ -243,14 +259,16 @@ class ResponseDecoder:
     def _read_chunks(self, data: bytes, events: list[Event]) -> None:
         decoder = self._chunked
         assert decoder is not None
+        if len(data) > PIECE:
+            data, self.left = data[:PIECE], data[PIECE:]
         body, used = decoder.feed(data)
         if body:
             events.append(body)
         if not decoder.complete:
             return
         self._end(events, decoder.take_trailers())
-        if used < len(data):
-            self.reusable = False
+        if used < len(data) or self.left:
+            self.reusable, self.left = False, b""
 
     def _end(self, events: list[Event], trailers: Headers | None = None) -> None:
         self._reading = _NOTHING

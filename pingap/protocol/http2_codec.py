@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from h2.stream import StreamInputs
 
 from pingap.protocol import http2_frames as frames
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.http2_endpoint import Http2Endpoint
+from pingap.protocol.http2_endpoint import Http2Endpoint, always
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, Http2Error, StreamError
 from pingap.protocol.http2_events import Event, RequestReceived
 from pingap.protocol.http2_fields import read_trailers
@@ -49,10 +49,12 @@ class Http2Codec(Http2Endpoint):
 
     # Receiving.
 
-    def receive(self, data: bytes, now: float) -> Iterator[Event]:
+    def receive(
+        self, data: bytes, now: float, has_time: Callable[[], bool] = always
+    ) -> Iterator[Event]:
         if self._greeting:
             data = self._greet(data)
-        return super().receive(data, now)
+        return super().receive(data, now, has_time)
 
     def _greet(self, data: bytes) -> bytes:
         """Check the preface; return what follows it."""

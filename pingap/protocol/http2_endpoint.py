@@ -13,7 +13,7 @@ clients) and ``http2_client`` (for connections to upstreams).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import h2.events
@@ -49,6 +49,11 @@ MOST_SETTINGS: Final = 64
 """Settings in one frame."""
 
 
+def always() -> bool:
+    """Tell that there is time."""
+    return True
+
+
 class _Block:
     """A header block that is not complete."""
 
@@ -77,6 +82,8 @@ class Http2Endpoint(ABC):
         "_settled",
         "_state",
         "_unread",
+        "_unread_at",
+        "unfinished",
         "waiting_since",
     )
 
@@ -90,7 +97,10 @@ class Http2Endpoint(ABC):
         self._settled = False  # the other end's SETTINGS came
         self._left: dict[int, int] = {}  # stream -> bytes of its body that content-length promises
         self._first_block = True
-        self._unread = b""  # a frame that is not complete
+        self._unread = b""  # a frame that is not complete, or what was left over
+        self._unread_at = 0  # its first byte
+        self.unfinished = False
+        """Frames were left over for want of time."""
         self.waiting_since = 0.0
         """Since when a frame, or header block, is not complete; 0 if none is."""
 
@@ -109,17 +119,21 @@ class Http2Endpoint(ABC):
 
     # Receiving.
 
-    def receive(self, data: bytes, now: float) -> Iterator[Event]:
+    def receive(
+        self, data: bytes, now: float, has_time: Callable[[], bool] = always
+    ) -> Iterator[Event]:
         """Take bytes as they came; yield the events they complete.
 
         What is done in answer to one event counts for those behind it.
 
         :param now: monotonic seconds.
+        :param has_time: asked before each frame but the first. Once it says no, ``unfinished`` tells
+            that the rest is left over to the next call, for which no more bytes need come.
         :raises Http2Error: the other end broke the protocol; nothing more can be read.
         """
-        if self._unread:
-            data = self._unread + data
-        at, end = 0, len(data)
+        data, at = self._with_unread(data)
+        end = len(data)
+        self.unfinished = False
         while end - at >= 9:
             high, low, kind, flags, stream_id = read_frame_head(data, at)
             stop = at + 9 + (high << 8 | low)
@@ -136,11 +150,27 @@ class Http2Endpoint(ABC):
                 self._check(kind, flags, stream_id, stop - at - 9, now)
                 yield from self._on_other(kind, data[at:stop], now)
             at = stop
-        self._unread = data[at:]
+            if end - at >= 9 and not has_time():
+                self._leave_over(data, at)
+                return
+        self._unread, self._unread_at = data[at:], 0
         if at == end and self._block is None and self._settled:
             self.waiting_since = 0.0
         elif not self.waiting_since or (at and self._block is None):
             self.waiting_since = now
+
+    def _with_unread(self, data: bytes) -> tuple[bytes, int]:
+        """Return what is to be read, and where it begins."""
+        unread, at = self._unread, self._unread_at
+        if not data:
+            return unread, at
+        return (unread[at:] + data if unread else data), 0
+
+    def _leave_over(self, data: bytes, at: int) -> None:
+        self._unread, self._unread_at = data, at
+        self.unfinished = True
+        if self._block is None:
+            self.waiting_since = 0.0  # it is not the other end that is slow
 
     def _check(self, kind: int, flags: int, stream_id: int, size: int, now: float) -> None:
         """Refuse frames out of their place, and floods of those that ask for nothing.

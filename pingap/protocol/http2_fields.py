@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Final
 
 from pingap.headers import FIELD_VALUE, Headers
@@ -44,6 +45,11 @@ class _Lines(dict[tuple[bytes, bytes], bytes]):
 
 field_lines: Final = _Lines()
 """``field_lines[name, value]`` is the line of a field; raises ``Malformed``."""
+
+
+def list_size(fields: HeaderList) -> int:
+    """Return the bytes of all names and values."""
+    return sum(map(len, chain.from_iterable(fields)))
 
 
 def split(

@@ -15,6 +15,7 @@ sent them (RFC 7541, 6.2.3: no intermediary may weaken that).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import compress
@@ -31,7 +32,7 @@ from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
-from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList
+from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList, list_size
 from pingap.protocol.secrecy import HARMLESS, is_harmless
 
 H = TypeVar("H")
@@ -40,6 +41,15 @@ MOST_BLOCKS: Final = 32
 """Blocks of one connection that are remembered; when there are more, all are forgotten."""
 LONGEST_BLOCK: Final = 512
 """Bytes of a block that is remembered."""
+LONGEST_LIST: Final = 4 * 1024
+"""Bytes of the header list that it stands for: one byte may refer to all that fits in the table."""
+MOST_SIZE_UPDATES: Final = 2
+"""Changes of the table's size at the beginning of a block: the smallest since the last block, and the one
+that is meant (RFC 7541, 4.2)."""
+
+_SIZE_UPDATES: Final = re.compile(
+    rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){%d}" % (MOST_SIZE_UPDATES + 1)
+)
 
 NO_TABLE: Final = b"\x20"
 """Begins our first block: our dynamic table has no room. So whatever size the client allows, it need
@@ -102,6 +112,8 @@ class HeadReader(Generic[H]):
         changes = self._table.changes
         if block[:1] and block[0] & 0xE0 == 0x20:
             self._table.changes += 1  # it begins with a change of the table's size
+            if _SIZE_UPDATES.match(block):
+                raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
         try:
             return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
         except OversizedHeaderListError:
@@ -124,7 +136,12 @@ class HeadReader(Generic[H]):
         changes = self._table.changes
         fields = self.fields(block)
         head = self._read(fields, self._limits)
-        if self._table.changes == changes and len(block) <= LONGEST_BLOCK and is_harmless(fields):
+        if (
+            self._table.changes == changes
+            and len(block) <= LONGEST_BLOCK
+            and list_size(fields) <= LONGEST_LIST
+            and is_harmless(fields)
+        ):
             if len(known) >= MOST_BLOCKS:
                 known.clear()
             known[block] = head

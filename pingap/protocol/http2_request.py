@@ -21,12 +21,15 @@ from pingap.protocol.http2_fields import (
     HeaderList,
     check_no_connection_fields,
     field_lines,
+    list_size,
     split,
 )
 from pingap.protocol.own_fields import take_own
 from pingap.protocol.targets import read_path
 
 _TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+_UNCOUNTED: Final = 64
+"""Bytes of a header list, at least, that a head of HTTP/1.1 would not have: names of pseudo-header fields."""
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
@@ -116,11 +119,24 @@ def read_head(fields: HeaderList, limits: HeadLimits) -> RequestHead:
 
     :raises StreamError: it is malformed.
     """
+    if list_size(fields) > limits.size + _UNCOUNTED:
+        return _too_large(dict(fields), limits)
     try:
         pseudo, keys, lines = split(fields, _PSEUDO)
         return _read(pseudo, keys, lines, limits)
     except Malformed as error:
         raise StreamError(PROTOCOL_ERROR, str(error)) from None
+
+
+def _too_large(fields: dict[bytes, bytes], limits: HeadLimits) -> RequestHead:
+    """Refuse a head without looking at all of it: a few bytes of a block may stand for a lot."""
+    method, target = fields.get(b":method", b""), fields.get(b":path", b"")
+    if not TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
+        method = target = b"-"
+    refusal = BadRequest("Request head too large", 431)
+    if len(target) > limits.request_line:
+        refusal = BadRequest("Request line too long", 414)
+    return RequestHead(method.decode("ascii"), target.decode("ascii"), [], [], refusal)
 
 
 def _read(

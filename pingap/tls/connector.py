@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pingap.errors import UpstreamError
+from pingap.net.backlog import LAST_SECONDS, Backlog
 from pingap.net.tcp import MOST_REST, read_rest
 from pingap.tls.client_context import ClientTls
 from pingap.tls.transport import TlsTransport
@@ -24,6 +25,7 @@ class TlsConnector(TlsTransport, Generic[C]):
     """One connection to a peer.
 
     :param tls: of the upstream.
+    :param backlog: of the worker.
     :param make: makes the connection that goes on once the handshake is complete, for the protocol
         that ALPN chose; raises if there is none for it.
     :param complete: is told that connection then, or why there will be none.
@@ -35,10 +37,11 @@ class TlsConnector(TlsTransport, Generic[C]):
         self,
         tls: ClientTls,
         peer: Peer,
+        backlog: Backlog,
         make: Callable[[str | None], C],
         complete: asyncio.Future[C],
     ) -> None:
-        super().__init__(tls.context, tls.server_name, tls.session_for(peer))
+        super().__init__(tls.context, backlog, tls.server_name, tls.session_for(peer))
         self._shared = tls
         self._peer = peer
         self._make = make
@@ -51,7 +54,7 @@ class TlsConnector(TlsTransport, Generic[C]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.connected_at = time.monotonic()
-        self._handshake()
+        self._shake_hands()
 
     def established(self) -> asyncio.Protocol | None:
         if self._complete.done():
@@ -84,8 +87,12 @@ class TlsConnector(TlsTransport, Generic[C]):
         """Take what came before the connection was lost: the upstream may have answered early."""
         self._closing = True
         self._raw = None
+        until = time.monotonic() + LAST_SECONDS
+        self._receive_records(b"")
         for data in read_rest(transport, MOST_REST):
-            self.data_received(data)
+            if time.monotonic() >= until:
+                break
+            self._receive_records(data)
 
     def _end_of_peer(self) -> bool:
         """Take an end without the word of TLS for a loss: somebody may have cut an answer short.

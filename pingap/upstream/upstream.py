@@ -262,7 +262,8 @@ class UpstreamRuntime:
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
         began = time.monotonic()
-        connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
+        make = partial(self._protocol, peer)
+        connector = TlsConnector(tls, peer, self.pool.backlog, make, complete)
         try:
             refuse = partial(connector.refused, TimeoutError())
             await self._reach(peer, connector, header, until, refuse)

@@ -11,7 +11,7 @@ from pingap.errors import UpstreamError
 from pingap.messages import Response
 from pingap.protocol import http1_response
 from pingap.protocol.http1_head import LONGEST_HEAD_REMEMBERED, MOST_HEADS_REMEMBERED
-from pingap.protocol.http1_response import ResponseDecoder
+from pingap.protocol.http1_response import MOST_AT_ONCE, PIECE, ResponseDecoder
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -512,3 +512,21 @@ def test_the_number_of_heads_that_are_remembered_is_bounded() -> None:
     for number in range(2 * MOST_HEADS_REMEMBERED):
         assert _read(OK + b"X: %d\r\nContent-Length: 2\r\n\r\nab" % number).status == 200
         assert 0 < len(http1_response._response_heads) <= MOST_HEADS_REMEMBERED
+
+
+def test_thousands_of_small_parts_are_read_a_few_at_a_time() -> None:
+    decoder = ResponseDecoder()
+    decoder.expect("GET")
+    chunks = b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n"
+    events = decoder.feed(b"HTTP/1.1 102 \r\n\r\n" * 100 + CHUNKED + chunks)
+    assert len(events) == MOST_AT_ONCE
+    calls = 1
+    while decoder.left:
+        more = decoder.feed(b"")
+        assert len(more) <= MOST_AT_ONCE + 2
+        events += more
+        calls += 1
+    assert calls > len(chunks) // PIECE
+    assert sum(isinstance(event, Response) for event in events) == 101
+    assert b"".join(event for event in events if isinstance(event, bytes)) == b"a" * 20_000
+    assert decoder.reusable

@@ -201,7 +201,9 @@ class ServerConfig(Model):
     )
     tls_handshake_timeout: Duration = Field(10.0, description="How long a TLS handshake may take.")
     tls_max_handshakes: Positive = Field(
-        1024, description="TLS handshakes under way at once; further connections are reset."
+        1024,
+        description="TLS handshakes under way at once; beyond it, the oldest connection that sent"
+        " nothing yet is reset, or else the oldest one.",
     )
 
     prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
