@@ -7,6 +7,7 @@ mean is the codec's business, one request and its answer are a stream's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Final, cast
@@ -18,6 +19,7 @@ from pingap.net.http2_turns import Turns
 from pingap.net.http2_websocket import Http2WebSocket
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
+    INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from pingap.hook_tasks import HookTasks
     from pingap.net.listener import ClientLimits, Listener
     from pingap.runtime import ServerRuntime
+
+log = logging.getLogger("pingap")
 
 NEVER: Final = math.inf
 
@@ -135,7 +139,12 @@ class Http2Connection(asyncio.Protocol):
         self._ping_sent = 0.0  # any frame is a sign of life
         try:
             for event in self.codec.receive(data, now):
-                self._on_event(event, now)
+                try:
+                    self._on_event(event, now)
+                except Http2Error:
+                    raise
+                except Exception:
+                    self._on_defect(getattr(event, "stream_id", 0))
         except Http2Error as error:
             self._fail(error)
             return
@@ -193,8 +202,7 @@ class Http2Connection(asyncio.Protocol):
                 self._send_last_goaway()
         elif type(event) is GoawayReceived:
             self._closing = self._closing or now
-            self._last_goaway = True
-            self._close_if_done()
+            self._send_last_goaway()
 
     def _on_request(self, event: RequestReceived, now: float) -> None:
         number, connection = event.stream_id, self.connection
@@ -207,6 +215,14 @@ class Http2Connection(asyncio.Protocol):
         make = Http2WebSocket if event.request.upgrade else Http2Stream
         self._streams[number] = stream = make(self, number)
         stream.begin(event.request, event.refusal, now)
+
+    def _on_defect(self, number: int) -> None:
+        """End what a mistake of ours concerns: one stream, or else the connection."""
+        log.exception("stream %d ended by a defect of pingap", number)
+        if not number:
+            raise Http2Error(INTERNAL_ERROR, "internal error")
+        if (stream := self._streams.get(number)) is not None:
+            stream.on_defect()
 
     # What streams ask for.
 

@@ -2,13 +2,17 @@
 
 A client with prior knowledge begins HTTP/2 with a preface that is no request of HTTP/1.1 (RFC 9113,
 3.3). Once that is decided, the connection is handed over, so that nothing of this is left on its way.
+A first line that is a request line but for its version is a broken preface: GOAWAY answers it.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.http2_connection import Http2Connection
-from pingap.protocol.http2_codec import PREFACE
+
+_FIRST_LINE: Final = b"PRI * HTTP/2.0\r\n"
 
 
 class SniffingConnection(Http1Connection):
@@ -20,9 +24,9 @@ class SniffingConnection(Http1Connection):
 
     def data_received(self, data: bytes) -> None:
         first = getattr(self, "_first", b"") + data
-        if first.startswith(PREFACE):
+        if first.startswith(_FIRST_LINE) or _is_broken_preface(first):
             self._hand_over(Http2Connection(self._listener), first)
-        elif PREFACE.startswith(first):
+        elif _FIRST_LINE.startswith(first):
             self._first = first
         else:
             self._hand_over(Http1Connection(self._listener), first)
@@ -35,3 +39,8 @@ class SniffingConnection(Http1Connection):
         transport.set_protocol(to)
         to.take_over(transport, self._connection)
         to.data_received(data)
+
+
+def _is_broken_preface(first: bytes) -> bool:
+    line, end, _ = first.partition(b"\r\n")
+    return bool(end) and line.count(b" ") == 2 and b" HTTP/" not in line

@@ -173,7 +173,7 @@ class Http2Endpoint(ABC):
     ) -> Iterator[Event]:
         ended = bool(flags & frames.END_STREAM)
         if flags & (frames.PADDED | frames.HAS_PRIORITY):
-            payload = frames.header_fragment(payload, flags)
+            payload = frames.header_fragment(payload, flags, stream_id)
         if flags & frames.END_HEADERS:
             yield from self._on_block(stream_id, payload, ended, now)
         else:

@@ -719,3 +719,40 @@ def test_a_silent_upstream_is_asked_for_a_sign_of_life(clock: Clock, alive: bool
         if not alive:
             clock.advance(ANSWER_SECONDS + 1)
         assert client.answer().status == (200 if alive else 502)
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "goaway"])
+def test_an_answer_that_is_complete_here_is_not_thrown_away(tmp_path: Path, end: str) -> None:
+    """RFC 9113, 8.1: also if the upstream resets the stream, or leaves, while the client is slow."""
+    ended = Event()
+
+    def script(served: H2Served) -> None:
+        request = served.head()
+        assert request is not None
+        served.respond(request.stream, bytes(100_000))
+        if end == "reset":
+            served.send(h2.reset(request.stream, h2.NO_ERROR))
+        elif end == "goaway":
+            served.send(frame(h2.GOAWAY, 0, 0, bytes(8)))
+        if end == "reset":
+            served.send(frame(h2.PING, 0, 0, bytes(8)))
+            served.read_until(lambda one: one.kind == h2.PING)
+        ended.set()
+
+    with proxied(tmp_path, script) as rig:
+        start = h2.PREFACE + settings(initial_window_size=10)
+        with H2Client(rig.proxy, start) as client:
+            client.headers(1, fields("POST"), END_HEADERS)
+            client.read_until(h2.DATA)
+            assert ended.wait(10)
+            if end != "reset":
+                until(lambda: not established(rig), "the proxy keeps the connection")
+            answer = client.finish_with_room(1)
+            assert (answer.reset, len(answer.body)) == (None, 100_000)
+
+
+def established(rig: Rig) -> bool:
+    """Tell whether a connection to the origin is open."""
+    port = f":{rig.origin.port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)
