@@ -113,8 +113,9 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
         """Begin, on a connection that was accepted already."""
@@ -144,7 +145,9 @@ class Http2Connection(asyncio.Protocol):
                 except Http2Error:
                     raise
                 except Exception:
-                    self._on_defect(getattr(event, "stream_id", 0))
+                    number = getattr(event, "stream_id", 0)
+                    log.exception("stream %d ended by a defect of pingap", number)
+                    self._on_defect(number)
         except Http2Error as error:
             self._fail(error)
             return
@@ -218,7 +221,6 @@ class Http2Connection(asyncio.Protocol):
 
     def _on_defect(self, number: int) -> None:
         """End what a mistake of ours concerns: one stream, or else the connection."""
-        log.exception("stream %d ended by a defect of pingap", number)
         if not number:
             raise Http2Error(INTERNAL_ERROR, "internal error")
         if (stream := self._streams.get(number)) is not None:
@@ -383,6 +385,11 @@ class Http2Connection(asyncio.Protocol):
         self.write(self.codec.goaway(error.code, debug=str(error)))
         self._linger()
         self._abandon()
+
+    def turn_away(self) -> None:
+        """Say that no request will be looked at: there are too many connections."""
+        self.write(self.codec.goaway(NO_ERROR, 0, "too many connections"))
+        self._linger()
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

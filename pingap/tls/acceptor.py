@@ -13,6 +13,7 @@ from typing import Any, Final
 from pingap.context import TlsDetails
 from pingap.net.deadlines import Deadlines
 from pingap.observability.handshakes import HandshakeStats
+from pingap.tls.client_hello import HelloReader, alert, objection
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
 from pingap.tls.transport import TlsTransport
@@ -83,13 +84,31 @@ class TlsAcceptor(TlsTransport):
     """One connection of a client.
 
     :param context: of the server (``ServerTls.context``).
+    :param spoken: the protocols that are offered by ALPN.
     :param make: makes the protocol that goes on after the handshake.
     """
 
-    __slots__ = ("_began", "_details", "_handshakes", "_make", "_silent", "deadline")
+    __slots__ = (
+        "_began",
+        "_details",
+        "_handshakes",
+        "_hello",
+        "_make",
+        "_silent",
+        "_spoken",
+        "deadline",
+    )
 
-    def __init__(self, context: ssl.SSLContext, handshakes: Handshakes, make: MakeProtocol) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        spoken: frozenset[bytes],
+        handshakes: Handshakes,
+        make: MakeProtocol,
+    ) -> None:
         super().__init__(context)
+        self._spoken = spoken
+        self._hello: HelloReader | None = HelloReader()
         self._handshakes = handshakes
         self._make = make
         self._details: TlsDetails | None = None
@@ -108,7 +127,18 @@ class TlsAcceptor(TlsTransport):
             if data[0] in _FIRST_OF_METHODS:
                 self._refuse_plain()
                 return
+        if self._hello is not None and (hello := self._hello.feed(data)) is not None:
+            self._hello = None
+            if (description := objection(hello, self._spoken)) is not None:
+                self._refuse_hello(description)
+                return
         super()._handshake(data)
+
+    def _refuse_hello(self, description: int) -> None:
+        """End the handshake with an alert."""
+        assert self._raw is not None
+        self._raw.write(alert(description))
+        self._fail(ConnectionAbortedError(f"alert {description}"))
 
     def _refuse_plain(self) -> None:
         """Answer a request in plain HTTP; what else the client sends is thrown away."""

@@ -683,10 +683,15 @@ def test_http1_if_alpn_says_so(tmp_path: Path, offered: list[str]) -> None:
         assert rig.origin.connections == 1
 
 
-def test_http2_is_wanted_and_not_offered(tmp_path: Path) -> None:
-    with by_tls(tmp_path, "H2", ["http/1.1"], echo) as rig, rig.connect() as client:
-        assert client.get("/").status == 502
-        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2)")
+@pytest.mark.parametrize("offered", [["http/1.1"], []])
+def test_http2_is_wanted_and_not_offered(tmp_path: Path, offered: list[str]) -> None:
+    with by_tls(tmp_path, "H2", offered, echo) as rig, rig.connect() as client:
+        for _ in range(3):
+            assert client.request("PUT", "/", b"abc").body == b"abc"
+            with rig.connect() as another:
+                assert another.get("/").status == 200
+        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken")
+        assert rig.proxy.log.count("does not offer HTTP/2") == 1
 
 
 # What takes too long to wait for: in this process, whose clock can be moved.
