@@ -33,6 +33,8 @@ H = TypeVar("H")
 
 MOST_BLOCKS: Final = 32
 """Blocks of one connection that are remembered; when there are more, all are forgotten."""
+MOST_SIZE_UPDATES: Final = 8
+"""Changes of the dynamic table's size in one block. (Two are enough: RFC 7541, 4.2.)"""
 LONGEST_BLOCK: Final = 512
 """Bytes of a block that is remembered."""
 
@@ -96,6 +98,7 @@ class HeadReader(Generic[H]):
         changes = self._table.changes
         if block[:1] and block[0] & 0xE0 == 0x20:
             self._table.changes += 1  # it begins with a change of the table's size
+            _check_size_updates(block)
         try:
             return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
         except OversizedHeaderListError:
@@ -122,6 +125,23 @@ class HeadReader(Generic[H]):
                 known.clear()
             known[block] = head
         return head
+
+
+def _check_size_updates(block: bytes) -> None:
+    """Refuse a block that changes the size of the table over and over.
+
+    :raises Http2Error: there are more changes than any encoder needs.
+    """
+    at = count = 0
+    while at < len(block) and block[at] & 0xE0 == 0x20:
+        count += 1
+        if count > MOST_SIZE_UPDATES:
+            raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
+        if block[at] & 0x1F == 0x1F:  # the integer goes on (5.1)
+            at += 1
+            while at < len(block) and block[at] & 0x80:
+                at += 1
+        at += 1
 
 
 def response_block(response: Response, length: int | None) -> bytes:

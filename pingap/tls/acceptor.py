@@ -155,7 +155,10 @@ class TlsAcceptor(TlsTransport):
         seconds = time.monotonic() - self._began
         self._details = details(self._tls, seconds)
         self._handshakes.stats.complete(seconds, resumed=bool(self._tls.session_reused))
-        return self._make(self._tls.selected_alpn_protocol())
+        protocol = self._tls.selected_alpn_protocol()
+        if protocol == "h2" and self._details.version == "TLSv1.1":
+            return None  # HTTP/2 needs TLS 1.2 (RFC 9113, 9.2)
+        return self._make(protocol)
 
     def refused(self, error: Exception) -> None:
         text = reason(error) if isinstance(error, ssl.SSLError) else str(error)

@@ -41,6 +41,8 @@ class ClientTls:
         self.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = _INTERMEDIATE_AND_OLDER
         context.set_alpn_protocols(list(alpn))
+        if "h2" in alpn:
+            context.options |= ssl.OP_NO_RENEGOTIATION  # (RFC 9113, 9.2.1)
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

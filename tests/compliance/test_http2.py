@@ -203,6 +203,27 @@ CONNECTION_ERRORS = {
     "window too large": (
         settings(initial_window_size=2**31), h2.FLOW_CONTROL_ERROR,
     ),
+    "PRIORITY on stream 0": (
+        settings() + frame(h2.PRIORITY, 0, 0, bytes(5)), h2.PROTOCOL_ERROR,
+    ),
+    "push that is neither on nor off": (
+        frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 2, 2)), h2.PROTOCOL_ERROR,
+    ),
+    "frame size too small": (
+        frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 5, 16383)), h2.PROTOCOL_ERROR,
+    ),
+    "frame size too large": (
+        frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 5, 2**24)), h2.PROTOCOL_ERROR,
+    ),
+    "settings that make a window overflow": (
+        settings() + header_frame(POST, END_HEADERS) + h2.window_update(1, 2**31 - 1 - 65535)
+        + settings(initial_window_size=65536),
+        h2.FLOW_CONTROL_ERROR,
+    ),
+    "unknown frame within a block": (
+        settings() + header_frame(GET, 0) + frame(0x77, 0, 0), h2.PROTOCOL_ERROR,
+    ),
+    "GOAWAY on a stream": (settings() + frame(h2.GOAWAY, 0, 1, bytes(8)), h2.PROTOCOL_ERROR),
     "PUSH_PROMISE": (settings() + frame(h2.PUSH_PROMISE, 4, 1, bytes(4)), h2.PROTOCOL_ERROR),
     "PING on a stream": (settings() + frame(h2.PING, 0, 1, bytes(8)), h2.PROTOCOL_ERROR),
     "PING of seven bytes": (settings() + frame(h2.PING, 0, 0, bytes(7)), h2.FRAME_SIZE_ERROR),
@@ -355,6 +376,32 @@ def test_trailers_that_do_not_end_the_stream(rig: Rig) -> None:
         client.headers(1, fields("POST"), END_HEADERS)
         client.headers(1, [("a", "b")], END_HEADERS)
         assert client.finish(1).reset == h2.PROTOCOL_ERROR
+
+
+def test_a_window_update_by_nothing_ends_its_stream(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        client.headers(1, fields("POST", "/hold"), END_HEADERS)
+        client.send(h2.window_update(1, 0))
+        assert client.finish(1).reset == h2.PROTOCOL_ERROR
+        assert client.get(3).status == 200
+
+
+def test_settings_and_pings_are_acknowledged_and_acknowledgements_are_not(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        assert client.read_until(h2.SETTINGS, flags=h2.ACK).payload == b""
+        client.send(frame(h2.PING, h2.ACK, 0, b"answered"))
+        client.send(frame(h2.PING, 0, 0, b"question"))
+        assert client.read_until(h2.PING, flags=h2.ACK).payload == b"question"
+        client.send(settings(initial_window_size=100))
+        assert client.read_until(h2.SETTINGS, flags=h2.ACK).payload == b""
+
+
+def test_a_reset_is_not_answered_by_a_reset(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        client.headers(1, fields("POST", "/hold"), END_HEADERS)
+        client.send(h2.reset(1, 0x7777))
+        assert client.get(3).status == 200
+        assert h2.RST_STREAM not in {found.kind for found in client.seen}
 
 
 def test_what_must_be_ignored_is_ignored(rig: Rig) -> None:

@@ -504,6 +504,17 @@ def test_a_client_that_offers_what_is_spoken_is_served(rig: Rig, offered: tuple[
         assert client.sock.selected_alpn_protocol() == (offered[1] if offered else None)
 
 
+def test_http2_needs_a_newer_tls(start: Callable[..., Rig]) -> None:
+    """RFC 9113, 9.2."""
+    rig = start('enabled_h2 = true\ntls_min_version = "tlsv1.1"')
+    context = client_context(version=ssl.TLSVersion.TLSv1_1)
+    with connect(rig, context=context) as client:
+        assert client.get("/").status == 200
+    context.set_alpn_protocols(["h2"])
+    with connect(rig, context=context) as client, suppress(AssertionError, OSError):
+        assert client.sock.recv(100) == b""
+
+
 NAMES = {
     "not ASCII": b"\xffuml\xe4ut-.test",
     "UTF-8": "tägß.test..".encode(),
