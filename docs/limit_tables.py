@@ -20,7 +20,15 @@ from pingap.config import (
 from pingap.config.addresses import MAX_WEIGHT
 from pingap.health import ejection, http_check
 from pingap.health import service as health_service
-from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
+from pingap.net import (
+    http1_connection,
+    http2_connection,
+    http2_halves,
+    listener,
+    proxy_acceptor,
+    sniffing,
+    tcp,
+)
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.process import activation, reload, supervisor, upgrade
 from pingap.protocol import (
@@ -36,7 +44,7 @@ from pingap.protocol import (
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
-from pingap.tls import acceptor, issuer
+from pingap.tls import acceptor, client_hello, issuer
 from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
 
@@ -86,7 +94,10 @@ def _client_limits() -> Iterator[Row]:
 
 def _connection_limits() -> Iterator[Row]:
     server = "servers"
-    yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
+    text = "503 with `Retry-After: 1`; over HTTP/2 GOAWAY"
+    yield "connections of a worker", *_key("basic", "max_connections"), text
+    waited = f"{format_duration(sniffing.TURN_AWAY_SECONDS)}, for {listener.MOST_TURNED_AWAY}"
+    yield "one too many shows what it speaks (`enabled_h2`)", waited, "", "503"
     yield "connections not yet accepted", *_key(server, "backlog"), "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
     timeout = _key(server, "head_read_timeout")
@@ -99,6 +110,8 @@ def _connection_limits() -> Iterator[Row]:
     yield "a TLS handshake", *timeout, "connection reset"
     text = "further connections are reset"
     yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
+    size = format_size(client_hello.MOST_HELLO)
+    yield "ClientHello that is looked at", size, "", "a longer one is left to OpenSSL"
     seconds = format_duration(acceptor.LINGER_SECONDS)
     text = "connection reset; until then it may read the 400 that it was sent"
     yield "client spoke plain HTTP on a TLS port", seconds, "", text
@@ -133,6 +146,10 @@ def _http2_limits() -> Iterator[Row]:
     text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "header block, decoded or not", twice, "", text
     yield "frames of a header block", str(http2_endpoint.MOST_CONTINUATIONS), "", text
+    text = "`COMPRESSION_ERROR`, connection closed"
+    number = str(http2_hpack.MOST_SIZE_UPDATES)
+    yield "changes of the table's size in a header block", number, "", text
+    text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "settings in one frame", str(http2_endpoint.MOST_SETTINGS), "", text
     timeout = _key(server, "head_read_timeout")
     yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"
