@@ -27,7 +27,9 @@ from pingap.net import (
     http1_connection,
     http2_connection,
     http2_halves,
+    listener,
     proxy_acceptor,
+    sniffing,
     tcp,
 )
 from pingap.observability import log_files, plugin_metrics, watchdog
@@ -46,7 +48,7 @@ from pingap.protocol import (
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
-from pingap.tls import acceptor, issuer, transport
+from pingap.tls import acceptor, client_hello, issuer, transport
 from pingap.upstream import discovery, retries, retry_budget, transparent, upstream
 from pingap.upstream import http2_connection as http2_upstream
 
@@ -124,7 +126,10 @@ def _client_limits() -> Iterator[Row]:
 
 def _connection_limits() -> Iterator[Row]:
     server = "servers"
-    yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
+    text = "503 with `Retry-After: 1`; over HTTP/2 GOAWAY"
+    yield "connections of a worker", *_key("basic", "max_connections"), text
+    waited = f"{format_duration(sniffing.TURN_AWAY_SECONDS)}, for {listener.MOST_TURNED_AWAY}"
+    yield "one too many shows what it speaks (`enabled_h2`)", waited, "", "503"
     yield "connections not yet accepted", *_key(server, "backlog"), "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
     timeout = _key(server, "head_read_timeout")
@@ -140,6 +145,8 @@ def _connection_limits() -> Iterator[Row]:
     text = "connection reset; each record with data makes room for another one"
     most = str(transport.MOST_IDLE_RECORDS)
     yield "TLS records without data (new keys, padding) after the handshake", most, "", text
+    size = format_size(client_hello.MOST_HELLO)
+    yield "ClientHello that is looked at", size, "", "a longer one is left to OpenSSL"
     seconds = format_duration(acceptor.LINGER_SECONDS)
     text = "connection reset; until then it may read the 400 that it was sent"
     yield "client spoke plain HTTP on a TLS port", seconds, "", text
@@ -196,6 +203,10 @@ def _http2_limits() -> Iterator[Row]:
     text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "header block, decoded or not", twice, "", text
     yield "frames of a header block", str(http2_endpoint.MOST_CONTINUATIONS), "", text
+    text = "`COMPRESSION_ERROR`, connection closed"
+    number = str(http2_hpack.MOST_SIZE_UPDATES)
+    yield "changes of the table's size in a header block", number, "", text
+    text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "settings in one frame", str(http2_endpoint.MOST_SETTINGS), "", text
     timeout = _key(server, "head_read_timeout")
     yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"

@@ -142,7 +142,7 @@ class Exchange:
         except Exception:
             log.exception("request ended by a defect of pingap: %r", self.request)
             self.downstream.cut()
-            return
+            ended = True
         if ended:
             self.downstream.exchange_ended()
         else:

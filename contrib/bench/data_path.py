@@ -117,7 +117,7 @@ class TlsClientTransport(CountingTransport):
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         self._tls = trusting.wrap_bio(self._incoming, self._outgoing)
-        self.acceptor = TlsAcceptor(context, handshakes, lambda alpn: app)
+        self.acceptor = TlsAcceptor(context, frozenset(), handshakes, lambda alpn: app)
         self.acceptor.connection_made(self)
         self._shake_hands()
         self.write = super().write  # type: ignore[method-assign]

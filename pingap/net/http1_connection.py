@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 NEVER: Final = math.inf
 
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
 LINGER_SECONDS: Final = 2.0
 """How long a client may go on sending after we stopped reading, before the connection is reset."""
 LINGER_BYTES: Final = 1024 * 1024
@@ -101,8 +106,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
         """Begin, on a connection that was accepted already."""
@@ -452,6 +458,12 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self.close()
         else:
             self.deadline = min(self.deadline, time.monotonic() + self._limits.keepalive_timeout)
+
+    def turn_away(self) -> None:
+        """Answer with 503, whatever is asked: there are too many connections."""
+        if self._transport is not None:
+            self._transport.write(_FULL)
+            self.close()
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

@@ -7,6 +7,7 @@ mean is the codec's business, one request and its answer are a stream's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Final, cast
@@ -19,6 +20,7 @@ from pingap.net.http2_turns import Turns
 from pingap.net.http2_websocket import Http2WebSocket
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
+    INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from pingap.hook_tasks import HookTasks
     from pingap.net.listener import ClientLimits, Listener
     from pingap.runtime import ServerRuntime
+
+log = logging.getLogger("pingap")
 
 NEVER: Final = math.inf
 
@@ -118,8 +122,9 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
         """Begin, on a connection that was accepted already."""
@@ -145,7 +150,14 @@ class Http2Connection(asyncio.Protocol):
         codec = self.codec
         try:
             for event in codec.receive(data, now, self._may_go_on):
-                self._on_event(event, now)
+                try:
+                    self._on_event(event, now)
+                except Http2Error:
+                    raise
+                except Exception:
+                    number = getattr(event, "stream_id", 0)
+                    log.exception("stream %d ended by a defect of pingap", number)
+                    self._on_defect(number)
         except Http2Error as error:
             self._fail(error)
             return
@@ -229,8 +241,7 @@ class Http2Connection(asyncio.Protocol):
                 self._send_last_goaway()
         elif type(event) is GoawayReceived:
             self._closing = self._closing or now
-            self._last_goaway = True
-            self._close_if_done()
+            self._send_last_goaway()
 
     def _on_request(self, event: RequestReceived, now: float) -> None:
         number, connection = event.stream_id, self.connection
@@ -243,6 +254,13 @@ class Http2Connection(asyncio.Protocol):
         make = Http2WebSocket if event.request.upgrade else Http2Stream
         self._streams[number] = stream = make(self, number)
         stream.begin(event.request, event.refusal, now)
+
+    def _on_defect(self, number: int) -> None:
+        """End what a mistake of ours concerns: one stream, or else the connection."""
+        if not number:
+            raise Http2Error(INTERNAL_ERROR, "internal error")
+        if (stream := self._streams.get(number)) is not None:
+            stream.on_defect()
 
     # What streams ask for.
 
@@ -423,6 +441,11 @@ class Http2Connection(asyncio.Protocol):
         self.write(self.codec.goaway(error.code, debug=str(error)))
         self._linger()
         self._abandon()
+
+    def turn_away(self) -> None:
+        """Say that no request will be looked at: there are too many connections."""
+        self.write(self.codec.goaway(NO_ERROR, 0, "too many connections"))
+        self._linger()
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pingap.context import RequestContext
-from pingap.errors import BadRequest
+from pingap.errors import BadRequest, HTTPError
 from pingap.exchange import Exchange
 from pingap.headers import Headers
 from pingap.lifecycle import handle
@@ -92,6 +92,14 @@ class Http2Stream(Http2RequestBody):
         self._let_go()
         if self._exchange is not None:
             self._exchange.on_client_gone()
+
+    def on_defect(self) -> None:
+        """End the exchange after a mistake of ours: with 500, if its head is not sent."""
+        if self._exchange is not None:
+            self._exchange.on_request_broken(HTTPError(500, "Internal error"))
+        else:
+            self._lingering = False
+            self._end(INTERNAL_ERROR)
 
     # The response.
 

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from pingap.runtime import ServerRuntime
     from pingap.shared_state.state import SharedState
 
-_FULL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-    b"Connection: close\r\n\r\n"
-)
+MOST_TURNED_AWAY: Final = 64
+"""Connections above ``max_connections`` whose first bytes are awaited, to answer in their protocol."""
 
 _numbers = count(1)
 
@@ -139,19 +137,21 @@ class Listener:
         return len(self._connections)
 
     @property
+    def excess(self) -> int:
+        """How many connections there are above the limit; not positive if it is kept."""
+        return self._budget.used - self._budget.limit
+
+    @property
     def exchanges(self) -> Iterator[Exchange]:
         """The requests that are under way."""
         for connection in self._connections:
             yield from connection.exchanges
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
-        """Take in a new connection; one too many is answered with 503 and closed."""
+        """Take in a new connection, which is to look whether it is in ``excess``."""
         self._connections.add(connection)
         self._deadlines.watch(connection)
         self._budget.used += 1
-        if self._budget.used > self._budget.limit:
-            transport.write(_FULL)
-            connection.close()
         if (sock := transport.get_extra_info("socket")) is not None:
             self._tcp.apply(sock)
         peer = transport.get_extra_info("peername")
@@ -191,6 +191,11 @@ class Listener:
         self.draining = True
         for connection in list(self._connections):
             connection.drain(at_once=at_once)
+
+    def renew(self) -> None:
+        """Let every connection of now end as soon as its request is answered; others may come."""
+        for connection in list(self._connections):
+            connection.drain(at_once=True)
 
     def cut(self) -> None:
         """End every connection at once."""

@@ -47,6 +47,7 @@ MOST_CONTINUATIONS: Final = 32
 """Frames that continue one header block."""
 MOST_SETTINGS: Final = 64
 """Settings in one frame."""
+_NOTHING: Final = bytes(4)
 
 
 def always() -> bool:
@@ -203,7 +204,7 @@ class Http2Endpoint(ABC):
     ) -> Iterator[Event]:
         ended = bool(flags & frames.END_STREAM)
         if flags & (frames.PADDED | frames.HAS_PRIORITY):
-            payload = frames.header_fragment(payload, flags)
+            payload = frames.header_fragment(payload, flags, stream_id)
         if flags & frames.END_HEADERS:
             yield from self._on_block(stream_id, payload, ended, now)
         else:
@@ -237,6 +238,12 @@ class Http2Endpoint(ABC):
             return
         if kind >= frames.UNKNOWN:
             return
+        if kind == frames.WINDOW_UPDATE and frame[9:] == _NOTHING:  # (h2 ends the connection)
+            stream_id = int.from_bytes(frame[5:9]) & frames.LAST_STREAM_ID
+            if stream_id in self._state.streams:
+                error = StreamError(PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
+                yield self._stream_error(stream_id, error, now)
+                return
         try:
             events = self._state.receive_data(frame)
         except ProtocolError as error:

@@ -30,6 +30,8 @@ from pingap.protocol.targets import read_path
 _TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 _UNCOUNTED: Final = 64
 """Bytes of a header list, at least, that a head of HTTP/1.1 would not have: names of pseudo-header fields."""
+_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")  # (RFC 3986, 3.1)
+_DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
@@ -152,13 +154,15 @@ def _read(
         return RequestHead("CONNECT", "-", keys, lines, BadRequest("CONNECT is not supported", 501))
     if protocol is not None:
         method = _check_extended(method, pseudo, keys)
-    if not _TARGET.fullmatch(target) or not pseudo.get(b":scheme"):
+    scheme = pseudo.get(b":scheme", b"")
+    if not _TARGET.fullmatch(target) or not (scheme in _DEFAULT_PORTS or _SCHEME.fullmatch(scheme)):
         raise Malformed("no path or no scheme")
     if target[0] != 47 and not (target == b"*" and method == b"OPTIONS"):
         raise Malformed("a path begins with /")
     check_no_connection_fields(keys)
     if b"te" in keys and any(
-        key == b"te" and line != b"te: trailers" for key, line in zip(keys, lines, strict=True)
+        key == b"te" and line.lower() != b"te: trailers"
+        for key, line in zip(keys, lines, strict=True)
     ):
         raise Malformed("te says something else than trailers")
     asks_timing = take_own(Headers.of(keys, lines), keep_shadows=limits.keep_shadows)
@@ -166,7 +170,7 @@ def _read(
         _join_cookies(keys, lines)
     head = RequestHead(method.decode("ascii"), target.decode("latin-1"), keys, lines)
     head.asks_timing = asks_timing
-    authority = _find_host(pseudo.get(b":authority"), keys, lines)
+    authority = _find_host(pseudo.get(b":authority"), scheme, keys, lines)
     if protocol is not None:
         head.upgrade = "websocket"
     head.length = read_length(Headers.of(keys, lines))
@@ -206,8 +210,13 @@ def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
     keys[:] = compress(keys, kept)
 
 
-def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -> bytes | None:
-    """Make sure that ``host`` and ``:authority`` are the same (RFC 9113, 8.3.1); return it."""
+def _find_host(
+    authority: bytes | None, scheme: bytes, keys: list[bytes], lines: list[bytes]
+) -> bytes | None:
+    """Return the authority of a request, which ``host`` is made to say (RFC 9113, 8.3.1).
+
+    :raises Malformed: ``host`` names another one.
+    """
     number = keys.count(b"host")
     if number > 1:
         raise Malformed("more than one host")
@@ -216,10 +225,20 @@ def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -
             keys.insert(0, b"host")
             lines.insert(0, field_lines[b"host", authority])
         return authority
-    host = lines[keys.index(b"host")][6:]
-    if authority is not None and authority.lower() != host.lower():
+    place = keys.index(b"host")
+    host = lines[place][6:]
+    if authority is None or authority == host:
+        return host
+    if _normalised(authority, scheme) != _normalised(host, scheme):
         raise Malformed("host and :authority differ")
-    return host
+    lines[place] = field_lines[b"host", authority]
+    return authority
+
+
+def _normalised(authority: bytes, scheme: bytes) -> bytes:
+    """Return an authority in the form that is compared (RFC 3986, 6.2.2.1 and 6.2.3)."""
+    port = _DEFAULT_PORTS.get(scheme.lower(), b":")
+    return authority.lower().removesuffix(port).removesuffix(b":")
 
 
 def _parse_authority(authority: bytes | None) -> str:

@@ -17,6 +17,7 @@ from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines
 from pingap.networks import shown
 from pingap.observability.handshakes import HandshakeStats
+from pingap.tls.client_hello import HelloReader, alert, objection
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
 from pingap.tls.transport import TlsTransport
@@ -111,13 +112,31 @@ class TlsAcceptor(TlsTransport):
     """One connection of a client.
 
     :param context: of the server (``ServerTls.context``).
+    :param spoken: the protocols that are offered by ALPN.
     :param make: makes the protocol that goes on after the handshake.
     """
 
-    __slots__ = ("_began", "_details", "_handshakes", "_make", "deadline", "is_silent")
+    __slots__ = (
+        "_began",
+        "_details",
+        "_handshakes",
+        "_hello",
+        "_make",
+        "_spoken",
+        "deadline",
+        "is_silent",
+    )
 
-    def __init__(self, context: ssl.SSLContext, handshakes: Handshakes, make: MakeProtocol) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        spoken: frozenset[bytes],
+        handshakes: Handshakes,
+        make: MakeProtocol,
+    ) -> None:
         super().__init__(context, handshakes.backlog)
+        self._spoken = spoken
+        self._hello: HelloReader | None = HelloReader()
         self._handshakes = handshakes
         self._make = make
         self._details: TlsDetails | None = None
@@ -137,7 +156,18 @@ class TlsAcceptor(TlsTransport):
             if data[0] in _FIRST_OF_METHODS:
                 self._refuse_plain()
                 return
+        if self._hello is not None and (hello := self._hello.feed(data)) is not None:
+            self._hello = None
+            if (description := objection(hello, self._spoken)) is not None:
+                self._refuse_hello(description)
+                return
         super()._handshake(data)
+
+    def _refuse_hello(self, description: int) -> None:
+        """End the handshake with an alert."""
+        assert self._raw is not None
+        self._raw.write(alert(description))
+        self._fail(ConnectionAbortedError(f"alert {description}"))
 
     def _refuse_plain(self) -> None:
         """Answer a request in plain HTTP; what else the client sends is thrown away."""
@@ -154,7 +184,10 @@ class TlsAcceptor(TlsTransport):
         seconds = time.monotonic() - self._began
         self._details = details(self._tls, seconds)
         self._handshakes.stats.complete(seconds, resumed=bool(self._tls.session_reused))
-        return self._make(self._tls.selected_alpn_protocol())
+        protocol = self._tls.selected_alpn_protocol()
+        if protocol == "h2" and self._details.version == "TLSv1.1":
+            return None  # HTTP/2 needs TLS 1.2 (RFC 9113, 9.2)
+        return self._make(protocol)
 
     def refused(self, error: Exception) -> None:
         text = reason(error) if isinstance(error, ssl.SSLError) else str(error)

@@ -7,6 +7,7 @@ the codec's business, one request and its answer are a stream's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 import weakref
@@ -35,6 +36,8 @@ from pingap.upstream.http2_stream import Http2UpstreamStream
 if TYPE_CHECKING:
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
 
 NEVER: Final = math.inf
 
@@ -168,7 +171,11 @@ class Http2UpstreamConnection(asyncio.Protocol):
             self._await_use()
         touched, self._touched = self._touched, {}
         for stream in touched:
-            stream.on_waiting()
+            try:
+                stream.on_waiting()
+            except Exception:
+                log.exception("an answer of %s ended by a defect of pingap", self.name)
+                stream.on_defect()
         self.flush()
         if self.codec.unfinished or len(data) >= FULL_READ:
             self._leave_over()
@@ -251,14 +258,18 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if stream not in self._touched:
             self._touched[stream] = None
             stream.delivering()
-        if type(event) is DataReceived:
-            stream.on_data(event.data, event.size, event.ended)
-        elif type(event) is ResponseReceived:
-            stream.on_response(event.response, event.ended)
-        elif type(event) is TrailersReceived:
-            stream.on_end(event.trailers)
-        elif type(event) is StreamReset:
-            stream.on_reset(event)
+        try:
+            if type(event) is DataReceived:
+                stream.on_data(event.data, event.size, event.ended)
+            elif type(event) is ResponseReceived:
+                stream.on_response(event.response, event.ended)
+            elif type(event) is TrailersReceived:
+                stream.on_end(event.trailers)
+            elif type(event) is StreamReset:
+                stream.on_reset(event)
+        except Exception:  # not the other streams
+            log.exception("an answer of %s ended by a defect of pingap", self.name)
+            stream.on_defect()
 
     def _on_goaway(self, event: GoawayReceived) -> None:
         """Begin no stream any more; those that the upstream did not look at begin elsewhere."""

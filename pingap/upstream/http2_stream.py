@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from pingap.errors import UpstreamError
+from pingap.errors import HTTPError, UpstreamError
 from pingap.exchange import Exchange
 from pingap.headers import Headers
 from pingap.messages import Request, Response
@@ -230,6 +230,13 @@ class Http2UpstreamStream(Http2Halves):
         name = error_name(event.code)
         self.lose(UpstreamError(f"reset the stream: {name}", unprocessed=refused))
 
+    def on_defect(self) -> None:
+        """End the exchange after a mistake of ours, which the upstream is not to blame for."""
+        exchange = self._exchange
+        self.abort()
+        if exchange is not None:
+            exchange.on_upstream_lost(HTTPError(500, "Internal error"))
+
     def on_connection_lost(self, detail: str) -> None:
         """Take note that the connection is gone."""
         untouched = not self._answering
@@ -237,6 +244,8 @@ class Http2UpstreamStream(Http2Halves):
 
     def lose(self, error: UpstreamError) -> None:
         """End without an answer, or within it."""
+        if self._held_end is not None:
+            return  # all of it is here, for a client that is slow (RFC 9113, 8.1)
         exchange = self._exchange
         self._let_go()
         if exchange is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import ssl
 import time
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from pingap.upstream.discovery import Refresher
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
+
+log = logging.getLogger("pingap")
 
 HANDSHAKE_SECONDS: Final = 30.0
 """How long TLS may take to be set up, unless ``total_connection_timeout`` says how long it may."""
@@ -116,12 +119,13 @@ class UpstreamRuntime:
         self._tcp = tcp
         self.fast_open = tcp.fast_open
         """New connections may begin with TCP Fast Open."""
-        self._tls = tls
+        self.tls = self._tls = tls
         self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
-        self._speaks = speaks
+        self.speaks = self._speaks = speaks
         self.may_choose = speaks is Speaks.EITHER and tls is not None
         """Whether the backend may choose HTTP/2, which has no ``Upgrade``."""
+        self._warned_of_http1 = False  # though HTTP/2 is wanted
         self.max_h2_streams = max_h2_streams
         self.retry_budget = RetryBudget(retry_budget)
         self.retries: dict[str, int] = {}
@@ -300,15 +304,12 @@ class UpstreamRuntime:
         """Return the protocol of a connection that is made.
 
         :param alpn: what was agreed upon.
-        :raises UpstreamError: HTTP/2 is wanted, and it was not.
         """
         if alpn != "h2":
-            if self._speaks is Speaks.HTTP2:
-                raise UpstreamError(
-                    f"{self.name}({peer.text}) does not offer HTTP/2 (ALPN h2)",
-                    error_type="TLSHandshakeFailure",
-                    connecting=True,
-                )
+            if self._speaks is Speaks.HTTP2 and not self._warned_of_http1:
+                self._warned_of_http1 = True
+                where = f"{self.name}({peer.text})"
+                log.warning("%s does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken", where)
             kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)

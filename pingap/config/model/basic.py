@@ -49,7 +49,8 @@ class BasicConfig(Model):
     threads: Natural = Field(1, description="Worker processes; 0: one per core.")
     max_connections: Positive = Field(
         16384,
-        description="Client connections per worker; one more is answered with 503.",
+        description="Client connections per worker; one more is answered with 503, over HTTP/2 with"
+        " GOAWAY.",
     )
     worker_timeout: Duration = Field(
         30.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,8 @@ from pingap.paths import ALLOWABLE
 
 _RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?")  # (RFC 9110, 7.6.3)
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
+_TLS_VERSION = re.compile(r"(?:tls[ _-]?)?v?1[._]([0-9])")
+"""The spellings of nginx, HAProxy, Caddy, OpenSSL and others."""
 TLS_VERIFY = ("off", "optional", "require")
 PATH_MATCHING = ("normalised", "raw")
 FORWARD_PATH = ("as_sent", "normalised")
@@ -28,11 +30,13 @@ def _check_addresses(text: str) -> str:
 
 def _check_tls_version(text: str) -> str:
     word = text.lower()
-    if word and word.replace("tls1", "tlsv1") not in TLS_VERSIONS:
-        hint = did_you_mean(word, TLS_VERSIONS)
-        expected = ", ".join(TLS_VERSIONS)
-        raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
-    return word.replace("tls1", "tlsv1")
+    if not word:
+        return word
+    if (match := _TLS_VERSION.fullmatch(word)) and f"tlsv1.{match[1]}" in TLS_VERSIONS:
+        return f"tlsv1.{match[1]}"
+    hint = did_you_mean(word, TLS_VERSIONS)
+    expected = ", ".join(TLS_VERSIONS)
+    raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
 
 
 def _check_tls_verify(text: str) -> str:
@@ -74,6 +78,13 @@ TlsVerify = Annotated[str, AfterValidator(_check_tls_verify)]
 
 class ServerConfig(Model):
     """A listener: its addresses, its locations, and what it allows its clients."""
+
+    ELSEWHERE: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("tls_cert", "tls_key", "cert", "key", "ssl_certificate", "ssl_certificate_key"),
+        "certificates are written as [certificates.NAME] with tls_cert and tls_key, and served by"
+        " servers with global_certificates = true",
+    )
+    """Unknown keys that people write -> where they are to be written."""
 
     addr: Annotated[str, AfterValidator(_check_addresses)] = Field(
         description="Addresses to listen on, separated by commas: `host:port`, `[v6]:port` or"

@@ -421,3 +421,12 @@ def test_thresholds_of_zero_count_as_one():
     lines = "\n".join(f"{key} = 0" for key in keys)
     upstream = parse(f'[upstreams.a]\naddrs = ["127.0.0.1:1"]\n{lines}').upstreams["a"]
     assert [getattr(upstream, key) for key in keys] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.2", "v1.2", "TLSv1.2", "TLSV1_2", "TLS 1.2", "tls1.2", "TLS1_2", "tls-1.2", "tlsv1.2"],
+)
+def test_versions_of_tls_in_other_spellings(text: str) -> None:
+    config = parse(f'[servers.a]\naddr = "127.0.0.1:0"\ntls_min_version = "{text}"', "c")
+    assert config.servers["a"].tls_min_version == "tlsv1.2"

@@ -233,6 +233,9 @@ def test_basic_is_checked(line, message):
 @pytest.mark.parametrize(
     ("section", "line", "message"),
     [
+        ("servers", 'tls_min_version = "2"', 'tls_min_version: found "2", expected one of tlsv1.1, tlsv1.2, tlsv1.3'),
+        ("servers", 'tls_min_version = "1.0"', 'tls_min_version: found "1.0", expected one of tlsv1.1, tlsv1.2, tlsv1.3'),
+        ("servers", 'tls_cert = "a.pem"', "tls_cert: unknown key; certificates are written as [certificates.NAME] with tls_cert and tls_key, and served by servers with global_certificates = true"),
         ("servers", 'tls_min_version = "tlsv13"', 'tls_min_version: found "tlsv13", expected one of tlsv1.1, tlsv1.2, tlsv1.3; did you mean "tlsv1.3"?'),
         ("servers", 'prometheus_metrics = "metrics"', 'prometheus_metrics: found "metrics", expected a path such as "/metrics"'),
         ("servers", 'prometheus_metrics = "http://a/b"', "prometheus_metrics: not supported yet (pushing metrics)"),
