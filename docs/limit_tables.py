@@ -237,9 +237,6 @@ def _http2_limits() -> Iterator[Row]:
     blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes, "
     blocks += f"{format_size(http2_hpack.LONGEST_LIST)} decoded"
     yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
-    text = "`COMPRESSION_ERROR`, connection closed"
-    changes = str(http2_hpack.MOST_SIZE_UPDATES)
-    yield "changes of the table's size in a header block", changes, "", text
 
 
 def _flood_limits() -> Iterator[Row]:
