@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from markdown_table import Row, table
 
-from pingap import bus
+from pingap import bus, error_page, forwarding, local_plugins
 from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
     BasicConfig,
     changes,
+    files,
     format_duration,
     format_size,
     health_check,
@@ -20,12 +22,22 @@ from pingap.config import (
 from pingap.config.addresses import MAX_WEIGHT
 from pingap.health import ejection, http_check
 from pingap.health import service as health_service
-from pingap.net import http1_connection, http2_connection, http2_halves, proxy_acceptor, tcp
+from pingap.net import (
+    backlog,
+    http1_connection,
+    http2_connection,
+    http2_halves,
+    listener,
+    proxy_acceptor,
+    sniffing,
+    tcp,
+)
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.process import activation, reload, supervisor, upgrade
 from pingap.protocol import (
     chunked,
     events,
+    http1_response,
     http2_client,
     http2_endpoint,
     http2_floods,
@@ -36,7 +48,7 @@ from pingap.protocol import (
 )
 from pingap.relay import REPLAY_LIMIT
 from pingap.shared_state import state
-from pingap.tls import acceptor, issuer
+from pingap.tls import acceptor, client_hello, issuer, transport
 from pingap.upstream import (
     breakers,
     connection,
@@ -49,6 +61,28 @@ from pingap.upstream import (
 )
 from pingap.upstream import http2_connection as http2_upstream
 
+KIB, MIB = 1024, 1024 * 1024
+
+STATES: Final = {
+    "idle": 4 * KIB,
+    "half of a PROXY header": 8 * KIB,
+    "half of a head of 32KiB": 48 * KIB,
+    "a request whose upstream does not answer": 16 * KIB,
+    "the same, and more requests behind it": 384 * KIB,
+    "a body that the upstream does not take": 512 * KIB,
+    "an answer that the client does not take": 512 * KIB,
+    "a WebSocket whose client takes nothing": 512 * KIB,
+    "half of a TLS handshake": 96 * KIB,
+    "TLS, idle": 96 * KIB,
+    "HTTP/2, idle": 32 * KIB,
+    "HTTP/2, header blocks that are remembered": 256 * KIB,
+    "HTTP/2, 128 requests whose upstream does not answer": 2 * MIB,
+    "HTTP/2, 128 answers that the client does not take": 8 * MIB,
+    "HTTP/2, bodies that the upstream does not take": 4 * MIB,
+}
+"""What one connection is in -> bytes of a worker that it takes at most, with its upstream's connections and
+the default limits. (``tests/e2e/test_connection_memory.py`` measures each.)"""
+
 
 def limits() -> str:
     """Return the table of everything that is bounded."""
@@ -58,6 +92,8 @@ def limits() -> str:
         for title, rows in (
             ("Requests of clients", list(_client_limits())),
             ("Connections of clients", list(_connection_limits())),
+            ("Work of connections in a turn of the event loop", list(_turn_limits())),
+            ("Memory of one connection", list(_state_limits())),
             ("Clients of HTTP/2", list(_http2_limits())),
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
@@ -91,23 +127,35 @@ def _client_limits() -> Iterator[Row]:
     yield "requests at once on a location", *_key("locations", "max_processing"), "429"
     text = "the rest stays in the kernel's buffers until the request is answered"
     yield "pipelined requests held", *_key(server, "pipeline_buffer_size"), text
+    text = "those before them, from the left, are not believed"
+    yield "hops of `X-Forwarded-For` and `Forwarded` looked at", str(forwarding.MOST_HOPS), "", text
+    text = "the others do not count when an error is shown as HTML or JSON"
+    yield "members of `Accept` looked at", str(error_page.MOST_ACCEPTED), "", text
 
 
 def _connection_limits() -> Iterator[Row]:
     server = "servers"
-    yield "connections of a worker", *_key("basic", "max_connections"), "503 with `Retry-After: 1`"
+    text = "503 with `Retry-After: 1`; over HTTP/2 GOAWAY"
+    yield "connections of a worker", *_key("basic", "max_connections"), text
+    waited = f"{format_duration(sniffing.TURN_AWAY_SECONDS)}, for {listener.MOST_TURNED_AWAY}"
+    yield "one too many shows what it speaks (`enabled_h2`)", waited, "", "503"
     yield "connections not yet accepted", *_key(server, "backlog"), "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
     timeout = _key(server, "head_read_timeout")
     yield "arrival of a PROXY header", *timeout, "connection reset"
     size = f"{proxy_protocol.MOST_TEXT} bytes (v1), {proxy_protocol.MOST_BINARY} bytes (v2)"
     yield "PROXY header", size, "", "connection reset"
-    text = "further connections are reset"
+    text = "the oldest one is reset"
     yield "connections whose PROXY header is awaited", str(proxy_acceptor.MOST_WAITING), "", text
     timeout = _key(server, "tls_handshake_timeout")
     yield "a TLS handshake", *timeout, "connection reset"
-    text = "further connections are reset"
+    text = "the oldest one that sent nothing is reset, or else the oldest one"
     yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
+    text = "connection reset; each record with data makes room for another one"
+    most = str(transport.MOST_IDLE_RECORDS)
+    yield "TLS records without data (new keys, padding) after the handshake", most, "", text
+    size = format_size(client_hello.MOST_HELLO)
+    yield "ClientHello that is looked at", size, "", "a longer one is left to OpenSSL"
     seconds = format_duration(acceptor.LINGER_SECONDS)
     text = "connection reset; until then it may read the 400 that it was sent"
     yield "client spoke plain HTTP on a TLS port", seconds, "", text
@@ -132,6 +180,28 @@ def _connection_limits() -> Iterator[Row]:
     yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
 
 
+def _state_limits() -> Iterator[Row]:
+    for state_, size in STATES.items():
+        yield state_, format_size(size), "", "" if "TLS" not in state_ else "OpenSSL's included"
+
+
+def _turn_limits() -> Iterator[Row]:
+    text = "it goes on in the next turns, each connection in its order; until then it is not read"
+    milliseconds = f"{backlog.SECONDS * 1000:g}ms"
+    yield "work beyond the first piece of each connection", milliseconds, "", text
+    piece = format_size(backlog.PIECE)
+    what = "a piece: one request, frame or record; or bytes of heads, chunks, a handshake"
+    yield what, piece, "", "the rest is further pieces"
+    chunks, interim = format_size(http1_response.PIECE), http1_response.MOST_AT_ONCE
+    what = "a piece of what an upstream answers over HTTP/1.1"
+    yield what, f"{chunks} of chunks, {interim} interim responses", "", "the rest is further pieces"
+    size = format_size(backlog.FULL_READ)
+    yield "bytes of one read", size, "", "after one that is as large, others are read first"
+    seconds = format_duration(backlog.LAST_SECONDS)
+    text = "the answer is cut"
+    yield "work for what came before an upstream was lost", seconds, "", text
+
+
 def _http2_limits() -> Iterator[Row]:
     server, state = "servers", http2_state
     yield "streams at once on a connection", str(state.MOST_STREAMS), "", "`REFUSED_STREAM`"
@@ -142,6 +212,10 @@ def _http2_limits() -> Iterator[Row]:
     text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "header block, decoded or not", twice, "", text
     yield "frames of a header block", str(http2_endpoint.MOST_CONTINUATIONS), "", text
+    text = "`COMPRESSION_ERROR`, connection closed"
+    number = str(http2_hpack.MOST_SIZE_UPDATES)
+    yield "changes of the table's size in a header block", number, "", text
+    text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "settings in one frame", str(http2_endpoint.MOST_SETTINGS), "", text
     timeout = _key(server, "head_read_timeout")
     yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"
@@ -162,11 +236,15 @@ def _http2_limits() -> Iterator[Row]:
     default, key = _key(server, "keepalive_timeout")
     text = "PING; without a sign of life in as much time again, the connection is cut"
     yield "client says nothing while a stream is open", f"half of {default}", key, text
+    text = "no further answer is read from its upstream until half of them have gone"
+    held = format_size(http2_connection.MOST_HELD)
+    yield "answers of a connection that wait for room in its windows", held, "", text
     seconds = format_duration(http2_connection.GOAWAY_SECONDS)
     text = "what it opens later is refused"
     yield "new streams after the first GOAWAY", seconds, "", text
     yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
-    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes"
+    blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes, "
+    blocks += f"{format_size(http2_hpack.LONGEST_LIST)} decoded"
     yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
 
 
@@ -359,7 +437,10 @@ def _process_limits() -> Iterator[Row]:
     seconds = format_duration(log_files.FLUSH_SECONDS)
     batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
-    yield "file of a secret", size, "", "an error when the configuration is loaded"
+    text = "an error when the configuration is loaded"
+    yield "file of the configuration", format_size(files.FILE_LIMIT), "", text
+    yield "file of a plugin", format_size(local_plugins.SOURCE_LIMIT), "", text
+    yield "file of a secret", size, "", text
     limit = format_duration(watchdog.LIMIT_SECONDS)
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"
@@ -379,3 +460,6 @@ def _process_limits() -> Iterator[Row]:
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
+    size = format_size(log_files.MOST_KEPT)
+    text = "the oldest are lost, counted, and their number is told"
+    yield "log lines kept while a log cannot be written", size, "", text

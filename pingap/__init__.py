@@ -3,12 +3,18 @@
 What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
+from pingap.early import hold_signals, is_the_command
+
+if is_the_command():
+    hold_signals()
+
 from pingap._version import __version__
+from pingap.background_tasks import BackgroundTasks
 from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
-from pingap.context import Connection, RequestContext
+from pingap.context import Connection, OriginalRequest, RequestContext
 from pingap.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.errors import HTTPError
 from pingap.headers import Field, Headers, field
@@ -33,6 +39,7 @@ from pingap.upstream.peer import Peer
 from pingap.variables import HeaderEntry, Value
 
 __all__ = [
+    "BackgroundTasks",
     "Balancer",
     "BalancerFactory",
     "BalancerOptions",
@@ -53,6 +60,7 @@ __all__ = [
     "Histogram",
     "LogTag",
     "Networks",
+    "OriginalRequest",
     "Peer",
     "Plugin",
     "PluginSettings",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_network
 from typing import TypeVar
 
 from pingap.builtin import METRICS_LOCATION, MetricsPage
@@ -23,12 +22,13 @@ from pingap.config import (
     ServerConfig,
     compile_regex,
 )
-from pingap.context import Network
 from pingap.error_page import ErrorPage
 from pingap.health.keys import is_of_others
 from pingap.health.service import HealthChecks
+from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines
 from pingap.net.write_batch import WriteBatch
+from pingap.networks import Network, parse_trusted
 from pingap.observability.access_log import AccessLog, split_setting
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.log_files import LogFile, LogFiles
@@ -39,8 +39,8 @@ from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.observability.upstream_metrics import UpstreamMetrics
 from pingap.plugin_builder import PluginBuilder
 from pingap.plugins import Registry
-from pingap.routing import Route, Router
-from pingap.runtime import HeaderChange, LocationRuntime, ServerRuntime
+from pingap.routing import CarefulRouter, Route, Router
+from pingap.runtime import LocationRuntime, ServerRuntime
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 from pingap.tls.build import TlsBuilder
@@ -49,22 +49,13 @@ from pingap.upstream.retries import RetryPolicy
 from pingap.upstream.stats import report_on
 from pingap.upstream.upstream import UpstreamRuntime
 from pingap.upstream_builder import UpstreamBuilder
-from pingap.variables import HeaderEntry
+from pingap.upstream_headers import header_changes
 
 Key = tuple[str | int, ...]
 T = TypeVar("T")
 
 _METRICS_WEIGHT = 1 << 17
 """Above all weights that can be configured."""
-
-REVERSE_PROXY_HEADERS = (
-    "x-real-ip: $remote_addr",
-    "x-forwarded-for: $proxy_add_x_forwarded_for",
-    "x-forwarded-proto: $scheme",
-    "x-forwarded-host: $host",
-    "x-forwarded-port: $server_port",
-)
-"""What ``enable_reverse_proxy_headers`` sets (config.md 5.7)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +80,7 @@ class Runtime:
     pool: KeepalivePool
     deadlines: Deadlines
     writes: WriteBatch
+    backlog: Backlog
     log_files: LogFiles
     bus: Bus
     shared: SharedState
@@ -181,16 +173,19 @@ class _Builder:
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
         self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.log_files = log_files
+        self.open_before = log_files.targets
         self.log_targets = {log_target}
         if previous is None:
             size = config.basic.upstream_keepalive_pool_size
             self.deadlines, self.writes = Deadlines(), WriteBatch()
-            self.pool = KeepalivePool(size, self.deadlines, self.writes)
+            self.backlog = Backlog(self.writes)
+            self.pool = KeepalivePool(size, self.deadlines, self.writes, self.backlog)
             self.stats, self.failures = WorkerStats({}), PluginFailures()
             self.bus, self.shared = Bus(), LocalState()
             self.health = HealthChecks((), self.bus)
         else:
             self.deadlines, self.writes = previous.deadlines, previous.writes
+            self.backlog = previous.backlog
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
             self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
@@ -230,8 +225,7 @@ class _Builder:
             if (server := self._server(name, settings, locations, upstreams)) is not None
         }
         if self.problems:
-            if self.previous is None:
-                self.log_files.close()
+            self.log_files.close_others(self.open_before)
             raise ConfigError(self.problems)
         runtime = self._runtime(upstreams, locations, servers)
         if self.previous is None:
@@ -255,13 +249,12 @@ class _Builder:
             pool=self.pool,
             deadlines=self.deadlines,
             writes=self.writes,
+            backlog=self.backlog,
             log_files=self.log_files,
             bus=self.bus,
             shared=self.shared,
             health=self.health,
-            trusted_proxies=tuple(
-                ip_network(one, strict=False) for one in self.config.basic.trusted_proxies
-            ),
+            trusted_proxies=tuple(map(parse_trusted, self.config.basic.trusted_proxies)),
             plugin_failures=self.failures,
             plugin_metrics=self.plugin_metrics,
             upstream_keys=self.upstreams.keys,
@@ -272,6 +265,9 @@ class _Builder:
 
     def _problem(self, path: Key, message: str) -> None:
         self.problems.append(self.config.source.problem(path, message))
+
+    def _warn(self, path: Key, message: str) -> None:
+        self.warnings.append(self.config.source.problem(path, message))
 
     def _try(self, path: Key, make: Callable[[], T]) -> T | None:
         try:
@@ -296,7 +292,11 @@ class _Builder:
             chains=self.plugins.chains(path, settings),
             upstream=settings.upstream,
             upstreams=upstreams,
-            upstream_headers=self._upstream_headers(path, settings),
+            upstream_headers=header_changes(
+                settings,
+                lambda key, text: self._problem((*path, *key), text),
+                lambda key, text: self._warn((*path, *key), text),
+            ),
             client_max_body_size=settings.client_max_body_size,
             max_processing=settings.max_processing,
             retry=RetryPolicy.of(settings),
@@ -305,20 +305,6 @@ class _Builder:
             may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
             stats=self.stats.locations.get(name) or LocationStats(),
         )
-
-    def _upstream_headers(self, path: Key, settings: LocationConfig) -> tuple[HeaderChange, ...]:
-        changes: list[HeaderChange] = []
-        if settings.enable_reverse_proxy_headers:
-            changes += [HeaderEntry(text).set for text in REVERSE_PROXY_HEADERS]
-        for place, text in enumerate(settings.proxy_set_headers):
-            where = (*path, "proxy_set_headers", place)
-            if (entry := self._try(where, partial(HeaderEntry, text))) is not None:
-                changes.append(entry.set)
-        for place, text in enumerate(settings.proxy_add_headers):
-            where = (*path, "proxy_add_headers", place)
-            if (entry := self._try(where, partial(HeaderEntry, text))) is not None:
-                changes.append(entry.add)
-        return tuple(changes)
 
     # Servers.
 
@@ -345,7 +331,9 @@ class _Builder:
                 self._handshakes(name) if settings.global_certificates else None,
             )
             routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
-        router = self._try(path, lambda: Router(routes, compile_regex))
+        kind = CarefulRouter if settings.allow_in_paths else Router
+        raw = settings.path_matching == "raw"
+        router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
             return None
@@ -364,7 +352,9 @@ class _Builder:
             error_page=ErrorPage(self.config.basic.error_template),
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
+            via=settings.via.encode("ascii") or None,
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
+            trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
         )
 
@@ -377,7 +367,8 @@ class _Builder:
         target, text = split_setting(setting)
         if target is None:
             file = self._log_file(self.log_target)
-            return AccessLog(text, file, shared=True, tags=self.log_tags)
+            as_json = self.config.basic.log_format_json
+            return AccessLog(text, file, shared=True, as_json=as_json, tags=self.log_tags)
         return AccessLog(text, self._log_file(target), tags=self.log_tags)
 
     def _log_file(self, target: str) -> LogFile:

@@ -17,7 +17,7 @@ from pluggy import HookimplOpts
 from pingap import hookspecs
 from pingap.contract import misfit, register
 from pingap.headers import header_key
-from pingap.implementations import mistakes
+from pingap.implementations import mistakes, place_of_function
 from pingap.plugin import Plugin, PluginSettings
 
 Call: TypeAlias = Callable[..., Any]
@@ -52,11 +52,13 @@ class Owner:
     :param name: of the plugin instance.
     :param fail_open: go on without the plugin, instead of ending the request.
     :param timeout: seconds an async call may take; None for any number.
+    :param places: phase -> file and line of the method that is called.
     """
 
     name: str
     fail_open: bool = False
     timeout: float | None = DEFAULT_TIMEOUT
+    places: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,12 @@ class Chains:
     """Request headers that only plugins set: a client's are dropped."""
     prepares: bool = field(init=False)
     """Something comes before the phase ``request``."""
+    plugins: bool = field(init=False)
+    """A plugin may see the request or the response, and keep it."""
 
     def __post_init__(self) -> None:
+        plugins = any(getattr(self, phase) for phase in hookspecs.PHASES)
+        object.__setattr__(self, "plugins", plugins)
         prepares = bool(self.owned_headers or self.early_request or self.whole_body)
         object.__setattr__(self, "prepares", prepares)
 
@@ -218,6 +224,8 @@ def check_class(plugin: type[Plugin]) -> None:
 
 def _chain(caller: pluggy.HookCaller, owners: dict[int, Owner]) -> Chain:
     offered = tuple(caller.spec.argnames) if caller.spec else ()
+    for impl in caller.get_hookimpls():
+        owners[id(impl.plugin)].places[caller.name] = place_of_function(impl.function)
     return tuple(
         (_adapt(impl.function, tuple(impl.argnames), offered), owners[id(impl.plugin)])
         for impl in reversed(caller.get_hookimpls())

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pingap._version import __version__
-from pingap.commands import CommandGroup
+from pingap.commands import CommandGroup, expanded
 from pingap.config import TEMPLATE, ConfigError
+from pingap.early import hold_signals, release_signals
 
 if TYPE_CHECKING:
     from pingap.process.options import ServeOptions
@@ -22,10 +23,8 @@ _NOT_YET = {
     "sync": "writing the configuration to another storage",
     "to_hcl": "converting to HCL",
     "to_kdl": "converting to KDL",
-    "cert": "TLS",
-    "key": "TLS",
 }
-"""Options of pingap that this version knows but cannot serve."""
+"""Options of pingap 0.13.9 that this release answers with an error; ``--help`` leaves them out."""
 
 _VARIABLES = {
     "conf": "PINGAP_CONF",
@@ -41,6 +40,7 @@ _VARIABLES = {
 
 def main() -> None:
     """Run the command; ends the process."""
+    hold_signals()  # until it serves, or is known to do something else
     gc.disable()  # until the worker serves: what loading makes lives as long as the process
     if "--template" in sys.argv[1:]:  # before any other parsing, as pingap does
         click.echo(TEMPLATE, nl=False)
@@ -56,22 +56,24 @@ def main() -> None:
 )
 @click.option("-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files.")
 @click.option("--upstream", metavar="ADDR,..", help="Quick start: proxy to these addresses.")
-@click.option("--addr", metavar="HOST:PORT", help="Quick start: listen here. [0.0.0.0:80]")
+@click.option(
+    "--addr", metavar="HOST:PORT", help="Quick start: listen here. [127.0.0.1:80, with --cert :443]"
+)
 @click.option("--domain", metavar="NAME,..", help="Quick start: serve these hosts only.")
-@click.option("--cert", metavar="PATH", help="Quick start: certificate.")
-@click.option("--key", metavar="PATH", help="Quick start: private key.")
+@click.option("--cert", metavar="PATH", help="Quick start: certificate, or a directory with one.")
+@click.option("--key", metavar="PATH", help="Quick start: its private key. [beside it]")
 @click.option("-t", "--test", is_flag=True, help="Check the configuration and exit.")
 @click.option("--log", metavar="PATH", help="Application log. [stderr]")
 @click.option("--threads", type=click.IntRange(min=0), help="Number of workers.")
-@click.option("--admin", metavar="ADDR", help="Admin listener.")
-@click.option("--cp", is_flag=True, help="Control panel only.")
+@click.option("--admin", metavar="ADDR", hidden=True)
+@click.option("--cp", is_flag=True, hidden=True)
 @click.option("-d", "--daemon", is_flag=True, help="Run in the background.")
 @click.option("-u", "--upgrade", is_flag=True, help="Take over from a running instance.")
 @click.option("-a", "--autorestart", is_flag=True, help="Reload, and restart where needed.")
 @click.option("--autoreload", is_flag=True, help="Reload when the configuration changes.")
-@click.option("--sync", metavar="PATH", help="Write the configuration to another storage.")
-@click.option("--to-hcl", is_flag=True, help="Print the configuration as HCL.")
-@click.option("--to-kdl", is_flag=True, help="Print the configuration as KDL.")
+@click.option("--sync", metavar="PATH", hidden=True)
+@click.option("--to-hcl", is_flag=True, hidden=True)
+@click.option("--to-kdl", is_flag=True, hidden=True)
 @click.option("--template", is_flag=True, help="Print a starter configuration.")
 @click.version_option(__version__, "-V", "--version", message="pingap %(version)s")
 @click.pass_context
@@ -80,19 +82,26 @@ def command(ctx: click.Context, /, **options: object) -> None:
 
     Without a command it serves the configuration.
     """
+    if ctx.invoked_subcommand is not None or options["test"]:
+        release_signals()
     if ctx.invoked_subcommand is not None:
         _prepare_command(ctx, options)
         return
-    _read_environment(options)
-    _refuse_what_is_not_there(options)
+    origins = _read_environment(options)
+    _refuse_what_is_not_there(options, origins)
     conf, upstream = options["conf"], options["upstream"]
     if conf and upstream:
         raise click.UsageError("--conf and --upstream exclude each other")
     if not conf and not upstream:
         raise click.UsageError("where is the configuration? Give -c PATH, or --upstream ADDR")
-    for name in ("addr", "domain"):
-        if options[name] and not upstream:
-            raise click.UsageError(f"--{name} needs --upstream")
+    for name, needed in (
+        ("addr", "upstream"),
+        ("domain", "upstream"),
+        ("cert", "upstream"),
+        ("key", "cert"),
+    ):
+        if options[name] and not options[needed]:
+            raise click.UsageError(f"--{name} needs --{needed}")
     log = str(options["log"] or "")
     _run(options, log)
 
@@ -106,8 +115,12 @@ def _prepare_command(ctx: click.Context, options: dict[str, object]) -> None:
     ctx.obj = options["conf"]
 
 
-def _read_environment(options: dict[str, object]) -> None:
-    """Fill in what the command line leaves open; the command line wins."""
+def _read_environment(options: dict[str, object]) -> dict[str, str]:
+    """Fill in what the command line leaves open; the command line wins.
+
+    :returns: option -> the variable that it comes from.
+    """
+    origins = {}
     for name, variable in _VARIABLES.items():
         value = os.environ.get(variable)
         if not value or options[name]:
@@ -115,13 +128,15 @@ def _read_environment(options: dict[str, object]) -> None:
         if name == "conf" and options["upstream"]:
             continue
         options[name] = True if isinstance(options[name], bool) else value
+        origins[name] = variable
+    return origins
 
 
-def _refuse_what_is_not_there(options: dict[str, object]) -> None:
+def _refuse_what_is_not_there(options: dict[str, object], origins: dict[str, str]) -> None:
     for name, what in _NOT_YET.items():
         if options[name]:
-            flag = "--" + name.replace("_", "-")
-            raise click.UsageError(f"{flag}: {what} is not supported yet")
+            said = origins.get(name) or "--" + name.replace("_", "-")
+            raise click.UsageError(f"{said}: {what} is not in this release yet")
 
 
 def _run(options: dict[str, Any], log: str) -> None:
@@ -130,8 +145,8 @@ def _run(options: dict[str, Any], log: str) -> None:
     from pingap.process.run import serve
 
     serving = ServeOptions(
-        conf=options["conf"] or "",
-        text="" if options["conf"] else quick_start(options),
+        conf=expanded(options["conf"] or ""),
+        text="" if options["conf"] else _quick_start(options),
         log=log,
         threads=options["threads"],
         daemon=options["daemon"],
@@ -151,50 +166,39 @@ def _run(options: dict[str, Any], log: str) -> None:
 
 
 def _test(serving: ServeOptions) -> None:
-    """Build everything that would be served.
+    """Build everything that would be served; nothing is opened or written.
 
     :raises ConfigError: with everything that is wrong.
     """
     from pingap.builder import build
     from pingap.configuration import load_configuration
+    from pingap.observability.log_files import LogFiles
     from pingap.plugins import Registry
-    from pingap.process.privileges import account_problems
+    from pingap.process.checks import refuse, start_problems
 
     registry = Registry()
     config = load_configuration(serving.read(), registry)
-    if problems := account_problems(config):
-        raise ConfigError(problems)
-    runtime = build(config, registry, serving.log)
+    problems = start_problems(config)
+    try:
+        runtime = build(config, registry, serving.log, LogFiles(opens=False))
+    except ConfigError as error:
+        problems += error.problems
+    refuse(problems)
     for warning in (*config.warnings, *runtime.warnings):
         click.echo(f"warning: {warning}", err=True)
-    runtime.log_files.close()
-    click.echo("The configuration is valid.", err=True)
+    click.echo("The configuration is valid.")
 
 
-def quick_start(options: dict[str, object]) -> str:
-    """Return the configuration of ``--upstream`` (cli.md, section 8)."""
-    addresses = [one.strip() for one in str(options["upstream"]).split(",") if one.strip()]
-    quoted = ", ".join(_toml_string(one) for one in addresses)
-    host = f"host = {_toml_string(str(options['domain']))}" if options["domain"] else ""
-    return f"""
-[upstreams.pingap]
-addrs = [{quoted}]
+def _quick_start(options: dict[str, Any]) -> str:
+    from pingap.quick_start import quick_start
 
-[locations.pingap]
-path = "/"
-upstream = "pingap"
-{host}
-
-[servers.pingap]
-addr = {_toml_string(str(options["addr"] or "0.0.0.0:80"))}
-locations = ["pingap"]
-access_log = "combined"
-"""
-
-
-def _toml_string(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    if options["domain"] and not options["cert"]:
+        text = "warning: --domain without --cert serves plain HTTP: certificates are not ordered by ACME"
+        click.echo(f"{text} in this release yet", err=True)
+    try:
+        return quick_start(options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _fail(message: str) -> NoReturn:

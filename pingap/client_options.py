@@ -5,6 +5,7 @@ from __future__ import annotations
 from pingap.config import ServerConfig
 from pingap.net.listener import ClientLimits
 from pingap.net.tcp import TcpOptions
+from pingap.paths import PathRules
 from pingap.protocol.events import HeadLimits
 
 
@@ -15,6 +16,8 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
             request_line=settings.max_request_line,
             size=settings.max_header_size,
             fields=settings.max_headers,
+            paths=path_rules(settings),
+            keep_shadows=settings.keep_shadowing_headers,
         ),
         head_read_timeout=settings.head_read_timeout,
         read_timeout=settings.downstream_read_timeout,
@@ -23,6 +26,16 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
         keepalive_requests=settings.keepalive_requests,
         tunnel_idle_timeout=settings.tunnel_idle_timeout,
         pipeline_buffer_size=settings.pipeline_buffer_size,
+    )
+
+
+def path_rules(settings: ServerConfig) -> PathRules:
+    """Return how the paths of a server's requests are read."""
+    raw = settings.path_matching == "raw"
+    return PathRules(
+        raw=raw,
+        allowed=frozenset(settings.allow_in_paths),
+        forwards_normalised=not raw and settings.forward_path == "normalised",
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pingap.errors import PingapError
-from pingap.headers import Field
+from pingap.forwarding import NOTHING, Family, Told, read
+from pingap.headers import Field, field
 from pingap.messages import Request
+from pingap.networks import Network, contains, is_trusted_peer, shown
 from pingap.observability.metrics import WorkerStats
 from pingap.outcome import RequestOutcome
 from pingap.shared_state.local import LocalState
@@ -20,9 +23,8 @@ from pingap.shared_state.state import SharedState
 if TYPE_CHECKING:
     from pingap.upstream.pinned import Pins
 
-Network: TypeAlias = IPv4Network | IPv6Network
-
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_PLAIN = re.compile("[ -~]*").fullmatch
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -48,17 +50,22 @@ class Connection:
     """A client's connection: who is at its ends. The same object for all its requests.
 
     :param number: counts the connections of this worker.
-    :param remote_addr: address of the peer as text; empty for a Unix socket.
+    :param remote_addr: address of the peer as text, IPv4-mapped ones as IPv4; empty for a Unix
+        socket.
     :param server: name of the server whose listener accepted it.
     :param stats: figures of the worker that serves it.
     :param shared: what that worker shares with the others.
     :param scheme: ``http`` or ``https``.
     :param tls: what is known of its TLS; None for plain TCP.
     :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
+    :param family: which forwarding headers those send (``basic.trusted_forwarding``).
+    :param unix: it came on a Unix socket.
     """
 
     __slots__ = (
         "began",
+        "family",
+        "is_trusted",
         "number",
         "pins",
         "remote_addr",
@@ -86,64 +93,55 @@ class Connection:
         scheme: str = "http",
         tls: TlsDetails | None = None,
         trusted: tuple[Network, ...] = (),
+        family: Family = "any",
+        unix: bool = False,
     ) -> None:
         self.number = number
         self.began = time.monotonic()
-        self.remote_addr, self.remote_port = remote
-        self.server_addr, self.server_port = local
+        self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
+        self.server_addr, self.server_port = shown(local[0]), local[1]
         self.server = server
         self.stats = WorkerStats({}) if stats is None else stats
         self.shared = LocalState() if shared is None else shared
         self.scheme = scheme if tls is None else "https"
         self.tls = tls
         self.trusted = trusted
+        self.family = family
+        self.is_trusted = is_trusted_peer(remote[0], trusted, unix=unix)
+        """Whether the peer is a proxy whose forwarding headers are believed."""
         self.requests = 0
         self.pins: Pins | None = None  # upstream connections that serve only this client's
+
+    def told(self, request: Request) -> Told:
+        """Return what the peer tells of a request, if it is trusted."""
+        if not self.is_trusted:
+            return NOTHING
+        return read(request.headers, partial(contains, self.trusted), self.family)
 
     def client_ip(self, request: Request) -> str:
         """Return the address of the client, looking behind proxies that are trusted.
 
         ``X-Forwarded-For`` is read from its end, skipping trusted proxies, since only what they
-        appended can be believed; without it ``X-Real-IP`` counts. Nothing is believed from a peer
-        that is not listed.
+        appended can be believed; if no hop tells, ``X-Real-IP`` counts; without either,
+        ``Forwarded``. Nothing is believed from a peer that is not listed.
         """
-        if not self.is_trusted:
-            return self.remote_addr
-        hops = ",".join(request.headers.get_all("x-forwarded-for")).split(",")
-        for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-            address = _as_address(hop)
-            if address is None:
-                break
-            if not self._trusts(str(address)):
-                return str(address)
-        else:
-            if (real := _as_address(request.headers.get("x-real-ip") or "")) is not None:
-                return str(real)
-        return self.remote_addr
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether the peer is a proxy whose forwarding headers are believed."""
-        return bool(self.trusted) and self._trusts(self.remote_addr)
-
-    def _trusts(self, text: str) -> bool:
-        return is_in(text, self.trusted)
+        return self.told(request).client or self.remote_addr
 
 
-def is_in(text: str, networks: tuple[Network, ...]) -> bool:
-    """Tell whether a text is an address of one of the networks."""
-    address = _as_address(text)
-    return address is not None and any(address in network for network in networks)
+@dataclass(frozen=True, slots=True)
+class OriginalRequest:
+    """What the client asked for, whatever plugins have changed since.
 
+    :param method: as sent.
+    :param target: as sent, path and query (of an absolute target, too).
+    :param host: as ``Request.host``.
+    :param scheme: ``http`` or ``https``, as ``RequestContext.scheme``.
+    """
 
-def _as_address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    method: str
+    target: str
+    host: str
+    scheme: str
 
 
 class RequestContext:
@@ -157,10 +155,9 @@ class RequestContext:
     """Name of the location that matched; empty if none did."""
     captures: Mapping[str, str] = _NOTHING
     """Named groups of the host and path expressions of the location."""
-    request_id: str = ""
-    """Set by the ``request_id`` plugin; shown in the access log and on error pages."""
-    upstream: str = ""
-    """Name of the upstream; a plugin may set it before the upstream is chosen."""
+    _request_id: str = ""
+    upstream_name: str = ""
+    """See ``upstream``, which checks what plugins assign."""
     upstream_addr: str = ""
     """Address of the chosen peer."""
     upstream_status: int = 0
@@ -169,6 +166,10 @@ class RequestContext:
     """The upstream connection had served a request before."""
     upstream_connect_time: float | None = None
     """Until an upstream connection was usable, in seconds; None if none was needed."""
+    upstream_tcp_connect_time: float | None = None
+    """The part of it that the TCP connection took; None if none was made for this request."""
+    upstream_tls_handshake_time: float | None = None
+    """The part of it that the TLS handshake took; None without one."""
     upstream_connected_at: float = 0.0
     """When the request could be sent."""
     upstream_connection_began: float = 0.0
@@ -198,6 +199,7 @@ class RequestContext:
     """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
+    _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
 
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
@@ -242,12 +244,49 @@ class RequestContext:
         return self.connection.shared
 
     @property
+    def request_id(self) -> str:
+        """Set by the ``request_id`` plugin; shown in the access log and on error pages.
+
+        :raises TypeError: (assigned) not text.
+        :raises ValueError: (assigned) a character that cannot stand in a header field.
+        """
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        if _PLAIN(value) is None:
+            field("X-Request-Id", value)
+        self._request_id = value
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream; a plugin may set it before the upstream is chosen.
+
+        :raises TypeError: (assigned) not text.
+        """
+        return self.upstream_name
+
+    @upstream.setter
+    def upstream(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"upstream is the name of one, not {value!r:.40}")
+        self.upstream_name = value
+
+    @property
     def state(self) -> dict[str, Any]:
         """A place for what plugins keep of this request, by name of the plugin."""
         state: dict[str, Any] | None = self.__dict__.get("_state")
         if state is None:
             state = self.__dict__["_state"] = {}
         return state
+
+    @property
+    def original(self) -> OriginalRequest:
+        """What the client asked for, as it was before plugins changed the request."""
+        request, method, target, host = self._received
+        return OriginalRequest(
+            method, request.received_target or target, host, self.scheme(request)
+        )
 
     @property
     def upstream_processing_time(self) -> float | None:
@@ -261,20 +300,30 @@ class RequestContext:
             return None
         return self.ended_at - self.upstream_head_at
 
+    def told(self, request: Request) -> Told:
+        """Return what a trusted proxy tells of the request, read once, before it is changed."""
+        if not self.connection.is_trusted:
+            return NOTHING
+        found: Told | None = self.__dict__.get("_told")
+        if found is None:
+            found = self.__dict__["_told"] = self.connection.told(request)
+        return found
+
     def scheme(self, request: Request) -> str:
-        """Return the scheme the client used: ``X-Forwarded-Proto`` counts from trusted proxies."""
-        if self.connection.is_trusted:
-            said = (request.headers.get("x-forwarded-proto") or "").rpartition(",")[2].strip()
-            if said.lower() in ("http", "https"):
-                return said.lower()
-        return self.connection.scheme
+        """Return the scheme the client used; trusted proxies may tell it."""
+        return self.told(request).scheme or self.connection.scheme
+
+    def host(self, request: Request) -> str:
+        """Return the host the client asked for, without port; trusted proxies may tell it."""
+        return self.told(request).host or request.host
+
+    def port(self, request: Request) -> str:
+        """Return the port the client asked; trusted proxies may tell it. Empty if there is none."""
+        return self.told(request).port or str(self.connection.server_port or "")
 
     def client_ip(self, request: Request) -> str:
-        """Return the client's address (see :meth:`Connection.client_ip`), found once."""
-        found: str | None = self.__dict__.get("_client_ip")
-        if found is None:
-            found = self.__dict__["_client_ip"] = self.connection.client_ip(request)
-        return found
+        """Return the client's address (see :meth:`Connection.client_ip`)."""
+        return self.told(request).client or self.connection.remote_addr
 
     @property
     def service_time(self) -> float:

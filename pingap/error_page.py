@@ -19,6 +19,8 @@ _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _HTML: Final = field("Content-Type", "text/html; charset=utf-8")
 _JSON: Final = field("Content-Type", "application/json; charset=utf-8")
 
+MOST_ACCEPTED: Final = 64
+"""Members of ``Accept`` that are looked at, from the left."""
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 DEFAULT_TEMPLATE: Final = """<!doctype html>
@@ -123,7 +125,7 @@ def _json_body(values: dict[str, str]) -> str:
 def _prefers_json(accept: str) -> bool:
     """Tell whether ``Accept`` weighs JSON higher than HTML, or as high and names it first."""
     weights: dict[str, float] = {}
-    for part in accept.lower().split(","):
+    for part in accept.lower().split(",", MOST_ACCEPTED)[:MOST_ACCEPTED]:
         media, *parameters = [piece.strip() for piece in part.split(";")]
         kind = "html" if media in ("text/html", "text/*") else "json" if "json" in media else media
         weights.setdefault(kind, _weight(parameters))

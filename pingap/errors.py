@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from pingap.headers import Field, field
+
+if TYPE_CHECKING:
+    from pingap.messages import Request
 
 
 class Source(Enum):
@@ -34,6 +38,7 @@ class HTTPError(PingapError):
     :param message: one sentence a client may read: no address, path or value of the inside.
     :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
     :param headers: fields of the answer, such as ``{"Retry-After": "60"}``.
+    :raises TypeError: a message that is not text.
     :raises ValueError: another status, an error type that is not one word, or a malformed header.
     """
 
@@ -48,6 +53,8 @@ class HTTPError(PingapError):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        if not isinstance(message, str):
+            raise TypeError(f"the message is text for the client, not {message!r:.40}")
         if not isinstance(status, int) or not 400 <= status <= 599:
             raise ValueError(f"{status!r} is not the status of an error (400 to 599)")
         if not error_type.isalnum():
@@ -60,12 +67,14 @@ class HTTPError(PingapError):
 
 
 class BadRequest(HTTPError):
-    """The client broke the protocol: the connection is closed after the answer.
+    """The client broke the protocol. If nothing more can be read, the connection is closed.
 
     :param status: 400, or the more exact 408, 413, 414, 431, 501 or 505.
     """
 
     source = Source.DOWNSTREAM
+    request: Request | None = None
+    """The request, if that much of it could be read; for the log."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(status, message, error_type="InvalidHTTPHeader")
@@ -114,14 +123,16 @@ class PluginError(HTTPError):
 
     :param instance: name of the plugin instance, the key below ``[plugins]``.
     :param hook: the phase it was called in.
+    :param place: file and line of the code that was called, if it did not raise itself.
     """
 
     source = Source.PLUGIN
 
-    def __init__(self, instance: str, hook: str) -> None:
+    def __init__(self, instance: str, hook: str, place: str = "") -> None:
         super().__init__(500, "Internal server error", error_type="InternalError")
         self.instance = instance
         self.hook = hook
+        self.place = place
 
     def __str__(self) -> str:
         return f"plugin {self.instance} failed in {self.hook}"

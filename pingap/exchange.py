@@ -49,6 +49,9 @@ class Downstream(Source, Sink, Protocol):
     def send_head(self, response: Response, length: int | None) -> None:
         """Begin a response with so many bytes of body, None if that is not known."""
 
+    def withdraw_head(self) -> bool:
+        """Forget the head that was begun, so that another one may be sent; False if it has left."""
+
     def begin_tunnel(self, response: Response) -> None:
         """Send 101; from here on, bytes pass both ways as they come."""
 
@@ -78,6 +81,10 @@ class Upstream(Source, Sink, Protocol):
 Connecting = TypeVar("Connecting", bound=Upstream)
 
 _ENDED: Final = object()
+
+
+def _close(connection: Upstream) -> None:
+    connection.close()
 
 
 @types.coroutine
@@ -119,6 +126,9 @@ class Exchange:
     """The client takes no more for now. Known before there is a response body, too."""
     upstream_full = False
     """The same of the upstream connection."""
+    _awaits_request_end = False
+    holding = False
+    """The client has no room for any answer now: see ``hold_answer``."""
     _book_closed = False
     _running = False
 
@@ -129,6 +139,7 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
+        ctx._received = (request, request.method, request.target, request.host)
         # (What every exchange asks for is found sooner in the object than in its class.)
         self.upstream = self.peer = self.response_body = None
         self.failure: PingapError | None = None
@@ -173,6 +184,8 @@ class Exchange:
 
         :raises PingapError: it will not come.
         """
+        if self.holding:
+            self._pause_answer(True)
         while self.head is None:
             if self.failure is not None:
                 raise self.failure
@@ -202,11 +215,16 @@ class Exchange:
 
         :raises PingapError: one of them is gone.
         """
+        received = 0
+        if self.request_body is not None:
+            await self._finish_request_body(self.request_body)
+            received = self.request_body.received
         upstream, answer = self.upstream, self.response_body
         if upstream is None or answer is None:
             raise UpstreamError("left right after it had changed the protocol")
         self.tunnelling = True
         self.request_body = BodyRelay(self.downstream)
+        self.request_body.received = received
         self.request_body.open(upstream)
         self.downstream.begin_tunnel(response)
         if self.upstream_full:  # (not before: a tunnel begins with reading)
@@ -217,6 +235,20 @@ class Exchange:
             await _suspend()
         self.upstream = None
         upstream.close()
+
+    async def _finish_request_body(self, body: BodyRelay) -> None:
+        """Return when the whole request went to the upstream: the other protocol begins after it.
+
+        :raises PingapError: its rest will not come.
+        """
+        if not body.finished and self.request.expects_continue:
+            # (The upstream need not have asked for it before it changed the protocol: RFC 9110, 7.8.)
+            self.downstream.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
+        self._awaits_request_end = True
+        while not body.finished:
+            self.raise_failure()
+            await _suspend()
+        self._awaits_request_end = False
 
     async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
         """Run something that awaits in a task, and return its result.
@@ -252,6 +284,7 @@ class Exchange:
         :raises PingapError: there is none, or the exchange failed meanwhile.
         """
         outcome = self.begin(connecting)
+        outcome.discard = _close
         try:
             connection: Connecting = await self.finish(outcome)
         except PingapError:
@@ -314,7 +347,7 @@ class Exchange:
             self.request_body.end(trailers)
         except HTTPError as error:
             self._fail(error)
-        if self.request_body.collecting or self.tunnelling:
+        if self.request_body.collecting or self.tunnelling or self._awaits_request_end:
             self._wake()
 
     def on_request_broken(self, error: HTTPError) -> None:
@@ -330,6 +363,22 @@ class Exchange:
         self.client_full = full
         if self.response_body is not None:
             self.response_body.set_full(full)
+
+    def hold_answer(self, hold: bool) -> None:
+        """Do not read an answer that has not begun, or read on.
+
+        :param hold: the client's connection is full of other answers.
+        """
+        self.holding = hold
+        self._pause_answer(hold)
+
+    def _pause_answer(self, pause: bool) -> None:
+        if self.upstream is None:
+            return
+        if pause and self.head is None:
+            self.upstream.pause_body()
+        elif not pause and not (self.response_body is not None and self.response_body.is_paused):
+            self.upstream.resume_body()
 
     # What the upstream's side reports.
 

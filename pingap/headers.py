@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import compress
 from typing import Final, TypeAlias, overload
 
 Field: TypeAlias = tuple[bytes, bytes]
@@ -17,6 +18,7 @@ FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # (Integers: ``b"\r" in line`` raises and drops an exception inside of CPython, ``13 in line`` does not.)
 _CR: Final = 13
 _LF: Final = 10
+_NUL: Final = 0
 
 
 @lru_cache(maxsize=1024)
@@ -96,14 +98,22 @@ class Headers:
     def get(self, name: str, default: None = None) -> str | None: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first value with this name, or ``default``."""
+        """Return the value with this name, or ``default``.
+
+        Fields on several lines are one list (RFC 9110, 5.3): their values are joined with ``, ``,
+        those of ``Cookie`` with ``; ``. ``Set-Cookie`` is no list: its first value is returned, and
+        ``get_all`` returns each.
+        """
         value = self.find(header_key(name))
         return default if value is None else value.decode("latin-1")
 
     def find(self, key: bytes) -> bytes | None:
-        """Return the first value, as bytes, of the name that is written so in lower case."""
-        if key in self.keys:
-            return self.lines[self.keys.index(key)][len(key) + 2 :]
+        """Return as bytes what ``get`` returns, for the name that is written so in lower case."""
+        keys = self.keys
+        if key in keys:
+            if keys.count(key) == 1 or key == b"set-cookie":
+                return self.lines[keys.index(key)][len(key) + 2 :]
+            return (b"; " if key == b"cookie" else b", ").join(self.find_all(key))
         return None
 
     def get_all(self, name: str) -> list[str]:
@@ -148,30 +158,31 @@ class Headers:
     def discard(self, key: bytes) -> None:
         """Drop every field with the name that is written so in lower case."""
         keys = self.keys
-        while key in keys:
-            at = keys.index(key)
-            del keys[at]
-            del self.lines[at]
+        if key in keys:
+            # (One pass: there may be thousands.)
+            kept = [known != key for known in keys]
+            self.lines[:] = compress(self.lines, kept)
+            keys[:] = compress(keys, kept)
 
     def append(self, prepared: Field) -> None:
         """Append a prepared field.
 
-        :raises ValueError: it has a line break.
+        :raises ValueError: it has a line break or NUL.
         """
         key, line = prepared
-        if _LF in line or _CR in line:
-            raise ValueError(f"header field with a line break: {line!r}")
+        if _LF in line or _CR in line or _NUL in line:
+            raise ValueError(f"header field with a line break or NUL: {line!r}")
         self.keys.append(key)
         self.lines.append(line)
 
     def replace(self, prepared: Field) -> None:
         """Replace every field with the name of this prepared one by it.
 
-        :raises ValueError: it has a line break.
+        :raises ValueError: it has a line break or NUL.
         """
         key, line = prepared
-        if _LF in line or _CR in line:
-            raise ValueError(f"header field with a line break: {line!r}")
+        if _LF in line or _CR in line or _NUL in line:
+            raise ValueError(f"header field with a line break or NUL: {line!r}")
         keys = self.keys
         if key in keys:
             self.discard(key)

@@ -15,10 +15,13 @@ import time
 import types
 from asyncio import _enter_task, _leave_task, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Final
 
 from pingap.errors import ClientGone
+from pingap.foreign_code import LEAVE_SECONDS, as_exception, end_tasks
 from pingap.net.deadlines import Deadlines
+
+_NOTHING: Final = object()
 
 
 class Outcome:
@@ -32,11 +35,14 @@ class Outcome:
     # What most outcomes never change costs them nothing: it is kept by the class.
     _task: asyncio.Task[None] | None = None
     _reason: Exception | None = None
-    _yielded: Any = None
+    _yielded: Any = _NOTHING
+    """What it waits for, as long as its task was not given it."""
     deadline = math.inf
     done = False
     value: Any = None
     error: Exception | None = None
+    discard: Callable[[Any], None] | None = None
+    """Called with a value that came when nobody waited for it any more."""
 
     def __init__(
         self, awaitable: Awaitable[Any], wake: Callable[[], None], tasks: HookTasks
@@ -49,16 +55,21 @@ class Outcome:
         self._tasks = tasks
 
     def cancel(self, reason: Exception) -> None:
-        """End it; ``error`` will be the reason."""
+        """End it; ``error`` will be the reason, at the latest after ``LEAVE_SECONDS``."""
         if self._reason is None and self._task is not None:
             self._reason = reason
-            # Not before the task has gone on with it: cancelled earlier, it would run nothing.
+            self._tasks.set_deadline(self, LEAVE_SECONDS)
+            # Not from within: it may be the very code that runs now that leads here.
             asyncio.get_running_loop().call_soon(self._task.cancel)
 
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = math.inf
-        self.cancel(TimeoutError("it took longer than its timeout"))
+        if self._reason is None:
+            self.cancel(TimeoutError("it took longer than its timeout"))
+        elif not self.done:  # it ignores that it was cancelled: the request does not wait for it
+            self.done, self.error = True, self._reason
+            self._wake()
 
     def begin(self) -> None:
         """Run it up to where it first waits."""
@@ -67,43 +78,49 @@ class Outcome:
         except BaseException as error:
             self._note(error)
 
-    async def finish(self) -> None:
-        """Go on from there, in its task."""
-        try:
-            await self._go_on()
-        finally:
-            self._tasks.forget(self)
-            self._wake()
+    def send(self) -> Any:
+        """Go on, in its task; return what that has to wait for.
 
-    @types.coroutine
-    def _go_on(self) -> Generator[Any, Any, None]:
-        """Pass on what the coroutine yields to the task, and what comes back."""
-        run, coroutine, yielded = self._context.run, self._coroutine, self._yielded
+        :raises StopIteration: it has ended.
+        """
+        yielded, self._yielded = self._yielded, _NOTHING
+        return self._step(self._coroutine.send, None) if yielded is _NOTHING else yielded
+
+    def throw(self, error: BaseException) -> Any:
+        """Raise an error where it waits; returns and raises as ``send``."""
+        yielded, self._yielded = self._yielded, _NOTHING
+        is_cancelled = isinstance(error, asyncio.CancelledError)
+        # As a task does it: what is awaited is cancelled first, and tells by itself.
+        if is_cancelled and isinstance(yielded, asyncio.Future) and yielded.cancel(*error.args):
+            return yielded
+        return self._step(self._coroutine.throw, error)
+
+    def _step(self, go_on: Callable[[Any], Any], argument: Any) -> Any:
         try:
-            while True:
-                try:
-                    value = yield yielded
-                except BaseException as error:
-                    yielded = run(coroutine.throw, error)
-                else:
-                    yielded = run(coroutine.send, value)
-        except BaseException as error:  # how the coroutine ended
+            return self._context.run(go_on, argument)
+        except BaseException as error:
+            left = self.done
             self._note(error)
+            self._tasks.forget(self)
+        if not left:
+            self._wake()
+        raise StopIteration
 
     def _note(self, error: BaseException) -> None:
-        """Take note of how the coroutine ended."""
+        """Take note of how the coroutine ended; a hook that was stopped did not return None."""
+        if self.done:
+            if isinstance(error, StopIteration) and self.discard is not None:
+                self.discard(error.value)
+            return
         self.done = True
         if isinstance(error, StopIteration):
             # Also if it was cancelled too late: the caller may have to close what was made.
             self.value, self.error = error.value, self._reason
         elif isinstance(error, asyncio.CancelledError):
-            self.error = self._reason or RuntimeError("what it awaited was cancelled")
-        elif isinstance(error, Exception):
-            self.error = self._reason or error
+            cancelled = RuntimeError("what it awaited was cancelled")
+            self.error = self._reason or cancelled.with_traceback(error.__traceback__)
         else:
-            # Not "answered None": a guard that was stopped must not let a request pass.
-            self.error = ClientGone()
-            raise error
+            self.error = self._reason or as_exception(error)
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:
@@ -112,25 +129,45 @@ async def _await(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-class _Runner:
-    """A task that waits for something to run."""
+class _Runner(Coroutine[Any, None, None]):
+    """What the task runs that waits for an outcome to go on with.
 
-    __slots__ = ("_outcome", "_ready", "task")
+    (Not a function: one that is cancelled before its first step ends without any, and a time limit
+    within a hook that has passed at once cancels the task before that.)
+
+    :param loop: of the task.
+    """
+
+    # What ``inspect.getcoroutinestate`` asks for, and anyio with it.
+    cr_running = False
+    cr_suspended = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._outcome: Outcome | None = None
         self._ready = loop.create_future()
-        self.task = loop.create_task(self._run())
+        self.task = loop.create_task(self)
 
     def give(self, outcome: Outcome) -> None:
         """Let it go on with what has begun."""
         self._outcome = outcome
-        self._ready.set_result(None)
+        if not self._ready.done():  # (cancelled, if the hook cancelled its own task)
+            self._ready.set_result(None)
 
-    async def _run(self) -> None:
-        await self._ready
-        assert self._outcome is not None
-        await self._outcome.finish()
+    def send(self, _: None) -> Any:
+        if self._outcome is None:
+            return next(self._ready.__await__())
+        return self._outcome.send()
+
+    def throw(self, error: BaseException, *_: object) -> Any:  # type: ignore[override]
+        if self._outcome is None:
+            raise error
+        return self._outcome.throw(error)
+
+    def close(self) -> None:
+        """Nothing: what it waits for is forgotten with it."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        raise TypeError("only a task runs this")
 
 
 class HookTasks:
@@ -155,7 +192,7 @@ class HookTasks:
         outcome = Outcome(awaitable, wake, self)
         loop = asyncio.get_running_loop()
         runner = self._waiting
-        if runner is None:
+        if runner is None or runner.task.cancelling():  # (a hook before may have cancelled it)
             runner = self._waiting = _Runner(loop)
         _in_the_name_of(runner.task, loop, outcome.begin)
         if not outcome.done:
@@ -163,9 +200,13 @@ class HookTasks:
             outcome._task = self._running[outcome] = runner.task
             runner.give(outcome)
             if limit is not None:
-                outcome.deadline = time.monotonic() + limit
-                self._deadlines.watch(outcome)
+                self.set_deadline(outcome, limit)
         return outcome
+
+    def set_deadline(self, outcome: Outcome, seconds: float) -> None:
+        """Let an outcome know when so many seconds have passed."""
+        outcome.deadline = time.monotonic() + seconds
+        self._deadlines.watch(outcome)
 
     def forget(self, outcome: Outcome) -> None:
         """Take note that something has ended."""
@@ -173,16 +214,17 @@ class HookTasks:
         self._deadlines.forget(outcome)
 
     async def end(self) -> None:
-        """Cancel everything, and return when it has ended."""
-        while self._running:
+        """Cancel everything; return when it has ended, or ignored that for ``LEAVE_SECONDS``."""
+        until = time.monotonic() + LEAVE_SECONDS
+        while self._running and (left := until - time.monotonic()) > 0:
             tasks = list(self._running.values())
             for outcome in list(self._running):
                 outcome.cancel(ClientGone())
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=left)
+        await end_tasks(self._running.values())
         if self._waiting is not None:
             task, self._waiting = self._waiting.task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
 
 
 def _in_the_name_of(

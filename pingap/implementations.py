@@ -14,6 +14,13 @@ from pingap import hookspecs
 from pingap.config.problem import did_you_mean
 from pingap.plugin import Plugin
 
+
+def place_of_function(function: object) -> str:
+    """Return file and line of a function of a plugin; nothing if it was not written in Python."""
+    code = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+
+
 _MARK = f"{hookspecs.hookimpl.project_name}_impl"
 
 

@@ -12,15 +12,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.chains import Chain, Chains
-from pingap.errors import ClientGone, HTTPError, PingapError, PluginError, UpstreamError
+from pingap.date_field import add_date
+from pingap.errors import (
+    BadRequest,
+    ClientGone,
+    HTTPError,
+    PingapError,
+    PluginError,
+    Source,
+    UpstreamError,
+)
 from pingap.exchange import Exchange
+from pingap.hops import COUNTED, pass_hop, without_credentials
 from pingap.messages import Response
 from pingap.outcome import RequestOutcome
 from pingap.phases import abandon_filters, ask_filters, call_all, call_first
 from pingap.producer import Producer
+from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_answer
 from pingap.relay import Filters
 from pingap.runtime import LocationRuntime
+from pingap.sent import PluginRequest, SentHeaders
 from pingap.upstream.breakers import says_nothing
 from pingap.upstream.connection import UpstreamConnection
 from pingap.upstream.peer import Peer
@@ -33,7 +45,7 @@ if TYPE_CHECKING:
 
 _NO_BODY = frozenset((101, 204, 304))
 RETRY_HEADER = "X-Retry-Attempt"
-"""Tells an upstream which attempt after the first a request is."""
+"""Tells an upstream which attempt after the first a request is; clients cannot send it."""
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -97,6 +109,10 @@ async def _find_response(x: Exchange) -> Response:
             answer = await answer
         if answer is not None:
             return answer
+    if x.server.via is not None or request.method in COUNTED:
+        answer = pass_hop(request, x.server.via)
+        if answer is not None:
+            return answer
     response = await _ask_upstream(x, location)
     if chains.upstream_response:
         response = await _change_upstream_response(x, chains.upstream_response, response)
@@ -109,8 +125,10 @@ async def _find_response(x: Exchange) -> Response:
 async def _prepare(x: Exchange, chains: Chains) -> None:
     """Do what comes before the phase ``request``."""
     request = x.request
-    for key in chains.owned_headers:
-        request.headers.discard(key)
+    if chains.owned_headers:
+        for key in chains.owned_headers:
+            request.headers.discard(key)
+        drop_twins(request.headers, chains.owned_headers)
     if chains.early_request:
         pending = call_all(x, chains.early_request, "early_request", request, x.ctx)
         if pending is not None:
@@ -131,9 +149,13 @@ def _match(x: Exchange) -> LocationRuntime:
     location, captures = found
     x.location = location
     x.chains = location.chains
-    if location.may_take_time and location.times_plugins(request, ctx):
-        x.chains = location.timed_chains
-        ctx.plugin_times = {}
+    if location.may_take_time:  # or there are trusted proxies
+        ctx.told(request)  # before plugins may change what it is read from
+        if location.times_plugins(request, ctx):
+            x.chains = location.timed_chains
+            ctx.plugin_times = {}
+    if location.has_plugins:
+        request.__class__ = PluginRequest
     if captures:
         ctx.captures = captures
     ctx.location = location.name
@@ -157,7 +179,10 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     """Send the request to a peer of the upstream; return the response whose head arrives.
 
     :raises UpstreamError: no peer answered.
+    :raises BadRequest: no peer may get it.
     """
+    if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
+        raise BadRequest(f"Bad request: {x.request.path_danger}")
     upstream = location.choose_upstream(x.ctx)
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):
@@ -245,7 +270,7 @@ async def _attempt(
     :param fresh: the connection has to be a new one.
     """
     ctx = x.ctx
-    ctx.upstream = upstream.name
+    ctx.upstream_name = upstream.name
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
@@ -266,6 +291,9 @@ async def _attempt(
         )
         ctx.upstream_connected_at = time.monotonic()
         ctx.upstream_connect_time = ctx.upstream_connected_at - began
+        if connection.began_at >= began:  # (not a stream of a connection that was there)
+            ctx.upstream_tcp_connect_time = connection.tcp_seconds
+            ctx.upstream_tls_handshake_time = connection.tls_seconds
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
@@ -286,17 +314,25 @@ def _send_request(
         headers = headers.copy()
         for apply in location.upstream_headers:
             apply(headers, request, x.ctx)
+        if request.method == "TRACE":
+            headers = without_credentials(headers)  # (ours would come back to the client, too)
     if x.ctx.upstream_retries:
         headers = headers.copy()
         headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
     x.upstream = connection
     if body is None:
         connection.send_request(x, request, headers, 0)
+        if location.has_plugins:
+            request.__dict__["sent"] = True
+            request.headers.__class__ = SentHeaders
         return
     length: int | None = request.content_length
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
+    if location.has_plugins:
+        request.__dict__["sent"] = True
+        request.headers.__class__ = SentHeaders
     idempotent = request.method in IDEMPOTENT
     if location.repeats_sent and idempotent:
         body.keep(location.retry_buffer_size)
@@ -371,6 +407,8 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
         response.reason = None  # it belonged to the status of the upstream
     if x.server.enable_server_timing or ctx.plugin_times:
         x.server.add_timing(response, ctx)
+    if b"date" not in response.headers.keys and response.status != 101:
+        add_date(response.headers)
     x.head_sent = True
     body = response.body
     if (
@@ -385,17 +423,31 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
+    _close(response)
     if response.status == 101:
         await x.tunnel(response)
         return
     x.downstream.send_head(response, response.content_length)
-    if response.upstream and x.response_body is not None:
-        if filters:
-            x.response_body.length = response.content_length
-        x.response_body.open(x.downstream, filters, x.filters)
-        await x.relay_response()
-    else:
-        await Producer(x, filters).run(response)
+    try:
+        if response.upstream and x.response_body is not None:
+            if filters:
+                x.response_body.length = response.content_length
+            x.response_body.open(x.downstream, filters, x.filters)
+            await x.relay_response()
+        else:
+            await Producer(x, filters).run(response)
+    except HTTPError as error:
+        # What plugins do wrong with the first piece of a body can be answered, as the head still waits.
+        if error.source is Source.UPSTREAM or not x.downstream.withdraw_head():
+            raise
+        x.head_sent, x.response_body = False, None
+        _send_at_once(x, await _error_response(x, error), ())
+
+
+def _close(response: Response) -> None:
+    """Refuse changes by plugins that would come too late."""
+    response.__dict__["sent"] = True
+    response.headers.__class__ = SentHeaders
 
 
 def _end(x: Exchange) -> None:
@@ -421,6 +473,8 @@ async def _look_back(x: Exchange, location: LocationRuntime, response: Response 
     """Run ``logging``; a plugin that fails does not keep the others from it. Count what they took."""
     if x.chains.logging:
         x.close_book()
+        if response is not None:
+            _close(response)
     for step in x.chains.logging:
         try:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)

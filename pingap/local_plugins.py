@@ -23,8 +23,11 @@ from pydantic import Field
 from pingap.chains import LOCAL, ContractError, check_class
 from pingap.config.model import Model
 from pingap.config.problem import did_you_mean, quoted
+from pingap.config.regular_files import read_regular
 from pingap.plugin import Plugin
 
+SOURCE_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of a plugin's file."""
 CATEGORY: Final = "python"
 """The category whose plugins are files."""
 
@@ -74,8 +77,6 @@ def load_module(path: Path) -> ModuleType:
             del sys.modules[name]
         else:
             sys.modules[name] = before
-        if not isinstance(error, Exception):
-            raise
         text = f"cannot be loaded: {type(error).__name__}: {error}"
         raise LocalPluginError(text, _line_of(error, code.co_filename)) from error
     return module
@@ -144,9 +145,11 @@ def module_name(path: Path) -> str:
 def _compile(path: Path) -> CodeType:
     try:
         _refuse_if_open_to_everyone(path)
-        source = path.read_bytes()
+        source = read_regular(path, SOURCE_LIMIT)
     except OSError as error:
         raise LocalPluginError(f"cannot be read: {error.strerror}") from None
+    if len(source) > SOURCE_LIMIT:
+        raise LocalPluginError(f"is larger than {SOURCE_LIMIT} bytes")
     try:
         return compile(source, str(path.absolute()), "exec", dont_inherit=True)
     except SyntaxError as error:

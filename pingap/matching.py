@@ -1,17 +1,21 @@
 """What a location asks of a request: its path, its host, its conditions.
 
 Each predicate answers one question on its own, so that `pingap.routing` can pick a location and
-a person can be told why another one lost. Nothing is percent-decoded or normalised here.
+`pingap explain` can say why another one lost. Paths and hosts of requests are normalised before
+(`pingap.paths`, `pingap.hosts`); what is written in TOML is normalised here.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
+from urllib.parse import unquote, unquote_to_bytes
 
 from pingap.config.regex.pattern import Pattern
+from pingap.hosts import normal_host
+from pingap.paths import as_matched
 
 Captures: TypeAlias = Mapping[str, str]
 CompileRegex: TypeAlias = Callable[[str], Pattern]
@@ -19,7 +23,8 @@ CompileRegex: TypeAlias = Callable[[str], Pattern]
 NO_CAPTURES: Final[Captures] = MappingProxyType({})
 """The answer of everything that matches without naming a group; shared and immutable."""
 
-_VISIBLE = re.compile(r"[\t -~]*").fullmatch
+_UPPER_CASE = re.compile("[A-Z]").search
+_ESCAPED = re.compile(r"[%+\x80-\xff]").search
 
 
 class RequestView(Protocol):
@@ -27,10 +32,10 @@ class RequestView(Protocol):
 
     @property
     def query(self) -> str:
-        """The raw query, without ``?``; empty when there is none."""
+        """The query as sent, without ``?``, a character for each byte; empty when there is none."""
 
     def header(self, name: str) -> str | None:
-        """The first value of a header; ``name`` is given in lower case."""
+        """The value of a header, its lines as one list; ``name`` is given in lower case."""
 
 
 class PathKind(Enum):
@@ -48,27 +53,35 @@ class PathMatcher:
 
     kind: PathKind
     text: str
-    """Without the leading ``=`` or ``~``."""
+    """Without the leading ``=`` or ``~``; normalised, unless it is a regex."""
     pattern: Pattern | None = None
 
     @classmethod
-    def parse(cls, written: str | None, compile_regex: CompileRegex = re.compile) -> "PathMatcher":
+    def parse(
+        cls,
+        written: str | None,
+        compile_regex: CompileRegex = re.compile,
+        *,
+        raw: bool = False,
+    ) -> "PathMatcher":
         """Read a path as written in TOML.
 
+        :param raw: the paths of requests are not normalised, so this one is not either.
         :raises ValueError: the regex is not one.
         """
+        normalise = str if raw else as_matched
         written = (written or "").strip()
         rest = written[1:].strip()
         if not written:
             return cls(PathKind.ANY, "")
         if written[0] == "=":
-            return cls(PathKind.EXACT, rest)
+            return cls(PathKind.EXACT, normalise(rest))
         if written[0] == "~":
             return cls(PathKind.REGEX, rest, _compile(rest, compile_regex))
-        return cls(PathKind.PREFIX, written)
+        return cls(PathKind.PREFIX, normalise(written))
 
     def match(self, path: str) -> Captures | None:
-        """Compare with a raw request path.
+        """Compare with the path of a request.
 
         :returns: the named groups of a regex, `NO_CAPTURES` for the other kinds, ``None`` when
             the path does not match.
@@ -94,7 +107,7 @@ class HostPiece:
 
     kind: HostKind
     text: str
-    """A name in lower case, without ``*.``; or a regex, without ``~``."""
+    """A normalised name, without ``*.``; or a regex, without ``~``."""
     pattern: Pattern | None = None
 
     @classmethod
@@ -106,16 +119,18 @@ class HostPiece:
         written = written.strip()
         if written.startswith("~"):
             text = written[1:].strip()
-            return cls(HostKind.REGEX, text, _compile(text, compile_regex))
+            # Hosts are in lower case by now; as in nginx, an expression that is not ignores case.
+            flag = "(?i)" if _UPPER_CASE(text) else ""
+            return cls(HostKind.REGEX, text, _compile(flag + text, compile_regex))
         if "*" not in written:
-            return cls(HostKind.EXACT, written.lower())
+            return cls(HostKind.EXACT, normal_host(written))
         name = written.removeprefix("*.")
         if not name or "*" in name:
             raise ValueError(f'host wildcard must be "*.name", found "{written}"')
-        return cls(HostKind.WILDCARD, name.lower())
+        return cls(HostKind.WILDCARD, normal_host(name))
 
     def match(self, host: str) -> Captures | None:
-        """Compare with the host of a request, as sent, without port.
+        """Compare with the host of a request, without port.
 
         :returns: the named groups of a regex, `NO_CAPTURES` for the other kinds, ``None`` when
             the host does not match.
@@ -149,7 +164,7 @@ class HostMatcher:
         return any(piece.kind is HostKind.REGEX for piece in self.pieces)
 
     def match(self, host: str) -> Captures | None:
-        """Compare with the host of a request, as sent, without port.
+        """Compare with the host of a request, without port.
 
         :returns: what the first matching piece captured, ``None`` when no piece matches.
         """
@@ -177,10 +192,14 @@ class Condition:
     name: str
     value: str | None
     """``None`` when it is enough that the name is present."""
+    member: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
+    """Finds the value of a header in a list."""
 
     @classmethod
     def parse(cls, kind: ConditionKind, written: str) -> "Condition":
         """Read ``name`` or ``name:value`` (config.md, section 5.3).
+
+        Escapes in a query condition are decoded, since pingap 0.13.9 compares with what was sent.
 
         :raises ValueError: there is no name.
         """
@@ -189,23 +208,79 @@ class Condition:
             raise ValueError(
                 f'{kind.value} condition must be "name" or "name:value", found "{written}"'
             )
+        member = None
+        if kind is ConditionKind.QUERY:
+            name, value = unquote(name), unquote(value)
+        else:  # fields are text with a character for each byte
+            value = value.encode().decode("latin-1")
         if kind is ConditionKind.HEADER:
             name = name.lower()
-        return cls(kind, name, value if colon else None)
+            if value:
+                text = re.escape(value)
+                member = re.compile(rf"^{text}\Z|^{text}[ \t]*,|,[ \t]*{text}[ \t]*(?:,|\Z)")
+        return cls(kind, name, value if colon else None, member)
 
-    def holds(self, request: RequestView) -> bool:
-        """Ask a request; of several values of one name only the first counts."""
-        found = self._find(request)
-        return found is not None and (self.value is None or found == self.value)
+    def holds(self, request: "RequestView | Asked") -> bool:
+        """Ask a request; of several values of one name, any counts.
 
-    def _find(self, request: RequestView) -> str | None:
-        if self.kind is ConditionKind.HEADER:
-            value = request.header(self.name)
-            return value if value is not None and _VISIBLE(value) else None
-        if self.kind is ConditionKind.QUERY:
-            return _first_value(request.query.split("&"), self.name)
-        cookies = request.header("cookie") or ""
-        return _first_value((pair.strip() for pair in cookies.split(";")), self.name)
+        A header has the value if it is the whole of it, or a member of the list that it is, on one
+        line or several (RFC 9110, 5.3).
+        """
+        asked = request if isinstance(request, Asked) else Asked(request)
+        values = asked.values(self.kind, self.name)
+        if self.value is None or not values:
+            return bool(values)
+        if self.value in values:
+            return True
+        return self.member is not None and self.member.search(values[0]) is not None
+
+
+class Asked:
+    """A request that conditions ask: what they look at is parsed once, however many there are."""
+
+    __slots__ = ("_pairs", "_request")
+
+    def __init__(self, request: RequestView) -> None:
+        self._request = request
+        self._pairs: dict[ConditionKind, dict[str, list[str]]] = {}
+
+    def values(self, kind: ConditionKind, name: str) -> Sequence[str]:
+        """Return all values of a name; a name without ``=`` has an empty value."""
+        if kind is ConditionKind.HEADER:
+            value = self._request.header(name)
+            return () if value is None else (value,)
+        if (pairs := self._pairs.get(kind)) is None:
+            is_query = kind is ConditionKind.QUERY
+            pairs = self._pairs[kind] = self._query() if is_query else self._cookies()
+        return pairs.get(name, ())
+
+    def _query(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for pair in self._request.query.split("&"):
+            if pair:
+                name, _, value = pair.partition("=")
+                if _ESCAPED(pair):
+                    name, value = _decoded(name), _decoded(value)
+                found.setdefault(name, []).append(value)
+        return found
+
+    def _cookies(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for pair in (self._request.header("cookie") or "").split(";"):
+            name, _, value = pair.partition("=")
+            found.setdefault(name.strip(), []).append(value.strip())
+        return found
+
+
+def _decoded(text: str) -> str:
+    """Decode a part of a query as forms are encoded (WHATWG URL, 5.1)."""
+    data = text.replace("+", " ").encode("latin-1", "replace")
+    return unquote_to_bytes(data).decode("utf-8", "replace")
+
+
+def is_written(entry: str) -> bool:
+    """Return whether an entry of a list of conditions is one; empty ones are ignored."""
+    return bool(entry.strip())
 
 
 def host_pieces(written: str | None) -> list[str]:
@@ -229,12 +304,3 @@ def _search(pattern: Pattern, text: str) -> Captures | None:
     return {
         name: value for name, value in found.groupdict().items() if value is not None
     } or NO_CAPTURES
-
-
-def _first_value(pairs: Iterable[str], name: str) -> str | None:
-    """Find a name among ``name=value`` pairs; a name without ``=`` has an empty value."""
-    for pair in pairs:
-        found, _, value = pair.partition("=")
-        if found == name:
-            return value
-    return None

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
+from typing import Any
 
-from pingap.headers import Field, Headers, new
+from pingap.headers import FIELD_VALUE, Field, Headers, new
+from pingap.paths import as_sent
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
 _JSON: Field = (b"content-type", b"Content-Type: application/json; charset=utf-8")
 _TEXT_HEADERS = Headers((_TEXT, NO_CACHE))
 _JSON_HEADERS = Headers((_JSON, NO_CACHE))
+_TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
 
 
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
     The body is not here: a request body filter sees it (``request_body``).
+
+    ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is what
+    locations and plugins match on: normalised Unicode text, unless the server says
+    ``path_matching = "raw"``. See ``raw_path`` for the path as sent.
     """
 
     host: str = ""
-    """The host that was asked for, without port: of an absolute target, else of ``Host``."""
+    """The host that was asked for: of an absolute target, else of ``Host``.
+
+    Without port, in lower case, without a dot at its end; an IPv6 literal has brackets.
+    """
     http_version: str = "1.1"
     """``1.0``, ``1.1`` or ``2.0``."""
     content_length: int = 0
@@ -35,10 +46,20 @@ class Request:
     """The protocol that the client wants to change to (``websocket``); empty for none."""
     websocket_key: str = ""
     """What is sent as ``Sec-WebSocket-Key`` for a client that sends none, since it speaks HTTP/2."""
+    asks_timing: bool = False
+    """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
     body: bytes | None = None
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
     keep_alive: bool = True
     """The client may send another request on this connection."""
+    other_paths: tuple[str, ...] = ()
+    """What else a backend may take the path for (``servers.*.allow_in_paths``)."""
+    path_danger: str = ""
+    """Why no upstream gets the request: it may serve another path than the one matched on."""
+    received_target: str = ""
+    """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
+    sent: bool = False
+    """The head was sent to an upstream, and cannot be changed any more."""
 
     def __init__(
         self,
@@ -67,6 +88,12 @@ class Request:
         return self
 
     @property
+    def raw_path(self) -> str:
+        """The path of the target, not normalised; bytes beyond ASCII are percent-encoded."""
+        path = self.target.partition("?")[0]
+        return path if path.isascii() else as_sent(path, "latin-1")
+
+    @property
     def has_body(self) -> bool:
         """True if body bytes or trailers may follow the head."""
         return self.chunked or self.content_length > 0
@@ -74,22 +101,25 @@ class Request:
     def rewrite(self, path: str, query: str | None = None) -> None:
         """Change what the upstream is asked for.
 
-        :param path: the new path, beginning with ``/``, percent-encoded where needed.
-        :param query: the new query without ``?``; ``None`` keeps it.
+        What the client asked for stays readable in ``ctx.original``.
+
+        :param path: the new path, beginning with ``/``, percent-encoded where needed; characters
+            beyond ASCII are encoded here. Later plugins see it as it is given.
+        :param query: the new query without ``?``, written as ``query`` is; ``None`` keeps it.
         :raises ValueError: a character that cannot stand in a request target.
         """
         query = self.query if query is None else query
-        target = f"{path}?{query}" if query else path
-        if not path.startswith("/") or "?" in path or not _is_target(target):
+        target = f"{as_sent(path)}?{query}" if query else as_sent(path)
+        if not path.startswith("/") or "?" in path or not is_target(target):
             raise ValueError(f"{target!r} is not a request target")
-        self.path, self.query, self.target = path, query, target
+        self.__dict__.update(path=path, query=query, target=target)
 
     def header(self, name: str) -> str | None:
-        """Return the first value of a header field."""
+        """Return the value of a header field; several lines are one list (:meth:`Headers.get`)."""
         return self.headers.get(name)
 
     def cookie(self, name: str) -> str | None:
-        """Return the value of a cookie of the first ``Cookie`` field."""
+        """Return the value of a cookie; the first one, if the client sends several of that name."""
         text = self.headers.get("cookie")
         if text is None or name not in text:
             return None
@@ -108,7 +138,7 @@ class Request:
         return None
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.host}{self.target}>"
+        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # (for logs)
 
 
 def has_no_body(request: Request, response: Response) -> bool:
@@ -116,12 +146,16 @@ def has_no_body(request: Request, response: Response) -> bool:
     return request.method == "HEAD" or response.status in (204, 304)
 
 
-def _is_target(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text and "#" not in text
+def is_target(text: str) -> bool:
+    """Return whether a text can stand in a request line (RFC 9112, 3.2), UTF-8 included."""
+    return _TARGET(text) is not None
 
 
 class Response:
     """A response: made by a plugin, or the head of what an upstream sent.
+
+    What is assigned is checked at once, and nothing can be assigned any more when the head was sent: a
+    change that no client would see is a mistake.
 
     :param status: 200 to 599.
     :param body: the whole body, or an async iterable of chunks, sent as they come.
@@ -131,6 +165,10 @@ class Response:
     :raises TypeError: another kind of body.
     """
 
+    status: int
+    """200 to 599; 101 and interim ones only of an upstream."""
+    headers: Headers
+    """The fields."""
     body: bytes | AsyncIterable[bytes] = b""
     """All of it, or chunks that are sent as they come; of an upstream's response, what came with
     its head."""
@@ -140,6 +178,8 @@ class Response:
     """What an upstream said beside the status; None for the usual phrase."""
     upstream: bool = False
     """Whether it came from an upstream."""
+    sent: bool = False
+    """The head was sent, and cannot be changed any more."""
 
     def __init__(
         self,
@@ -147,20 +187,31 @@ class Response:
         body: bytes | str | AsyncIterable[bytes] = b"",
         headers: Headers | Mapping[str, str] | None = None,
     ) -> None:
-        if not isinstance(status, int) or not 200 <= status <= 599:
-            raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
-        self.status = status
+        _check_status(self, status)
         if isinstance(body, str):
             body = body.encode()
-        if isinstance(body, bytes):
-            self.content_length = len(body)
-        elif not isinstance(body, AsyncIterable):
-            raise TypeError(f"a body is bytes, text or an async iterable, not {body!r:.40}")
-        self.body = body
+        _check_body(self, body)
         # A copy, since the caller may use the headers for every response.
-        self.headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
-        if b"cache-control" not in self.headers.keys:
-            self.headers.append(NO_CACHE)
+        headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
+        if b"cache-control" not in headers.keys:
+            headers.append(NO_CACHE)
+        length = len(body) if isinstance(body, bytes) else None
+        self.__dict__.update(status=status, body=body, content_length=length, headers=headers)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Assign what the response may have.
+
+        :raises TypeError: another type.
+        :raises ValueError: another value.
+        :raises RuntimeError: the head was sent.
+        """
+        if self.sent:
+            raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
+        if (check := _CHECKS.get(name)) is not None:
+            check(self, value)
+        if name == "body":
+            self.__dict__["content_length"] = len(value) if isinstance(value, bytes) else None
+        object.__setattr__(self, name, value)
 
     @classmethod
     def from_upstream(
@@ -172,21 +223,23 @@ class Response:
         :param content_length: None if the head announced none.
         """
         self = cls.__new__(cls)
-        self.status = status
-        self.reason = reason
-        self.headers = headers
-        self.content_length = content_length
-        self.upstream = True
+        self.__dict__.update(
+            status=status,
+            reason=reason,
+            headers=headers,
+            content_length=content_length,
+            upstream=True,
+        )
         return self
 
     def copy(self) -> Response:
         """Return a response like this one, so that one that is often sent is made only once."""
         other: Response = new(Response)
-        other.status = self.status
-        other.body = self.body
-        other.reason = None
-        other.content_length = self.content_length
-        other.headers = self.headers.copy()
+        fields = other.__dict__
+        fields["status"] = self.status
+        fields["body"] = self.body
+        fields["content_length"] = self.content_length
+        fields["headers"] = self.headers.copy()
         return other
 
     @classmethod
@@ -202,6 +255,62 @@ class Response:
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
 
+
+def _check_status(_: Response, status: Any) -> None:
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
+
+
+def _check_body(response: Response, body: object) -> None:
+    if response.upstream:
+        raise ValueError(
+            "the body of an upstream's response is changed by a filter (response_body), or replaced "
+            "with the response, by returning another one from upstream_response"
+        )
+    if not isinstance(body, bytes | AsyncIterable):
+        raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")
+
+
+def _check_length(response: Response, length: Any) -> None:
+    if length is None:
+        return
+    if not isinstance(length, int) or length < 0:
+        raise ValueError(f"{length!r} is not a number of bytes")
+    known = response.content_length if response.upstream else length
+    if isinstance(response.body, bytes) and not response.upstream:
+        known = len(response.body)
+    if length != known:
+        raise ValueError(f"content_length = {length}, but the body has {known} bytes")
+
+
+def check_headers(_: object, headers: object) -> None:
+    """Refuse what is no ``Headers``, or is of another head that was sent.
+
+    :raises TypeError: it is.
+    """
+    if type(headers) is not Headers:
+        hint = "a copy() of them" if isinstance(headers, Headers) else f"not {headers!r:.40}"
+        raise TypeError(f"headers are pingap.Headers, {hint}")
+
+
+def _check_reason(_: Response, reason: object) -> None:
+    if reason is not None and not (isinstance(reason, bytes) and FIELD_VALUE.fullmatch(reason)):
+        raise ValueError(f"{reason!r:.40} is not a reason phrase: bytes without control characters")
+
+
+def _check_upstream(_: Response, value: object) -> None:
+    raise AttributeError("this says what pingap did, and cannot be changed")
+
+
+_CHECKS = {
+    "status": _check_status,
+    "body": _check_body,
+    "content_length": _check_length,
+    "headers": check_headers,
+    "reason": _check_reason,
+    "upstream": _check_upstream,
+    "sent": _check_upstream,
+}
 
 REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}
 """Reason phrases of the registered status codes (RFC 9110, 15)."""

@@ -3,9 +3,10 @@
 Each function returns at once if all plugins are sync, and otherwise something to await for the
 rest. (A coroutine for every phase of every request would cost more than most plugins.)
 
-A plugin fails closed: whatever it raises, other than an answer on purpose, and running out of time,
-becomes a ``PluginError`` that names the instance and the phase. Where the operator chose
-``fail_open``, it is only reported, and the request goes on as if the plugin were not there.
+A plugin fails closed: whatever it raises (``SystemExit`` and ``CancelledError``, too), other than an
+answer on purpose, and running out of time, becomes a ``PluginError`` that names the instance and the
+phase. Where the operator chose ``fail_open``, it is only reported, and the request goes on as if the
+plugin were not there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
-        except Exception as error:
+        except BaseException as error:
             _failed(x, owner, phase, error)
             continue
         if answer is not None:
@@ -68,7 +69,7 @@ def call_first(
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
-        except Exception as error:
+        except BaseException as error:
             _failed(x, owner, phase, error)
             continue
         if answer is not None:
@@ -80,7 +81,9 @@ def call_first(
                 if answer is None:
                     continue
             x.answered_by = owner.name
-            return answer  # type: ignore[no-any-return]  # _settle checked it
+            # (One that was sent before is another one from now on.)
+            response: Response = answer.copy() if answer.sent else answer
+            return response
     return None
 
 
@@ -107,7 +110,7 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
             answer = call(*arguments)
         except (HTTPError, ClientGone):
             raise
-        except Exception as error:
+        except BaseException as error:
             _failed(x, owner, phase, error)
             continue
         if answer is not None and not isinstance(answer, BodyFilter):
@@ -171,12 +174,12 @@ def _misfit(result: object, expected: type) -> TypeError | None:
     return TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
 
 
-def _failed(x: Exchange, owner: Owner, phase: str, error: Exception) -> None:
+def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None:
     """Apply the failure rule of a plugin.
 
     :raises PluginError: it fails closed.
     """
-    failure = PluginError(owner.name, phase)
+    failure = PluginError(owner.name, phase, owner.places.get(phase, ""))
     if not owner.fail_open:
         raise failure from error
     failure.__cause__ = error

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pingap.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
+    from pingap.background_tasks import BackgroundTasks
     from pingap.observability.log_tags import LogTag
 
 
@@ -124,16 +123,20 @@ class Plugin:
         """
         return {}
 
-    async def startup(self, tasks: TaskGroup) -> None:
+    async def startup(self, tasks: BackgroundTasks) -> None:
         """Prepare, before a listener accepts; override it if there is something to do.
 
-        :param tasks: a task group of this instance, for work in the background. It is cancelled
-            after ``shutdown``.
+        :param tasks: for work in the background: a task group of anyio whose tasks do not end one
+            another, with ``start_service`` for what is to be started again when it fails. It is
+            cancelled after ``shutdown``.
         :raises Exception: ends the start with an error that names the instance.
         """
 
     async def shutdown(self) -> None:
-        """Clean up, after the last request ended."""
+        """Clean up, after the last request ended. Runs whatever became of the background tasks.
+
+        :raises Exception: is counted and logged; the other plugins are shut down as well.
+        """
 
     @classmethod
     @hookimpl

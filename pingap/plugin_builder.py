@@ -29,6 +29,7 @@ from pingap.observability.plugin_failures import place_of
 from pingap.ordering import hazards, may_answer
 from pingap.plugin import Plugin
 from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.upstream_headers import mistakes_in
 
 Key = tuple[str | int, ...]
 
@@ -209,7 +210,7 @@ class PluginBuilder:
                     self._problem(path, f"there is another balancer {quoted(word)}")
                 self.balancers[word] = factory
                 self.balancer_keys[word] = self.keys[name]
-        except Exception as error:  # a mistake in its code
+        except BaseException as error:  # a mistake in its code
             text = f"{type(error).__name__}: {error}"
             self._problem(path, f"{cls.__name__}.pingap_balancers failed: {text}")
 
@@ -231,13 +232,15 @@ class PluginBuilder:
             options = {key: value for key, value in options.items() if value != ""}
         try:
             settings = cls.Settings.model_validate(options, context=self._surroundings)
+            for place, text in mistakes_in(settings):
+                self._warnings.append(self._config.source.problem((*path, *place), text))
             unchanged = self._unchanged.get(key)
             return cls(settings) if unchanged is None else unchanged.plugin
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except ValueError as error:  # of a plugin, about its settings
             self._problem(path, f"cannot be built: {error}")
-        except Exception as error:  # a mistake in its code
+        except BaseException as error:  # a mistake in its code
             file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
             text = f"{type(error).__name__}: {error} ({place_of(error, file)})"
             self._problem(path, f"cannot be built: {text}")

@@ -27,6 +27,7 @@ from pingap.config import distributions
 from pingap.config.problem import did_you_mean, quoted
 from pingap.contract import register, what_this_is
 from pingap.discovery import Discovery
+from pingap.foreign_code import is_from_outside
 from pingap.plugin import Plugin
 from pingap.upstream.static import StaticDiscovery
 
@@ -119,7 +120,7 @@ class Registry:
                 cls, name=f"{cls.__module__}.{cls.__qualname__} ({cls.category})"
             )
             self._take_in()
-        except Exception as error:
+        except BaseException as error:
             raise PluginLoadError(f"{cls!r} cannot be used: {error}") from error
 
     @property
@@ -240,7 +241,7 @@ class Registry:
         (point,) = points
         try:
             self._register(point)
-        except Exception as error:
+        except BaseException as error:
             text = f"{_distribution(point)} cannot be loaded: {error}"
             if isinstance(error, ImportError) and error.name == "pingap":  # a name it should have
                 text += f"; {what_this_is()} of the hook contract"
@@ -291,7 +292,9 @@ class Registry:
         for impl in self._manager.hook.pingap_startup.get_hookimpls():
             try:
                 await cast("Awaitable[None]", impl.function())
-            except Exception as error:
+            except BaseException as error:
+                if is_from_outside(error):
+                    raise
                 raise PluginLoadError(f"{impl.plugin_name} cannot start: {error}") from error
 
     async def shutdown(self) -> None:
@@ -299,7 +302,9 @@ class Registry:
         for impl in self._manager.hook.pingap_shutdown.get_hookimpls():
             try:
                 await cast("Awaitable[None]", impl.function())
-            except Exception:
+            except BaseException as error:
+                if is_from_outside(error):
+                    raise
                 log.exception("%s failed in pingap_shutdown", impl.plugin_name)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from typing import Any
 
 import anyio
 
-from pingap.errors import HTTPError, PluginError
+from pingap.errors import PingapError, PluginError
 from pingap.exchange import Exchange
 from pingap.messages import Response, has_no_body
 from pingap.relay import BodyRelay, Filters
@@ -28,44 +29,51 @@ class Producer:
             self._relay.set_full(True)
 
     async def run(self, response: Response) -> None:
-        """Send the whole body of a response.
+        """Send the whole body.
 
         :raises PingapError: it cannot be completed.
         """
         body = response.body
-        if not has_no_body(self._x.request, response):
-            self._relay.length = response.content_length
+        length = None if has_no_body(self._x.request, response) else response.content_length
+        self._relay.length = length
         if isinstance(body, bytes):
             if body:
                 self._relay.feed(body)
         else:
-            self._x.downstream.flush()
-            await self._x.in_task(self._pump(body))
-        self._check_length(response)
+            x = self._x
+            outcome = x.begin(self._pump(body, length))
+            if not outcome.done:
+                x.downstream.flush()
+            try:
+                await x.finish(outcome)
+            except PingapError:
+                raise
+            except Exception as error:
+                raise self._failure(body) from error
         self._relay.end(None)
 
-    def _check_length(self, response: Response) -> None:
-        """Refuse a body of another length than was announced (filters may not change that, either).
+    async def _pump(self, body: AsyncIterable[bytes], length: int | None) -> None:
+        """Send what is produced, and see that it is what was announced."""
+        size = 0
+        async for chunk in body:
+            if not isinstance(chunk, bytes):
+                raise TypeError(f"the chunks of a body are bytes, not {type(chunk).__name__}")
+            size += len(chunk)
+            if length is not None and size > length:
+                break
+            if chunk:
+                self._relay.feed(chunk)
+            await self._flowing.wait()
+        if length is not None and size != length:
+            than = "more" if size > length else f"{size}, less"
+            raise ValueError(f"the body has {than} bytes than its content_length of {length}")
 
-        :raises PluginError: so it is.
-        """
-        length, size = response.content_length, self._relay.received
-        if length is None or size == length or has_no_body(self._x.request, response):
-            return
-        raise PluginError(self._x.answered_by, "response body") from ValueError(
-            f"the body has {size} bytes, and Content-Length says {length}"
-        )
-
-    async def _pump(self, body: AsyncIterable[bytes]) -> None:
-        try:
-            async for chunk in body:
-                if chunk:
-                    self._relay.feed(chunk)
-                await self._flowing.wait()
-        except HTTPError:
-            raise
-        except Exception as error:
-            raise PluginError(self._x.answered_by, "response body") from error
+    def _failure(self, body: Any) -> PluginError:
+        """Say whose body it is, and where it is produced, if it is a generator's."""
+        code = getattr(body, "ag_code", None)
+        place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+        names = self._x.answered_by or ", ".join(owner.name for _, owner in self._x.chains.response)
+        return PluginError(names, "response body", place)
 
     def pause_body(self) -> None:
         """Produce nothing more until ``resume_body``."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final, Protocol, TypeAlias
 
-from pingap.body_filters import BodyFilter
+from pingap.body_filters import BodyFilter, WholeBodyFilter
 from pingap.errors import HTTPError, PluginError
 from pingap.headers import Headers
+from pingap.implementations import place_of_function
 
 REPLAY_LIMIT: Final = 64 * 1024
 """Bytes of a request body kept while another attempt may need them (config.md 5.10)."""
@@ -98,6 +99,11 @@ class BodyRelay:
     def replayable(self) -> bool:
         """True if everything sent so far could be sent again."""
         return not self._opened or self._kept is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """True while the source is to send no more."""
+        return self._paused
 
     def collect(self, limit: int) -> None:
         """Hold all that comes, up to a limit, until it is opened.
@@ -223,8 +229,8 @@ class BodyRelay:
                 chunk = _bytes(body_filter.feed(chunk))
             except HTTPError:
                 raise
-            except Exception as error:
-                raise PluginError(plugin, "body filter") from error
+            except BaseException as error:
+                raise PluginError(plugin, "body filter", _place(body_filter, "feed")) from error
             if not chunk:
                 break
         return chunk
@@ -260,8 +266,8 @@ class BodyRelay:
                 rest = _bytes(body_filter.end(trailers))
             except HTTPError:
                 raise
-            except Exception as error:
-                raise PluginError(plugin, "body filter") from error
+            except BaseException as error:
+                raise PluginError(plugin, "body filter", _place(body_filter, "end")) from error
             if rest:
                 self._send(self._filter(rest, place + 1))
         self._trailers = trailers if trailers.lines else None
@@ -271,3 +277,10 @@ def _bytes(result: object) -> bytes:
     if not isinstance(result, bytes):
         raise TypeError(f"a body filter returns bytes, not {type(result).__name__}")
     return result
+
+
+def _place(body_filter: BodyFilter, method: str) -> str:
+    """Return where a filter says what it returns."""
+    cls = type(body_filter)
+    inherited = getattr(cls, method) is getattr(WholeBodyFilter, method)
+    return place_of_function(getattr(cls, "change" if inherited else method, None))

@@ -9,10 +9,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
+from pingap.errors import BadRequest
 from pingap.matching import (
     NO_CAPTURES,
+    Asked,
     Captures,
     CompileRegex,
     Condition,
@@ -23,6 +25,7 @@ from pingap.matching import (
     PathMatcher,
     RequestView,
     host_pieces,
+    is_written,
 )
 
 __all__ = [
@@ -94,17 +97,26 @@ class Candidate(Generic[T]):
     """Whether being found in the index is already a match: no regex and no condition."""
 
     @classmethod
-    def parse(cls, route: Route[T], rank: int, compile_regex: CompileRegex) -> "Candidate[T]":
+    def parse(
+        cls, route: Route[T], rank: int, compile_regex: CompileRegex, *, raw: bool = False
+    ) -> "Candidate[T]":
         """Parse the texts of a route.
 
+        :param raw: see `Router`.
         :raises ValueError: a host, path or condition cannot be read.
         """
         host = HostMatcher.parse(route.host, compile_regex)
-        path = PathMatcher.parse(route.path, compile_regex)
-        conditions = (
-            *(Condition.parse(ConditionKind.HEADER, text) for text in route.match_headers),
-            *(Condition.parse(ConditionKind.QUERY, text) for text in route.match_query),
-            *(Condition.parse(ConditionKind.COOKIE, text) for text in route.match_cookies),
+        path = PathMatcher.parse(route.path, compile_regex, raw=raw)
+        lists = (
+            (ConditionKind.HEADER, route.match_headers),
+            (ConditionKind.QUERY, route.match_query),
+            (ConditionKind.COOKIE, route.match_cookies),
+        )
+        conditions = tuple(
+            Condition.parse(kind, text)
+            for kind, texts in lists
+            for text in texts
+            if is_written(text)
         )
         return cls(
             target=route.target,
@@ -116,7 +128,7 @@ class Candidate(Generic[T]):
             decided_by_index=not (host.has_regex or path.kind is PathKind.REGEX or conditions),
         )
 
-    def match(self, host: str, path: str, request: RequestView) -> Captures | None:
+    def match(self, host: str, path: str, request: RequestView | Asked) -> Captures | None:
         """Ask all predicates.
 
         :returns: the named groups, those of the host over those of the path; ``None`` when a
@@ -181,15 +193,21 @@ class Router(Generic[T]):
 
     :param routes: the locations in the order the server lists them.
     :param compile_regex: how to compile the regexes of hosts and paths.
+    :param raw: the paths of requests are not normalised (``servers.*.path_matching``).
     :raises ValueError: a host, path or condition cannot be read.
     """
 
     def __init__(
-        self, routes: Sequence[Route[T]], compile_regex: CompileRegex = re.compile
+        self,
+        routes: Sequence[Route[T]],
+        compile_regex: CompileRegex = re.compile,
+        *,
+        raw: bool = False,
     ) -> None:
         ranked = sorted(routes, key=_weight, reverse=True)  # stays stable
         self.candidates: Final = tuple(
-            Candidate.parse(route, rank, compile_regex) for rank, route in enumerate(ranked)
+            Candidate.parse(route, rank, compile_regex, raw=raw)
+            for rank, route in enumerate(ranked)
         )
         anywhere = []
         by_name: dict[HostKind, dict[str, list[Candidate[T]]]] = {
@@ -218,8 +236,8 @@ class Router(Generic[T]):
     def match(self, host: str, path: str, request: RequestView) -> tuple[T, Captures] | None:
         """Pick the location of a request.
 
-        :param host: as sent, without port; empty when the request names none.
-        :param path: as sent, without query.
+        :param host: normalised, without port; empty when the request names none.
+        :param path: normalised unless the router is ``raw``, without query.
         :param request: asked only by routes that have conditions.
         :returns: the target of the picked route and the named groups of its host and path
             regexes (`NO_CAPTURES` when there are none); ``None`` when no route matches.
@@ -230,6 +248,7 @@ class Router(Generic[T]):
         best_rank = len(self.candidates)
         best_captures = NO_CAPTURES
         certain = len(path) <= _LONGEST_KNOWN
+        asked: Asked | None = None
         for group in self._groups(host, path):
             for candidate in group:
                 if candidate.rank >= best_rank:
@@ -237,7 +256,9 @@ class Router(Generic[T]):
                 captures: Captures | None = NO_CAPTURES
                 if not candidate.decided_by_index:
                     certain = False
-                    captures = candidate.match(host, path, request)
+                    if candidate.conditions and asked is None:
+                        asked = Asked(request)
+                    captures = candidate.match(host, path, asked or request)
                 if captures is not None:
                     best, best_rank, best_captures = candidate, candidate.rank, captures
                     break
@@ -271,6 +292,33 @@ class Router(Generic[T]):
             start = dot + 1
             if (suffix := name[start:]) in self._wildcard:
                 self._wildcard[suffix].collect(path, groups)
+
+
+class AmbiguousView(RequestView, Protocol):
+    """A request that backends may read in several ways (``servers.*.allow_in_paths``)."""
+
+    @property
+    def other_paths(self) -> Sequence[str]:
+        """Its other paths."""
+
+
+class CarefulRouter(Router[T]):
+    """The router of a server that takes such requests: every reading has to lead to one location.
+
+    Otherwise the upstream might serve what another location guards.
+    """
+
+    def match(self, host: str, path: str, request: AmbiguousView) -> tuple[T, Captures] | None:  # type: ignore[override]
+        """Pick the location of a request.
+
+        :raises BadRequest: its readings lead to different locations.
+        """
+        found = super().match(host, path, request)
+        for other in request.other_paths:
+            again = super().match(host, other, request)
+            if (again and again[0]) is not (found and found[0]):
+                raise BadRequest("The path can be read in several ways")
+        return found
 
 
 def _weight(route: Route[T]) -> int:

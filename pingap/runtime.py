@@ -15,6 +15,7 @@ from pingap.chains import Chains
 from pingap.context import RequestContext
 from pingap.error_page import ErrorPage
 from pingap.errors import HTTPError, PluginError, Source
+from pingap.forwarding import Family
 from pingap.headers import Headers
 from pingap.messages import Request, Response
 from pingap.observability.metrics import LocationStats
@@ -62,6 +63,7 @@ class LocationRuntime:
     may_take_time: bool = False
     stats: LocationStats = field(default_factory=LocationStats)
     has_limits: bool = field(init=False)
+    has_plugins: bool = field(init=False)
     looks_back: bool = field(init=False)
     """Something is done after a request has ended, beside what is done for every one."""
     repeats_sent: bool = field(init=False)
@@ -70,6 +72,7 @@ class LocationRuntime:
 
     def __post_init__(self) -> None:
         self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self.has_plugins = self.chains.plugins
         self.looks_back = bool(self.chains.logging) or self.may_take_time
         self.repeats_sent = self.retry.repeats_sent
         self._fixed_upstream = self.upstreams.get(self.upstream)
@@ -90,9 +93,9 @@ class LocationRuntime:
 
         :raises HTTPError: 503, there is no such upstream.
         """
-        if self._fixed_upstream is not None and not ctx.upstream:
+        if self._fixed_upstream is not None and not ctx.upstream_name:
             return self._fixed_upstream
-        name = ctx.upstream or self.upstream
+        name = ctx.upstream_name or self.upstream
         if name.startswith("$"):
             name = ctx.captures.get(name[1:], "")
         if (upstream := self.upstreams.get(name)) is None:
@@ -105,6 +108,7 @@ class ServerRuntime:
     """A server, ready to serve (config.md, section 4).
 
     :param tls: None for a server without TLS.
+    :param trusted_forwarding: which forwarding headers trusted proxies send.
     :param plugin_failures: shared by all servers.
     """
 
@@ -113,7 +117,10 @@ class ServerRuntime:
     error_page: ErrorPage
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
+    via: bytes | None = None
+    """Its name in ``Via``; None to add none."""
     tls: ServerTls | None = None
+    trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
 
     def add_timing(self, response: Response, ctx: RequestContext) -> None:

@@ -186,7 +186,7 @@ class UpstreamBuilder:
             balancing.build(peers[:1])
         except (MissingPluginError, PluginLoadError, ValueError) as error:
             self._problem(path, f"found {shortened(settings.algo)}, {error}")
-        except Exception as error:  # a mistake in the code of a plugin
+        except BaseException as error:  # a mistake in the code of a plugin
             text = f"{type(error).__name__}: {error} ({place_of(error)})"
             self._problem(path, f"{shortened(settings.algo)} cannot be built: {text}")
         else:

@@ -95,6 +95,12 @@ class CountingTransport(asyncio.Transport):
         """Never."""
         return False
 
+    def pause_reading(self) -> None:
+        """Go on: nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Go on."""
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Know an address, and no socket."""
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
@@ -111,7 +117,7 @@ class TlsClientTransport(CountingTransport):
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         self._tls = trusting.wrap_bio(self._incoming, self._outgoing)
-        self.acceptor = TlsAcceptor(context, handshakes, lambda alpn: app)
+        self.acceptor = TlsAcceptor(context, frozenset(), handshakes, lambda alpn: app)
         self.acceptor.connection_made(self)
         self._shake_hands()
         self.write = super().write  # type: ignore[method-assign]
@@ -120,10 +126,14 @@ class TlsClientTransport(CountingTransport):
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            self.acceptor.data_received(self._outgoing.read())
+            self._tell(self._outgoing.read())
             self._shake_hands()
         else:
-            self.acceptor.data_received(self._outgoing.read())
+            self._tell(self._outgoing.read())
+
+    def _tell(self, data: bytes) -> None:
+        self.acceptor.data_received(data)
+        self.acceptor.on_turn()  # this turn of the loop had no time for it
 
     def write(self, data: Any) -> None:
         """Take part in the handshake."""
@@ -163,6 +173,7 @@ class DataPath:
             client_tcp(settings),
             runtime.deadlines,
             runtime.writes,
+            runtime.backlog,
             tasks,
             ConnectionBudget(10),
             runtime.stats,
@@ -171,7 +182,7 @@ class DataPath:
         self.client: asyncio.Protocol = Http1Connection(listener)
         self.tls: TlsClientTransport | None = None
         if tls:
-            handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats())
+            handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats(), runtime.backlog)
             self.tls = TlsClientTransport(server_context(), handshakes, self.client)
             self.client = self.tls.acceptor
         else:

@@ -6,9 +6,9 @@ balancer's choice and nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pingap.balancing.balancer import (
     Balancer,
@@ -21,11 +21,14 @@ from pingap.balancing.balancer import (
 from pingap.balancing.round_robin import RoundRobin
 from pingap.balancing.slow_start import with_slow_start
 from pingap.errors import HTTPError, PluginError
+from pingap.implementations import place_of_function
 
 if TYPE_CHECKING:
     from pingap.context import RequestContext
     from pingap.messages import Request
     from pingap.upstream.peer import Peer
+
+_Choice: TypeAlias = "Callable[[Request, RequestContext, Usable], Peer | None]"
 
 RETRY_AFTER_SECONDS: Final = 5
 """What clients are told to wait if no peer is available."""
@@ -73,7 +76,7 @@ class Selection:
         self._balancer = _build(balancing, self._primaries)
         self._second = _build(balancing, self._backups) if self._backups else None
         self._usable: Usable = is_available
-        self._choose = self._choose_afresh
+        self._choose: _Choice = self._choose_afresh
         self.panics = False
         """So few are available that all are used as if they were."""
         for peer in peers:
@@ -92,8 +95,9 @@ class Selection:
                 peer = self._choose_another(request, ctx, tried)
         except HTTPError:
             raise
-        except Exception as error:
-            raise PluginError(f"upstreams.{self._name}.algo", "choose") from error
+        except BaseException as error:
+            place = place_of_function(type(self._balancer).choose)
+            raise PluginError(f"upstreams.{self._name}.algo", "choose", place) from error
         if peer is None:
             raise HTTPError(
                 503,
@@ -125,7 +129,7 @@ class Selection:
         self.panics = self._is_panic()
         self._usable = _whichever if self.panics else is_available
         self._balancer.refresh(self._usable)
-        self._choose = self._balancer.choose
+        self._choose = _choice(self._balancer)
         if self._second is not None and not self.panics:
             self._second.refresh(self._usable)
             self._choose = self._choose_or_use_backups
@@ -134,9 +138,8 @@ class Selection:
         self, request: Request, ctx: RequestContext, usable: Usable
     ) -> Peer | None:
         assert self._second is not None
-        return self._balancer.choose(request, ctx, usable) or self._second.choose(
-            request, ctx, usable
-        )
+        first, second = _choice(self._balancer), _choice(self._second)
+        return first(request, ctx, usable) or second(request, ctx, usable)
 
     def _is_panic(self) -> bool:
         primaries = [peer for peer in self._primaries if peer.weight]
@@ -156,6 +159,20 @@ def _build(balancing: Balancing, peers: Sequence[Peer]) -> Balancer:
     for peer in peers:
         peer.bookkeeper = balancer.bookkeeper
     return balancer
+
+
+def _choice(balancer: Balancer) -> _Choice:
+    """Return what a balancer is asked by; the answers of those of plugins are checked."""
+    if type(balancer).__module__.startswith("pingap."):
+        return balancer.choose
+
+    def choose(request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
+        peer = balancer.choose(request, ctx, usable)
+        if peer is not None and not hasattr(peer, "in_flight"):
+            raise TypeError(f"a balancer chooses one of its peers, or None, not {peer!r:.40}")
+        return peer
+
+    return choose
 
 
 def _whichever(peer: Peer) -> bool:

@@ -6,7 +6,10 @@ finds out is in ``pingap.inspection``; here is how it is asked for and shown.
 
 from __future__ import annotations
 
+import os
+import re
 from importlib import import_module
+from typing import Final
 
 import click
 
@@ -21,8 +24,24 @@ COMMANDS = {
 """Name of a command -> its line in ``--help``."""
 
 
+_EQUALS: Final = re.compile(r"(-[A-Za-z]*c)=(.*)", re.DOTALL)
+
+
+def expanded(conf: str) -> str:
+    """Return the value of ``-c`` or ``PINGAP_CONF`` with ``~`` replaced, which a shell has not seen."""
+    return os.path.expanduser(conf)  # noqa: PTH111 - Path would drop the spelling of the operator
+
+
 class CommandGroup(click.Group):
     """Knows the commands without importing them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read ``-c=PATH`` as pingap 0.13.9 does, whose manual writes it so; click takes ``=`` for the value's."""
+        split: list[str] = []
+        for argument in args:
+            found = _EQUALS.fullmatch(argument)
+            split += found.groups() if found else (argument,)
+        return super().parse_args(ctx, split)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""

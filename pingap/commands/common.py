@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pingap.commands import expanded
 from pingap.config import Config, ConfigError, load
 from pingap.plugins import Registry
 
@@ -26,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def configuration_path(conf: str | None) -> str | None:
     """Return the path of the configuration: of the command, else of ``pingap -c``, else $PINGAP_CONF."""
     before: str | None = click.get_current_context().obj
-    return conf or before or os.environ.get("PINGAP_CONF") or None
+    return expanded(conf or before or os.environ.get("PINGAP_CONF") or "") or None
 
 
 def load_configuration(conf: str, registry: Registry) -> Config:
@@ -39,16 +40,15 @@ def load_configuration(conf: str, registry: Registry) -> Config:
 def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
     """Build what would be served; end with the mistakes of the configuration if there are any."""
     from pingap.builder import build
+    from pingap.observability.log_files import LogFiles
 
     path = configuration_path(conf)
     if path is None:
         raise click.UsageError("where is the configuration? Give -c PATH")
     with mistakes_end_the_command():
-        runtime = build(load(path, location_keys=registry.location_keys), registry)
-    try:
-        yield runtime
-    finally:
-        runtime.log_files.close()
+        config = load(path, location_keys=registry.location_keys)
+        runtime = build(config, registry, log_files=LogFiles(opens=False))
+    yield runtime
 
 
 @contextmanager

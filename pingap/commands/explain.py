@@ -64,16 +64,22 @@ def _as_json(explanation: Explanation, request: Request) -> dict[str, Any]:
             {"address": text, "weight": weight, "backup": backup} for text, weight, backup in peers
         ]
         found["upstream"]["settings"] = dict(found["upstream"]["settings"])
-    asked = {"method": request.method, "host": request.host, "target": request.target}
+    target = _as_text(request.target)
+    asked = {"method": request.method, "host": request.host, "target": target}
     return {"request": asked, **found}
 
 
 def _lines(explanation: Explanation, request: Request, config: Config) -> Iterator[str]:
     server = explanation.server
-    yield f"{request.method} {request.target}, host {request.host or 'not named'}"
+    yield f"{request.method} {_as_text(request.target)}, host {request.host or 'not named'}"
     yield ""
     facts = [("server", server, config.servers[server].addr)]
-    if explanation.location is None:
+    if explanation.path and explanation.path != _as_text(request.target).partition("?")[0]:
+        facts.append(("path", explanation.path, config.servers[server].path_matching))
+    if explanation.refusal and explanation.location is None:
+        yield from aligned(facts)
+        yield f"It is refused before a location is asked: {explanation.refusal}"
+    elif explanation.location is None:
         yield from aligned(facts)
         yield "No location takes it: it is answered with 404."
     else:
@@ -96,6 +102,11 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
         yield from _plugin_lines(explanation)
         yield from _header_lines(explanation)
         yield from _upstream_lines(explanation)
+
+
+def _as_text(target: str) -> str:
+    """Return a target, which has a character for each byte, as people read it."""
+    return target.encode("latin-1").decode("utf-8", "replace")
 
 
 def _plugin_lines(explanation: Explanation) -> Iterator[str]:
@@ -128,6 +139,8 @@ def _upstream_lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     if explanation.no_upstream:
         yield f"No upstream can be asked: {explanation.no_upstream}"
+    elif explanation.refusal:
+        yield f"No upstream gets it: {explanation.refusal}"
     elif explanation.upstream is None:
         yield "No upstream: a request that no plugin answers gets 503."
     else:

@@ -6,11 +6,18 @@ Matching itself is done by ``pingap.routing``. Grammar: config.md, sections 5.1 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from pingap.config.problem import shortened
 from pingap.config.regex import compile_regex
+from pingap.hosts import normal_host
+from pingap.paths import as_matched
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name (RFC 9110, 5.6.2)
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_DOT_SEGMENT = re.compile(r"/\.\.?(?=/|\Z)")
+_REFUSED = re.compile("%2F|%5C|%00")
+_REFUSED_TEXT = re.compile(r"%2F|%5C|%00|\\")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
@@ -34,11 +41,12 @@ def parse_header(entry: str) -> tuple[str, str]:
 def parse_condition(entry: str) -> tuple[str, str | None]:
     """Read an entry of ``match_query`` or ``match_cookies``: ``name:value``, or ``name`` alone.
 
-    :returns: the name, and the exact value to match, or ``None`` if being there is enough.
+    :returns: the name, and the exact value to match, or ``None`` if being there is enough. The
+        name is empty if the entry is, and is ignored.
     :raises ValueError: with a text for the operator.
     """
     name, colon, value = entry.partition(":")
-    if not name.strip():
+    if not name.strip() and colon:
         raise ValueError(
             f'found {shortened(entry)}, expected a condition such as "name:value" or "name"'
         )
@@ -51,7 +59,7 @@ def parse_header_condition(entry: str) -> tuple[str, str | None]:
     :raises ValueError: with a text for the operator.
     """
     name, value = parse_condition(entry)
-    if not _TOKEN.fullmatch(name):
+    if name and not _TOKEN.fullmatch(name):
         raise ValueError(f"{shortened(name)} is not a header name")
     return name, value
 
@@ -71,6 +79,26 @@ def check_path(path: str) -> str:
     return path
 
 
+def never_matched(path: str) -> str | None:
+    """Return why no normalised path can be what a location asks for; None if one can."""
+    path = path.strip()
+    kind, text = path[:1], path[1:].strip() if path[:1] in ("=", "~") else path
+    if kind == "~":
+        if "//" in text:
+            return "repeated slashes are merged before paths are compared"
+        for escape in _ESCAPE.findall(text):
+            if (plain := as_matched(escape)) != escape:
+                return f'"{escape}" is written "{plain}" in a normalised path'
+    elif _DOT_SEGMENT.search(text if kind == "=" else f"{text}x"):
+        return "dot segments are removed before paths are compared"
+    refused = _REFUSED if kind == "~" else _REFUSED_TEXT
+    if refused.search(as_matched(text)):
+        return (
+            "paths with an encoded slash, a backslash or a NUL are refused, or read as another one"
+        )
+    return None
+
+
 def check_host(host: str) -> str:
     """Check every piece of ``locations.*.host``: expressions compile, wildcards are ``*.name``.
 
@@ -79,13 +107,28 @@ def check_host(host: str) -> str:
     for piece in split_hosts(host):
         if piece.startswith("~"):
             _check_host_regex(piece, host)
-        elif "*" in piece and ("*" in piece[1:] or not piece.startswith("*.") or len(piece) == 2):
-            raise ValueError(f'found {shortened(piece)}, expected a host such as "*.example.com"')
         elif any(mark in piece for mark in "/ \t") or (":" in piece and piece[0] != "["):
             raise ValueError(
                 f"found {shortened(piece)}, expected a host name without scheme, port and path"
             )
+        else:
+            _check_host_name(piece)
     return host
+
+
+def _check_host_name(piece: str) -> None:
+    if piece == "*":
+        raise ValueError('found "*"; to match every host, leave the key out')
+    if "*" in piece and ("*" in piece[1:] or not piece.startswith("*.") or len(piece) == 2):
+        raise ValueError(f'found {shortened(piece)}, expected a host such as "*.example.com"')
+    if not piece.isascii():
+        with suppress(UnicodeError):  # what DNS cannot hold has no such form
+            sent = piece.encode("idna").decode("ascii")
+            raise ValueError(f"found {shortened(piece)}, expected the name as it is sent: {sent}")
+    try:
+        normal_host(piece.removeprefix("*."))
+    except ValueError:
+        raise ValueError(f"{shortened(piece)} is not a host name") from None
 
 
 def _check_host_regex(piece: str, host: str) -> None:

@@ -11,12 +11,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import tomli
 
 from pingap.config.problem import Problem, quoted
+from pingap.config.regular_files import read_regular
 from pingap.config.snapshot import Snapshot
 from pingap.config.source import Document
+from pingap.config.units import format_size
+
+FILE_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of one file of the configuration."""
 
 _OTHER_FORMATS = {".hcl": "HCL", ".kdl": "KDL"}
 _QUERY_KEYS = ("separation", "enable_history")
@@ -127,9 +133,15 @@ def _files_below(path: str, files: _Files) -> Iterator[str]:
 
 def _read_file(name: str, files: _Files) -> None:
     try:
-        raw = Path(name).read_bytes()
+        raw = read_regular(name, FILE_LIMIT)
     except OSError as error:
         files.refuse(name, f"cannot be read: {error.strerror}")
+        return
+    except ValueError:  # a NUL in the name
+        files.refuse(name, "cannot be read: no file can have this name")
+        return
+    if len(raw) > FILE_LIMIT:
+        files.refuse(name, f"is larger than {format_size(FILE_LIMIT)}")
         return
     try:
         text = raw.decode()

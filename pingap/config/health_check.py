@@ -30,7 +30,7 @@ _UNSAFE: Final = re.compile(r"[^\x21-\x7e]")
 class HealthCheck:
     """How the backends of an upstream are checked. The defaults are those without ``health_check``.
 
-    :param host: sent as ``Host`` and SNI; empty for ``tcp``.
+    :param host: sent as ``Host``, and as SNI where the upstream has none; empty for ``tcp``.
     :param target: path and query that are asked for.
     :param connection_timeout: seconds in which a connection, TLS included, is made.
     :param read_timeout: seconds in which the answer is there.
@@ -38,7 +38,7 @@ class HealthCheck:
     :param success: how many in a row make a backend healthy again.
     :param failure: how many in a row make it unhealthy.
     :param reuse: keep the connection for the next check.
-    :param tls: speak TLS with ``grpc``.
+    :param tls: speak TLS with ``grpc``, shake hands by TLS with ``tcp``.
     :param parallel: check the backends at the same time.
     :param service: whose health is asked for by gRPC; empty: that of the server.
     :param status: first and last of the statuses that are good.
@@ -77,10 +77,14 @@ def parse_health_check(text: str) -> HealthCheck | None:
     url = _split(text)
     values: dict[str, object] = {}
     query: list[str] = []
-    for name, value in parse_qsl(url.query, keep_blank_values=True):
+    for piece in filter(None, url.query.split("&")):
+        ((name, value),) = parse_qsl(piece, keep_blank_values=True)
         if name.startswith(_QUERY):
             _require_http(name, url.scheme)
             query.append(f"{quote(name.removeprefix(_QUERY))}={quote(value)}")
+            continue
+        if _is_sent(name, url.scheme):
+            query.append(piece)
             continue
         if name in values:
             raise ValueError(f"{name} is given twice")
@@ -99,6 +103,11 @@ def _split(text: str) -> SplitResult:
         _ = url.port  # raises if it is none
     except ValueError as error:
         raise ValueError(f"found {shortened(text)}, expected {_EXAMPLE}: {error}") from None
+    if text.startswith("/"):
+        raise ValueError(
+            f"found {shortened(text)}, expected a URL; did you mean {shortened('http://app' + text)},"
+            " with the name that the backend is to see as Host instead of app?"
+        )
     if "://" not in text:
         raise ValueError(f"found {shortened(text)}, expected {_EXAMPLE}")
     if url.scheme not in _SCHEMES:
@@ -120,6 +129,12 @@ def _is_name(host: str) -> bool:
     """Tell whether TLS takes it for a name."""
     labels = host.split(".")
     return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
+
+
+def _is_sent(name: str, scheme: str) -> bool:
+    """Tell whether a parameter is not ours, but belongs to the query of the check."""
+    unknown = name not in _PARAMETERS and not did_you_mean(name, _PARAMETERS)
+    return unknown and scheme.startswith("http")
 
 
 def _parameter(name: str, value: str, scheme: str) -> object:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -33,12 +33,13 @@ from pydantic_core import CoreSchema, core_schema
 from pingap.config.problem import did_you_mean, quoted, shortened
 from pingap.config.references import file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
+from pingap.config.regular_files import read_regular
 from pingap.config.units import wrong_type
+from pingap.networks import parse_network
 
 SECRET_LIMIT: Final = 1024 * 1024
 """Bytes of a file that holds a secret."""
 _ENVIRONMENT: Final = "$ENV:"
-_MAPPED: Final = 96  # length of ::ffff:0:0/96, which holds the IPv4 addresses (RFC 4291, 2.5.5.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,7 @@ def _from_environment(name: str) -> str:
 def _from_file(path: Path) -> str:
     shown = quoted(str(path))
     try:
-        with path.open("rb") as file:
-            data = file.read(SECRET_LIMIT + 1)
+        data = read_regular(path, SECRET_LIMIT)
         text = data.decode()
     except OSError as error:
         raise ValueError(f"the secret file {shown} cannot be read: {error.strerror}") from None
@@ -173,15 +173,9 @@ def _read_network(value: object) -> IPv4Network | IPv6Network:
     if not isinstance(value, str):
         raise wrong_type(value, "an IP address or network")
     try:
-        network = ip_network(value, strict=False)
+        return parse_network(value)
     except ValueError:
         raise ValueError(f"{shortened(value)} is not an IP address or network") from None
-    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED:
-        # Clients that come so are known by their IPv4 address (RequestContext.client_ip).
-        mapped = IPv6Address(network.network_address).ipv4_mapped
-        if mapped is not None:
-            return IPv4Network((mapped, network.prefixlen - _MAPPED))
-    return network
 
 
 _Network = Annotated[

@@ -6,18 +6,17 @@ Sections that are not named here, and their items, are taken over whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-from pingap.config.addresses import Address
 from pingap.config.load import Config
-from pingap.config.model import Model, ServerConfig
+from pingap.config.model import Model
 from pingap.config.problem import KeyPath, dotted
 
 HOT: Final = ""
 """A running process takes the change over."""
 
-_LISTEN: Final = "listening sockets are opened at the start"
 _WORKERS: Final = "workers are started at the start"
+_PATHS: Final = "open connections go on reading paths as before"
 _PROCESS: Final = "it belongs to the process, from its start"
 
 BASIC: Final[dict[str, str]] = {
@@ -30,6 +29,7 @@ BASIC: Final[dict[str, str]] = {
     "graceful_shutdown_timeout": HOT,
     "upstream_keepalive_pool_size": HOT,
     "trusted_proxies": HOT,
+    "trusted_forwarding": HOT,
     "log_level": HOT,
     "log_format_json": "the application log is opened at the start",
     "pid_file": _PROCESS,
@@ -55,13 +55,17 @@ BASIC: Final[dict[str, str]] = {
 """Key of ``[basic]`` -> why it needs a new process; ``HOT`` if it does not."""
 
 SERVER: Final[dict[str, str]] = {
-    "addr": _LISTEN,
+    "addr": HOT,
     "locations": HOT,
     "access_log": HOT,
     "threads": _WORKERS,
     "max_request_line": HOT,
     "max_header_size": HOT,
     "max_headers": HOT,
+    "path_matching": _PATHS,
+    "allow_in_paths": _PATHS,
+    "forward_path": _PATHS,
+    "keep_shadowing_headers": HOT,
     "head_read_timeout": HOT,
     "keepalive_timeout": HOT,
     "tunnel_idle_timeout": HOT,
@@ -73,9 +77,9 @@ SERVER: Final[dict[str, str]] = {
     "tcp_interval": HOT,
     "tcp_probe_count": HOT,
     "tcp_user_timeout": HOT,
-    "tcp_fastopen": _LISTEN,
-    "backlog": _LISTEN,
-    "reuse_port": _LISTEN,
+    "tcp_fastopen": HOT,
+    "backlog": HOT,
+    "reuse_port": HOT,
     "proxy_protocol": HOT,
     "global_certificates": HOT,
     "tls_min_version": HOT,
@@ -88,13 +92,14 @@ SERVER: Final[dict[str, str]] = {
     "tls_max_handshakes": HOT,
     "prometheus_metrics": HOT,
     "enable_server_timing": HOT,
+    "via": HOT,
     "includes": HOT,
     "remark": HOT,
     "enabled_h2": HOT,
     "otlp_exporter": HOT,
     "modules": HOT,
 }
-"""Key of ``[servers.<name>]`` -> the same. A server that comes or goes needs a new process."""
+"""Key of ``[servers.<name>]`` -> the same."""
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:
@@ -102,7 +107,7 @@ def needs_restart(old: Config, new: Config) -> list[str]:
 
     What is compared is what keys mean: to write down a default changes nothing.
 
-    :returns: key paths such as ``servers.main.addr``; of a server that came or went its own.
+    :returns: key paths such as ``servers.main.threads``.
     """
     return [dotted(path) for path in _paths(old, new)]
 
@@ -110,22 +115,12 @@ def needs_restart(old: Config, new: Config) -> list[str]:
 def _paths(old: Config, new: Config) -> Iterator[KeyPath]:
     for key in _different(BASIC, old.basic, new.basic):
         yield "basic", key
-    for name in sorted(old.servers.keys() | new.servers.keys()):
-        before, after = old.servers.get(name), new.servers.get(name)
-        if before is None or after is None:
-            yield "servers", name
-        else:
-            for key in _different(SERVER, before, after):
-                yield "servers", name, key
+    for name in sorted(old.servers.keys() & new.servers.keys()):
+        for key in _different(SERVER, old.servers[name], new.servers[name]):
+            yield "servers", name, key
 
 
 def _different(table: Mapping[str, str], old: Model, new: Model) -> Iterator[str]:
     for key, reason in table.items():
-        if reason and _meaning(old, key) != _meaning(new, key):
+        if reason and getattr(old, key) != getattr(new, key):
             yield key
-
-
-def _meaning(settings: Model, key: str) -> Any:
-    if isinstance(settings, ServerConfig) and key == "addr":
-        return set[Address](settings.addresses)  # in any order, with any blanks
-    return getattr(settings, key)

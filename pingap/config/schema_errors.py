@@ -151,6 +151,8 @@ class _Place:
         """What to say after ``unknown key``."""
         if self.table is None:
             return ""
+        if cure := getattr(self.table, "ELSEWHERE", {}).get(self.path[-1]):
+            return f"; {cure}"
         known = _known_keys(self.table)
         if hint := did_you_mean(str(self.path[-1]), known):
             return hint

@@ -12,11 +12,13 @@ from ipaddress import IPv4Address, ip_address
 from pingap.config import distributions
 from pingap.config.addresses import Address, TcpAddress, UnixAddress, parse_backend
 from pingap.config.decode import Items
+from pingap.config.entries import never_matched
 from pingap.config.merge import Table
 from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, UpstreamConfig
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
+from pingap.networks import UNIX, parse_trusted
 
 BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
 """Plugin instances that exist without a block of their own."""
@@ -126,6 +128,7 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
     plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
     for name, location in items.locations.items():
         _check_upstream_of(name, location, upstreams, report)
+        _check_conditions(name, location, report)
         if not location.max_retries:
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
@@ -177,6 +180,32 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
     )
 
 
+def _check_conditions(name: str, location: LocationConfig, report: Report) -> None:
+    """In ``path`` and ``host`` a tilde begins an expression; in conditions it is text, so far."""
+    for key in ("match_headers", "match_query", "match_cookies"):
+        for index, entry in enumerate(getattr(location, key)):
+            _, _, value = entry.partition(":")
+            if value.strip().startswith("~"):
+                message = (
+                    f'{quoted(value.strip())} is compared as text: "~" does not begin a regular'
+                    " expression here; list the exact values in locations of their own"
+                )
+                report.warn(("locations", name, key, index), message)
+
+
+def _check_paths(name: str, server: ServerConfig, items: Items, report: Report) -> None:
+    path: KeyPath = ("servers", name)
+    if server.path_matching == "raw":
+        for key in ("allow_in_paths", "forward_path"):
+            if key in server.model_fields_set:
+                report.warn((*path, key), 'has no effect with path_matching = "raw"')
+        return
+    for one in server.locations:
+        if (location := items.locations.get(one)) and (why := never_matched(location.path)):
+            message = f"never gets a request on the server {name}: {why}"
+            report.warn(("locations", one, "path"), message)
+
+
 def _report_unknown(
     kind: str, name: str, known: Iterable[str], path: KeyPath, report: Report
 ) -> None:
@@ -201,6 +230,7 @@ def _check_servers(
                 path = ("servers", name, "locations", index)
                 _report_unknown("location", location, sections["locations"], path, report)
         _check_addresses(name, server, taken, report)
+        _check_paths(name, server, items, report)
         if server.proxy_protocol:
             _check_proxy_protocol(name, server, basic, report)
 
@@ -213,7 +243,8 @@ def _check_proxy_protocol(
     if not basic.trusted_proxies:
         message = "needs basic.trusted_proxies: the addresses whose PROXY headers are believed"
         report.error(path, message)
-    if any(isinstance(address, UnixAddress) for address in server.addresses):
+    trusts_unix = UNIX in map(parse_trusted, basic.trusted_proxies)
+    if not trusts_unix and any(isinstance(one, UnixAddress) for one in server.addresses):
         message = "a Unix socket cannot have it: its peers have no address that could be trusted"
         report.error(path, message)
 

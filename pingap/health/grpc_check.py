@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pingap.config.health_check import HealthCheck
-from pingap.health.checks import CheckFailed
+from pingap.health.checks import CheckFailed, Manner
 from pingap.health.http_check import HttpClients, read_some
 
 if TYPE_CHECKING:
@@ -20,14 +20,11 @@ _PREFIX: Final = 5  # bytes in front of a message: compressed or not, and its le
 
 
 class GrpcCheck:
-    """A backend is healthy if its health service says SERVING.
+    """A backend is healthy if its health service says SERVING."""
 
-    :param introduction: what every connection begins with (``proxy_protocol``).
-    """
-
-    def __init__(self, settings: HealthCheck, introduction: bytes) -> None:
+    def __init__(self, settings: HealthCheck, manner: Manner) -> None:
         scheme = "https" if settings.tls else "http"
-        self._clients = HttpClients(settings, scheme, introduction, http2=True)
+        self._clients = HttpClients(settings, scheme, manner, http1=False, http2=True)
         self._headers = [
             (b"Host", settings.host.encode()),
             (b"Content-Type", b"application/grpc"),

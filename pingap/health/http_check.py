@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -11,7 +10,8 @@ import anyio
 import httpcore
 
 from pingap.config.health_check import HealthCheck
-from pingap.health.checks import CheckFailed, failure
+from pingap.health.checks import CheckFailed, Manner, failure
+from pingap.upstream.speaks import Speaks
 
 if TYPE_CHECKING:
     from pingap.upstream.peer import Peer
@@ -49,19 +49,21 @@ class _ToPeer(httpcore.AnyIOBackend):
 
 
 class HttpClients:
-    """Makes requests to single peers; their certificates are not looked at.
+    """Makes requests to single peers.
 
     :param scheme: ``http`` or ``https``.
-    :param http2: speak HTTP/2; without TLS with prior knowledge.
+    :param http1: HTTP/1.1 may be spoken.
+    :param http2: HTTP/2 may be spoken; without TLS, and HTTP/1.1, with prior knowledge.
     """
 
     def __init__(
-        self, settings: HealthCheck, scheme: str, introduction: bytes, *, http2: bool = False
+        self, settings: HealthCheck, scheme: str, manner: Manner, *, http1: bool, http2: bool
     ) -> None:
         self._settings = settings
-        self._introduction = introduction
-        self._http2 = http2
-        self._tls = _trusting() if scheme == "https" else None
+        self._introduction = manner.introduction
+        self._http1, self._http2 = http1, http2
+        self._tls = manner.tls_context() if scheme == "https" else None
+        self._server_name = manner.server_name(settings.host)
         port = {"http": 80, "https": 443}[scheme]
         self._url = httpcore.URL(
             scheme=scheme, host=settings.host, port=port, target=settings.target
@@ -92,8 +94,9 @@ class HttpClients:
             self._kept[peer] = client
         try:
             with anyio.fail_after(connect + read):
+                extensions = {"timeout": limits, "sni_hostname": self._server_name}
                 async with client.stream(
-                    method, url, headers=headers, content=content, extensions={"timeout": limits}
+                    method, url, headers=headers, content=content, extensions=extensions
                 ) as response:
                     yield response
         except httpcore.ConnectTimeout:
@@ -110,7 +113,7 @@ class HttpClients:
         return httpcore.AsyncConnectionPool(
             ssl_context=self._tls,
             max_connections=1,
-            http1=not self._http2,
+            http1=self._http1,
             http2=self._http2,
             network_backend=_ToPeer(peer, self._introduction),
         )
@@ -122,16 +125,16 @@ class HttpClients:
 
 
 class HttpCheck:
-    """A backend is healthy if it answers a GET with a good status, and with a text if one is wanted.
+    """A backend is healthy if it answers a GET with a good status, and with a text if one is wanted."""
 
-    :param introduction: what every connection begins with (``proxy_protocol``).
-    """
-
-    def __init__(self, settings: HealthCheck, introduction: bytes) -> None:
+    def __init__(self, settings: HealthCheck, manner: Manner) -> None:
         self._settings = settings
-        self._clients = HttpClients(settings, settings.scheme, introduction)
+        scheme, speaks = settings.scheme, manner.speaks
+        http2 = speaks is Speaks.HTTP2 or (speaks is Speaks.EITHER and scheme == "https")
+        http1 = not http2 or scheme == "https"  # by TLS, the backend chooses
+        self._clients = HttpClients(settings, scheme, manner, http1=http1, http2=http2)
         self._headers = [(b"Host", settings.host.encode()), (b"User-Agent", b"pingap-health-check")]
-        if not settings.reuse:
+        if not (settings.reuse or http2):
             self._headers.append((b"Connection", b"close"))
         self.keep = self._clients.keep
 
@@ -156,14 +159,6 @@ async def read_some(response: httpcore.Response) -> bytes:
         if len(received) >= MOST_BODY:
             break
     return bytes(received[:MOST_BODY])
-
-
-def _trusting() -> ssl.SSLContext:
-    """Return what believes every certificate: a check sends no secret and gets none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _close(client: httpcore.AsyncConnectionPool) -> None:

@@ -119,7 +119,8 @@ class Watch:
 
     async def _made(self) -> Check:
         if self._check is None:
-            arguments = self._settings, self.upstream.proxy_protocol
+            upstream = self.upstream
+            arguments = self._settings, upstream.proxy_protocol, upstream.tls, upstream.speaks
             if self._settings.scheme == "tcp":
                 self._check = make_check(*arguments)
             else:  # requests need not wait until libraries are loaded

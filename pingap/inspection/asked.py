@@ -51,8 +51,11 @@ def read_request(method: str, url: str, headers: Sequence[str]) -> Asked:
     else:
         raise ValueError(f'found {quoted(url)}, expected a URL such as "http://host/path"')
     target = target if target.startswith("/") else f"/{target}"
-    if not (target.isascii() and target.isprintable() and " " not in target):
-        raise ValueError(f"{quoted(target)}: percent-encode what is not plain ASCII")
+    if not target.isprintable() or " " in target:
+        raise ValueError(f"{quoted(target)}: percent-encode spaces and control characters")
+    target = target.encode().decode(
+        "latin-1"
+    )  # a character for each byte, as it comes from clients
     fields = _headers(headers)
     if authority and "host" not in fields:
         fields.add("Host", authority)

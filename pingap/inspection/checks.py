@@ -13,6 +13,7 @@ from pingap.inspection.dead_routes import dead_routes
 from pingap.inspection.exposure import missing_guards
 from pingap.inspection.finding import Finding, finding
 from pingap.inspection.places import instances_of
+from pingap.inspection.raw_paths import raw_guards
 from pingap.inspection.secrets_in_clear import secrets_in_clear
 from pingap.inspection.unused import unused
 from pingap.ordering import Hazard, hazards
@@ -52,6 +53,7 @@ CHECKS: tuple[Callable[[Runtime], Iterator[Finding]], ...] = (
     order_hazards,
     dead_routes,
     missing_guards,
+    raw_guards,
     unused,
     secrets_in_clear,
 )

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pingap.builder import REVERSE_PROXY_HEADERS, Runtime
+from pingap.builder import Runtime
 from pingap.builtin import METRICS_LOCATION
 from pingap.chains import Instance
+from pingap.client_options import path_rules
 from pingap.config import Config
 from pingap.context import Connection, RequestContext
 from pingap.errors import HTTPError
@@ -21,9 +22,11 @@ from pingap.inspection.places import Place, place_of_code, place_of_instance, pl
 from pingap.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
 from pingap.messages import Request
 from pingap.ordering import implementations
+from pingap.protocol.targets import read_path
 from pingap.routing import Candidate
 from pingap.runtime import LocationRuntime
 from pingap.upstream.upstream import UpstreamRuntime
+from pingap.upstream_headers import FORWARDED_HEADER, REVERSE_PROXY_HEADERS
 
 _ABOUT_FAILURES: Final = (
     "circuit_break_",
@@ -87,6 +90,10 @@ class Explanation:
     """What a request would meet on one server; without a location it gets 404."""
 
     server: str
+    path: str = ""
+    """What locations are asked for: the path of the request, normalised."""
+    refusal: str = ""
+    """Why the request is refused: at once, or by the location instead of being passed on."""
     location: str | None = None
     weight: int = 0
     place: Place = field(default_factory=Place)
@@ -100,10 +107,21 @@ class Explanation:
 
 
 def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
-    """Ask the matcher of a server."""
+    """Ask the matcher of a server.
+
+    :param request: its path is as sent; it is normalised here, as the server says.
+    """
     router = runtime.servers[server].router
-    found = router.match(request.host, request.path, request)
     explanation = Explanation(server)
+    try:
+        read_path(request, path_rules(runtime.config.servers[server]))
+        found = router.match(request.host, request.path, request)
+    except HTTPError as error:
+        explanation.refusal = f"{error.status}: {error}"
+        return explanation
+    explanation.path = request.path
+    if request.path_danger:
+        explanation.refusal = f"400: {request.path_danger}"
     winner: Candidate[LocationRuntime] | None = None
     if found is not None:
         location, captures = found
@@ -210,6 +228,9 @@ def _header_steps(runtime: Runtime, name: str) -> Iterator[HeaderStep]:
         place = place_of_key(source, ("locations", name, "enable_reverse_proxy_headers"))
         for text in REVERSE_PROXY_HEADERS:
             yield HeaderStep("set", text, place)
+    if settings.forwarded_header:
+        place = place_of_key(source, ("locations", name, "forwarded_header"))
+        yield HeaderStep("set", FORWARDED_HEADER, place)
     for action in ("set", "add"):
         key = f"proxy_{action}_headers"
         for at, entry in enumerate(getattr(settings, key)):

@@ -19,6 +19,7 @@ from pingap.exchange import Exchange
 from pingap.headers import Headers
 from pingap.lifecycle import handle
 from pingap.messages import Request, Response
+from pingap.net.backlog import FULL_READ, PIECE, Leftover
 from pingap.net.http1_writer import Http1Writer
 from pingap.net.tcp import has_error, send_probes, unacknowledged
 from pingap.protocol import http1_write
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from pingap.net.listener import Listener
 
 NEVER: Final = math.inf
+
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
 
 LINGER_SECONDS: Final = 2.0
 """How long a client may go on sending after we stopped reading, before the connection is reset."""
@@ -60,6 +66,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         "_half_closed",
         "_head_begun",
         "_last_request",
+        "_left",
         "_limits",
         "_linger_left",
         "_lingering",
@@ -68,6 +75,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         "_probed",
         "_reading_paused",
         "_seen_sent",
+        "_waits_for_turn",
         "_writing_paused",
         "deadline",
     )
@@ -82,6 +90,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         self._head_begun = False  # and its time limit runs
         self._body_paused = False  # the exchange can take no more of them
         self._reading_paused = False
+        self._left: Leftover | None = None  # what the decoder has not been given yet; not empty
+        self._waits_for_turn = False  # work is left over to the next turn of the loop
         self._writing_paused = False
         self._lingering = False
         self._linger_left = LINGER_BYTES
@@ -98,8 +108,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
         """Begin, on a connection that was accepted already."""
@@ -120,11 +131,52 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             if request is not None:
                 self._begin(request)
                 return
+        if len(data) > PIECE or self._left is not None:
+            self._receive_much(data)
+            return
         decoder.unread = decoder.unread + data if decoder.unread else data
         if self._exchange is None or self._reading_body:
             self._advance()
         if decoder.unread and (self._exchange is not None or self._writing_paused):
             self._bound_unread()
+
+    def _receive_much(self, data: bytes) -> None:
+        """Take more than is looked at in one go; the decoder is given a piece after the other."""
+        if self._left is None:
+            self._left = Leftover()
+        self._left.put(data)
+        if not self._decoder.unread:
+            self._refill()
+        if self._exchange is None or self._reading_body:
+            self._advance()
+        if len(data) >= FULL_READ and not self._waits_for_turn:
+            self._leave_over()  # or the loop would read on
+        self._bound_unread()
+
+    def _refill(self) -> bool:
+        """Give the decoder its next piece; False if there is none."""
+        left = self._left
+        if left is None:
+            return False
+        self._decoder.unread += left.take(max(PIECE, self._decoder.wanted))
+        if not left:
+            self._left = None
+        return True
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn, and read nothing until then."""
+        self._waits_for_turn = True
+        self._pause_reading()
+        self._listener.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._lingering:
+            self._advance()
+        self._settle_reading()
 
     def eof_received(self) -> bool:
         """Keep our side open for a client that ended its own after a complete request.
@@ -258,7 +310,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def _advance(self) -> None:
         """Turn unread bytes into events, as far as the exchange can take them."""
-        if self._advancing:
+        if self._advancing or self._waits_for_turn:
             return
         self._advancing = True
         decoder = self._decoder
@@ -270,13 +322,19 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
                 elif self._closing or self._writing_paused or self._transport is None:
                     break
                 event = decoder.next()
+                refilled = self._left is not None and (event is None or not decoder.unread)
+                if refilled:
+                    self._refill()
                 if isinstance(event, Request):
                     self._begin(event)
-                elif event is None:
+                elif event is not None:
+                    self._on_body(event)
+                elif not refilled:
                     self._await_bytes()
                     break
-                else:
-                    self._on_body(event)
+                if decoder.unread and not self._listener.backlog.has_time():
+                    self._leave_over()
+                    break
         except BadRequest as error:
             self._refuse(error)
         finally:
@@ -359,12 +417,16 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_request_broken(error)
         else:
-            self._begin(Request("-", "-", Headers()), error)
+            self._begin(error.request or Request("-", "-", Headers()), error)
 
     def _bound_unread(self) -> None:
         """Leave further pipelined requests in the network."""
-        if len(self._decoder.unread) >= self._limits.pipeline_buffer_size:
+        if self._unread_size >= self._limits.pipeline_buffer_size:
             self._pause_reading()
+
+    @property
+    def _unread_size(self) -> int:
+        return len(self._decoder.unread) + len(self._left or ())
 
     def pause_body(self) -> None:
         self._body_paused = True
@@ -374,13 +436,20 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
 
     def resume_body(self) -> None:
         self._body_paused = False
-        self._resume_reading()
         self._advance()
+        self._settle_reading()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
+
+    def _settle_reading(self) -> None:
+        """Read on, unless there is enough here already."""
+        if self._waits_for_turn or (self._reading_body and self._body_paused):
+            return
+        if self._unread_size < self._limits.pipeline_buffer_size:
+            self._resume_reading()
 
     def _resume_reading(self) -> None:
         if self._reading_paused and self._transport is not None:
@@ -424,6 +493,12 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         else:
             self.deadline = min(self.deadline, time.monotonic() + self._limits.keepalive_timeout)
 
+    def turn_away(self) -> None:
+        """Answer with 503, whatever is asked: there are too many connections."""
+        if self._transport is not None:
+            self._transport.write(_FULL)
+            self.close()
+
     def close(self) -> None:
         """Close the connection once what was written is sent."""
         if self._transport is not None:
@@ -435,18 +510,23 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def _between_requests(self) -> None:
         self.deadline = time.monotonic() + self._limits.keepalive_timeout
         self._advance()
-        if self._half_closed and self._exchange is None and not self._writing_paused:
+        if (
+            self._half_closed
+            and self._exchange is None
+            and not (self._writing_paused or self._left or self._waits_for_turn)
+        ):
             self.close()  # at best half a request is here, and its rest will never come
             return
-        if len(self._decoder.unread) < self._limits.pipeline_buffer_size:
-            self._resume_reading()
+        self._settle_reading()
 
     def _skip_body(self) -> None:
         """Throw away what is here of a body nobody wants; often that is all of it."""
         with suppress(BadRequest):  # then it has no end either
-            while (event := self._decoder.next()) is not None:
+            while (event := self._decoder.next()) is not None or self._refill():
                 if isinstance(event, EndOfMessage):
                     self._reading_body = False
+                    return
+                if self._left is not None and not self._listener.backlog.has_time():
                     return
 
     def _linger(self) -> None:
@@ -461,6 +541,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self.close()
             return
         self._lingering = True
+        self._decoder.unread, self._left = b"", None
         self._writes.settle(self._transport)
         self._await_taking()
         if not self._transport.get_write_buffer_size():

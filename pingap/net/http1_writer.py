@@ -14,6 +14,7 @@ from pingap.net.write_batch import WriteBatch
 from pingap.protocol import http1_write
 
 _NO_BODY: Final = frozenset((204, 304))
+_UNUSUAL: Final = _NO_BODY | {426}
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 
 
@@ -68,7 +69,7 @@ class Http1Writer(ABC):
             or self._reading_body
             or request.method == "HEAD"
             or request.http_version == "1.0"
-            or response.status in _NO_BODY
+            or response.status in _UNUSUAL
         ):
             data = self._unusual_whole(response, body)
         else:
@@ -93,14 +94,20 @@ class Http1Writer(ABC):
         self._announced = length
         self.body_bytes_sent = 0
 
+    def withdraw_head(self) -> bool:
+        """Forget the head, if it still waits."""
+        waited, self._head = bool(self._head), b""
+        return waited and self._transport is not None
+
     def begin_tunnel(self, response: Response) -> None:
         """Send 101; what is sent from here on is another protocol."""
         self._closing = True
         self._tunnelling = True
         self._chunked = self._bodyless = self._ends_with_connection = False
         self._announced = None
-        if self._transport is not None:
-            self._writes.write(self._transport, http1_write.switching_head(response))
+        if self._transport is not None and self._request is not None:
+            head = http1_write.switching_head(response, self._request.upgrade)
+            self._writes.write(self._transport, head)
 
     def flush(self) -> None:
         """Send the head, if it still waits."""
@@ -171,8 +178,8 @@ class Http1Writer(ABC):
         self._ends_with_connection = unknown and old
         if self._ends_with_connection:
             self._closing = True
-        if response.status == 204:
-            length = None  # (RFC 9110, 8.6)
+        if response.status == 204 or (response.status == 304 and not response.upstream):
+            length = None  # (RFC 9110, 8.6: how long the content is, only an upstream knows)
         connection = b"close" if self._closing else b"keep-alive" if old else b""
         return http1_write.response_head(
             response, length, chunked=self._chunked, connection=connection

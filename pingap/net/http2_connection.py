@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.context import Connection
+from pingap.net.backlog import FULL_READ
 from pingap.net.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.net.http2_stream import Http2Stream
 from pingap.net.http2_turns import Turns
@@ -21,6 +22,7 @@ from pingap.net.tcp import unacknowledged
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
     ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -52,6 +54,9 @@ NEVER: Final = math.inf
 
 MOST_UNSENT: Final = 256 * 1024
 """Bytes waiting in the transport; with more, a client that takes nothing is not read either."""
+MOST_HELD: Final = 4 * 1024 * 1024
+"""Bytes of all answers of a connection that wait for room in the client's windows; with more, no answer is
+begun to be read from its upstream before half of them have gone."""
 GOAWAY_SECONDS: Final = 1.0
 """How long a client may go on to open streams after it was told to stop, if it answers no PING."""
 
@@ -78,9 +83,11 @@ class Http2Connection(asyncio.Protocol):
         "_streams",
         "_transport",
         "_turns",
+        "_waits_for_turn",
         "_writes",
         "codec",
         "connection",
+        "crowded",
         "deadline",
         "limits",
         "writable",
@@ -92,6 +99,8 @@ class Http2Connection(asyncio.Protocol):
         self.connection: Connection
         self.writable = True
         """The transport takes more."""
+        self.crowded = False
+        """So much waits for room that further answers are not read."""
         self.deadline = NEVER
         self._listener = listener
         self._writes = listener.writes
@@ -104,6 +113,7 @@ class Http2Connection(asyncio.Protocol):
         self._closing = 0.0  # when the client was told to open no more streams
         self._last_goaway = False  # what it opens from now on is not looked at
         self._reading_paused = False
+        self._waits_for_turn = False  # frames are left over to the next turn of the loop
         self._lingering = False
         self._linger_left = LINGER_BYTES
         self._ending = False  # closed by us, once all is written
@@ -114,8 +124,9 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        self._transport = transport  # (the listener may close it)
         self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
         """Begin, on a connection that was accepted already."""
@@ -138,17 +149,50 @@ class Http2Connection(asyncio.Protocol):
             return
         self._heard = now = time.monotonic()
         self._ping_sent = 0.0  # any frame is a sign of life
+        codec = self.codec
         try:
-            for event in self.codec.receive(data, now):
-                self._on_event(event, now)
+            for event in codec.receive(data, now, self._may_go_on):
+                try:
+                    self._on_event(event, now)
+                except Http2Error:
+                    raise
+                except Exception:
+                    number = getattr(event, "stream_id", 0)
+                    log.exception("stream %d ended by a defect of pingap", number)
+                    self._on_defect(number)
         except Http2Error as error:
             self._fail(error)
             return
         self.flush()
-        if self.codec.waiting_since:
-            self.hasten(self.codec.waiting_since + self.limits.head_read_timeout)
-        if not self.writable:
+        if codec.waiting_since:
+            self.hasten(codec.waiting_since + self.limits.head_read_timeout)
+        if codec.unfinished or len(data) >= FULL_READ:
+            self._leave_over()
+        elif not self.writable:
             self._bound_unsent()
+
+    def _may_go_on(self) -> bool:
+        """Tell whether another frame may be looked at in this turn of the loop."""
+        return self._listener.backlog.has_time() and (self.writable or not self._is_too_much_unsent)
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn, and read nothing until then."""
+        self._pause_reading()
+        if not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._listener.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.codec.unfinished and not self.writable and self._is_too_much_unsent:
+            return  # ``resume_writing`` goes on
+        if self.codec.unfinished:
+            self.data_received(b"")
+        if not (self._waits_for_turn or self._transport.is_closing()):
+            self._resume_reading()
 
     def eof_received(self) -> bool:
         assert self._transport is not None
@@ -171,9 +215,10 @@ class Http2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        if self.codec.unfinished:
+            self._leave_over()
+        elif not self._waits_for_turn:
+            self._resume_reading()
         self._turns.send()
 
     # Events.
@@ -199,8 +244,7 @@ class Http2Connection(asyncio.Protocol):
                 self._send_last_goaway()
         elif type(event) is GoawayReceived:
             self._closing = self._closing or now
-            self._last_goaway = True
-            self._close_if_done()
+            self._send_last_goaway()
 
     def _on_request(self, event: RequestReceived, now: float) -> None:
         number, connection = event.stream_id, self.connection
@@ -213,6 +257,13 @@ class Http2Connection(asyncio.Protocol):
         make = Http2WebSocket if event.request.upgrade else Http2Stream
         self._streams[number] = stream = make(self, number)
         stream.begin(event.request, event.refusal, now)
+
+    def _on_defect(self, number: int) -> None:
+        """End what a mistake of ours concerns: one stream, or else the connection."""
+        if not number:
+            raise Http2Error(INTERNAL_ERROR, "internal error")
+        if (stream := self._streams.get(number)) is not None:
+            stream.on_defect()
 
     # What streams ask for.
 
@@ -244,6 +295,15 @@ class Http2Connection(asyncio.Protocol):
         """Send what waits of a stream, in its turn."""
         self._turns.add(stream)
         self._turns.send()
+
+    def weigh(self) -> None:
+        """Find out whether further answers may be read."""
+        held = sum(stream.unsent_size for stream in self._streams.values())
+        crowded = held > (MOST_HELD // 2 if self.crowded else MOST_HELD)
+        if crowded is not self.crowded:
+            self.crowded = crowded
+            for exchange in self.exchanges:
+                exchange.hold_answer(self.crowded)
 
     def forget_unsent(self, stream: Http2Stream) -> None:
         """Send nothing more of a stream."""
@@ -329,12 +389,23 @@ class Http2Connection(asyncio.Protocol):
 
     def _bound_unsent(self) -> None:
         """Read no more from a client that takes no answers, lest they pile up."""
+        if self._is_too_much_unsent:
+            self._pause_reading()
+
+    @property
+    def _is_too_much_unsent(self) -> bool:
         transport = self._transport
-        if transport is None or self._reading_paused:
-            return
-        if transport.get_write_buffer_size() > MOST_UNSENT:
+        return transport is not None and transport.get_write_buffer_size() > MOST_UNSENT
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None and not self._reading_paused:
             self._reading_paused = True
-            transport.pause_reading()
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
 
     # The end of the connection.
 
@@ -377,6 +448,11 @@ class Http2Connection(asyncio.Protocol):
         self._linger()
         self._abandon()
 
+    def turn_away(self) -> None:
+        """Say that no request will be looked at: there are too many connections."""
+        self.write(self.codec.goaway(NO_ERROR, 0, "too many connections"))
+        self._linger()
+
     def close(self) -> None:
         """Close the connection once what was written is sent."""
         if self._transport is not None:
@@ -416,6 +492,4 @@ class Http2Connection(asyncio.Protocol):
         pending = transport.get_write_buffer_size()
         self._await_taking(seconds=None if pending else LINGER_SECONDS)
         transport.write_eof()
-        if self._reading_paused:
-            self._reading_paused = False
-            transport.resume_reading()
+        self._resume_reading()

@@ -201,6 +201,11 @@ class Http2Halves(ABC):
         """Whether something waits for room; then the time limit is for that."""
         return bool(self._unsent)
 
+    @property
+    def unsent_size(self) -> int:
+        """How many bytes wait for room."""
+        return len(self._unsent)
+
     def _has_room(self, size: int) -> bool:
         return (
             not self._unsent and self._connection.writable and size <= self._codec.room(self.number)

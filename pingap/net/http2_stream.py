@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pingap.context import RequestContext
-from pingap.errors import BadRequest
+from pingap.errors import BadRequest, HTTPError
 from pingap.exchange import Exchange
 from pingap.headers import Headers
 from pingap.lifecycle import handle
@@ -67,6 +67,8 @@ class Http2Stream(Http2RequestBody):
         if exchange.request_body is not None:
             self._reading = True
             self._await_body(now)
+        if connection.crowded:
+            exchange.holding = True
         exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
@@ -90,6 +92,14 @@ class Http2Stream(Http2RequestBody):
         self._let_go()
         if self._exchange is not None:
             self._exchange.on_client_gone()
+
+    def on_defect(self) -> None:
+        """End the exchange after a mistake of ours: with 500, if its head is not sent."""
+        if self._exchange is not None:
+            self._exchange.on_request_broken(HTTPError(500, "Internal error"))
+        else:
+            self._lingering = False
+            self._end(INTERNAL_ERROR)
 
     # The response.
 
@@ -130,6 +140,11 @@ class Http2Stream(Http2RequestBody):
             length = None  # (RFC 9110, 8.6)
         self._head = response_block(response, length)
 
+    def withdraw_head(self) -> bool:
+        """Forget the head, if it still waits."""
+        waited, self._head = bool(self._head), b""
+        return waited and not self._over
+
     def begin_tunnel(self, response: Response) -> None:
         self.cut()  # (nobody can have asked for it: HTTP/2 has no Upgrade)
 
@@ -160,6 +175,8 @@ class Http2Stream(Http2RequestBody):
     def _tell_full(self, full: bool) -> None:
         if self._exchange is not None:
             self._exchange.on_client_full(full)
+        if full or self._connection.crowded:
+            self._connection.weigh()
 
     def send_end(self, trailers: Headers | None) -> None:
         if self._over:
@@ -221,7 +238,10 @@ class Http2Stream(Http2RequestBody):
         self.deadline = NEVER
         self._connection.forget_unsent(self)
         self._head = b""
-        self._unsent.clear()
+        if self._unsent:
+            self._unsent.clear()
+            if self._connection.crowded:
+                self._connection.weigh()
         self._stop_reading()
         if self._exchange is None and not self._lingering:
             self._connection.stream_ended(self)

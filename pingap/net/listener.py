@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pingap.context import Connection, Network
+from pingap.context import Connection
+from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines, Watched
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
+from pingap.networks import Network
 from pingap.protocol.events import HeadLimits
 from pingap.shared_state.local import LocalState
 
@@ -22,10 +24,8 @@ if TYPE_CHECKING:
     from pingap.runtime import ServerRuntime
     from pingap.shared_state.state import SharedState
 
-_FULL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-    b"Connection: close\r\n\r\n"
-)
+MOST_TURNED_AWAY: Final = 64
+"""Connections above ``max_connections`` whose first bytes are awaited, to answer in their protocol."""
 
 _numbers = count(1)
 
@@ -96,6 +96,7 @@ class Listener:
         tcp: TcpOptions,
         deadlines: Deadlines,
         writes: WriteBatch,
+        backlog: Backlog,
         tasks: HookTasks,
         budget: ConnectionBudget,
         stats: WorkerStats,
@@ -106,6 +107,7 @@ class Listener:
         self.limits = limits
         self.tasks = tasks
         self.writes = writes
+        self.backlog = backlog
         self.draining = False
         self._tcp = tcp
         self._deadlines = deadlines
@@ -135,30 +137,35 @@ class Listener:
         return len(self._connections)
 
     @property
+    def excess(self) -> int:
+        """How many connections there are above the limit; not positive if it is kept."""
+        return self._budget.used - self._budget.limit
+
+    @property
     def exchanges(self) -> Iterator[Exchange]:
         """The requests that are under way."""
         for connection in self._connections:
             yield from connection.exchanges
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
-        """Take in a new connection; one too many is answered with 503 and closed."""
+        """Take in a new connection, which is to look whether it is in ``excess``."""
         self._connections.add(connection)
         self._deadlines.watch(connection)
         self._budget.used += 1
-        if self._budget.used > self._budget.limit:
-            transport.write(_FULL)
-            connection.close()
         if (sock := transport.get_extra_info("socket")) is not None:
             self._tcp.apply(sock)
+        peer = transport.get_extra_info("peername")
         return Connection(
             next(_numbers),
-            _endpoint(transport.get_extra_info("peername")),
+            _endpoint(peer),
             _endpoint(transport.get_extra_info("sockname")),
             server=self.server.name,
             stats=self._stats,
             shared=self._shared,
             tls=transport.get_extra_info("tls_details"),
             trusted=self._trusted,
+            family=self.server.trusted_forwarding,
+            unix=isinstance(peer, str | bytes),
         )
 
     def replace(self, old: ClientConnection, new: ClientConnection) -> None:
@@ -184,6 +191,11 @@ class Listener:
         self.draining = True
         for connection in list(self._connections):
             connection.drain(at_once=at_once)
+
+    def renew(self) -> None:
+        """Let every connection of now end as soon as its request is answered; others may come."""
+        for connection in list(self._connections):
+            connection.drain(at_once=True)
 
     def cut(self) -> None:
         """End every connection at once."""

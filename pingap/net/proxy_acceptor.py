@@ -11,17 +11,18 @@ import asyncio
 import logging
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from pingap.context import Network, is_in
 from pingap.net.deadlines import Deadlines
+from pingap.networks import Network, is_trusted_peer, shown
 from pingap.protocol.proxy_protocol import Endpoint, ProxyHeaderDecoder, ProxyProtocolError
 
 log = logging.getLogger("pingap")
 
 MOST_WAITING: Final = 1024
-"""Connections of one server whose header has not come; further ones are reset."""
+"""Connections of one server whose header has not come; beyond it, the oldest one is reset."""
 
 
 class ProxyHeaders:
@@ -43,19 +44,20 @@ class ProxyHeaders:
         self.seconds = seconds
         self.make = make
         self._deadlines = deadlines
-        self._open: set[ProxyAcceptor] = set()
+        self._open: OrderedDict[ProxyAcceptor, None] = OrderedDict()  # the oldest one first
 
-    def begin(self, acceptor: ProxyAcceptor) -> bool:
-        """Take in a connection; False if there are too many."""
+    def begin(self, acceptor: ProxyAcceptor) -> None:
+        """Take in a connection. Those that do not go on keep nobody out."""
         if len(self._open) >= MOST_WAITING:
-            return False
-        self._open.add(acceptor)
+            oldest = next(iter(self._open))
+            oldest.cut()
+            self.end(oldest)
+        self._open[acceptor] = None
         self._deadlines.watch(acceptor)
-        return True
 
     def end(self, acceptor: ProxyAcceptor) -> None:
         """Forget one whose header came, or that is gone."""
-        self._open.discard(acceptor)
+        self._open.pop(acceptor, None)
         self._deadlines.forget(acceptor)
 
     @property
@@ -87,12 +89,13 @@ class ProxyAcceptor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        if not is_in(self._peer, self._headers.trusted):
+        unix = not isinstance(peer, tuple)
+        self._peer = "" if unix else shown(str(peer[0]))
+        if not is_trusted_peer(self._peer, self._headers.trusted, unix=unix):
             log.debug("no PROXY header is accepted from %s: it is not trusted", self._peer)
             transport.abort()
-        elif not self._headers.begin(self):
-            transport.abort()
+        else:
+            self._headers.begin(self)
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport

@@ -47,6 +47,11 @@ class WriteBatch:
             self._call_soon(self._flush)
         waiting[transport] = data
 
+    def flush(self) -> None:
+        """Write now what waits."""
+        if self._waiting:
+            self._flush()
+
     def settle(self, transport: asyncio.Transport) -> None:
         """Write what waits for a transport now: it is about to be closed."""
         if (data := self._waiting.pop(transport, None)) is not None:

@@ -1,7 +1,7 @@
 """The access log: formats compiled once, lines written in batches.
 
-Formats and tags are pingap's (observability.md, section 1). Values of a client's making are
-escaped, so that none can forge a line.
+Formats and tags are pingap's (observability.md, section 1). Values that others chose are escaped, so
+that none can forge a line; where the format is a JSON object, as JSON wants it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pingap.config.problem import did_you_mean
 from pingap.context import RequestContext
 from pingap.headers import Headers, header_key
 from pingap.messages import Request, Response
+from pingap.observability.json_lines import inside_strings, is_json, json_text, json_value
+from pingap.observability.logs import json_line
 from pingap.observability.timestamps import local_time_at
-from pingap.variables import CONTEXT_KEYS
+from pingap.variables import CONTEXT_KEYS, find_context_key, human_time
 
 if TYPE_CHECKING:
     from pingap.observability.log_files import LogFile
@@ -47,6 +49,7 @@ class AccessLog:
     :param text: a preset or a format.
     :param file: an access log of its own, or the application log.
     :param shared: the file is the application log: lines begin as all lines there do.
+    :param as_json: and those are JSON.
     :param tags: those of plugins.
     :raises ValueError: an unknown tag.
     """
@@ -57,12 +60,16 @@ class AccessLog:
         file: LogFile,
         *,
         shared: bool = False,
+        as_json: bool = False,
         tags: Mapping[str, LogTag] | None = None,
     ) -> None:
-        text = PRESETS.get(text, text) + "\n"
-        if shared:
-            text = "{when} INFO " + text
-        self.record = cast("Record", _compile(text, tags or {}, file.write))
+        text = PRESETS.get(text, text)
+        use: Callable[[str], object] = file.write
+        if shared and as_json:
+            use = partial(_write_message, file)
+        else:
+            text = "{when} INFO " * shared + text + "\n"
+        self.record = cast("Record", _compile(text, tags or {}, use))
         """Write the line of a request that ended."""
 
 
@@ -93,9 +100,14 @@ def _compile(text: str, tags: Mapping[str, LogTag], use: Callable[[str], object]
     Each tag stands for an expression (``_TAGS``), and all of them become one: a line takes half the
     time it would take to call a function per tag. Nothing of the format itself is evaluated.
     """
-    names: dict[str, object] = dict(_NAMES, use=use)
+    parts = _TAG.split(text)[::2]
+    as_json = is_json(parts)
+    names: dict[str, object] = dict(_NAMES, use=use, escape=json_text if as_json else escape)
     values = [_expression(match[1], names, tags) for match in _TAG.finditer(text)]
-    template = "%s".join(part.replace("%", "%%") for part in _TAG.split(text)[::2])
+    if as_json:
+        gaps = zip(values, inside_strings(parts), strict=True)
+        values = [one if inside else f"json_value({one})" for one, inside in gaps]
+    template = "%s".join(part.replace("%", "%%") for part in parts)
     source = f"lambda request, response, ctx: use({template!r} % ({', '.join([*values, ''])}))"
     return eval(source, names)  # noqa: S307  # our own expressions, see above
 
@@ -105,6 +117,11 @@ def escape(text: str) -> str:
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return _UNSAFE.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in _bytes(match[0])), text)
+
+
+def _write_message(file: LogFile, line: str) -> None:
+    """Write a line as the message of a line of the application log in JSON."""
+    file.write(json_line("INFO", {"message": line}) + "\n")
 
 
 def _bytes(text: str) -> bytes:
@@ -121,24 +138,18 @@ def human_size(size: int) -> str:
     return f"{size}B"
 
 
-def human_time(seconds: float) -> str:
-    """Return a duration with one decimal, cut off: ``512ms``, ``1.1s``, ``1.8m``."""
-    for unit, factor in (("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= factor:
-            tenths = int(seconds * 10 / factor)
-            return f"{tenths // 10}.{tenths % 10}{unit}" if tenths % 10 else f"{tenths // 10}{unit}"
-    return f"{int(seconds * 1000)}ms"
-
-
 def _header(headers: Headers, key: bytes) -> str:
-    if key in headers.keys:
-        return escape(headers.lines[headers.keys.index(key)][len(key) + 2 :].decode("latin-1"))
-    return "-"
+    keys = headers.keys
+    if keys.count(key) == 1:
+        return headers.lines[keys.index(key)][len(key) + 2 :].decode("latin-1")
+    value = headers.find(key)
+    return "-" if value is None else value.decode("latin-1")
 
 
 def _request_header(key: bytes) -> str:
     """Return the expression for a request header: a call only if it is there."""
-    return f"header(request.headers, {key!r}) if {key!r} in request.headers.keys else '-'"
+    there = f"{key!r} in request.headers.keys"
+    return f"(escape(header(request.headers, {key!r})) if {there} else '-')"
 
 
 def _response_header(response: Response | None, key: bytes) -> str:
@@ -155,15 +166,15 @@ def _utc_now() -> str:
 
 
 _TAGS: Final = {
-    "host": "escape(request.host) or '-'",
+    "host": "escape(ctx.host(request)) or '-'",
     "method": "request.method",
-    "path": "escape(request.path)",
+    "path": "escape(request.target.partition('?')[0])",
     "query": "escape(request.query) or '-'",
     "uri": "escape(request.target)",
     "proto": "'HTTP/' + request.http_version",
     "remote": "ctx.connection.remote_addr or '-'",
     "client_ip": "ctx.client_ip(request) or '-'",
-    "scheme": "ctx.connection.scheme",
+    "scheme": "ctx.scheme(request)",
     "referer": _request_header(b"referer"),
     "user_agent": _request_header(b"user-agent"),
     "when": "local_time_at(ctx.ended_at)",
@@ -186,6 +197,7 @@ _NAMES: Final[dict[str, object]] = {
     "response_header": _response_header,
     "human_size": human_size,
     "human_time": human_time,
+    "json_value": json_value,
     "local_time_at": local_time_at,
     "utc_now": _utc_now,
     "time": time,
@@ -198,18 +210,18 @@ def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) 
     if kind == ">":
         return _request_header(header_key(name))
     if kind == "<":
-        return f"response_header(response, {header_key(name)!r})"
+        return f"escape(response_header(response, {header_key(name)!r}))"
     if kind == "~":
         return f"escape(request.cookie({name!r}) or '')"
     if kind == "$":
         value = socket.gethostname() if name == "hostname" else os.environ.get(name, "")
-        return repr(escape(value))
+        return f"escape({value!r})"
     if kind == ":" and name in tags:
         names[variable := f"tag_{len(names)}"] = tags[name]
-        return f"{variable}(request, response, ctx)"
+        return f"escape({variable}(request, response, ctx))"
     if kind == ":":
         names[variable := f"context_{len(names)}"] = _context_getter(name, tags)
-        return f"{variable}(request, ctx)"
+        return f"escape({variable}(request, ctx))"
     if tag not in _TAGS:
         raise ValueError(f"unknown tag {{{tag}}} (tags: {', '.join(sorted(_TAGS))})")
     return _TAGS[tag]
@@ -225,14 +237,8 @@ def _context_getter(
 ) -> Callable[[Request, RequestContext], str]:
     if plugin := name.removeprefix("plugin.") if name.startswith("plugin.") else "":
         return lambda request, ctx: _plugin_time(ctx, plugin)
-    human = name.endswith("_time_human")
-    if (lookup := CONTEXT_KEYS.get(name.removesuffix("_human") if human else name)) is None:
-        hint = did_you_mean(name, tags)
+    if (lookup := find_context_key(name)) is None:
+        hint = did_you_mean(name, [*CONTEXT_KEYS, *tags])
         known = ", ".join([*sorted(CONTEXT_KEYS), *sorted(tags)])
         raise ValueError(f"unknown context key {{:{name}}}{hint} (keys: {known})")
-
-    def get(request: Request, ctx: RequestContext) -> str:
-        value = lookup(request, ctx) or ""
-        return human_time(int(value) / 1000) if human and value else value
-
-    return get
+    return lambda request, ctx: lookup(request, ctx) or ""

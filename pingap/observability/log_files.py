@@ -1,167 +1,256 @@
 """Log files: rolled by date, written in batches, never on the way of a request.
 
-Nothing is dropped: lines wait in memory until the next flush, and a worker that cannot keep up
-writes in line.
+Lines wait in memory until the next flush, and a worker that cannot keep up writes in line. Where
+nothing can be written (a full disk, a reader that does not read), what waits is bounded: the oldest
+lines are lost then, counted, and their number is told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import select
+import stat
 import sys
 import time
+from collections import deque
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs
 
 import anyio
+
+from pingap.observability.log_targets import LogTarget, LogTargetError, link_to, open_log
+
+log = logging.getLogger("pingap")
 
 FLUSH_SECONDS: Final = 0.25
 _BATCH: Final = 1024
 """Lines that may wait; more are written at once."""
-_MOST_KEPT: Final = 16 * 1024 * 1024
-"""Characters kept while a file cannot be written; older ones are lost then."""
-
-_SUFFIXES: Final = {
-    "daily": ".%Y-%m-%d",
-    "hourly": ".%Y-%m-%d-%H",
-    "minutely": ".%Y-%m-%d-%H-%M",
-    "never": "",
-}
+MOST_KEPT: Final = 16 * 1024 * 1024
+"""Bytes kept while a file cannot be written; the oldest lines are lost then."""
+_PIPE_BUF: Final = 4096
+"""A pipe, socket or terminal that is writable takes so much without waiting for its reader."""
 
 
 class LogFile:
     """A file that lines are appended to, or stderr.
 
-    :param target: ``path[?rolling=daily|hourly|minutely|never]``; empty for stderr. The file gets a
-        suffix with the UTC date (daily by default), and a link with the plain name points to it.
-    :raises ValueError: a target that is not supported.
-    :raises OSError: the file cannot be opened.
+    :param target: see :class:`LogTarget`; empty for stderr. A regular file gets a suffix with the UTC
+        date (daily by default), and a link with the plain name leads to it.
+    :param opens: False only checks that it could be opened.
+    :raises LogTargetError: a target that is not supported, or cannot be opened.
     """
 
-    def __init__(self, target: str = "") -> None:
+    def __init__(self, target: str = "", *, opens: bool = True) -> None:
         self._waiting: list[str] = []
-        self._failing = False
+        self._kept: deque[memoryview] = deque()
+        """What could not be written, the oldest first."""
+        self._kept_bytes = 0
+        self._is_within_line = False
+        self._is_cut = False
+        """The rest of the line that was begun is lost."""
+        self._failing = ""
+        self.lost = 0
+        """Lines that were lost since the start."""
+        self._untold = 0
         self._suffix = ""
-        self._path: Path | None = None
-        self._fd = sys.stderr.fileno() if not target else -1
-        if target:
-            self._path, self._suffix_format = _parse_target(target)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._roll()
+        self._target = LogTarget.parse(target) if target else None
+        self._fd = -1 if target else sys.stderr.fileno()
+        self._room: select.poll | None = None
+        self.is_application_log = False
+        if self._target is not None and not opens:
+            self._target.check()
+        elif self._target is not None:
+            try:
+                self._roll()
+            except OSError as error:
+                path = self._target.path
+                raise LogTargetError(f"cannot open {path}: {_reason(error)}") from None
+        else:
+            self._room = _room_of(self._fd)
 
     def write(self, line: str) -> None:
         """Append a line, which ends with a newline."""
         waiting = self._waiting
         waiting.append(line)
         if len(waiting) > _BATCH:
-            self.flush()
+            if self._failing:  # the next flush tries again
+                self._keep(self._taken())
+            else:
+                self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
-        if not self._waiting:
+        if not self._waiting and not self._kept:
             return
-        waiting, self._waiting = self._waiting, []
-        data = "".join(waiting).encode("utf-8", "backslashreplace")
+        self._keep(self._taken())
+        if self._is_cut:
+            self._is_cut = False
+            self._kept.appendleft(memoryview(b"\n"))
+            self._kept_bytes += 1
         try:
-            if self._path is not None:
+            if self._target is not None:
                 self._roll()
-            while data:
-                data = data[os.write(self._fd, data) :]
+            while self._kept:
+                self._write_next()
         except OSError as error:
-            self._keep(data.decode("utf-8", "backslashreplace"), error)
+            self._on_failure(error)
         else:
-            self._failing = False
+            self._on_success()
 
-    def _keep(self, text: str, error: OSError) -> None:
-        """Keep what could not be written for the next flush; the disk may have room again."""
-        if not self._failing:
-            self._failing = True
+    def _taken(self) -> bytes:
+        waiting, self._waiting = self._waiting, []
+        return "".join(waiting).encode("utf-8", "backslashreplace")
+
+    def _keep(self, data: bytes) -> None:
+        """Let data wait to be written; what is too much is lost, the oldest first."""
+        if not data:
+            return
+        self._kept.append(memoryview(data))
+        self._kept_bytes += len(data)
+        while self._kept_bytes > MOST_KEPT and len(self._kept) > 1:
+            gone = self._kept.popleft()
+            self._kept_bytes -= len(gone)
+            self._lose(gone)
+            self._is_cut = self._is_cut or self._is_within_line
+
+    def _lose(self, data: memoryview) -> None:
+        lines = bytes(data).count(b"\n")
+        self._untold += lines
+        self.lost += lines
+
+    def _write_next(self) -> None:
+        data = self._kept[0]
+        written = os.write(self._fd, self._portion(data))
+        self._is_within_line = bytes(data[written - 1 : written]) != b"\n"
+        self._kept_bytes -= written
+        if written == len(data):
+            self._kept.popleft()
+        else:
+            self._kept[0] = data[written:]
+
+    def _portion(self, data: memoryview) -> memoryview:
+        """Return what can be written now without waiting for somebody to read.
+
+        :raises BlockingIOError: nothing can.
+        """
+        if self._room is None:
+            return data
+        if not self._room.poll(0):
+            raise BlockingIOError(errno.EAGAIN, "its reader does not read")
+        return data[:_PIPE_BUF]
+
+    def _on_failure(self, error: OSError) -> None:
+        reason = _reason(error)
+        if reason != self._failing:
+            self._failing = reason
+            self._tell(f"cannot be written: {reason}; lines wait, and the oldest get lost")
+
+    def _on_success(self) -> None:
+        if self._failing:
+            self._failing = ""
+            self._tell_lost("can be written again; ")
+
+    def _tell_lost(self, event: str) -> None:
+        lost, self._untold = self._untold, 0
+        self._tell(f"{event}lines that were lost: {lost}")
+
+    def _tell(self, text: str) -> None:
+        name = "standard error" if self._target is None else str(self._target.path)
+        if not self.is_application_log or not self._failing:
+            log.warning("log %s: %s", name, text)
+            return
+        room = _room_of(2)
+        if room is None or room.poll(0):
             with contextlib.suppress(OSError):
-                os.write(2, f"pingap: log {self._path}: {error.strerror}\n".encode())
-        self._waiting = [text[-_MOST_KEPT:]]
+                os.write(2, f"pingap: warning: log {name}: {text}\n".encode()[:_PIPE_BUF])
 
     def close(self) -> None:
         """Write what waits and close the file."""
         self.flush()
-        if self._path is not None and self._fd >= 0:
+        if self._kept:
+            self._kept, gone = deque(), self._kept
+            self._kept_bytes = 0
+            for data in gone:
+                self._lose(data)
+            self._tell_lost("is closed; ")
+        if self._target is not None and self._fd >= 0:
             os.close(self._fd)
             self._fd = -1  # the number is somebody else's soon: who writes later opens the file
 
     def reopen(self) -> None:
         """Write what waits, and open the file again by its name."""
         self.flush()
-        if self._path is not None:
+        if self._target is not None:
             try:
-                self._open_file(self._suffix)
-            except OSError as error:
-                self._keep("", error)
+                self._open_file(self._target, self._suffix)
+            except (OSError, LogTargetError) as error:
+                self._on_failure(error if isinstance(error, OSError) else OSError(str(error)))
 
     def _roll(self) -> None:
         """Open the file of this period, unless it is open."""
-        suffix = time.strftime(self._suffix_format, time.gmtime())
+        assert self._target is not None
+        suffix = time.strftime(self._target.suffix_format, time.gmtime())
         if self._fd < 0 or suffix != self._suffix:
-            self._open_file(suffix)
+            self._open_file(self._target, suffix)
 
-    def _open_file(self, suffix: str) -> None:
-        assert self._path is not None
-        path = self._path.with_name(self._path.name + suffix)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def _open_file(self, target: LogTarget, suffix: str) -> None:
+        path = target.path.with_name(target.path.name + suffix)
+        fd = open_log(path)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._suffix = fd, suffix
+        self._room = _room_of(fd)
         if suffix:
-            _link(self._path, path.name)
+            link_to(target.path, path.name)
 
 
-def _parse_target(target: str) -> tuple[Path, str]:
-    if target.startswith("syslog:"):
-        raise ValueError("logging to syslog is not supported yet")
-    name, _, query = target.partition("?")
-    parameters = parse_qs(query)
-    rolling = parameters.pop("rolling", ["daily"])[-1]
-    if rolling not in _SUFFIXES:
-        raise ValueError(f"rolling={rolling}: expected one of {', '.join(_SUFFIXES)}")
-    for unused in ("channel_buffer", "flush_timeout"):
-        parameters.pop(unused, None)  # of pingap's writer; ours drops no lines
-    if parameters:
-        raise ValueError(f"unknown parameter {next(iter(parameters))} of the log file")
-    path = Path(name).expanduser().absolute()
-    if path.is_dir():
-        path = path / "pingap.log"
-    return path, _SUFFIXES[rolling]
+def _room_of(fd: int) -> select.poll | None:
+    """Return what tells whether a pipe, a socket or a terminal has room; None for regular files."""
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+    except OSError:  # standard error is closed
+        return None
+    room = select.poll()
+    room.register(fd, select.POLLOUT)
+    return room
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def path_of(target: str) -> Path | None:
     """Return the path in a target; None for standard error, and for what is no target."""
     try:
-        return _parse_target(target)[0] if target else None
-    except ValueError:
+        return LogTarget.parse(target).path if target else None
+    except LogTargetError:
         return None
 
 
-def _link(link: Path, target: str) -> None:
-    """Let the plain name point to the current file, unless something else has that name."""
-    if link.exists() and not link.is_symlink():
-        return
-    temporary = link.with_name(f".{link.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
-
-
 class LogFiles:
-    """All log files of a worker, each target opened once."""
+    """All log files of a worker, each target opened once.
 
-    def __init__(self) -> None:
+    :param opens: False only checks that they could be opened, as ``pingap -t`` does.
+    """
+
+    def __init__(self, *, opens: bool = True) -> None:
+        self._opens = opens
         self._files: dict[str, LogFile] = {}
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """Those that are open."""
+        return frozenset(self._files)
 
     def open(self, target: str) -> LogFile:
         """Return the file of a target; see :class:`LogFile`."""
         if target not in self._files:
-            self._files[target] = LogFile(target)
+            self._files[target] = LogFile(target, opens=self._opens)
         return self._files[target]
 
     async def run(self) -> None:
@@ -198,6 +287,7 @@ class LogFileHandler(logging.Handler):
     def __init__(self, file: LogFile) -> None:
         super().__init__()
         self._file = file
+        file.is_application_log = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record; warnings and errors are written at once."""

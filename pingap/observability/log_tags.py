@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pingap.context import RequestContext
 from pingap.errors import PluginError
+from pingap.implementations import place_of_function
 from pingap.messages import Request, Response
-from pingap.observability.access_log import escape
 
 if TYPE_CHECKING:
     from pingap.observability.plugin_failures import PluginFailures
@@ -42,11 +42,17 @@ def _guarded(instance: str, function: LogTag, failures: PluginFailures) -> LogTa
 
     def tag(request: Request, response: Response | None, ctx: RequestContext) -> str:
         try:
-            return escape(function(request, response, ctx) or "")
-        except Exception as error:
-            failure = PluginError(instance, "log_tags")
+            return _checked(function(request, response, ctx))
+        except BaseException as error:
+            failure = PluginError(instance, "log_tags", place_of_function(function))
             failure.__cause__ = error
             failures.report(failure, ctx.location)
             return FAILED
 
     return tag
+
+
+def _checked(text: object) -> str:
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"a log tag is text or None, not {text!r:.40}")
+    return text or ""

@@ -10,6 +10,8 @@ from typing import Final
 from pingap.observability.log_files import LogFile, LogFileHandler
 from pingap.observability.timestamps import local_time
 
+_LOGGERS: Final = ("pingap", "asyncio")
+"""Who writes to the application log: the event loop, too, tells of what nobody caught."""
 _LEVELS: Final = {
     "trace": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -36,7 +38,12 @@ class JsonFormatter(logging.Formatter):
         fields = {"message": record.getMessage()}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps({"timestamp": local_time(), "level": record.levelname, "fields": fields})
+        return json_line(record.levelname, fields)
+
+
+def json_line(level: str, fields: dict[str, str]) -> str:
+    """Return a line of the application log in JSON, of now."""
+    return json.dumps({"timestamp": local_time(), "level": level, "fields": fields})
 
 
 def parse_level(directives: str) -> int:
@@ -58,9 +65,10 @@ def set_up_logging(file: LogFile, level: str, *, as_json: bool) -> None:
     handler.setFormatter(
         JsonFormatter() if as_json else TextFormatter("%(asctime)s %(levelname)s %(message)s")
     )
-    logger = logging.getLogger("pingap")
-    logger.handlers = [handler]
-    logger.propagate = False
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
     set_log_level(level)
 
 

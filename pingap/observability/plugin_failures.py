@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
+from pathlib import Path
 from typing import Final
 
+import pingap
 from pingap.errors import PluginError
 
 log = logging.getLogger("pingap")
@@ -14,6 +17,7 @@ log = logging.getLogger("pingap")
 REPEAT_SECONDS: Final = 10.0
 """How often the same failure is told at most."""
 _MOST_KNOWN: Final = 1024
+_OURS: Final = str(Path(pingap.__file__).parent) + os.sep
 
 
 class PluginFailures:
@@ -22,15 +26,17 @@ class PluginFailures:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         """(plugin instance, location) -> how often it failed."""
-        self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._told: dict[tuple[str, str, str, str], tuple[float, int]] = {}
 
     def report(self, error: PluginError, location: str) -> None:
         """Count a failure, and tell it unless it was told lately."""
         key = error.instance, location
         self.counts[key] = self.counts.get(key, 0) + 1
         cause = error.__cause__
-        place = place_of(cause)
-        what = error.instance, location, place
+        place = place_of(cause, error.place.rpartition(":")[0], otherwise=error.place)
+        if cause is not None and place == error.place:
+            cause.__traceback__ = None  # it leads to pingap only, which is not at fault
+        what = error.instance, location, error.hook, place
         now = time.monotonic()
         told_at, silent = self._told.get(what, (0.0, 0))
         if told_at and now - told_at < REPEAT_SECONDS:
@@ -41,15 +47,24 @@ class PluginFailures:
         self._told[what] = now, 0
         more = f" ({silent} more since it was told last)" if silent else ""
         reason = f"{type(cause).__name__}: {cause}" if cause is not None else ""
-        text = "%s, location %s, at %s: %s%s"
-        log.error(text, error, location or "-", place or "-", reason, more, exc_info=cause)
+        where = f", location {location}" if location else ""
+        text = "%s%s, at %s: %s%s"
+        log.error(text, error, where, place or "-", reason, more, exc_info=cause)
 
 
-def place_of(error: BaseException | None, file: str = "") -> str:
-    """Return file and line of the innermost frame.
+def place_of(error: BaseException | None, file: str = "", *, otherwise: str = "") -> str:
+    """Return file and line of the innermost frame, but not of pingap's own if there are others.
 
     :param file: frames of this file go before others.
+    :param otherwise: what to return if all of them are pingap's own: it is who called that is wrong.
     """
     frames = list(traceback.extract_tb(error.__traceback__)) if error is not None else []
-    frames.sort(key=lambda frame: frame.filename == file)  # stable: the innermost stays last
+    # (The sort is stable: the innermost stays last.)
+    frames.sort(key=lambda frame: (_is_foreign(frame.filename), frame.filename == file))
+    if otherwise and not (frames and _is_foreign(frames[-1].filename)):
+        return otherwise
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _is_foreign(file: str) -> bool:
+    return not file.startswith(_OURS)

@@ -16,6 +16,8 @@ log = logging.getLogger("pingap")
 
 PAUSE_SECONDS: Final = 1.0
 """How long nothing is accepted after the system had no room for another connection."""
+MOST_WAITING: Final = 65536
+"""Connections that are accepted at the end of a listening socket; its queue is no longer than ``backlog``."""
 
 
 class SharedAcceptor:
@@ -65,7 +67,25 @@ class SharedAcceptor:
         task.add_done_callback(self._beginning.discard)
 
     async def _begin(self, connection: socket) -> None:
+        await _begin(self._factory, connection)
+
+
+async def accept_waiting(sock: socket, factory: Callable[[], asyncio.Protocol]) -> None:
+    """Accept the connections that wait in a listening socket now; return when they have begun.
+
+    :param sock: does not block.
+    """
+    for _ in range(MOST_WAITING):
         try:
-            await self._loop.connect_accepted_socket(self._factory, connection)
-        except OSError:  # it is gone already
-            connection.close()
+            connection, _ = sock.accept()
+        except OSError:  # there are no more, or no files are left for them
+            return
+        connection.setblocking(False)
+        await _begin(factory, connection)
+
+
+async def _begin(factory: Callable[[], asyncio.Protocol], connection: socket) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(factory, connection)
+    except OSError:  # it is gone already
+        connection.close()

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from pingap.config import Address, TcpAddress, UnixAddress
-from pingap.process.listening import Inherited
+from pingap.process.listening import Inherited, Listening
 
 _FIRST: Final = 3
 MOST: Final = 1024
@@ -25,10 +25,12 @@ class ActivatedSockets(Inherited):
     :param warnings: what was passed and is of no use.
     """
 
+    lends = True
+
     def __init__(
         self, sockets: Iterable[tuple[str, socket.socket]] = (), warnings: Iterable[str] = ()
     ) -> None:
-        named = [(name, str(_bound(sock)), sock) for name, sock in sockets]
+        named = [(name, str(bound(sock)), sock) for name, sock in sockets]
         super().__init__((place, sock) for _, place, sock in named)
         self._names = {place: name for name, place, _ in named}
         self.warnings = list(warnings)
@@ -59,7 +61,7 @@ class ActivatedSockets(Inherited):
         ``ListenStream=80`` of systemd is ``[::]:80`` for both families; it serves ``0.0.0.0:80``, too, if
         no other socket does.
         """
-        for one in _resolved(address):
+        for one in resolved(address):
             if sock := super().take(one):
                 return sock
         if isinstance(address, TcpAddress) and address.host == "0.0.0.0":  # noqa: S104
@@ -71,6 +73,15 @@ class ActivatedSockets(Inherited):
     def close_rest(self) -> list[str]:
         """Close what no server took; return the addresses, with the names that systemd has."""
         return [_labelled(place, self._names[place]) for place in super().close_rest()]
+
+    def take_rest(self) -> list[Listening]:
+        """Return what no server took: a reload may bring one."""
+        rest = [(place, sock) for place, found in self._sockets.items() for sock in found]
+        self._sockets.clear()
+        return [
+            Listening(_labelled(place, self._names[place]), place, sock, is_lent=True)
+            for place, sock in rest
+        ]
 
 
 def _adopt(fd: int) -> socket.socket:
@@ -96,14 +107,15 @@ def _adopt(fd: int) -> socket.socket:
     return sock
 
 
-def _bound(sock: socket.socket) -> Address:
+def bound(sock: socket.socket) -> Address:
+    """Return what a socket is bound to."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return UnixAddress(os.fsdecode(name))
     return TcpAddress(str(ip_address(name[0])), name[1])
 
 
-def _resolved(address: Address) -> Iterator[Address]:
+def resolved(address: Address) -> Iterator[Address]:
     """Yield what a socket that was bound to the address says of itself; a name has many hosts."""
     if isinstance(address, UnixAddress):
         yield address

@@ -31,6 +31,8 @@ class Child:
         self.ready = anyio.Event()
         """It accepts connections, or has ended."""
         self.ended = anyio.Event()
+        self.sockets: frozenset[int] = frozenset()
+        """Numbers of the listening sockets that it has."""
         self.failure = ""
         """Why it cannot serve, in its own words."""
         self.status = 0

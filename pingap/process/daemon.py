@@ -23,8 +23,10 @@ from pathlib import Path
 from select import select
 from typing import Final, NoReturn
 
+from pingap.observability.log_targets import LogTargetError, stream_of
+from pingap.process.privileges import Account, open_for
+
 _UMASK: Final = 0o007
-_LOG_MODE: Final = 0o640
 _MOST_TOLD: Final = 32 * 1024
 """Bytes of a word; a pipe holds 64 KiB, so that telling never waits."""
 
@@ -64,18 +66,19 @@ class Parent:
 
 
 @contextmanager
-def daemonize(error_log: str = "") -> Iterator[Parent]:
+def daemonize(error_log: str = "", account: Account | None = None) -> Iterator[Parent]:
     """Run the block in the background; the process that was started never enters it.
 
     An exception that leaves the block is told to the waiting process, unless a word was said before.
 
     :param error_log: standard output and standard error are appended to this file; empty: they stay
         what they are.
+    :param account: of the user who will serve, and own that file.
     :raises DaemonError: the file cannot be opened, or there can be no more processes; raised in the
         process that was started.
     """
     occupy_standard_streams()
-    log = _open(error_log) if error_log else None
+    log = _open(error_log, account) if error_log else None
     reading, writing = os.pipe()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -119,17 +122,20 @@ def occupy_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _open(error_log: str) -> int:
+def _open(error_log: str, account: Account | None) -> int:
     path = Path(error_log).expanduser().absolute()
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _LOG_MODE)
+        fd = open_for(path, account)
+    except LogTargetError as error:
+        raise DaemonError(f"basic.error_log: {error}") from None
     except OSError as error:
         # In an upgrade without the rights of root, the process before this one has it open.
         if _is_standard_error(path):
             return os.dup(2)
         raise DaemonError(f"basic.error_log: cannot open {path}: {error.strerror}") from None
+    if not stream_of(path):
+        os.set_blocking(fd, True)  # print knows no other
+    return fd
 
 
 def _is_standard_error(path: Path) -> bool:

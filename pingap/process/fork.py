@@ -25,6 +25,14 @@ _OURS: Final = (
     signal.SIGUSR2,
     signal.SIGCHLD,
 )
+_FOR_THE_PARENT: Final = (
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+"""A terminal, or somebody who ends a group, sends them to all; what they mean the parent decides."""
 CRASHED: Final = 70
 """Exit code of a child that raised (``EX_SOFTWARE``)."""
 
@@ -67,7 +75,8 @@ def _be_child(main: Callable[[], int], mask: set[int]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         for number in _OURS:
-            signal.signal(number, signal.SIG_DFL)
+            ignored = number in _FOR_THE_PARENT
+            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
     except BaseException:

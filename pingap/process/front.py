@@ -13,6 +13,7 @@ from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
 from pingap.net.proxy_acceptor import ProxyAcceptor, ProxyHeaders
 from pingap.observability.handshakes import HandshakeStats
+from pingap.process.rights import Rights
 from pingap.shared_state.state import SharedState
 from pingap.tls.acceptor import Handshakes, MakeProtocol, TlsAcceptor
 
@@ -37,13 +38,14 @@ class Front:
         shared: SharedState,
     ) -> None:
         settings = runtime.config.servers[name]
-        self._name = name
+        self.name = name
         self.listener = Listener(
             runtime.servers[name],
             client_limits(settings),
             client_tcp(settings),
             runtime.deadlines,
             runtime.writes,
+            runtime.backlog,
             tasks,
             budget,
             runtime.stats,
@@ -52,14 +54,24 @@ class Front:
         )
         self._make: Factory = partial(Http1Connection, self.listener)
         counted = runtime.stats.handshakes.setdefault(name, HandshakeStats())
-        self._handshakes = Handshakes(0, 0.0, runtime.deadlines, counted)
+        self._handshakes = Handshakes(0, 0.0, runtime.deadlines, counted, runtime.backlog)
         self._proxy_headers = ProxyHeaders((), 0.0, runtime.deadlines, self._make)
+        self._rights: Rights | None = None
         self.update(runtime)
 
     def update(self, runtime: Runtime) -> None:
-        """Serve new requests from another runtime, and new connections with its settings."""
-        settings = runtime.config.servers[self._name]
-        server, listener = runtime.servers[self._name], self.listener
+        """Serve new requests from another runtime, and new connections with its settings.
+
+        Connections that have rights which a new one would not get end after their requests.
+        """
+        settings = runtime.config.servers[self.name]
+        server, listener = runtime.servers[self.name], self.listener
+        options = None if server.tls is None else server.tls.options
+        rights = Rights(runtime.trusted_proxies, settings.proxy_protocol, options)
+        if self._rights is not None and rights.are_fewer_than(self._rights):
+            self.cut_early()
+            listener.renew()
+        self._rights = rights
         listener.update(
             server, client_limits(settings), client_tcp(settings), runtime.trusted_proxies
         )
@@ -71,7 +83,8 @@ class Front:
             handshakes.limit = settings.tls_max_handshakes
             handshakes.seconds = settings.tls_handshake_timeout
             after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
-            first = partial(TlsAcceptor, context, handshakes, after)
+            spoken = frozenset(word.encode() for word in server.tls.options.alpn)
+            first = partial(TlsAcceptor, context, spoken, handshakes, after)
         headers = self._proxy_headers
         headers.trusted, headers.seconds = runtime.trusted_proxies, settings.head_read_timeout
         headers.make = first

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from pingap.config.file_values import watched_files
 from pingap.config.watch import ConfigurationWatch
+from pingap.early import release_signals
 from pingap.process.options import ServeOptions
 from pingap.process.reload import Reloader
 from pingap.process.succession import Succession
@@ -62,7 +63,7 @@ class Master:
         self._succession = succession
         self._notifier = notifier
         self._watch = watch
-        self._reloader = Reloader(supervisor, options.read, watch)
+        self._reloader = Reloader(supervisor, options, watch)
         self._draining = False
         self._started = anyio.Event()
         self._handing_over = False
@@ -85,6 +86,7 @@ class Master:
             with anyio.open_signal_receiver(*_SIGNALS) as signals:
                 await tasks.start(self._reap)
                 tasks.start_soon(self._obey, signals)
+                release_signals()  # those that came before
                 try:
                     await self._supervisor.start(tasks)
                     ready()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-import anyio
-from anyio.abc import TaskGroup, TaskStatus
-
+from pingap.background_tasks import BackgroundTasks
 from pingap.chains import Instance
+from pingap.errors import PluginError
+from pingap.foreign_code import end_tasks, is_from_outside
+from pingap.implementations import place_of_function
+from pingap.observability.plugin_failures import PluginFailures, place_of
 from pingap.plugin import Plugin
 
 log = logging.getLogger("pingap")
@@ -28,16 +32,15 @@ class PluginStartError(Exception):
 
 
 class PluginTasks:
-    """Runs ``startup`` and ``shutdown`` of instances, each in a task group of its own.
+    """Runs ``startup`` and ``shutdown`` of instances, each in a task of its own.
 
-    :param tasks: the task group in which all of them live.
+    :param failures: where it is told what fails in the background.
     """
 
-    def __init__(self, tasks: TaskGroup) -> None:
-        self._tasks = tasks
-        self._stops: dict[Plugin, anyio.Event] = {}
-        """Running plugin -> what ends it."""
-        self._ended = anyio.Event()
+    def __init__(self, failures: PluginFailures) -> None:
+        self._failures = failures
+        self._lives: dict[Plugin, _Life] = {}
+        self._ending: set[_Life] = set()
 
     async def start(self, instances: Iterable[Instance]) -> None:
         """Call ``startup`` of every instance that does not run, one after the other.
@@ -48,13 +51,11 @@ class PluginTasks:
             cls = type(instance.plugin)
             if cls.startup is Plugin.startup and cls.shutdown is Plugin.shutdown:
                 continue
-            if instance.plugin in self._stops:
+            if instance.plugin in self._lives:
                 continue
-            try:
-                await self._tasks.start(self._run, instance)
-            except Exception as error:
-                reason = "; ".join(str(one) for one in leaves(error))
-                raise PluginStartError(f"plugin {instance.name} cannot start: {reason}") from error
+            life = _Life(instance, self._failures)
+            await life.started()
+            self._lives[instance.plugin] = life
 
     def stop(self, keep: Iterable[Instance] = ()) -> None:
         """Let instances run their ``shutdown`` and end their tasks.
@@ -62,31 +63,109 @@ class PluginTasks:
         :param keep: those that go on.
         """
         kept = {instance.plugin for instance in keep}
-        for plugin, stop in self._stops.items():
-            if plugin not in kept:
-                stop.set()
+        for plugin in self._lives.keys() - kept:
+            life = self._lives.pop(plugin)
+            life.stop.set()
+            self._ending.add(life)
+            life.task.add_done_callback(partial(self._forget, life))
 
     async def ended(self) -> None:
-        """Return when every instance has ended."""
-        while self._stops:
-            self._ended = anyio.Event()
-            await self._ended.wait()
+        """Return when every instance that was stopped has ended."""
+        if self._ending:
+            await asyncio.wait([life.task for life in self._ending])
 
-    async def _run(self, instance: Instance, *, task_status: TaskStatus[None]) -> None:
-        plugin, started = instance.plugin, False
-        stop = self._stops[plugin] = anyio.Event()
+    async def cut(self) -> None:
+        """End what is left, even if it ignores that it is cancelled."""
+        lives = list(self._ending)
+        await end_tasks(life.task for life in lives)
+        for life in lives:
+            await life.end_tasks()
+
+    def _forget(self, life: _Life, _: object) -> None:
+        self._ending.discard(life)
+
+
+class _Life:
+    """One instance from its ``startup`` to its ``shutdown``, which run in the same task.
+
+    :param instance: that is started.
+    :param failures: where its errors are told.
+    """
+
+    def __init__(self, instance: Instance, failures: PluginFailures) -> None:
+        self._instance = instance
+        self._failures = failures
+        self._tasks = BackgroundTasks(instance.name, self._report_task)
+        self._started = asyncio.Event()
+        self._error: BaseException | None = None
+        self.stop = asyncio.Event()
+        """Set when it is to end."""
+        self.task = asyncio.create_task(self._run(), name=f"plugin {instance.name}")
+
+    async def started(self) -> None:
+        """Return once ``startup`` has.
+
+        :raises PluginStartError: it raised.
+        """
         try:
-            async with anyio.create_task_group() as own:
-                await plugin.startup(own)
-                started = True
-                task_status.started()
-                await stop.wait()
-                await plugin.shutdown()
-                own.cancel_scope.cancel()
-        except Exception:
-            if not started:
-                raise
-            log.exception("plugin %s failed in the background", instance.name)
-        finally:
-            del self._stops[plugin]
-            self._ended.set()
+            await self._started.wait()
+        except BaseException:
+            await end_tasks([self.task])
+            raise
+        if (error := self._error) is not None:
+            reason = "; ".join(_reason(one) for one in leaves(error))
+            text = f"plugin {self._instance.name} cannot start: {reason}"
+            raise PluginStartError(text) from error
+
+    async def _run(self) -> None:
+        plugin = self._instance.plugin
+        try:
+            await plugin.startup(self._tasks)
+        except BaseException as error:
+            self._error = error
+        else:
+            self._started.set()
+            await self._until_stopped()
+            await self._shut_down(plugin.shutdown)
+        await self.end_tasks()
+        self._started.set()
+
+    async def end_tasks(self) -> None:
+        """End its background tasks, and tell of those that do not."""
+        if stubborn := await self._tasks.end():
+            text = "plugin %s: %d background tasks ignore that they were cancelled"
+            log.warning(text, self._instance.name, stubborn)
+
+    async def _until_stopped(self) -> None:
+        try:
+            await self.stop.wait()
+        except asyncio.CancelledError as error:
+            # By a task group, say, that ``startup`` has entered. ``shutdown`` may leave it, and tell why.
+            if not self.stop.is_set():
+                self._report(error, "the background")
+
+    async def _shut_down(self, shutdown: Callable[[], object]) -> None:
+        try:
+            await self._instance.plugin.shutdown()
+        except BaseException as error:
+            if is_from_outside(error) and self.stop.is_set():
+                log.warning("plugin %s: shutdown took too long", self._instance.name)
+            else:
+                self._report(error, "shutdown", place_of_function(shutdown))
+
+    def _report_task(self, error: BaseException, name: str) -> None:
+        self._report(error, f"the background task {name}")
+
+    def _report(self, error: BaseException, where: str, place: str = "") -> None:
+        failure = PluginError(self._instance.name, where, place)
+        failure.__cause__ = error
+        self._failures.report(failure, "")
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong; where, if the error does not tell much by itself."""
+    if type(error) in (RuntimeError, ValueError, OSError) and str(error):
+        return str(error)
+    name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    place = place_of(error)
+    return f"{name} ({place})" if place else name

@@ -7,9 +7,9 @@ all of them, and what only root can do (a port below 1024) is done before. The o
 as    what
 ====  ==========================================================================================
 root  load the configuration; ``account_problems``, ``find_account``, ``check_permitted``
-root  open ``error_log`` (``daemonize``): it stays open, whoever owns it
-root  ``make_folder`` for the folders of log files, ``pid_file`` and ``upgrade_sock``
-root  bind the listening sockets; ``make_over`` those in the file system
+user  (``as_user``) make folders, open ``error_log``, bind sockets in the file system
+root  the same where only root may, in folders that only root can change (``trusted_files``)
+root  bind the listening sockets of TCP
 root  ``switch_to``
 user  open the log files; read keys and secrets; build the runtime; write the pid file
 user  fork the workers, each of which calls ``end_with_parent`` first (the switch would undo it)
@@ -19,7 +19,7 @@ Log files are opened after the switch because they are opened again then: at mid
 by a worker that takes a dead one's place. What the user may not open fails at the start and not at
 midnight. For the same reason keys and secrets are read by the user: a reload reads them again. Files
 that root has left in such a folder are not made over to the user: a folder that somebody else may write
-in can hold a link to any file. ``/dev/stdout`` and ``/dev/stderr`` cannot be opened again after a switch.
+in can hold a link to any file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ import grp
 import logging
 import os
 import pwd
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,10 +37,13 @@ from typing import Final
 import pingap
 from pingap.config import BasicConfig, Config, Problem, quoted
 from pingap.config.problem import did_you_mean
+from pingap.observability.log_targets import open_log
+from pingap.trusted_files import make_trusted_folder, open_trusted
 
 log = logging.getLogger("pingap")
 
 _FOLDER_MODE: Final = 0o750
+_HINT: Final = " (does the container lack CAP_SETUID and CAP_SETGID?)"
 
 
 class PrivilegeError(Exception):
@@ -133,8 +137,7 @@ def switch_to(account: Account) -> None:
         os.setgid(account.gid)
         os.setuid(account.uid)
     except OSError as error:
-        hint = " (does the container lack CAP_SETUID and CAP_SETGID?)"
-        raise PrivilegeError(f"cannot become {account}: {error.strerror}{hint}") from None
+        raise PrivilegeError(f"cannot become {account}: {error.strerror}{_HINT}") from None
     _verify(account)
     for module in (os, pingap):  # of the standard library, and ours
         if not os.access(str(module.__file__), os.R_OK):
@@ -142,24 +145,73 @@ def switch_to(account: Account) -> None:
             log.warning(text, account, module.__file__)
 
 
+@contextmanager
+def as_user(account: Account | None) -> Iterator[None]:
+    """Do what is in the block with the rights of the account, if root runs this process.
+
+    For files in folders of that user, where root would follow a link to anywhere.
+
+    :raises PrivilegeError: the system refuses it.
+    """
+    if account is None or os.geteuid() != 0 or account.uid == 0:
+        yield
+        return
+    gid, groups = os.getegid(), os.getgroups()
+    try:
+        if account.user:
+            os.initgroups(account.user, account.gid)
+        else:
+            os.setgroups([account.gid])
+        os.setegid(account.gid)
+        os.seteuid(account.uid)
+    except OSError as error:
+        raise PrivilegeError(f"cannot become {account}: {error.strerror}{_HINT}") from None
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
 def make_folder(folder: Path, account: Account) -> None:
     """Make a folder and those above that are missing; what was made belongs to the account.
 
+    :param folder: absolute.
     :raises OSError: it cannot be made.
     """
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for one in reversed(missing):
-        with suppress(FileExistsError):  # made by somebody else meanwhile: then it is not ours
-            one.mkdir(mode=_FOLDER_MODE)
-            make_over(one, account)
+    with as_user(account):
+        try:
+            if not folder.exists():
+                folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+        except PermissionError:
+            pass
+        else:
+            return
+    make_trusted_folder(folder, _FOLDER_MODE, account.uid, account.gid)
 
 
-def make_over(path: Path, account: Account) -> None:
-    """Let the account own what this process has just made; a link is not followed.
+def open_for(path: Path, account: Account | None) -> int:
+    """Open a log file that the account is to own; standard streams and devices are taken as they are.
 
-    :raises OSError: it cannot be changed.
+    :param path: absolute.
+    :raises OSError: it cannot be opened.
+    :raises LogTargetError: it means an open file that is not there.
     """
-    os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    try:
+        with as_user(account):
+            return open_log(path)
+    except PermissionError:
+        if account is None or os.geteuid() != 0:
+            raise
+    make_folder(path.parent, account)
+    flags = os.O_WRONLY | os.O_APPEND
+    try:
+        fd = open_trusted(path, flags | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:  # of root, from a start without a user perhaps
+        return open_trusted(path, flags)
+    os.fchown(fd, account.uid, account.gid)
+    return fd
 
 
 def _find_user(name: str) -> pwd.struct_passwd:

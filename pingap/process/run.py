@@ -8,9 +8,11 @@ upgrade leaves is the file with our process id.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Final
 
 import anyio
 
@@ -19,33 +21,40 @@ from pingap.builder import build
 from pingap.config import Config, ConfigError
 from pingap.config.watch import ConfigurationWatch
 from pingap.configuration import load_configuration
-from pingap.observability.access_log import split_setting
-from pingap.observability.log_files import path_of
+from pingap.early import hold_signals
+from pingap.observability.log_files import LogFiles
 from pingap.observability.logs import set_up_logging
 from pingap.plugins import Registry
 from pingap.process.activation import ActivatedSockets
+from pingap.process.checks import folder_problems, refuse, start_problems
 from pingap.process.daemon import DaemonError, Parent, daemonize, occupy_standard_streams
-from pingap.process.listening import Inherited, Listening, open_all, workers_in_all, workers_of
+from pingap.process.listening import (
+    Inherited,
+    ListenError,
+    Listening,
+    open_all,
+    workers_in_all,
+    workers_of,
+)
 from pingap.process.master import Master
 from pingap.process.options import ServeOptions
 from pingap.process.pid_file import PidFile, PidFileError
 from pingap.process.plugin_tasks import leaves
 from pingap.process.privileges import (
+    Account,
     PrivilegeError,
-    account_problems,
     check_permitted,
     find_account,
-    make_folder,
-    make_over,
     switch_to,
 )
-from pingap.process.sockets import BindError
+from pingap.process.sockets import listen
 from pingap.process.succession import STARTED_BY, Succession
 from pingap.process.supervisor import Base, StartError, Supervisor
 from pingap.process.systemd import Notifier
 from pingap.process.upgrade import HandOverError, TakeOver, wait_for_sockets
 
-_FAILURES = (BindError, DaemonError, HandOverError, PidFileError, PrivilegeError, StartError)
+_FAILURES = (ListenError, DaemonError, HandOverError, PidFileError, PrivilegeError, StartError)
+_KEY: Final = re.compile(r"basic\.(\w+): ")
 
 
 def serve(options: ServeOptions) -> int:
@@ -53,6 +62,7 @@ def serve(options: ServeOptions) -> int:
 
     :raises ConfigError: the configuration is wrong.
     """
+    hold_signals()
     occupy_standard_streams()
     start = _Start(options)
     with ExitStack() as background:
@@ -60,7 +70,7 @@ def serve(options: ServeOptions) -> int:
             start.check()
             if options.daemon:
                 error_log = start.config.basic.error_log
-                start.parent = background.enter_context(daemonize(error_log))
+                start.parent = background.enter_context(daemonize(error_log, start.account))
             start.take_sockets()
             return start.run()
         except ConfigError as error:
@@ -69,9 +79,10 @@ def serve(options: ServeOptions) -> int:
                 raise
             return 2
         except _FAILURES as error:
-            start.give_up(f"pingap: {error}", 1)
+            text = start.located(error)
+            start.give_up(text, 1)
             if start.parent is None:
-                _say(f"pingap: {error}")
+                _say(text)
             return 1
 
 
@@ -89,43 +100,50 @@ class _Start:
         self.take_over: TakeOver | None = None
         self.config = load_configuration(options.read(), self.registry)
         self.sockets: list[Listening] = []
+        self.spare: list[Listening] = []
+        self.account: Account | None = None
         self.pid_file = PidFile(self.config.basic.pid_file)
 
     def check(self) -> None:
         """Find out what would fail later.
 
-        :raises ConfigError: there is no such user; for an upgrade: it cannot be built.
+        :raises ConfigError: there is no such user, host or server; for an upgrade: it cannot be built.
         :raises PrivilegeError: it cannot be switched to.
         """
-        if problems := account_problems(self.config):
-            raise ConfigError(problems)
+        refuse(start_problems(self.config))
         self.account = find_account(self.config.basic)
         if self.account is not None:
             check_permitted(self.account)
         by_hand = self.options.upgrade and not os.environ.pop(STARTED_BY, "")
         if by_hand and (self.account is None or self.account.is_current):
-            # (As another user, it would open files that are not that user's.)
-            build(self.config, Registry(), self.options.log).log_files.close()
+            # (As another user, it would read files that are not that user's.)
+            build(self.config, Registry(), self.options.log, LogFiles(opens=False))
 
     def take_sockets(self) -> None:
         """Open the listening sockets, or take them over, as whoever started this.
 
-        :raises BindError: an address cannot be listened on.
+        :raises ConfigError: a folder cannot be made.
+        :raises ListenError: addresses cannot be listened on.
         :raises HandOverError: no process handed its sockets over.
         """
-        account, basic = self.account, self.config.basic
+        account, config = self.account, self.config
         if account is not None:
-            for folder in _folders(self.config, self.options, self.pid_file.path):
-                make_folder(folder, account)
+            refuse(list(folder_problems(config, self.options.log, self.pid_file.path, account)))
         if self.options.upgrade:
-            user = account.uid if account is not None else None
-            self.take_over = wait_for_sockets(basic.upgrade_sock, user, self._waiting)
+            self.take_over = wait_for_sockets(config.basic.upgrade_sock, account, self._waiting)
             self.inherited = self.take_over.inherited
-        self.sockets = open_all(self.config, self.options.threads, self.inherited)
-        if account is not None:
-            for one in self.sockets:
-                if one.text.startswith("unix:"):
-                    make_over(Path(one.text.removeprefix("unix:")), account)
+        open_one = partial(listen, account=account)
+        self.sockets = open_all(config, self.options.threads, self.inherited, open_one=open_one)
+        if isinstance(self.inherited, ActivatedSockets):
+            self.spare = self.inherited.take_rest()
+
+    def located(self, error: Exception) -> str:
+        """Return what an error says, with the place in the configuration of the key that it names."""
+        text = str(error)
+        found = _KEY.match(text)
+        if found is None:
+            return text if isinstance(error, ListenError) else f"pingap: {text}"
+        return str(self.config.source.problem(("basic", found[1]), text[found.end() :]))
 
     def run(self) -> int:
         """Build what is served, and serve it as the configured user; return the exit code.
@@ -139,7 +157,7 @@ class _Start:
         runtime = build(config, self.registry, options.log)
         for warning in (*config.warnings, *runtime.warnings):
             _say(f"warning: {warning}")
-        for address in self.inherited.close_rest():
+        for address in [*(one.server for one in self.spare), *self.inherited.close_rest()]:
             _say(f"warning: no server listens on {address}, which was passed on")
         try:
             log_file, basic = runtime.log_files.open(options.log), config.basic
@@ -147,7 +165,7 @@ class _Start:
             counts = {name: workers_of(config, name, options.threads) for name in config.servers}
             base = Base(runtime, counts, options.log, self.parent)
             workers = workers_in_all(config, options.threads)
-            supervisor = Supervisor(base, self.sockets, workers)
+            supervisor = Supervisor(base, self.sockets, workers, self.spare)
             succession = Succession(options, self.notifier)
             master = Master(supervisor, options, succession, self.notifier, self.watch)
             # (asyncio's own loop: it is light, and a process that was forked leaves it behind.)
@@ -190,13 +208,6 @@ class _Start:
             self.parent.failed(reason, code)
 
 
-def _folders(config: Config, options: ServeOptions, pid_file: Path) -> list[Path]:
-    """Return the folders in which files are opened by the user who serves."""
-    targets = [split_setting(one.access_log)[0] or "" for one in config.servers.values()]
-    files = [path for one in (options.log, *targets) if (path := path_of(one)) is not None]
-    return [path.parent for path in (*files, pid_file, Path(config.basic.upgrade_sock))]
-
-
 def _announcement(config: Config, sockets: list[Listening]) -> str:
     """Say what listens where."""
     label = f" ({name})" if (name := config.basic.name) else ""
@@ -213,4 +224,5 @@ def _announcement(config: Config, sockets: list[Listening]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    with suppress(OSError):  # a full disk, or nobody who reads
+        print(text, file=sys.stderr, flush=True)  # noqa: T201

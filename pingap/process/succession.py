@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
+from pingap.early import HELD
 from pingap.process.options import ServeOptions
 from pingap.process.systemd import Notifier
 from pingap.process.upgrade import HandOverError
@@ -70,7 +71,9 @@ class Succession:
             environment[VARIABLE] = str(self._writing)
             os.set_inheritable(self._writing, True)
         try:
-            return os.posix_spawn(sys.executable, command, environment, file_actions=actions)
+            return os.posix_spawn(
+                sys.executable, command, environment, file_actions=actions, setsigmask=HELD
+            )
         except OSError as error:
             raise HandOverError(f"it cannot be started: {error.strerror}") from None
         finally:

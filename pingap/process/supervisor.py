@@ -75,11 +75,19 @@ class Supervisor:
     :param base: what they serve.
     :param sockets: all listening sockets; they are closed when the workers drain.
     :param workers: how many.
+    :param spare: sockets of systemd that no server uses.
     """
 
-    def __init__(self, base: Base, sockets: Iterable[Listening], workers: int) -> None:
+    def __init__(
+        self,
+        base: Base,
+        sockets: Iterable[Listening],
+        workers: int,
+        spare: Iterable[Listening] = (),
+    ) -> None:
         self.base = base
         self.sockets = list(sockets)
+        self.spare = list(spare)
         self.children: dict[int, Child] = {}
         """Index -> the worker that has this place."""
         self._leaving: set[Child] = set()
@@ -87,7 +95,7 @@ class Supervisor:
         self._leader: Child | None = None
         self.news = Bus()
         """What workers have told each other; the supervisor itself does nothing with it."""
-        self._workers = workers
+        self.workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
         self._early_ends: dict[int, int] = {}
@@ -109,7 +117,7 @@ class Supervisor:
         self._tasks = tasks
         gc.collect()
         gc.freeze()  # so that what is common stays in common pages of memory
-        for index in range(self._workers):
+        for index in range(self.workers):
             try:
                 await self._fork(index)
             except OSError as error:
@@ -126,7 +134,6 @@ class Supervisor:
         async with self.forking:
             if self._stopping:
                 return
-            self._close_gone()
             ours, theirs = pair()
             self.base.runtime.log_files.flush()  # or the child would write it as well
             column = self._free_column(index)
@@ -134,6 +141,7 @@ class Supervisor:
             with theirs:
                 pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
         child = self.children[index] = Child(index, pid, Channel(ours), column)
+        child.sockets = numbers_of(self._sockets_of(index))
         self._tasks.start_soon(self._run_channel, child)
         self._tasks.start_soon(self._look_after, child)
         for key, value in self.news.values.items():
@@ -143,21 +151,26 @@ class Supervisor:
         if self._stopping:  # since the fork began
             child.channel.send("drain", at_once=self._at_once)
 
-    def _close_gone(self) -> None:
-        """Close the sockets of servers that the configuration no longer has.
+    def _sockets_of(self, index: int) -> list[Listening]:
+        return of_worker(self.sockets, index, self.base.counts)
 
-        No new worker can serve them; older ones do, each with a copy of the socket.
+    def listen_on(self, sockets: Iterable[Listening], removed: Iterable[Listening]) -> None:
+        """Have other listening sockets from now on; workers that serve are told by others.
+
+        :param removed: those that no worker will accept from; systemd keeps its own open.
         """
-        served = self.base.runtime.config.servers
-        for one in self.sockets:
-            if one.server not in served:
+        self.sockets, self.spare = list(sockets), []
+        for one in removed:
+            if one.is_lent:
+                self.spare.append(one)
+            else:
+                one.remove_file()
                 one.sock.close()
-        self.sockets = [one for one in self.sockets if one.server in served]
 
     def _free_column(self, index: int) -> int:
         """Return which column of the shared state a new worker has to itself."""
         used = {child.column for child in self._every_child()}
-        return index if index not in used else index + self._workers
+        return index if index not in used else index + self.workers
 
     def _be_worker(self, index: int, column: int, theirs: socket, ours: socket) -> int:
         """Serve; runs in the child."""
@@ -169,8 +182,8 @@ class Supervisor:
         ours.close()
         for child in self._every_child():
             child.channel.close()
-        accepted = of_worker(self.sockets, index, self.base.counts)
-        for one in self.sockets:
+        accepted = self._sockets_of(index)
+        for one in (*self.sockets, *self.spare):
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(column)
@@ -321,7 +334,7 @@ class Supervisor:
             nobody takes over.
         """
         self._stopping, self._at_once = True, at_once
-        for one in self.sockets:
+        for one in (*self.sockets, *self.spare):
             one.sock.close()
         for child in self.children.values():
             if not child.ready.is_set():  # it has no requests, and does not listen yet
@@ -342,6 +355,11 @@ class Supervisor:
         self._stopping = True
         for child in self._every_child():
             child.kill()
+
+
+def numbers_of(sockets: Iterable[Listening]) -> frozenset[int]:
+    """Return the numbers of listening sockets."""
+    return frozenset(one.number for one in sockets)
 
 
 def _check_serving(child: Child) -> None:

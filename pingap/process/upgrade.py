@@ -19,8 +19,11 @@ from typing import Final
 
 import anyio
 
+from pingap.process.channel import MSG_CMSG_CLOEXEC
 from pingap.process.listening import Inherited, Listening
-from pingap.process.sockets import remove_stale
+from pingap.process.privileges import Account, as_user
+from pingap.process.sockets import bind_unix
+from pingap.process.upgrade_place import PlaceError, place_to_wait, places_to_look
 
 CONNECT_SECONDS: Final = 30.0
 """How long the old process looks for a new one."""
@@ -35,6 +38,7 @@ _MOST_SOCKETS: Final = 128
 """Of one message; the kernel allows 253."""
 _LONGEST: Final = 64 * 1024
 _READY: Final = b"ready"
+_MODE: Final = 0o600
 
 
 class HandOverError(Exception):
@@ -45,14 +49,15 @@ class HandOverError(Exception):
 
 
 async def hand_over(
-    sockets: Iterable[Listening], path: str, has_failed: Callable[[], bool] = lambda: False
+    sockets: Iterable[Listening], setting: str, has_failed: Callable[[], bool] = lambda: False
 ) -> None:
-    """Give the sockets to the process that waits at ``path``; return when it serves.
+    """Give the sockets to the process that waits; return when it serves.
 
+    :param setting: ``basic.upgrade_sock``.
     :param has_failed: tells whether that process has ended already.
     :raises HandOverError: there is none, it is not ours, or it could not serve.
     """
-    connection = await _connect(path, has_failed)
+    connection = await _connect(setting, has_failed)
     with connection:
         _check_owner(connection)
         every = list(sockets)
@@ -68,24 +73,26 @@ async def hand_over(
         raise HandOverError(answer.decode("utf-8", "replace") or "it ended before it served")
 
 
-async def _connect(path: str, has_failed: Callable[[], bool]) -> socket.socket:
+async def _connect(setting: str, has_failed: Callable[[], bool]) -> socket.socket:
     reason = "nothing waits there"
     with anyio.move_on_after(CONNECT_SECONDS):
         while True:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.setblocking(False)
-            try:
-                sock.connect(path)
-            except OSError as error:
-                sock.close()
-                reason = error.strerror or str(error)
-            else:
-                return sock
+            for path in places_to_look(setting):
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                sock.setblocking(False)
+                try:
+                    sock.connect(path)
+                except OSError as error:
+                    sock.close()
+                    reason = f"{path}: {error.strerror or error}"
+                else:
+                    return sock
             if has_failed():
                 raise HandOverError("it ended at once; see what it said")
             await anyio.sleep(_RETRY_SECONDS)
+    where = f"to {setting} " if setting else ""
     raise HandOverError(
-        f"none came to {path} within {CONNECT_SECONDS:g} s ({reason}); start it with --upgrade"
+        f"none came {where}within {CONNECT_SECONDS:g} s ({reason}); start it with --upgrade"
     )
 
 
@@ -157,16 +164,22 @@ class TakeOver:
 
 
 def wait_for_sockets(
-    path: str, user: int | None, waiting: Callable[[], None], seconds: float = WAIT_SECONDS
+    setting: str,
+    account: Account | None,
+    waiting: Callable[[], None],
+    seconds: float = WAIT_SECONDS,
 ) -> TakeOver:
     """Wait at a Unix socket for the process that serves, and take its listening sockets.
 
-    :param user: number of the user as whom it runs, if root starts this one.
+    :param setting: ``basic.upgrade_sock``.
+    :param account: as whom that process runs, if root starts this one.
     :param waiting: called once if it does not come at once.
     :raises HandOverError: it did not come.
     """
     began, told = time.monotonic(), False
-    with _listen(path, user) as server:
+    user = account.uid if account is not None else None
+    path = _place(setting, account)
+    with _listen(path, account) as server:
         try:
             while time.monotonic() - began < seconds:
                 server.settimeout(PATIENCE_SECONDS)
@@ -180,11 +193,19 @@ def wait_for_sockets(
                 if (take_over := _accept(connection, user, seconds)) is not None:
                     return take_over
         finally:
-            Path(path).unlink(missing_ok=True)
+            with suppress(OSError), as_user(account):
+                Path(path).unlink(missing_ok=True)
     raise HandOverError(
         f"no running pingap handed its sockets over within {seconds:g} s: is there one, with the same"
         f" upgrade_sock ({path}), and was it sent SIGQUIT?"
     )
+
+
+def _place(setting: str, account: Account | None) -> str:
+    try:
+        return place_to_wait(setting, account)
+    except PlaceError as error:
+        raise HandOverError(str(error)) from None
 
 
 def _accept(connection: socket.socket, user: int | None, seconds: float) -> TakeOver | None:
@@ -198,24 +219,19 @@ def _accept(connection: socket.socket, user: int | None, seconds: float) -> Take
         return None
 
 
-def _listen(path: str, user: int | None) -> socket.socket:
-    """Listen where only this user can connect.
+def _listen(path: str, account: Account | None) -> socket.socket:
+    """Listen where only this user, or the account, can connect.
 
     :raises HandOverError: it is not possible.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
     try:
-        remove_stale(path)
-        sock.bind(path)
-        if user is not None:
-            os.chown(path, user, -1)
+        bind_unix(sock, path, _MODE, account)
         sock.listen(1)
     except OSError as error:
         sock.close()
-        raise HandOverError(f"cannot wait at upgrade_sock {path}: {error.strerror}") from None
-    finally:
-        os.umask(mask)
+        text = f"cannot wait at upgrade_sock {path}: {error.strerror or error}"
+        raise HandOverError(text) from None
     return sock
 
 
@@ -223,7 +239,7 @@ def _take(connection: socket.socket) -> Inherited:
     taken: list[tuple[str, socket.socket]] = []
     last = False
     while not last:
-        data, fds, _, _ = socket.recv_fds(connection, _LONGEST, _MOST_SOCKETS)
+        data, fds, _, _ = socket.recv_fds(connection, _LONGEST, _MOST_SOCKETS, MSG_CMSG_CLOEXEC)
         received = [socket.socket(fileno=fd) for fd in fds]
         while data and not data.endswith(b"\n"):
             data += connection.recv(_LONGEST)

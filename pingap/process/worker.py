@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import resource
@@ -21,8 +20,8 @@ from pingap.hook_tasks import HookTasks
 from pingap.net.listener import ConnectionBudget
 from pingap.net.proxy_acceptor import MOST_WAITING
 from pingap.observability.watchdog import Watchdog
-from pingap.process.acceptor import SharedAcceptor
 from pingap.process.dismantle import dismantle
+from pingap.process.door import Door, Place
 from pingap.process.front import Front
 from pingap.process.listening import Listening, open_all
 from pingap.process.plugin_tasks import PluginTasks
@@ -55,8 +54,13 @@ class Worker:
         self.shared = LocalState() if shared is None else shared
         runtime.count_with(self.shared)
         self._sockets = list(sockets)
-        self._servers: list[asyncio.Server | SharedAcceptor] = []
-        self._fronts: dict[str, Front] = {}
+        self._doors: dict[int, Door] = {}
+        """Number of a listening socket -> where it is accepted from."""
+        self._fronts: dict[Place, Front] = {}
+        self._leaving: list[Front] = []
+        """Those of listening sockets that are gone, as long as they have connections."""
+        self._requests: HookTasks
+        self._has_stopped = False
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
         self.bus = runtime.bus
@@ -71,9 +75,14 @@ class Worker:
     def bind(self) -> None:
         """Open all listening sockets.
 
-        :raises BindError: an address cannot be listened on.
+        :raises ListenError: an address cannot be listened on.
         """
         self._sockets = open_all(self.runtime.config, 1)
+
+    @property
+    def sockets(self) -> list[Listening]:
+        """What it accepts from."""
+        return list(self._sockets)
 
     @property
     def addresses(self) -> dict[str, list[str]]:
@@ -86,7 +95,10 @@ class Worker:
     @property
     def connections(self) -> int:
         """Number of clients that are connected."""
-        return sum(front.listener.connections for front in self._fronts.values())
+        return sum(front.listener.connections for front in self._every_front())
+
+    def _every_front(self) -> list[Front]:
+        return [*self._fronts.values(), *self._leaving]
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -98,9 +110,9 @@ class Worker:
         :raises PluginStartError: a plugin cannot start.
         """
         runtime = self.runtime
-        requests = HookTasks(runtime.deadlines)
+        requests = self._requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
-            self._services, self._plugins = services, PluginTasks(services)
+            self._services, self._plugins = services, PluginTasks(runtime.plugin_failures)
             self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
             try:
@@ -108,7 +120,7 @@ class Worker:
                 await self._plugins.start(runtime.plugins)
                 await self._discovery.prepare(runtime.upstreams.values())
                 self._discovery.start(runtime.upstreams.values())
-                await self._accept(requests)
+                await self._accept()
                 services.start_soon(runtime.deadlines.run)
                 services.start_soon(runtime.log_files.run)
                 services.start_soon(self._trim_pool)
@@ -123,7 +135,7 @@ class Worker:
     async def _end(self, requests: HookTasks) -> None:
         runtime = self.runtime
         await self._stop_accepting()
-        for front in self._fronts.values():
+        for front in self._every_front():
             front.cut_early()
             front.listener.cut()
         # Transports tell in the next turn that they are closed, and their requests let go of
@@ -140,6 +152,7 @@ class Worker:
             await runtime.registry.shutdown()
             await self._plugins.ended()
             await http_client.close()
+        await self._plugins.cut()
         if last.cancelled_caught:
             log.warning("plugins did not shut down within %g s", limit)
 
@@ -164,22 +177,43 @@ class Worker:
         """Give up a runtime that was prepared."""
         self._prepared = None
         self._stop_unused()
+        living = self._living()
+        used = {target for one in living for target in one.log_targets}
+        self.runtime.log_files.close_others(used)
 
-    def swap(self, runtime: Runtime) -> None:
+    async def swap(self, runtime: Runtime, sockets: Iterable[Listening] | None = None) -> None:
         """Serve every new request from a runtime that was prepared.
 
         Requests under way go on with the old one; when the last of them has ended, what only they
         needed is shut down.
+
+        :param sockets: what to accept from; by default the same as before.
         """
         old, self.runtime, self._prepared = self.runtime, runtime, None
         self._old.append(old)
         self._budget.limit = runtime.config.basic.max_connections
-        for name, front in self._fronts.items():
-            if name in runtime.servers:
+        for front in self._every_front():
+            if front.name in runtime.servers:
                 front.update(runtime)
         runtime.take_effect()
         self._discovery.start(runtime.upstreams.values())
+        if sockets is not None:
+            self._sockets = list(sockets)
+        await self._move()
         self._services.start_soon(self._retire, old)
+
+    async def _move(self) -> None:
+        """Accept from the sockets that there are now; let the connections of others drain."""
+        numbers = {one.number for one in self._sockets}
+        gone = [self._doors.pop(number) for number in self._doors.keys() - numbers]
+        await self._accept()
+        for door in gone:
+            await door.close(waiting=True)
+        places = {door.place for door in self._doors.values()}
+        for place in self._fronts.keys() - places:
+            front = self._fronts.pop(place)
+            front.listener.drain(at_once=False)
+            self._leaving.append(front)
 
     async def _retire(self, old: Runtime) -> None:
         """Shut down what nothing needs any more."""
@@ -202,9 +236,10 @@ class Worker:
         )
 
     def _is_in_use(self, old: Runtime) -> bool:
+        self._leaving = [front for front in self._leaving if front.is_busy]
         servers = set(map(id, old.servers.values()))
-        listeners = [front.listener for front in self._fronts.values()]
-        # (A server that is gone from the configuration is served until the restart that this needs.)
+        listeners = [front.listener for front in self._every_front()]
+        # (The server of a front that leaves may be gone from the configuration.)
         return any(id(listener.server) in servers for listener in listeners) or any(
             id(exchange.server) in servers
             for listener in listeners
@@ -232,7 +267,7 @@ class Worker:
         if self._leading is not None:
             self._leading.cancel()  # another worker does it from now on
         await self._stop_accepting()
-        for front in self._fronts.values():
+        for front in self._every_front():
             if at_once:
                 front.cut_early()
             front.listener.on_idle = self._check_idle
@@ -256,35 +291,31 @@ class Worker:
         for one in self._sockets:
             one.sock.close()
 
-    async def _accept(self, requests: HookTasks) -> None:
-        loop = asyncio.get_running_loop()
+    async def _accept(self) -> None:
+        """Accept from every socket; those that are accepted from already may have another server now."""
         for one in self._sockets:
-            if (front := self._fronts.get(one.server)) is None:
-                front = Front(one.server, self.runtime, requests, self._budget, self.shared)
-                self._fronts[one.server] = front
-            if one.is_shared:
-                self._servers.append(SharedAcceptor(one.sock, front))
+            place = (one.server, one.address)
+            if (front := self._fronts.get(place)) is None:
+                front = Front(one.server, self.runtime, self._requests, self._budget, self.shared)
+                self._fronts[place] = front
+            if (door := self._doors.get(one.number)) is not None:
+                door.place, door.front = place, front
                 continue
-            # (Also for Unix sockets: this does not remove their file at the end.)
-            backlog = self.runtime.config.servers[one.server].backlog
-            server = await loop.create_server(front, sock=one.sock, backlog=backlog)
-            self._servers.append(server)
+            door = Door(one, place, front)
+            await door.open(self.runtime.config.servers[one.server].backlog)
+            if self._has_stopped:  # meanwhile
+                await door.close()
+            else:
+                self._doors[one.number] = door
 
     async def _stop_accepting(self) -> None:
-        """Accept nothing more; return when the connections that were accepted have begun.
-
-        Until they have, nobody counts them: a worker that drains would end without serving them.
-        """
-        servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
-        await anyio.lowlevel.checkpoint()  # the loop's own servers begin them in its next turn
-        for server in servers:
-            if isinstance(server, SharedAcceptor):
-                await server.begun()
+        self._has_stopped = True
+        doors, self._doors = self._doors, {}
+        for door in doors.values():
+            await door.close()
 
     def _check_idle(self) -> None:
-        if not any(front.is_busy for front in self._fronts.values()):
+        if not any(front.is_busy for front in self._every_front()):
             self._idle.set()
 
     async def _trim_pool(self) -> None:

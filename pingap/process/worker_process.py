@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from socket import socket
 from typing import Final
 
 import anyio
@@ -17,6 +18,7 @@ from pingap.observability.sums import Figures, no_figures, put
 from pingap.plugins import PluginLoadError
 from pingap.process.channel import Channel, Message
 from pingap.process.event_loop import run_loop
+from pingap.process.listening import Listening
 from pingap.process.plugin_tasks import PluginStartError, leaves
 from pingap.process.rebuild import rebuild
 from pingap.process.reporter import Reporter
@@ -28,14 +30,6 @@ BEAT_SECONDS: Final = 1.0
 """How often a worker shows that it is alive."""
 OTHERS_SECONDS: Final = 5.0
 """How long a metrics page waits for what the other workers have counted."""
-_FOR_THE_SUPERVISOR: Final = (
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
-"""A terminal, or somebody who ends a group, sends them to all; what they mean it decides."""
 
 
 class WorkerProcess:
@@ -51,6 +45,10 @@ class WorkerProcess:
         self._channel = channel
         self._log_target = log_target
         self._prepared: Runtime | None = None
+        self._next_sockets: list[Listening] = []
+        """What is accepted from once the prepared runtime serves."""
+        self._passed: list[Listening] = []
+        """Those of them that this process did not have."""
         self._preparing: anyio.CancelScope
         self._leaving: anyio.Event
         self._tasks: TaskGroup
@@ -62,8 +60,6 @@ class WorkerProcess:
 
     def run(self) -> int:
         """Serve until told to end; return the exit code."""
-        for number in _FOR_THE_SUPERVISOR:
-            signal.signal(number, signal.SIG_IGN)
         code = 0
         try:
             run_loop(self._run)
@@ -127,11 +123,12 @@ class WorkerProcess:
         elif kind == "prepare":
             self._tasks.start_soon(self._prepare, message)
         elif kind == "swap":
-            self._swap()
+            await self._swap()
         elif kind == "discard":
             self._preparing.cancel()
             self._worker.discard()
             self._prepared = None
+            self._close_passed()
         elif kind == "reopen":
             self._worker.runtime.log_files.reopen()
         elif kind == "report":
@@ -147,6 +144,7 @@ class WorkerProcess:
 
     async def _prepare(self, message: Message) -> None:
         """Build the next runtime beside the one that serves, and tell whether it works."""
+        self._take_sockets(message)
         failure = ""
         with anyio.CancelScope() as self._preparing:
             try:
@@ -161,12 +159,33 @@ class WorkerProcess:
                 self._prepared = runtime
             self._channel.reply(message, failure=failure)
 
-    def _swap(self) -> None:
+    def _take_sockets(self, message: Message) -> None:
+        """Put together what is to be accepted from: sockets of now, and those that were passed."""
+        self._close_passed()
+        passed = {
+            number: socket(fileno=fd)
+            for number, fd in zip(message["passed"], message.get("fds", ()), strict=True)
+        }
+        here = {one.number: one.sock for one in self._worker.sockets}
+        self._next_sockets = [
+            Listening(server, address, {**here, **passed}[number], None, is_shared, number=number)
+            for number, server, address, is_shared in message["listeners"]
+        ]
+        self._passed = [one for one in self._next_sockets if one.number in passed]
+
+    def _close_passed(self) -> None:
+        for one in self._passed:
+            one.sock.close()
+        self._passed = []
+
+    async def _swap(self) -> None:
         if self._prepared is None:  # it is leaving
+            self._close_passed()
             return
-        self._worker.swap(self._prepared)
-        set_log_level(self._prepared.config.basic.log_level)
-        self._prepared = None
+        prepared, self._prepared, self._passed = self._prepared, None, []
+        raise_file_limit(prepared.config)
+        set_log_level(prepared.config.basic.log_level)
+        await self._worker.swap(prepared, self._next_sockets)
 
     async def _beat(self) -> None:
         """Show that the loop turns."""

@@ -1,22 +1,48 @@
-"""Reading bodies in chunked coding (RFC 9112, 7.1), by llhttp, without IO.
-
-llhttp is given slices that end at an empty line: a chunked message ends at an empty line and nowhere
-else, so llhttp never sees the first byte of what follows a message.
-"""
+"""Reading bodies in chunked coding (RFC 9112, 7.1), without IO."""
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import httptools
+import re
+from typing import Final
 
 from pingap.headers import Headers
-from pingap.protocol.http1_head import END_OF_HEAD, Malformed
+from pingap.protocol.fields import keep_trailers
+from pingap.protocol.http1_head import END_OF_HEAD, Malformed, has_bare_lf, read_fields
 
 OVERHEAD: Final = 16 * 1024
 OVERHEAD_PER_CHUNK: Final = 32
 
-_BEGIN: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+_LF: Final = 10
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 8
+
+# White space before an extension, or before the end of the line, is sent by old servers that pad
+# their sizes (RFC 9112, 7.1.1: a recipient must remove it). What it could be confused with is refused: white
+# space before the size, signs, ``0x``, CR or LF within the line. More digits than 15 overflow somewhere.
+_LINE: Final = re.compile(rb"(?:\r\n)?(0*[0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r")
+
+
+class _Sizes(dict[bytes, int]):
+    """Line -> size of the chunk: looking up a line that came before is faster than reading it.
+
+    :param start: what a line begins with: the end of the chunk before it.
+    """
+
+    def __init__(self, start: bytes) -> None:
+        super().__init__()
+        self.start = start
+
+    def __missing__(self, line: bytes) -> int:
+        if not (match := _LINE.fullmatch(line)) or match.start(1) != len(self.start):
+            raise Malformed("malformed chunked body: no chunk size, or data beyond the size")
+        size = int(match[1], 16)
+        if len(line) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
+            self[line] = size
+        return size
+
+
+_first: Final = _Sizes(b"")
+_next: Final = _Sizes(b"\r\n")
 
 
 class ChunkedDecoder:
@@ -29,47 +55,28 @@ class ChunkedDecoder:
     """
 
     __slots__ = (
-        "_body",
-        "_chunks",
+        "_in_trailers",
+        "_left",
         "_most_trailers",
         "_overhead_left",
-        "_pairs",
-        "_parser",
-        "_tail",
+        "_sizes",
+        "_trailers",
+        "_unread",
         "complete",
     )
 
     def __init__(self, most_trailers: int) -> None:
         self._most_trailers = most_trailers
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._body: list[bytes] = []
-        self._chunks = 0
-        self._overhead_left = OVERHEAD
-        self._tail = b""  # the last bytes llhttp was given, which may begin an empty line
-        self._pairs: list[tuple[bytes, bytes]] = []
+        self._trailers: Headers | None = None
+        self.begin()
         self.complete = True
-
-    # Called by llhttp.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._pairs.append((name, value))
-
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-
-    def on_body(self, chunk: bytes) -> None:
-        self._body.append(chunk)
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-    # Called by the decoders of messages.
 
     def begin(self) -> None:
         """Prepare for the next body."""
-        self._parser.feed_data(_BEGIN)
-        self._pairs.clear()
-        self._tail = b""
+        self._sizes = _first
+        self._left = 0  # bytes of the current chunk that are still to come
+        self._unread = b""  # the beginning of a line, or of trailers
+        self._in_trailers = False
         self._overhead_left = OVERHEAD
         self.complete = False
 
@@ -79,45 +86,86 @@ class ChunkedDecoder:
         :returns: body bytes, and how many bytes of the piece belong to the message.
         :raises Malformed: bad chunked coding, or too much that is not body.
         """
-        start, size = 0, len(data)
-        view = memoryview(data)
-        self._chunks = 0
-        while start < size and not self.complete:
-            end = self._next_slice(data, start)
-            try:
-                self._parser.feed_data(view[start:end])
-            except httptools.HttpParserError as error:
-                raise Malformed(f"malformed chunked body: {error}") from None
-            start = end
-        self._tail = (self._tail + data[-3:])[-3:]
-        body, self._body = b"".join(self._body), []
-        self._count_overhead(start - len(body))
-        return body, start
+        size = len(data)
+        if size < self._left:
+            self._left -= size
+            return data, size
+        known = len(self._unread)
+        if known:
+            if (
+                b"\n" not in data
+            ):  # (so that a long line in small pieces is not read again and again)
+                self._count_overhead(size, 0)
+                self._unread += data
+                return b"", size
+            data, self._unread = self._unread + data, b""
+        pieces: list[bytes] = []
+        chunks, end = (0, 0) if self._in_trailers else self._read_chunks(data, pieces)
+        if self._in_trailers:
+            end = self._read_trailers(data, end, known)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._count_overhead(end - known - len(body), chunks)
+        return body, end - known
 
     def take_trailers(self) -> Headers | None:
         """Return the fields that followed the body; None if there were none."""
-        if not self._pairs:
-            return None
-        pairs, self._pairs = self._pairs, []
-        lines = [b"%b: %b" % (name, value.strip(b" \t")) for name, value in pairs]
-        return Headers.of([name.lower() for name, _ in pairs], lines)
+        trailers, self._trailers = self._trailers, None
+        return trailers
 
-    def _next_slice(self, data: bytes, start: int) -> int:
-        """Return the end of the next empty line, which may have begun in the previous piece."""
-        if start == 0 and self._tail:
-            seam = (self._tail + data[:3]).find(END_OF_HEAD)
-            if seam >= 0:
-                return seam + 4 - len(self._tail)
-        end = data.find(END_OF_HEAD, start)
-        return len(data) if end < 0 else end + 4
+    def _read_chunks(self, data: bytes, pieces: list[bytes]) -> tuple[int, int]:
+        """Read as many chunks as there are; return their number, and where reading ended."""
+        at, size, chunks = self._left, len(data), 0
+        if at:
+            pieces.append(data[:at])
+        sizes = self._sizes
+        skip = len(sizes.start)
+        find, append = data.find, pieces.append
+        while at < size:
+            line_end = find(_LF, at + skip)
+            if line_end < 0:
+                self._unread = data[at:]
+                break
+            length = sizes[data[at:line_end]]
+            sizes, skip = _next, 2
+            chunks += 1
+            at = line_end + 1
+            if not length:
+                self._in_trailers = True
+                break
+            append(data[at : at + length])
+            at += length
+        self._sizes = sizes
+        self._left = max(0, at - size)
+        return chunks, min(at, size) if self._in_trailers else size
 
-    def _count_overhead(self, size: int) -> None:
+    def _read_trailers(self, data: bytes, start: int, known: int) -> int:
+        """Read what follows the last chunk; return where the message ends, or all bytes.
+
+        :param known: bytes that are known to hold no end.
+        """
+        if data.startswith(b"\r\n", start):
+            self.complete = True
+            return start + 2
+        end = data.find(END_OF_HEAD, max(start, known - 3))
+        if end < 0:
+            if has_bare_lf(data, start):
+                raise Malformed("malformed trailers")
+            self._unread = data[start:]
+            return len(data)
+        lines = data[start:end].split(b"\r\n")
+        if len(lines) > self._most_trailers:
+            raise Malformed("too many trailers")
+        self._trailers = keep_trailers(read_fields(lines))
+        self.complete = True
+        return end + 4
+
+    def _count_overhead(self, size: int, chunks: int) -> None:
         """Bound what is not body: chunk sizes, extensions, trailers.
 
         Some bytes are allowed for each chunk, so that streams of tiny chunks pass; a flood of
         extensions or trailers does not, however large the body was.
         """
-        earned = OVERHEAD_PER_CHUNK * self._chunks
+        earned = OVERHEAD_PER_CHUNK * chunks
         self._overhead_left = min(OVERHEAD, self._overhead_left + earned - size)
-        if self._overhead_left < 0 or len(self._pairs) > self._most_trailers:
+        if self._overhead_left < 0:
             raise Malformed("chunked body with too many extensions or trailers")

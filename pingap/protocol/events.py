@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from pingap.headers import Headers
+from pingap.paths import NORMALISED, PathRules
 
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """How large a head may get. Sizes in bytes."""
+    """How large a head may get, in bytes, and how it is read.
+
+    :param paths: how the path of a request is read.
+    :param keep_shadows: keep names with ``_`` that many take for one with ``-`` (``own_fields``).
+    """
 
     request_line: int = 8 * 1024
-    size: int = 32 * 1024
-    fields: int = 100
+    size: int = 64 * 1024
+    fields: int = 256
+    paths: PathRules = NORMALISED
+    keep_shadows: bool = False
 
 
-RESPONSE_LIMITS: Final = HeadLimits(size=64 * 1024, fields=256)
+RESPONSE_LIMITS: Final = HeadLimits()
 
 
 class EndOfMessage:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import compress
 
 from pingap.errors import BadRequest
-from pingap.headers import Headers
+from pingap.headers import TOKEN, Headers
+from pingap.hosts import normal_host
 from pingap.protocol.http1_head import LONGEST_REMEMBERED, Malformed
 
-# Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on,
-# always written anew for the other side.
+# Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on as they
+# came, but written for the other side.
 NEVER_FORWARDED = frozenset(
     (
         b"connection",
@@ -24,33 +26,20 @@ NEVER_FORWARDED = frozenset(
     )
 )
 
-# A trailer with one of these names could be taken for a header by who merges the two (RFC 9110, 6.5.1).
-_NEVER_IN_TRAILERS = NEVER_FORWARDED | {
-    b"authorization",
-    b"cache-control",
-    b"content-encoding",
-    b"content-range",
-    b"content-type",
-    b"cookie",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"location",
-    b"max-forwards",
-    b"pragma",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"range",
-    b"set-cookie",
-    b"www-authenticate",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"x-real-ip",
-}
+# Framing, routing, modifiers and credentials of a request, control and format of a response: a receiver
+# that merges trailers into the header would act on them (RFC 9110, 6.5.1).
+_NEVER_IN_TRAILERS = NEVER_FORWARDED.union(
+    (
+        b"age authorization cache-control content-encoding content-language content-location content-range "
+        b"content-type cookie date early-data expect expires forwarded host if-match if-modified-since "
+        b"if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate "
+        b"proxy-authorization range retry-after set-cookie vary via warning www-authenticate "
+        b"x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip x-retry-attempt"
+    ).split()
+)
 
 _NOT_DROPPED = frozenset(
-    (b"close", b"keep-alive", b"host", b"authorization", b"cookie", b"upgrade")
+    (b"close", b"keep-alive", b"host", b"authorization", b"cookie", b"upgrade", b"te")
 )
 
 _MOST_DIGITS = 18
@@ -65,13 +54,16 @@ _LONGEST_HOST = 255 + len(":65535")
 
 @lru_cache(maxsize=1024)
 def parse_host(value: bytes) -> str:
-    """Return the host of ``host[:port]``; an IPv6 literal keeps its brackets.
+    """Return the host of ``host[:port]`` as it is compared (see ``pingap.hosts``).
 
     :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
     """
     if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
         raise BadRequest("Invalid Host header")
-    return match["host"].decode("ascii")
+    try:
+        return normal_host(match["host"].decode("ascii"))
+    except ValueError:
+        raise BadRequest("Invalid Host header") from None
 
 
 @lru_cache(maxsize=4096)
@@ -98,7 +90,7 @@ def read_length(headers: Headers) -> int | None:
 
 
 def _read_options(line: bytes) -> frozenset[bytes]:
-    return frozenset(one.strip(b" \t").lower() for one in line.partition(b": ")[2].split(b","))
+    return frozenset(map(bytes.strip, line.partition(b": ")[2].lower().split(b",")))
 
 
 _remembered_options = lru_cache(maxsize=256)(_read_options)
@@ -122,21 +114,43 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
     Fields that every request needs to be understood stay: a client must not be able to strip
-    the credentials or the host of a request by listing them. (``Upgrade`` is read here, and never
-    passed on as it came.)
+    the credentials or the host of a request by listing them. (``Upgrade`` and ``TE`` are read here, and
+    never passed on as they came.)
     """
-    if not options <= _NOT_DROPPED:
-        for listed in options - _NOT_DROPPED:
-            headers.discard(listed)
-
-
-def check_trailers(trailers: Headers | None) -> None:
-    """Check that no trailer would change the message if it were taken for a header.
-
-    :raises BadRequest: one would (RFC 9110, 6.5.1).
-    """
-    if trailers is None:
+    keys = headers.keys
+    if options <= _NOT_DROPPED or options.isdisjoint(keys):
         return
-    for key in trailers.keys:
-        if key in _NEVER_IN_TRAILERS:
-            raise BadRequest(f"{key.decode('latin-1')} is not allowed in trailers")
+    # (One pass, however many options and fields there are.)
+    dropped = options - _NOT_DROPPED
+    kept = [key not in dropped for key in keys]
+    headers.lines[:] = compress(headers.lines, kept)
+    keys[:] = compress(keys, kept)
+
+
+def keep_trailers(trailers: Headers) -> Headers | None:
+    """Return trailers without those that would change the message if they were taken for headers.
+
+    They are dropped, since the message is complete without them (RFC 9110, 6.5.1).
+
+    :returns: None if none is left.
+    """
+    if not _NEVER_IN_TRAILERS.isdisjoint(trailers.keys):
+        trailers = Headers([one for one in trailers.fields if one[0] not in _NEVER_IN_TRAILERS])
+    return trailers if trailers.keys else None
+
+
+def takes_trailers(headers: Headers) -> bool:
+    """Tell whether ``TE`` says that trailers are welcome (RFC 9110, 10.1.4)."""
+    words = b",".join(headers.find_all(b"te")).lower().split(b",")
+    return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
+
+
+def announced_trailers(headers: Headers) -> bytes:
+    """Return the line of ``Trailer`` with the names that are passed on; empty if there are none."""
+    names = b",".join(headers.find_all(b"trailer")).split(b",")
+    kept = [
+        name
+        for name in (name.strip(b" \t") for name in names)
+        if TOKEN.fullmatch(name) and name.lower() not in _NEVER_IN_TRAILERS
+    ]
+    return b"Trailer: " + b", ".join(kept) if kept else b""

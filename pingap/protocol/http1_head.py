@@ -4,7 +4,8 @@ Clients and upstreams repeat themselves: most lines of a head were read before, 
 another one. So what a line means is remembered, and reading a head is mostly looking up its lines.
 (The same idea as the dynamic table of HPACK, on the reading side only.) Programs even send the same
 head again and again, so short heads are remembered as a whole, too. How much is remembered is
-bounded, and nothing that may be a secret is.
+bounded. Credentials come under any name and in paths, so only fields and paths that are known to be
+harmless are remembered (``secrecy``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from typing import Final, Generic, TypeVar
 
 from pingap.headers import FIELD_VALUE, TOKEN, Headers
+from pingap.paths import is_odd
+from pingap.protocol.secrecy import HARMLESS, may_remember_target
 
 T = TypeVar("T")
 
@@ -27,15 +30,13 @@ MOST_HEADS_REMEMBERED: Final = 1024
 LONGEST_HEAD_REMEMBERED: Final = 512
 """Bytes of a head that is remembered as a whole."""
 
-NEVER_REMEMBERED: Final = frozenset(
-    (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key")
-)
 _REQUEST_LINE: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])"
 )
 _STATUS_LINE: Final = re.compile(
-    rb"HTTP/(1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
+    rb"HTTP/(1\.[0-9]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
 )
+_SPACE_BEFORE_COLON: Final = re.compile(rb"\A([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
@@ -87,11 +88,11 @@ class _FieldKeys(Remembered[bytes]):
 
     @staticmethod
     def may_remember(line: bytes, meaning: bytes) -> bool:
-        return meaning not in NEVER_REMEMBERED
+        return meaning in HARMLESS
 
 
 RequestLine = tuple[str, str, str, str, str, bool]
-"""Method, target, path, query, version, and whether it is as usual: HTTP/1.1 and a path."""
+"""Method, target, path, query, version, and whether it is usual: HTTP/1.1 and a normal path."""
 
 
 class _RequestLines(Remembered[RequestLine]):
@@ -101,18 +102,18 @@ class _RequestLines(Remembered[RequestLine]):
     def read(line: bytes) -> RequestLine:
         if not (match := _REQUEST_LINE.fullmatch(line)):
             raise Malformed("malformed request line")
-        method, target, version = (part.decode("ascii") for part in match.groups())
+        method, target, version = (part.decode("latin-1") for part in match.groups())
         path, _, query = target.partition("?")
-        usual = version == "1.1" and target[0] == "/" and "#" not in target
+        usual = version == "1.1" and target[0] == "/" and "#" not in target and not is_odd(path)
         return method, target, path, query, version, usual
 
     @staticmethod
     def may_remember(line: bytes, meaning: RequestLine) -> bool:
-        return not meaning[3]  # queries have tokens in them, and seldom repeat
+        return not meaning[3] and may_remember_target(meaning[1])
 
 
 StatusLine = tuple[int, bytes, bool]
-"""Status, reason, and whether it is HTTP/1.1 (not 1.0)."""
+"""Status, reason, and whether it is HTTP/1.1 or later (RFC 9110, 6.2), not 1.0."""
 
 
 class _StatusLines(Remembered[StatusLine]):
@@ -123,7 +124,7 @@ class _StatusLines(Remembered[StatusLine]):
         if not (match := _STATUS_LINE.fullmatch(line)):
             raise Malformed("malformed status line")
         version, status, reason = match.groups()
-        return int(status), reason or b"", version == b"1.1"
+        return int(status), reason or b"", version != b"1.0"
 
     @staticmethod
     def may_remember(line: bytes, meaning: StatusLine) -> bool:
@@ -163,6 +164,19 @@ def read_fields(lines: list[bytes]) -> Headers:
     except _Unusual:
         return Headers(map(read_field, lines))
     return headers
+
+
+def read_response_fields(lines: list[bytes]) -> Headers:
+    """Read the field lines of a response; the list is taken over.
+
+    White space before a colon is removed there, and only there (RFC 9112, 5.1).
+
+    :raises Malformed: one of them is none.
+    """
+    try:
+        return read_fields(lines)
+    except Malformed:
+        return read_fields([_SPACE_BEFORE_COLON.sub(rb"\1:", line, count=1) for line in lines])
 
 
 def has_bare_lf(data: bytes, start: int = 0) -> bool:

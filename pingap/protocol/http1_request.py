@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from typing import Final
 
@@ -12,7 +13,6 @@ from pingap.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import (
-    check_trailers,
     connection_options,
     drop_listed,
     parse_host,
@@ -22,15 +22,19 @@ from pingap.protocol.http1_head import (
     END_OF_HEAD,
     LONGEST_HEAD_REMEMBERED,
     MOST_HEADS_REMEMBERED,
-    NEVER_REMEMBERED,
     Malformed,
     has_bare_lf,
     read_fields,
     request_lines,
 )
+from pingap.protocol.own_fields import COMMON, take_own
+from pingap.protocol.secrecy import HARMLESS, may_remember_target
+from pingap.protocol.targets import read_path
 
 _CR: Final = 13
-_ABSOLUTE: Final = re.compile(r"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
+_ABSOLUTE: Final = re.compile(
+    r"(?i:https?)://(?P<authority>[^/?#@\x80-\xff]+)(?P<rest>[/?].*)?", re.DOTALL
+)
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
 
 # What the next bytes are: a head, a body of known length, a body in chunked coding.
@@ -67,6 +71,13 @@ class RequestDecoder:
     def in_head(self) -> bool:
         """True if a head has begun and is not complete."""
         return self._reading == _HEAD and bool(self.unread)
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes are no further work than one: those of a body, or of a tunnel."""
+        if self._reading == _TUNNEL:
+            return sys.maxsize
+        return self._remaining if self._reading == _COUNTED else 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
@@ -161,11 +172,18 @@ class RequestDecoder:
         headers = read_fields(lines)
         request = Request.of(method, target, path, query, headers)
         keys = headers.keys
+        if not COMMON.issuperset(keys):
+            request.asks_timing = take_own(headers, keep_shadows=limits.keep_shadows)
         if usual and keys.count(b"host") == 1:
             request.host = parse_host(headers.lines[keys.index(b"host")][6:])
         else:
             request.http_version = _check_version(version)
             _read_odd_target(request)
+            try:
+                read_path(request, limits.paths)
+            except BadRequest as refusal:
+                refusal.request = request
+                raise
         if not (usual and _FRAMING.isdisjoint(keys)):
             self._read_framing(request)
         return request
@@ -178,10 +196,7 @@ class RequestDecoder:
         headers, modern = request.headers, request.http_version == "1.1"
         length = read_length(headers)
         if b"transfer-encoding" in headers.keys:
-            # Another coding would reach the upstream as something else (RFC 9112, 6.1).
-            codings = [coding.lower() for coding in headers.find_all(b"transfer-encoding")]
-            if codings != [b"chunked"] or length is not None or not modern:
-                raise BadRequest("Transfer-Encoding must be exactly chunked, without a length")
+            _check_coding(headers, framed_twice=length is not None or not modern)
             request.chunked = True
             self._reading = _CHUNKED
             if self._chunked is None:
@@ -191,13 +206,15 @@ class RequestDecoder:
             request.content_length = self._remaining = length
             self._reading = _COUNTED
         if b"expect" in headers.keys:
-            if any(one.lower() != b"100-continue" for one in headers.find_all(b"expect")):
-                raise BadRequest("Unknown expectation", 417)
-            request.expects_continue = modern and request.has_body
+            request.expects_continue = _expects_continue(headers) and modern and request.has_body
+            if not request.expects_continue:
+                headers.discard(
+                    b"expect"
+                )  # (RFC 9110, 10.1.1: it is not to be sent without content)
         options = connection_options(headers)
         request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
-        if b"upgrade" in options and modern and not request.has_body:
-            request.upgrade = _wanted_protocol(headers)
+        if b"upgrade" in options and modern:
+            request.upgrade = _wanted_protocols(headers)
         drop_listed(headers, options)
 
     def _next_counted(self) -> bytes | EndOfMessage | None:
@@ -219,9 +236,7 @@ class RequestDecoder:
         if not decoder.complete:
             return None
         self._reading = _HEAD
-        trailers = decoder.take_trailers()
-        check_trailers(trailers)
-        return EndOfMessage(trailers)
+        return EndOfMessage(decoder.take_trailers())
 
 
 @lru_cache(maxsize=16)
@@ -234,11 +249,13 @@ def _may_remember(head: bytes, request: Request) -> bool:
     """Tell whether a head may come again, means a request like most, and holds no secret."""
     return (
         len(head) <= LONGEST_HEAD_REMEMBERED
-        and not request.query
+        and request.path == request.target
+        and not (request.received_target or request.path_danger)
         and request.http_version == "1.1"
         and request.keep_alive
         and not (request.has_body or request.expects_continue or request.upgrade)
-        and NEVER_REMEMBERED.isdisjoint(request.headers.keys)
+        and HARMLESS.issuperset(request.headers.keys)
+        and may_remember_target(request.target)
     )
 
 
@@ -260,21 +277,51 @@ def _again(known: Request) -> Request:
     return request
 
 
-def _wanted_protocol(headers: Headers) -> str:
-    """Return what ``Upgrade`` asks for.
+def _check_coding(headers: Headers, *, framed_twice: bool) -> None:
+    """Check that a body is in chunked coding, and nothing else.
+
+    Another coding would reach the upstream as something else (RFC 9112, 6.1).
+
+    :param framed_twice: something else says where the body ends, or the client is too old for codings.
+    :raises BadRequest: 501, there is another coding below; 400, nothing tells where the body ends.
+    """
+    codings = b",".join(headers.find_all(b"transfer-encoding")).lower().split(b",")
+    codings = [coding.strip(b" \t") for coding in codings]
+    below, last = codings[:-1], codings[-1]
+    if framed_twice or last != b"chunked" or b"chunked" in below or b"" in below:
+        raise BadRequest("Transfer-Encoding must be exactly chunked, without a length")
+    if below:
+        raise BadRequest("Unknown transfer coding", 501)
+
+
+def _expects_continue(headers: Headers) -> bool:
+    """Tell whether the client wants to be asked for the body.
+
+    :raises BadRequest: 417, it expects something else.
+    """
+    expected = b",".join(headers.find_all(b"expect")).lower().split(b",")
+    expectations = {one.strip(b" \t") for one in expected} - {b""}
+    if not expectations <= {b"100-continue"}:
+        raise BadRequest("Unknown expectation", 417)
+    return bool(expectations)
+
+
+def _wanted_protocols(headers: Headers) -> str:
+    """Return what ``Upgrade`` asks for and may be passed on; empty for nothing.
 
     HTTP/2 is not passed on in this way: its requests would reach the upstream past every plugin
     (RFC 9113, 3.1, has dropped it).
     """
-    wanted = b", ".join(headers.find_all(b"upgrade")).decode("latin-1")
-    names = {name.strip().lower() for name in wanted.split(",")}
-    return "" if names & {"", "h2c", "h2"} else wanted
+    wanted = b",".join(headers.find_all(b"upgrade")).decode("latin-1").split(",")
+    names = [name.strip(" \t") for name in wanted]
+    return ", ".join(name for name in names if name.lower() not in ("", "h2c", "h2"))
 
 
 def _check_version(version: str) -> str:
-    if version not in ("1.1", "1.0"):
+    """Return the version that a request is read in: ours, for later ones of HTTP/1 (RFC 9110, 6.2)."""
+    if version[0] != "1":
         raise BadRequest("HTTP version not supported", 505)
-    return version
+    return "1.0" if version == "1.0" else "1.1"
 
 
 def _read_odd_target(request: Request) -> None:

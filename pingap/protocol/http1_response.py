@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from pingap.errors import BadRequest, UpstreamError
+from pingap.errors import UpstreamError
 from pingap.headers import Headers, new
 from pingap.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
-from pingap.protocol.fields import check_trailers, connection_options, drop_listed, read_length
+from pingap.protocol.fields import connection_options, drop_listed, read_length
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
     LONGEST_HEAD_REMEMBERED,
     MOST_HEADS_REMEMBERED,
-    NEVER_REMEMBERED,
     Malformed,
     Remembered,
     has_bare_lf,
-    read_fields,
+    read_response_fields,
     status_lines,
 )
+from pingap.protocol.secrecy import HARMLESS
 
 Event: TypeAlias = Response | bytes | EndOfMessage
 
@@ -42,6 +42,11 @@ WHOLE: Final = EndOfMessage()
 """The end of a response that came in one read, as most small ones do: its body stands in the
 response, which is the only event beside this one."""
 
+MOST_AT_ONCE: Final = 32
+"""Interim responses that are read at once."""
+PIECE: Final = 32 * 1024
+"""Bytes in chunked coding that are read at once."""
+
 ResponseHead: TypeAlias = tuple[Response, bool, int]
 """What a head means, whether the connection goes on after it, and the length of the body if that is
 all that tells where it ends, else -1."""
@@ -56,14 +61,17 @@ class _ResponseHeads(Remembered[ResponseHead]):
     @staticmethod
     def read(line: bytes) -> ResponseHead:
         lines = line.split(b"\r\n")
-        status, reason, reusable = status_lines[lines.pop(0)]
+        status, reason, modern = status_lines[lines.pop(0)]
         if len(lines) > RESPONSE_LIMITS.fields:
             raise Malformed("too many header fields")
-        headers = read_fields(lines)
+        headers = read_response_fields(lines)
+        reusable = modern
         if b"connection" in headers.keys:
             options = connection_options(headers)
-            reusable = b"close" not in options and (reusable or b"keep-alive" in options)
+            reusable = b"close" not in options and (modern or b"keep-alive" in options)
             drop_listed(headers, options)
+        if not modern and _CODING in headers.keys:
+            reusable = False  # (RFC 9112, 6.1: HTTP/1.0 has no codings)
         length = read_length(headers)
         response = Response.from_upstream(status, reason, headers, length)
         if length is None or status < 200 or status in _NO_BODY or _CODING in headers.keys:
@@ -72,7 +80,7 @@ class _ResponseHeads(Remembered[ResponseHead]):
 
     @staticmethod
     def may_remember(line: bytes, meaning: ResponseHead) -> bool:
-        return NEVER_REMEMBERED.isdisjoint(meaning[0].headers.keys)
+        return HARMLESS.issuperset(meaning[0].headers.keys)
 
 
 _response_heads: Final = _ResponseHeads()
@@ -81,11 +89,9 @@ _response_heads: Final = _ResponseHeads()
 def _own(known: Response) -> Response:
     """Return a response like a remembered one, with headers of its own."""
     response: Response = new(Response)
-    response.status = known.status
-    response.reason = known.reason
-    response.content_length = known.content_length
-    response.upstream = True
-    response.headers = known.headers.copy()
+    fields = response.__dict__
+    fields.update(known.__dict__)
+    fields["headers"] = known.headers.copy()
     return response
 
 
@@ -104,6 +110,7 @@ class ResponseDecoder:
         "_remaining",
         "_unread",
         "_upgrade",
+        "left",
         "reusable",
     )
 
@@ -122,6 +129,8 @@ class ResponseDecoder:
         self._reading = _HEAD
         self._unread = b""
         self._interim_bytes = 0
+        self.left = b""
+        """What was fed and not looked at: so much work is done in the next call of ``feed``."""
         self.reusable = False
 
     @property
@@ -132,9 +141,14 @@ class ResponseDecoder:
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes as they came; return the events they complete.
 
+        Interim heads and chunks may be thousands in one read. Then only the first ones are looked at,
+        and the others are ``left``.
+
         :raises UpstreamError: the upstream broke the protocol.
         """
         events: list[Event] = []
+        if self.left:
+            data, self.left = self.left + data, b""
         try:
             if self._reading == _HEAD:
                 data = self._read_heads(self._unread + data if self._unread else data, events)
@@ -171,7 +185,7 @@ class ResponseDecoder:
             if len(data) == length and self._method != "HEAD" and not self._interim_bytes:
                 self._unread = b""
                 self._reading = _NOTHING
-                response.body = data
+                response.__dict__["body"] = data
                 events.append(WHOLE)
                 return b""
             status = response.status
@@ -186,6 +200,9 @@ class ResponseDecoder:
             if status == 101:
                 raise Malformed("changed the protocol without being asked")
             self._interim_bytes += end + 4
+            if len(events) >= MOST_AT_ONCE:
+                self.left, self._unread = data, b""
+                return b""
         if len(data) + self._interim_bytes > RESPONSE_LIMITS.size:
             raise Malformed("response head too large")
         if data[:7] != _PREFIX[: len(data)] or has_bare_lf(data):
@@ -242,19 +259,16 @@ class ResponseDecoder:
     def _read_chunks(self, data: bytes, events: list[Event]) -> None:
         decoder = self._chunked
         assert decoder is not None
+        if len(data) > PIECE:
+            data, self.left = data[:PIECE], data[PIECE:]
         body, used = decoder.feed(data)
         if body:
             events.append(body)
         if not decoder.complete:
             return
-        trailers = decoder.take_trailers()
-        try:
-            check_trailers(trailers)
-        except BadRequest as error:
-            raise Malformed(str(error)) from None
-        self._end(events, trailers)
-        if used < len(data):
-            self.reusable = False
+        self._end(events, decoder.take_trailers())
+        if used < len(data) or self.left:
+            self.reusable, self.left = False, b""
 
     def _end(self, events: list[Event], trailers: Headers | None = None) -> None:
         self._reading = _NOTHING

@@ -12,10 +12,13 @@ from typing import Final
 
 from pingap.headers import Headers
 from pingap.messages import REASONS, Request, Response
-from pingap.protocol.fields import NEVER_FORWARDED
+from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# (``TE`` concerns one hop, and has to be named as such: RFC 9110, 10.1.4.)
+_TAKES_TRAILERS: Final = (b"Connection: TE", b"TE: trailers")
 
 # Methods whose requests say that they have no body (RFC 9110, 8.6).
 _EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
@@ -56,27 +59,42 @@ def request_head(
     :param length: bytes of the body; None for a chunked body.
     :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
     """
-    lines = _lines(f"{request.method} {request.target} HTTP/1.1".encode("ascii"), headers)
-    if b"host" not in headers.keys:
-        lines.append(b"Host: " + default_host.encode("ascii"))
+    keys = headers.keys
+    first = f"{request.method} {request.target} HTTP/1.1".encode("latin-1")
+    usual = _all_are_forwarded(keys)
+    lines = [first, *headers.lines] if usual else _lines(first, headers)
+    if b"host" not in keys:
+        lines.insert(1, b"Host: " + default_host.encode("ascii"))  # (first: RFC 9110, 7.2)
     if length is None:
         lines.append(b"Transfer-Encoding: chunked")
-    elif length or request.method in _EXPECT_BODY:
+        _add_trailer(lines, headers)
+    elif length or request.method in _EXPECT_BODY or (not usual and b"content-length" in keys):
         lines.append(b"Content-Length: %d" % length)
     if request.upgrade:
         lines += _upgrade(request.upgrade)
+    elif not usual and b"te" in keys and takes_trailers(headers):
+        lines += _TAKES_TRAILERS
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
+
+
+def _add_trailer(lines: list[bytes], headers: Headers) -> None:
+    """Announce trailers as the other side did; only a chunked body has any (RFC 9110, 6.6.2)."""
+    if b"trailer" in headers.keys and (line := announced_trailers(headers)):
+        lines.append(line)
 
 
 def _upgrade(protocol: str) -> tuple[bytes, bytes]:
     return b"Connection: upgrade", b"Upgrade: " + protocol.encode("latin-1")
 
 
-def switching_head(response: Response) -> bytes:
-    """Return the head of 101: what follows is another protocol (RFC 9110, 15.2.2)."""
+def switching_head(response: Response, asked: str) -> bytes:
+    """Return the head of 101: what follows is another protocol (RFC 9110, 15.2.2).
+
+    :param asked: the protocols that the client asked for, if the upstream does not say which it chose.
+    """
     lines = _lines(_status_line(response), response.headers)
-    lines += _upgrade(response.headers.get("upgrade") or "")
+    lines += _upgrade(response.headers.get("upgrade") or asked.partition(",")[0])
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
@@ -93,8 +111,12 @@ def response_head(
     lines = _lines(_status_line(response), response.headers)
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
+        _add_trailer(lines, response.headers)
     elif length is not None:
         lines.append(b"Content-Length: %d" % length)
+    if response.status == 426 and (protocols := response.headers.find(b"upgrade")):
+        lines.append(b"Upgrade: " + protocols)  # (RFC 9110, 15.5.22)
+        connection = connection + b", upgrade" if connection else b"upgrade"
     if connection:
         lines.append(b"Connection: " + connection)
     lines.append(b"\r\n")

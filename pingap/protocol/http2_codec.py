@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from h2.stream import StreamInputs
+from h2.stream import StreamClosedBy, StreamInputs
 
 from pingap.protocol import http2_frames as frames
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.http2_endpoint import Http2Endpoint
-from pingap.protocol.http2_errors import PROTOCOL_ERROR, Http2Error, StreamError
+from pingap.protocol.http2_endpoint import Http2Endpoint, always
+from pingap.protocol.http2_errors import PROTOCOL_ERROR, STREAM_CLOSED, Http2Error, StreamError
 from pingap.protocol.http2_events import Event, RequestReceived
 from pingap.protocol.http2_fields import read_trailers
 from pingap.protocol.http2_hpack import HeadReader
@@ -26,7 +26,7 @@ class Http2Codec(Http2Endpoint):
     :param limits: sizes of a request head.
     """
 
-    __slots__ = ("_greeting",)
+    __slots__ = ("_goaway_id", "_greeting")
 
     _heads: HeadReader[RequestHead]
     _state: ServerState
@@ -35,6 +35,7 @@ class Http2Codec(Http2Endpoint):
         heads = HeadReader(read_head, limits)
         super().__init__(heads, ServerState(heads.most // 2))
         self._greeting = PREFACE  # what is still to come of it
+        self._goaway_id = frames.LAST_STREAM_ID  # which was told last
 
     @property
     def last_stream_id(self) -> int:
@@ -61,10 +62,12 @@ class Http2Codec(Http2Endpoint):
             return False
         return bool(stream.state_machine.headers_sent)
 
-    def receive(self, data: bytes, now: float) -> Iterator[Event]:
+    def receive(
+        self, data: bytes, now: float, has_time: Callable[[], bool] = always
+    ) -> Iterator[Event]:
         if self._greeting:
             data = self._greet(data)
-        return super().receive(data, now)
+        return super().receive(data, now, has_time)
 
     def _greet(self, data: bytes) -> bytes:
         """Check the preface; return what follows it."""
@@ -80,6 +83,8 @@ class Http2Codec(Http2Endpoint):
         stream = state.streams.get(stream_id)
         try:
             if stream is not None:
+                if stream.closed_by is StreamClosedBy.RECV_RST_STREAM:
+                    raise Http2Error(STREAM_CLOSED, "HEADERS after RST_STREAM")  # (5.1)
                 trailers = self._heads.fields(block)
                 if may_end(stream, ended=ended):
                     yield self._end_with(stream, read_trailers(trailers))
@@ -104,9 +109,13 @@ class Http2Codec(Http2Endpoint):
         self.reset(stream_id, code)
 
     def goaway(self, code: int, last_stream_id: int | None = None, debug: str = "") -> bytes:
-        """Return the frame that tells the client to open no more streams."""
+        """Return the frame that tells the client to open no more streams.
+
+        The stream that it names may not be higher than in an earlier one (RFC 9113, 6.8).
+        """
         last = self.last_stream_id if last_stream_id is None else last_stream_id
-        return frames.goaway(code, last, debug)
+        self._goaway_id = min(last, self._goaway_id)
+        return frames.goaway(code, self._goaway_id, debug)
 
     # Sending.
 

@@ -13,7 +13,7 @@ clients) and ``http2_client`` (for connections to upstreams).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import h2.events
@@ -47,6 +47,12 @@ MOST_CONTINUATIONS: Final = 32
 """Frames that continue one header block."""
 MOST_SETTINGS: Final = 64
 """Settings in one frame."""
+_NOTHING: Final = bytes(4)
+
+
+def always() -> bool:
+    """Tell that there is time."""
+    return True
 
 
 class _Block:
@@ -77,6 +83,8 @@ class Http2Endpoint(ABC):
         "_settled",
         "_state",
         "_unread",
+        "_unread_at",
+        "unfinished",
         "waiting_since",
     )
 
@@ -90,7 +98,10 @@ class Http2Endpoint(ABC):
         self._settled = False  # the other end's SETTINGS came
         self._left: dict[int, int] = {}  # stream -> bytes of its body that content-length promises
         self._first_block = True
-        self._unread = b""  # a frame that is not complete
+        self._unread = b""  # a frame that is not complete, or what was left over
+        self._unread_at = 0  # its first byte
+        self.unfinished = False
+        """Frames were left over for want of time."""
         self.waiting_since = 0.0
         """Since when a frame, or header block, is not complete; 0 if none is."""
 
@@ -109,17 +120,21 @@ class Http2Endpoint(ABC):
 
     # Receiving.
 
-    def receive(self, data: bytes, now: float) -> Iterator[Event]:
+    def receive(
+        self, data: bytes, now: float, has_time: Callable[[], bool] = always
+    ) -> Iterator[Event]:
         """Take bytes as they came; yield the events they complete.
 
         What is done in answer to one event counts for those behind it.
 
         :param now: monotonic seconds.
+        :param has_time: asked before each frame but the first. Once it says no, ``unfinished`` tells
+            that the rest is left over to the next call, for which no more bytes need come.
         :raises Http2Error: the other end broke the protocol; nothing more can be read.
         """
-        if self._unread:
-            data = self._unread + data
-        at, end = 0, len(data)
+        data, at = self._with_unread(data)
+        end = len(data)
+        self.unfinished = False
         while end - at >= 9:
             high, low, kind, flags, stream_id = read_frame_head(data, at)
             stop = at + 9 + (high << 8 | low)
@@ -136,11 +151,27 @@ class Http2Endpoint(ABC):
                 self._check(kind, flags, stream_id, stop - at - 9, now)
                 yield from self._on_other(kind, data[at:stop], now)
             at = stop
-        self._unread = data[at:]
+            if end - at >= 9 and not has_time():
+                self._leave_over(data, at)
+                return
+        self._unread, self._unread_at = data[at:], 0
         if at == end and self._block is None and self._settled:
             self.waiting_since = 0.0
         elif not self.waiting_since or (at and self._block is None):
             self.waiting_since = now
+
+    def _with_unread(self, data: bytes) -> tuple[bytes, int]:
+        """Return what is to be read, and where it begins."""
+        unread, at = self._unread, self._unread_at
+        if not data:
+            return unread, at
+        return (unread[at:] + data if unread else data), 0
+
+    def _leave_over(self, data: bytes, at: int) -> None:
+        self._unread, self._unread_at = data, at
+        self.unfinished = True
+        if self._block is None:
+            self.waiting_since = 0.0  # it is not the other end that is slow
 
     def _check(self, kind: int, flags: int, stream_id: int, size: int, now: float) -> None:
         """Refuse frames out of their place, and floods of those that ask for nothing.
@@ -173,7 +204,7 @@ class Http2Endpoint(ABC):
     ) -> Iterator[Event]:
         ended = bool(flags & frames.END_STREAM)
         if flags & (frames.PADDED | frames.HAS_PRIORITY):
-            payload = frames.header_fragment(payload, flags)
+            payload = frames.header_fragment(payload, flags, stream_id)
         if flags & frames.END_HEADERS:
             yield from self._on_block(stream_id, payload, ended, now)
         else:
@@ -193,7 +224,7 @@ class Http2Endpoint(ABC):
             self._block = None
             yield from self._on_block(stream_id, b"".join(block.parts), block.ended, now)
 
-    def _end_with(self, stream: H2Stream, trailers: Headers) -> TrailersReceived:
+    def _end_with(self, stream: H2Stream, trailers: Headers | None) -> TrailersReceived:
         if self._left.pop(stream.stream_id, 0):
             raise StreamError(PROTOCOL_ERROR, "the body is shorter than its content-length")
         stream.state_machine.process_input(StreamInputs.RECV_HEADERS)
@@ -207,6 +238,12 @@ class Http2Endpoint(ABC):
             return
         if kind >= frames.UNKNOWN:
             return
+        if kind == frames.WINDOW_UPDATE and frame[9:] == _NOTHING:  # (h2 ends the connection)
+            stream_id = int.from_bytes(frame[5:9]) & frames.LAST_STREAM_ID
+            if stream_id in self._state.streams:
+                error = StreamError(PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
+                yield self._stream_error(stream_id, error, now)
+                return
         try:
             events = self._state.receive_data(frame)
         except ProtocolError as error:

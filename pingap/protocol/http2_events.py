@@ -61,7 +61,7 @@ class TrailersReceived:
 
     __slots__ = ("stream_id", "trailers")
 
-    def __init__(self, stream_id: int, trailers: Headers) -> None:
+    def __init__(self, stream_id: int, trailers: Headers | None) -> None:
         self.stream_id = stream_id
         self.trailers = trailers
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Final
 
-from pingap.errors import BadRequest
 from pingap.headers import FIELD_VALUE, Headers
-from pingap.protocol.fields import check_trailers
-from pingap.protocol.http1_head import (
-    LONGEST_REMEMBERED,
-    MOST_REMEMBERED,
-    NEVER_REMEMBERED,
-    Malformed,
-)
+from pingap.protocol.fields import keep_trailers
+from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
+from pingap.protocol.secrecy import HARMLESS
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
@@ -40,7 +36,7 @@ class _Lines(dict[tuple[bytes, bytes], bytes]):
         if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
             raise Malformed("a field value with control characters, or white space around it")
         line = b"%b: %b" % (name, value)
-        if len(line) <= LONGEST_REMEMBERED and name not in NEVER_REMEMBERED:
+        if len(line) <= LONGEST_REMEMBERED and name in HARMLESS:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
             self[name, value] = line
@@ -49,6 +45,11 @@ class _Lines(dict[tuple[bytes, bytes], bytes]):
 
 field_lines: Final = _Lines()
 """``field_lines[name, value]`` is the line of a field; raises ``Malformed``."""
+
+
+def list_size(fields: HeaderList) -> int:
+    """Return the bytes of all names and values."""
+    return sum(map(len, chain.from_iterable(fields)))
 
 
 def split(
@@ -85,16 +86,16 @@ def check_no_connection_fields(keys: list[bytes]) -> None:
         raise Malformed("a field that belongs to a connection of HTTP/1.1")
 
 
-def read_trailers(fields: HeaderList) -> Headers:
+def read_trailers(fields: HeaderList) -> Headers | None:
     """Read the header list after a body.
 
+    :returns: None if nothing of it may be passed on.
     :raises StreamError: it is malformed.
     """
     try:
         keys = [name for name, _ in fields]
         lines = [field_lines[name, value] for name, value in fields]
-        trailers = Headers.of(keys, lines)
-        check_trailers(trailers)
-    except (Malformed, BadRequest) as error:
+        check_no_connection_fields(keys)
+    except Malformed as error:
         raise StreamError(PROTOCOL_ERROR, str(error)) from None
-    return trailers
+    return keep_trailers(Headers.of(keys, lines))

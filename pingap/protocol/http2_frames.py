@@ -94,14 +94,20 @@ def _parts(data: bytes) -> list[bytes]:
     return [data[at : at + MOST_FRAME] for at in range(0, len(data), MOST_FRAME)]
 
 
-def header_fragment(payload: bytes, flags: int) -> bytes:
-    """Return the fragment of a header block without padding and priority (RFC 9113, 6.2)."""
+def header_fragment(payload: bytes, flags: int, stream_id: int) -> bytes:
+    """Return the fragment of a header block without padding and priority (RFC 9113, 6.2).
+
+    :raises Http2Error: it is malformed.
+    """
     start, end = 0, len(payload)
     if flags & PADDED:
         if not payload:
             raise Http2Error(FRAME_SIZE_ERROR, "HEADERS without its padding length")
         start, end = 1, end - payload[0]
     if flags & HAS_PRIORITY:
+        # (RFC 9113 has dropped priorities, and with them that this is an error.)
+        if int.from_bytes(payload[start : start + 4]) & LAST_STREAM_ID == stream_id:
+            raise Http2Error(PROTOCOL_ERROR, "a stream that depends on itself")
         start += 5
     if start > end:
         raise Http2Error(PROTOCOL_ERROR, "HEADERS with more padding than payload")

@@ -7,10 +7,15 @@ Writing: only with the static table and literals that are not indexed, so what a
 not depend on the connection and is remembered for all of them (the idea of ``http1_head``). A
 literal costs some more bytes than an index would; looking for it in a table costs more time than
 everything else an answer needs.
+
+Neither side remembers what may hold a credential (``secrecy``), beyond what the peer itself puts into
+the dynamic table of its connection. Such fields are written as never indexed, as the peer may have
+sent them (RFC 7541, 6.2.3: no intermediary may weaken that).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import compress
@@ -24,10 +29,11 @@ from hpack.table import HeaderTable
 from pingap.headers import Headers
 from pingap.messages import Request, Response
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.fields import NEVER_FORWARDED
-from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, NEVER_REMEMBERED
+from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
+from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
-from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList
+from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList, list_size
+from pingap.protocol.secrecy import HARMLESS, is_harmless
 
 H = TypeVar("H")
 
@@ -35,6 +41,15 @@ MOST_BLOCKS: Final = 32
 """Blocks of one connection that are remembered; when there are more, all are forgotten."""
 LONGEST_BLOCK: Final = 512
 """Bytes of a block that is remembered."""
+LONGEST_LIST: Final = 4 * 1024
+"""Bytes of the header list that it stands for: one byte may refer to all that fits in the table."""
+MOST_SIZE_UPDATES: Final = 2
+"""Changes of the table's size at the beginning of a block: the smallest since the last block, and the one
+that is meant (RFC 7541, 4.2)."""
+
+_SIZE_UPDATES: Final = re.compile(
+    rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){%d}" % (MOST_SIZE_UPDATES + 1)
+)
 
 NO_TABLE: Final = b"\x20"
 """Begins our first block: our dynamic table has no room. So whatever size the client allows, it need
@@ -46,6 +61,7 @@ _NAMES: Final = {
     if name[0] != 58
 }
 """Name -> its first index in the static table."""
+_NEVER_INDEXED: Final = 0x10
 _AUTHORITY_NAME: Final = 1
 _METHOD_NAME: Final = 2
 _PATH_NAME: Final = 4
@@ -96,6 +112,8 @@ class HeadReader(Generic[H]):
         changes = self._table.changes
         if block[:1] and block[0] & 0xE0 == 0x20:
             self._table.changes += 1  # it begins with a change of the table's size
+            if _SIZE_UPDATES.match(block):
+                raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
         try:
             return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
         except OversizedHeaderListError:
@@ -116,8 +134,14 @@ class HeadReader(Generic[H]):
         if block in known:
             return known[block]
         changes = self._table.changes
-        head = self._read(self.fields(block), self._limits)
-        if self._table.changes == changes and len(block) <= LONGEST_BLOCK:
+        fields = self.fields(block)
+        head = self._read(fields, self._limits)
+        if (
+            self._table.changes == changes
+            and len(block) <= LONGEST_BLOCK
+            and list_size(fields) <= LONGEST_LIST
+            and is_harmless(fields)
+        ):
             if len(known) >= MOST_BLOCKS:
                 known.clear()
             known[block] = head
@@ -154,9 +178,11 @@ def request_block(
         headers = headers.copy()
         headers.discard(b"host")
     block += fields_block(headers)
-    if b"te" in headers.keys and _takes_trailers(headers):
+    if b"te" in headers.keys and takes_trailers(headers):
         block += _encoded[b"te: trailers"]
-    return block if not length else block + _content_length(length)
+    if length or (length == 0 and b"content-length" in headers.keys):
+        block += _content_length(length)
+    return block
 
 
 def fields_block(headers: Headers) -> bytes:
@@ -165,7 +191,10 @@ def fields_block(headers: Headers) -> bytes:
     if NEVER_FORWARDED.isdisjoint(keys):
         return b"".join([_encoded[line] for line in headers.lines])
     kept = compress(headers.lines, map(not_, map(NEVER_FORWARDED.__contains__, keys)))
-    return b"".join([_encoded[line] for line in kept])
+    block = b"".join([_encoded[line] for line in kept])
+    if b"trailer" in keys and (line := announced_trailers(headers)):
+        block += _encoded[line]
+    return block
 
 
 class _Encoded(dict[bytes, bytes]):
@@ -174,11 +203,11 @@ class _Encoded(dict[bytes, bytes]):
     def __missing__(self, line: bytes) -> bytes:
         name, _, value = line.partition(b": ")
         name = name.lower()
-        secret = name in NEVER_REMEMBERED
+        harmless = name in HARMLESS
         # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
-        kind = 0x10 if secret else 0
+        kind = 0 if harmless else _NEVER_INDEXED
         encoded = _literal(kind, _NAMES.get(name, 0), name, value)
-        if not secret and len(line) <= LONGEST_REMEMBERED:
+        if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
             self[line] = encoded
@@ -196,12 +225,6 @@ def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
     return start + _integer(0, 7, len(value)) + value
 
 
-def _takes_trailers(headers: Headers) -> bool:
-    """Tell whether ``te`` names trailers; nothing else of it may be said in HTTP/2 (8.2.2)."""
-    words = b",".join(headers.find_all(b"te")).lower().split(b",")
-    return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
-
-
 def _method(method: str) -> bytes:
     return _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
 
@@ -212,8 +235,8 @@ def _origin(scheme: str, authority: bytes) -> bytes:
 
 
 def _path(target: str) -> bytes:
-    # (Not remembered: there are tokens in queries.)
-    return _literal(0, _PATH_NAME, b"", target.encode("ascii"))
+    # (There are tokens in queries and paths.)
+    return _literal(_NEVER_INDEXED, _PATH_NAME, b"", target.encode("latin-1"))
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ a status (a host that is none, a head that is too large) is answered with the sa
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import Final
 
 from pingap.errors import BadRequest
@@ -20,10 +21,17 @@ from pingap.protocol.http2_fields import (
     HeaderList,
     check_no_connection_fields,
     field_lines,
+    list_size,
     split,
 )
+from pingap.protocol.own_fields import take_own
+from pingap.protocol.targets import read_path
 
-_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+_TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
+_UNCOUNTED: Final = 64
+"""Bytes of a header list, at least, that a head of HTTP/1.1 would not have: names of pseudo-header fields."""
+_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")  # (RFC 3986, 3.1)
+_DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
@@ -35,13 +43,17 @@ class RequestHead:
     """
 
     __slots__ = (
+        "asks_timing",
         "host",
         "keys",
         "length",
         "lines",
         "method",
+        "other_paths",
         "path",
+        "path_danger",
         "query",
+        "received_target",
         "refusal",
         "target",
         "upgrade",
@@ -58,9 +70,12 @@ class RequestHead:
         self.method = method
         self.target = target
         self.path, _, self.query = target.partition("?")
+        self.other_paths: tuple[str, ...] = ()
+        self.path_danger = self.received_target = ""
         self.keys = keys
         self.lines = lines
         self.refusal = refusal
+        self.asks_timing = False
         self.host = ""
         self.length: int | None = None
         self.upgrade = ""
@@ -75,6 +90,14 @@ class RequestHead:
         request = Request.of(self.method, self.target, self.path, self.query, headers)
         request.host = self.host
         request.http_version = "2.0"
+        if self.other_paths:
+            request.other_paths = self.other_paths
+        if self.path_danger:
+            request.path_danger = self.path_danger
+        if self.received_target:
+            request.received_target = self.received_target
+        if self.asks_timing:
+            request.asks_timing = True
         if self.upgrade:
             request.upgrade = self.upgrade  # what follows is no body
         elif ended:
@@ -84,8 +107,12 @@ class RequestHead:
             request.chunked = True  # in HTTP/1.1 only such a body has trailers
         else:
             request.content_length = self.length
-        if not ended and b"expect" in self.keys:
-            request.expects_continue = True
+        if b"expect" in self.keys:
+            request.expects_continue = not ended
+            if ended:
+                headers.discard(
+                    b"expect"
+                )  # (RFC 9110, 10.1.1: it is not to be sent without content)
         return request
 
 
@@ -94,11 +121,24 @@ def read_head(fields: HeaderList, limits: HeadLimits) -> RequestHead:
 
     :raises StreamError: it is malformed.
     """
+    if list_size(fields) > limits.size + _UNCOUNTED:
+        return _too_large(dict(fields), limits)
     try:
         pseudo, keys, lines = split(fields, _PSEUDO)
         return _read(pseudo, keys, lines, limits)
     except Malformed as error:
         raise StreamError(PROTOCOL_ERROR, str(error)) from None
+
+
+def _too_large(fields: dict[bytes, bytes], limits: HeadLimits) -> RequestHead:
+    """Refuse a head without looking at all of it: a few bytes of a block may stand for a lot."""
+    method, target = fields.get(b":method", b""), fields.get(b":path", b"")
+    if not TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
+        method = target = b"-"
+    refusal = BadRequest("Request head too large", 431)
+    if len(target) > limits.request_line:
+        refusal = BadRequest("Request line too long", 414)
+    return RequestHead(method.decode("ascii"), target.decode("ascii"), [], [], refusal)
 
 
 def _read(
@@ -114,19 +154,23 @@ def _read(
         return RequestHead("CONNECT", "-", keys, lines, BadRequest("CONNECT is not supported", 501))
     if protocol is not None:
         method = _check_extended(method, pseudo, keys)
-    if not _TARGET.fullmatch(target) or not pseudo.get(b":scheme"):
+    scheme = pseudo.get(b":scheme", b"")
+    if not _TARGET.fullmatch(target) or not (scheme in _DEFAULT_PORTS or _SCHEME.fullmatch(scheme)):
         raise Malformed("no path or no scheme")
     if target[0] != 47 and not (target == b"*" and method == b"OPTIONS"):
         raise Malformed("a path begins with /")
     check_no_connection_fields(keys)
     if b"te" in keys and any(
-        key == b"te" and line != b"te: trailers" for key, line in zip(keys, lines, strict=True)
+        key == b"te" and line.lower() != b"te: trailers"
+        for key, line in zip(keys, lines, strict=True)
     ):
         raise Malformed("te says something else than trailers")
+    asks_timing = take_own(Headers.of(keys, lines), keep_shadows=limits.keep_shadows)
     if keys.count(b"cookie") > 1:
         _join_cookies(keys, lines)
-    head = RequestHead(method.decode("ascii"), target.decode("ascii"), keys, lines)
-    authority = _find_host(pseudo.get(b":authority"), keys, lines)
+    head = RequestHead(method.decode("ascii"), target.decode("latin-1"), keys, lines)
+    head.asks_timing = asks_timing
+    authority = _find_host(pseudo.get(b":authority"), scheme, keys, lines)
     if protocol is not None:
         head.upgrade = "websocket"
     head.length = read_length(Headers.of(keys, lines))
@@ -135,6 +179,7 @@ def _read(
         _check_odd(head)
         _check_protocol(protocol)
         head.host = _parse_authority(authority)
+        read_path(head, limits.paths)
     except BadRequest as refusal:
         head.refusal = refusal
     return head
@@ -159,13 +204,19 @@ def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
     crumbs = [line[8:] for key, line in zip(keys, lines, strict=True) if key == b"cookie"]
     first = keys.index(b"cookie")
     lines[first] = b"cookie: " + b"; ".join(crumbs)
-    for place in range(len(keys) - 1, first, -1):
-        if keys[place] == b"cookie":
-            del keys[place], lines[place]
+    kept = [key != b"cookie" for key in keys]
+    kept[first] = True
+    lines[:] = compress(lines, kept)
+    keys[:] = compress(keys, kept)
 
 
-def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -> bytes | None:
-    """Make sure that ``host`` and ``:authority`` are the same (RFC 9113, 8.3.1); return it."""
+def _find_host(
+    authority: bytes | None, scheme: bytes, keys: list[bytes], lines: list[bytes]
+) -> bytes | None:
+    """Return the authority of a request, which ``host`` is made to say (RFC 9113, 8.3.1).
+
+    :raises Malformed: ``host`` names another one.
+    """
     number = keys.count(b"host")
     if number > 1:
         raise Malformed("more than one host")
@@ -174,10 +225,20 @@ def _find_host(authority: bytes | None, keys: list[bytes], lines: list[bytes]) -
             keys.insert(0, b"host")
             lines.insert(0, field_lines[b"host", authority])
         return authority
-    host = lines[keys.index(b"host")][6:]
-    if authority is not None and authority.lower() != host.lower():
+    place = keys.index(b"host")
+    host = lines[place][6:]
+    if authority is None or authority == host:
+        return host
+    if _normalised(authority, scheme) != _normalised(host, scheme):
         raise Malformed("host and :authority differ")
-    return host
+    lines[place] = field_lines[b"host", authority]
+    return authority
+
+
+def _normalised(authority: bytes, scheme: bytes) -> bytes:
+    """Return an authority in the form that is compared (RFC 3986, 6.2.2.1 and 6.2.3)."""
+    port = _DEFAULT_PORTS.get(scheme.lower(), b":")
+    return authority.lower().removesuffix(port).removesuffix(b":")
 
 
 def _parse_authority(authority: bytes | None) -> str:

@@ -1,7 +1,7 @@
 """The PROXY protocol, versions 1 and 2: who a connection is from, told in front of its bytes; no IO.
 
-Written after HAProxy's ``doc/proxy-protocol.txt``. Extensions (TLVs) are measured and skipped, the
-checksum among them is not computed. Whether the sender may be believed is decided elsewhere.
+Written after HAProxy's ``doc/proxy-protocol.txt``. Extensions (TLVs) are skipped, but for the
+checksum, which has to be right. Whether the sender may be believed is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Endpoint: TypeAlias = tuple[str, int]
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 MOST_TEXT: Final = 107
 """Bytes of a header of version 1, its line end included."""
-MOST_BINARY: Final = 536
-"""Bytes of a header of version 2: what a sender can be sure to send in one piece."""
+MOST_BINARY: Final = 8 * 1024
+"""Bytes of a header of version 2. (The client's certificate may be among the extensions.)"""
 
 _START: Final = b"PROXY "
 _PORT: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
@@ -27,6 +27,7 @@ _IPV4, _IPV6, _UNIX = 1, 2, 3
 _DATAGRAM: Final = 2  # how the client came; STREAM is 1
 _ADDRESSES: Final = {0: 0, _IPV4: 12, _IPV6: 36, _UNIX: 216}
 """Address family -> bytes of its addresses and ports."""
+_CRC32C: Final = 0x03  # a type of extension (2.2.3)
 
 
 class ProxyProtocolError(Exception):
@@ -135,7 +136,7 @@ def _read_binary(data: bytes) -> tuple[ProxyHeader, bytes] | None:
     if extensions > end:
         raise ProxyProtocolError("too short for its addresses")
     if family:  # (without a family it is not known where the addresses end)
-        _check_extensions(data[extensions:end])
+        _check_extensions(data[:end], extensions)
     return _read_addresses(family, block), data[end:]
 
 
@@ -153,15 +154,43 @@ def _read_addresses(family: int, block: bytes) -> ProxyHeader:
     )
 
 
-def _check_extensions(block: bytes) -> None:
-    """Make sure that the TLVs fill their place: each has a type, a length and so many bytes."""
-    at = 0
-    while at < len(block):
-        if at + 3 > len(block):
+def _check_extensions(header: bytes, at: int) -> None:
+    """Make sure that the TLVs fill their place, and that a checksum is right.
+
+    :param at: where they begin: each has a type, a length and so many bytes.
+    """
+    checksum = 0  # where it is
+    while at < len(header):
+        value = at + 3
+        end = value + int.from_bytes(header[at + 1 : value])
+        if end > len(header):
             raise ProxyProtocolError("an extension is cut short")
-        at += 3 + int.from_bytes(block[at + 1 : at + 3])
-    if at > len(block):
-        raise ProxyProtocolError("an extension is cut short")
+        if header[at] == _CRC32C:
+            if checksum or end - value != 4:
+                raise ProxyProtocolError("more than one checksum, or not of 4 bytes")
+            checksum = value
+        at = end
+    if checksum:
+        zeroed = header[:checksum] + bytes(4) + header[checksum + 4 :]
+        if crc32c(zeroed) != int.from_bytes(header[checksum : checksum + 4]):
+            raise ProxyProtocolError("a wrong checksum")
+
+
+def _crc_of_byte(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+_CRC_TABLE: Final = tuple(map(_crc_of_byte, range(256)))
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C (RFC 9260, appendix A) of bytes."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
 
 
 # Writing.

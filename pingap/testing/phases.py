@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_network
 
 from pingap.context import Connection, RequestContext
 from pingap.headers import Headers
 from pingap.messages import Request
+from pingap.networks import parse_trusted
 from pingap.testing.fields import FieldsLike, pairs
 
 
@@ -45,7 +45,7 @@ def make_context(
     :param trusted: networks whose forwarding headers are believed.
     """
     local = ("192.0.2.1", 443 if scheme == "https" else 80)
-    networks = tuple(ip_network(one) for one in trusted)
+    networks = tuple(map(parse_trusted, trusted))
     connection = Connection(1, (client_ip, 50000), local, scheme=scheme, trusted=networks)
     connection.requests = 1
     ctx = RequestContext(connection, began_at)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str | int, ...]
 
+_HTTP1 = ("http/1.1", "http/1.0")
+
 MISSING = "needs the package cryptography: pip install 'pingap[tls]'"
 
 
@@ -162,7 +164,7 @@ class TlsBuilder:
             max_version=settings.tls_max_version,
             cipher_list=settings.tls_cipher_list,
             ciphersuites=settings.tls_ciphersuites,
-            alpn=("h2", "http/1.1") if settings.enabled_h2 else ("http/1.1",),
+            alpn=("h2", *_HTTP1) if settings.enabled_h2 else _HTTP1,
             client_ca=authorities,
             verify_client=settings.tls_verify_client,
         )

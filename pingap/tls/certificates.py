@@ -58,7 +58,7 @@ def load_certificate(cert: str, key: str, domains: str, directory: Path) -> Cert
     chain = load_chain(cert, "tls_cert", directory)
     private = load_key(key, "tls_key", directory)
     check_pair(chain, private, "tls_cert", "tls_key")
-    names = [name.strip().lower() for name in domains.split(",") if name.strip()]
+    names = [name.strip().lower().removesuffix(".") for name in domains.split(",") if name.strip()]
     if not names and not (names := list(_names(chain[0]))):
         raise CertificateError(
             "tls_cert", "the certificate names no host: domains must say what it is served for"

@@ -37,9 +37,12 @@ class ClientTls:
         alpn: tuple[str, ...] = ("http/1.1",),
     ) -> None:
         self.server_name = server_name
+        self._trust_and_proof = (verify, authorities, certificate)
         self.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = _INTERMEDIATE_AND_OLDER
         context.set_alpn_protocols(list(alpn))
+        if "h2" in alpn:
+            context.options |= ssl.OP_NO_RENEGOTIATION  # (RFC 9113, 9.2.1)
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -57,6 +60,13 @@ class ClientTls:
             self.http1 = ClientTls(
                 server_name, verify=verify, authorities=authorities, certificate=certificate
             )
+
+    def context_of_its_own(self) -> ssl.SSLContext:
+        """Return a new context with the same trust and certificate, whose ALPN may be changed."""
+        verify, authorities, certificate = self._trust_and_proof
+        return ClientTls(
+            self.server_name, verify=verify, authorities=authorities, certificate=certificate
+        ).context
 
     def for_name(self, server_name: str) -> ClientTls:
         """Return the same for another server name; its sessions are not kept."""

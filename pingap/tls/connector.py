@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pingap.errors import UpstreamError
+from pingap.net.backlog import LAST_SECONDS, Backlog
 from pingap.net.tcp import MOST_REST, read_rest
 from pingap.tls.client_context import ClientTls
 from pingap.tls.transport import TlsTransport
@@ -23,29 +25,36 @@ class TlsConnector(TlsTransport, Generic[C]):
     """One connection to a peer.
 
     :param tls: of the upstream.
+    :param backlog: of the worker.
     :param make: makes the connection that goes on once the handshake is complete, for the protocol
         that ALPN chose; raises if there is none for it.
     :param complete: is told that connection then, or why there will be none.
     """
 
-    __slots__ = ("_complete", "_make", "_peer", "_shared")
+    __slots__ = ("_complete", "_make", "_peer", "_shared", "connected_at", "established_at")
 
     def __init__(
         self,
         tls: ClientTls,
         peer: Peer,
+        backlog: Backlog,
         make: Callable[[str | None], C],
         complete: asyncio.Future[C],
     ) -> None:
-        super().__init__(tls.context, tls.server_name, tls.session_for(peer))
+        super().__init__(tls.context, backlog, tls.server_name, tls.session_for(peer))
         self._shared = tls
         self._peer = peer
         self._make = make
         self._complete = complete
+        self.connected_at = 0.0
+        """When the TCP connection was there (``time.monotonic``)."""
+        self.established_at = 0.0
+        """When the handshake was complete."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._handshake()
+        self.connected_at = time.monotonic()
+        self._shake_hands()
 
     def established(self) -> asyncio.Protocol | None:
         if self._complete.done():
@@ -55,6 +64,7 @@ class TlsConnector(TlsTransport, Generic[C]):
         except UpstreamError as error:
             self._complete.set_exception(error)
             return None
+        self.established_at = time.monotonic()
         self._complete.set_result(connection)
         return connection
 
@@ -77,8 +87,12 @@ class TlsConnector(TlsTransport, Generic[C]):
         """Take what came before the connection was lost: the upstream may have answered early."""
         self._closing = True
         self._raw = None
+        until = time.monotonic() + LAST_SECONDS
+        self._receive_records(b"")
         for data in read_rest(transport, MOST_REST):
-            self.data_received(data)
+            if time.monotonic() >= until:
+                break
+            self._receive_records(data)
 
     def _end_of_peer(self) -> bool:
         """Take an end without the word of TLS for a loss: somebody may have cut an answer short.

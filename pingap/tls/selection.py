@@ -86,7 +86,7 @@ class ServerTls:
     ) -> ssl.AlertDescription | None:
         """Called by OpenSSL in every handshake; the alert that is returned ends it."""
         try:
-            found = self._chosen.find((name or "").lower())
+            found = self._chosen.find((name or "").lower().removesuffix("."))
         except Exception:
             log.exception("no certificate could be made for %r", name)
             return _DEFECT

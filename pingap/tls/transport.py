@@ -17,8 +17,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final, cast
 
+from pingap.net.backlog import FULL_READ, PIECE, Backlog
+
 _RECORD: Final = 16 * 1024
 """Bytes that one TLS record holds at most (RFC 8446, 5.1)."""
+_LONGEST: Final = 5 + _RECORD + 2048
+"""Bytes of a record as it is sent, at most (RFC 5246, 6.2.3; TLS 1.3 allows less)."""
+MOST_IDLE_RECORDS: Final = 64
+"""Records without data of the application (new keys or tickets, nothing but padding) that a peer may send
+after the handshake; each record with data makes room for another one."""
 _FLUSH: Final = 16 * _RECORD
 """What is encrypted before it is handed on, so that a large body is not held twice."""
 
@@ -27,25 +34,32 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One connection: the protocol of a plain transport, and the transport of another protocol.
 
     :param context: certificates, versions, ciphers.
+    :param backlog: of the worker.
     :param server_name: for the client's side: whom to expect; None on the server's side.
     :param session: for the client's side: a session to resume.
     """
 
     __slots__ = (
         "_app",
+        "_backlog",
         "_closing",
         "_error",
+        "_idle_records",
         "_incoming",
         "_outgoing",
+        "_paused",
         "_peer_ended",
         "_raw",
         "_tls",
+        "_unread",
+        "_waits_for_turn",
         "_we_ended",
     )
 
     def __init__(
         self,
         context: ssl.SSLContext,
+        backlog: Backlog,
         server_name: str | None = None,
         session: ssl.SSLSession | None = None,
     ) -> None:
@@ -58,6 +72,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             server_hostname=server_name,
             session=session,
         )
+        self._backlog = backlog
+        self._unread = b""  # what TLS was not given yet: during the handshake, and half a record
+        self._idle_records = 0
+        self._paused = False  # the protocol above takes nothing
+        self._waits_for_turn = False  # work is left over to the next turn of the loop
         self._raw: asyncio.Transport | None = None
         self._app: asyncio.Protocol | None = None
         self._error: Exception | None = None
@@ -80,11 +99,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._raw = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._app is not None:
-            self._incoming.write(data)
-            self._deliver(min(len(data), _RECORD))
-        elif not self._closing:
-            self._handshake(data)
+        if self._app is None:
+            if not self._closing:
+                self._handshake(data)
+        elif not self._unread and len(data) == 5 + int.from_bytes(data[3:5]):
+            if (text := self._decrypt(data)) and self._app is not None:
+                self._app.data_received(text)
+            elif self._peer_ended:
+                self._tell_end()
+        else:
+            self._receive_records(data)
 
     def eof_received(self) -> bool:
         """Pass on that the peer ended its side of TCP, if it did not say so inside TLS before."""
@@ -113,11 +137,23 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # TLS.
 
     def _handshake(self, data: bytes = b"") -> None:
+        """Go on with the handshake; a piece at a time, and when this turn of the loop has time."""
+        self._unread += data
+        if not self._waits_for_turn:
+            if self._backlog.has_time():
+                self._shake_hands()
+            else:
+                self._leave_over()
+
+    def _shake_hands(self) -> None:
+        data, self._unread = self._unread[:PIECE], self._unread[PIECE:]
         try:
             self._incoming.write(data)
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
+            if self._unread:
+                self._leave_over()
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
             self._flush()  # the alert that tells the peer why
@@ -128,43 +164,77 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if app is None or self._raw is None:
             self.close()
             return
+        self._unread = self._incoming.read() + self._unread  # (begins with a record)
         self._app = app
         app.connection_made(self)
-        if self._incoming.pending:
-            self._deliver(_RECORD)
+        self._receive_records(b"")
 
-    def _deliver(self, size: int) -> None:
-        """Decrypt everything that is here and pass it on as one.
+    def _leave_over(self) -> None:
+        """Go on in the next turn, and read nothing until then."""
+        self._waits_for_turn = True
+        if self._raw is not None:
+            self._raw.pause_reading()
+        self._backlog.add(self)
 
-        :param size: bytes to make room for at first.
-        """
-        tls, incoming = self._tls, self._incoming
-        pieces: list[bytes] | None = None
-        data = b""
-        try:
-            # What is decrypted is not longer than what came, unless part of it was here before.
-            data = last = tls.read(size)
-            # A read that did not fill its room has emptied its record; reading on when nothing has
-            # come behind it would raise an exception, for every request.
-            while last and (incoming.pending or len(last) == size):
-                if pieces is None:
-                    pieces = [data]
-                size = _RECORD
-                if last := tls.read(size):
-                    pieces.append(last)
-            if not last:
-                self._peer_ended = True
-        except ssl.SSLWantReadError:
-            pass  # half a record, or one that holds no data of the application
-        except ssl.SSLError as error:
-            self._fail(error)
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._raw is None or self._closing:
             return
-        if self._outgoing.pending:
-            self._flush()  # TLS answers some messages by itself
-        if data and self._app is not None:
-            self._app.data_received(data if pieces is None else b"".join(pieces))
+        if self._app is None:
+            self._shake_hands()
+        elif not self._paused:
+            self._receive_records(b"")
+        self._settle_reading()
+
+    def _settle_reading(self) -> None:
+        if self._raw is not None and not (self._paused or self._waits_for_turn or self._closing):
+            self._raw.resume_reading()
+
+    def _receive_records(self, data: bytes) -> None:
+        """Decrypt the whole records that are here, and pass them on as one."""
+        unread, at = self._unread + data, 0
+        texts: list[bytes] = []
+        size = _record_size(unread, 0)
+        while size and self._error is None and not self._peer_ended:
+            if text := self._decrypt(unread[at : at + size]):
+                texts.append(text)
+            at += size
+            size = _record_size(unread, at)
+            if size and not self._backlog.has_time() and self._raw is not None:
+                break
+        self._unread = unread[at:]
+        if size or len(data) >= FULL_READ:
+            self._leave_over()
+        if texts and self._app is not None:
+            self._app.data_received(b"".join(texts))
         if self._peer_ended and self._app is not None and not self._closing:
             self._tell_end()
+
+    def _decrypt(self, record: bytes) -> bytes:
+        """Return what one whole record says to the application."""
+        try:
+            self._incoming.write(record)
+            text = self._tls.read(len(record))
+        except ssl.SSLWantReadError:
+            text = self._count_idle_record()
+        except ssl.SSLError as error:
+            self._fail(error)
+            return b""
+        else:
+            if not text:
+                self._peer_ended = True
+            elif self._idle_records:
+                self._idle_records -= 1
+        if self._outgoing.pending:
+            self._flush()  # TLS answers some messages by itself
+        return text
+
+    def _count_idle_record(self) -> bytes:
+        self._idle_records += 1
+        if self._idle_records > MOST_IDLE_RECORDS:
+            self._fail(ConnectionResetError("too many TLS records without data"))
+        return b""
 
     def _end_of_peer(self) -> bool:
         """The peer's side of TCP ended without the word of TLS; True keeps our side open."""
@@ -249,15 +319,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._closing or self._raw is None or self._raw.is_closing()
 
     def pause_reading(self) -> None:
+        self._paused = True
         if self._raw is not None:
             self._raw.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._raw is not None:
-            self._raw.resume_reading()
+        self._paused = False
+        if _record_size(self._unread, 0):
+            self._leave_over()
+        self._settle_reading()
 
     def is_reading(self) -> bool:
-        return self._raw is not None and self._raw.is_reading()
+        return self._raw is not None and not self._paused
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._raw is None else self._raw.get_write_buffer_size()
@@ -279,3 +352,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if name == "ssl_object":
             return self._tls
         return default if self._raw is None else self._raw.get_extra_info(name, default)
+
+
+def _record_size(data: bytes, at: int) -> int:
+    """Return the bytes of the record that begins at a place; 0 if it is not all here."""
+    size = 5 + int.from_bytes(data[at + 3 : at + 5])
+    rest = len(data) - at
+    if size > _LONGEST:
+        return rest  # no record: TLS is to say so
+    return size if rest >= 5 and size <= rest else 0

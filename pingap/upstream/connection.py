@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pingap.errors import UpstreamError
 from pingap.headers import Headers
 from pingap.messages import Request, Response
+from pingap.net.backlog import FULL_READ, last_time
 from pingap.net.tcp import MOST_REST, read_rest, unacknowledged
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
@@ -50,6 +51,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_transport",
         "_unacknowledged",
         "_upstream",
+        "_waits_for_turn",
         "_writes",
         "_writing_paused",
         "began_at",
@@ -57,16 +59,24 @@ class UpstreamConnection(asyncio.Protocol):
         "home",
         "peer",
         "read_at",
+        "tcp_seconds",
+        "tls_seconds",
     )
 
     may_refuse: Final = False
     """(See ``Http2UpstreamStream``.)"""
+
+    tcp_seconds: float | None
+    """How long making the TCP connection took; None until that is known."""
+    tls_seconds: float | None
+    """How long the TLS handshake took; None without one."""
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         self.peer = peer
         self.home: Peer | PinnedConnections = peer
         """Where it waits for the next request."""
         self.began_at = self.read_at = time.monotonic()
+        self.tcp_seconds = self.tls_seconds = None
         self.deadline = NEVER
         self._upstream = upstream
         self._timeouts = upstream.timeouts
@@ -78,6 +88,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunked = False
         self._request_done = True
         self._reading_paused = False
+        self._waits_for_turn = False  # work is left over to the next turn of the loop
         self._writing_paused = False
         self._unacknowledged = 0  # bytes, when we last looked
 
@@ -134,6 +145,8 @@ class UpstreamConnection(asyncio.Protocol):
             if self._exchange is None:
                 self._drop_rest(events)  # the exchange wants no more of it
                 break
+        if self._decoder.left or len(data) >= FULL_READ:
+            self._leave_over()
         exchange.on_upstream_waiting()
 
     def _pin(self, exchange: Exchange, response: Response) -> None:
@@ -149,6 +162,33 @@ class UpstreamConnection(asyncio.Protocol):
             self._let_go()
         else:
             self.abort()
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn of the loop, and read nothing until then."""
+        transport = self._transport
+        if transport is not None and not (self._waits_for_turn or transport.is_closing()):
+            self._waits_for_turn = True
+            transport.pause_reading()
+            self._pool.backlog.add(self)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        has_time = self._pool.backlog.has_time
+        while self._takes_left and has_time():
+            self.data_received(b"")
+        self._waits_for_turn = False
+        if self._takes_left:
+            self._leave_over()
+        elif not self._reading_paused:
+            self._read_on()
+
+    @property
+    def _takes_left(self) -> bool:
+        return bool(self._decoder.left) and self._exchange is not None and not self._reading_paused
 
     def eof_received(self) -> bool:
         self._leave_idle()  # now: the transport tells its end later, after other requests of this turn
@@ -207,10 +247,13 @@ class UpstreamConnection(asyncio.Protocol):
         (A server that does not read all of a request resets the connection: RFC 9112, 9.6.)
         """
         self._request_done = False  # it is not kept
-        for data in read_rest(transport, MOST_REST):
-            self.data_received(data)
-            if self._exchange is None:
+        has_time = last_time()
+        pieces = read_rest(transport, MOST_REST)
+        while self._exchange is not None and has_time():
+            data = b"" if self._decoder.left else next(pieces, b"")
+            if not data and not self._decoder.left:
                 break
+            self.data_received(data)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -308,6 +351,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._chunked:
             self._writes.write(self._transport, http1_write.last_chunk(trailers))
+            self._chunked = False  # what follows, if anything does, is another protocol
         elif self._exchange is not None and self._exchange.tunnelling:
             self._writes.settle(self._transport)
             if self._transport.can_write_eof():
@@ -323,7 +367,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
             self._await_upstream()
-            self._transport.resume_reading()
+            if self._decoder.left:
+                self._leave_over()
+            elif not self._waits_for_turn:
+                self._read_on()
 
     def abort(self) -> None:
         self._exchange = None

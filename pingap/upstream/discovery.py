@@ -15,6 +15,7 @@ from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
 from pingap.discovery import Discovered, Discovery, Endpoint
+from pingap.foreign_code import is_from_outside
 from pingap.observability.notifications import notify
 from pingap.upstream.peer import Peer
 
@@ -102,7 +103,9 @@ class Refresher:
                 found = await self._discovery.find()
                 failures, wait = tuple(found.failures), self._time_to_next(found)
                 self._take(found)
-        except Exception as error:
+        except BaseException as error:
+            if is_from_outside(error):
+                raise
             log.debug("%s discovery failed", self._discovery.word, exc_info=True)
             failures, wait = (str(error) or type(error).__name__,), self._retry_after
         self._report(failures)
@@ -165,7 +168,9 @@ class Refresher:
             began = time.monotonic()
             try:
                 await self._discovery.watch(self._changed)
-            except Exception as error:
+            except BaseException as error:
+                if is_from_outside(error):
+                    raise
                 text = f"no news come any more: {str(error) or type(error).__name__}"
             else:
                 return

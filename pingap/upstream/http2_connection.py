@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.errors import UpstreamError
+from pingap.net.backlog import FULL_READ, last_time
 from pingap.net.http2_halves import Http2Halves
 from pingap.net.http2_turns import Turns
 from pingap.net.tcp import MOST_REST, read_rest
@@ -61,6 +62,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_goaway",
+        "_has_time",
         "_leaving",
         "_ping_sent",
         "_pool",
@@ -71,6 +73,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         "_transport",
         "_turns",
         "_upstream",
+        "_waits_for_turn",
         "_writes",
         "began_at",
         "codec",
@@ -83,7 +86,9 @@ class Http2UpstreamConnection(asyncio.Protocol):
         "ready",
         "scheme",
         "shared",
+        "tcp_seconds",
         "timeouts",
+        "tls_seconds",
         "writable",
     )
 
@@ -94,6 +99,9 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self.name = f"{upstream.name}({peer.text})"
         self.scheme = "https" if upstream.has_tls else "http"
         self.timeouts = upstream.timeouts
+        self.tcp_seconds: float | None = None
+        self.tls_seconds: float | None = None
+        """(As those of ``UpstreamConnection``.)"""
         self.most_streams = upstream.max_h2_streams
         self.codec = Http2ClientCodec(self.most_streams)
         self.began_at = self.read_at = self._quiet_since = time.monotonic()
@@ -107,6 +115,8 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self._upstream = upstream
         self._pool = upstream.pool
         self._writes = upstream.pool.writes
+        self._has_time = upstream.pool.backlog.has_time
+        self._waits_for_turn = False  # frames are left over to the next turn of the loop
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, Http2UpstreamStream] = {}
         # Streams that were taken and not begun; who wanted one may have left.
@@ -156,7 +166,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self.read_at = now = time.monotonic()
         self._ping_sent = 0.0  # any frame is a sign of life
         try:
-            for event in self.codec.receive(data, now):
+            for event in self.codec.receive(data, now, self._has_time):
                 self._on_event(event)
         except Http2Error as error:
             self._fail(error)
@@ -167,9 +177,32 @@ class Http2UpstreamConnection(asyncio.Protocol):
             self._await_use()
         touched, self._touched = self._touched, {}
         for stream in touched:
-            stream.on_waiting()
+            try:
+                stream.on_waiting()
+            except Exception:
+                log.exception("an answer of %s ended by a defect of pingap", self.name)
+                stream.on_defect()
         self.flush()
+        if self.codec.unfinished or len(data) >= FULL_READ:
+            self._leave_over()
         self._close_if_done()
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn of the loop, and read nothing until then."""
+        if self._transport is not None:
+            self._waits_for_turn = True
+            self._transport.pause_reading()
+            self._pool.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.codec.unfinished:
+            self.data_received(b"")
+        if not (self._waits_for_turn or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         return False  # (HTTP/2 knows no half-closed connections)
@@ -183,7 +216,11 @@ class Http2UpstreamConnection(asyncio.Protocol):
         self._writes.forget(transport)
         if exc is not None and self._streams:
             # What came before it was lost counts: the upstream may have answered early.
+            self._has_time = last_time()
+            self.data_received(b"")
             for data in read_rest(transport, MOST_REST):
+                if self.codec.unfinished:
+                    break
                 self.data_received(data)
         sock = transport.get_extra_info("socket")
         if exc is not None and self._upstream.fast_open and not has_connected(sock):
@@ -227,14 +264,18 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if stream not in self._touched:
             self._touched[stream] = None
             stream.delivering()
-        if type(event) is DataReceived:
-            stream.on_data(event.data, event.size, event.ended)
-        elif type(event) is ResponseReceived:
-            stream.on_response(event.response, event.ended)
-        elif type(event) is TrailersReceived:
-            stream.on_end(event.trailers)
-        elif type(event) is StreamReset:
-            stream.on_reset(event)
+        try:
+            if type(event) is DataReceived:
+                stream.on_data(event.data, event.size, event.ended)
+            elif type(event) is ResponseReceived:
+                stream.on_response(event.response, event.ended)
+            elif type(event) is TrailersReceived:
+                stream.on_end(event.trailers)
+            elif type(event) is StreamReset:
+                stream.on_reset(event)
+        except Exception:  # not the other streams
+            log.exception("an answer of %s ended by a defect of pingap", self.name)
+            stream.on_defect()
 
     def _on_goaway(self, event: GoawayReceived) -> None:
         """Begin no stream any more; those that the upstream did not look at begin elsewhere."""

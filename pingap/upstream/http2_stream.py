@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from pingap.errors import UpstreamError
+from pingap.errors import HTTPError, UpstreamError
 from pingap.exchange import Exchange
 from pingap.headers import Headers
 from pingap.messages import Request, Response
@@ -52,6 +52,16 @@ class Http2UpstreamStream(Http2Halves):
     def began_at(self) -> float:
         """When the connection began."""
         return self._connection.began_at
+
+    @property
+    def tcp_seconds(self) -> float | None:
+        """How long making the TCP connection took."""
+        return self._connection.tcp_seconds
+
+    @property
+    def tls_seconds(self) -> float | None:
+        """How long the TLS handshake took; None without one."""
+        return self._connection.tls_seconds
 
     @property
     def read_at(self) -> float:
@@ -157,8 +167,7 @@ class Http2UpstreamStream(Http2Halves):
                 # An answer that came in one read, as most small ones do, is delivered as one.
                 self._codec.taken(self.number, size)
                 self._let_go()
-                first.content_length = len(data)
-                first.body = data
+                first.__dict__.update(content_length=len(data), body=data)
                 exchange.on_upstream_whole(first)
                 return
             exchange.on_upstream_head(first)
@@ -228,6 +237,13 @@ class Http2UpstreamStream(Http2Halves):
         name = error_name(event.code)
         self.lose(UpstreamError(f"reset the stream: {name}", unprocessed=refused))
 
+    def on_defect(self) -> None:
+        """End the exchange after a mistake of ours, which the upstream is not to blame for."""
+        exchange = self._exchange
+        self.abort()
+        if exchange is not None:
+            exchange.on_upstream_lost(HTTPError(500, "Internal error"))
+
     def on_connection_lost(self, detail: str) -> None:
         """Take note that the connection is gone."""
         untouched = not self._answering
@@ -235,6 +251,8 @@ class Http2UpstreamStream(Http2Halves):
 
     def lose(self, error: UpstreamError) -> None:
         """End without an answer, or within it."""
+        if self._held_end is not None:
+            return  # all of it is here, for a client that is slow (RFC 9113, 8.1)
         exchange = self._exchange
         slow = time.monotonic() - self.asked_at > SLOW_REQUEST_SECONDS
         if slow and not (self._request_done or self.is_unsent):

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pingap.net.backlog import Backlog
     from pingap.net.deadlines import Deadlines
     from pingap.net.write_batch import WriteBatch
     from pingap.upstream.connection import UpstreamConnection
@@ -29,12 +30,16 @@ class KeepalivePool:
     :param size: connections to keep in all (``basic.upstream_keepalive_pool_size``).
     :param deadlines: watches connections for their time limits.
     :param writes: writes for all connections of the worker.
+    :param backlog: of all connections of the worker.
     """
 
-    def __init__(self, size: int, deadlines: Deadlines, writes: WriteBatch) -> None:
+    def __init__(
+        self, size: int, deadlines: Deadlines, writes: WriteBatch, backlog: Backlog
+    ) -> None:
         self.size = size
         self.deadlines = deadlines
         self.writes = writes
+        self.backlog = backlog
         self.upstreams: Collection[UpstreamRuntime] = ()
         """Whose connections are bounded."""
 

@@ -20,6 +20,7 @@ class Speaks(Enum):
 
 _ALPN = {
     Speaks.HTTP1: ("http/1.1",),
-    Speaks.HTTP2: ("h2",),
+    # (A backend that only has HTTP/1.1 may refuse the handshake otherwise: RFC 7301, 3.2.)
+    Speaks.HTTP2: ("h2", "http/1.1"),
     Speaks.EITHER: ("h2", "http/1.1"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import ssl
 import time
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from pingap.upstream.http2_connection import Http2UpstreamConnection
     from pingap.upstream.http2_stream import Http2UpstreamStream
     from pingap.upstream.pinned import PinnedConnections
+
+log = logging.getLogger("pingap")
 
 HANDSHAKE_SECONDS: Final = 30.0
 """How long TLS may take to be set up, unless ``total_connection_timeout`` says how long it may."""
@@ -117,12 +120,13 @@ class UpstreamRuntime:
         self._tcp = tcp
         self.fast_open = tcp.fast_open
         """New connections may begin with TCP Fast Open."""
-        self._tls = tls
+        self.tls = self._tls = tls
         self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
-        self._speaks = speaks
+        self.speaks = self._speaks = speaks
         self.may_choose = speaks is Speaks.EITHER and tls is not None
         """Whether the backend may choose HTTP/2, which has no ``Upgrade``."""
+        self._warned_of_http1 = False  # though HTTP/2 is wanted
         self.max_h2_streams = max_h2_streams
         self.retry_budget = RetryBudget(retry_budget)
         self.retries: dict[str, int] = {}
@@ -255,7 +259,9 @@ class UpstreamRuntime:
                 late = partial(made.refuse, TimeoutError())
             elif repeatable:
                 late = made.on_connect_timeout
+            began = time.monotonic()
             await self._reach(peer, made, header, until, late)
+            made.tcp_seconds = time.monotonic() - began
         else:
             made = await self._open_tls(peer, tls.http1 if upgrades else tls, header, until)
         if not isinstance(made, UpstreamConnection):
@@ -271,7 +277,9 @@ class UpstreamRuntime:
         self, peer: Peer, tls: ClientTls, header: bytes, until: float
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
-        connector = TlsConnector(tls, peer, partial(self._protocol, peer), complete)
+        began = time.monotonic()
+        make = partial(self._protocol, peer)
+        connector = TlsConnector(tls, peer, self.pool.backlog, make, complete)
         try:
             refuse = partial(connector.refused, TimeoutError())
             await self._reach(peer, connector, header, until, refuse)
@@ -281,6 +289,8 @@ class UpstreamRuntime:
             if not complete.cancel() and not complete.cancelled():
                 complete.exception()  # it is known that it failed: nobody need be told
             raise
+        made.tcp_seconds = connector.connected_at - began
+        made.tls_seconds = connector.established_at - connector.connected_at
         return made
 
     async def _handshake(
@@ -306,15 +316,12 @@ class UpstreamRuntime:
         """Return the protocol of a connection that is made.
 
         :param alpn: what was agreed upon.
-        :raises UpstreamError: HTTP/2 is wanted, and it was not.
         """
         if alpn != "h2":
-            if self._speaks is Speaks.HTTP2:
-                raise UpstreamError(
-                    f"{self.name}({peer.text}) does not offer HTTP/2 (ALPN h2)",
-                    error_type="TLSHandshakeFailure",
-                    connecting=True,
-                )
+            if self._speaks is Speaks.HTTP2 and not self._warned_of_http1:
+                self._warned_of_http1 = True
+                where = f"{self.name}({peer.text})"
+                log.warning("%s does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken", where)
             kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)

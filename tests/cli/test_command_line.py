@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -17,6 +18,7 @@ from support.origin import Origin
 from support.proxy import Proxy
 
 from pingap import __version__
+from pingap.config.files import FILE_LIMIT
 
 VALID = """
 [plugins.hello]
@@ -28,6 +30,7 @@ plugins = ["hello"]
 addr = "127.0.0.1:0"
 locations = ["all"]
 """
+VALID_TEXT = "The configuration is valid.\n"
 BROKEN = """
 [locations.all]
 upstream = "nowhere"
@@ -53,12 +56,14 @@ def test_version(flag: str) -> None:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_names_every_option(flag: str) -> None:
+def test_help_names_what_works(flag: str) -> None:
     code, out, err = run(flag)
     assert (code, err) == (0, "")
     assert "explain" in out
-    for option in ("--conf", "--upstream", "--test", "--log", "--threads", "--template", "--sync"):
+    for option in ("--conf", "--upstream", "--test", "--log", "--threads", "--template", "--cert"):
         assert option in out
+    for option in ("--admin", "--cp", "--sync", "--to-hcl", "--to-kdl"):
+        assert option not in out
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,7 @@ def test_template_anywhere_prints_a_configuration_that_loads(
     assert (code, err) == (0, "")
     assert set(tomli.loads(out)) >= {"basic", "servers", "locations", "upstreams"}
     (tmp_path / "pingap.toml").write_text(out)
-    assert run("-t", "-c", tmp_path / "pingap.toml") == (0, "", "The configuration is valid.\n")
+    assert run("-t", "-c", tmp_path / "pingap.toml") == (0, VALID_TEXT, "")
 
 
 def test_template_must_be_an_argument_of_its_own(conf: Path) -> None:
@@ -80,8 +85,8 @@ def test_template_must_be_an_argument_of_its_own(conf: Path) -> None:
 
 
 def test_check_of_a_valid_configuration(conf: Path) -> None:
-    assert run("-t", "-c", conf) == (0, "", "The configuration is valid.\n")
-    assert run("--test", "--conf", conf.parent) == (0, "", "The configuration is valid.\n")
+    assert run("-t", "-c", conf) == (0, VALID_TEXT, "")
+    assert run("--test", "--conf", conf.parent) == (0, VALID_TEXT, "")
 
 
 @pytest.mark.parametrize("flags", [["-t"], []])
@@ -127,13 +132,14 @@ def test_missing_file(tmp_path: Path) -> None:
         (["-c"], "requires an argument"),
         (["-c", "x", "--threads", "many"], "not a valid integer"),
         (["-c", "x", "more"], "unexpected extra argument"),
-        (["-c", "x", "--admin", "y"], "--admin: the admin listener is not supported yet"),
-        (["-c", "x", "--cp"], "--cp: the control panel is not supported yet"),
+        (["-c", "x", "--admin", "y"], "--admin: the admin listener is not in this release yet"),
+        (["-c", "x", "--cp"], "--cp: the control panel is not in this release yet"),
         (["-c", "x", "--sync", "y"], "--sync: writing the configuration to another storage is not"),
-        (["-c", "x", "--to-hcl"], "--to-hcl: converting to HCL is not supported yet"),
-        (["-c", "x", "--to-kdl"], "--to-kdl: converting to KDL is not supported yet"),
-        (["--upstream", "x", "--cert", "y"], "--cert: TLS is not supported yet"),
-        (["--upstream", "x", "--key", "y"], "--key: TLS is not supported yet"),
+        (["-c", "x", "--to-hcl"], "--to-hcl: converting to HCL is not in this release yet"),
+        (["-c", "x", "--to-kdl"], "--to-kdl: converting to KDL is not in this release yet"),
+        (["--upstream", "x", "--cert", "/none"], "--cert: there is no file /none"),
+        (["--upstream", "x", "--key", "y"], "--key needs --cert"),
+        (["-c", "x", "--cert", "y"], "--cert needs --upstream"),
     ],
 )
 def test_wrong_use_exits_with_2(arguments: list[str], message: str) -> None:
@@ -151,7 +157,37 @@ def test_environment_names_the_configuration(conf: Path, tmp_path: Path) -> None
     # The quick start does not look at it.
     assert run("-t", "--upstream", "127.0.0.1:9", PINGAP_CONF=broken)[0] == 0
     code, _, err = run("-t", "-c", conf, PINGAP_ADMIN_ADDR="127.0.0.1:1")
-    assert (code, "--admin: the admin listener is not supported yet" in err) == (2, True)
+    assert (code, "PINGAP_ADMIN_ADDR: the admin listener is not in" in err) == (2, True)
+
+
+@pytest.mark.parametrize("flag", ["-c={}", "-tc={}", "--conf={}"])
+def test_an_equals_sign_may_stand_before_the_path(conf: Path, flag: str) -> None:
+    """As in all start lines of pingap's README."""
+    assert run(flag.format(conf), "-t") == (0, VALID_TEXT, "")
+    assert run("lint", f"-c={conf}")[0] == 0
+
+
+def test_the_home_is_found_without_a_shell(conf: Path) -> None:
+    home = {"HOME": str(conf.parent)}
+    assert run("-c=~/valid.toml", "-t", **home) == (0, VALID_TEXT, "")
+    assert run("-t", **home, PINGAP_CONF="~/valid.toml") == (0, VALID_TEXT, "")
+    assert run("lint", **home, PINGAP_CONF="~/valid.toml")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["fifo", "/dev/zero", "/dev/null"])
+def test_a_configuration_is_a_regular_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "fifo":
+        os.mkfifo(path)
+    code, _, err = run("-t", "-c", path)
+    assert code == 2
+    assert err.startswith(f"{path}: cannot be read: it is a ")
+
+
+def test_a_configuration_has_a_bound(tmp_path: Path) -> None:
+    path = tmp_path / "long.toml"
+    path.write_bytes(b"#" * (FILE_LIMIT + 1))
+    assert run("-t", "-c", path)[2].startswith(f"{path}: is larger than 16MiB\n")
 
 
 def test_environment_names_the_log(tmp_path: Path) -> None:
@@ -168,12 +204,11 @@ def test_environment_names_the_log(tmp_path: Path) -> None:
 
 def test_warnings_are_printed(conf: Path) -> None:
     conf.write_text(VALID + "tcp_fast_open = 3\n")
-    code, _, err = run("-t", "-c", conf)
-    assert code == 0
+    code, out, err = run("-t", "-c", conf)
+    assert (code, out) == (0, VALID_TEXT)
     assert err == (
         f"warning: {conf}:10: servers.web.tcp_fast_open: has no effect, in pingap neither: the key is"
         " tcp_fastopen\n"
-        "The configuration is valid.\n"
     )
 
 
@@ -191,7 +226,7 @@ def quick_start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
         [sys.executable, "-m", "pingap", *arguments], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    return process, process.stderr.readline() + process.stderr.readline()
+    return process, "".join(process.stderr.readline() for _ in range(3))
 
 
 def test_quick_start_proxies_to_upstreams(origin: Origin) -> None:
@@ -201,6 +236,7 @@ def test_quick_start_proxies_to_upstreams(origin: Origin) -> None:
         "--domain", "a.example,b.example",
     )  # fmt: skip
     try:
+        assert text.startswith("warning: --domain without --cert serves plain HTTP: ")
         assert f"pingap {__version__} is serving" in text
         assert re.search(rf"http://127\.0\.0\.1:{port} +pingap: 1 location$", text, re.MULTILINE)
         with RawClient(("127.0.0.1", port)) as client:
@@ -236,17 +272,39 @@ def test_start_message_tells_every_address(tmp_path: Path) -> None:
         assert len(lines) == 4
 
 
-def test_port_in_use_exits_with_1(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+def test_every_port_in_use_is_told_with_its_line(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        first, second = (f"127.0.0.1:{sock.getsockname()[1]}" for sock in (one, two))
         path = tmp_path / "pingap.toml"
-        path.write_text(VALID.replace("127.0.0.1:0", address))
+        more = f'[servers.two]\naddr = "{second}"\nlocations = ["all"]\n'
+        path.write_text(VALID.replace("127.0.0.1:0", first) + more)
+        hint = "Address already in use (is another server running?)"
         assert run("-c", path) == (
             1,
             "",
-            f"pingap: cannot listen on {address}: Address already in use (is another server "
-            "running?)\n",
+            f"{path}:8: servers.web.addr: cannot listen on {first}: {hint}\n"
+            f"{path}:11: servers.two.addr: cannot listen on {second}: {hint}\n2 problems.\n",
         )
+
+
+@pytest.mark.parametrize("flags", [["-t"], []])
+def test_a_host_that_cannot_be_resolved_is_an_error(conf: Path, flags: list[str]) -> None:
+    conf.write_text(VALID.replace("127.0.0.1:0", "no-such-host.invalid:80"))
+    code, _, err = run(*flags, "-c", conf)
+    assert code == 2
+    assert err.startswith(
+        f"{conf}:8: servers.web.addr: cannot listen on no-such-host.invalid:80: its host cannot be"
+    )
+
+
+@pytest.mark.parametrize("flags", [["-t"], []])
+def test_a_configuration_without_servers_is_an_error(conf: Path, flags: list[str]) -> None:
+    conf.write_text("# nothing\n")
+    code, _, err = run(*flags, "-c", conf)
+    assert (code, err.startswith(f"{conf}: servers: there is no server: add a table")) == (2, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

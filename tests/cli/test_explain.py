@@ -105,6 +105,19 @@ def test_text(conf: Path) -> None:
     ]
 
 
+def test_how_a_path_was_read(conf: Path) -> None:
+    found = explain(conf, "GET", "/x/..//%75sers/7?q=%61", "--server", "web")
+    assert (found["path"], found["refusal"], found["location"]) == ("/users/7", "", "twin")
+    _, out, _ = run("explain", "GET", "//users/\u00fc", "-c", conf, "--server", "web")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0][:2] == ["GET", "//users/\u00fc,"]
+    assert ["path", "/users/\u00fc", "normalised"] in lines
+    found = explain(conf, "GET", "/users/a%2fb", "--server", "web")
+    assert (found["location"], found["refusal"]) == ("twin", "400: the path has an encoded slash")
+    code, out, _ = run("explain", "GET", "/users/%00", "-c", conf, "--server", "web")
+    assert (code, "400: Invalid request target: the path has a NUL" in out) == (1, True)
+
+
 def test_why_each_location_loses(conf: Path) -> None:
     found = explain(conf, "GET", "http://x.example:8080/users/7", "-H", "X-Beta: no")
     # Equal weights: the one that the server lists first.
@@ -174,7 +187,7 @@ def test_headers_to_the_upstream(conf: Path) -> None:
     conf.write_text(CONF.replace('"twin", ', ""))
     found = explain(conf, "GET", "http://x:8080/users")
     assert found["location"] == "users"
-    assert found["headers"][0]["entry"] == "x-real-ip: $remote_addr"
+    assert found["headers"][0]["entry"] == "x-real-ip: $client_ip"
 
 
 def test_what_becomes_of_failures(conf: Path) -> None:
@@ -238,7 +251,7 @@ def test_server_of_a_url(conf: Path) -> None:
         (["GET", "/", "--server", "wed"], 'no server is named "wed"; did you mean "web"?'),
         (["GET", "x.example/"], 'found "x.example/", expected a URL such as "http://host/path"'),
         (["GET", "http://a b/"], '"a b" is not a host'),
-        (["GET", "/ü"], '"/ü": percent-encode what is not plain ASCII'),
+        (["GET", "/a b"], '"/a b": percent-encode spaces and control characters'),
         (["G T", "/"], '"G T" is not a method'),
         (["GET", "/", "-H", "X"], 'found "X", expected a header such as "Name: value"'),
         (["GET", "/", "-H", "X Y: z"], "'X Y'"),

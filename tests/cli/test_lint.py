@@ -192,6 +192,41 @@ def test_missing_guard(tmp_path: Path) -> None:
     ]
 
 
+def test_guards_under_raw_paths(tmp_path: Path, plugins: dict[str, str]) -> None:
+    tables = [
+        '[locations.admin]\nupstream = "app"\npath = "/a"\nplugins = ["door"]\n',
+        '[locations.denied]\npath = "~^/b"\nplugins = ["deny"]\n',
+        '[locations.pong]\npath = "=/c"\nplugins = ["pingap:ping"]\n',
+        '[locations.all]\nupstream = "app"\npath = "/"\nplugins = ["door"]\n',
+        '[plugins.door]\ncategory = "door"\n[plugins.deny]\ncategory = "mock"\nstatus = 403\n',
+    ]
+    assert run("lint", "-c", conf(tmp_path, *tables), **plugins)[1] == "No findings.\n"
+    raw = conf(tmp_path, *tables, server='path_matching = "raw"')
+    code, out, _ = run("lint", "-c", raw, **plugins)
+    assert (code, out.count("[raw-path-guard]")) == (1, 2)
+    line = line_of(raw, 'path = "/a"')
+    assert f"{raw}:{line}: locations.admin.path: the server web matches on raw paths" in out
+    assert 'so clients pass "deny" by' in out
+
+
+def test_what_can_never_be_matched_is_warned_of(tmp_path: Path) -> None:
+    table = '[locations.a]\nupstream = "app"\npath = "~^/%7Euser"\nmatch_headers = ["X: ~^a"]\n'
+    path = conf(tmp_path, table)
+    assert findings(path) == [
+        ("load-warning", "locations.a.path", line_of(path, 'path = "~^/%7Euser"')),
+        (
+            "load-warning",
+            "locations.a.match_headers[0]",
+            line_of(path, 'match_headers = ["X: ~^a"]'),
+        ),
+    ]
+    raw = conf(tmp_path, table, server='path_matching = "raw"\nallow_in_paths = ["nul"]')
+    assert [key for _, key, _ in findings(raw)] == [
+        "servers.web.allow_in_paths",
+        "locations.a.match_headers[0]",
+    ]
+
+
 def test_a_server_for_this_machine_needs_no_guard(tmp_path: Path) -> None:
     table = '[locations.admin]\nupstream = "app"\npath = "/admin"\n'
     path = conf(tmp_path, table, addr="127.0.0.1:0, [::1]:0, unix:/x", server="")

@@ -108,7 +108,7 @@ def test_keys_are_described_with_defaults_as_toml_has_them(
     schema: Any = validator.schema
     server = schema["$defs"]["servers"]["properties"]
     assert server["keepalive_timeout"]["default"] == "1m 15s"
-    assert server["max_header_size"]["default"] == "32KiB"
+    assert server["max_header_size"]["default"] == "64KiB"
     assert server["addr"]["description"].startswith("Addresses to listen on")
     assert server["otlp_exporter"]["description"] == (
         "OTLP gRPC URL for traces. Not supported yet (OpenTelemetry)."

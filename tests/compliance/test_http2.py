@@ -36,6 +36,11 @@ MALFORMED = {
     "no path": fields(path=None),
     "empty path": fields(path=""),
     "no scheme": fields(scheme=None),
+    "scheme with a colon": fields(scheme="http:"),
+    "scheme with a slash": fields(scheme="http://evil/?"),
+    "scheme with a space": fields(scheme="ht tp"),
+    "scheme that begins with a digit": fields(scheme="1http"),
+    "scheme with LF": fields(scheme="http\n"),
     "path without slash": fields(path="a"),
     "star with GET": fields(path="*"),
     "space in path": fields(path="/a b"),
@@ -67,6 +72,8 @@ MALFORMED = {
     "te gzip": fields("GET", "/", ("te", "gzip")),
     # Hosts (8.3.1) and lengths (8.1.1).
     "host differs": fields("GET", "/", ("host", "other")),
+    "host with another port": fields("GET", "/", ("host", "test:8080")),
+    "port of another scheme": fields("GET", "/", ("host", "test:443")),
     "two hosts": fields("GET", "/", ("host", "test"), ("host", "test")),
     "length of no body": fields("GET", "/", ("content-length", "3")),
     "length that is none": fields("GET", "/", ("content-length", "+0")),
@@ -83,6 +90,32 @@ def test_a_malformed_request_ends_its_stream_and_only_that(rig: Rig, headers: h2
         assert client.get(3, "/after").status == 200
 
 
+@pytest.mark.parametrize(
+    ("scheme", "authority", "host"),
+    [
+        ("http", "TEST", "test"),
+        ("http", "test:80", "test"),
+        ("http", "test", "test:80"),
+        ("http", "test:", "test"),
+        ("https", "test:443", "test"),
+        ("HTTPS", "test", "TEST:443"),
+        ("coap", "test:", "test"),
+    ],
+)
+def test_host_is_compared_after_normalisation_and_replaced(
+    rig: Rig, scheme: str, authority: str, host: str
+) -> None:
+    with H2Client(rig.proxy) as client:
+        client.headers(1, fields("GET", "/", ("host", host), scheme=scheme, authority=authority))
+        assert client.finish(1).status == 200
+        assert rig.origin.requests[-1].headers["host"] == authority
+
+
+def test_te_may_be_written_in_any_case(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        assert client.get(1, "/", ("te", "Trailers")).status == 200
+
+
 REFUSED = {
     "CONNECT": (fields("CONNECT", scheme=None, path=None), 501),
     "host that is none": (fields(authority="a b"), 400),
@@ -92,7 +125,7 @@ REFUSED = {
     "unknown expectation": (fields("GET", "/", ("expect", "tea")), 417),
     "long path": (fields(path="/" + "a" * 8192), 414),
     "large head": (fields("GET", "/", ("a", "b" * 8192)), 431),
-    "many fields": (fields("GET", "/", *[(f"a{number}", "b") for number in range(101)]), 431),
+    "many fields": (fields("GET", "/", *[(f"a{number}", "b") for number in range(257)]), 431),
 }  # fmt: skip
 
 
@@ -145,6 +178,13 @@ CONNECTION_ERRORS = {
     "RST_STREAM on an idle stream": (settings() + h2.reset(1), h2.PROTOCOL_ERROR),
     "RST_STREAM on stream 0": (settings() + h2.reset(0), h2.PROTOCOL_ERROR),
     # Each kind (6).
+    "HEADERS that depend on themselves": (
+        settings() + header_frame(struct.pack(">IB", 1, 16) + GET, 0x25), h2.PROTOCOL_ERROR,
+    ),
+    "HEADERS after RST_STREAM": (
+        settings() + header_frame(POST, END_HEADERS) + h2.reset(1) + header_frame(GET),
+        h2.STREAM_CLOSED,
+    ),
     "padding longer than HEADERS": (
         settings() + header_frame(b"\x0a" + GET, 0xD), h2.PROTOCOL_ERROR,
     ),
@@ -163,6 +203,27 @@ CONNECTION_ERRORS = {
     "window too large": (
         settings(initial_window_size=2**31), h2.FLOW_CONTROL_ERROR,
     ),
+    "PRIORITY on stream 0": (
+        settings() + frame(h2.PRIORITY, 0, 0, bytes(5)), h2.PROTOCOL_ERROR,
+    ),
+    "push that is neither on nor off": (
+        frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 2, 2)), h2.PROTOCOL_ERROR,
+    ),
+    "frame size too small": (
+        frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 5, 16383)), h2.PROTOCOL_ERROR,
+    ),
+    "frame size too large": (
+        frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 5, 2**24)), h2.PROTOCOL_ERROR,
+    ),
+    "settings that make a window overflow": (
+        settings() + header_frame(POST, END_HEADERS) + h2.window_update(1, 2**31 - 1 - 65535)
+        + settings(initial_window_size=65536),
+        h2.FLOW_CONTROL_ERROR,
+    ),
+    "unknown frame within a block": (
+        settings() + header_frame(GET, 0) + frame(0x77, 0, 0), h2.PROTOCOL_ERROR,
+    ),
+    "GOAWAY on a stream": (settings() + frame(h2.GOAWAY, 0, 1, bytes(8)), h2.PROTOCOL_ERROR),
     "PUSH_PROMISE": (settings() + frame(h2.PUSH_PROMISE, 4, 1, bytes(4)), h2.PROTOCOL_ERROR),
     "PING on a stream": (settings() + frame(h2.PING, 0, 1, bytes(8)), h2.PROTOCOL_ERROR),
     "PING of seven bytes": (settings() + frame(h2.PING, 0, 0, bytes(7)), h2.FRAME_SIZE_ERROR),
@@ -182,11 +243,51 @@ def test_a_violation_ends_the_connection_with_its_code(rig: Rig, sent: bytes, co
         assert client.goaway() == code
 
 
-def test_a_preface_that_changes_its_mind_is_no_request(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "preface",
+    [
+        h2.PREFACE[:-2] + b"\0\0",
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+        b"INVALID CONNECTION PREFACE\r\n\r\n",
+    ],
+)
+def test_a_broken_preface_is_answered_with_goaway(rig: Rig, preface: bytes) -> None:
+    with H2Client(rig.proxy, preface) as client:
+        assert client.goaway() == h2.PROTOCOL_ERROR
+        assert client.seen[0].kind == h2.SETTINGS
+
+
+@pytest.mark.parametrize("cut", range(1, len(h2.PREFACE)))
+def test_a_preface_may_come_in_pieces(rig: Rig, cut: int) -> None:
+    with H2Client(rig.proxy, h2.PREFACE[:cut]) as client:
+        client.send(h2.PREFACE[cut:] + settings())
+        assert client.get(1).status == 200
+
+
+@pytest.mark.parametrize("line", [b"GET /", b"GET / HTTP/9.9", b"PUT / HTTP/2.0", b"\x16\x03\x01"])
+def test_what_is_no_preface_is_answered_by_http1(rig: Rig, line: bytes) -> None:
     with rig.connect() as client:
-        client.send(h2.PREFACE[:-2] + b"\0\0")
-        status, _, _ = client.head()
-        assert status in (400, 505)
+        client.send(line + b"\r\n\r\n")
+        assert client.head()[0] in (400, 505)
+
+
+def test_a_later_goaway_names_no_higher_stream(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        client.headers(1, fields("POST"), END_HEADERS)
+        client.send(frame(h2.GOAWAY, 0, 0, bytes(8)))
+        assert client.read_until(h2.GOAWAY).payload[:4] == (1).to_bytes(4)
+        client.headers(3, fields())
+        assert client.finish(3).reset == h2.REFUSED_STREAM
+        client.send(h2.window_update(0, 0))
+        assert client.goaway() == h2.PROTOCOL_ERROR
+        assert client.goaways[-1].payload[:4] == (1).to_bytes(4)
+
+
+def test_the_end_of_a_connection_is_announced_to_a_client_that_leaves(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        assert client.get(1).status == 200
+        client.send(frame(h2.GOAWAY, 0, 0, bytes(8)))
+        assert client.goaway() == h2.NO_ERROR
 
 
 def test_late_frames_on_a_stream_we_reset_are_of_no_concern(rig: Rig) -> None:
@@ -260,7 +361,7 @@ def test_a_body_that_trailers_end_too_early(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "trailers",
-    [[(":path", "/")], [("A", "b")], [("content-length", "3")], [("host", "a")], [("a", "b\n")]],
+    [[(":path", "/")], [("A", "b")], [("connection", "a")], [("upgrade", "a")], [("a", "b\n")]],
 )
 def test_malformed_trailers_end_the_stream(rig: Rig, trailers: h2.Fields) -> None:
     with H2Client(rig.proxy) as client:
@@ -275,6 +376,32 @@ def test_trailers_that_do_not_end_the_stream(rig: Rig) -> None:
         client.headers(1, fields("POST"), END_HEADERS)
         client.headers(1, [("a", "b")], END_HEADERS)
         assert client.finish(1).reset == h2.PROTOCOL_ERROR
+
+
+def test_a_window_update_by_nothing_ends_its_stream(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        client.headers(1, fields("POST", "/hold"), END_HEADERS)
+        client.send(h2.window_update(1, 0))
+        assert client.finish(1).reset == h2.PROTOCOL_ERROR
+        assert client.get(3).status == 200
+
+
+def test_settings_and_pings_are_acknowledged_and_acknowledgements_are_not(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        assert client.read_until(h2.SETTINGS, flags=h2.ACK).payload == b""
+        client.send(frame(h2.PING, h2.ACK, 0, b"answered"))
+        client.send(frame(h2.PING, 0, 0, b"question"))
+        assert client.read_until(h2.PING, flags=h2.ACK).payload == b"question"
+        client.send(settings(initial_window_size=100))
+        assert client.read_until(h2.SETTINGS, flags=h2.ACK).payload == b""
+
+
+def test_a_reset_is_not_answered_by_a_reset(rig: Rig) -> None:
+    with H2Client(rig.proxy) as client:
+        client.headers(1, fields("POST", "/hold"), END_HEADERS)
+        client.send(h2.reset(1, 0x7777))
+        assert client.get(3).status == 200
+        assert h2.RST_STREAM not in {found.kind for found in client.seen}
 
 
 def test_what_must_be_ignored_is_ignored(rig: Rig) -> None:

@@ -42,12 +42,13 @@ REFUSED = {
     **{
         f"TE {value!r}": (head(b"Host: a", b"Transfer-Encoding: " + value) + CHUNKS, 400)
         for value in (
-            b"gzip", b"chunked, gzip", b"gzip, chunked", b"identity", b"xchunked", b"chunkedx",
+            b"gzip", b"chunked, gzip", b"identity", b"xchunked", b"chunkedx",
             b"", b"chunked, chunked", b"chunked;a", b'"chunked"', b"\x0bchunked", b",chunked",
         )
     },
     "two TE": (head(b"Host: a", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + CHUNKS, 400),
-    "identity TE, then TE": (head(b"Host: a", b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked") + CHUNKS, 400),
+    "identity TE, then TE": (head(b"Host: a", b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked") + CHUNKS, 501),
+    "coding below chunked": (head(b"Host: a", b"Transfer-Encoding: gzip, chunked") + CHUNKS, 501),
     "TE, then a hidden one": (head(b"Host: a", b"Transfer-Encoding: chunked", b"Transfer-encoding: cow") + CHUNKS, 400),
     "TE in HTTP/1.0": (head(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.0") + CHUNKS, 400),
     "TE with a space before the colon": (head(b"Host: a", b"Transfer-Encoding : chunked") + CHUNKS, 400),
@@ -72,7 +73,7 @@ REFUSED = {
     **{
         f"target {value!r}": (head(b"Host: a", line=b"GET " + value + b" HTTP/1.1"), 400)
         for value in (
-            b"/a b", b"/\x01", b"/\x7f", b"/\xff", b"/#f", b"a", b"*", b"http://u@a/", b"ftp://a/",
+            b"/a b", b"/\x01", b"/\x7f", b"/%", b"/%00", b"/%c0%af", b"/#f", b"a", b"*", b"http://u@a/", b"ftp://a/",
             b"http://", b"http://a:b/", b"\\",
         )
     },
@@ -80,7 +81,6 @@ REFUSED = {
     "space after the version": (head(b"Host: a", line=b"GET / HTTP/1.1 "), 400),
     "HTTP/0.9": (b"GET /\r\n\r\n", 400),
     "version 0.9": (head(line=b"GET / HTTP/0.9"), 505),
-    "version 1.2": (head(b"Host: a", line=b"GET / HTTP/1.2"), 505),
     "version 2.0": (head(b"Host: a", line=b"GET / HTTP/2.0"), 505),
     "lower case version": (head(b"Host: a", line=b"GET / http/1.1"), 400),
     "preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
@@ -97,9 +97,9 @@ REFUSED = {
     "long target": (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
     "endless target": (b"GET /" + b"x" * 20_000, 414),
     "endless method": (b"x" * 20_000, 414),
-    "large head": (head(b"Host: a", b"X: " + b"y" * 40_000), 431),
-    "endless head": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 40_000, 431),
-    "many fields": (head(b"Host: a", *[b"X: y"] * 101), 431),
+    "large head": (head(b"Host: a", b"X: " + b"y" * 70_000), 431),
+    "endless head": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70_000, 431),
+    "many fields": (head(b"Host: a", *[b"X: y"] * 257), 431),
     # Expectations (RFC 9110, 10.1.1).
     "other expectation": (head(b"Host: a", b"Expect: other"), 417),
 }  # fmt: skip
@@ -130,7 +130,7 @@ def test_a_malformed_request_is_refused_byte_by_byte(rig: Rig, name: str) -> Non
 
 BAD_BODIES = {
     "space before a size": b" 3\r\nabc\r\n0\r\n\r\n",
-    "space after a size": b"3 \r\nabc\r\n0\r\n\r\n",
+    "space in a size": b"0 3\r\nabc\r\n0\r\n\r\n",
     "0x": b"0x3\r\nabc\r\n0\r\n\r\n",
     "negative size": b"-3\r\nabc\r\n0\r\n\r\n",
     "no size": b"\r\nabc\r\n0\r\n\r\n",
@@ -144,13 +144,6 @@ BAD_BODIES = {
     "last chunk with LF": b"3\r\nabc\r\n0\n\n",
     "flood of extensions": b"3;" + b"x" * 100_000 + b"\r\nabc\r\n0\r\n\r\n",
     "flood of trailers": b"0\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
-    **{
-        f"trailer {name.decode()}": b"3\r\nabc\r\n0\r\n" + name + b": a\r\n\r\n"
-        for name in (
-            b"Content-Length", b"Transfer-Encoding", b"Host", b"Authorization", b"Cookie",
-            b"Connection", b"Content-Type", b"X-Forwarded-For", b"Trailer",
-        )
-    },
 }  # fmt: skip
 
 
@@ -233,7 +226,7 @@ def test_connection_close_is_kept(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["//", "/%00", "/%2e%2e/%2F", "/a;b=c?d=e&f", "/?a?b", "/~!$&'()*+,;=:@"]
+    "target", ["//", "/%2e%2e/%2C", "/\u00fc?\u00fc", "/a;b=c?d=e&f", "/?a?b", "/~!$&'()*+,;=:@"]
 )
 def test_targets_pass_as_they_are(rig: Rig, target: str) -> None:
     with rig.script(rig.origin.script), rig.connect() as client:
@@ -244,10 +237,10 @@ def test_targets_pass_as_they_are(rig: Rig, target: str) -> None:
 def test_the_largest_allowed_head_passes(rig: Rig) -> None:
     with rig.connect() as client:
         client.send(
-            head(b"Host: a", *[b"X%d: y" % number for number in range(99)], line=b"GET / HTTP/1.1")
+            head(b"Host: a", *[b"X%d: y" % number for number in range(255)], line=b"GET / HTTP/1.1")
         )
         assert client.answer().status == 200
-        client.send(head(b"Host: a", b"X: " + b"y" * 32_000, line=b"GET / HTTP/1.1"))
+        client.send(head(b"Host: a", b"X: " + b"y" * 65_000, line=b"GET / HTTP/1.1"))
         assert client.answer().status == 200
         client.send(b"GET /" + b"x" * 8000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.answer().status == 200

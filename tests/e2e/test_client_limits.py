@@ -11,9 +11,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from support import h2
 from support.client import RawClient
+from support.h2 import H2Client, fields
 from support.origin import Served
 from support.rig import Rig, answer_or_none, resident, running, until
+
+from pingap.net.listener import MOST_TURNED_AWAY
 
 SHORT = """
 head_read_timeout = "300ms"
@@ -251,6 +255,45 @@ def test_a_connection_that_is_one_too_many_gets_one_answer(tmp_path: Path) -> No
                 second.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert second.answer().status == 503
             assert answer_or_none(second) is None
+
+
+@pytest.mark.parametrize("server", ["enabled_h2 = true", ""])
+@pytest.mark.parametrize("sent", [b"", b"P", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_one_too_many_that_speaks_http1_or_nothing(
+    tmp_path: Path, server: str, sent: bytes
+) -> None:
+    with (
+        running(tmp_path, basic="max_connections = 1", server=server) as rig,
+        rig.connect() as first,
+    ):
+        assert first.get("/").status == 200
+        with rig.connect() as second:
+            with suppress(OSError):
+                second.send(sent)
+            assert second.answer().status == 503
+            assert answer_or_none(second) is None
+        assert first.get("/").status == 200
+
+
+def test_one_too_many_that_speaks_http2_is_told_so(tmp_path: Path) -> None:
+    basic, server = "max_connections = 1", "enabled_h2 = true"
+    with running(tmp_path, basic=basic, server=server) as rig, H2Client(rig.proxy) as first:
+        assert first.get(1).status == 200
+        with H2Client(rig.proxy) as second:
+            second.headers(1, fields())
+            assert second.goaway() == h2.NO_ERROR
+            assert second.seen[0].kind == h2.SETTINGS
+            assert second.goaways[-1].payload[:4] == bytes(4), "no stream was looked at"
+        assert first.get(3).status == 200
+
+
+def test_of_many_that_are_too_many_few_are_waited_for(tmp_path: Path) -> None:
+    basic, server = "max_connections = 1", "enabled_h2 = true"
+    with running(tmp_path, basic=basic, server=server) as rig, ExitStack() as stack:
+        began = time.monotonic()
+        waiting = [stack.enter_context(rig.connect()) for _ in range(MOST_TURNED_AWAY + 2)]
+        assert waiting[-1].answer().status == 503
+        assert time.monotonic() - began < 10
 
 
 @pytest.fixture(scope="module")

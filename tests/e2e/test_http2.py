@@ -111,7 +111,14 @@ def test_what_the_upstream_sees(rig: Rig, client: H2Client) -> None:
     client.get(1, "/seen?q", *more)
     seen = rig.origin.requests[-1]
     assert seen.target == "/seen?q"
-    assert seen.headers == [("host", "test"), ("cookie", "a=b; c=d"), ("x-a", "1"), ("x-a", "2")]
+    assert seen.headers == [
+        ("host", "test"),
+        ("cookie", "a=b; c=d"),
+        ("x-a", "1"),
+        ("x-a", "2"),
+        ("Connection", "TE"),
+        ("TE", "trailers"),
+    ]
     client.headers(3, fields("GET", "/host", ("host", "other"), authority=None))
     assert client.finish(3).status == 200
     assert rig.origin.requests[-1].header("host") == "other"
@@ -168,14 +175,13 @@ def test_answers_without_a_body(
 
 
 def test_a_head_without_what_belongs_to_the_hop(client: H2Client) -> None:
-    assert client.get(1, "/odd").heads == [
-        [
-            (":status", "299"),
-            ("set-cookie", "a=b"),
-            ("set-cookie", "c=d"),
-            ("x-long", "v" * 300),
-            ("content-length", "0"),
-        ]
+    [head] = client.get(1, "/odd").heads
+    assert [one for one in head if one[0] != "date"] == [
+        (":status", "299"),
+        ("set-cookie", "a=b"),
+        ("set-cookie", "c=d"),
+        ("x-long", "v" * 300),
+        ("content-length", "0"),
     ]
 
 

@@ -683,10 +683,15 @@ def test_http1_if_alpn_says_so(tmp_path: Path, offered: list[str]) -> None:
         assert rig.origin.connections == 1
 
 
-def test_http2_is_wanted_and_not_offered(tmp_path: Path) -> None:
-    with by_tls(tmp_path, "H2", ["http/1.1"], echo) as rig, rig.connect() as client:
-        assert client.get("/").status == 502
-        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2)")
+@pytest.mark.parametrize("offered", [["http/1.1"], []])
+def test_http2_is_wanted_and_not_offered(tmp_path: Path, offered: list[str]) -> None:
+    with by_tls(tmp_path, "H2", offered, echo) as rig, rig.connect() as client:
+        for _ in range(3):
+            assert client.request("PUT", "/", b"abc").body == b"abc"
+            with rig.connect() as another:
+                assert another.get("/").status == 200
+        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken")
+        assert rig.proxy.log.count("does not offer HTTP/2") == 1
 
 
 # What takes too long to wait for: in this process, whose clock can be moved.
@@ -747,3 +752,40 @@ def test_a_connection_on_which_many_streams_were_reset_is_replaced(tmp_path: Pat
         assert max(resets) <= 50
         assert not other.answers[1].ended
         assert other.answers[1].reset is None
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "goaway"])
+def test_an_answer_that_is_complete_here_is_not_thrown_away(tmp_path: Path, end: str) -> None:
+    """RFC 9113, 8.1: also if the upstream resets the stream, or leaves, while the client is slow."""
+    ended = Event()
+
+    def script(served: H2Served) -> None:
+        request = served.head()
+        assert request is not None
+        served.respond(request.stream, bytes(100_000))
+        if end == "reset":
+            served.send(h2.reset(request.stream, h2.NO_ERROR))
+        elif end == "goaway":
+            served.send(frame(h2.GOAWAY, 0, 0, bytes(8)))
+        if end == "reset":
+            served.send(frame(h2.PING, 0, 0, bytes(8)))
+            served.read_until(lambda one: one.kind == h2.PING)
+        ended.set()
+
+    with proxied(tmp_path, script) as rig:
+        start = h2.PREFACE + settings(initial_window_size=10)
+        with H2Client(rig.proxy, start) as client:
+            client.headers(1, fields("POST"), END_HEADERS)
+            client.read_until(h2.DATA)
+            assert ended.wait(10)
+            if end != "reset":
+                until(lambda: not established(rig), "the proxy keeps the connection")
+            answer = client.finish_with_room(1)
+            assert (answer.reset, len(answer.body)) == (None, 100_000)
+
+
+def established(rig: Rig) -> bool:
+    """Tell whether a connection to the origin is open."""
+    port = f":{rig.origin.port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from support import h2
 from support.certificates import issue
 from support.client import RawClient
+from support.h2 import H2Client
 from support.origin import Origin, Script, Served
 from support.proxy import Proxy
 from support.rig import Rig, configure, running, until
@@ -64,6 +66,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
 
 def connect(rig: Rig, name: str = "a.test", context: ssl.SSLContext = TRUSTING) -> TlsClient:
     return TlsClient(rig.proxy, context, name)
+
+
+def connect_by(rig: Rig, *protocols: str) -> TlsClient:
+    """Return a connection on which a client offers protocols by ALPN."""
+    context = client_context(ROOT)
+    context.set_alpn_protocols(list(protocols))
+    return connect(rig, context=context)
 
 
 # The connection.
@@ -444,22 +453,23 @@ def test_a_handshake_that_takes_too_long(start: Callable[..., Rig]) -> None:
 
 
 def test_handshakes_under_way_are_bounded(start: Callable[..., Rig]) -> None:
+    """Clients that do not go on keep nobody out: first those that say nothing have to leave."""
     rig = start("tls_max_handshakes = 3")
-    waiting = [rig.proxy.connect() for _ in range(3)]
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        connect(rig)
-    waiting.pop().close()
-
-    def goes() -> bool:
-        try:
-            with connect(rig) as client:
-                return client.get("/").status == 200
-        except (ssl.SSLError, ConnectionError):
-            return False
-
-    until(goes)
-    for client in waiting:
-        client.close()
+    with ExitStack() as stack:
+        begun, silent, second = (stack.enter_context(rig.proxy.connect()) for _ in range(3))
+        begun.send(b"\x16\x03\x01")
+        with connect(rig) as client:
+            assert client.get("/").status == 200
+        assert silent.is_closed()
+        third = stack.enter_context(rig.proxy.connect())
+        with connect(rig) as client:
+            assert client.get("/").status == 200
+        assert second.is_closed()
+        for other in (third, stack.enter_context(rig.proxy.connect())):
+            other.send(b"\x16\x03\x01")
+        with connect(rig) as client:
+            assert client.get("/").status == 200
+        assert begun.is_closed()
 
 
 def test_the_limit_of_connections_is_told_by_tls(start: Callable[..., Rig]) -> None:
@@ -467,6 +477,110 @@ def test_the_limit_of_connections_is_told_by_tls(start: Callable[..., Rig]) -> N
     with connect(rig) as first, connect(rig) as second:
         assert second.answer().status == 503
         assert first.get("/").status == 200
+
+
+def test_the_limit_of_connections_is_told_by_http2(start: Callable[..., Rig]) -> None:
+    rig = start("enabled_h2 = true", basic="max_connections = 1")
+    with connect(rig) as first, H2Client(connect_by(rig, "h2")) as second:
+        assert second.goaway() == h2.NO_ERROR
+        assert first.get("/").status == 200
+
+
+# What OpenSSL, or Python, cannot be left with.
+
+
+@pytest.mark.parametrize("offered", [("h3",), ("h2c", "spdy/3.1"), ("h2",)])
+def test_a_client_of_other_protocols_is_told_by_an_alert(
+    rig: Rig, offered: tuple[str, ...]
+) -> None:
+    """RFC 7301, 3.2. (This server does not speak HTTP/2.)"""
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
+        connect_by(rig, *offered)
+
+
+@pytest.mark.parametrize("offered", [("h2", "http/1.1"), ("x", "http/1.0"), ()])
+def test_a_client_that_offers_what_is_spoken_is_served(rig: Rig, offered: tuple[str, ...]) -> None:
+    with connect_by(rig, *offered) if offered else connect(rig) as client:
+        assert client.get("/").status == 200
+        assert client.sock.selected_alpn_protocol() == (offered[1] if offered else None)
+
+
+def test_http2_needs_a_newer_tls(start: Callable[..., Rig]) -> None:
+    """RFC 9113, 9.2."""
+    rig = start('enabled_h2 = true\ntls_min_version = "tlsv1.1"')
+    context = client_context(version=ssl.TLSVersion.TLSv1_1)
+    with connect(rig, context=context) as client:
+        assert client.get("/").status == 200
+    context.set_alpn_protocols(["h2"])
+    with connect(rig, context=context) as client, suppress(AssertionError, OSError):
+        assert client.sock.recv(100) == b""
+
+
+NAMES = {
+    "not ASCII": b"\xffuml\xe4ut-.test",
+    "UTF-8": "tägß.test..".encode(),
+    "IPv4": b"127.0.0.001.",
+    "IPv6": b"[2001:db8::1]",
+    "empty labels": b"...........",
+    "white space": b"a b\tc\r\nd.tes",
+    "NUL": b"a.test\0b.test",
+    "control characters": b"\x01\x02\x1b[31m.test",
+    "wildcard": b"*.*.*.*.test",
+    "path": b"../../../etc/x",
+    "over-long label": b"a" * 200,
+    "over-long": b"ab.cd." * 42,
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("default", ["certificate", "authority", "none"])
+def test_odd_names_end_no_more_than_their_connection(
+    start: Callable[..., Rig], default: str
+) -> None:
+    tables = {
+        "certificate": TABLES,
+        "authority": LEAF.toml("leaf")
+        + ROOT.toml("root", 'is_ca = true\nis_default = true\ndomains = "x.test"'),
+        "none": LEAF.toml("leaf"),
+    }[default]
+    rig = start("enabled_h2 = true", more=tables)
+    for name in NAMES.values():
+        with rig.connect() as client:
+            client.send(hello_for(name))
+            assert client.sock.recv(5)[:1] in (b"\x15", b"\x16")
+    with connect(rig) as client:
+        assert client.get("/").status == 200
+    assert "Traceback" not in rig.proxy.log
+    assert " ERROR " not in rig.proxy.log
+    assert "Exception ignored" not in rig.proxy.log
+
+
+def hello_for(name: bytes) -> bytes:
+    """Return a ClientHello with any server name."""
+    out, placeholder = ssl.MemoryBIO(), b"placeholder.test"
+    with pytest.raises(ssl.SSLWantReadError):
+        client_context().wrap_bio(
+            ssl.MemoryBIO(), out, server_hostname=placeholder.decode()
+        ).do_handshake()
+    hello, more = out.read(), len(name) - len(placeholder)
+    start = hello.index(placeholder)
+    sizes = [(3, 2), (6, 3), (start - 2, 2), (start - 5, 2), (start - 7, 2)]
+    at = 5 + 4 + 34  # the session, ciphers and compressions come before the size of the extensions
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at : at + 2])
+    at += 1 + hello[at]
+    changed = bytearray(hello)
+    for place, width in [*sizes, (at, 2)]:
+        old = int.from_bytes(hello[place : place + width])
+        changed[place : place + width] = (old + more).to_bytes(width)
+    return bytes(changed).replace(placeholder, name)
+
+
+@pytest.mark.parametrize("name", ["a.test.", "A.TEST", "A.Test."])
+def test_a_name_in_another_spelling(rig: Rig, name: str) -> None:
+    with rig.connect() as client:
+        client.send(hello_for(name.encode()))
+        assert client.sock.recv(1) == b"\x16"
 
 
 # Metrics.

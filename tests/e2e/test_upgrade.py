@@ -173,7 +173,127 @@ def test_an_upgrade_that_was_not_asked_for_is_refused(rig: Rig) -> None:
         assert client.get("/").status == 502
 
 
-@pytest.mark.parametrize("protocol", ["h2c", "H2C", "websocket, h2c", ""])
+def test_an_upstream_that_wants_an_upgrade_says_which(rig: Rig) -> None:
+    def want(served: Served) -> None:
+        served.read_request()
+        served.send(
+            b"HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n"
+            b"Content-Length: 2\r\n\r\nno"
+        )
+
+    with rig.script(want), rig.connect() as client:
+        answer = client.get("/")
+        assert (answer.status, answer.body) == (426, b"no")
+        assert (answer.header("upgrade"), answer.header("connection")) == ("echo/1", "upgrade")
+
+
+EXEC = b"POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+BODIES = {
+    "counted": (b"Content-Length: 11\r\n\r\n", b'{"Tty":true'),
+    "chunked": (b"Transfer-Encoding: chunked\r\n\r\n", b'b\r\n{"Tty":true\r\n0\r\n\r\n'),
+    "empty": (b"Content-Length: 0\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_an_upgrade_may_have_a_body(rig: Rig, name: str) -> None:
+    """(``docker exec`` sends one.)"""
+    framing, body = BODIES[name]
+
+    def switch(served: Served) -> None:
+        request = served.read_request()
+        assert request is not None
+        served.send(SWITCH + request.body)
+        while data := served.receive():
+            served.send(data)
+
+    with rig.script(switch), rig.connect() as client:
+        client.send(EXEC + framing + body)
+        assert client.head()[0] == 101
+        content = b'{"Tty":true' if body else b""
+        assert client.read_exactly(len(content)) == content
+        client.send(b"0\r\n\r\nls")
+        assert client.read_exactly(7) == b"0\r\n\r\nls"
+        client.half_close()
+        assert client.read_to_end() == b""
+        [request] = rig.origin.requests
+    assert (request.header("upgrade"), request.header("connection")) == ("tcp", "upgrade")
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_the_protocol_changes_after_the_body(rig: Rig, expect: bytes) -> None:
+    """RFC 9110, 7.8: also if the upstream does not wait for it; 100 comes before 101."""
+
+    def switch(served: Served) -> None:
+        assert served.read_head() is not None
+        served.send(SWITCH + b"early")
+        assert served.read_until(b"0\r\n\r\n") == b"1\r\na\r\n0\r\n\r\n"
+        while data := served.receive():
+            served.send(data)
+
+    with rig.script(switch), rig.connect() as client:
+        client.send(EXEC + expect + b"Transfer-Encoding: chunked\r\n\r\n")
+        if expect:
+            assert client.head()[0] == 100
+        client.send(b"1\r\na\r\n0\r\n\r\nraw")
+        assert client.head()[0] == 101
+        assert client.read_exactly(8) == b"earlyraw"
+        client.half_close()
+        assert client.read_to_end() == b""
+
+
+def test_an_upgrade_with_a_body_that_is_declined(rig: Rig) -> None:
+    def decline(served: Served) -> None:
+        while (request := served.read_request()) is not None:
+            served.respond(request.body or b"ok")
+
+    with rig.script(decline), rig.connect() as client:
+        client.send(EXEC + b"Content-Length: 2\r\n\r\nab")
+        assert client.answer().body == b"ab"
+        assert client.get("/").body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (b"GET / HTTP/1.0", b"Connection: upgrade\r\nUpgrade: echo/1\r\n"),
+        (b"GET / HTTP/1.1", b"Upgrade: echo/1\r\n"),
+    ],
+)
+def test_an_upgrade_that_does_not_count_is_not_passed_on(
+    rig: Rig, line: bytes, fields: bytes
+) -> None:
+    def answer(served: Served) -> None:
+        served.read_request()
+        served.respond()
+
+    with rig.script(answer), rig.connect() as client:
+        client.send(line + b"\r\nHost: a\r\n" + fields + b"\r\n")
+        assert client.answer().status == 200
+        [request] = rig.origin.requests
+    assert (request.header("upgrade"), request.header("connection")) == (None, None)
+
+
+def test_101_without_upgrade_names_what_was_asked_for(rig: Rig) -> None:
+    def switch(served: Served) -> None:
+        served.read_head()
+        served.send(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
+
+    with rig.script(switch), rig.connect() as client:
+        client.send(ASK)
+        _, reason, headers = client.head()
+        assert reason == "UPGRADED"
+        assert dict(headers)["Upgrade"] == "echo/1"
+
+
+def test_of_several_protocols_only_http2_is_left_out(rig: Rig) -> None:
+    with rig.connect() as client:
+        client.send(ASK.replace(b"echo/1", b"h2c, tcp, , echo/1"))
+        assert client.head()[0] == 101
+        assert rig.origin.requests[-1].header("upgrade") == "tcp, echo/1"
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "H2C", "h2, h2c", ""])
 def test_http2_is_not_passed_on_by_upgrade(rig: Rig, protocol: str) -> None:
     def answer(served: Served) -> None:
         served.read_request()

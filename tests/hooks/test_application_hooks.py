@@ -147,10 +147,11 @@ def test_background_and_shutdown_that_raise_are_logged(
         with proxy.connect() as client:
             assert client.get("/b/").body == b"ok"
         if place == "work":
-            proxy.wait_for_log("plugin broken failed in the background")
+            proxy.wait_for_log("plugin broken failed in the background task")
         assert proxy.stop() == 0
         log = proxy.log
-    assert "plugin broken failed in the background" in log
+    told = {"work": "the background task", "shutdown": "shutdown"}[place]
+    assert f"plugin broken failed in {told}" in log
     assert {"work": "lost the database", "shutdown": "database was gone"}[place] in log
     assert "shutdown two" in log
     assert "distribution ends" in log

@@ -22,7 +22,7 @@ from pingap.process.daemon import daemonize
 from pingap.process.parent_death import end_with_parent
 from pingap.process.pid_file import PidFile
 from pingap.process.privileges import (
-    account_problems, check_permitted, find_account, make_folder, make_over, switch_to,
+    account_problems, check_permitted, find_account, make_folder, switch_to,
 )
 from pingap.process.sockets import listen
 
@@ -31,13 +31,12 @@ config = parse('[basic]\\nuser = "nobody"')
 assert account_problems(config) == []
 account = find_account(config.basic)
 check_permitted(account)
-with daemonize(str(folder / "error.log")) as parent:
+with daemonize(str(folder / "error.log"), account) as parent:
     signal.alarm(30)
     make_folder(folder / "log", account)
     make_folder(folder / "run", account)
     path = folder / "run" / "web.sock"
-    sock = listen(UnixAddress(str(path)))
-    make_over(path, account)
+    sock = listen(UnixAddress(str(path)), account=account)
     switch_to(account)
     log = LogFile(f"{folder}/log/pingap.log")
     log.write("opened\\n")
@@ -82,7 +81,7 @@ def test_root_opens_and_the_user_serves() -> None:
             for path in [*folder.iterdir(), *folder.glob("run/*")]
         }
         assert owners == {
-            "error.log": 0,
+            "error.log": nobody,
             "log": nobody,
             "run": nobody,
             "run/web.sock": nobody,

@@ -116,6 +116,12 @@ EVENTS = [
 ]
 
 
+def test_a_target_beyond_ascii_is_sent_as_it_came() -> None:
+    request = Request("GET", "/caf\xc3\xa9?\xff", Headers())
+    block = request_block(request, request.headers, 0, "http", "other")
+    assert b"/caf\xc3\xa9?\xff" in block
+
+
 def test_a_conversation_survives_any_cut() -> None:
     for parts in every_cut(conversation()):
         assert read(parts) == EVENTS

@@ -11,7 +11,7 @@ from support.h2 import fields
 from pingap.headers import Headers
 from pingap.messages import Response
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.http2_errors import Http2Error
+from pingap.protocol.http2_errors import COMPRESSION_ERROR, Http2Error
 from pingap.protocol.http2_hpack import (
     MOST_BLOCKS,
     HeadReader,
@@ -59,10 +59,11 @@ def test_integers(value: int, bits: int) -> None:
 
 
 def test_secrets_are_never_indexed() -> None:
-    block = fields_block(Headers({"Set-Cookie": "a=b", "X-Public": "c"}))
-    first, second = Decoder().decode(block, raw=True)
+    block = fields_block(Headers({"Set-Cookie": "a=b", "X-Vault-Token": "c", "Server": "d"}))
+    first, second, third = Decoder().decode(block, raw=True)
     assert isinstance(first, NeverIndexedHeaderTuple)
-    assert not isinstance(second, NeverIndexedHeaderTuple)
+    assert isinstance(second, NeverIndexedHeaderTuple)
+    assert not isinstance(third, NeverIndexedHeaderTuple)
 
 
 def test_fields_of_the_hop_are_left_out() -> None:
@@ -120,6 +121,32 @@ def test_what_is_remembered_is_bounded() -> None:
         path = b"/%d" % number
         assert reader.head(start + bytes((0x04, len(path))) + path).target == path.decode()
         assert len(reader._known) <= MOST_BLOCKS
+
+
+def test_a_short_block_that_stands_for_a_long_list_is_not_remembered() -> None:
+    reader = HeadReader(read_head, HeadLimits())
+    start = bytes((0x82, 0x86, 0x84, 0x01, 4)) + b"test"
+    reader.head(start + b"\x40\x01x\x7f\xa1\x0f" + b"v" * 2080)
+    assert len(reader._known) == 0
+    reader.head(start + b"\xbe")
+    assert len(reader._known) == 1
+    assert reader.head(start + b"\xbe" * 3).refusal is None
+    refused = reader.head(start + b"\xbe" * 20).refusal
+    assert refused is not None
+    assert refused.status == 431
+    assert len(reader._known) == 1
+
+
+@pytest.mark.parametrize(("updates", "right"), [(1, True), (2, True), (3, False), (60_000, False)])
+def test_changes_of_the_size_of_the_table_are_few(updates: int, right: bool) -> None:
+    reader = HeadReader(read_head, HeadLimits())
+    block = b"\x3f\xe1\x1f" * (updates - 1) + b"\x20" + bytes((0x82, 0x84, 0x86, 0x01, 1)) + b"h"
+    if right:
+        assert reader.head(block).target == "/"
+    else:
+        with pytest.raises(Http2Error) as caught:
+            reader.head(block)
+        assert caught.value.code == COMPRESSION_ERROR
 
 
 @given(st.binary(max_size=200))

@@ -15,6 +15,7 @@ from pingap.protocol.proxy_protocol import (
     ProxyHeader,
     ProxyHeaderDecoder,
     ProxyProtocolError,
+    crc32c,
     proxy_header,
 )
 
@@ -24,9 +25,16 @@ def binary(kind: int, block: bytes, command: int = 0x21, size: int | None = None
     return SIGNATURE + struct.pack(">BBH", command, kind, size) + block
 
 
+def checked(kind: int, block: bytes, change: int = 0) -> bytes:
+    """Return a header with a checksum, off by a number."""
+    header = binary(kind, block + b"\x03\0\x04" + bytes(4) + b"\xea\0\0")
+    at = len(SIGNATURE) + 4 + len(block) + 3
+    return header[:at] + (crc32c(header) + change).to_bytes(4) + header[at + 4 :]
+
+
 V4 = bytes((192, 0, 2, 1, 198, 51, 100, 2)) + struct.pack(">HH", 1000, 443)
 V6 = b"\x20\x01\x0d\xb8" + b"\0" * 11 + b"\x01" + b"\0" * 15 + b"\x01" + struct.pack(">HH", 5, 6)
-TLVS = b"\x03\0\x04abcd" + b"\x04\0\0" + b"\x20\0\x01x"
+TLVS = b"\x01\0\x02h2" + b"\x04\0\0" + b"\x20\0\x01x"
 CLIENT = ProxyHeader(("192.0.2.1", 1000), ("198.51.100.2", 443))
 NOBODY = ProxyHeader()
 
@@ -41,6 +49,9 @@ GOOD = [
     (binary(0x11, V4), CLIENT),
     (binary(0x12, V4), CLIENT),
     (binary(0x11, V4 + TLVS), CLIENT),
+    (checked(0x11, V4), CLIENT),
+    (checked(0x11, V4 + TLVS), CLIENT),
+    (checked(0x31, b"/run/a.sock".ljust(108, b"\0") * 2), ProxyHeader(("", 0), ("", 0))),
     (binary(0x21, V6), ProxyHeader(("2001:db8::1", 5), ("::1", 6))),
     (binary(0x21, V6 + b"\x04\x01\xd9" + b"\0" * 473), ProxyHeader(("2001:db8::1", 5), ("::1", 6))),
     (binary(0x31, b"/run/a.sock".ljust(108, b"\0") * 2), ProxyHeader(("", 0), ("", 0))),
@@ -84,6 +95,12 @@ BAD = [
     binary(0x11, V4 + b"\x04\0"),
     binary(0x11, V4 + b"\x04\0\x02x"),
     binary(0x11, b"", size=MOST_BINARY),
+    checked(0x11, V4, 1),
+    checked(0x21, V6 + TLVS, -1),
+    binary(0x11, V4 + b"\x03\0\x04abcd"),
+    binary(0x11, V4 + b"\x03\0\x03abc"),
+    binary(0x11, V4 + b"\x03\0\0"),
+    checked(0x11, V4 + b"\x03\0\x04abcd"),
 ]
 
 
@@ -113,18 +130,34 @@ def test_what_is_no_header_is_refused(data: bytes, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("start", "most"),
-    [(b"PROXY UNKNOWN ", MOST_TEXT), (binary(0x11, V4 + b"\x04\x01\xfc", size=520), MOST_BINARY)],
+    [
+        (b"PROXY UNKNOWN ", MOST_TEXT),
+        (binary(0x11, V4, size=MOST_BINARY - 16), MOST_BINARY),
+        (binary(0x11, V4, size=MOST_BINARY - 15), MOST_BINARY),
+    ],
 )
 def test_no_more_is_held_than_a_header_may_have(start: bytes, most: int) -> None:
     decoder = ProxyHeaderDecoder()
-    decoder.feed(start)
     fed = len(start)
     try:
+        decoder.feed(start)
         while decoder.feed(b"x") is None:
             fed += 1
     except ProxyProtocolError:
         pass
     assert fed < most
+
+
+@pytest.mark.parametrize("size", [1, 100, 4096, 65536])
+def test_extensions_of_4_kib_are_taken(size: int) -> None:
+    certificate = b"\xea\x10\0" + b"x" * 4096
+    assert read(binary(0x11, V4 + certificate) + b"rest", size) == (CLIENT, b"rest")
+    assert read(checked(0x11, V4 + certificate) + b"rest", size) == (CLIENT, b"rest")
+
+
+def test_the_checksum_is_that_of_the_standard() -> None:
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(bytes(32)) == 0x8A9136AA  # (RFC 3720, B.4)
 
 
 junk = st.binary(max_size=600)

@@ -77,6 +77,10 @@ VALID = {
         CHUNKED_HEAD + b'00A;a;b=c;d="e f"\r\n0123456789\r\n000;x\r\n\r\n',
         [request("POST", "/c", HOST, TE, chunked=True), ("body", b"0123456789"), ("end", [])],
     ),
+    "white space after sizes and around extensions": (
+        CHUNKED_HEAD + b"3 \t\r\nabc\r\n4 ; a = b\r\ndefg\r\n0  \r\n\r\n",
+        [request("POST", "/c", HOST, TE, chunked=True), ("body", b"abcdefg"), ("end", [])],
+    ),
     "trailers": (
         CHUNKED_HEAD + b"1\r\na\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n",
         [
@@ -84,6 +88,10 @@ VALID = {
             ("body", b"a"),
             ("end", [("X-Sum", "1"), ("X-Sum", "2")]),
         ],
+    ),
+    "trailers that may not be there": (
+        CHUNKED_HEAD + b"1\r\na\r\n0\r\nContent-Length: 9\r\nA: b\r\nHost: b\r\nTE: x\r\n\r\n",
+        [request("POST", "/c", HOST, TE, chunked=True), ("body", b"a"), ("end", [("A", "b")])],
     ),
     "empty chunked body with trailers": (
         CHUNKED_HEAD + b"0\r\nA: b\r\n\r\n",
@@ -96,6 +104,10 @@ VALID = {
     "coding with white space and capitals": (
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \tChunked \r\n\r\n0\r\n\r\n",
         [request("POST", "/", HOST, ("Transfer-Encoding", "Chunked"), chunked=True), ("end", [])],
+    ),
+    "later version of HTTP/1": (
+        b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+        [request("GET", "/", HOST)],
     ),
     "obs-text in a value": (
         b"GET / HTTP/1.1\r\nHost: a\r\nX: \xe9\xff\r\n\r\n",
@@ -128,7 +140,7 @@ VALID = {
     ),
     "absolute target wins": (
         b"GET http://B:80/x HTTP/1.1\r\nHost: a\r\n\r\n",
-        [request("GET", "/x", ("Host", "B:80"), host="B")],
+        [request("GET", "/x", ("Host", "B:80"), host="b")],
     ),
     "absolute target without path": (
         b"GET http://b?q HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -245,15 +257,16 @@ INVALID = {
     **{
         f"coding {value!r}": (head(b"Host: a", b"Transfer-Encoding: " + value), 400)
         for value in (
-            b"", b"gzip", b"identity", b"xchunked", b"chunkedx", b"chunked, gzip", b"gzip, chunked",
+            b"", b"gzip", b"identity", b"xchunked", b"chunkedx", b"chunked, gzip", b"chunked, gzip, chunked",
             b"chunked, chunked", b"chunked;a=b", b'"chunked"', b",chunked", b"chunked,",
             b"\x0bchunked", b"\x0cchunked", b"chunked\x00",
         )
     },
     "chunked twice": (head(b"Host: a", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 400),
     "chunked, then identity": (head(b"Host: a", b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"), 400),
-    "identity, then chunked": (head(b"Host: a", b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked"), 400),
-    "gzip, then chunked": (head(b"Host: a", b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"), 400),
+    "identity, then chunked": (head(b"Host: a", b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked"), 501),
+    "gzip, then chunked": (head(b"Host: a", b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"), 501),
+    "gzip below chunked": (head(b"Host: a", b"Transfer-Encoding: gzip;q=1, chunked"), 501),
     "coding in HTTP/1.0": (head(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.0"), 400),
     "space before the colon": (head(b"Host: a", b"Transfer-Encoding : chunked"), 400),
     "tab before the colon": (head(b"Host: a", b"X\t: b"), 400),
@@ -288,7 +301,7 @@ INVALID = {
     **{
         f"target {value!r}": (head(b"Host: a", line=b"GET " + value + b" HTTP/1.1"), 400)
         for value in (
-            b"", b"a", b"/a b", b"/\x01", b"/\x7f", b"/\xff", b"/#f", b"/?a#f", b"*", b"http://",
+            b"", b"a", b"/a b", b"/\x01", b"/\x7f", b"/\xe9\x80\n", b"/%", b"/%00", b"/#f", b"/?a#f", b"*", b"http://",
             b"http:///x", b"http://u@b/", b"http://u:p@b/", b"ftp://b/", b"http:/b", b"//b x",
             b"http://b:x/", b"http://b:123456/", b"http://b#f", b"/\t", b"/\0",
         )
@@ -301,7 +314,7 @@ INVALID = {
     "CONNECT": (head(b"Host: a", line=b"CONNECT a:443 HTTP/1.1"), 501),
     "no version": (b"GET /\r\n\r\n", 400),
     "HTTP/0.9": (head(line=b"GET / HTTP/0.9"), 505),
-    "HTTP/1.2": (head(b"Host: a", line=b"GET / HTTP/1.2"), 505),
+    "HTTP/3.0": (head(b"Host: a", line=b"GET / HTTP/3.0"), 505),
     "HTTP/2.0": (head(b"Host: a", line=b"GET / HTTP/2.0"), 505),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "lower case version": (head(b"Host: a", line=b"GET / http/1.1"), 400),
@@ -323,8 +336,8 @@ def test_a_malformed_head_is_refused_however_it_is_cut(name: str) -> None:
 
 BAD_BODIES = {
     "space before the size": b" 3\r\nabc\r\n0\r\n\r\n",
-    "space after the size": b"3 \r\nabc\r\n0\r\n\r\n",
-    "tab after the size": b"3\t\r\nabc\r\n0\r\n\r\n",
+    "space in a size": b"1 0\r\n0123456789abcdef\r\n0\r\n\r\n",
+    "other white space after a size": b"3\x0b\r\nabc\r\n0\r\n\r\n",
     "0x": b"0x3\r\nabc\r\n0\r\n\r\n",
     "sign": b"+3\r\nabc\r\n0\r\n\r\n",
     "negative": b"-3\r\nabc\r\n0\r\n\r\n",
@@ -347,14 +360,6 @@ BAD_BODIES = {
     "folded trailer": b"0\r\nA: b\r\n c\r\n\r\n",
     "space before a trailer": b"0\r\n A: b\r\n\r\n",
     "space before the colon of a trailer": b"0\r\nA : b\r\n\r\n",
-    **{
-        f"trailer {name.decode()}": b"1\r\na\r\n0\r\n" + name + b": 1\r\n\r\n"
-        for name in (
-            b"Content-Length", b"Transfer-Encoding", b"Host", b"Connection", b"Trailer", b"TE",
-            b"Authorization", b"Cookie", b"Content-Type", b"Content-Encoding", b"X-Forwarded-For",
-            b"x-REAL-ip", b"Expect", b"Upgrade", b"Keep-Alive", b"Range",
-        )
-    },
 }  # fmt: skip
 
 
@@ -537,17 +542,17 @@ def _read_twice(wire: bytes, limits: HeadLimits | None = None) -> list[Request]:
     return read  # type: ignore[return-value]
 
 
-PLAIN_HEAD = b"GET /again HTTP/1.1\r\nHost: a\r\nX-Old: 1\r\n\r\n"
+PLAIN_HEAD = b"GET /again HTTP/1.1\r\nHost: a\r\nAccept: 1\r\n\r\n"
 
 
 def test_a_head_that_is_remembered_is_not_shared() -> None:
     for _ in range(3):
         (request, _) = _read_twice(PLAIN_HEAD)
         assert (request.target, request.host, request.keep_alive) == ("/again", "a", True)
-        assert request.headers.items() == [("Host", "a"), ("X-Old", "1")]
+        assert request.headers.items() == [("Host", "a"), ("Accept", "1")]
         request.rewrite("/other")
         request.host = "b"
-        request.headers.set("X-Old", "2")
+        request.headers.set("Accept", "2")
     decoder = RequestDecoder(HeadLimits())
     assert decoder.recognise(PLAIN_HEAD) is not None
     assert decoder.recognise(PLAIN_HEAD * 2) is decoder.recognise(PLAIN_HEAD[:-1]) is None

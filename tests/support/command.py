@@ -22,7 +22,7 @@ def run(*arguments: object, cwd: Path | None = None, **env: str) -> tuple[int, s
         env={**clean, "NO_COLOR": "1", **env},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=40,
         cwd=cwd,
     )
     return done.returncode, done.stdout, done.stderr

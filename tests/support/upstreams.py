@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pingap.config.health_check import parse_health_check
+from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
@@ -17,7 +18,7 @@ def upstream_of(*addrs: str, name: str = "app", health_check: str = "none") -> U
     for addr in addrs:
         host, _, port = addr.rpartition(":")
         peers.append(Peer(host, (host, int(port)), addr))
-    pool = KeepalivePool(8, Deadlines(), WriteBatch())
+    pool = KeepalivePool(8, Deadlines(), WriteBatch(), Backlog(WriteBatch()))
     upstream = UpstreamRuntime(name, peers, pool, Timeouts(), TcpOptions())
     upstream.health_check = parse_health_check(health_check)
     return upstream

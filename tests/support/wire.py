@@ -120,6 +120,8 @@ def read_response(
             if events and events[-1][0] == "end":
                 return merge(events), False
             events += _response_events(decoder.feed(part))
+            while decoder.left:
+                events += _response_events(decoder.feed(b""))
         if eof:
             events += _response_events(decoder.eof())
     except UpstreamError:

@@ -32,6 +32,7 @@ def request(*headers: tuple[str, str], target: str = "/p?a=b") -> Request:
 
 def context() -> RequestContext:
     ctx = RequestContext(Connection(1, ("192.0.2.1", 5), ("127.0.0.1", 80)), 100.0)
+    ctx._received = (request(), "GET", "/", "a")
     ctx.ended_at, ctx.status, ctx.body_bytes_sent = 101.25, 201, 1190
     ctx.body_bytes_received, ctx.request_id, ctx.location = 999, "id-1", "shop"
     ctx.upstream_connected_at, ctx.upstream_head_at = 100.0, 101.125

@@ -40,7 +40,17 @@ def connection(remote: str, trusted: bool = True) -> Connection:
         # What is no address ends the walk.
         ("10.0.0.1", ["203.0.113.9, unknown"], "6.6.6.6", "10.0.0.1"),
         ("10.0.0.1", ["203.0.113.9, 10.0.0.2, <script>"], None, "10.0.0.1"),
-        ("10.0.0.1", ["203.0.113.9:1234"], None, "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.9:x"], None, "10.0.0.1"),
+        ("10.0.0.1", ['203.0.113.9, ::1%x "forged"'], None, "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.9, _hidden"], None, "10.0.0.1"),
+        # A port is of no interest.
+        ("10.0.0.1", ["6.6.6.6, 203.0.113.9:1234"], None, "203.0.113.9"),
+        ("10.0.0.1", ["[2001:db8::1]"], None, "2001:db8::1"),
+        ("10.0.0.1", ["6.6.6.6,[2001:db8::1]:80, 10.1.1.1:99 ,"], None, "2001:db8::1"),
+        ("10.0.0.1", ["[::ffff:203.0.113.9]:1"], None, "203.0.113.9"),
+        ("10.0.0.1", [], "203.0.113.8:1", "203.0.113.8"),
+        # All hops are trusted: the first one asked.
+        ("10.0.0.1", ["10.0.0.3", "10.0.0.2"], None, "10.0.0.3"),
         # IPv6, and IPv4 in it.
         ("fd00::1", ["2001:db8::1, fd12::2"], None, "2001:db8::1"),
         ("::ffff:10.0.0.1", ["203.0.113.9"], None, "203.0.113.9"),
@@ -57,7 +67,8 @@ def test_client_ip(remote: str, forwarded: list[str], real: str | None, client: 
     head = request(*headers)
     assert connection(remote).client_ip(head) == client
     assert RequestContext(connection(remote), 0.0).client_ip(head) == client
-    assert connection(remote, trusted=False).client_ip(head) == remote
+    untrusted = connection(remote, trusted=False).client_ip(head)
+    assert untrusted == remote.removeprefix("::ffff:")
 
 
 def test_client_ip_is_found_once() -> None:

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from pingap import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.net.backlog import Backlog
 from pingap.net.deadlines import Deadlines
 from pingap.net.tcp import TcpOptions
 from pingap.net.write_batch import WriteBatch
@@ -75,7 +76,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def upstream(discovery: Discovery, frequency: float = 60) -> UpstreamRuntime:
-    pool = KeepalivePool(10, Deadlines(), WriteBatch())
+    pool = KeepalivePool(10, Deadlines(), WriteBatch(), Backlog(WriteBatch()))
     made = UpstreamRuntime("app", (), pool, Timeouts(), TcpOptions())
     made.refresher = Refresher(made, discovery, frequency)
     return made

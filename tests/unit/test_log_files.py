@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pingap.observability.log_files import LogFile, LogFileHandler, LogFiles
+from pingap.observability.log_targets import LogTargetError
 from pingap.observability.logs import JsonFormatter, parse_level
 
 
@@ -175,3 +178,108 @@ def test_a_closed_file_does_not_write_to_what_has_its_number_now(tmp_path: Path)
     finally:
         os.close(other)
         file.close()
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, room: int) -> Callable[[], None]:
+    """Let a disk be full after some bytes; return what makes room."""
+    write, left = os.write, [room]
+
+    def limited(fd: int, data: bytes) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(fd, data[: left[0]])
+        left[0] -= written
+        return written
+
+    monkeypatch.setattr("pingap.observability.log_files.os.write", limited)
+    return lambda: left.__setitem__(0, 1 << 30)
+
+
+def test_lines_that_a_full_disk_loses_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pingap.observability.log_files.MOST_KEPT", 100_000)
+    path = tmp_path / "a.log"
+    file = LogFile(f"{path}?rolling=never")
+    make_room = full_disk(monkeypatch, 15)
+    for number in range(20_000):
+        file.write(f"line {number:04}\n")
+    file.flush()
+    assert "a.log: cannot be written: No space left on device" in caplog.text
+    assert len(caplog.records) == 1
+    make_room()
+    file.flush()
+    lines = path.read_text().splitlines()
+    whole = [line for line in lines if len(line) >= 9]
+    assert (len(lines), lines[0]) == (len(whole) + 1, "line 0000")  # and one that was cut
+    assert len(whole) + file.lost == 20_000
+    assert f"can be written again; lines that were lost: {file.lost}" in caplog.text
+    file.write("last\n")
+    file.close()
+    assert path.read_text().endswith("\nlast\n")
+
+
+def test_what_is_lost_at_the_end_is_counted_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = LogFile(f"{tmp_path}/a.log?rolling=never")
+    full_disk(monkeypatch, 0)
+    file.write("one\n")
+    file.write("two\n")
+    file.close()
+    assert file.lost == 2
+    assert "is closed; lines that were lost: 2" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_an_open_file_is_written_to(tmp_path: Path, name: str) -> None:
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(LogTargetError, match="no such file was passed"):
+            LogFile(name.format(writing))  # ours, and not passed to this process
+        os.set_inheritable(writing, True)
+        file = LogFile(name.format(writing))
+        file.write("line\n")
+        file.reopen()
+        file.close()
+        assert os.read(reading, 100) == b"line\n"
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_fifo_without_a_reader_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    file = LogFile(str(path))
+    for _ in range(100):
+        file.write("x" * 4095 + "\n")
+    file.flush()
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    read = b""
+    while len(read) < 100 * 4096:
+        file.flush()
+        read += os.read(fd, 1 << 20)
+    os.close(fd)
+    file.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["fifo"]
+
+
+def test_links_and_devices_are_opened_as_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "link").symlink_to("other")
+    for name in ("null", "link"):
+        file = LogFile(str(tmp_path / name))
+        file.write("line\n")
+        file.close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "null", "other"]
+    assert (tmp_path / "other").read_text() == "line\n"
+
+
+def test_a_check_opens_nothing(tmp_path: Path) -> None:
+    files = LogFiles(opens=False)
+    files.open(f"{tmp_path}/new/a.log")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(LogTargetError, match="is not a directory"):
+        files.open(f"{tmp_path}/file/a.log")

@@ -90,10 +90,11 @@ def test_path_kinds(written, kind, matching, others):
         (None, ["", "a.com"], []),
         ("", ["", "a.com"], []),
         (" , ,", ["", "a.com"], []),
-        ("a.com", ["a.com", "A.Com"], ["", "b.com", "x.a.com", "a.com."]),
+        ("a.com", ["a.com", "A.Com"], ["", "b.com", "x.a.com"]),
         ("A.com", ["a.com", "A.COM"], ["b.com"]),
-        ("a.com.", ["a.com."], ["a.com"]),
+        ("a.com.", ["a.com"], ["b.com"]),
         ("[::1]", ["[::1]"], ["::1", "["]),
+        ("[0:0::0001]", ["[::1]"], ["[::2]"]),
         (
             "*.a.com",
             ["x.a.com", "X.A.com", "y.x.a.com", "..a.com"],
@@ -192,7 +193,11 @@ def test_captures_are_those_of_the_picked_route():
     [
         ("X-A:1", ["1"], ["", "2", "1 ", "11", None]),
         ("x-a : 1 ", ["1"], ["2", None]),
-        ("X-A", ["1", "", "a b\tc"], [None, "caf\xe9", "a\x7f", "a\x00"]),
+        ("X-A", ["1", "", "a b\tc", "caf\xe9"], [None]),
+        ("X-A:\u00e9", ["\xc3\xa9"], ["\xe9"]),
+        ("X-A:caf\xe9", ["caf\xc3\xa9", "a, caf\xc3\xa9"], ["cafe"]),
+        ("X-A:2", ["1, 2", "2 ,1", "1,\t2, 3"], ["1 2", "12, 3", "2;q=1"]),
+        ("X-A:a, b", ["a, b", "x, a, b"], ["b, a"]),
         ("X-A:", [""], ["1", None]),
         ("X-A:b:c", ["b:c"], ["b"]),
         ("X-A:v", ["v"], ["V"]),
@@ -208,8 +213,16 @@ def test_header_conditions(written, matching, others):
 @pytest.mark.parametrize(
     ("written", "matching", "others"),
     [
-        ("k:1", ["k=1", "a=2&k=1", "k=1&k=2"], ["", "k", "k=", "K=1", "kk=1", "k=2&k=1", "k=%31"]),
-        ("k", ["k=1", "k=", "k", "a&k", "a=1&k&b"], ["", "a=k", "kk", "&", "k%20"]),
+        (
+            "k:1",
+            ["k=1", "a=2&k=1", "k=1&k=2", "k=2&k=1", "k=%31", "%6b=1"],
+            ["", "k", "k=", "K=1", "kk=1"],
+        ),
+        ("k:a b", ["k=a+b", "k=a%20b"], ["k=a%2Bb", "k=a"]),
+        ("k:a%20b", ["k=a+b", "k=a%20b"], ["k=a%2520b"]),
+        ("k:a+b", ["k=a%2Bb"], ["k=a+b"]),
+        ("k:\u00e9", ["k=%C3%A9", "k=\xc3\xa9"], ["k=%E9", "k=\xe9"]),
+        ("k", ["k=1", "k=", "k", "a&k", "a=1&k&b", "&&k&"], ["", "a=k", "kk", "&", "k%20"]),
         ("k:", ["k", "k=", "a=1&k"], ["", "k=1", "a="]),
         ("k:a=b", ["k=a=b"], ["k=a"]),
         ("k:a:b", ["k=a:b"], ["k=a"]),
@@ -225,7 +238,7 @@ def test_query_conditions(written, matching, others):
 @pytest.mark.parametrize(
     ("written", "matching", "others"),
     [
-        ("k:1", ["k=1", "a=2; k=1", "a=2;k=1", "k=1; k=2"], [None, "", "k", "K=1", "k=2; k=1"]),
+        ("k:1", ["k=1", "a=2;k=1", "k=1; k=2", "k=2; k=1", "a; k = 1 ;b"], [None, "", "k", "K=1"]),
         ("k", ["k=1", "k=", "k", "a; k", "n=caf\xe9; k"], [None, "", "a=k", "kk", ";"]),
         ("k:", ["k", "k=", "a=1; k "], [None, "k=1"]),
         ("k:a=b", ["k=a=b"], ["k=a"]),
@@ -460,7 +473,8 @@ def scan_host(written, host):
         return {}
     for piece in written.split(","):
         if piece[0] == "~":
-            if found := re.search(piece[1:], host):
+            flag = "(?i)" if re.search("[A-Z]", piece) else ""
+            if found := re.search(flag + piece[1:], host):
                 return {k: v for k, v in found.groupdict().items() if v is not None}
         elif piece[0] == "*":
             if re.fullmatch(r".+\." + re.escape(piece[2:]), host, re.IGNORECASE):
@@ -472,10 +486,9 @@ def scan_host(written, host):
 
 def scan_pairs(pairs, condition):
     name, *wanted = condition.split(":", 1)
-    for found, *value in pairs:
-        if found == name:
-            return not wanted or (value or [""]) == wanted
-    return False
+    return any(
+        found == name and (not wanted or (value or [""]) == wanted) for found, *value in pairs
+    )
 
 
 names = st.lists(st.sampled_from(["a", "b", "A", ""]), max_size=4).map(".".join)
@@ -531,7 +544,7 @@ requests = st.builds(
 )
 def test_the_index_agrees_with_a_linear_scan(parts, asked):
     routes = [Route(target=number, **part) for number, part in enumerate(parts)]
-    router = Router(routes)
+    router = Router(routes, raw=True)
     for host, path, request in asked:
         assert router.match(host, path, request) == scan(routes, host, path, request)
         for candidate in router.candidates:

@@ -30,6 +30,7 @@ def ctx() -> RequestContext:
     connection = Connection(7, ("192.0.2.1", 40000), ("198.51.100.1", 8080), tls=tls)
     connection.began, connection.requests = 99.0, 2
     ctx = RequestContext(connection, 100.0)
+    ctx._received = (Request("GET", "/p", Headers()), "GET", "/was?q", "h")
     ctx.location, ctx.processing, ctx.request_id = "shop", 3, "id-1"
     ctx.upstream_addr, ctx.upstream_status, ctx.upstream_reused = "10.0.0.9:80", 204, True
     ctx.upstream_connected, ctx.upstream_retries = 4, 1
@@ -41,18 +42,22 @@ def ctx() -> RequestContext:
 VALUES = {
     "host": "h.example", "scheme": "https", "remote_addr": "192.0.2.1", "remote_port": "40000",
     "server_addr": "198.51.100.1", "server_port": "8080", "upstream_addr": "10.0.0.9:80",
-    "proxy_add_x_forwarded_for": "203.0.113.9, 192.0.2.1", "request_id": "id-1",
+    "proxy_add_x_forwarded_for": "192.0.2.1", "request_id": "id-1",
+    "proxy_add_forwarded": "for=192.0.2.1;proto=https",
     "client_ip": "192.0.2.1", "method": "PUT", "path": "/p/q", "uri": "/p/q?a=b", "args": "a=b",
     "tls_client_subject": "CN=alice", "tls_client_fingerprint": "ab12",
 }  # fmt: skip
 KEYS = {
     "connection_id": "7", "connection_time": "1850", "connection_reused": "true", "processing": "3",
     "location": "shop", "upstream_addr": "10.0.0.9:80", "upstream_status": "204",
-    "upstream_reused": "true", "upstream_connect_time": "1", "upstream_processing_time": "250",
+    "upstream_reused": "true", "upstream_connect_time": "1", "upstream_tcp_connect_time": None,
+    "upstream_tls_handshake_time": None, "cache_lookup_time": None, "cache_lock_time": None,
+    "compression_time": None, "compression_ratio": None,
+    "upstream_processing_time": "250",
     "upstream_response_time": "500", "upstream_connection_time": "2000", "service_time": "850",
     "tls_version": "TLSv1.3", "tls_cipher": "TLS_AES_128_GCM_SHA256", "tls_client_subject": "CN=alice",
     "tls_client_fingerprint": "ab12", "tls_handshake_time": None,
-    "upstream_connected": "4", "upstream_attempts": "2",
+    "upstream_connected": "4", "upstream_attempts": "2", "original_uri": "/was?q",
 }  # fmt: skip
 
 
@@ -94,7 +99,7 @@ def test_hostname_environment_and_request_headers(
     expected = {
         "$hostname": socket.gethostname(), "$PINGAP_TEST_X": "env", "$http_user_agent": "ua",
         "$http_x_odd": "odd", "$http_none": None, "$http_User-Agent": "ua",
-        "prefix-$host": "prefix-$host", "$host-x.": "$host-x.", ":nonesuch": ":nonesuch", "plain": "plain", "": "",
+        "prefix-$host": "prefix-$host", "$host-x.": "$host-x.", ":8080": ":8080", "plain": "plain", "": "",
     }  # fmt: skip
     assert {text: Value(text).expand(request_, ctx) for text in expected} == expected
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from pingap.config.model.base import Model, Natural, Positive, no_effect, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
+from pingap.networks import parse_trusted
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "off")
 
@@ -21,7 +21,7 @@ _LOG_TARGET = re.compile(r"[A-Za-z_][\w:-]*(?:\[[^\]]*\])?")
 
 def _check_network(text: str) -> str:
     try:
-        ip_network(text, strict=False)
+        parse_trusted(text)
     except ValueError:
         raise ValueError(f"{shortened(text)} is not an IP address or network") from None
     return text
@@ -49,7 +49,8 @@ class BasicConfig(Model):
     threads: Natural = Field(1, description="Worker processes; 0: one per core.")
     max_connections: Positive = Field(
         16384,
-        description="Client connections per worker; one more is answered with 503.",
+        description="Client connections per worker; one more is answered with 503, over HTTP/2 with"
+        " GOAWAY.",
     )
     worker_timeout: Duration = Field(
         30.0,
@@ -69,7 +70,14 @@ class BasicConfig(Model):
         tuple[Annotated[str, AfterValidator(_check_network)], ...], Field(strict=False)
     ] = Field(
         (),
-        description="Addresses and networks that may tell the client's IP address by a header.",
+        description="Addresses and networks of proxies that are believed about the client; `unix:` for"
+        " those that connect to a Unix socket, which are believed if 127.0.0.1 or ::1 is, too.",
+    )
+    trusted_forwarding: Literal["any", "x-forwarded", "forwarded"] = Field(
+        "any",
+        description="The fields in which trusted proxies tell of the client: `X-Forwarded-*` and"
+        " `X-Real-IP`, or `Forwarded` (RFC 7239); `any`: `Forwarded` counts in a request that has none of"
+        " the others. The other family is then ignored.",
     )
     log_level: Annotated[str, AfterValidator(_check_log_level)] = Field(
         "",
@@ -89,9 +97,11 @@ class BasicConfig(Model):
         " empty: they stay what they were.",
     )
     upgrade_sock: str = Field(
-        "/tmp/pingap_upgrade.sock",  # noqa: S108 - pingap's default
+        "",
         description="Socket at which a new process (`--upgrade`) waits for the one that runs, and is"
-        " given its listening sockets. Only the same user can connect.",
+        " given its listening sockets. Only the same user can connect. Empty: `upgrade.sock` in"
+        " `/run/pingap-<uid>` or `/tmp/pingap-<uid>`, a folder that only the user who serves can"
+        " enter.",
     )
     user: str = Field(
         "",

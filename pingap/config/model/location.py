@@ -101,6 +101,9 @@ class LocationConfig(Model):
     enable_reverse_proxy_headers: bool = Field(
         False, description="Tell the upstream the client's address, scheme, host and port."
     )
+    forwarded_header: bool = Field(
+        False, description="Tell it by `Forwarded` (RFC 7239), too, or only so."
+    )
     client_max_body_size: ByteSize = Field(
         0, description="Largest request body, beyond which 413 is sent; 0: unlimited."
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -11,9 +12,15 @@ from pingap.config.addresses import Address, parse_listen
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
+from pingap.paths import ALLOWABLE
 
+_RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?")  # (RFC 9110, 7.6.3)
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
+_TLS_VERSION = re.compile(r"(?:tls[ _-]?)?v?1[._]([0-9])")
+"""The spellings of nginx, HAProxy, Caddy, OpenSSL and others."""
 TLS_VERIFY = ("off", "optional", "require")
+PATH_MATCHING = ("normalised", "raw")
+FORWARD_PATH = ("as_sent", "normalised")
 
 
 def _check_addresses(text: str) -> str:
@@ -23,11 +30,13 @@ def _check_addresses(text: str) -> str:
 
 def _check_tls_version(text: str) -> str:
     word = text.lower()
-    if word and word.replace("tls1", "tlsv1") not in TLS_VERSIONS:
-        hint = did_you_mean(word, TLS_VERSIONS)
-        expected = ", ".join(TLS_VERSIONS)
-        raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
-    return word.replace("tls1", "tlsv1")
+    if not word:
+        return word
+    if (match := _TLS_VERSION.fullmatch(word)) and f"tlsv1.{match[1]}" in TLS_VERSIONS:
+        return f"tlsv1.{match[1]}"
+    hint = did_you_mean(word, TLS_VERSIONS)
+    expected = ", ".join(TLS_VERSIONS)
+    raise ValueError(f"found {shortened(text)}, expected one of {expected}{hint}")
 
 
 def _check_tls_verify(text: str) -> str:
@@ -45,6 +54,22 @@ def _check_metrics_path(text: str) -> str:
     return text
 
 
+def _check_via(text: str) -> str:
+    if text and not _RECEIVED_BY.fullmatch(text):
+        raise ValueError(f'found {shortened(text)}, expected a name such as "edge-1"')
+    return text
+
+
+def _one_of(words: tuple[str, ...]) -> AfterValidator:
+    def check(text: str) -> str:
+        if text not in words:
+            hint = did_you_mean(text, words)
+            raise ValueError(f"found {shortened(text)}, expected {' or '.join(words)}{hint}")
+        return text
+
+    return AfterValidator(check)
+
+
 TlsVersion = Annotated[str, AfterValidator(_check_tls_version)]
 
 
@@ -53,6 +78,13 @@ TlsVerify = Annotated[str, AfterValidator(_check_tls_verify)]
 
 class ServerConfig(Model):
     """A listener: its addresses, its locations, and what it allows its clients."""
+
+    ELSEWHERE: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("tls_cert", "tls_key", "cert", "key", "ssl_certificate", "ssl_certificate_key"),
+        "certificates are written as [certificates.NAME] with tls_cert and tls_key, and served by"
+        " servers with global_certificates = true",
+    )
+    """Unknown keys that people write -> where they are to be written."""
 
     addr: Annotated[str, AfterValidator(_check_addresses)] = Field(
         description="Addresses to listen on, separated by commas: `host:port`, `[v6]:port` or"
@@ -70,10 +102,30 @@ class ServerConfig(Model):
         8 * 1024, description="Longest request line; a longer one is answered with 414."
     )
     max_header_size: ByteSize = Field(
-        32 * 1024, description="Largest request head; a larger one is answered with 431."
+        64 * 1024, description="Largest request head; a larger one is answered with 431."
     )
     max_headers: Positive = Field(
-        100, description="Most header fields of a request; more are answered with 431."
+        256, description="Most header fields of a request; more are answered with 431."
+    )
+    path_matching: Annotated[str, _one_of(PATH_MATCHING)] = Field(
+        "normalised",
+        description="What locations and plugins match on: the `normalised` path, or the `raw` one,"
+        " which lets clients write around a guard.",
+    )
+    allow_in_paths: tuple[Annotated[str, _one_of(ALLOWABLE)], ...] = Field(
+        (),
+        strict=False,
+        description="What is not refused with 400 in a path: `encoded_slash`, `backslash`, `nul`. A"
+        " path with one is still refused if its readings lead to different locations.",
+    )
+    forward_path: Annotated[str, _one_of(FORWARD_PATH)] = Field(
+        "as_sent",
+        description="The path that the upstream gets: `as_sent` by the client, or `normalised`.",
+    )
+    keep_shadowing_headers: bool = Field(
+        False,
+        description="Keep request headers whose names many applications cannot tell from another one:"
+        " `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are always kept.",
     )
     head_read_timeout: Duration = Field(
         60.0, description="How long a request head may take to arrive before 408 is sent."
@@ -160,13 +212,20 @@ class ServerConfig(Model):
     )
     tls_handshake_timeout: Duration = Field(10.0, description="How long a TLS handshake may take.")
     tls_max_handshakes: Positive = Field(
-        1024, description="TLS handshakes under way at once; further connections are reset."
+        1024,
+        description="TLS handshakes under way at once; beyond it, the oldest connection that sent"
+        " nothing yet is reset, or else the oldest one.",
     )
 
     prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
         "", description="Exact path under which the metrics are read; empty: nowhere."
     )
     enable_server_timing: bool = Field(False, description="Add `Server-Timing` to responses.")
+    via: Annotated[str, AfterValidator(_check_via)] = Field(
+        "",
+        description="Name of this server in `Via`, which is added to requests; one that has it already is"
+        " answered with 508. Empty: no `Via` is added.",
+    )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
 

@@ -22,6 +22,7 @@ from pingap import (
 _PREFIX = re.compile(r'[!"$->@-~]*')
 _PORT = re.compile(r":[0-9]+$")
 _HTTPS_PORT = 443
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Redirect(Plugin):
@@ -39,7 +40,7 @@ class Redirect(Plugin):
 
         http_to_https: bool = False
         """Redirect requests that came by http to https; ``false`` leaves the scheme alone. Behind a
-        proxy of ``basic.trusted_proxies``, its ``X-Forwarded-Proto`` tells the scheme."""
+        proxy of ``basic.trusted_proxies``, the scheme, host and port are those that it tells."""
         https_port: Annotated[int, Field(ge=1, le=65535)] = _HTTPS_PORT
         """The port on which clients reach https. (A key that pingap does not have.)"""
         prefix: str = ""
@@ -79,19 +80,27 @@ class Redirect(Plugin):
         if (below and not upgrade) or not request.path.startswith("/"):  # OPTIONS * has no path
             return None
         target = request.target if below else self._prefix.rstrip("/") + request.target
-        location = self._origin(request, scheme, upgrade=upgrade) + target
+        location = self._origin(request, ctx, scheme, upgrade=upgrade) + target
         return Response(self._status, headers=Headers([field("Location", location)]))
 
-    def _origin(self, request: Request, scheme: str, *, upgrade: bool) -> str:
+    def _origin(self, request: Request, ctx: RequestContext, scheme: str, *, upgrade: bool) -> str:
         """Return scheme, host and port of the target.
 
         Nothing of it if only the path changes and the client (of HTTP/1.0) named no host.
         """
+        host = ctx.host(request)
         if upgrade:
-            if not request.host:
+            if not host:
                 raise HTTPError(400, "A redirect to https needs a Host header")
-            return f"https://{request.host}{self._https_port}"
-        if not request.host:
+            return f"https://{host}{self._https_port}"
+        if not host:
             return ""
-        port = _PORT.search(request.headers.get("host") or "")
-        return f"{scheme}://{request.host}{port[0] if port else ''}"
+        told = ctx.told(request)
+        if told.port:
+            port = "" if told.port == _DEFAULT_PORTS[scheme] else f":{told.port}"
+        elif told.host:
+            port = ""
+        else:
+            found = _PORT.search(request.headers.get("host") or "")
+            port = found[0] if found else ""
+        return f"{scheme}://{host}{port}"

@@ -85,12 +85,28 @@ def test_a_query_is_written_with_a_prefix(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ("token=abc", "/h?token=abc"),
+        ("a=1&failure=3&b=x+y%26&query.c=4&a=2", "/h?a=1&b=x+y%26&c=4&a=2"),
+        ("ready&&x", "/h?ready&x"),
+    ],
+)
+def test_parameters_of_its_own_are_sent_as_they_are(query: str, target: str) -> None:
+    found = parse_health_check(f"http://a/h?{query}")
+    assert found is not None
+    assert found.target == target
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("http://a?sucess=2", 'unknown parameter "sucess"; did you mean "success"?; to send it in the query of the check, write query.sucess=2'),
         ("tcp://a?sucess=2", 'unknown parameter "sucess"; did you mean "success"?'),
         ("htp://a", 'found the scheme "htp", expected tcp, http, https, grpc; did you mean "http"?'),
-        ("/health", 'found "/health", expected a URL such as "http://app/health?check_frequency=5s", or "none"'),
+        ("/health", 'found "/health", expected a URL; did you mean "http://app/health", with the name that the backend is to see as Host instead of app?'),
+        ("tcp://a?token=2", 'unknown parameter "token"'),
+        ("grpc://a?token=2", 'unknown parameter "token"'),
         ("off", 'found "off", expected a URL such as "http://app/health?check_frequency=5s", or "none"'),
         ("http:///health", 'found "http:///health", whose host is missing'),
         ("https://.a.test/", '".a.test" is not the name of a host'),
@@ -128,10 +144,8 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
 
 def test_the_mistake_is_told_with_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse('[upstreams.x]\naddrs = ["a"]\nhealth_check = "http://a?retires=3"', "c")
-    assert str(caught.value).startswith(
-        'c:3: upstreams.x.health_check: unknown parameter "retires"'
-    )
+        parse('[upstreams.x]\naddrs = ["a"]\nhealth_check = "http://a?reusee=3"', "c")
+    assert str(caught.value).startswith('c:3: upstreams.x.health_check: unknown parameter "reusee"')
 
 
 @pytest.mark.parametrize("key", ['health_check = "none"', "passive_failures = 3"])

@@ -29,6 +29,7 @@ grace_period = "1m"
 graceful_shutdown_timeout = "10s"
 upstream_keepalive_pool_size = 64
 trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"]
+trusted_forwarding = "x-forwarded"
 log_level = "INFO,pingap::proxy=debug,pingap::cache"
 log_format_json = true
 pid_file = "/run/pingap/pingap.pid"
@@ -49,6 +50,10 @@ threads = 1
 max_request_line = "4KiB"
 max_header_size = 16384
 max_headers = 50
+path_matching = "normalised"
+allow_in_paths = ["encoded_slash", "nul"]
+forward_path = "normalised"
+keep_shadowing_headers = true
 head_read_timeout = "10s"
 keepalive_timeout = "15s"
 keepalive_requests = 10
@@ -68,6 +73,7 @@ reuse_port = true
 proxy_protocol = true
 prometheus_metrics = "/metrics"
 enable_server_timing = true
+via = "edge-1"
 global_certificates = true
 tls_min_version = "TLS1.2"
 tls_max_version = "tlsv1.3"
@@ -101,6 +107,7 @@ max_retry_window = "3s"
 retry_on = ["connect", "timeout", "reset", "503"]
 retry_buffer_size = "1MiB"
 plugin_timing = true
+forwarded_header = true
 includes = []
 remark = "r"
 [locations.rest]
@@ -204,6 +211,7 @@ def test_a_directory_with_every_supported_key_loads_without_warnings(directory):
         graceful_shutdown_timeout="10s",
         upstream_keepalive_pool_size=64,
         trusted_proxies=["10.0.0.0/8", "192.0.2.1", "fd00::/8", "10.1.2.3/8"],
+        trusted_forwarding="x-forwarded",
         log_level="INFO,pingap::proxy=debug,pingap::cache",
         upgrade_sock="/run/upgrade.sock",
         worker_timeout="20s",
@@ -275,24 +283,24 @@ def test_that_directory_uses_every_supported_key(directory):
             " webhook_notifications log_level log_buffered_size log_format_json"
             " log_compress_algorithm log_compress_level log_compress_days_ago"
             " log_compress_time_point_hour sentry pyroscope auto_restart_check_interval"
-            " max_connections cpu_affinity worker_timeout",
+            " max_connections cpu_affinity worker_timeout trusted_forwarding",
         ),
         (
             "servers",
-            "addr locations access_log threads global_certificates enabled_h2 tls_cipher_list"
+            "path_matching allow_in_paths forward_path addr locations access_log threads global_certificates enabled_h2 tls_cipher_list"
             " tls_ciphersuites tls_min_version tls_max_version tcp_idle tcp_interval"
             " tcp_probe_count tcp_user_timeout tcp_fastopen reuse_port downstream_read_timeout"
             " downstream_write_timeout prometheus_metrics otlp_exporter modules"
-            " enable_server_timing includes remark max_request_line max_header_size max_headers"
+            " enable_server_timing includes remark max_request_line max_header_size max_headers keep_shadowing_headers"
             " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout"
             " pipeline_buffer_size tls_verify_client tls_client_ca tls_handshake_timeout"
-            " tls_max_handshakes proxy_protocol backlog",
+            " tls_max_handshakes proxy_protocol backlog via",
         ),
         (
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing includes remark"
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header includes remark"
             " claimed",
         ),
         (
@@ -328,7 +336,7 @@ def test_the_keys_are_those_of_the_reference(section, keys):
     [
         (BasicConfig, {"threads": 1, "grace_period": 300.0, "graceful_shutdown_timeout": 5.0}),
         (BasicConfig, {"upstream_keepalive_pool_size": 128, "max_connections": 16384}),
-        (ServerConfig, {"max_request_line": 8192, "max_header_size": 32768, "max_headers": 100}),
+        (ServerConfig, {"max_request_line": 8192, "max_header_size": 65536, "max_headers": 256}),
         (ServerConfig, {"head_read_timeout": 60.0, "keepalive_timeout": 75.0}),
         (ServerConfig, {"keepalive_requests": 100_000, "pipeline_buffer_size": 65536}),
         (ServerConfig, {"downstream_read_timeout": 60.0, "downstream_write_timeout": 60.0}),
@@ -413,3 +421,12 @@ def test_thresholds_of_zero_count_as_one():
     lines = "\n".join(f"{key} = 0" for key in keys)
     upstream = parse(f'[upstreams.a]\naddrs = ["127.0.0.1:1"]\n{lines}').upstreams["a"]
     assert [getattr(upstream, key) for key in keys] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.2", "v1.2", "TLSv1.2", "TLSV1_2", "TLS 1.2", "tls1.2", "TLS1_2", "tls-1.2", "tlsv1.2"],
+)
+def test_versions_of_tls_in_other_spellings(text: str) -> None:
+    config = parse(f'[servers.a]\naddr = "127.0.0.1:0"\ntls_min_version = "{text}"', "c")
+    assert config.servers["a"].tls_min_version == "tlsv1.2"

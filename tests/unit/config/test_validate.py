@@ -233,6 +233,9 @@ def test_basic_is_checked(line, message):
 @pytest.mark.parametrize(
     ("section", "line", "message"),
     [
+        ("servers", 'tls_min_version = "2"', 'tls_min_version: found "2", expected one of tlsv1.1, tlsv1.2, tlsv1.3'),
+        ("servers", 'tls_min_version = "1.0"', 'tls_min_version: found "1.0", expected one of tlsv1.1, tlsv1.2, tlsv1.3'),
+        ("servers", 'tls_cert = "a.pem"', "tls_cert: unknown key; certificates are written as [certificates.NAME] with tls_cert and tls_key, and served by servers with global_certificates = true"),
         ("servers", 'tls_min_version = "tlsv13"', 'tls_min_version: found "tlsv13", expected one of tlsv1.1, tlsv1.2, tlsv1.3; did you mean "tlsv1.3"?'),
         ("servers", 'prometheus_metrics = "metrics"', 'prometheus_metrics: found "metrics", expected a path such as "/metrics"'),
         ("servers", 'prometheus_metrics = "http://a/b"', "prometheus_metrics: not supported yet (pushing metrics)"),
@@ -251,7 +254,11 @@ def test_basic_is_checked(line, message):
         ("locations", 'host = "a.com:80"', 'host: found "a.com:80", expected a host name without scheme, port and path'),
         ("locations", 'match_headers = ["a b:c"]', 'match_headers[0]: "a b" is not a header name'),
         ("locations", 'match_query = ["a", ":b"]', 'match_query[1]: found ":b", expected a condition such as "name:value" or "name"'),
-        ("locations", 'match_cookies = [""]', 'match_cookies[0]: found "", expected a condition such as "name:value" or "name"'),
+        ("locations", 'match_cookies = [":"]', 'match_cookies[0]: found ":", expected a condition such as "name:value" or "name"'),
+        ("locations", 'host = "*"', 'host: found "*"; to match every host, leave the key out'),
+        ("locations", 'host = "bücher.example"', 'host: found "bücher.example", expected the name as it is sent: xn--bcher-kva.example'),
+        ("locations", 'host = "a..b"', 'host: "a..b" is not a host name'),
+        ("locations", 'host = "[::g]"', 'host: "[::g]" is not a host name'),
         ("locations", 'proxy_set_headers = ["X-A"]', 'proxy_set_headers[0]: found "X-A", expected a header such as "X-Name: value"'),
         ("locations", 'proxy_add_headers = ["X A: b"]', 'proxy_add_headers[0]: "X A" is not a header name'),
         ("locations", 'proxy_add_headers = ["X-A: b\\nX-B: c"]', "proxy_add_headers[0]: the value of the header X-A may only hold printable ASCII characters"),

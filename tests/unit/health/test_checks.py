@@ -15,13 +15,16 @@ import grpc
 import pytest
 from support.certificates import issue
 from support.grpc_service import GrpcServer
-from support.origin import Origin, Served
+from support.h2_origin import H2Served, h2_script
+from support.origin import Origin, Served, echo
 from support.tls import TlsOrigin
 
 from pingap.config.health_check import parse_health_check
 from pingap.health.checks import Check, CheckFailed, make_check
 from pingap.health.grpc_check import question, read_answer
+from pingap.tls.client_context import ClientTls
 from pingap.upstream.peer import Peer
+from pingap.upstream.speaks import Speaks
 
 
 def peer_of(addr: str) -> Peer:
@@ -30,17 +33,17 @@ def peer_of(addr: str) -> Peer:
     return Peer("host", address, addr)
 
 
-def make(url: str, proxy_protocol: str = "") -> Check:
+def make(url: str, **manner: Any) -> Check:
     settings = parse_health_check(url)
     assert settings is not None
-    return make_check(settings, proxy_protocol)
+    return make_check(settings, **manner)
 
 
-def outcome(url: str, *addrs: str, times: int = 1, proxy_protocol: str = "") -> list[str]:
+def outcome(url: str, *addrs: str, times: int = 1, **manner: Any) -> list[str]:
     """Check backends; return what was said of each, empty if it is healthy."""
 
     async def run() -> list[str]:
-        check, said = make(url, proxy_protocol), []
+        check, said = make(url, **manner), []
         peers = tuple(map(peer_of, addrs))
         for peer in peers * times:
             try:
@@ -245,6 +248,64 @@ def test_https_names_the_host_and_believes_everybody(tmp_path: Path, silent: str
         assert origin.received_once().header("host") == "app.test"
     said = outcome("https://x?connection_timeout=200ms", silent)
     assert said == ["no connection within 0.2 s"]
+
+
+# As requests do.
+
+
+def h2_answers(served: H2Served) -> None:
+    while (request := served.request()) is not None:
+        assert "connection" not in dict(request.heads[0])
+        served.respond(request.stream, request.header(":authority").encode())  # type: ignore[union-attr]
+
+
+def test_http2_is_spoken_as_to_the_upstream() -> None:
+    with Origin(h2_script(h2_answers)) as origin:
+        url = "http://app.test/h?body=app.test"
+        assert outcome(url, origin.addr, times=2, speaks=Speaks.HTTP2) == ["", ""]
+        assert outcome(url + "&reuse", origin.addr, times=2, speaks=Speaks.HTTP2) == ["", ""]
+        assert origin.connections == 3
+        assert origin.errors == []
+
+
+@pytest.mark.parametrize("speaks", [Speaks.EITHER, Speaks.HTTP2])
+@pytest.mark.parametrize("offered", ["h2", "http/1.1"])
+def test_by_tls_the_backend_chooses(tmp_path: Path, speaks: Speaks, offered: str) -> None:
+    script = h2_script(h2_answers) if offered == "h2" else echo
+    with TlsOrigin(issue("app.test").write(tmp_path, "own"), script) as origin:
+        origin.context.set_alpn_protocols([offered])
+        assert outcome("https://x/h", origin.addr, speaks=speaks) == [""]
+        assert origin.errors == []
+
+
+def test_tls_is_that_of_requests(tmp_path: Path) -> None:
+    """Its SNI, its trust, its client certificate; and its own ALPN is not touched."""
+    root, clients = issue(ca=True, common_name="root"), issue(ca=True, common_name="clients")
+    own = issue(by=clients)
+    pem = (own.key + own.cert).encode()
+    with TlsOrigin(issue("app.test", by=root).write(tmp_path, "own"), clients=clients) as origin:
+
+        def said(url: str, name: str = "app.test", **more: Any) -> str:
+            tls = ClientTls(name, **{"authorities": root.cert, "certificate": pem, **more})
+            return outcome(url, origin.addr, tls=tls)[0]
+
+        for url in ("https://x/h", "tcp://x?tls"):
+            assert said(url) == ""
+            assert "ostname mismatch" in said(url, "other.test")
+            assert "local issuer" in said(url, authorities=clients.cert)
+            assert said(url, "other.test", verify=False) == ""
+        assert said("https://x/h", certificate=b"") != ""
+    assert set(origin.names) == {"app.test", "other.test"}
+
+
+def test_tcp_by_tls_without_tls_of_the_upstream(tmp_path: Path, silent: str) -> None:
+    with TlsOrigin(issue("app.test").write(tmp_path, "own")) as origin:
+        assert outcome("tcp://any.test?tls", origin.addr) == [""]
+        assert origin.names == ["any.test"]
+    said = outcome("tcp://x?tls&connection_timeout=200ms", silent)
+    assert said == ["no connection within 0.2 s"]
+    with Origin(lambda served: served.send(b"SSH-2.0\r\n")) as plain:
+        assert outcome("tcp://x?tls", plain.addr) != [""]
 
 
 # By gRPC.

@@ -34,6 +34,8 @@ def tls() -> ServerTls:
     [
         ("a.test", A),
         ("A.Test", A),
+        ("A.test.", A),  # fully qualified
+        ("x.b.test.", B),
         ("x.b.test", B),
         ("X.B.TEST", B),
         ("b.test", DEFAULT),  # a wildcard is for one label before it

@@ -1,0 +1,48 @@
+"""Guards that a client can write around, since paths are matched as they were sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pingap.builder import Runtime
+from pingap.config import Config
+from pingap.inspection.finding import Finding, finding
+from pingap.inspection.places import instances_of
+from pingap.matching import PathKind, PathMatcher
+
+_FIX = 'remove path_matching = "raw", or guard the whole server: a location without path'
+
+
+def raw_guards(runtime: Runtime) -> Iterator[Finding]:
+    """``raw-path-guard``: a guard for some paths, on a server that matches on raw paths.
+
+    A ``mock`` that answers with an error guards as well: it keeps its paths from other locations.
+    """
+    config = runtime.config
+    built = {one.name: one for one in runtime.plugins}
+    for name, server in config.servers.items():
+        if server.path_matching != "raw":
+            continue
+        for one in server.locations:
+            location = config.locations[one]
+            path = PathMatcher.parse(location.path, raw=True)
+            everything = path.kind is PathKind.ANY or path.text == "/"
+            guards = [
+                instance.name
+                for instance in instances_of(config, one, built)
+                if instance.plugin.guard or _denies(config, instance.name)
+            ]
+            if guards and not everything:
+                message = (
+                    f'the server {name} matches on raw paths, so clients pass "{guards[0]}" by'
+                    " writing the path in another way, such as //path or /%70ath"
+                )
+                yield finding(runtime, "raw-path-guard", ("locations", one, "path"), message, _FIX)
+
+
+def _denies(config: Config, name: str) -> bool:
+    plugin = config.plugins.get(name)
+    if plugin is None or plugin.category != "mock":
+        return False
+    status = plugin.options.get("status")
+    return isinstance(status, int) and status >= 400

@@ -1,0 +1,68 @@
+"""Fields of requests that a client must not bring: those that pingap itself writes or gives meaning to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import compress
+from typing import Final
+
+from pingap.headers import Headers
+from pingap.protocol.fields import NEVER_FORWARDED
+from pingap.protocol.secrecy import HARMLESS
+
+RETRY: Final = b"x-retry-attempt"
+"""Tells an upstream which attempt after the first a request is."""
+TIMING: Final = b"x-pingap-plugin-timing"
+"""Asks for the time of plugins. It is taken off, so that the next proxy does not take it for ours."""
+
+COMMON: Final = HARMLESS | {b"authorization", b"cookie", b"referer"}
+"""Names that nothing is to be done about; most requests have no others."""
+_OWN: Final = frozenset((RETRY, TIMING))
+_MEANT: Final = NEVER_FORWARDED | {
+    *_OWN,
+    b"content-type",
+    b"forwarded",
+    b"proxy-authorization",
+    b"x-real-ip",
+    b"x-request-id",
+}
+_MEANT_PREFIX: Final = b"x-forwarded-"
+
+
+def take_own(headers: Headers, *, keep_shadows: bool) -> bool:
+    """Drop what a client must not bring; return whether it asks for the time of plugins.
+
+    Also dropped are names that many applications cannot tell from another one, since CGI and its
+    heirs turn dashes into underscores: ``X_Forwarded_For``, or ``X_User`` beside ``X-User``.
+
+    :param keep_shadows: those are kept.
+    """
+    keys = headers.keys
+    asks = TIMING in keys
+    if not _OWN.isdisjoint(keys):
+        _keep(headers, [key not in _OWN for key in keys])
+    if not keep_shadows and b"_" in b"".join(keys):
+        there = frozenset(keys)
+        _keep(headers, [not (b"_" in key and _shadows(key, there)) for key in keys])
+    return asks
+
+
+def _shadows(key: bytes, there: frozenset[bytes]) -> bool:
+    dashed = key.replace(b"_", b"-")
+    return dashed in there or dashed in _MEANT or dashed.startswith(_MEANT_PREFIX)
+
+
+def drop_twins(headers: Headers, names: Collection[bytes]) -> None:
+    """Drop fields whose names are those of others but for underscores.
+
+    :param names: the others, in lower case.
+    """
+    keys = headers.keys
+    if b"_" in b"".join(keys):
+        dashed = [key.replace(b"_", b"-") if b"_" in key else b"" for key in keys]
+        _keep(headers, [one not in names for one in dashed])
+
+
+def _keep(headers: Headers, kept: list[bool]) -> None:
+    headers.lines[:] = compress(headers.lines, kept)
+    headers.keys[:] = compress(headers.keys, kept)
