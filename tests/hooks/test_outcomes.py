@@ -131,7 +131,7 @@ def notes(rig: Rig, since: int) -> list[str]:
         ("/w/", b"x", ["request ended", "response ended"]),
         ("/w/", b"", ["response ended"]),
         ("/w/cut", b"x", ["request ended", "response abandoned broken_off"]),
-        ("/w/boom", b"", ["response abandoned broken_off"]),
+        ("/w/boom", b"", ["response abandoned complete"]),
         ("/w/?bad", b"x", ["request ended", "response abandoned complete"]),
         ("/w/", b"boom", ["request abandoned complete"]),
     ],
