@@ -320,7 +320,7 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         if settings.prometheus_metrics:
             stats = {one: location.stats for one, location in served.items()}
-            behind = UpstreamMetrics(upstreams.values())
+            behind = UpstreamMetrics(upstreams.values(), self.stats.upstream_times)
             page = ServerMetrics(
                 name,
                 stats,

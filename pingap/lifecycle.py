@@ -465,6 +465,8 @@ def _end(x: Exchange) -> None:
         ctx.body_bytes_received = x.request_body.received
     if x.filters:
         abandon_filters(x)
+    if ctx.upstream_head_at:
+        ctx.connection.stats.upstream_times[ctx.upstream].end(ctx)
     if x.location is not None:
         x.location.stats.end(ctx)
 

@@ -49,6 +49,8 @@ def _of_all_but_locations(runtime: Runtime) -> Iterator[tuple[tuple[str, ...], A
         yield ("handshakes", server), handshakes.figures()
     for metric, instance, series in runtime.plugin_metrics.figures():
         yield ("plugins", metric, instance), series
+    for name, times in list(runtime.stats.upstream_times.items()):
+        yield ("upstream_times", name), times.figures()
     for upstream in runtime.upstreams.values():
         yield ("upstreams", upstream.name), upstream_figures(upstream)
         for name, backends in runtime.health.counts_of(upstream).figures().items():
@@ -69,4 +71,5 @@ def without_gauges(figures: Figures) -> Figures:
     for upstream in figures["upstreams"].values():
         clear_gauges(upstream)
     figures["health"].pop("healthy", None)
+    figures["process"].clear()
     return figures

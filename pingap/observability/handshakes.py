@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pingap.observability.metrics import Histogram, plain_counter
+from pingap.observability.histogram import Histogram, plain_counter
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

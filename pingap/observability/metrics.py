@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pingap.background import in_thread
 from pingap.health.metrics import HealthCounts, health_metrics
+from pingap.observability.histogram import Histogram, plain_counter
+from pingap.observability.process_figures import process_figures, process_metrics
+from pingap.observability.sums import add_nested
+from pingap.observability.upstream_times import UpstreamTimes
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -31,51 +35,6 @@ RECEIVED_BUCKETS: Final = (1, 5, 10, 50, 100, 1000)
 SENT_BUCKETS: Final = (1, 5, 10, 50, 100, 1000, 10000)
 _KB: Final = 1024
 _SENT_BOUNDS: Final = tuple(bound * _KB for bound in SENT_BUCKETS)
-
-
-class Histogram:
-    """Counts of values by upper bound.
-
-    :param bounds: ascending; a last bucket without bound is added.
-    """
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count a value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def add(self, other: Histogram) -> None:
-        """Add the counts of another histogram with the same bounds."""
-        self.counts = [
-            mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
-        ]
-        self.total += other.total
-
-    def figures(self) -> list[float]:
-        """Return the counts, and behind them the total."""
-        return [*self.counts, self.total]
-
-    def add_figures(self, figures: Sequence[float]) -> None:
-        """Add the ``figures`` of a histogram with the same bounds."""
-        *counts, total = figures
-        self.counts = [mine + int(theirs) for mine, theirs in zip(self.counts, counts, strict=True)]
-        self.total += total
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return pairs of upper bound and count up to it, as Prometheus wants them."""
-        running = 0
-        rows = []
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            running += count
-            rows.append(("+Inf" if bound == float("inf") else str(float(bound)), float(running)))
-        return rows
 
 
 class LocationStats:
@@ -245,6 +204,8 @@ class WorkerStats:
         self.locations = locations
         self.handshakes: dict[str, HandshakeStats] = {}
         """Server -> what is counted of TLS handshakes."""
+        self.upstream_times: defaultdict[str, UpstreamTimes] = defaultdict(UpstreamTimes)
+        """Upstream -> what its requests took."""
         self.backends: Callable[[], Sequence[BackendReport]] = tuple
         """Returns what is known of all backends, upstream by upstream."""
         self.started_at = time.time()
@@ -321,6 +282,7 @@ class ServerMetrics:
         self._handshakes = handshakes
         self._others: Mapping[str, Mapping[str, Any]] = {}
         """Location -> ``figures`` of all other workers."""
+        self._process: dict[str, float] = {}
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
         """Return the metrics with what other workers have counted (``figures``) added.
@@ -335,12 +297,14 @@ class ServerMetrics:
         plugins = self._plugins and self._plugins.plus(figures["plugins"])
         health = self._health()
         health.add(HealthCounts.of(figures["health"]))
-        upstreams = self._upstreams and self._upstreams.plus(figures["upstreams"])
+        upstreams = self._upstreams and self._upstreams.plus(figures)
         tls = self._handshakes and self._handshakes.plus(figures["handshakes"].get(self._server))
         total = ServerMetrics(
             self._server, self._locations, failures, plugins, lambda: health, upstreams, tls
         )
         total._others = figures["locations"]
+        total._process = process_figures()
+        add_nested(total._process, figures["process"])
         return total
 
     def page(self) -> bytes:
@@ -369,6 +333,7 @@ class ServerMetrics:
         if self._plugins is not None:
             yield from self._plugins.collect(self._server)
         yield from health_metrics(self._server, self._health())
+        yield from process_metrics(self._server, self._process or process_figures())
 
     def _plugin_times(self, rows: Mapping[str, LocationStats]) -> Metric:
         from prometheus_client.core import HistogramMetricFamily
@@ -391,16 +356,6 @@ class ServerMetrics:
             labels = {"server": self._server, "plugin": plugin, "location": location}
             failures.add_sample(failures.name, labels, count)
         return (reuses, failures)
-
-
-def plain_counter(name: str, text: str) -> Metric:
-    """Return a counter that keeps its name: pingap's counters do not all end with ``_total``.
-
-    (prometheus-client would add the ending to one it knows as a counter.)
-    """
-    from prometheus_client.core import Metric
-
-    return Metric(name, text, "unknown")
 
 
 def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterator[Metric]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pingap.observability.metrics import Histogram as Buckets
+from pingap.observability.histogram import Histogram as Buckets
 
 if TYPE_CHECKING:
     from typing import Self

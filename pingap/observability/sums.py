@@ -20,6 +20,8 @@ SECTIONS: Final = {
     "handshakes": 2,  # server -> figures of HandshakeStats
     "plugins": 3,  # metric -> plugin instance -> series
     "upstreams": 2,  # see ``upstream_figures``
+    "upstream_times": 2,  # upstream -> figures of UpstreamTimes
+    "process": 1,  # see ``process_figures``
     "health": 3,  # name of a count -> upstream -> backend
 }
 """Section -> how many keys lead to a part that is sent as a whole."""

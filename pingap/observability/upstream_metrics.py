@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pingap.observability.metrics import Histogram, plain_counter
-from pingap.observability.sums import add_nested
+from pingap.observability.histogram import Histogram, plain_counter
+from pingap.observability.sums import add_nested, no_figures
+from pingap.observability.upstream_times import UpstreamTimes, upstream_time_metrics
 from pingap.upstream.stats import LATENCY_BUCKETS, BackendReport, report_on
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ UpstreamFigures: TypeAlias = dict[str, Any]
 it is traced), and ``backends``: address -> counts."""
 
 
-_Figures: TypeAlias = "tuple[dict[str, UpstreamFigures], Sequence[BackendReport]]"
-"""The sums of all workers by upstream, and what is known of all backends."""
+_Figures: TypeAlias = (
+    "tuple[dict[str, UpstreamFigures], dict[str, dict[str, Any]], Sequence[BackendReport]]"
+)
+"""The sums of all workers by upstream, those of times, and what is known of all backends."""
 
 
 def upstream_figures(upstream: UpstreamRuntime) -> UpstreamFigures:
@@ -72,26 +75,33 @@ class UpstreamMetrics:
     """Makes the series of all upstreams.
 
     :param upstreams: those of the configuration.
+    :param times: what the requests of upstreams took, by name.
     """
 
-    def __init__(self, upstreams: Collection[UpstreamRuntime]) -> None:
+    def __init__(
+        self, upstreams: Collection[UpstreamRuntime], times: Mapping[str, UpstreamTimes]
+    ) -> None:
         self._upstreams = upstreams
+        self._times = times
         self._taken: _Figures | None = None
 
-    def plus(self, others: Mapping[str, Mapping[str, Any]]) -> UpstreamMetrics:
+    def plus(self, figures: Mapping[str, Any]) -> UpstreamMetrics:
         """Return the metrics as they are now, with what other workers have counted added."""
-        total = UpstreamMetrics(self._upstreams)
-        total._taken = self._take(others)
+        total = UpstreamMetrics(self._upstreams, self._times)
+        total._taken = self._take(figures)
         return total
 
-    def _take(self, others: Mapping[str, Mapping[str, Any]]) -> _Figures:
+    def _take(self, figures: Mapping[str, Any]) -> _Figures:
         total = {upstream.name: upstream_figures(upstream) for upstream in self._upstreams}
-        add_nested(total, {name: others[name] for name in total if name in others})
-        return total, report_on(self._upstreams)
+        times = {name: self._times[name].figures() for name in total if name in self._times}
+        for own, others in ((total, figures["upstreams"]), (times, figures["upstream_times"])):
+            add_nested(own, {name: others[name] for name in total if name in others})
+        return total, times, report_on(self._upstreams)
 
     def collect(self, server: str) -> Iterator[Metric]:
         """Yield the series, with a label for the server that shows them."""
-        total, reports = self._taken or self._take({})
+        total, times, reports = self._taken or self._take(no_figures())
+        yield from upstream_time_metrics(server, times)
         yield from _retries(server, total)
         yield from _connections(server, total)
         yield _circuit_states(server, reports)

@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from pingap.builder import Runtime
 from pingap.observability.figures import ChangedFigures
+from pingap.observability.process_figures import process_figures
 from pingap.observability.sums import Entry
 from pingap.process.channel import Channel
 
@@ -42,8 +43,11 @@ class Reporter:
             spent = await self.report()
             await anyio.sleep(max(REPORT_SECONDS, spent / SHARE))
 
-    async def report(self) -> float:
-        """Send all that changed since the last report; return the seconds of work it took."""
+    async def report(self, *, on_demand: bool = False) -> float:
+        """Send all that changed since the last report; return the seconds of work it took.
+
+        :param on_demand: also what is worth reading only for somebody who asks.
+        """
         async with self._lock:
             runtime = self._runtime()
             anew = runtime is not self._reported
@@ -60,6 +64,8 @@ class Reporter:
                     spent += time.monotonic() - began
                     await anyio.lowlevel.checkpoint()
                     began = time.monotonic()
+            if on_demand:
+                changed += [(["process", name], n) for name, n in process_figures().items()]
             self._send(changed, anew=anew)
             return spent + time.monotonic() - began
 

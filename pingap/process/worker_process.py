@@ -194,7 +194,7 @@ class WorkerProcess:
             await anyio.sleep(BEAT_SECONDS)
 
     async def _answer_report(self, message: Message) -> None:
-        await self._reporter.report()
+        await self._reporter.report(on_demand=True)
         self._channel.reply(message)
 
     def _tell_others(self, key: str, value: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pingap.observability.metrics import Histogram
+from pingap.observability.histogram import Histogram
 from pingap.upstream.breakers import says_nothing
 from pingap.upstream.window import SlidingWindow
 

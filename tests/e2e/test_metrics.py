@@ -102,3 +102,23 @@ def test_a_client_that_leaves_counts_as_4xx(rig: Rig) -> None:
     with rig.connect() as client:
         client.send(b"POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
     until(lambda: aborted() == before + 1)
+
+
+def test_upstreams_and_the_process_have_the_series_of_pingap(rig: Rig) -> None:
+    before = metrics(rig)
+    with rig.connect() as client:
+        for _ in range(3):
+            assert client.get("/in").status == 200
+    after = metrics(rig)
+    labels = '{server="web",upstream="origin"}'
+    for name in ("processing_time_count", "response_time_count"):
+        series = f"pingap_upstream_{name}{labels}"
+        assert after[series] - before.get(series, 0) == 3
+    reuses = f"pingap_upstream_reuses{labels}"
+    assert after[reuses] - before.get(reuses, 0) >= 2
+    assert after[f"pingap_upstream_tcp_connect_time_count{labels}"] >= 1
+    assert after[f"pingap_upstream_tls_handshake_time_count{labels}"] == 0
+    assert after['pingap_memory{server="web"}'] > 10
+    assert after['pingap_fd_count{server="web"}'] > 5
+    assert after['pingap_tcp_count{server="web"}'] > 0
+    assert after['pingap_tcp6_count{server="web"}'] >= 0
