@@ -14,7 +14,7 @@ _line = b""
 def add_date(headers: Headers) -> None:
     """Add the current time to headers that have none; it is written once a second."""
     headers.keys.append(b"date")
-    headers.lines.append(date_line())
+    headers.lines.append(_line if int(time.time()) == _second else date_line())
 
 
 def date_line() -> bytes:

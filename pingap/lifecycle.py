@@ -294,6 +294,9 @@ async def _attempt(
         if connection.began_at >= began:  # (not a stream of a connection that was there)
             ctx.upstream_tcp_connect_time = connection.tcp_seconds
             ctx.upstream_tls_handshake_time = connection.tls_seconds
+            ctx.connection.stats.upstream_times[upstream.name].connected(
+                connection.tcp_seconds, connection.tls_seconds
+            )
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, filters)
     response = await x.receive_head()
@@ -466,7 +469,7 @@ def _end(x: Exchange) -> None:
     if x.filters:
         abandon_filters(x)
     if ctx.upstream_head_at:
-        ctx.connection.stats.upstream_times[ctx.upstream].end(ctx)
+        ctx.connection.stats.upstream_times[ctx.upstream_name].end(ctx)
     if x.location is not None:
         x.location.stats.end(ctx)
 

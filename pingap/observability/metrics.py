@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +35,11 @@ RECEIVED_BUCKETS: Final = (1, 5, 10, 50, 100, 1000)
 SENT_BUCKETS: Final = (1, 5, 10, 50, 100, 1000, 10000)
 _KB: Final = 1024
 _SENT_BOUNDS: Final = tuple(bound * _KB for bound in SENT_BUCKETS)
+_time_bucket: Final = partial(bisect_left, RESPONSE_TIME_BUCKETS)
+_size_bucket: Final = partial(bisect_left, _SENT_BOUNDS)
+
+MOST_WAITING: Final = 500
+"""Requests of a location that are counted together."""
 
 
 class LocationStats:
@@ -45,8 +50,9 @@ class LocationStats:
     """
 
     __slots__ = (
+        "_folded",
         "_kinds",
-        "ended",
+        "_waiting",
         "firsts",
         "plugin_seconds",
         "processing",
@@ -59,8 +65,6 @@ class LocationStats:
     def __init__(self) -> None:
         self.processing = 0
         """Requests in progress; counted up when one begins."""
-        self.ended = 0
-        """Requests that ended."""
         self.firsts = 0
         """Those that ended and were the first of their connection."""
         self.response_seconds = 0.0
@@ -72,6 +76,15 @@ class LocationStats:
         """Plugin instance -> what it took, of requests whose time was taken."""
         self._kinds: defaultdict[tuple[int, int, int], int] = defaultdict(int)
         """Status, bucket of duration, bucket of size -> requests that ended so."""
+        self._folded = 0
+        """Requests in all numbers above; the others wait."""
+        self._waiting: list[tuple[int, float, int]] = []
+        """Status, duration and size: sorted into buckets many at a time, which costs less."""
+
+    @property
+    def ended(self) -> int:
+        """Requests that ended."""
+        return self._folded + len(self._waiting)
 
     @property
     def accepted(self) -> int:
@@ -85,22 +98,31 @@ class LocationStats:
 
     def end(self, ctx: RequestContext) -> None:
         """Count a request that ended."""
-        elapsed, sent = ctx.ended_at - ctx.began_at, ctx.body_bytes_sent
         self.processing -= 1
-        self.response_seconds += elapsed
-        self.sent_bytes += sent
-        kind = (
-            ctx.status,
-            bisect_left(RESPONSE_TIME_BUCKETS, elapsed),
-            bisect_left(_SENT_BOUNDS, sent),
-        )
-        self._kinds[kind] += 1
-        self.ended += 1
+        waiting = self._waiting
+        waiting.append((ctx.status, ctx.ended_at - ctx.began_at, ctx.body_bytes_sent))
+        if len(waiting) == MOST_WAITING:
+            self.fold()
         if ctx.connection.requests == 1:
             self.firsts += 1
         if received := ctx.body_bytes_received:
             self.received_bytes += received
             self.received.observe(received / _KB)
+
+    def fold(self) -> None:
+        """Sort what waits into buckets; to be called in the event loop."""
+        if not self._waiting:
+            return
+        statuses, seconds, sizes = zip(*self._waiting, strict=True)
+        self._folded += len(statuses)
+        self._waiting.clear()
+        self.response_seconds += sum(seconds)
+        self.sent_bytes += sum(sizes)
+        kinds = Counter(
+            zip(statuses, map(_time_bucket, seconds), map(_size_bucket, sizes), strict=True)
+        )
+        for kind, count in kinds.items():
+            self._kinds[kind] += count
 
     def observe_plugins(self, times: Mapping[str, float]) -> None:
         """Count what each plugin took of a request, in seconds."""
@@ -110,9 +132,9 @@ class LocationStats:
             self.plugin_seconds[name].observe(seconds)
 
     def add(self, other: LocationStats) -> None:
-        """Add the counts of another location."""
+        """Add the counts of another location, without what waits there (``fold``)."""
         self.processing += other.processing
-        self.ended += other.ended
+        self._folded += other._folded
         self.firsts += other.firsts
         self.response_seconds += other.response_seconds
         self.sent_bytes += other.sent_bytes
@@ -128,6 +150,7 @@ class LocationStats:
 
     def figures(self) -> dict[str, Any]:
         """Return what was counted as plain data."""
+        self.fold()
         return {
             "processing": self.processing,
             "firsts": self.firsts,
@@ -157,7 +180,7 @@ class LocationStats:
         for kind, count in figures["kinds"].items():
             status, seconds, size = map(int, kind.split(","))
             stats._kinds[status, seconds, size] = count
-            stats.ended += count
+            stats._folded += count
         return stats
 
     @property
@@ -214,6 +237,11 @@ class WorkerStats:
         """Asks for what all other workers have counted, living and ended ones, as ``figures``
         (``pingap.observability.figures``); None if there are none."""
 
+    def fold(self) -> None:
+        """Have all locations sort into buckets what waits (``LocationStats.fold``)."""
+        for stats in self.locations.values():
+            stats.fold()
+
     @property
     def processing(self) -> int:
         """Requests in progress."""
@@ -237,6 +265,7 @@ class WorkerStats:
         if self.ask_others is None:
             return self
         figures = await self.ask_others()
+        self.fold()
         own = dict(self.locations)
         return WorkerStats(await in_thread(partial(add_locations, own, figures["locations"])))
 
@@ -283,6 +312,7 @@ class ServerMetrics:
         self._others: Mapping[str, Mapping[str, Any]] = {}
         """Location -> ``figures`` of all other workers."""
         self._process: dict[str, float] = {}
+        self._is_folded = False
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
         """Return the metrics with what other workers have counted (``figures``) added.
@@ -290,6 +320,7 @@ class ServerMetrics:
         The result may be turned into a page in a thread: what would take long with thousands of
         locations is left to that.
         """
+        self._fold()
         failures = dict(self._plugin_failures)
         for plugin, counts in figures["failures"].items():
             for location, count in counts.items():
@@ -302,10 +333,15 @@ class ServerMetrics:
         total = ServerMetrics(
             self._server, self._locations, failures, plugins, lambda: health, upstreams, tls
         )
+        total._is_folded = True
         total._others = figures["locations"]
         total._process = process_figures()
         add_nested(total._process, figures["process"])
         return total
+
+    def _fold(self) -> None:
+        for stats in self._locations.values():
+            stats.fold()
 
     def page(self) -> bytes:
         """Return the text exposition of all series."""
@@ -318,6 +354,8 @@ class ServerMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all series (the interface of prometheus-client)."""
+        if not self._is_folded:
+            self._fold()
         others = {name: one for name, one in self._others.items() if name in self._locations}
         rows = add_locations(self._locations, others)
         total = LocationStats()

@@ -6,8 +6,9 @@ Counted once per request that an upstream answered, at its end.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pingap.observability.histogram import Histogram, plain_counter
@@ -21,6 +22,11 @@ PROCESSING_BUCKETS: Final = (0.01, 0.02, 0.1, 0.5, 1, 5, 10)
 RESPONSE_BUCKETS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1)
 CONNECT_BUCKETS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1)
 HANDSHAKE_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1)
+MOST_WAITING: Final = 500
+"""Requests of an upstream that are counted together."""
+
+_processing_bucket: Final = partial(bisect_left, PROCESSING_BUCKETS)
+_response_bucket: Final = partial(bisect_left, RESPONSE_BUCKETS)
 
 
 class UpstreamTimes:
@@ -28,6 +34,7 @@ class UpstreamTimes:
 
     __slots__ = (
         "_kinds",
+        "_waiting",
         "connect",
         "handshake",
         "processing_seconds",
@@ -44,23 +51,39 @@ class UpstreamTimes:
         self.handshake = Histogram(HANDSHAKE_BUCKETS)
         self._kinds: defaultdict[tuple[int, int], int] = defaultdict(int)
         """Bucket of processing time, bucket of response time -> requests that took so long."""
+        self._waiting: list[tuple[float, float, bool]] = []
+        """Processing time, response time, on a kept connection (see ``LocationStats``)."""
+
+    def connected(self, tcp: float | None, tls: float | None) -> None:
+        """Count a new connection, in seconds; None for what was not needed."""
+        if tcp is not None:
+            self.connect.observe(tcp)
+        if tls is not None:
+            self.handshake.observe(tls)
 
     def end(self, ctx: RequestContext) -> None:
         """Count a request that an upstream has answered."""
-        head_at = ctx.upstream_head_at
-        processing, response = head_at - ctx.upstream_connected_at, ctx.ended_at - head_at
-        self.processing_seconds += processing
-        self.response_seconds += response
-        self._kinds[
-            bisect_left(PROCESSING_BUCKETS, processing), bisect_left(RESPONSE_BUCKETS, response)
-        ] += 1
-        if ctx.upstream_reused:
-            self.reused += 1
-        else:
-            if (seconds := ctx.upstream_tcp_connect_time) is not None:
-                self.connect.observe(seconds)
-            if (seconds := ctx.upstream_tls_handshake_time) is not None:
-                self.handshake.observe(seconds)
+        head_at, waiting = ctx.upstream_head_at, self._waiting
+        waiting.append(
+            (head_at - ctx.upstream_connected_at, ctx.ended_at - head_at, ctx.upstream_reused)
+        )
+        if len(waiting) == MOST_WAITING:
+            self.fold()
+
+    def fold(self) -> None:
+        """Sort what waits into buckets; to be called in the event loop."""
+        if not self._waiting:
+            return
+        processing, response, reused = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        self.processing_seconds += sum(processing)
+        self.response_seconds += sum(response)
+        self.reused += sum(reused)
+        kinds = Counter(
+            zip(map(_processing_bucket, processing), map(_response_bucket, response), strict=True)
+        )
+        for kind, count in kinds.items():
+            self._kinds[kind] += count
 
     @property
     def processing(self) -> Histogram:
@@ -81,6 +104,7 @@ class UpstreamTimes:
 
     def figures(self) -> dict[str, Any]:
         """Return what was counted as plain data."""
+        self.fold()
         return {
             "reused": self.reused,
             "connect": self.connect.figures(),

@@ -67,6 +67,7 @@ def test_location_stats_count_a_request_from_begin_to_end() -> None:
     stats.end(ended(200, 0.02, sent=2048, received=6 * 1024))
     assert (stats.accepted, stats.processing) == (2, 1)
     stats.end(ended(0, 20, nth=2))
+    stats.fold()
     assert stats.codes == [1, 0, 1, 0, 0, 0]
     assert (stats.sent_bytes, stats.received_bytes, stats.reused) == (2048, 6144, 1)
     assert stats.response_time.counts == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
