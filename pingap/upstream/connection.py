@@ -337,8 +337,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._leave_broken()
             where = f"{self._upstream.name}({self.peer.text})"
             raise UpstreamError(f"{where} ended the connection", unprocessed=True)
-        else:
-            self.deadline = NEVER  # (that of an idle connection; the client is to send now)
 
     def send_chunk(self, chunk: bytes) -> None:
         if self._transport is not None:
