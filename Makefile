@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml contrib/*/pyproject.toml)
 EDITABLE := -e '.[tls]' $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
 
-.PHONY: help setup run test lint docs bench clean
+.PHONY: help setup run test fuzz lint docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -28,6 +28,9 @@ run: setup ## Serve conf.d: try http://127.0.0.1:8080/
 
 test: $(VENV)/dev.stamp ## Run all tests.
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+fuzz: $(VENV)/dev.stamp ## Send valid and broken sessions: make fuzz ARGS="--seconds 3600 --seed 1"
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Check style, types and the direction of imports.
 	$(BIN)/ruff check

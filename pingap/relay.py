@@ -201,6 +201,8 @@ class BodyRelay:
         self._update_source()
 
     def _update_source(self) -> None:
+        if self.ended:
+            return  # a connection to an upstream may serve another exchange by now
         pause = self._full or (bool(self._held) and not self.collecting)
         if pause and not self._paused:
             self._paused = True

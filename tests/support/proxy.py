@@ -24,6 +24,7 @@ class Proxy:
     :param toml: the configuration.
     :param folder: where configuration, log and standard error are kept.
     :param program: the command; that of this environment by default.
+    :param start_seconds: it may take to start.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Proxy:
         *arguments: str,
         env: dict[str, str] | None = None,
         program: tuple[str, ...] = (sys.executable, "-m", "pingap"),
+        start_seconds: float = 20,
     ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -48,16 +50,16 @@ class Proxy:
             stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
         )
-        self.start_text = self._read_start()
+        self.start_text = self._read_start(start_seconds)
         self.addresses: dict[str, list[str]] = {}
         for address, name in _URL.findall(self.start_text):
             self.addresses.setdefault(name, []).append(address)
 
-    def _read_start(self) -> str:
+    def _read_start(self, seconds: float) -> str:
         """Read standard error until all servers are announced or the process ends."""
         assert self.process.stderr is not None
         os.set_blocking(self.process.stderr.fileno(), False)
-        text, end = "", time.monotonic() + 20
+        text, end = "", time.monotonic() + seconds
         while time.monotonic() < end and not _URL.search(text):
             select.select([self.process.stderr], [], [], 0.5)
             text += (self.process.stderr.read() or b"").decode()
