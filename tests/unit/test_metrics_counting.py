@@ -79,6 +79,7 @@ def test_location_stats_count_a_request_from_begin_to_end() -> None:
     other = LocationStats()
     other.processing += 1
     other.end(ended(503, 0.001))
+    other.fold()
     stats.add(other)
     assert stats.codes == [1, 0, 1, 0, 0, 1]
     assert stats.accepted == 3
