@@ -136,3 +136,15 @@ class PluginError(HTTPError):
 
     def __str__(self) -> str:
         return f"plugin {self.instance} failed in {self.hook}"
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error and of its causes, once it is dealt with.
+
+    Their frames refer to the request, which refers to the error: a reference cycle that only the
+    garbage collector would free.
+    """
+    below: BaseException | None = error
+    while below is not None:
+        below.__traceback__ = None
+        below = below.__cause__ or below.__context__

@@ -15,6 +15,7 @@ import time
 import types
 from asyncio import _enter_task, _leave_task, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, Final
 
 from pingap.errors import ClientGone
@@ -101,6 +102,8 @@ class Outcome:
         except BaseException as error:
             left = self.done
             self._note(error)
+            if error is argument:
+                error.__traceback__ = None  # or it and these frames would keep each other
             self._tasks.forget(self)
         if not left:
             self._wake()
@@ -156,12 +159,22 @@ class _Runner(Coroutine[Any, None, None]):
     def send(self, _: None) -> Any:
         if self._outcome is None:
             return next(self._ready.__await__())
-        return self._outcome.send()
+        return self._go_on(self._outcome.send)
 
     def throw(self, error: BaseException, *_: object) -> Any:  # type: ignore[override]
         if self._outcome is None:
             raise error
-        return self._outcome.throw(error)
+        return self._go_on(partial(self._outcome.throw, error))
+
+    def _go_on(self, step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except (
+            BaseException
+        ):  # it has ended: task and runner would keep each other, and the request
+            self._outcome = None
+            del self.task
+            raise
 
     def close(self) -> None:
         """Nothing: what it waits for is forgotten with it."""
@@ -211,6 +224,7 @@ class HookTasks:
     def forget(self, outcome: Outcome) -> None:
         """Take note that something has ended."""
         self._running.pop(outcome, None)
+        outcome._task = None
         self._deadlines.forget(outcome)
 
     async def end(self) -> None:

@@ -21,6 +21,7 @@ from pingap.errors import (
     PluginError,
     Source,
     UpstreamError,
+    forget_frames,
 )
 from pingap.exchange import Exchange
 from pingap.hops import COUNTED, pass_hop, without_credentials
@@ -89,6 +90,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         if (access_log := x.server.access_log) is not None:
             record = access_log.record
             record(x.request, response, x.ctx)
+        if x.ctx.error is not None:
+            forget_frames(x.ctx.error)
 
 
 async def _find_response(x: Exchange) -> Response:

@@ -85,6 +85,8 @@ def test_fields_of_a_hop_are_dropped_on_the_way_to_the_upstream(rig: Rig) -> Non
         ("Accept", "*/*"),
         ("accept", "text/html"),
         ("Content-Length", "3"),
+        ("Connection", "TE"),  # ours, for what we take
+        ("TE", "trailers"),
     ]
 
 

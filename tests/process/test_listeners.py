@@ -270,7 +270,9 @@ def test_not_one_request_is_lost(tmp_path: Path, threads: int, ports: list[int])
                     kept = None
             except (OSError, AssertionError) as error:
                 lost.append(error)
-                return
+                break
+        if kept is not None:
+            kept.close()
 
     with served(tmp_path, threads, web=web) as site:
         clients = [threading.Thread(target=ask, args=(index,)) for index in (0, 1)]

@@ -54,7 +54,7 @@ def plain(event: Event) -> tuple[Any, ...]:
     if isinstance(event, DataReceived):
         return ("data", event.stream_id, event.data, event.size, event.ended)
     if isinstance(event, TrailersReceived):
-        return ("trailers", event.stream_id, event.trailers.items())
+        return ("trailers", event.stream_id, event.trailers and event.trailers.items())
     if isinstance(event, StreamReset):
         return ("reset", event.stream_id, event.code)
     if isinstance(event, GoawayReceived):

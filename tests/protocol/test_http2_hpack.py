@@ -126,12 +126,12 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_short_block_that_stands_for_a_long_list_is_not_remembered() -> None:
     reader = HeadReader(read_head, HeadLimits())
     start = bytes((0x82, 0x86, 0x84, 0x01, 4)) + b"test"
-    reader.head(start + b"\x40\x01x\x7f\xa1\x0f" + b"v" * 2080)
+    reader.head(start + b"\x40\x03dnt\x7f\xa1\x0f" + b"v" * 2080)
     assert len(reader._known) == 0
     reader.head(start + b"\xbe")
     assert len(reader._known) == 1
     assert reader.head(start + b"\xbe" * 3).refusal is None
-    refused = reader.head(start + b"\xbe" * 20).refusal
+    refused = reader.head(start + b"\xbe" * 40).refusal
     assert refused is not None
     assert refused.status == 431
     assert len(reader._known) == 1

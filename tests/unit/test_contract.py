@@ -152,8 +152,12 @@ category = "deprecating"
 category = "deprecating"
 [locations.a]
 plugins = ["one"]
+upstream = "u"
 [locations.b]
 plugins = ["one"]
+upstream = "u"
+[upstreams.u]
+addrs = ["127.0.0.1:9"]
 """
 
 
