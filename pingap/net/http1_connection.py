@@ -21,7 +21,7 @@ from pingap.lifecycle import handle
 from pingap.messages import Request, Response
 from pingap.net.backlog import FULL_READ, PIECE, Leftover
 from pingap.net.http1_writer import Http1Writer
-from pingap.net.tcp import has_error, send_probes, unacknowledged
+from pingap.net.tcp import has_ended, has_error, is_reset, send_probes, unacknowledged
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_request import RequestDecoder
@@ -43,6 +43,8 @@ LINGER_BYTES: Final = 1024 * 1024
 """How much of that is read and thrown away."""
 LAST_REQUEST_SECONDS: Final = 5.0
 """How long a connection waits for its last request, when another process takes over."""
+LOOK_SECONDS: Final = 2.0
+"""How often the socket of a client is looked at that is not read from, since enough is here."""
 PROBE_SECONDS: Final = 0.5
 MOST_PROBE_SECONDS: Final = 8.0
 """How often a client that ended its side is looked for while its answer is not complete: first after
@@ -249,6 +251,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
                 self._refuse(BadRequest("The request head did not arrive in time", 408))
             else:
                 self.close()  # idle
+        elif self._reading_paused:
+            self._look_behind()
         elif self._reading_body:
             self._closing = True
             error = BadRequest("The request body did not arrive in time", 408)
@@ -298,6 +302,29 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             if knows_interim and not exchange.head_sent:
                 self._writes.write(transport, http1_write.CONTINUE)
         self._await_client()
+
+    def _look_behind(self) -> None:
+        """Find out whether the client has left, although nothing is read.
+
+        Its FIN comes behind what it sent. If that does not fit in our buffers, the kernel's probes find
+        out, once the client's system has given the connection up (Linux: after minutes).
+        """
+        exchange, transport = self._exchange, self._transport
+        if exchange is None or transport is None:
+            return
+        if has_error(transport) or is_reset(transport):
+            exchange.on_client_gone()
+            self.cut()
+        elif has_ended(transport):
+            self._look_for_client()
+        else:
+            send_probes(transport)
+            self.deadline = time.monotonic() + LOOK_SECONDS
+
+    def _watch_unread(self) -> None:
+        """Look at the socket from time to time: the loop does not see how a client ends that is not read."""
+        if self._exchange is not None and self.deadline == NEVER:
+            self.deadline = time.monotonic() + LOOK_SECONDS
 
     def _await_client(self) -> None:
         """Set the moment of the next look for a client that ended its side."""
@@ -433,6 +460,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if not (self._writing_paused or self._tunnelling):
             self.deadline = NEVER  # it is not the client that is slow
         self._pause_reading()
+        self._watch_unread()
 
     def resume_body(self) -> None:
         self._body_paused = False
@@ -443,6 +471,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
+            self._watch_unread()
 
     def _settle_reading(self) -> None:
         """Read on, unless there is enough here already."""

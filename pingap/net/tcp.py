@@ -22,10 +22,35 @@ _SOON: Final = (5.0, 5.0, 3)
 """Idle time, interval (seconds) and number of the probes for a client that ended its side."""
 
 
+_CLOSE: Final = 7
+_CLOSE_WAIT: Final = 8
+"""States of ``TCP_INFO`` (Linux, tcp_states.h)."""
+
+
 def has_error(transport: asyncio.BaseTransport) -> bool:
     """Tell whether the peer has reset the connection, without reading or writing."""
     sock = transport.get_extra_info("socket")
     return sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+def has_ended(transport: asyncio.BaseTransport) -> bool:
+    """Return whether the peer has ended its side, though what it sent was not read (Linux)."""
+    return _state(transport) == _CLOSE_WAIT
+
+
+def is_reset(transport: asyncio.BaseTransport) -> bool:
+    """Return whether the connection is gone, though nothing was read or written (Linux)."""
+    return _state(transport) == _CLOSE
+
+
+def _state(transport: asyncio.BaseTransport) -> int:
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+        return 0
+    try:
+        return int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
+    except OSError:
+        return 0
 
 
 def send_probes(transport: asyncio.BaseTransport) -> None:

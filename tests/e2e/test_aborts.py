@@ -220,3 +220,18 @@ def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> 
         answers.set()
         answer = client.answer()
     assert [interim.status for interim in answer.interim] == [100]
+
+
+def test_a_client_that_is_not_read_from_is_missed_when_it_leaves(tmp_path: Path) -> None:
+    """More requests are here than are taken, so the loop does not see the end of the connection."""
+
+    def script(served: Served) -> None:
+        served.read_head()
+        served.receive()  # the end of the connection
+
+    with running(tmp_path, script, server='access_log = "tiny"') as rig:
+        client = rig.connect()
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % one for one in range(4000)))
+        until(lambda: rig.origin.requests)
+        client.close()
+        rig.proxy.wait_for_log("GET /0 499")

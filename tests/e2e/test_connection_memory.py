@@ -53,6 +53,7 @@ def configuration(addr: str) -> str:
     return f"""
 [basic]
 trusted_proxies = ["127.0.0.1"]
+grace_period = "1s"
 [upstreams.origin]
 addrs = ["{addr}"]
 health_check = "none"
