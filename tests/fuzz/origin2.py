@@ -28,7 +28,9 @@ class Origin2:
             while data := await reader.read(65_536):
                 for event in served.h2.receive_data(data):
                     # (The library knows already of a reset that comes later among the events.)
-                    with suppress(h2.exceptions.StreamClosedError, h2.exceptions.StreamIDTooLowError):
+                    with suppress(
+                        h2.exceptions.StreamClosedError, h2.exceptions.StreamIDTooLowError
+                    ):
                         served.on_event(event)
                 served.flush()
                 await writer.drain()
