@@ -24,8 +24,9 @@ from fuzz.target import Target
 AT_ONCE = 8
 ROUND = 150
 """Cases between two looks at what the process holds."""
-QUIET_SECONDS = 40.0
-"""How long it may take until all of a round is gone."""
+QUIET_SECONDS = 90.0
+"""How long it may take until all of a round is gone. (The system of a client that left without a sign
+forgets it after a minute, and only then its kernel answers with a reset.)"""
 MOST_GROWTH = 40 * 2**20
 """Bytes that the workers may hold more than after the first round."""
 
@@ -95,15 +96,16 @@ class Fuzz:
     async def _round(self, numbers: range, until: float) -> None:
         """Run cases beside each other, and a polite client all the while."""
         waiting, names = list(reversed(numbers)), [f"{self.seed}.{number}" for number in numbers]
-        polite = asyncio.create_task(self._polite(names))
+        over = asyncio.Event()
+        polite = asyncio.create_task(self._polite(names, over))
 
         async def work() -> None:
             while waiting and (time.monotonic() < until or self.only is not None):
                 await self._case(f"{self.seed}.{waiting.pop()}")
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-        polite.cancel()
-        await asyncio.gather(polite, return_exceptions=True)
+        over.set()  # (no cancellation: asyncio's wait_for may swallow it)
+        await polite
         await self._look(names)
 
     async def _case(self, name: str) -> None:
@@ -127,10 +129,10 @@ class Fuzz:
             if not isinstance(error, OSError):
                 self.found.append(Found(f"{kind}: {error!r}", [name]))
 
-    async def _polite(self, names: list[str]) -> None:
-        """Ask on connections of its own, and want every answer."""
+    async def _polite(self, names: list[str], over: asyncio.Event) -> None:
+        """Ask on connections of its own until the round is over, and want every answer."""
         rng, number = random.Random(names[0]), 0
-        while True:
+        while not over.is_set():
             number += 1
             case = Case(f"{names[0]}.polite.{number}", self.book, self.target.ports)
             try:

@@ -59,7 +59,8 @@ def configuration(ports: dict[str, int], folder: Path) -> str:
     (folder / "proxy" / "fuzzed.py").write_text(PLUGIN)
     plugins = '["pingap:requestId", "headers", "fuzzed"]'
     upstreams = "".join(
-        f'[upstreams.{name}]\naddrs = ["127.0.0.1:{port}"]\nhealth_check = "none"\nidle_timeout = "1s"\n{more}\n'
+        f'[upstreams.{name}]\naddrs = ["127.0.0.1:{port}"]\nhealth_check = "none"\nidle_timeout = "1s"\n'
+        f'read_timeout = "20s"\n{more}\n'
         for name, port, more in (
             ("h1", ports["h1"], ""),
             ("h2", ports["h2"], 'alpn = "H2"\nmax_h2_streams = 20'),
@@ -78,7 +79,8 @@ def configuration(ports: dict[str, int], folder: Path) -> str:
     )
     servers = "".join(
         f'[servers.{name}]\naddr = "127.0.0.1:0"\nlocations = ["h1", "h2", "tls", "grpc", "plain"]\n'
-        f'enabled_h2 = true\nprometheus_metrics = "/metrics"\n'
+        'enabled_h2 = true\nprometheus_metrics = "/metrics"\n'
+        'downstream_read_timeout = "10s"\ndownstream_write_timeout = "10s"\n'
         f'access_log = "{folder}/access.log combined"\n{more}\n'
         for name, more in (
             ("web", ""),
