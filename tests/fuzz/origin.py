@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from fuzz.content import Book
 from fuzz.http1 import chunked
 
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.1")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/1\.1")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([\t -~\x80-\xff]*)")
 _HUGE = b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" * 50
 
