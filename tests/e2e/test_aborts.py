@@ -201,6 +201,7 @@ def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
         client.sock.shutdown(socket.SHUT_WR)
         for _ in range(answers):
             assert client.answer().status == 200
+        until(lambda: rig.origin.requests[-1].target == "/last")  # (which may begin a turn later)
         client.close()
         rig.proxy.wait_for_log("GET /last 499")
 
