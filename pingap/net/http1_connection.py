@@ -542,7 +542,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if (
             self._half_closed
             and self._exchange is None
-            and not (self._writing_paused or self._left or self._waits_for_turn)
+            and not (self._advancing or self._writing_paused or self._left or self._waits_for_turn)
         ):
             self.close()  # at best half a request is here, and its rest will never come
             return
