@@ -100,7 +100,8 @@ def test_what_comes_before_the_sink_is_held_and_pauses_the_source() -> None:
     relay.end(None)
     assert (relay.ended, relay.finished) == (True, False)
     relay.open(sink)
-    assert (sink.body, sink.ended, source.paused) == (b"ab", True, False)
+    assert (sink.body, sink.ended) == (b"ab", True)
+    assert source.paused  # a source that has ended is left alone: it may serve others by now
 
 
 def test_an_end_without_body_waits_for_the_sink() -> None:
