@@ -6,13 +6,18 @@ they have waited too long, and the sweep looks at all of them a few times a seco
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final, Protocol
 
 import anyio
 
+log = logging.getLogger("pingap")
+
 _SLOWEST: Final = 1.0
 _FASTEST: Final = 0.05
+_AGAIN: Final = 60.0
+"""When a limit whose handling failed is looked at again."""
 
 
 class Watched(Protocol):
@@ -54,7 +59,14 @@ class Deadlines:
         late = [watched for watched in self._watched if watched.deadline < now]
         for watched in late:
             if watched.deadline < now:  # still: what another one did may have given it more time
-                watched.on_deadline()
+                try:
+                    watched.on_deadline()
+                except Exception:
+                    # A mistake with one connection must not end the time limits of all others.
+                    log.exception(
+                        "a time limit was not handled, by a defect of pingap: %r", watched
+                    )
+                    watched.deadline = now + _AGAIN
 
     async def run(self) -> None:
         """Sweep until cancelled."""
