@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pingap import configuration
 from pingap.commands import expanded
-from pingap.config import Config, ConfigError, load
+from pingap.config import Config, ConfigError
+from pingap.config.files import read
 from pingap.plugins import Registry
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def configuration_path(conf: str | None) -> str | None:
 def load_configuration(conf: str, registry: Registry) -> Config:
     """Load a configuration; end with its mistakes if there are any."""
     with mistakes_end_the_command():
-        return load(conf, location_keys=registry.location_keys)
+        return configuration.load_configuration(read(conf), registry)
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
     if path is None:
         raise click.UsageError("where is the configuration? Give -c PATH")
     with mistakes_end_the_command():
-        config = load(path, location_keys=registry.location_keys)
+        config = configuration.load_configuration(read(path), registry)
         runtime = build(config, registry, log_files=LogFiles(opens=False))
     yield runtime
 
