@@ -1,4 +1,4 @@
-"""Python work that takes long, in a thread beside the event loop."""
+"""Long computations in Python, in a thread beside the event loop."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ import sys
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long the thread may keep the interpreter while a request waits; by default 5 ms."""
+"""How long the thread may keep the interpreter while a request waits; Python's default is 5 ms."""
 
-_before = 0.0
-_running = 0
+_limiter: Final[RunVar[anyio.CapacityLimiter]] = RunVar("pingap_background")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run a function that computes in a thread, and return its result; requests go on meanwhile.
+    """Run a function that computes in a thread and return its result; requests go on meanwhile.
+
+    One at a time for each event loop: several threads would leave the loop too small a share of the
+    interpreter.
 
     :raises Exception: whatever the function raises.
     """
-    global _before, _running
-    if not _running:
-        _before = sys.getswitchinterval()
+    async with _one_at_a_time():
+        before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
-    _running += 1
-    try:
-        return await anyio.to_thread.run_sync(work)
-    finally:
-        _running -= 1
-        if not _running:
-            sys.setswitchinterval(_before)
+        try:
+            return await anyio.to_thread.run_sync(work)
+        finally:
+            sys.setswitchinterval(before)
+
+
+def _one_at_a_time() -> anyio.CapacityLimiter:
+    limiter = _limiter.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(1)
+        _limiter.set(limiter)
+    return limiter

@@ -77,7 +77,8 @@ class BadRequest(HTTPError):
     """The request, if that much of it could be read; for the log."""
 
     def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(status, message, error_type="InvalidHTTPHeader")
+        kind = "ReadTimedout" if status == 408 else "InvalidHTTPHeader"
+        super().__init__(status, message, error_type=kind)
 
 
 class ClientGone(PingapError):

@@ -25,6 +25,14 @@ _LEVELS: Final = {
 class TextFormatter(logging.Formatter):
     """``<time> <LEVEL> <message>``, as pingap writes it."""
 
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(word)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the line of a record, without its traceback."""
+        record.word = _word(record)
+        return super().formatMessage(record)
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """Return the time of now: records are formatted when they are made."""
         return local_time()
@@ -38,7 +46,12 @@ class JsonFormatter(logging.Formatter):
         fields = {"message": record.getMessage()}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json_line(record.levelname, fields)
+        return json_line(_word(record), fields)
+
+
+def _word(record: logging.LogRecord) -> str:
+    """Return the level of a record as pingap writes it."""
+    return "WARN" if record.levelno == logging.WARNING else record.levelname
 
 
 def json_line(level: str, fields: dict[str, str]) -> str:
@@ -62,9 +75,7 @@ def set_up_logging(file: LogFile, level: str, *, as_json: bool) -> None:
     :param level: ``basic.log_level``; empty for ``RUST_LOG``, else INFO.
     """
     handler = LogFileHandler(file)
-    handler.setFormatter(
-        JsonFormatter() if as_json else TextFormatter("%(asctime)s %(levelname)s %(message)s")
-    )
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]

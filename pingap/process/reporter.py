@@ -38,7 +38,7 @@ class Reporter:
         self._lock = anyio.Lock()
 
     async def run(self) -> None:
-        """Report again and again."""
+        """Report every second, or less often if that takes long."""
         while True:
             spent = await self.report()
             await anyio.sleep(max(REPORT_SECONDS, spent / SHARE))
@@ -46,12 +46,12 @@ class Reporter:
     async def report(self, *, on_demand: bool = False) -> float:
         """Send all that changed since the last report; return the seconds of work it took.
 
-        :param on_demand: also what is worth reading only for somebody who asks.
+        :param on_demand: include figures that are only read for a metrics page.
         """
         async with self._lock:
             runtime = self._runtime()
-            anew = runtime is not self._reported
-            if anew:  # figures of what it no longer serves are dropped
+            replaces = runtime is not self._reported
+            if replaces:  # figures of what it no longer serves are dropped
                 self._reported, self._changes = runtime, ChangedFigures()
             changed: list[Entry] = []
             spent, began = 0.0, time.monotonic()
@@ -59,16 +59,16 @@ class Reporter:
                 if entry is not None:
                     changed.append(entry)
                 if time.monotonic() - began > SLICE_SECONDS:
-                    self._send(changed, anew=anew)
-                    changed, anew = [], False
+                    self._send(changed, replaces=replaces)
+                    changed, replaces = [], False
                     spent += time.monotonic() - began
                     await anyio.lowlevel.checkpoint()
                     began = time.monotonic()
             if on_demand:
                 changed += [(["process", name], n) for name, n in process_figures().items()]
-            self._send(changed, anew=anew)
+            self._send(changed, replaces=replaces)
             return spent + time.monotonic() - began
 
-    def _send(self, entries: list[Entry], *, anew: bool) -> None:
-        if entries or anew:
-            self._channel.send("figures", entries=entries, anew=anew)
+    def _send(self, entries: list[Entry], *, replaces: bool) -> None:
+        if entries or replaces:
+            self._channel.send("figures", entries=entries, replaces=replaces)

@@ -23,7 +23,7 @@ from pingap.config.watch import ConfigurationWatch
 from pingap.configuration import load_configuration
 from pingap.early import hold_signals
 from pingap.observability.log_files import LogFiles
-from pingap.observability.logs import set_up_logging
+from pingap.observability.logs import json_line, set_up_logging
 from pingap.plugins import Registry
 from pingap.process.activation import ActivatedSockets
 from pingap.process.checks import folder_problems, refuse, start_problems
@@ -156,9 +156,9 @@ class _Start:
             switch_to(self.account)
         runtime = build(config, self.registry, options.log)
         for warning in (*config.warnings, *runtime.warnings):
-            _say(f"warning: {warning}")
+            self._report(f"warning: {warning}", "WARN")
         for address in [*(one.server for one in self.spare), *self.inherited.close_rest()]:
-            _say(f"warning: no server listens on {address}, which was passed on")
+            self._report(f"warning: no server listens on {address}, which was passed on", "WARN")
         try:
             log_file, basic = runtime.log_files.open(options.log), config.basic
             set_up_logging(log_file, basic.log_level, as_json=basic.log_format_json)
@@ -179,17 +179,23 @@ class _Start:
         succession.leave()
         return 0
 
+    def _report(self, text: str, level: str = "INFO") -> None:
+        """Print a message to standard error; as JSON if the log goes there and is JSON."""
+        if self.config.basic.log_format_json and not self.options.log:
+            text = json_line(level, {"message": text})
+        _say(text)
+
     def _waiting(self) -> None:
         """Say that the old process lets itself be waited for; whoever started this is to tell it."""
         text = "pingap waits for the one that runs to hand over its sockets: send that one SIGQUIT"
         if self.parent is None:
-            _say(text)
+            self._report(text)
         else:
             self.parent.succeeded(f"{text} (this is pid {os.getpid()})")
 
     def _ready(self) -> None:
         """Tell everybody that requests are served now."""
-        _say(_announcement(self.config, self.sockets))
+        self._report(_announcement(self.config, self.sockets))
         if self.options.daemon:
             self.pid_file.write()
         self.notifier.ready(f"serving with pid {os.getpid()}")

@@ -260,7 +260,7 @@ class Supervisor:
         elif kind == "failed":
             child.failure = message["text"]
         elif kind == "figures":
-            if message["anew"]:
+            if message["replaces"]:
                 child.figures = no_figures()
             put(child.figures, message["entries"])
         elif kind == "others":

@@ -60,11 +60,7 @@ class Recorder(logging.Handler):
         :param thread: the proxy's.
         """
         global _level_before
-        self.setFormatter(
-            JsonFormatter()
-            if basic.log_format_json
-            else TextFormatter("%(asctime)s %(levelname)s %(message)s")
-        )
+        self.setFormatter(JsonFormatter() if basic.log_format_json else TextFormatter())
         self.setLevel(parse_level(basic.log_level or os.environ.get("RUST_LOG", "")))
         if not _attached:
             _level_before = _logger.level

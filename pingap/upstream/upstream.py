@@ -240,7 +240,9 @@ class UpstreamRuntime:
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise UpstreamError(
                 f"{where} cannot be spoken to by TLS: {reason(error)}",
-                error_type="TLSHandshakeFailure",
+                error_type="InvalidCert"
+                if isinstance(error, ssl.CertificateError)
+                else "TLSHandshakeFailure",
                 connecting=True,
             ) from None
         except OSError as error:  # (a TimeoutError is one)
@@ -305,7 +307,7 @@ class UpstreamRuntime:
             return await complete
         raise UpstreamError(
             f"{self.name}({peer.text}) did not complete the TLS handshake in time",
-            error_type="TLSHandshakeTimedout",
+            error_type="ConnectTimedout",
             status=504,
             connecting=True,
         )

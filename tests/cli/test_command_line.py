@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -378,6 +379,24 @@ def test_json_log(tmp_path: Path) -> None:
             r'\{"timestamp": "[^"]+", "level": "INFO", "fields": \{"message": "draining"\}\}\n',
             proxy.log,
         )
+
+
+def test_every_line_on_standard_error_is_json(tmp_path: Path) -> None:
+    """The announcement and warnings of the configuration as well."""
+    path = tmp_path / "pingap.toml"
+    text = VALID + "[locations.idle]\n"  # (which can never answer: a warning)
+    path.write_text("[basic]\nlog_format_json = true\n" + text)
+    command = [sys.executable, "-m", "pingap", "-c", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(json.loads(line))
+            if "is serving" in line:
+                process.terminate()
+    assert process.returncode == 0
+    assert [line["level"] for line in lines] == ["WARN", "INFO", "INFO"]
+    assert "idle: answers every request with 503" in lines[0]["fields"]["message"]
 
 
 @pytest.mark.parametrize(("level", "there"), [("info", True), ("warn", False), ("off", False)])

@@ -159,7 +159,7 @@ def test_an_upstream_that_leaves_in_the_middle_cuts_the_answer(
         assert not data.endswith(b"0\r\n\r\n")
         log = rig.proxy.wait_for_log("GET /cut")
         assert " ERROR " not in log
-        assert " WARNING " in log
+        assert " WARN " in log
 
 
 def test_nothing_is_left_open_after_many_aborts(tmp_path: Path) -> None:

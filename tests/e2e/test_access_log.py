@@ -172,4 +172,4 @@ def test_what_a_client_does_is_never_an_error(rig: Rig) -> None:
         client.get("/after-the-junk")
     log = rig.proxy.wait_for_log("/after-the-junk")
     assert " ERROR " not in log
-    assert " WARNING " not in log
+    assert " WARN " not in log

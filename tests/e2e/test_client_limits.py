@@ -63,6 +63,7 @@ def test_a_head_that_does_not_come_is_answered_with_408(impatient: Rig, part: by
         client.send(part)
         answer = client.answer()
         assert (answer.status, answer.header("connection")) == (408, "close")
+        assert answer.header("x-pingap-etype") == "ReadTimedout"
         assert client.is_closed()
 
 

@@ -97,7 +97,7 @@ def test_a_certificate_that_cannot_be_believed(
     origin = setup.origin(issued)
     proxy = setup.proxy(origin, upstream)
     answer = get(proxy)
-    assert answer.status == 502
+    assert (answer.status, answer.header("x-pingap-etype")) == (502, "InvalidCert")
     assert b"certificate" not in answer.body
     assert origin.requests == []
     log = proxy.wait_for_log("cannot be spoken to by TLS: ")
@@ -185,7 +185,7 @@ def test_a_handshake_that_takes_too_long(setup: Setup, limit: str) -> None:
         proxy = setup.proxy(f"127.0.0.1:{listener.getsockname()[1]}", upstream)
         if limit == "total_connection_timeout":
             assert get(proxy).status == 504
-            proxy.wait_for_log("did not complete the TLS handshake in time (TLSHandshakeTimedout)")
+            proxy.wait_for_log("did not complete the TLS handshake in time (ConnectTimedout)")
         else:  # which is for TCP alone
             with proxy.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -89,14 +89,14 @@ def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Proxy) -> No
     file = proxy.folder.parent / "site" / "blocking.py"
     line = line_of("self.wait()")
     first, *stack = log.split("\n")
-    assert f"WARNING Blocks.request ({file}:{line}) blocks the event loop for more" in first
+    assert f"WARN Blocks.request ({file}:{line}) blocks the event loop for more" in first
     assert stack[:4] == [
         f'  File "{file}", line {line}, in request',
         "    self.wait()",
         f'  File "{file}", line {line_of("time.sleep(0.4)")}, in wait',
         "    time.sleep(0.4)",
     ]
-    seconds = re.search(r"WARNING the event loop goes on, after (\S+) s", log)
+    seconds = re.search(r"WARN the event loop goes on, after (\S+) s", log)
     assert seconds is not None
     assert 0.3 <= float(seconds[1]) < 2
 

@@ -104,7 +104,7 @@ def test_hook_pingap_startup_and_shutdown_run_once_around_everything(
         with proxy.connect() as client:
             assert client.get("/both/").body == b"ready True"
         assert proxy.stop() == 0
-        words = [line.split("WARNING ")[-1] for line in proxy.log.splitlines() if "WARNING" in line]
+        words = [line.split("WARN ")[-1] for line in proxy.log.splitlines() if " WARN " in line]
     assert words[:3] == ["distribution starts", "startup one", "startup two"]
     assert sorted(words[3:]) == sorted(
         ["distribution ends"]

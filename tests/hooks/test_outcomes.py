@@ -121,7 +121,7 @@ def ask(rig: Rig, target: str, body: bytes = b"") -> None:
 
 def notes(rig: Rig, since: int) -> list[str]:
     until(lambda: "over /" in rig.proxy.log[since:])
-    found = re.findall(r"WARNING ((?:request|response|over) .*)", rig.proxy.log[since:])
+    found = re.findall(r"WARN ((?:request|response|over) .*)", rig.proxy.log[since:])
     return sorted(found)
 
 

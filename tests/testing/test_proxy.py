@@ -231,7 +231,7 @@ def test_the_log_and_the_access_log(proxy: Proxy) -> None:
     proxy.get("/second")
     assert [line.split(" ")[2] for line in proxy.access_log] == ["/first", "/second"]
     assert "INFO asked for /first\n" in proxy.log
-    assert "WARNING from a thread /second\n" in proxy.log
+    assert "WARN from a thread /second\n" in proxy.log
     assert 'INFO 127.0.0.1 "GET /second HTTP/1.1" 200' in proxy.log
     assert proxy.wait_for_access_log(2) == proxy.access_log
     assert proxy.wait_for_log("asked for /second") == proxy.log

@@ -114,7 +114,7 @@ async def test_a_report_is_sent_in_slices(
         await reporter.Reporter(worker, lambda: runtime).report()
         worker.send("end")
         while (message := await supervisor.receive()) is not None and message["kind"] != "end":
-            assert message["anew"] == (messages == 0)
+            assert message["replaces"] == (messages == 0)
             put(figures, message["entries"])
             messages += 1
         worker.close()
