@@ -54,7 +54,7 @@ class Origin:
         if found is None or None in fields:
             raise Malformed(repr(head[:300]))
         named = [(one[1].lower(), one[2].strip()) for one in fields if one is not None]
-        target = found[2].decode()
+        target = found[2].decode("latin-1")
         if "/odd/" in target and self._rng.random() < 0.9:
             await self._rng.choice(self._odd)(writer)
             return False
