@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
+
+log = logging.getLogger("pingap")
 
 _OURS: Final = (
     signal.SIGTERM,
@@ -80,7 +82,7 @@ def _be_child(main: Callable[[], int], mask: set[int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
     except BaseException:
-        traceback.print_exc()
+        log.critical("this process failed and ends", exc_info=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
