@@ -76,8 +76,10 @@ class BadRequest(HTTPError):
     request: Request | None = None
     """The request, if that much of it could be read; for the log."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(status, message, error_type="InvalidHTTPHeader")
+    def __init__(
+        self, message: str, status: int = 400, error_type: str = "InvalidHTTPHeader"
+    ) -> None:
+        super().__init__(status, message, error_type=error_type)
 
 
 class ClientGone(PingapError):

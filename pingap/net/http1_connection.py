@@ -255,7 +255,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._look_behind()
         elif self._reading_body:
             self._closing = True
-            error = BadRequest("The request body did not arrive in time", 408)
+            error = BadRequest("The request body did not arrive in time", 408, "ReadTimedout")
             self._exchange.on_request_broken(error)
         elif self._half_closed:
             self._look_for_client()

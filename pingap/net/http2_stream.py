@@ -83,7 +83,7 @@ class Http2Stream(Http2RequestBody):
             else:
                 self._await_room()  # it is not this stream's window that it waits for
         elif self._reading and self._exchange is not None:
-            error = BadRequest("The request body did not arrive in time", 408)
+            error = BadRequest("The request body did not arrive in time", 408, "ReadTimedout")
             self._exchange.on_request_broken(error)
 
     def on_reset(self) -> None:

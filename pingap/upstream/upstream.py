@@ -238,9 +238,10 @@ class UpstreamRuntime:
         try:
             return await self._open(peer, client, upgrades, repeatable, until)
         except (ssl.SSLError, ssl.CertificateError) as error:
+            is_invalid = isinstance(error, ssl.SSLCertVerificationError)
             raise UpstreamError(
                 f"{where} cannot be spoken to by TLS: {reason(error)}",
-                error_type="TLSHandshakeFailure",
+                error_type="InvalidCert" if is_invalid else "TLSHandshakeFailure",
                 connecting=True,
             ) from None
         except OSError as error:  # (a TimeoutError is one)
@@ -305,7 +306,7 @@ class UpstreamRuntime:
             return await complete
         raise UpstreamError(
             f"{self.name}({peer.text}) did not complete the TLS handshake in time",
-            error_type="TLSHandshakeTimedout",
+            error_type="ConnectTimedout",
             status=504,
             connecting=True,
         )
