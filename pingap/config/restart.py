@@ -16,7 +16,6 @@ HOT: Final = ""
 """A running process takes the change over."""
 
 _WORKERS: Final = "workers are started at the start"
-_PATHS: Final = "open connections go on reading paths as before"
 _PROCESS: Final = "it belongs to the process, from its start"
 
 BASIC: Final[dict[str, str]] = {
@@ -62,9 +61,9 @@ SERVER: Final[dict[str, str]] = {
     "max_request_line": HOT,
     "max_header_size": HOT,
     "max_headers": HOT,
-    "path_matching": _PATHS,
-    "allow_in_paths": _PATHS,
-    "forward_path": _PATHS,
+    "path_matching": HOT,
+    "allow_in_paths": HOT,
+    "forward_path": HOT,
     "keep_shadowing_headers": HOT,
     "head_read_timeout": HOT,
     "keepalive_timeout": HOT,

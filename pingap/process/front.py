@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pingap.builder import Runtime
-from pingap.client_options import client_limits, client_tcp
+from pingap.client_options import client_limits, client_tcp, path_rules
 from pingap.hook_tasks import HookTasks
 from pingap.net.http1_connection import Http1Connection
 from pingap.net.listener import ConnectionBudget, Listener
@@ -67,7 +67,13 @@ class Front:
         settings = runtime.config.servers[self.name]
         server, listener = runtime.servers[self.name], self.listener
         options = None if server.tls is None else server.tls.options
-        rights = Rights(runtime.trusted_proxies, settings.proxy_protocol, options)
+        rights = Rights(
+            runtime.trusted_proxies,
+            server.trusted_forwarding,
+            settings.proxy_protocol,
+            path_rules(settings),
+            options,
+        )
         if self._rights is not None and rights.are_fewer_than(self._rights):
             self.cut_early()
             listener.renew()

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pingap.forwarding import Family
     from pingap.networks import Network
+    from pingap.paths import PathRules
     from pingap.tls.options import TlsOptions
 
 _STRICTNESS: Final = {"off": 0, "optional": 1, "require": 2}
@@ -17,16 +19,24 @@ class Rights:
     """What a server asks new connections for.
 
     :param trusted: the proxies that are believed (``basic.trusted_proxies``).
+    :param forwarding: in which fields (``basic.trusted_forwarding``).
+    :param paths: how paths are read, which guards count on.
     :param tls: None without TLS.
     """
 
     trusted: tuple[Network, ...]
+    forwarding: Family
     proxy_protocol: bool
+    paths: PathRules
     tls: TlsOptions | None
 
     def are_fewer_than(self, before: Rights) -> bool:
         """Tell whether a connection from before has rights that a new one would not get."""
-        if self.proxy_protocol is not before.proxy_protocol:
+        if (self.forwarding, self.proxy_protocol, self.paths) != (
+            before.forwarding,
+            before.proxy_protocol,
+            before.paths,
+        ):
             return True
         return bool(set(before.trusted) - set(self.trusted)) or self._checks_more(before)
 

@@ -15,6 +15,7 @@ LENGTH = b"Content-Length: 2\r\n\r\nok"
 ANSWERS = {
     "/999": b"HTTP/1.1 999 Request Denied\r\n" + LENGTH,
     "/299": b"HTTP/1.1 299 \r\n" + LENGTH,
+    "/428": b"HTTP/1.1 428 Precondition Required\r\n" + LENGTH,
     "/425": b"HTTP/1.1 425 Too Early\r\n" + LENGTH,
     "/reason": b"HTTP/1.1 200 G\xfct\tso\r\n" + LENGTH,
     "/no-reason": b"HTTP/1.1 200\r\n" + LENGTH,
@@ -24,7 +25,8 @@ ANSWERS = {
     "/304": b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 5\r\n\r\n",
     "/304-zero": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n",
     "/fields": b"HTTP/1.1 206 Partial Content\r\nX-B: 2\r\nx-a: 1\r\nX-B:\r\nContent-Range: bytes 0-1/9\r\n"
-    b"Vary: A\r\nVary: B\r\nWWW-Authenticate: Basic, Digest\r\nLocation: a/../b\r\n" + LENGTH,
+    b"Vary: A\r\nVary: B\r\nWWW-Authenticate: Basic, Digest\r\nLocation: a/../b\r\nAllow: GET,HEAD\r\n"
+    b"Accept-Ranges: bytes\r\nContent-Location: /c\r\nContent-Type: a/b\r\nContent-Type: odd\r\n" + LENGTH,
     "/old-chunked": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"2\r\nok\r\n0\r\n\r\n",
     "/old": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + LENGTH,
@@ -83,6 +85,7 @@ def seen(rig: Rig) -> Iterator[Rig]:
         ("/999", 999, "Request Denied"),
         ("/299", 299, ""),
         ("/425", 425, "Too Early"),
+        ("/428", 428, "Precondition Required"),
         ("/reason", 200, "G\xfct\tso"),
         ("/no-reason", 200, ""),
         ("/later", 200, "OK"),
@@ -106,15 +109,20 @@ def test_fields_keep_their_order_and_their_lines(seen: Rig) -> None:
         assert [one for one in answer.headers if one[0] not in ("Date", "Content-Length")] == [
             ("X-B", "2"), ("x-a", "1"), ("X-B", ""), ("Content-Range", "bytes 0-1/9"), ("Vary", "A"),
             ("Vary", "B"), ("WWW-Authenticate", "Basic, Digest"), ("Location", "a/../b"),
+            ("Allow", "GET,HEAD"), ("Accept-Ranges", "bytes"), ("Content-Location", "/c"),
+            ("Content-Type", "a/b"), ("Content-Type", "odd"),
         ]  # fmt: skip
         client.send(
             b"GET / HTTP/1.1\r\nX-B: 2\r\nHost: a\r\nx-a: 1\r\nX-B:  \r\nEarly-Data: 1\r\nRange: bytes=0-1\r\n"
-            b"If-Range: x\r\nUpgrade-Insecure-Requests: 1\r\nAccept: a\r\nAccept: b\r\n\r\n"
+            b"If-Range: x\r\nUpgrade-Insecure-Requests: 1\r\nAccept: a\r\nAccept: b\r\nIf-Match: *\r\n"
+            b'If-None-Match: "a", W/"b"\r\nIf-Modified-Since: then\r\nAuthorization: Basic  YTpi\r\n\r\n'
         )
         assert client.answer().status == 200
     assert seen.origin.requests[-1].headers == [
         ("X-B", "2"), ("Host", "a"), ("x-a", "1"), ("X-B", ""), ("Early-Data", "1"), ("Range", "bytes=0-1"),
         ("If-Range", "x"), ("Upgrade-Insecure-Requests", "1"), ("Accept", "a"), ("Accept", "b"),
+        ("If-Match", "*"), ("If-None-Match", '"a", W/"b"'), ("If-Modified-Since", "then"),
+        ("Authorization", "Basic  YTpi"),
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def script(served: Served) -> None:
         if request.target == "/hold":
             served.receive()
             return
-        served.respond()
+        served.respond(bytes(100) if request.target == "/large" else b"")
 
 
 @pytest.fixture(scope="module")
@@ -412,6 +412,22 @@ def test_what_must_be_ignored_is_ignored(rig: Rig) -> None:
         client.send(frame(h2.PING, 0, 0, b"pingpong"))
         assert client.read_until(h2.PING).payload == b"pingpong"
         assert client.get(1).status == 200
+        sent = bytearray(header_frame(GET, 0xFF & ~(h2.PADDED | h2.HAS_PRIORITY), 3))
+        sent[5] |= 0x80  # the reserved bit
+        client.send(bytes(sent))
+        assert client.finish(3).status == 200
+
+
+def test_a_window_may_become_negative(rig: Rig) -> None:
+    with H2Client(rig.proxy, h2.PREFACE + settings(initial_window_size=20)) as client:
+        client.headers(1, fields("GET", "/large"))
+        assert len(client.read_until(h2.DATA, 1).payload) == 20
+        client.send(settings(initial_window_size=5) + h2.window_update(1, 15))
+        client.send(frame(h2.PING, 0, 0, b"pingpong"))
+        client.read_until(h2.PING, flags=h2.ACK)
+        assert len(client.answers[1].body) == 20
+        client.send(h2.window_update(1, 7))
+        assert len(client.read_until(h2.DATA, 1).payload) == 7
 
 
 def test_padding_and_priority_and_continuations(rig: Rig) -> None:

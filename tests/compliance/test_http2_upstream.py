@@ -78,6 +78,9 @@ CONNECTION_ERRORS: dict[str, tuple[bytes, int]] = {
     "WINDOW_UPDATE on an idle stream": (h2.window_update(5, 1), h2.PROTOCOL_ERROR),
     # Each kind (6).
     "padding longer than HEADERS": (frame(h2.HEADERS, 0xD, 1, b"\x05\x88"), h2.PROTOCOL_ERROR),
+    "padding longer than DATA": (
+        frame(h2.HEADERS, 4, 1, b"\x88") + frame(h2.DATA, h2.PADDED, 1, b"\x05ab"), h2.PROTOCOL_ERROR,
+    ),
     "RST_STREAM of three bytes": (frame(h2.RST_STREAM, 0, 1, bytes(3)), h2.FRAME_SIZE_ERROR),
     "PRIORITY on stream 0": (frame(h2.PRIORITY, 0, 0, bytes(5)), h2.PROTOCOL_ERROR),
     "SETTINGS on a stream": (frame(h2.SETTINGS, 0, 1), h2.PROTOCOL_ERROR),

@@ -113,6 +113,7 @@ def test_a_malformed_request_is_refused_and_never_reaches_the_origin(rig: Rig, n
         client.send(wire if "endless" in name else wire + SMUGGLED)
         answer = client.answer()
         assert (answer.status, answer.complete) == (status, True)
+        assert answer.header("x-pingap-etype") == "InvalidHTTPHeader"
         assert (answer.header("connection") or "").lower() == "close"
         assert client.is_closed()
     assert len(rig.origin.requests) == before
@@ -219,10 +220,12 @@ def test_http_1_0_goes_on_if_asked(rig: Rig) -> None:
 
 
 def test_connection_close_is_kept(rig: Rig) -> None:
-    with rig.connect() as client:
-        answer = client.request("GET", "/", Connection="close")
+    with rig.script(rig.origin.script), rig.connect() as client:
+        client.send(head(b"Host: a", b"Connection: close", line=b"GET /last HTTP/1.1") + SMUGGLED)
+        answer = client.answer()
         assert (answer.status, answer.header("connection")) == (200, "close")
         assert client.is_closed()
+        assert [request.target for request in rig.origin.requests] == ["/last"]
 
 
 @pytest.mark.parametrize(

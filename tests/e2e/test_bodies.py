@@ -36,14 +36,15 @@ ANSWERS = {
     "/empty-chunked": CHUNKED + b"0\r\n\r\n",
     "/204": b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
     "/204-length": b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+    "/204-chunked": b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
     "/304": b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n",
     "/304-length": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
     "/304-chunked": b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
     "/head": OK + b"Content-Length: 5\r\n\r\n",
     "/head-chunked": CHUNKED,
     "/head-open": OK + b"X: y\r\nConnection: keep-alive\r\n\r\n",
-    "/hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n"
-    b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
+    "/hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-hop\r\nX-Hop: 1\r\n"
+    b"Content-Length: 5\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b>\r\nTransfer-Encoding: chunked\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
     "/no-reason": b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n",
     "/reason": b"HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n",
 }
@@ -213,6 +214,12 @@ def test_expect_continue_is_passed_on_and_answered(tmp_path: Path) -> None:
         assert rig.origin.requests[0].header("expect") == "100-Continue"
 
 
+def test_the_body_of_an_expectation_need_not_be_waited_for(rig: Rig, client: RawClient) -> None:
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody")
+    assert client.answer().body == b"body"
+    assert rig.origin.requests[0].header("expect") == "100-continue"
+
+
 @pytest.mark.parametrize(
     ("status", "line"), [(417, b"417 Expectation Failed"), (200, b"200 OK"), (401, b"401 Who")]
 )
@@ -288,6 +295,7 @@ def test_http_1_0_gets_no_interim_answers(client: RawClient) -> None:
     [
         ("GET", "/204", None),
         ("GET", "/204-length", None),  # (RFC 9110, 8.6)
+        ("GET", "/204-chunked", None),  # (RFC 9112, 6.1)
         ("GET", "/304", None),
         ("GET", "/304-length", "5"),
         ("HEAD", "/head", "5"),

@@ -100,6 +100,7 @@ def test_a_body_that_does_not_come_is_answered_with_408(impatient: Rig, framing:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
         answer = client.answer()
         assert (answer.status, answer.header("connection")) == (408, "close")
+        assert answer.header("x-pingap-etype") == "ReadTimedout"
         assert client.is_closed()
 
 

@@ -416,6 +416,7 @@ def test_a_body_that_does_not_arrive_in_time(tmp_path: Path) -> None:
     with running(tmp_path, server=server) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields("POST"), END_HEADERS)
         assert client.finish(1).status == 408
+        assert client.answers[1].header("x-pingap-etype") == "ReadTimedout"
         assert client.get(3).status == 200
 
 

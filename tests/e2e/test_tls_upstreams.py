@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -160,6 +161,24 @@ def test_one_that_ends_without_a_close_of_tls_is_cut(setup: Setup) -> None:
     proxy.wait_for_log("ended without a close of TLS")
 
 
+def test_we_end_tls_before_the_connection(setup: Setup) -> None:
+    """RFC 9112, 9.8."""
+    ended = threading.Event()
+
+    def script(served: Served) -> None:
+        assert isinstance(served.sock, ssl.SSLSocket)
+        served.sock.suppress_ragged_eofs = False  # then an end without one raises
+        assert served.read_request() is not None
+        served.respond()
+        assert served.receive() == b""
+        ended.set()
+
+    origin = setup.origin(script=script)
+    assert get(setup.proxy(origin, f'{SNI}idle_timeout = "100ms"')).status == 200
+    assert ended.wait(10)
+    assert origin.errors == []
+
+
 def test_a_plain_origin(setup: Setup) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -184,7 +203,8 @@ def test_a_handshake_that_takes_too_long(setup: Setup, limit: str) -> None:
         upstream = f'{SNI}{limit} = "300ms"\n'
         proxy = setup.proxy(f"127.0.0.1:{listener.getsockname()[1]}", upstream)
         if limit == "total_connection_timeout":
-            assert get(proxy).status == 504
+            answer = get(proxy)
+            assert (answer.status, answer.header("x-pingap-etype")) == (504, "ConnectTimedout")
             proxy.wait_for_log("did not complete the TLS handshake in time (ConnectTimedout)")
         else:  # which is for TCP alone
             with proxy.connect() as client:

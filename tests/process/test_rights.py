@@ -21,6 +21,8 @@ from support.proxy import Proxy
 from support.rig import configure, until
 from support.tls import TlsClient, client_context
 
+from pingap.forwarding import Family
+from pingap.paths import NORMALISED, PathRules
 from pingap.process.rights import Rights
 from pingap.tls.options import TlsOptions
 
@@ -124,9 +126,63 @@ def test_a_proxy_that_is_not_trusted_any_more_has_to_connect_again(
         assert seen(client) == "127.0.0.1"
 
 
-def rights(*trusted: str, header: bool = False, verify: str | None = None, ca: str = "") -> Rights:
+def test_paths_are_read_in_another_way_on_new_connections_only(start: Callable[..., Site]) -> None:
+    guard = """
+[plugins.deny]
+category = "mock"
+status = 403
+[locations.guard]
+path = "/admin"
+plugins = ["deny"]
+"""
+    names = {"more": guard, "locations": '"guard", '}
+    site = start(server='path_matching = "raw"', **names)
+    with site.proxy.connect() as client:
+        assert client.get("//admin").status == 200
+        site.change(server="", **names)
+        assert client.is_closed()
+    with site.proxy.connect() as client:
+        assert client.get("//admin").status == 403
+        assert client.get("/a%2fb").status == 400
+        site.change(
+            server='allow_in_paths = ["encoded_slash"]\nforward_path = "normalised"', **names
+        )
+        assert client.is_closed()
+    with site.proxy.connect() as client:
+        assert client.get("//a%2fb").status == 200
+        assert site.origin.requests[-1].target == "/a/b"
+
+
+def test_other_fields_of_trusted_proxies_are_believed_on_new_connections(
+    start: Callable[..., Site],
+) -> None:
+    trusted = 'trusted_proxies = ["127.0.0.1"]\ntrusted_forwarding = '
+    names = {"location": 'proxy_set_headers = ["X-Seen: $client_ip"]', "more": ""}
+    site = start(basic=f'{trusted}"x-forwarded"', **names)
+
+    def seen(client: RawClient) -> str | None:
+        fields = {"X_Forwarded_For": "198.51.100.7", "Forwarded": "for=198.51.100.8"}
+        assert client.get("/", **fields).status == 200
+        return site.origin.requests[-1].header("x-seen")
+
+    with site.proxy.connect() as client:
+        assert seen(client) == "198.51.100.7"
+        site.change(basic=f'{trusted}"forwarded"', **names)
+        assert client.is_closed()
+    with site.proxy.connect() as client:
+        assert seen(client) == "198.51.100.8"
+
+
+def rights(
+    *trusted: str,
+    forwarding: Family = "any",
+    header: bool = False,
+    paths: PathRules = NORMALISED,
+    verify: str | None = None,
+    ca: str = "",
+) -> Rights:
     options = None if verify is None else TlsOptions(verify_client=verify, client_ca=ca)
-    return Rights(tuple(map(ip_network, trusted)), header, options)
+    return Rights(tuple(map(ip_network, trusted)), forwarding, header, paths, options)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +194,8 @@ def rights(*trusted: str, header: bool = False, verify: str | None = None, ca: s
         (rights("10.0.0.0/8"), rights("::/0"), True),
         (rights("10.0.0.0/8"), rights("10.0.0.0/8", header=True), True),
         (rights("10.0.0.0/8", header=True), rights("10.0.0.0/8"), True),
+        (rights(), rights(forwarding="forwarded"), True),
+        (rights(paths=PathRules(raw=True)), rights(), True),
         (rights(), rights(verify="off"), True),
         (rights(verify="off"), rights(), False),
         (rights(verify="off"), rights(verify="optional"), True),
