@@ -1,26 +1,32 @@
-"""Regular expressions of the configuration: the syntax of Rust, in linear time.
+r"""Regular expressions of the configuration: the syntax of Rust, in linear time.
 
 pingap's TOML holds the syntax of the Rust crate ``regex``, which matches in linear time whatever a
 client sends. Python's ``re`` backtracks, so it only gets expressions for which that does no harm
 (``linear``); all others go to RE2, which takes some 5 us more for a search. What neither of them can
 express is refused, so that no expression silently means something else.
+
+Beyond ASCII, the ``\w`` of ``re`` is not that of Rust and the ``\b`` of RE2 knows ASCII only: texts that
+are not ASCII go to RE2 for the one, and to ``re`` for the other as long as it is linear.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import re2
 
 from pingap.config.problem import shortened
 from pingap.config.regex.linear import is_linear, leading_flags
 from pingap.config.regex.parser import Parser, SyntaxFaultError
-from pingap.config.regex.pattern import LinearPattern, Pattern
+from pingap.config.regex.pattern import AsciiPattern, LinearPattern, Pattern
 from pingap.config.regex.sets import options
-from pingap.config.regex.syntax import Flags, Group, Node, walk
+from pingap.config.regex.syntax import Assertion, Class, Flags, Group, Named, Node, walk
 from pingap.config.regex.writers import PythonWriter, Re2Writer, UnwritableError
 
 __all__ = ["LinearPattern", "Pattern", "compile_regex"]
+
+_AT_WORDS: Final = (r"\b", r"\B", r"\<", r"\>")
 
 
 def compile_regex(text: str) -> Pattern:
@@ -31,7 +37,10 @@ def compile_regex(text: str) -> Pattern:
     """
     try:
         tree = Parser(text).parse()
-        return _python(tree) or LinearPattern(re2.compile(Re2Writer().write(tree), options()))
+        fast = _python(tree)
+        if fast is None:
+            return LinearPattern(re2.compile(Re2Writer().write(tree), options()))
+        return AsciiPattern(fast, Re2Writer().write(tree)) if _has_words(tree) else fast
     except SyntaxFaultError as fault:
         where = "" if fault.at is None else f" at character {fault.at + 1}"
         raise _invalid(text, f"{fault}{where}") from None
@@ -48,6 +57,15 @@ def compile_regex(text: str) -> Pattern:
 
 def _invalid(text: str, reason: str) -> ValueError:
     return ValueError(f"{shortened(text)} is not a regular expression: {reason}")
+
+
+def _has_words(tree: Node) -> bool:
+    r"""Return whether there is a ``\w`` or ``\W``, and nothing that RE2 knows less of."""
+    nodes = list(walk(tree))
+    if any(isinstance(node, Assertion) and node.text in _AT_WORDS for node in nodes):
+        return False
+    items = (item for node in nodes if isinstance(node, Class) for item in node.items)
+    return any(isinstance(one, Named) and one.name == "w" for one in (*nodes, *items))
 
 
 def _python(tree: Node) -> Pattern | None:
@@ -67,4 +85,5 @@ def _python(tree: Node) -> Pattern | None:
         written = PythonWriter(multi_line=multi_line).write(rest)
     except UnwritableError:
         return None
+    flags = flags.replace("i", "")
     return re.compile(f"(?{flags}){written}" if flags else written)

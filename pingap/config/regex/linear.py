@@ -33,26 +33,29 @@ from pingap.config.regex.syntax import (
 
 MOST_WAYS: Final = 64
 """In how many ways all bounded parts may match together."""
+MOST_STEPS: Final = 256
+"""How many characters may be compared where matching may begin, or go on, at each character of a text."""
+_MOST_STEPS_ONCE: Final = 10_000
 
 Signs: TypeAlias = "frozenset[int]"
 """ASCII characters, and ``OTHER`` for all that are not ASCII."""
 
 OTHER: Final = 128
 _ALL: Final[Signs] = frozenset(range(129))
+_WITH_OTHERS: Final[Signs] = frozenset({OTHER, *map(ord, "iksIKS")})
 
 
 def is_linear(tree: Node, *, ignores_case: bool = False, multi_line: bool = False) -> bool:
     """Return whether ``re`` needs no more than linear time for a search."""
     parts = list(_flat(tree))
     endless = [place for place, part in enumerate(parts) if _is_endless(part)]
-    ways = 1
-    for part in parts:
-        ways *= 1 if _is_endless(part) else _ways(part)
-        if ways > MOST_WAYS:
-            return False
-    if not endless:
-        return True
-    if multi_line or not isinstance(parts[0], Assertion) or parts[0].text not in ("^", r"\A"):
+    ways = _product(1 if _is_endless(part) else _ways(part) for part in parts)
+    if ways > MOST_WAYS or _steps(parts) > _MOST_STEPS_ONCE:
+        return False
+    beginnings = [Assertion(r"\A")] if multi_line else [Assertion("^"), Assertion(r"\A")]
+    if not parts or parts[0] not in beginnings:
+        return not endless and _steps(parts) <= MOST_STEPS
+    if endless and ways * _steps(parts[endless[0] :]) > MOST_STEPS:
         return False
     return all(_ends_clearly(parts, place, ignores_case=ignores_case) for place in endless[:-1])
 
@@ -101,6 +104,27 @@ def _product(numbers: Iterable[int]) -> int:
     return product
 
 
+def _steps(parts: Iterable[Node]) -> int:
+    """Return how many characters may be compared with the parts, tried in all ways, or more."""
+    steps, ways = 0, 1
+    for part in parts:
+        steps += ways * _steps_of(part)
+        ways = _product((ways, 1 if _is_endless(part) else _ways(part)))
+    return steps
+
+
+def _steps_of(node: Node) -> int:
+    if isinstance(node, Concatenation):
+        return _steps(node.nodes)
+    if isinstance(node, Alternation):
+        return sum(map(_steps_of, node.nodes))
+    if isinstance(node, Group):
+        return 1 + _steps_of(node.node)
+    if isinstance(node, Repeat) and node.most is not None:
+        return 1 + node.most * _steps_of(node.node) * _ways(node)
+    return 1
+
+
 def _ends_clearly(parts: list[Node], place: int, *, ignores_case: bool) -> bool:
     repeat, following = parts[place], parts[place + 1]
     assert isinstance(repeat, Repeat)
@@ -109,10 +133,14 @@ def _ends_clearly(parts: list[Node], place: int, *, ignores_case: bool) -> bool:
     if not _is_single(following):
         return False
     signs, after = _signs(repeat.node), _signs(following)
-    if ignores_case:
-        signs |= frozenset(ord(chr(sign).swapcase()) for sign in signs if chr(sign).isalpha())
-        after |= {OTHER} if OTHER in signs else set()
-    return not signs & after
+    return not (_in_any_case(signs) & _in_any_case(after) if ignores_case else signs & after)
+
+
+def _in_any_case(signs: Signs) -> Signs:
+    cased = {ord(chr(sign).swapcase()) for sign in signs if sign != OTHER}
+    if not _WITH_OTHERS.isdisjoint(signs):  # (the Kelvin sign is a ``k``)
+        cased |= _WITH_OTHERS
+    return signs | cased
 
 
 def _signs(node: Node) -> Signs:
@@ -140,8 +168,8 @@ def _named_signs(named: Named) -> Signs:
             code for code in range(128) if re.match(f"[{POSIX[named.name]}]", chr(code))
         )
         return _ALL - signs if named.negated else signs
-    test = {"d": str.isdigit, "w": lambda one: one.isalnum() or one == "_", "s": str.isspace}
-    signs = frozenset(code for code in range(128) if test[named.name](chr(code)))
+    text = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t-\r "}[named.name]
+    signs = frozenset(code for code in range(128) if re.match(f"[{text}]", chr(code)))
     return (_ALL - signs if named.negated else signs) | {OTHER}
 
 

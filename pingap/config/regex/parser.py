@@ -48,10 +48,11 @@ _BRACES: Final = re.compile(r"\{\s*([0-9]*)\s*(,?)\s*([0-9]*)\s*\}")
 _GROUP_NAME: Final = re.compile(r"\(\?P?<([^\W\d][\w.\[\]]*)>")
 _GROUP_FLAGS: Final = re.compile(r"\(\?([A-Za-z-]*)([:)])")
 _POSIX_CLASS: Final = re.compile(r"\[:(\^?)([a-z]+):\]")
-_UNICODE: Final = re.compile(r"\\([pP])(?:\{(\^?)([^}]*)\}|([A-Za-z]))")
+_UNICODE: Final = re.compile(r"\\([pP])(?:\{([^}^][^}]*)\}|([A-Za-z]))")
 _HEX: Final = re.compile(
     r"\\(?:[xuU]\{([0-9A-Fa-f]{1,8})\}|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))"
 )
+_WORD_EDGE: Final = re.compile(r"\\b\{\s*[a-z]")
 _REFUSED: Final = {
     "(?=": "look-ahead is not supported",
     "(?!": "look-ahead is not supported",
@@ -78,6 +79,7 @@ class Parser:
         self.text = text
         self.at = 0
         self._verbose = False
+        self._ignores_case = False
         self._depth = 0
         self._names: set[str] = set()
 
@@ -146,8 +148,8 @@ class Parser:
 
     def _bounds(self, braces: re.Match[str]) -> tuple[int, int | None]:
         least, comma, most = braces.groups()
-        if not least and not most:
-            self._fail("a repetition without a number")
+        if not least:
+            self._fail("a repetition without its first number")
         numbers = int(least or 0), (int(most) if most else None if comma else int(least))
         if numbers[1] is not None and numbers[0] > numbers[1]:
             self._fail("the larger number has to be the second one")
@@ -169,8 +171,10 @@ class Parser:
             case "^" | "$":
                 return Assertion(self._take())
             case _:
+                if self._begins("{"):
+                    self._fail("a { that begins no repetition (write \\{ for the character)")
                 code = ord(self._take())
-                return Class(((code, code),))
+                return self._set(((code, code),))
 
     def _group(self) -> Node:
         start = self.at
@@ -179,9 +183,11 @@ class Parser:
                 self._fail(reason)
         name: str | None = ""
         flags = ""
-        verbose = self._verbose
+        verbose, ignores_case = self._verbose, self._ignores_case
         if named := _GROUP_NAME.match(self.text, self.at):
             name = named[1]
+            if not name.isidentifier():
+                self._fail("the name of a group can have letters, digits and _ only")
             if name in self._names:
                 self._fail(f"two groups are named {name}")
             self._names.add(name)
@@ -190,6 +196,8 @@ class Parser:
             flags = self._flags(found[1])
             self._take(len(found[0]))
             if found[2] == ")":
+                if not found[1]:
+                    self._fail("no flag", start)
                 return Flags(flags)
             name = None
         elif self._begins("(?"):
@@ -202,7 +210,7 @@ class Parser:
             self._fail("missing ), unterminated subpattern", start)
         self._take()
         self._depth -= 1
-        self._verbose = verbose
+        self._verbose, self._ignores_case = verbose, ignores_case
         return Group(node, name, flags)
 
     def _go_deeper(self, start: int) -> None:
@@ -217,8 +225,12 @@ class Parser:
             self._fail(f"the flag {min(unknown)} is not supported")
         if "u" in off or (minus and not off):
             self._fail("the flag -u is not supported" if off else "a - without a flag")
+        if len(set(on + off)) < len(on + off):
+            self._fail("a flag twice")
         if "x" in text:
             self._verbose = "x" in on
+        if "i" in text:
+            self._ignores_case = "i" in on
         keep = ["".join(one for one in part if one in "imsU") for part in (on, off)]
         return keep[0] + ("-" + keep[1] if keep[1] else "")
 
@@ -226,12 +238,15 @@ class Parser:
 
     def _escape(self) -> Node:
         letter = self.text[self.at + 1 : self.at + 2]
-        if self._begins(r"\b{"):
+        if _WORD_EDGE.match(self.text, self.at):
             self._fail(r"\b{..} is not supported")
         if letter in "AzbB<>" and letter:
             return Assertion(self._take(2))
         item = self._escaped()
-        return item if isinstance(item, Named) else Class((item,))
+        return item if isinstance(item, Named) else self._set((item,))
+
+    def _set(self, items: tuple[Item, ...], *, negated: bool = False) -> Class:
+        return Class(items, negated, self._ignores_case)
 
     def _escaped(self) -> Named | tuple[int, int]:
         """Read an escape that means the same inside and outside of a class."""
@@ -243,7 +258,7 @@ class Parser:
             return code, code
         if found := _UNICODE.match(self.text, self.at):
             self._take(len(found[0]))
-            return Named("unicode", found[3] or found[4] or "", (found[1] == "P") != bool(found[2]))
+            return Named("unicode", found[2] or found[3], found[1] == "P")
         letter = self.text[self.at + 1 : self.at + 2]
         if letter.lower() in ("d", "w", "s"):
             self._take(2)
@@ -263,38 +278,43 @@ class Parser:
     def _class(self) -> Class:
         start = self.at
         self._go_deeper(start)
-        self._take()
+        self._take_in_class()
         negated = self._begins("^")
         if negated:
-            self._take()
+            self._take_in_class()
         items: list[Item] = []
-        while self._begins("-") and not self._begins("--"):
-            self._take()
+        while self._begins("-"):
+            self._take_in_class()
             items.append((ord("-"), ord("-")))
         if not items and self._begins("]"):  # in the first place it stands for itself
-            self._take()
+            self._take_in_class()
             items.append((ord("]"), ord("]")))
         union = self._items(items, start)
         self._take()
         self._depth -= 1
-        return Class(union.items, negated)
+        return self._set(union.items, negated=negated)
+
+    def _take_in_class(self, length: int = 1) -> str:
+        """Take what is part of a class, and with ``(?x)`` the space and comments behind it."""
+        taken = self._take(length)
+        if self._verbose:
+            self._skip_space()
+        return taken
 
     def _items(self, items: list[Item], start: int) -> Class:
         """Read up to the closing bracket; operators bind less than being in one set."""
         left: Class | None = None
         operator = ""
         while True:
+            self._take_in_class(0)
             if self.at >= len(self.text):
                 self._fail("unterminated character set", start)
             closing = self._begins("]")
             if not closing and self.text[self.at : self.at + 2] not in ("&&", "--", "~~"):
-                if self._verbose and self.text[self.at].isspace():
-                    self._take()
-                else:
-                    items.append(self._item(start))
+                items.append(self._item(start))
                 continue
-            right = Class(tuple(items))
-            left = right if left is None else Class((Operation(operator, left, right),))
+            right = self._set(tuple(items))
+            left = right if left is None else self._set((Operation(operator, left, right),))
             if closing:
                 return left
             operator, items = self._take(2), []
@@ -308,13 +328,17 @@ class Parser:
         if self._begins("["):
             return self._class()
         first = self._single()
-        after = self.text[self.at + 1 : self.at + 2]
-        if isinstance(first, Named) or not self._begins("-") or after in ("]", "-", ""):
+        self._take_in_class(0)
+        if not self._begins("-"):
             return first
-        self._take()
+        dash = self.at
+        self._take_in_class()
+        if self.at >= len(self.text) or self.text[self.at] in "]-":
+            self.at = dash
+            return first
         last = self._single()
-        if isinstance(last, Named):
-            self._fail("a range that ends in a class")
+        if isinstance(first, Named) or isinstance(last, Named):
+            self._fail("a range that begins or ends with a class")
         if last[0] < first[0]:
             self._fail("bad character range")
         return first[0], last[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from typing import Final, TypeAlias
 
 import re2
@@ -46,8 +46,13 @@ _CATEGORIES: Final = {
     "other_symbol": "So", "separator": "Z", "space_separator": "Zs", "line_separator": "Zl",
     "paragraph_separator": "Zp", "control": "Cc", "format": "Cf", "private_use": "Co",
 }  # fmt: skip
+_PROPERTIES: Final = ("", "gc", "generalcategory", "sc", "script")
 _LAST: Final = 0x10FFFF
 _SURROGATES: Final = (0xD800, 0xDFFF)
+
+
+class UnwritableError(Exception):
+    """The engine has nothing with that meaning; the message says what."""
 
 
 def options() -> re2.Options:
@@ -107,10 +112,14 @@ def _character(code: int) -> str:
 
 
 def _unicode_text(named: Named) -> str:
-    _, _, value = named.name.rpartition("=")
+    key, _, value = named.name.rpartition("=")
     name = value.strip().lower().replace(" ", "_").replace("-", "_")
     letter = "P" if named.negated else "p"
+    if key.strip().lower().replace("_", "") not in _PROPERTIES:
+        raise UnwritableError(rf"\p{{{named.name}}} is not supported")
     if name == "any":
+        if named.negated:
+            raise UnwritableError(r"\P{any} matches nothing")
         return r"\x{0}-\x{10ffff}"
     if name == "ascii":
         return f"[:{'^' if named.negated else ''}ascii:]"
@@ -121,21 +130,26 @@ def _unicode_text(named: Named) -> str:
     return rf"\{letter}{{{name}}}"
 
 
-def ranges_of(item: Item) -> Ranges:
+def ranges_of(item: Item, *, ignores_case: bool = False) -> Ranges:
     """Return the characters of an item.
+
+    Where case is ignored, a set is extended before it is negated or operated on, as in Rust.
 
     :raises re2.error: RE2 knows no such class.
     """
     if isinstance(item, Named):
         plain = named_text(Named(item.kind, item.name))
-        found = list(_members(plain))
+        found = list(_members(plain, ignores_case=ignores_case))
         return _complement(found) if item.negated else found
     if isinstance(item, Class):
-        union = _merged(pair for below in item.items for pair in ranges_of(below))
+        ignores_case = item.ignores_case
+        union = _merged(
+            pair for below in item.items for pair in ranges_of(below, ignores_case=ignores_case)
+        )
         return _complement(union) if item.negated else union
     if isinstance(item, Operation):
         return _operate(item)
-    return [item]
+    return list(_members(_range_text(*item), ignores_case=True)) if ignores_case else [item]
 
 
 def _operate(operation: Operation) -> Ranges:
@@ -154,15 +168,17 @@ def _every_character() -> str:
     return "".join(map(chr, (*range(low), *range(high + 1, _LAST + 1))))
 
 
-def _members(text: str) -> Iterator[Range]:
-    """Yield the runs of characters that RE2 finds in a set."""
+@lru_cache(maxsize=256)
+def _members(text: str, *, ignores_case: bool = False) -> tuple[Range, ...]:
+    """Return the runs of characters that RE2 finds in a set."""
     low, high = _SURROGATES
 
     def code(place: int) -> int:
         return place if place < low else place + high + 1 - low
 
-    for run in re2.compile(f"[{text}]+", options()).finditer(_every_character()):
-        yield code(run.start()), code(run.end() - 1)
+    flags = "(?i)" if ignores_case else ""
+    runs = re2.compile(f"{flags}[{text}]+", options()).finditer(_every_character())
+    return tuple((code(run.start()), code(run.end() - 1)) for run in runs)
 
 
 def _merged(pairs: Iterable[Range]) -> Ranges:

@@ -25,10 +25,14 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A set of characters: the union of its items."""
+    """A set of characters: the union of its items.
+
+    :param ignores_case: it stands where ``(?i)`` holds.
+    """
 
     items: tuple[Item, ...]
     negated: bool = False
+    ignores_case: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pingap.config.regex.sets import POSIX, class_text, is_plain, named_text
+from pingap.config.regex.sets import (
+    POSIX,
+    UnwritableError,
+    class_text,
+    is_plain,
+    named_text,
+    ranges_of,
+)
 from pingap.config.regex.syntax import (
     Alternation,
     Assertion,
@@ -16,12 +23,13 @@ from pingap.config.regex.syntax import (
     Group,
     Named,
     Node,
+    Range,
     Repeat,
 )
 
 
-class UnwritableError(Exception):
-    """The engine has nothing with that meaning; the message says what."""
+_BEYOND_ASCII = {ord("k"): 0x212A, ord("K"): 0x212A, ord("s"): 0x17F, ord("S"): 0x17F}
+"""Letters that are also those of characters beyond ASCII in another case."""
 
 
 class Re2Writer:
@@ -85,13 +93,17 @@ class Re2Writer:
 class PythonWriter(Re2Writer):
     """Writes for ``re``. Whoever uses it has checked that the expression takes linear time.
 
+    Case is ignored without ``(?i)``: Python does not fold as Rust does (``i`` and U+0130).
+
     :param multi_line: ``$`` also matches in front of a newline.
     """
 
     def __init__(self, *, multi_line: bool) -> None:
         # Without (?m), Python's $ also matches in front of a newline at the end.
         end = "$" if multi_line else r"\Z"
-        super().__init__({r"\z": r"\Z", "$": end, r"\<": r"\b(?=\w)", r"\>": r"\b(?<=\w)"})
+        starts, ends = r"\b(?=\w)", r"\b(?<=\w)"
+        # Before 3.14, \B does not match in an empty text.
+        super().__init__({r"\z": r"\Z", "$": end, r"\B": r"(?!\b)", r"\<": starts, r"\>": ends})
 
     def write(self, node: Node) -> str:
         """Return the expression; raises as that of RE2."""
@@ -103,26 +115,51 @@ class PythonWriter(Re2Writer):
         """Return a set of characters, unless only RE2 can write it."""
         if not is_plain(one):
             raise UnwritableError("a set inside of a set")
-        pieces = [self._item(item) for item in one.items if isinstance(item, Named | tuple)]
-        if not one.negated and len(one.items) == 1 and isinstance(one.items[0], tuple):
-            first, last = one.items[0]
-            if first == last:
-                return _escaped(first)
+        if len(one.items) == 1 and not one.negated:
+            (item,) = one.items
+            if isinstance(item, tuple) and item[0] == item[1]:
+                char = _escaped(item[0])
+                if not (one.ignores_case and chr(item[0]).isalpha()):
+                    return char
+        pieces = [
+            self._item(item, ignores_case=one.ignores_case)
+            for item in one.items
+            if isinstance(item, Named | tuple)
+        ]
         return f"[{'^' if one.negated else ''}{''.join(pieces)}]"
 
-    def _item(self, item: Named | tuple[int, int]) -> str:
+    def _item(self, item: Named | Range, *, ignores_case: bool) -> str:
         if not isinstance(item, Named):
-            first, last = map(_escaped, item)
-            return first if first == last else f"{first}-{last}"
+            text = _between(*item)
+            return text + _other_case(*item) if ignores_case else text
         if item.kind == "perl":
+            if item.name == "s":  # (Python's holds \x1c to \x1f as well)
+                return "".join(_between(*pair) for pair in ranges_of(item))
             return "\\" + (item.name.upper() if item.negated else item.name)
-        if item.kind == "posix" and not item.negated:
+        if item.kind == "posix" and not item.negated and not ignores_case:
             return POSIX[item.name]
         raise UnwritableError("a class that only RE2 has")
 
     def flags(self, text: str) -> str:
         """Refuse: ``re`` takes flags at the very beginning only."""
         raise UnwritableError("flags in the middle")
+
+
+def _between(first: int, last: int) -> str:
+    return _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}"
+
+
+def _other_case(first: int, last: int) -> str:
+    """Return the characters that are those of a range in another case.
+
+    :raises UnwritableError: only RE2 knows them.
+    """
+    if last > 127:
+        raise UnwritableError("case beyond ASCII")
+    codes = range(first, last + 1)
+    found = {ord(chr(code).swapcase()) for code in codes}.difference(codes)
+    found.update(beyond for char, beyond in _BEYOND_ASCII.items() if char in codes)
+    return "".join(map(_escaped, sorted(found)))
 
 
 def _escaped(code: int) -> str:
