@@ -1,4 +1,4 @@
-"""Python work that takes long, in a thread beside the event loop."""
+"""Running slow Python code in a thread, so that it does not block the event loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import anyio.to_thread
 T = TypeVar("T")
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long the thread may keep the interpreter while a request waits; by default 5 ms."""
+"""Switch interval of the interpreter while such a thread runs; Python's default is 5 ms."""
 
 _before = 0.0
 _running = 0
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run a function that computes in a thread, and return its result; requests go on meanwhile.
+    """Run a CPU-bound function in a thread and return its result; requests are served meanwhile.
 
     :raises Exception: whatever the function raises.
     """
