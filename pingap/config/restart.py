@@ -103,9 +103,9 @@ SERVER: Final[dict[str, str]] = {
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:
-    """Name the changes that a running process cannot take over.
+    """Return the changes that cannot be reloaded.
 
-    What is compared is what keys mean: to write down a default changes nothing.
+    The values of keys are compared, not their text: writing out a default is not a change.
 
     :returns: key paths such as ``servers.main.threads``.
     """
