@@ -68,20 +68,20 @@ STATES: Final = {
     "half of a PROXY header": 8 * KIB,
     "half of a head of 32KiB": 48 * KIB,
     "a request whose upstream does not answer": 16 * KIB,
-    "the same, and more requests behind it": 384 * KIB,
-    "a body that the upstream does not take": 512 * KIB,
-    "an answer that the client does not take": 512 * KIB,
-    "a WebSocket whose client takes nothing": 512 * KIB,
+    "the same, with pipelined requests": 384 * KIB,
+    "a request body that the upstream does not read": 512 * KIB,
+    "a response that the client does not read": 512 * KIB,
+    "a WebSocket whose client does not read": 512 * KIB,
     "half of a TLS handshake": 96 * KIB,
     "TLS, idle": 96 * KIB,
     "HTTP/2, idle": 32 * KIB,
-    "HTTP/2, header blocks that are remembered": 256 * KIB,
+    "HTTP/2, cached header blocks": 256 * KIB,
     "HTTP/2, 128 requests whose upstream does not answer": 2 * MIB,
-    "HTTP/2, 128 answers that the client does not take": 8 * MIB,
-    "HTTP/2, bodies that the upstream does not take": 4 * MIB,
+    "HTTP/2, 128 responses that the client does not read": 8 * MIB,
+    "HTTP/2, request bodies that the upstream does not read": 4 * MIB,
 }
-"""What one connection is in -> bytes of a worker that it takes at most, with its upstream's connections and
-the default limits. (``tests/e2e/test_connection_memory.py`` measures each.)"""
+"""State of one connection -> most bytes of a worker's memory that it uses, including its upstream connections,
+with the default limits; measured by ``tests/e2e/test_connection_memory.py``."""
 
 
 def limits() -> str:
@@ -92,7 +92,7 @@ def limits() -> str:
         for title, rows in (
             ("Requests of clients", list(_client_limits())),
             ("Connections of clients", list(_connection_limits())),
-            ("Work of connections in a turn of the event loop", list(_turn_limits())),
+            ("Work per turn of the event loop", list(_turn_limits())),
             ("Memory of one connection", list(_state_limits())),
             ("Clients of HTTP/2", list(_http2_limits())),
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
@@ -127,10 +127,10 @@ def _client_limits() -> Iterator[Row]:
     yield "requests at once on a location", *_key("locations", "max_processing"), "429"
     text = "the rest stays in the kernel's buffers until the request is answered"
     yield "pipelined requests held", *_key(server, "pipeline_buffer_size"), text
-    text = "those before them, from the left, are not believed"
-    yield "hops of `X-Forwarded-For` and `Forwarded` looked at", str(forwarding.MOST_HOPS), "", text
-    text = "the others do not count when an error is shown as HTML or JSON"
-    yield "members of `Accept` looked at", str(error_page.MOST_ACCEPTED), "", text
+    text = "counted from the right; the others are ignored"
+    yield "hops of `X-Forwarded-For` and `Forwarded` read", str(forwarding.MOST_HOPS), "", text
+    text = "the others do not affect the format of an error page"
+    yield "members of `Accept` read", str(error_page.MOST_ACCEPTED), "", text
 
 
 def _connection_limits() -> Iterator[Row]:
@@ -138,7 +138,12 @@ def _connection_limits() -> Iterator[Row]:
     text = "503 with `Retry-After: 1`; over HTTP/2 GOAWAY"
     yield "connections of a worker", *_key("basic", "max_connections"), text
     waited = f"{format_duration(sniffing.TURN_AWAY_SECONDS)}, for {listener.MOST_TURNED_AWAY}"
-    yield "one too many shows what it speaks (`enabled_h2`)", waited, "", "503"
+    yield (
+        "detecting the protocol of a connection that is turned away (`enabled_h2`)",
+        waited,
+        "",
+        "503",
+    )
     yield "connections not yet accepted", *_key(server, "backlog"), "the kernel refuses more"
     yield "waiting for the next request", *_key(server, "keepalive_timeout"), "connection closed"
     timeout = _key(server, "head_read_timeout")
@@ -146,16 +151,16 @@ def _connection_limits() -> Iterator[Row]:
     size = f"{proxy_protocol.MOST_TEXT} bytes (v1), {proxy_protocol.MOST_BINARY} bytes (v2)"
     yield "PROXY header", size, "", "connection reset"
     text = "the oldest one is reset"
-    yield "connections whose PROXY header is awaited", str(proxy_acceptor.MOST_WAITING), "", text
+    yield "connections that wait for a PROXY header", str(proxy_acceptor.MOST_WAITING), "", text
     timeout = _key(server, "tls_handshake_timeout")
     yield "a TLS handshake", *timeout, "connection reset"
-    text = "the oldest one that sent nothing is reset, or else the oldest one"
+    text = "the oldest one that has sent nothing is reset, or else the oldest one"
     yield "TLS handshakes under way", *_key(server, "tls_max_handshakes"), text
-    text = "connection reset; each record with data makes room for another one"
+    text = "connection reset; each record with data allows another one"
     most = str(transport.MOST_IDLE_RECORDS)
-    yield "TLS records without data (new keys, padding) after the handshake", most, "", text
+    yield "TLS records without data (KeyUpdate, padding) after the handshake", most, "", text
     size = format_size(client_hello.MOST_HELLO)
-    yield "ClientHello that is looked at", size, "", "a longer one is left to OpenSSL"
+    yield "ClientHello that is inspected", size, "", "a longer one goes to OpenSSL as it is"
     seconds = format_duration(acceptor.LINGER_SECONDS)
     text = "connection reset; until then it may read the 400 that it was sent"
     yield "client spoke plain HTTP on a TLS port", seconds, "", text
@@ -167,8 +172,8 @@ def _connection_limits() -> Iterator[Row]:
     )
     text = "connection closed after the answer"
     yield "requests on a connection", *_key(server, "keepalive_requests"), text
-    text = "connection reset; the log line says what was sent"
-    yield "client takes nothing", *_key(server, "downstream_write_timeout"), text
+    text = "connection reset; the access log has the bytes that were sent"
+    yield "client does not read", *_key(server, "downstream_write_timeout"), text
     seconds = format_duration(http1_connection.LINGER_SECONDS)
     text = "connection reset; until then what it sends is read and thrown away"
     yield "client sends on after it was refused", seconds, "", text
@@ -176,8 +181,8 @@ def _connection_limits() -> Iterator[Row]:
     yield "bytes thrown away in that time", size, "", "connection reset"
     first = format_duration(http1_connection.PROBE_SECONDS)
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
-    text = "looked for: one `100 Continue`, then TCP keep-alive; one that is gone is given up (499)"
-    yield "client ended its side, answer not ready", f"{first}, doubling up to {most}", "", text
+    text = "probed by one `100 Continue`, then by TCP keep-alive; if it is gone, the request ends (499)"
+    yield "half-closed client, response not ready", f"{first}, doubling up to {most}", "", text
 
 
 def _state_limits() -> Iterator[Row]:
@@ -186,20 +191,21 @@ def _state_limits() -> Iterator[Row]:
 
 
 def _turn_limits() -> Iterator[Row]:
-    text = "it goes on in the next turns, each connection in its order; until then it is not read"
+    text = "the rest is done in later turns, round robin; until then the connection is not read"
     milliseconds = f"{backlog.SECONDS * 1000:g}ms"
     yield "work beyond the first piece of each connection", milliseconds, "", text
     piece = format_size(backlog.PIECE)
     what = "a piece: one request, frame or record; or bytes of heads, chunks, a handshake"
-    yield what, piece, "", "the rest is further pieces"
+    yield what, piece, "", "the rest is split into further pieces"
     chunks, interim = format_size(http1_response.PIECE), http1_response.MOST_AT_ONCE
-    what = "a piece of what an upstream answers over HTTP/1.1"
-    yield what, f"{chunks} of chunks, {interim} interim responses", "", "the rest is further pieces"
+    what = "a piece of an HTTP/1.1 response from an upstream"
+    size = f"{chunks} of chunks, {interim} interim responses"
+    yield what, size, "", "the rest is split into further pieces"
     size = format_size(backlog.FULL_READ)
-    yield "bytes of one read", size, "", "after one that is as large, others are read first"
+    yield "bytes of one read", size, "", "after a read of this size, other sockets are read first"
     seconds = format_duration(backlog.LAST_SECONDS)
-    text = "the answer is cut"
-    yield "work for what came before an upstream was lost", seconds, "", text
+    text = "the response is cut"
+    yield "processing buffered input of an upstream that disconnected", seconds, "", text
 
 
 def _http2_limits() -> Iterator[Row]:
@@ -214,7 +220,7 @@ def _http2_limits() -> Iterator[Row]:
     yield "frames of a header block", str(http2_endpoint.MOST_CONTINUATIONS), "", text
     text = "`COMPRESSION_ERROR`, connection closed"
     number = str(http2_hpack.MOST_SIZE_UPDATES)
-    yield "changes of the table's size in a header block", number, "", text
+    yield "table size updates in a header block", number, "", text
     text = "`ENHANCE_YOUR_CALM`, connection closed"
     yield "settings in one frame", str(http2_endpoint.MOST_SETTINGS), "", text
     timeout = _key(server, "head_read_timeout")
@@ -225,10 +231,14 @@ def _http2_limits() -> Iterator[Row]:
     yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
     yield "next bytes of a body", *_key(server, "downstream_read_timeout"), "408, for that stream"
     least = http2_halves.LEAST_PROGRESS
-    text = f"`CANCEL`, for that stream; {least} bytes set it anew"
-    yield "client gives a stream no room", *_key(server, "downstream_write_timeout"), text
+    text = f"`CANCEL`, for that stream; {least} bytes restart the time"
+    yield (
+        "client does not open the window of a stream",
+        *_key(server, "downstream_write_timeout"),
+        text,
+    )
     size = format_size(http2_connection.MOST_UNSENT)
-    yield "answers that a client does not take", size, "", "the client is not read either"
+    yield "responses that a client does not read", size, "", "reading from the client is paused"
     seconds = format_duration(http1_connection.LINGER_SECONDS)
     size = format_size(http1_connection.LINGER_BYTES)
     text = "`NO_ERROR`, for that stream; until then it is read and thrown away"
@@ -236,16 +246,16 @@ def _http2_limits() -> Iterator[Row]:
     default, key = _key(server, "keepalive_timeout")
     text = "PING; without a sign of life in as much time again, the connection is cut"
     yield "client says nothing while a stream is open", f"half of {default}", key, text
-    text = "no further answer is read from its upstream until half of them have gone"
+    text = "reading from upstreams is paused until half of it is sent"
     held = format_size(http2_connection.MOST_HELD)
-    yield "answers of a connection that wait for room in its windows", held, "", text
+    yield "responses of a connection that wait for window", held, "", text
     seconds = format_duration(http2_connection.GOAWAY_SECONDS)
     text = "what it opens later is refused"
     yield "new streams after the first GOAWAY", seconds, "", text
     yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
     blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes, "
     blocks += f"{format_size(http2_hpack.LONGEST_LIST)} decoded"
-    yield "header blocks remembered for a connection", blocks, "", "all are forgotten"
+    yield "header blocks cached for a connection", blocks, "", "the cache is emptied"
 
 
 def _flood_limits() -> Iterator[Row]:
@@ -253,8 +263,8 @@ def _flood_limits() -> Iterator[Row]:
         limit = f"{stock.most}, and {stock.per_second:g} a second"
         name = stock.name
         if name == "streams reset":
-            name = "streams reset before their answer began"
-        yield name, limit, "", "`ENHANCE_YOUR_CALM`, connection closed, a line in the log"
+            name = "streams reset before their response began"
+        yield name, limit, "", "`ENHANCE_YOUR_CALM`, connection closed, logged"
 
 
 def _upstream_limits() -> Iterator[Row]:
@@ -269,16 +279,16 @@ def _upstream_limits() -> Iterator[Row]:
     yield "upstream takes nothing", *_key(up, "write_timeout"), text
     yield "idle connection", *_key(up, "idle_timeout"), "closed"
     seconds = format_duration(connection.CLOSE_SECONDS)
-    yield "taking what was sent before a connection is closed", seconds, "", "connection reset"
-    text = "the upstream may end the connection without being blamed for it"
+    yield "sending buffered bytes before a connection is closed", seconds, "", "connection reset"
+    text = "if the upstream then closes the connection, it is not a failure of the upstream"
     seconds = format_duration(connection.SLOW_REQUEST_SECONDS)
-    yield "a request whose body is still missing", seconds, "", text
-    text = "it gives its place to another one; what becomes of it does not count"
+    yield "arrival of a request body from the client", seconds, "", text
+    text = "another request becomes the probe; the result of this one does not count"
     seconds = format_duration(breakers.PROBE_BODY_SECONDS)
-    yield "a probe of a circuit breaker waits for the body of its request", seconds, "", text
-    text = "those beyond it are closed after their answer"
+    yield "arrival of the body of a circuit breaker's probe", seconds, "", text
+    text = "further ones are closed after their response"
     yield (
-        "idle connections pinned to a client's connection, a backend",
+        "idle connections pinned to a client's connection, per backend",
         str(pinned.MOST_IDLE),
         "",
         text,
@@ -342,11 +352,11 @@ def _http2_upstream_limits() -> Iterator[Row]:
     size = format_size(http2_state.STREAM_WINDOW)
     yield "answer held for a stream", size, "", text
     least = http2_halves.LEAST_PROGRESS
-    text = f"504, for that stream; {least} bytes set it anew"
-    yield "upstream gives a stream no room", *_key(up, "write_timeout"), text
+    text = f"504, for that stream; {least} bytes restart the time"
+    yield "upstream does not open the window of a stream", *_key(up, "write_timeout"), text
     yield "interim responses", str(http2_client.MOST_INTERIM), "", "502"
-    text = "it is replaced, and ends with the last of its streams"
-    yield "streams reset by us on a connection", str(http2_client.MOST_RESETS), "", text
+    text = "another connection replaces it; it closes after its last stream"
+    yield "streams that pingap resets on a connection", str(http2_client.MOST_RESETS), "", text
     text = "502: it did nothing with any of them"
     yield "refusals of one request", str(retries.MOST_REFUSALS), "", text
     text = "a longer one is not sent again after a refusal"
@@ -438,17 +448,17 @@ def _process_limits() -> Iterator[Row]:
     batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
     text = "an error when the configuration is loaded"
-    yield "file of the configuration", format_size(files.FILE_LIMIT), "", text
-    yield "file of a plugin", format_size(local_plugins.SOURCE_LIMIT), "", text
+    yield "configuration file", format_size(files.FILE_LIMIT), "", text
+    yield "plugin file", format_size(local_plugins.SOURCE_LIMIT), "", text
     yield "file of a secret", size, "", text
     limit = format_duration(watchdog.LIMIT_SECONDS)
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"
     yield "certificates that an authority signed and keeps", str(issuer.KEPT), "", text
     yield "sockets taken over from systemd", str(activation.MOST), "", "the others stay unused"
-    text = "told in the log with its stack, once in "
+    text = "logged with its stack, once in "
     text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"
-    yield "code that keeps the event loop from going on", f"about {limit}", "", text
+    yield "code that blocks the event loop", f"about {limit}", "", text
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
@@ -461,5 +471,5 @@ def _process_limits() -> Iterator[Row]:
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
     size = format_size(log_files.MOST_KEPT)
-    text = "the oldest are lost, counted, and their number is told"
+    text = "the oldest are dropped; a warning gives their number"
     yield "log lines kept while a log cannot be written", size, "", text

@@ -1,4 +1,4 @@
-"""Long computations in Python, in a thread beside the event loop."""
+"""Running slow Python code in a thread, so that it does not block the event loop."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from anyio.lowlevel import RunVar
 T = TypeVar("T")
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long the thread may keep the interpreter while a request waits; Python's default is 5 ms."""
+"""Switch interval of the interpreter while such a thread runs; Python's default is 5 ms."""
 
 _limiter: Final[RunVar[anyio.CapacityLimiter]] = RunVar("pingap_background")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run a function that computes in a thread and return its result; requests go on meanwhile.
+    """Run a CPU-bound function in a thread and return its result; requests are served meanwhile.
 
     One at a time for each event loop: several threads would leave the loop too small a share of the
     interpreter.

@@ -1,4 +1,4 @@
-"""What plugins do in the background: tasks that do not end one another, and services."""
+"""Background tasks of plugins, which do not cancel one another, and services, which are restarted."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from anyio.abc import TaskGroup, TaskStatus
 from pingap.foreign_code import end_tasks, is_from_outside
 
 FIRST_PAUSE: Final = 1.0
-"""Seconds between the end of a service that failed and its next start; doubled each time."""
+"""Seconds before a failed service is restarted for the first time; doubled each time."""
 LONGEST_PAUSE: Final = 60.0
-"""Seconds that this pause has at most. A service that ran for longer begins with the first one again."""
+"""Longest pause, in seconds. After a service has run for longer than this, the pause starts at the first again."""
 
 Report = Callable[[BaseException, str], None]
-"""Takes the error of a task, and the name of the task."""
+"""Gets the exception of a task and the name of the task."""
 
 
 class BackgroundTasks(TaskGroup):
-    """The tasks of one plugin, as :meth:`Plugin.startup` gets it: used as a task group of anyio.
+    """The background tasks of one plugin, passed to :meth:`Plugin.startup`; an anyio task group.
 
-    Unlike there, a task that raises ends no other one: it is counted, and logged with the name of the
-    plugin. All of them are cancelled after ``shutdown``.
+    Unlike in other task groups, an exception in one task does not cancel the others: it is counted, and
+    logged with the name of the plugin. All tasks are cancelled after ``shutdown``.
 
-    :param name: of the plugin instance.
-    :param report: is called with every error.
+    :param name: name of the plugin instance.
+    :param report: called with every exception.
     """
 
     def __init__(self, name: str, report: Report) -> None:
@@ -39,18 +39,18 @@ class BackgroundTasks(TaskGroup):
         self._running: set[asyncio.Task[Any]] = set()
         self._ended = False
         self.cancel_scope = _Scope(self._cancel)
-        """Its ``cancel()`` ends all tasks."""
+        """Its ``cancel()`` cancels all tasks."""
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: object = None, context: Context | None = None
     ) -> Any:
         """Start a task that runs a coroutine.
 
-        :param coro: what it runs.
-        :param name: of the task in the log; by default that of the coroutine.
-        :param context: what it runs in; a copy of the current one by default.
-        :returns: a task of asyncio.
-        :raises RuntimeError: after ``shutdown``.
+        :param coro: the coroutine to run.
+        :param name: name of the task in the log; by default that of the coroutine.
+        :param context: the context to run in; by default a copy of the current one.
+        :returns: an asyncio task.
+        :raises RuntimeError: called after ``shutdown``.
         """
 
         async def run() -> Any:
@@ -67,32 +67,33 @@ class BackgroundTasks(TaskGroup):
     ) -> None:
         """Start a task.
 
-        :param func: what it runs, with ``args``.
-        :param name: of the task in the log; by default that of the function.
-        :raises RuntimeError: after ``shutdown``.
+        :param func: async function to run, with ``args``.
+        :param name: name of the task in the log; by default that of the function.
+        :raises RuntimeError: called after ``shutdown``.
         """
         self._create(self._run(func, args, _named(func, name)), name)
 
     def start_service(
         self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None
     ) -> None:
-        """Start a task that is started again whenever it raises, after a pause.
+        """Start a task that is restarted after a pause whenever it raises an exception.
 
-        The pause is 1 s at first, and twice as long each time, up to 60 s. One that returns has ended.
+        The first pause is 1 s, each further one is twice as long, up to 60 s. A service that returns is
+        not restarted.
 
-        :param func: what it runs, with ``args``.
-        :param name: of the task in the log; by default that of the function.
-        :raises RuntimeError: after ``shutdown``.
+        :param func: async function to run, with ``args``.
+        :param name: name of the task in the log; by default that of the function.
+        :raises RuntimeError: called after ``shutdown``.
         """
         self._create(self._serve(func, args, _named(func, name)), name)
 
     async def start(  # type: ignore[override]
         self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None
     ) -> Any:
-        """Start a task, and return what it passes to ``task_status.started()`` once it has done so.
+        """Start a task, wait for its call of ``task_status.started()``, and return the value passed there.
 
-        :raises Exception: what it raised before.
-        :raises RuntimeError: it ended before; or after ``shutdown``.
+        :raises Exception: the exception that the task raised before that call.
+        :raises RuntimeError: the task ended before that call, or called after ``shutdown``.
         """
         status = _Status()
         task = self._create(self._run(func, args, _named(func, name), status), name)
@@ -106,7 +107,7 @@ class BackgroundTasks(TaskGroup):
         return status.value
 
     async def end(self) -> int:
-        """Cancel all tasks; return how many ignore that, and are left behind."""
+        """Cancel all tasks; return the number of tasks that ignore it and are abandoned."""
         self._ended = True
         return await end_tasks(self._running)
 
@@ -141,7 +142,7 @@ class BackgroundTasks(TaskGroup):
         name: str,
         status: _Status | None = None,
     ) -> bool:
-        """Run a task; return whether it ended by itself."""
+        """Run a task; return whether it ended without being cancelled."""
         try:
             await (func(*args) if status is None else func(*args, task_status=status))
         except BaseException as error:
@@ -161,7 +162,7 @@ class BackgroundTasks(TaskGroup):
             task.cancel()
 
     async def __aenter__(self) -> NoReturn:
-        raise RuntimeError("pingap itself begins and ends the background tasks of a plugin")
+        raise RuntimeError("pingap itself enters and exits the background tasks of a plugin")
 
     async def __aexit__(
         self,
@@ -173,7 +174,7 @@ class BackgroundTasks(TaskGroup):
 
 
 class _Status(TaskStatus[Any]):
-    """What a task that was started tells, or why it tells nothing."""
+    """The value that a task passes to ``started()``, or the reason why it never will."""
 
     def __init__(self) -> None:
         self.decided = asyncio.Event()
@@ -192,7 +193,7 @@ class _Status(TaskStatus[Any]):
 
 
 class _Scope(anyio.CancelScope):
-    """The scope of all tasks of a plugin, of which there is only one thing to be asked for."""
+    """The cancel scope of all tasks of a plugin; only ``cancel()`` is supported."""
 
     def __new__(cls, *_: object) -> _Scope:
         return object.__new__(cls)
@@ -202,7 +203,7 @@ class _Scope(anyio.CancelScope):
         self._called = False
 
     def cancel(self, *_: object, **__: object) -> None:
-        """Cancel all tasks that run."""
+        """Cancel all running tasks."""
         self._called = True
         self._cancel()
 

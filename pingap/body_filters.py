@@ -27,13 +27,13 @@ class BodyFilter:
         return b""
 
     def abandoned(self, outcome: RequestOutcome) -> None:
-        """Take note that the end of the body will not come: release what was kept for it.
+        """Release what was kept for a body that stays incomplete.
 
-        Called once the request is over, before ``logging``, also if the body never began. An
+        Called when the request is over, before ``logging``, even if the body never began. An
         exception is logged.
 
-        :param outcome: how the request ended; complete if only this body was not needed (an error
-            page took its place, or the answer came before the whole request).
+        :param outcome: how the request ended; ``complete`` if only this body was not needed, because an
+            error page replaced it or the response came before the whole request.
         """
 
 

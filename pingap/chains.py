@@ -47,12 +47,12 @@ DEFAULT_TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Owner:
-    """Whose call it is in a chain, and what to do if it fails.
+    """The plugin instance of a call in a chain, and what to do if the call fails.
 
-    :param name: of the plugin instance.
-    :param fail_open: go on without the plugin, instead of ending the request.
-    :param timeout: seconds an async call may take; None for any number.
-    :param places: phase -> file and line of the method that is called.
+    :param name: name of the plugin instance.
+    :param fail_open: continue without the plugin instead of ending the request.
+    :param timeout: seconds that an async call may take; None for no limit.
+    :param places: phase -> file and line of its method.
     """
 
     name: str
@@ -178,8 +178,8 @@ def freeze(
         except pluggy.PluginValidationError as error:
             raise ContractError(_explain(error, instance.plugin)) from None
     chains = {phase: _chain(getattr(manager.hook, phase), owners) for phase in hookspecs.PHASES}
-    # A manager and its callers refer to each other: without this, only the garbage collector would
-    # free them, and a reload with thousands of locations would stall for it.
+    # A manager and its callers form a reference cycle. Unless it is broken here, only the garbage
+    # collector frees them, and a reload with thousands of locations would block the loop for it.
     vars(manager.hook).clear()
     limits = [one.plugin.whole_request_body for one in instances if one.plugin.whole_request_body]
     return Chains(

@@ -24,7 +24,7 @@ _NOT_YET = {
     "to_hcl": "converting to HCL",
     "to_kdl": "converting to KDL",
 }
-"""Options of pingap 0.13.9 that this release answers with an error; ``--help`` leaves them out."""
+"""Options of pingap 0.13.9 that are an error in this release and hidden in ``--help``."""
 
 _VARIABLES = {
     "conf": "PINGAP_CONF",
@@ -40,7 +40,7 @@ _VARIABLES = {
 
 def main() -> None:
     """Run the command; ends the process."""
-    hold_signals()  # until it serves, or is known to do something else
+    hold_signals()  # until pingap serves, or the command turns out to be another one
     gc.disable()  # until the worker serves: what loading makes lives as long as the process
     if "--template" in sys.argv[1:]:  # before any other parsing, as pingap does
         click.echo(TEMPLATE, nl=False)
@@ -61,7 +61,9 @@ def main() -> None:
 )
 @click.option("--domain", metavar="NAME,..", help="Quick start: serve these hosts only.")
 @click.option("--cert", metavar="PATH", help="Quick start: certificate, or a directory with one.")
-@click.option("--key", metavar="PATH", help="Quick start: its private key. [beside it]")
+@click.option(
+    "--key", metavar="PATH", help="Quick start: its private key. [next to the certificate]"
+)
 @click.option("-t", "--test", is_flag=True, help="Check the configuration and exit.")
 @click.option("--log", metavar="PATH", help="Application log. [stderr]")
 @click.option("--threads", type=click.IntRange(min=0), help="Number of workers.")
@@ -118,7 +120,7 @@ def _prepare_command(ctx: click.Context, options: dict[str, object]) -> None:
 def _read_environment(options: dict[str, object]) -> dict[str, str]:
     """Fill in what the command line leaves open; the command line wins.
 
-    :returns: option -> the variable that it comes from.
+    :returns: option -> environment variable that it was read from.
     """
     origins = {}
     for name, variable in _VARIABLES.items():
@@ -166,7 +168,7 @@ def _run(options: dict[str, Any], log: str) -> None:
 
 
 def _test(serving: ServeOptions) -> None:
-    """Build everything that would be served; nothing is opened or written.
+    """Build everything that would be served, without opening or writing any file.
 
     :raises ConfigError: with everything that is wrong.
     """
@@ -193,8 +195,10 @@ def _quick_start(options: dict[str, Any]) -> str:
     from pingap.quick_start import quick_start
 
     if options["domain"] and not options["cert"]:
-        text = "warning: --domain without --cert serves plain HTTP: certificates are not ordered by ACME"
-        click.echo(f"{text} in this release yet", err=True)
+        text = (
+            "warning: --domain without --cert serves plain HTTP: this release does not support ACME"
+        )
+        click.echo(f"{text} yet", err=True)
     try:
         return quick_start(options)
     except ValueError as error:

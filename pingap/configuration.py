@@ -1,4 +1,4 @@
-"""Loading a configuration: everything that is wrong with it, in one run."""
+"""Loading a configuration, and reporting all its problems in one run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pingap.tls.build import TlsBuilder
 
 
 def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
-    """Load the texts of a configuration.
+    """Load a configuration from the text of its files.
 
-    If something is wrong with them, plugins and certificates are checked all the same: an operator
-    should not have to correct one half to hear of the other.
+    If it has problems, plugins and certificates are still checked, so that the operator sees all
+    problems at once.
 
-    :raises ConfigError: with everything that is wrong.
+    :raises ConfigError: with all problems.
     """
     try:
         return load_snapshot(snapshot, location_keys=registry.location_keys)
@@ -27,7 +27,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
 
 
 def _problems_of_parts(config: Config, registry: Registry) -> list[Problem]:
-    """Return what is wrong with plugins and certificates of which the tables can be read."""
+    """Return the problems of plugins and certificates whose tables are valid."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
     plugins = PluginBuilder(config, registry, problems, warnings)

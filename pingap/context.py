@@ -47,19 +47,19 @@ class TlsDetails:
 
 
 class Connection:
-    """A client's connection: who is at its ends. The same object for all its requests.
+    """The connection of a client, shared by all its requests.
 
-    :param number: counts the connections of this worker.
-    :param remote_addr: address of the peer as text, IPv4-mapped ones as IPv4; empty for a Unix
+    :param number: sequence number of the connection in this worker.
+    :param remote_addr: address of the peer as text, an IPv4-mapped address as IPv4; empty for a Unix
         socket.
     :param server: name of the server whose listener accepted it.
-    :param stats: figures of the worker that serves it.
-    :param shared: what that worker shares with the others.
+    :param stats: statistics of the worker that serves it.
+    :param shared: state that all workers share.
     :param scheme: ``http`` or ``https``.
-    :param tls: what is known of its TLS; None for plain TCP.
-    :param trusted: networks whose forwarding headers are believed (``basic.trusted_proxies``).
-    :param family: which forwarding headers those send (``basic.trusted_forwarding``).
-    :param unix: it came on a Unix socket.
+    :param tls: properties of its TLS session; None for plain TCP.
+    :param trusted: networks whose forwarded headers are trusted (``basic.trusted_proxies``).
+    :param family: which forwarded headers are read (``basic.trusted_forwarding``).
+    :param unix: the client connected to a Unix socket.
     """
 
     __slots__ = (
@@ -108,34 +108,34 @@ class Connection:
         self.trusted = trusted
         self.family = family
         self.is_trusted = is_trusted_peer(remote[0], trusted, unix=unix)
-        """Whether the peer is a proxy whose forwarding headers are believed."""
+        """Whether the peer is a proxy whose forwarded headers are trusted."""
         self.requests = 0
         self.pins: Pins | None = None  # upstream connections that serve only this client's
 
     def told(self, request: Request) -> Told:
-        """Return what the peer tells of a request, if it is trusted."""
+        """Return the forwarded values of a request; empty unless the peer is trusted."""
         if not self.is_trusted:
             return NOTHING
         return read(request.headers, partial(contains, self.trusted), self.family)
 
     def client_ip(self, request: Request) -> str:
-        """Return the address of the client, looking behind proxies that are trusted.
+        """Return the address of the client, also behind trusted proxies.
 
-        ``X-Forwarded-For`` is read from its end, skipping trusted proxies, since only what they
-        appended can be believed; if no hop tells, ``X-Real-IP`` counts; without either,
-        ``Forwarded``. Nothing is believed from a peer that is not listed.
+        ``X-Forwarded-For`` is read from its end: trusted proxies are skipped, because only the members
+        that they appended can be trusted. If it names no client, ``X-Real-IP`` is used; without either
+        header, ``Forwarded``. These headers are ignored unless the peer is a trusted proxy.
         """
         return self.told(request).client or self.remote_addr
 
 
 @dataclass(frozen=True, slots=True)
 class OriginalRequest:
-    """What the client asked for, whatever plugins have changed since.
+    """The request as the client sent it, before any plugin changed it.
 
     :param method: as sent.
-    :param target: as sent, path and query (of an absolute target, too).
-    :param host: as ``Request.host``.
-    :param scheme: ``http`` or ``https``, as ``RequestContext.scheme``.
+    :param target: path and query as sent, also of an absolute target.
+    :param host: the original value of ``Request.host``.
+    :param scheme: ``http`` or ``https``, as in ``RequestContext.scheme``.
     """
 
     method: str
@@ -157,7 +157,7 @@ class RequestContext:
     """Named groups of the host and path expressions of the location."""
     _request_id: str = ""
     upstream_name: str = ""
-    """See ``upstream``, which checks what plugins assign."""
+    """See ``upstream``, which checks the values that plugins assign."""
     upstream_addr: str = ""
     """Address of the chosen peer."""
     upstream_status: int = 0
@@ -167,9 +167,9 @@ class RequestContext:
     upstream_connect_time: float | None = None
     """Until an upstream connection was usable, in seconds; None if none was needed."""
     upstream_tcp_connect_time: float | None = None
-    """The part of it that the TCP connection took; None if none was made for this request."""
+    """Its TCP part; None if this request opened no connection."""
     upstream_tls_handshake_time: float | None = None
-    """The part of it that the TLS handshake took; None without one."""
+    """Its TLS part; None without a TLS handshake."""
     upstream_connected_at: float = 0.0
     """When the request could be sent."""
     upstream_connection_began: float = 0.0
@@ -185,12 +185,12 @@ class RequestContext:
     choice_fields: Sequence[Field] = ()
     """Header fields that the choice of a peer adds to the answer (a cookie that binds the client)."""
     error: PingapError | None = None
-    """Why the request failed, or was answered with an error page; None if it was not."""
+    """The reason for a failed request or an error page; None if there was no error."""
     status: int = 0
     """Status sent to the client; 0 if none was sent."""
     body_bytes_sent: int = 0
-    """Bytes of the response body that were sent, without framing. If the connection broke, bytes that
-    were still waiting in the proxy are not counted; what the network lost is not known."""
+    """Bytes of the response body that were sent, without framing. If the connection broke, bytes still
+    buffered in the proxy do not count, but bytes lost in the network do."""
     body_bytes_received: int = 0
     """Bytes of the request body that were received."""
     ended_at: float = 0.0
@@ -217,24 +217,24 @@ class RequestContext:
         return RequestOutcome.COMPLETE if self.ended_at else None
 
     def pin_upstream(self) -> None:
-        """Use an upstream connection that no other client's request is ever sent on.
+        """Use an upstream connection that is never shared with other clients.
 
-        For servers that take a connection, not a request, for a client's: what a plugin sends on it
-        may be an identity. The connection serves the requests of this client's connection only, and
-        ends with it; later requests to the same peer use it, too. To be called before the request is
-        sent, in ``request`` or ``proxy_upstream``. (NTLM and Negotiate are recognised without it.)
+        This is for backends that authenticate a connection instead of each request. The upstream
+        connection then belongs to the client's connection: later requests of that client to the same
+        peer use it, too, and both are closed together. Call this in ``request`` or ``proxy_upstream``,
+        before the request is sent. NTLM and Negotiate are detected automatically.
 
-        :raises RuntimeError: the request was sent already.
+        :raises RuntimeError: the request was already sent.
         """
         if self.upstream_connected_at:
-            raise RuntimeError("the request was sent already: pin_upstream has to come before")
-        from pingap.upstream.pinned import pins_of  # (which needs this module)
+            raise RuntimeError("the request was already sent: call pin_upstream before that")
+        from pingap.upstream.pinned import pins_of  # (it imports this module)
 
         self.pins_upstream = True
         pins_of(self.connection)  # is looked at for every attempt
 
     def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
-        """Note that the request ended without its whole answer. Not for plugins."""
+        """Record that the response stays incomplete. Not for plugins."""
         self.__dict__["_outcome"] = outcome
         self.error = error
 
@@ -247,8 +247,8 @@ class RequestContext:
     def request_id(self) -> str:
         """Set by the ``request_id`` plugin; shown in the access log and on error pages.
 
-        :raises TypeError: (assigned) not text.
-        :raises ValueError: (assigned) a character that cannot stand in a header field.
+        :raises TypeError: when assigned: not a string.
+        :raises ValueError: when assigned: a character that is invalid in a header field.
         """
         return self._request_id
 
@@ -262,14 +262,14 @@ class RequestContext:
     def upstream(self) -> str:
         """Name of the upstream; a plugin may set it before the upstream is chosen.
 
-        :raises TypeError: (assigned) not text.
+        :raises TypeError: when assigned: not a string.
         """
         return self.upstream_name
 
     @upstream.setter
     def upstream(self, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError(f"upstream is the name of one, not {value!r:.40}")
+            raise TypeError(f"upstream is the name of an upstream, not {value!r:.40}")
         self.upstream_name = value
 
     @property
@@ -282,7 +282,7 @@ class RequestContext:
 
     @property
     def original(self) -> OriginalRequest:
-        """What the client asked for, as it was before plugins changed the request."""
+        """The request as the client sent it, before plugins changed it."""
         request, method, target, host = self._received
         return OriginalRequest(
             method, request.received_target or target, host, self.scheme(request)
@@ -301,7 +301,7 @@ class RequestContext:
         return self.ended_at - self.upstream_head_at
 
     def told(self, request: Request) -> Told:
-        """Return what a trusted proxy tells of the request, read once, before it is changed."""
+        """Return the values that a trusted proxy forwarded; read once, before plugins change them."""
         if not self.connection.is_trusted:
             return NOTHING
         found: Told | None = self.__dict__.get("_told")
@@ -310,15 +310,15 @@ class RequestContext:
         return found
 
     def scheme(self, request: Request) -> str:
-        """Return the scheme the client used; trusted proxies may tell it."""
+        """Return the scheme that the client used, also behind trusted proxies."""
         return self.told(request).scheme or self.connection.scheme
 
     def host(self, request: Request) -> str:
-        """Return the host the client asked for, without port; trusted proxies may tell it."""
+        """Return the host that the client requested, without port, also behind trusted proxies."""
         return self.told(request).host or request.host
 
     def port(self, request: Request) -> str:
-        """Return the port the client asked; trusted proxies may tell it. Empty if there is none."""
+        """Return the port that the client connected to, also behind trusted proxies; may be empty."""
         return self.told(request).port or str(self.connection.server_port or "")
 
     def client_ip(self, request: Request) -> str:

@@ -12,7 +12,7 @@ _line = b""
 
 
 def add_date(headers: Headers) -> None:
-    """Add the current time to headers that have none; it is written once a second."""
+    """Add ``Date`` to headers without it. The line is built once a second."""
     headers.keys.append(b"date")
     headers.lines.append(_line if int(time.time()) == _second else date_line())
 

@@ -1,8 +1,7 @@
-"""Signals that come before pingap can obey them wait until it can, instead of ending the start.
+"""Blocks signals during the start, so that an early one is handled later instead of ending the process.
 
-This is imported before everything else, since the rest takes longer to import than a script that
-starts pingap may take to send the first signal. Python itself takes care of SIGPIPE, and SIGCHLD ends
-nobody.
+This is imported before everything else: the remaining imports take longer than a script that starts
+pingap may take to send its first signal. Python ignores SIGPIPE, and SIGCHLD is harmless.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ HELD: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
 
 
 def hold_signals() -> None:
-    """Let these signals wait; to be called before the process has threads."""
+    """Block these signals; call this before the process has threads."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
 
 
 def release_signals() -> None:
-    """Let them come, those that have waited as well."""
+    """Unblock them; pending signals are delivered."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
 
 def is_the_command() -> bool:
-    """Tell whether this process is ``pingap`` or ``python -m pingap``, and not a program that imports it."""
+    """Return whether this process is ``pingap`` or ``python -m pingap``, not a program that imports it."""
     if sys.argv[:1] == ["-m"]:  # while Python looks for the module
         arguments = sys.orig_argv
         return (

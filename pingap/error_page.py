@@ -20,7 +20,7 @@ _HTML: Final = field("Content-Type", "text/html; charset=utf-8")
 _JSON: Final = field("Content-Type", "application/json; charset=utf-8")
 
 MOST_ACCEPTED: Final = 64
-"""Members of ``Accept`` that are looked at, from the left."""
+"""Members of ``Accept`` that are read, from the left."""
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 DEFAULT_TEMPLATE: Final = """<!doctype html>

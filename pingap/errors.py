@@ -35,10 +35,10 @@ class HTTPError(PingapError):
     A plugin may raise it from any phase that runs before the response head was sent.
 
     :param status: the status code to answer with, 400 to 599.
-    :param message: one sentence a client may read: no address, path or value of the inside.
+    :param message: one sentence for the client; it must not expose internal addresses, paths or values.
     :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
-    :param headers: fields of the answer, such as ``{"Retry-After": "60"}``.
-    :raises TypeError: a message that is not text.
+    :param headers: header fields of the response, such as ``{"Retry-After": "60"}``.
+    :raises TypeError: a message that is not a string.
     :raises ValueError: another status, an error type that is not one word, or a malformed header.
     """
 
@@ -67,14 +67,14 @@ class HTTPError(PingapError):
 
 
 class BadRequest(HTTPError):
-    """The client broke the protocol. If nothing more can be read, the connection is closed.
+    """The client violated the protocol. The connection is closed if no further request can be read.
 
-    :param status: 400, or the more exact 408, 413, 414, 431, 501 or 505.
+    :param status: 400, or the more specific 408, 413, 414, 431, 501 or 505.
     """
 
     source = Source.DOWNSTREAM
     request: Request | None = None
-    """The request, if that much of it could be read; for the log."""
+    """The request, as far as it could be read; for the log."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         kind = "ReadTimedout" if status == 408 else "InvalidHTTPHeader"
@@ -86,13 +86,13 @@ class ClientGone(PingapError):
 
 
 class UpstreamError(HTTPError):
-    """An upstream could not be reached, broke the protocol, or left in the middle.
+    """An upstream could not be reached, violated the protocol, or closed the connection too early.
 
-    :param detail: what happened, for the log; may name addresses, so it is never sent.
-    :param connecting: no connection was made: another attempt is always safe.
-    :param untouched: the connection ended and no byte of an answer had arrived.
-    :param unprocessed: the upstream said that it did nothing with the request (HTTP/2), or never got it.
-    :param blameless: the peer did not cause it, so it counts as no failure of the peer.
+    :param detail: the reason, for the log; it may contain addresses, so it is never sent to the client.
+    :param connecting: connecting failed: another attempt is always safe.
+    :param untouched: the connection ended before any byte of a response.
+    :param unprocessed: the upstream reported that it did not process the request (HTTP/2), or never got it.
+    :param blameless: the peer did not cause the error, so it does not count as its failure.
     """
 
     source = Source.UPSTREAM
@@ -120,11 +120,11 @@ class UpstreamError(HTTPError):
 
 
 class PluginError(HTTPError):
-    """A plugin raised: the request ends with 500 and the client learns nothing of the reason.
+    """A plugin raised an exception: the client gets 500, without the reason.
 
-    :param instance: name of the plugin instance, the key below ``[plugins]``.
+    :param instance: name of the plugin instance, its key in ``[plugins]``.
     :param hook: the phase it was called in.
-    :param place: file and line of the code that was called, if it did not raise itself.
+    :param place: file and line of the code that was called, if it did not raise the exception itself.
     """
 
     source = Source.PLUGIN
@@ -140,10 +140,10 @@ class PluginError(HTTPError):
 
 
 def forget_frames(error: BaseException) -> None:
-    """Drop the tracebacks of an error and of its causes, once it is dealt with.
+    """Remove the tracebacks of a handled error and of its causes.
 
     Their frames refer to the request, which refers to the error: a reference cycle that only the
-    garbage collector would free.
+    garbage collector frees.
     """
     below: BaseException | None = error
     while below is not None:

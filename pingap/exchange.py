@@ -50,7 +50,7 @@ class Downstream(Source, Sink, Protocol):
         """Begin a response with so many bytes of body, None if that is not known."""
 
     def withdraw_head(self) -> bool:
-        """Forget the head that was begun, so that another one may be sent; False if it has left."""
+        """Discard a buffered head, so that another one can be sent; return False if it was already sent."""
 
     def begin_tunnel(self, response: Response) -> None:
         """Send 101; from here on, bytes pass both ways as they come."""
@@ -72,7 +72,7 @@ class Upstream(Source, Sink, Protocol):
         """Drop the connection: nobody wants the answer any more."""
 
     def leave(self) -> None:
-        """Do the same while events are delivered, if they do not complete the answer."""
+        """Do the same after the current events are delivered, unless they complete the response."""
 
     def close(self) -> None:
         """End the connection once what was written is sent."""
@@ -117,18 +117,18 @@ class Exchange:
     head_sent = False
     response_body: BodyRelay | None = None
     filters: list[tuple[BodyFilter, str]] = []  # noqa: RUF012 - the first filter gets a list of its own
-    """Body filters, and the plugins they are of, that did not get the end of their body yet."""
+    """Body filters that have not got the end of their body yet, with the names of their plugins."""
     answered_by = ""
     """The plugin instance whose response is sent."""
     tunnelling = False
     """Both sides speak another protocol."""
     client_full = False
-    """The client takes no more for now. Known before there is a response body, too."""
+    """The client's write buffer is full. It may be set before the response body begins."""
     upstream_full = False
-    """The same of the upstream connection."""
+    """The same for the upstream connection."""
     _awaits_request_end = False
     holding = False
-    """The client has no room for any answer now: see ``hold_answer``."""
+    """The client's connection is full of other responses: see ``hold_answer``."""
     _book_closed = False
     _running = False
 
@@ -237,12 +237,12 @@ class Exchange:
         upstream.close()
 
     async def _finish_request_body(self, body: BodyRelay) -> None:
-        """Return when the whole request went to the upstream: the other protocol begins after it.
+        """Wait until the whole request was sent upstream, since the new protocol begins after it.
 
-        :raises PingapError: its rest will not come.
+        :raises PingapError: the rest of the request will not arrive.
         """
         if not body.finished and self.request.expects_continue:
-            # (The upstream need not have asked for it before it changed the protocol: RFC 9110, 7.8.)
+            # The upstream may switch protocols without sending 100 Continue first (RFC 9110, 7.8).
             self.downstream.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
         self._awaits_request_end = True
         while not body.finished:
@@ -279,9 +279,9 @@ class Exchange:
         return outcome.value
 
     async def connect(self, connecting: Awaitable[Connecting]) -> Connecting:
-        """Return a new upstream connection; if it is not wanted any more, it is closed.
+        """Return a new upstream connection; close it if the exchange no longer needs it.
 
-        :raises PingapError: there is none, or the exchange failed meanwhile.
+        :raises PingapError: connecting failed, or the exchange failed meanwhile.
         """
         outcome = self.begin(connecting)
         outcome.discard = _close
@@ -365,9 +365,9 @@ class Exchange:
             self.response_body.set_full(full)
 
     def hold_answer(self, hold: bool) -> None:
-        """Do not read an answer that has not begun, or read on.
+        """Pause or resume reading a response that has not begun.
 
-        :param hold: the client's connection is full of other answers.
+        :param hold: pause, because the client's connection is full of other responses.
         """
         self.holding = hold
         self._pause_answer(hold)

@@ -1,4 +1,4 @@
-"""Running coroutines of plugins: whatever they raise, and even if they ignore that they are cancelled."""
+"""Running coroutines of plugins safely: any exception is contained, and ignored cancellation is limited."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 LEAVE_SECONDS: Final = 1.0
-"""How long a task of a plugin may go on after it was cancelled, before nothing waits for it."""
+"""Seconds that pingap waits for a cancelled task of a plugin before it abandons the task."""
 
 
 def is_from_outside(error: BaseException) -> bool:
-    """Tell whether an error means that the current task is to end, instead of that its code failed.
+    """Return whether an exception means that the current task was cancelled, not that its code failed.
 
-    A plugin may raise ``CancelledError`` as well: by awaiting something that was cancelled.
+    A plugin can also raise ``CancelledError`` by awaiting something that was cancelled.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -23,7 +23,7 @@ def is_from_outside(error: BaseException) -> bool:
 
 
 def as_exception(error: BaseException) -> Exception:
-    """Return an error as one that ends no process and no task group: not ``SystemExit`` or the like."""
+    """Wrap ``SystemExit`` and the like in an exception that ends neither process nor task group."""
     if isinstance(error, Exception):
         return error
     text = f"it raised {type(error).__name__}: {error}"
@@ -31,11 +31,11 @@ def as_exception(error: BaseException) -> Exception:
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]], seconds: float = LEAVE_SECONDS) -> int:
-    """Cancel tasks; return when they have ended, or after so many seconds.
+    """Cancel tasks and wait for them, but no longer than ``seconds``.
 
-    What does not end is left behind: it runs on, but no longer keeps the loop from closing.
+    Tasks that do not end are abandoned: they keep running, but do not prevent the loop from closing.
 
-    :returns: how many were left behind.
+    :returns: number of abandoned tasks.
     """
     running = {task for task in tasks if not task.done()}
     for task in running:
@@ -44,6 +44,6 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]], seconds: float = LEAVE_S
         return 0
     _, stubborn = await asyncio.wait(running, timeout=seconds)
     for task in stubborn:
-        _unregister_task(task)  # (asyncio waits for all it knows when a loop closes)
+        _unregister_task(task)  # asyncio waits for all registered tasks when a loop closes
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     return len(stubborn)

@@ -1,9 +1,9 @@
-"""What proxies in front tell of a request: the client, and how it was asked. Nothing here does IO.
+"""Reads the client, scheme, host and port of a request from the forwarded headers of proxies, without IO.
 
-Both families of fields are read: ``X-Forwarded-For``, ``-Proto``, ``-Host``, ``-Port`` with
-``X-Real-IP``, and ``Forwarded`` (RFC 7239). Whether the peer may be believed is decided elsewhere. A
-proxy appends to what it got, so lists are read from their right end, and no further than the proxies
-that are trusted: whatever stands before them may be made up.
+Both families are read: ``X-Forwarded-For``, ``-Proto``, ``-Host``, ``-Port`` with ``X-Real-IP``, and
+``Forwarded`` (RFC 7239). The caller decides whether the peer is trusted. A proxy appends to the list it
+received, so lists are read from their right end, up to the last trusted proxy: the members before it
+may be forged.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pingap.networks import IpAddress, parse_node
 from pingap.protocol.fields import parse_host
 
 MOST_HOPS: Final = 32
-"""Members of a forwarding field that are looked at, from the right."""
+"""Members of a forwarded header that are read, from the right."""
 
 Family: TypeAlias = Literal["any", "x-forwarded", "forwarded"]
-"""Which fields trusted proxies write. ``any``: ``Forwarded`` counts if there is none of the others."""
+"""Which headers trusted proxies write. ``any``: ``Forwarded`` is used if there is none of the others."""
 Trusts: TypeAlias = Callable[[IpAddress], bool]
 
 FORWARDED: Final = b"forwarded"
@@ -36,7 +36,7 @@ LEGACY: Final = frozenset((_FOR, _PROTO, _HOST, _PORT, _REAL_IP))
 _PORT_OF_HOST: Final = re.compile(rb":([0-9]+)$")
 _SCHEMES: Final = ("http", "https")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-# A parameter of Forwarded (RFC 7239, 4). (Addresses with colons have to be quoted, and often are not.)
+# A parameter of Forwarded (RFC 7239, 4). Addresses with colons must be quoted, but often are not.
 _PARAMETER: Final = re.compile(
     r'[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",; \t\\]*))[ \t]*(?:;|$)'
 )
@@ -45,13 +45,13 @@ _ESCAPE: Final = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is told of a request; a text is empty if nothing acceptable is.
+    """The forwarded values of a request; empty if absent or invalid.
 
     :param client: address of the client.
     :param scheme: ``http`` or ``https``.
     :param host: without port; an IPv6 literal keeps its brackets.
-    :param hops: for ``X-Forwarded-For``: those before the peer.
-    :param forwarded: the list of ``Forwarded`` as it came, if it is what was read.
+    :param hops: value for ``X-Forwarded-For``: the hops before the peer.
+    :param forwarded: the list of ``Forwarded`` as received, if that header was used.
     """
 
     client: str = ""
@@ -66,9 +66,9 @@ NOTHING: Final = Told()
 
 
 def read(headers: Headers, trusts: Trusts, family: Family = "any") -> Told:
-    """Read what a trusted peer tells.
+    """Read the forwarded headers of a trusted peer.
 
-    :param trusts: whether a hop is a trusted proxy.
+    :param trusts: returns whether a hop is a trusted proxy.
     """
     keys = headers.keys
     if family != "forwarded" and not LEGACY.isdisjoint(keys):
@@ -79,7 +79,7 @@ def read(headers: Headers, trusts: Trusts, family: Family = "any") -> Told:
 
 
 def members(headers: Headers, key: bytes) -> Iterator[str]:
-    """Return the members of a list from its right end; empty ones are skipped (RFC 9110, 5.6.1)."""
+    """Yield the members of a list from right to left; empty ones are skipped (RFC 9110, 5.6.1)."""
     text = b",".join(headers.find_all(key)).decode("latin-1")
     pieces = text.rsplit(",", MOST_HOPS)
     if len(pieces) > MOST_HOPS:
@@ -133,9 +133,9 @@ def _read_forwarded(headers: Headers, trusts: Trusts) -> Told:
 
 
 def parse_element(text: str) -> dict[str, str] | None:
-    """Read an element of ``Forwarded``: its parameters, names in lower case.
+    """Return the parameters of an element of ``Forwarded``, with names in lower case.
 
-    :returns: None if it is malformed, or says something twice.
+    :returns: None if it is malformed or repeats a parameter.
     """
     found: dict[str, str] = {}
     at = 0
@@ -164,9 +164,9 @@ def _read_port(text: str) -> str:
 
 
 def _port_of(scheme: str, host: str, headers: Headers) -> str:
-    """Return the port that the client used, if a proxy told the scheme and no port.
+    """Return the port that the client used, for a proxy that forwarded the scheme but no port.
 
-    :param host: what it told of the host; empty if ``Host`` is the client's.
+    :param host: the forwarded host; empty if ``Host`` is the client's.
     """
     if not scheme:
         return ""
@@ -177,8 +177,8 @@ def _port_of(scheme: str, host: str, headers: Headers) -> str:
 def element(client: str, host: str, scheme: str) -> str:
     """Return an element of ``Forwarded`` (RFC 7239, 4).
 
-    :param client: an address; empty for a peer that has none.
-    :param host: as in ``Host``; empty if there was none.
+    :param client: an address; empty for a peer without one.
+    :param host: as in ``Host``; empty without one.
     """
     node = client or "unknown"
     if ":" in node:

@@ -100,15 +100,18 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value with this name, or ``default``.
 
-        Fields on several lines are one list (RFC 9110, 5.3): their values are joined with ``, ``,
-        those of ``Cookie`` with ``; ``. ``Set-Cookie`` is no list: its first value is returned, and
-        ``get_all`` returns each.
+        A field on several lines is one list (RFC 9110, 5.3): the values are joined with ``, ``, those
+        of ``Cookie`` with ``; ``. ``Set-Cookie`` is not a list: its first value is returned; use
+        ``get_all`` for all of them.
         """
         value = self.find(header_key(name))
         return default if value is None else value.decode("latin-1")
 
     def find(self, key: bytes) -> bytes | None:
-        """Return as bytes what ``get`` returns, for the name that is written so in lower case."""
+        """Return the value of ``get`` as bytes.
+
+        :param key: the name in lower case.
+        """
         keys = self.keys
         if key in keys:
             if keys.count(key) == 1 or key == b"set-cookie":
@@ -159,7 +162,7 @@ class Headers:
         """Drop every field with the name that is written so in lower case."""
         keys = self.keys
         if key in keys:
-            # (One pass: there may be thousands.)
+            # One pass, because there may be thousands.
             kept = [known != key for known in keys]
             self.lines[:] = compress(self.lines, kept)
             keys[:] = compress(keys, kept)
@@ -167,7 +170,7 @@ class Headers:
     def append(self, prepared: Field) -> None:
         """Append a prepared field.
 
-        :raises ValueError: it has a line break or NUL.
+        :raises ValueError: the field contains a line break or NUL.
         """
         key, line = prepared
         if _LF in line or _CR in line or _NUL in line:
@@ -176,9 +179,9 @@ class Headers:
         self.lines.append(line)
 
     def replace(self, prepared: Field) -> None:
-        """Replace every field with the name of this prepared one by it.
+        """Replace all fields of this name by a prepared field.
 
-        :raises ValueError: it has a line break or NUL.
+        :raises ValueError: the field contains a line break or NUL.
         """
         key, line = prepared
         if _LF in line or _CR in line or _NUL in line:

@@ -97,8 +97,8 @@ def request_body(request: Request, ctx: RequestContext) -> BodyFilter | None:
 
     :param request: the head, as it will be sent.
     :param ctx: the state of this request.
-    :returns: a filter for this one body, or None. It gets ``end``, or ``abandoned`` if the body does
-        not come to its end: exactly one of them.
+    :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
+        incomplete, ``abandoned`` is called.
     :raises Exception: here or in the filter: ends the request with 500.
 
     .. versionadded:: 0.1
@@ -134,8 +134,8 @@ def upstream_response_body(
     :param request: the head that was sent.
     :param response: the head as it stands.
     :param ctx: the state of this request.
-    :returns: a filter for this one body, or None. It gets ``end``, or ``abandoned`` if the body does
-        not come to its end: exactly one of them.
+    :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
+        incomplete, ``abandoned`` is called.
     :raises Exception: here: ends the request with 500. In the filter: the answer is cut, never
         completed falsely.
 
@@ -169,8 +169,8 @@ def response_body(request: Request, response: Response, ctx: RequestContext) -> 
     :param request: the head.
     :param response: the head as it will be sent.
     :param ctx: the state of this request.
-    :returns: a filter for this one body, or None. It gets ``end``, or ``abandoned`` if the body does
-        not come to its end: exactly one of them.
+    :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
+        incomplete, ``abandoned`` is called.
     :raises Exception: here: ends the request with 500. In the filter: the answer is cut, never
         completed falsely.
 
@@ -187,8 +187,8 @@ def logging(request: Request, response: Response | None, ctx: RequestContext) ->
 
     :param request: the head as it was after all phases.
     :param response: the head that was sent, or None if none was.
-    :param ctx: the state of this request, complete: ``outcome`` tells whether the client got all of
-        the answer, ``error`` what was wrong.
+    :param ctx: the final state of this request: ``outcome`` says whether the client received the whole
+        response, ``error`` what went wrong.
     :raises Exception: counted and logged; the other plugins still run.
 
     .. versionadded:: 0.1

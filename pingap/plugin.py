@@ -124,18 +124,18 @@ class Plugin:
         return {}
 
     async def startup(self, tasks: BackgroundTasks) -> None:
-        """Prepare, before a listener accepts; override it if there is something to do.
+        """Prepare, before any listener accepts connections. Does nothing unless overridden.
 
-        :param tasks: for work in the background: a task group of anyio whose tasks do not end one
-            another, with ``start_service`` for what is to be started again when it fails. It is
+        :param tasks: for background work. Like an anyio task group, except that a failed task does
+            not cancel the others; ``start_service`` restarts a task that fails. The tasks are
             cancelled after ``shutdown``.
-        :raises Exception: ends the start with an error that names the instance.
+        :raises Exception: the start fails with an error that names the instance.
         """
 
     async def shutdown(self) -> None:
-        """Clean up, after the last request ended. Runs whatever became of the background tasks.
+        """Clean up, after the last request has ended. Runs even if background tasks failed.
 
-        :raises Exception: is counted and logged; the other plugins are shut down as well.
+        :raises Exception: counted and logged; the other plugins are still shut down.
         """
 
     @classmethod

@@ -96,7 +96,7 @@ class CountingTransport(asyncio.Transport):
         return False
 
     def pause_reading(self) -> None:
-        """Go on: nothing is read here."""
+        """Do nothing: nothing is read here."""
 
     def resume_reading(self) -> None:
         """Go on."""
@@ -133,7 +133,7 @@ class TlsClientTransport(CountingTransport):
 
     def _tell(self, data: bytes) -> None:
         self.acceptor.data_received(data)
-        self.acceptor.on_turn()  # this turn of the loop had no time for it
+        self.acceptor.on_turn()  # accept was put off for lack of time in this turn
 
     def write(self, data: Any) -> None:
         """Take part in the handshake."""

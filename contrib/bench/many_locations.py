@@ -29,7 +29,7 @@ from pingap.process.worker import settle_memory
 
 
 def configuration(count: int) -> str:
-    """Return TOML with so many locations of one server."""
+    """Return TOML for one server with ``count`` locations."""
     lines = [
         '[plugins.h]\ncategory = "response_headers"\nset_headers = ["X-A: b"]',
         *(f'[upstreams.u{i}]\naddrs = ["127.0.0.1:9"]\nhealth_check = "none"' for i in range(100)),

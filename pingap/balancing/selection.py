@@ -162,7 +162,7 @@ def _build(balancing: Balancing, peers: Sequence[Peer]) -> Balancer:
 
 
 def _choice(balancer: Balancer) -> _Choice:
-    """Return what a balancer is asked by; the answers of those of plugins are checked."""
+    """Return the function that chooses a peer; it checks the results of balancers from plugins."""
     if type(balancer).__module__.startswith("pingap."):
         return balancer.choose
 

@@ -28,7 +28,7 @@ _EQUALS: Final = re.compile(r"(-[A-Za-z]*c)=(.*)", re.DOTALL)
 
 
 def expanded(conf: str) -> str:
-    """Return the value of ``-c`` or ``PINGAP_CONF`` with ``~`` replaced, which a shell has not seen."""
+    """Return the value of ``-c`` or ``PINGAP_CONF`` with a ``~`` expanded that the shell left alone."""
     return os.path.expanduser(conf)  # noqa: PTH111 - Path would drop the spelling of the operator
 
 
@@ -36,7 +36,7 @@ class CommandGroup(click.Group):
     """Knows the commands without importing them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read ``-c=PATH`` as pingap 0.13.9 does, whose manual writes it so; click takes ``=`` for the value's."""
+        """Accept ``-c=PATH`` as pingap 0.13.9 does; click would make ``=`` part of the path."""
         split: list[str] = []
         for argument in args:
             found = _EQUALS.fullmatch(argument)

@@ -78,7 +78,7 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
         facts.append(("path", explanation.path, config.servers[server].path_matching))
     if explanation.refusal and explanation.location is None:
         yield from aligned(facts)
-        yield f"It is refused before a location is asked: {explanation.refusal}"
+        yield f"It is rejected before locations are matched: {explanation.refusal}"
     elif explanation.location is None:
         yield from aligned(facts)
         yield "No location takes it: it is answered with 404."
@@ -105,7 +105,7 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
 
 
 def _as_text(target: str) -> str:
-    """Return a target, which has a character for each byte, as people read it."""
+    """Return a target, which has one character per byte, as readable text."""
     return target.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -140,7 +140,7 @@ def _upstream_lines(explanation: Explanation) -> Iterator[str]:
     if explanation.no_upstream:
         yield f"No upstream can be asked: {explanation.no_upstream}"
     elif explanation.refusal:
-        yield f"No upstream gets it: {explanation.refusal}"
+        yield f"It is not sent to an upstream: {explanation.refusal}"
     elif explanation.upstream is None:
         yield "No upstream: a request that no plugin answers gets 503."
     else:

@@ -1,11 +1,11 @@
-"""The distributions of this project, and where each feature of pingap 0.13.9 has gone."""
+"""The distributions of this project, and which of them provides each feature of pingap 0.13.9."""
 
 from __future__ import annotations
 
 from typing import Final
 
 RELEASED: Final = frozenset({"pingap-basics", "pingap-dns", "pingap-docker", "pingap-grpc-web"})
-"""Those that this release contains."""
+"""The distributions that this release contains."""
 
 CATEGORIES: Final = {
     "ping": "pingap-basics",
@@ -38,10 +38,10 @@ CATEGORIES: Final = {
 """Category of plugins -> the distribution that provides it."""
 
 DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
-"""Kind of discovery that the core does not have -> the distribution that provides it."""
+"""Kind of discovery outside of the core -> the distribution that provides it."""
 
 LOCATION_KEYS: Final = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
-"""Key of locations -> the distribution that claims it."""
+"""Key of locations -> the distribution that provides it."""
 
 INSTANCES: Final = {
     "pingap:compression": "pingap-compression",
@@ -49,13 +49,13 @@ INSTANCES: Final = {
     "pingap:acceptEncodingAdjustment": "pingap-compression",
     "pingap:admin": "pingap-admin",
 }
-"""Built-in plugin instance that the core does not have -> the distribution that provides it."""
+"""Built-in plugin instance outside of the core -> the distribution that provides it."""
 
 
 def needs(distribution: str) -> str:
-    """Return what a message says of a distribution that is not installed.
+    """Return the hint for a distribution that is not installed.
 
-    Nothing of this project is on a package index yet: no command to install it is shown.
+    It shows no install command, because the project has not published any package yet.
     """
     if distribution in RELEASED:
         return (

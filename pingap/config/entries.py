@@ -41,8 +41,8 @@ def parse_header(entry: str) -> tuple[str, str]:
 def parse_condition(entry: str) -> tuple[str, str | None]:
     """Read an entry of ``match_query`` or ``match_cookies``: ``name:value``, or ``name`` alone.
 
-    :returns: the name, and the exact value to match, or ``None`` if being there is enough. The
-        name is empty if the entry is, and is ignored.
+    :returns: the name, and the exact value to match, or ``None`` to match any value. An empty
+        entry has an empty name and is ignored.
     :raises ValueError: with a text for the operator.
     """
     name, colon, value = entry.partition(":")
@@ -80,7 +80,7 @@ def check_path(path: str) -> str:
 
 
 def never_matched(path: str) -> str | None:
-    """Return why no normalised path can be what a location asks for; None if one can."""
+    """Return why the path of a location can never match a normalised path; None if it can."""
     path = path.strip()
     kind, text = path[:1], path[1:].strip() if path[:1] in ("=", "~") else path
     if kind == "~":
@@ -94,7 +94,7 @@ def never_matched(path: str) -> str | None:
     refused = _REFUSED if kind == "~" else _REFUSED_TEXT
     if refused.search(as_matched(text)):
         return (
-            "paths with an encoded slash, a backslash or a NUL are refused, or read as another one"
+            "paths with an encoded slash, a backslash or a NUL are rejected, or read differently"
         )
     return None
 
@@ -122,7 +122,7 @@ def _check_host_name(piece: str) -> None:
     if "*" in piece and ("*" in piece[1:] or not piece.startswith("*.") or len(piece) == 2):
         raise ValueError(f'found {shortened(piece)}, expected a host such as "*.example.com"')
     if not piece.isascii():
-        with suppress(UnicodeError):  # what DNS cannot hold has no such form
+        with suppress(UnicodeError):  # names that are invalid in DNS have no such form
             sent = piece.encode("idna").decode("ascii")
             raise ValueError(f"found {shortened(piece)}, expected the name as it is sent: {sent}")
     try:

@@ -22,7 +22,7 @@ from pingap.config.source import Document
 from pingap.config.units import format_size
 
 FILE_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of one file of the configuration."""
+"""Largest configuration file, in bytes."""
 
 _OTHER_FORMATS = {".hcl": "HCL", ".kdl": "KDL"}
 _QUERY_KEYS = ("separation", "enable_history")
@@ -138,7 +138,7 @@ def _read_file(name: str, files: _Files) -> None:
         files.refuse(name, f"cannot be read: {error.strerror}")
         return
     except ValueError:  # a NUL in the name
-        files.refuse(name, "cannot be read: no file can have this name")
+        files.refuse(name, "cannot be read: this is not a valid file name")
         return
     if len(raw) > FILE_LIMIT:
         files.refuse(name, f"is larger than {format_size(FILE_LIMIT)}")

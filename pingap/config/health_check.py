@@ -30,19 +30,19 @@ _UNSAFE: Final = re.compile(r"[^\x21-\x7e]")
 class HealthCheck:
     """How the backends of an upstream are checked. The defaults are those without ``health_check``.
 
-    :param host: sent as ``Host``, and as SNI where the upstream has none; empty for ``tcp``.
-    :param target: path and query that are asked for.
-    :param connection_timeout: seconds in which a connection, TLS included, is made.
-    :param read_timeout: seconds in which the answer is there.
-    :param check_frequency: seconds from the beginning of a check to that of the next one.
-    :param success: how many in a row make a backend healthy again.
-    :param failure: how many in a row make it unhealthy.
+    :param host: value of ``Host``, and of SNI if the upstream has no ``sni``; empty for ``tcp``.
+    :param target: path and query of the request.
+    :param connection_timeout: seconds to connect, including the TLS handshake.
+    :param read_timeout: seconds to wait for the response.
+    :param check_frequency: seconds from the start of one check to the start of the next.
+    :param success: successes in a row that make a backend healthy again.
+    :param failure: failures in a row that make it unhealthy.
     :param reuse: keep the connection for the next check.
-    :param tls: speak TLS with ``grpc``, shake hands by TLS with ``tcp``.
+    :param tls: use TLS for ``grpc``; also do a TLS handshake for ``tcp``.
     :param parallel: check the backends at the same time.
-    :param service: whose health is asked for by gRPC; empty: that of the server.
-    :param status: first and last of the statuses that are good.
-    :param body: what an answer must have in it; empty: nothing.
+    :param service: gRPC service to ask for; empty: the server as a whole.
+    :param status: first and last status that count as success.
+    :param body: text that the response must contain; empty: any.
     """
 
     scheme: Scheme = "tcp"
@@ -105,8 +105,8 @@ def _split(text: str) -> SplitResult:
         raise ValueError(f"found {shortened(text)}, expected {_EXAMPLE}: {error}") from None
     if text.startswith("/"):
         raise ValueError(
-            f"found {shortened(text)}, expected a URL; did you mean {shortened('http://app' + text)},"
-            " with the name that the backend is to see as Host instead of app?"
+            f"found {shortened(text)}, expected a URL; did you mean {shortened('http://app' + text)}?"
+            " Replace app by the Host that the backend expects"
         )
     if "://" not in text:
         raise ValueError(f"found {shortened(text)}, expected {_EXAMPLE}")
@@ -132,7 +132,7 @@ def _is_name(host: str) -> bool:
 
 
 def _is_sent(name: str, scheme: str) -> bool:
-    """Tell whether a parameter is not ours, but belongs to the query of the check."""
+    """Return whether a parameter belongs to the request of the check, not to its settings."""
     unknown = name not in _PARAMETERS and not did_you_mean(name, _PARAMETERS)
     return unknown and scheme.startswith("http")
 

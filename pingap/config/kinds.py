@@ -161,9 +161,9 @@ Regex = Annotated[
 ]
 """The type of a key that holds a regular expression: text in TOML, a compiled pattern in Python.
 
-The syntax is that of all expressions of the configuration (Rust's ``regex``), and matching takes
-linear time whatever the text. It has the methods of ``re.Pattern``; ``search`` finds it anywhere
-unless it is anchored.
+The syntax is that of all expressions in the configuration (Rust's ``regex``), and matching always takes
+linear time. The value has the methods of ``re.Pattern``; ``search`` matches anywhere unless the
+expression is anchored.
 """
 
 

@@ -44,7 +44,7 @@ def _unknown(name: str, content: object) -> str:
         return f"unknown key; did you mean {quoted('basic.' + name)}?"
     if isinstance(content, dict) or (content and _is_list_of_tables(content)):
         return f"unknown table{did_you_mean(name, _TOP_LEVEL)}"
-    return "unknown key: it stands in front of the first table, so it belongs to none"
+    return "unknown key: it precedes the first table, so it belongs to none"
 
 
 def _is_list_of_tables(content: object) -> bool:

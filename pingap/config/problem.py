@@ -50,10 +50,10 @@ class Problem:
 class ConfigError(Exception):
     """The configuration cannot be used.
 
-    ``str()`` gives one line per problem and their number.
+    ``str()`` gives one line per problem and the number of problems.
 
-    :param problems: everything that was found, in any order.
-    :param partial: what can be read of it, for further checks.
+    :param problems: all problems that were found, in any order.
+    :param partial: the valid part of the configuration, for further checks.
     """
 
     def __init__(self, problems: Iterable[Problem], partial: Config | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Values that refer to the text of a file: ``file:PATH``, or ``$FILE:PATH`` as later pingaps write it."""
+"""Values that refer to the content of a file: ``file:PATH``, or ``$FILE:PATH`` as in later versions of pingap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PREFIXES: Final = ("file:", "$FILE:")
 
 
 def file_reference(text: str) -> str | None:
-    """Return the path that a value refers to, as it is written; None if it is no reference."""
+    """Return the path that a value refers to, as written; None if it is not a reference."""
     for prefix in _PREFIXES:
         if text.startswith(prefix):
             return text.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Reading the files that a configuration consists of: never one that has no end, or waits for a writer."""
+"""Reading the files of a configuration; a device or FIFO, which could block or never end, is an error."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KINDS: Final = (
 
 
 def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return what a regular file holds, links followed.
+    """Return the content of a regular file; links are followed.
 
-    :param most: bytes; of a longer file one more byte is returned.
-    :raises OSError: it cannot be read, or is something else; ``strerror`` says so.
+    :param most: largest number of bytes to read; one more byte is returned if the file is longer.
+    :raises OSError: the file cannot be read, or is not a regular file; ``strerror`` is the message.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:

@@ -1,6 +1,6 @@
-"""Which changes of the configuration a running process takes over, and which need a new one.
+"""Which changes of the configuration can be reloaded, and which need a restart.
 
-Sections that are not named here, and their items, are taken over whole.
+Sections that are not listed here can be reloaded completely.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pingap.config.model import Model
 from pingap.config.problem import KeyPath, dotted
 
 HOT: Final = ""
-"""A running process takes the change over."""
+"""The key can be reloaded."""
 
-_WORKERS: Final = "workers are started at the start"
-_PROCESS: Final = "it belongs to the process, from its start"
+_WORKERS: Final = "workers are only created at the start"
+_PROCESS: Final = "it is only read at the start"
 
 BASIC: Final[dict[str, str]] = {
     "name": HOT,
@@ -30,7 +30,7 @@ BASIC: Final[dict[str, str]] = {
     "trusted_proxies": HOT,
     "trusted_forwarding": HOT,
     "log_level": HOT,
-    "log_format_json": "the application log is opened at the start",
+    "log_format_json": "the application log is set up at the start",
     "pid_file": _PROCESS,
     "error_log": _PROCESS,
     "upgrade_sock": _PROCESS,
@@ -51,7 +51,7 @@ BASIC: Final[dict[str, str]] = {
     "sentry": _PROCESS,
     "pyroscope": _PROCESS,
 }
-"""Key of ``[basic]`` -> why it needs a new process; ``HOT`` if it does not."""
+"""Key of ``[basic]`` -> why it needs a restart; ``HOT`` if it does not."""
 
 SERVER: Final[dict[str, str]] = {
     "addr": HOT,
@@ -102,9 +102,9 @@ SERVER: Final[dict[str, str]] = {
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:
-    """Name the changes that a running process cannot take over.
+    """Return the changes that cannot be reloaded.
 
-    What is compared is what keys mean: to write down a default changes nothing.
+    The values of keys are compared, not their text: writing out a default is not a change.
 
     :returns: key paths such as ``servers.main.threads``.
     """

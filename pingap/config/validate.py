@@ -146,7 +146,7 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
 
 
 def _no_such_instance(name: str) -> str:
-    """Return the cure for a built-in instance that does not exist, or is given parameters."""
+    """Return the message for a built-in instance that does not exist or has parameters."""
     word = name.removeprefix("pingap:").partition("?")[0]
     known = (*BUILT_IN_PLUGINS, *distributions.INSTANCES)
     if f"pingap:{word}" in known:
@@ -173,7 +173,7 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
     groups = re.findall(r"\(\?P?<(\w+)>", f"{location.path} {location.host}")
     if name in groups:
         return
-    known = ", ".join(f"${group}" for group in groups) or "none is there"
+    known = ", ".join(f"${group}" for group in groups) or "there is none"
     hint = "; a group has a name if it is written (?<name>...)"
     report.error(
         path, f"{quoted(location.upstream)} is no named group of path or host ({known}){hint}"
@@ -181,14 +181,14 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
 
 
 def _check_conditions(name: str, location: LocationConfig, report: Report) -> None:
-    """In ``path`` and ``host`` a tilde begins an expression; in conditions it is text, so far."""
+    """Warn of ``~`` in conditions: unlike in ``path`` and ``host``, it does not mark an expression."""
     for key in ("match_headers", "match_query", "match_cookies"):
         for index, entry in enumerate(getattr(location, key)):
             _, _, value = entry.partition(":")
             if value.strip().startswith("~"):
                 message = (
-                    f'{quoted(value.strip())} is compared as text: "~" does not begin a regular'
-                    " expression here; list the exact values in locations of their own"
+                    f'{quoted(value.strip())} is compared as text: "~" does not mark a regular'
+                    " expression here; use one location for each exact value"
                 )
                 report.warn(("locations", name, key, index), message)
 

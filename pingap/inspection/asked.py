@@ -53,9 +53,7 @@ def read_request(method: str, url: str, headers: Sequence[str]) -> Asked:
     target = target if target.startswith("/") else f"/{target}"
     if not target.isprintable() or " " in target:
         raise ValueError(f"{quoted(target)}: percent-encode spaces and control characters")
-    target = target.encode().decode(
-        "latin-1"
-    )  # a character for each byte, as it comes from clients
+    target = target.encode().decode("latin-1")  # one character per byte, as in real requests
     fields = _headers(headers)
     if authority and "host" not in fields:
         fields.add("Host", authority)

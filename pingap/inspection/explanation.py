@@ -91,9 +91,9 @@ class Explanation:
 
     server: str
     path: str = ""
-    """What locations are asked for: the path of the request, normalised."""
+    """The path that locations are matched against: normalised, unless the server matches raw paths."""
     refusal: str = ""
-    """Why the request is refused: at once, or by the location instead of being passed on."""
+    """Why the request is rejected, at once or instead of being sent to the upstream; or empty."""
     location: str | None = None
     weight: int = 0
     place: Place = field(default_factory=Place)
@@ -107,9 +107,9 @@ class Explanation:
 
 
 def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
-    """Ask the matcher of a server.
+    """Match a request against the locations of a server.
 
-    :param request: its path is as sent; it is normalised here, as the server says.
+    :param request: its path is as sent; it is normalised here, by the rules of the server.
     """
     router = runtime.servers[server].router
     explanation = Explanation(server)

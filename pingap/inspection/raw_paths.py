@@ -1,4 +1,4 @@
-"""Guards that a client can write around, since paths are matched as they were sent."""
+"""Guards that a client can bypass, because paths are matched as they were sent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _FIX = 'remove path_matching = "raw", or guard the whole server: a location with
 
 
 def raw_guards(runtime: Runtime) -> Iterator[Finding]:
-    """``raw-path-guard``: a guard for some paths, on a server that matches on raw paths.
+    """Find ``raw-path-guard``: a guard for some paths only, on a server that matches raw paths.
 
-    A ``mock`` that answers with an error guards as well: it keeps its paths from other locations.
+    A ``mock`` that answers with an error is a guard as well: it blocks its paths.
     """
     config = runtime.config
     built = {one.name: one for one in runtime.plugins}
@@ -34,8 +34,8 @@ def raw_guards(runtime: Runtime) -> Iterator[Finding]:
             ]
             if guards and not everything:
                 message = (
-                    f'the server {name} matches on raw paths, so clients pass "{guards[0]}" by'
-                    " writing the path in another way, such as //path or /%70ath"
+                    f'the server {name} matches raw paths, so clients can bypass "{guards[0]}" by'
+                    " another spelling of the path, such as //path or /%70ath"
                 )
                 yield finding(runtime, "raw-path-guard", ("locations", one, "path"), message, _FIX)
 

@@ -205,8 +205,8 @@ def test_guards_under_raw_paths(tmp_path: Path, plugins: dict[str, str]) -> None
     code, out, _ = run("lint", "-c", raw, **plugins)
     assert (code, out.count("[raw-path-guard]")) == (1, 2)
     line = line_of(raw, 'path = "/a"')
-    assert f"{raw}:{line}: locations.admin.path: the server web matches on raw paths" in out
-    assert 'so clients pass "deny" by' in out
+    assert f"{raw}:{line}: locations.admin.path: the server web matches raw paths" in out
+    assert 'so clients can bypass "deny" by' in out
 
 
 def test_what_can_never_be_matched_is_warned_of(tmp_path: Path) -> None:

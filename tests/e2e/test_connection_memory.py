@@ -136,12 +136,12 @@ STATES: dict[str, tuple[str, int, Callable[[socket.socket], None]]] = {
         100,
         lambda sock: sock.sendall(WAIT.encode() + b"\r\n"),
     ),
-    "the same, and more requests behind it": (
+    "the same, with pipelined requests": (
         "web",
         20,
         lambda sock: _push(sock, (WAIT.encode() + b"\r\n") * 50_000),
     ),
-    "a body that the upstream does not take": (
+    "a request body that the upstream does not read": (
         "web",
         10,
         lambda sock: _push(
@@ -150,22 +150,22 @@ STATES: dict[str, tuple[str, int, Callable[[socket.socket], None]]] = {
             repeat=20,
         ),
     ),
-    "an answer that the client does not take": (
+    "a response that the client does not read": (
         "web",
         10,
         lambda sock: sock.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"),
     ),
-    "a WebSocket whose client takes nothing": ("web", 10, lambda sock: sock.sendall(UPGRADE)),
+    "a WebSocket whose client does not read": ("web", 10, lambda sock: sock.sendall(UPGRADE)),
     "half of a TLS handshake": ("secure", 100, _half_handshake),
     "TLS, idle": ("secure", 100, lambda sock: None),
     "HTTP/2, idle": ("web", 100, http2()),
-    "HTTP/2, header blocks that are remembered": ("web", 20, http2(*_remembered())),
+    "HTTP/2, cached header blocks": ("web", 20, http2(*_remembered())),
     "HTTP/2, 128 requests whose upstream does not answer": (
         "web",
         2,
         http2(*(_request(number, b"/wait") for number in range(1, 257, 2))),
     ),
-    "HTTP/2, 128 answers that the client does not take": (
+    "HTTP/2, 128 responses that the client does not read": (
         "web",
         2,
         http2(
@@ -173,7 +173,7 @@ STATES: dict[str, tuple[str, int, Callable[[socket.socket], None]]] = {
             settings=struct.pack(">HI", h2.INITIAL_WINDOW_SIZE, 0),
         ),
     ),
-    "HTTP/2, bodies that the upstream does not take": ("web", 4, http2(*BODIES)),
+    "HTTP/2, request bodies that the upstream does not read": ("web", 4, http2(*BODIES)),
 }
 
 

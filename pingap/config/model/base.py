@@ -19,7 +19,7 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 AtLeastOne = Annotated[int, Field(ge=0), AfterValidator(lambda number: max(number, 1))]
-"""0 counts as 1, as in pingap or because it could never be reached."""
+"""0 means 1: pingap 0.13.9 treats it so, or the limit could never be reached."""
 
 
 def not_yet(default: Any, description: str, *, needs: str, absent: Sequence[Any] = ()) -> Any:

@@ -49,8 +49,7 @@ class BasicConfig(Model):
     threads: Natural = Field(1, description="Worker processes; 0: one per core.")
     max_connections: Positive = Field(
         16384,
-        description="Client connections per worker; one more is answered with 503, over HTTP/2 with"
-        " GOAWAY.",
+        description="Client connections per worker; further clients get 503, or GOAWAY over HTTP/2.",
     )
     worker_timeout: Duration = Field(
         30.0,
@@ -70,14 +69,14 @@ class BasicConfig(Model):
         tuple[Annotated[str, AfterValidator(_check_network)], ...], Field(strict=False)
     ] = Field(
         (),
-        description="Addresses and networks of proxies that are believed about the client; `unix:` for"
-        " those that connect to a Unix socket, which are believed if 127.0.0.1 or ::1 is, too.",
+        description="Addresses and networks of proxies whose forwarded headers are trusted; `unix:` for"
+        " proxies that connect to a Unix socket, which 127.0.0.1 and ::1 include.",
     )
     trusted_forwarding: Literal["any", "x-forwarded", "forwarded"] = Field(
         "any",
-        description="The fields in which trusted proxies tell of the client: `X-Forwarded-*` and"
-        " `X-Real-IP`, or `Forwarded` (RFC 7239); `any`: `Forwarded` counts in a request that has none of"
-        " the others. The other family is then ignored.",
+        description="Which headers of trusted proxies are read: `x-forwarded` means `X-Forwarded-*` and"
+        " `X-Real-IP`, `forwarded` means `Forwarded` (RFC 7239), and `any` means `Forwarded` only if the"
+        " request has none of the others.",
     )
     log_level: Annotated[str, AfterValidator(_check_log_level)] = Field(
         "",
@@ -98,9 +97,9 @@ class BasicConfig(Model):
     )
     upgrade_sock: str = Field(
         "",
-        description="Socket at which a new process (`--upgrade`) waits for the one that runs, and is"
-        " given its listening sockets. Only the same user can connect. Empty: `upgrade.sock` in"
-        " `/run/pingap-<uid>` or `/tmp/pingap-<uid>`, a folder that only the user who serves can"
+        description="Socket at which a new process (`--upgrade`) waits for the running one and receives"
+        " its listening sockets. Only the same user can connect. Empty: `upgrade.sock` in"
+        " `/run/pingap-<uid>` or `/tmp/pingap-<uid>`, a folder that only the user of the workers can"
         " enter.",
     )
     user: str = Field(

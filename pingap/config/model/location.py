@@ -99,10 +99,14 @@ class LocationConfig(Model):
         (), description="`Name: value` headers to add to the request to the upstream."
     )
     enable_reverse_proxy_headers: bool = Field(
-        False, description="Tell the upstream the client's address, scheme, host and port."
+        False,
+        description="Send the client's address, scheme, host and port to the upstream in `X-Real-IP` and"
+        " `X-Forwarded-*`.",
     )
     forwarded_header: bool = Field(
-        False, description="Tell it by `Forwarded` (RFC 7239), too, or only so."
+        False,
+        description="Send them in `Forwarded` (RFC 7239), with or without"
+        " `enable_reverse_proxy_headers`.",
     )
     client_max_body_size: ByteSize = Field(
         0, description="Largest request body, beyond which 413 is sent; 0: unlimited."

@@ -84,7 +84,7 @@ class ServerConfig(Model):
         "certificates are written as [certificates.NAME] with tls_cert and tls_key, and served by"
         " servers with global_certificates = true",
     )
-    """Unknown keys that people write -> where they are to be written."""
+    """Keys of other proxies -> where the setting belongs here."""
 
     addr: Annotated[str, AfterValidator(_check_addresses)] = Field(
         description="Addresses to listen on, separated by commas: `host:port`, `[v6]:port` or"
@@ -109,14 +109,14 @@ class ServerConfig(Model):
     )
     path_matching: Annotated[str, _one_of(PATH_MATCHING)] = Field(
         "normalised",
-        description="What locations and plugins match on: the `normalised` path, or the `raw` one,"
-        " which lets clients write around a guard.",
+        description="The path that locations and plugins match on: `normalised`, or `raw`, which lets"
+        " clients bypass guards by another spelling.",
     )
     allow_in_paths: tuple[Annotated[str, _one_of(ALLOWABLE)], ...] = Field(
         (),
         strict=False,
-        description="What is not refused with 400 in a path: `encoded_slash`, `backslash`, `nul`. A"
-        " path with one is still refused if its readings lead to different locations.",
+        description="Path elements that are otherwise rejected with 400: `encoded_slash`, `backslash`,"
+        " `nul`. A path with one of them is still rejected if its readings lead to different locations.",
     )
     forward_path: Annotated[str, _one_of(FORWARD_PATH)] = Field(
         "as_sent",
@@ -124,8 +124,9 @@ class ServerConfig(Model):
     )
     keep_shadowing_headers: bool = Field(
         False,
-        description="Keep request headers whose names many applications cannot tell from another one:"
-        " `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are always kept.",
+        description="Keep request headers that many applications confuse with another one, since they"
+        " treat `_` and `-` alike: `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are"
+        " always kept.",
     )
     head_read_timeout: Duration = Field(
         60.0, description="How long a request head may take to arrive before 408 is sent."
@@ -213,8 +214,8 @@ class ServerConfig(Model):
     tls_handshake_timeout: Duration = Field(10.0, description="How long a TLS handshake may take.")
     tls_max_handshakes: Positive = Field(
         1024,
-        description="TLS handshakes under way at once; beyond it, the oldest connection that sent"
-        " nothing yet is reset, or else the oldest one.",
+        description="TLS handshakes under way at once; beyond this, the oldest connection that has sent"
+        " nothing is reset, or else the oldest one.",
     )
 
     prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
@@ -223,8 +224,8 @@ class ServerConfig(Model):
     enable_server_timing: bool = Field(False, description="Add `Server-Timing` to responses.")
     via: Annotated[str, AfterValidator(_check_via)] = Field(
         "",
-        description="Name of this server in `Via`, which is added to requests; one that has it already is"
-        " answered with 508. Empty: no `Via` is added.",
+        description="Name of this server in the `Via` header of requests to upstreams; a request that"
+        " already contains it gets 508 (a loop). Empty: no `Via` is added.",
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")

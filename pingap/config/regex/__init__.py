@@ -1,12 +1,12 @@
-r"""Regular expressions of the configuration: the syntax of Rust, in linear time.
+r"""Regular expressions of the configuration: Rust's syntax, matched in linear time.
 
-pingap's TOML holds the syntax of the Rust crate ``regex``, which matches in linear time whatever a
-client sends. Python's ``re`` backtracks, so it only gets expressions for which that does no harm
-(``linear``); all others go to RE2, which takes some 5 us more for a search. What neither of them can
-express is refused, so that no expression silently means something else.
+The configuration uses the syntax of the Rust crate ``regex``, which always matches in linear time.
+Python's ``re`` backtracks, so it is used only for expressions where that is harmless (``linear``); all
+others use RE2, where a search takes about 5 us longer. Expressions that neither engine supports are
+rejected, so that none silently changes its meaning.
 
-Beyond ASCII, the ``\w`` of ``re`` is not that of Rust and the ``\b`` of RE2 knows ASCII only: texts that
-are not ASCII go to RE2 for the one, and to ``re`` for the other as long as it is linear.
+Beyond ASCII, ``\w`` of ``re`` differs from Rust's, so texts that are not ASCII go to RE2; ``\b`` of RE2
+only knows ASCII, so an expression with it uses ``re`` as long as that is linear.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _AT_WORDS: Final = (r"\b", r"\B", r"\<", r"\>")
 def compile_regex(text: str) -> Pattern:
     """Compile an expression written in Rust syntax.
 
-    :raises ValueError: with a text for the operator that names the position, counted from 1, when
-        it is no expression, or uses look-around, back-references or ``(?-u)``.
+    :raises ValueError: the expression is invalid, or uses look-around, back-references or ``(?-u)``; the
+        message is for the operator and gives the position, counted from 1.
     """
     try:
         tree = Parser(text).parse()
@@ -69,7 +69,7 @@ def _has_words(tree: Node) -> bool:
 
 
 def _python(tree: Node) -> Pattern | None:
-    """Compile with ``re``; None if it would be slow, or has no words for it."""
+    """Compile with ``re``; None if that could be slow, or ``re`` does not support the expression."""
     flags, rest = leading_flags(tree)
     inner = "".join(
         node.text if isinstance(node, Flags) else node.flags

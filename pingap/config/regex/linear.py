@@ -1,12 +1,12 @@
 """Which expressions Python's ``re`` matches in linear time.
 
-``re`` backtracks: some expressions take exponential time for texts that a client chooses. Only those
-are left to it for which a simple argument shows that this cannot happen:
+``re`` backtracks: some expressions take exponential time for text that a client chooses. It is used only
+for expressions where a simple argument excludes this:
 
-- each repetition without a bound is of single characters, and stands at the top level of an expression
-  that begins with ``^``;
-- what follows it begins with a character that it cannot match, so that giving back characters fails
-  at once. The last one needs no such end: behind it, only so much is tried for each character;
+- each unbounded repetition repeats single characters, and is at the top level of an expression that
+  begins with ``^``;
+- the part after it begins with a character that it cannot match, so that backtracking into it fails
+  at once. The last repetition needs no such end: the work after it is bounded for each character;
 - everything else (alternatives, optional parts) can match in a few ways only.
 """
 
@@ -32,9 +32,9 @@ from pingap.config.regex.syntax import (
 )
 
 MOST_WAYS: Final = 64
-"""In how many ways all bounded parts may match together."""
+"""The number of ways in which all bounded parts together may match."""
 MOST_STEPS: Final = 256
-"""How many characters may be compared where matching may begin, or go on, at each character of a text."""
+"""How many characters may be compared at each character of a text where matching may begin or go on."""
 _MOST_STEPS_ONCE: Final = 10_000
 
 Signs: TypeAlias = "frozenset[int]"
@@ -46,7 +46,7 @@ _WITH_OTHERS: Final[Signs] = frozenset({OTHER, *map(ord, "iksIKS")})
 
 
 def is_linear(tree: Node, *, ignores_case: bool = False, multi_line: bool = False) -> bool:
-    """Return whether ``re`` needs no more than linear time for a search."""
+    """Return whether a search with ``re`` takes linear time at most."""
     parts = list(_flat(tree))
     endless = [place for place, part in enumerate(parts) if _is_endless(part)]
     ways = _product(1 if _is_endless(part) else _ways(part) for part in parts)
@@ -61,7 +61,7 @@ def is_linear(tree: Node, *, ignores_case: bool = False, multi_line: bool = Fals
 
 
 def _flat(node: Node) -> Iterator[Node]:
-    """Yield the parts of the top level; groups that are neither repeated nor alternatives are part of it."""
+    """Yield the parts of the top level, including those in groups without repetition or alternatives."""
     if isinstance(node, Concatenation):
         for below in node.nodes:
             yield from _flat(below)
@@ -80,7 +80,7 @@ def _is_single(node: Node) -> bool:
 
 
 def _ways(node: Node) -> int:
-    """Return in how many ways a bounded part can match at one place; too many if it is unbounded."""
+    """Return in how many ways a bounded part can match at one position; too many if it is unbounded."""
     if isinstance(node, Concatenation):
         return _product(map(_ways, node.nodes))
     if isinstance(node, Alternation):
@@ -144,10 +144,10 @@ def _in_any_case(signs: Signs) -> Signs:
 
 
 def _signs(node: Node) -> Signs:
-    """Return the characters that a part can match, or more."""
+    """Return a superset of the characters that a part can match."""
     if isinstance(node, Class):
         signs = frozenset().union(*map(_item_signs, node.items))
-        # (Of characters that are not ASCII, a negated set may hold some that the set holds, too.)
+        # Both a set and its negation may contain non-ASCII characters.
         return _ALL - (signs - {OTHER}) if node.negated else signs
     return _item_signs(node) if isinstance(node, Named) else _ALL
 

@@ -1,4 +1,4 @@
-"""Reads a regular expression in the syntax of the Rust crate ``regex``."""
+"""Parser for regular expressions in the syntax of the Rust crate ``regex``."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ POSIX: Final = frozenset(
     ]
 )
 MOST_NESTED: Final = 100
-"""Groups and classes inside one another; the crate allows 250."""
+"""Nesting depth of groups and classes; the crate allows 250."""
 MOST_REPEATED: Final = 1000
-"""The largest number in braces; RE2 knows no larger one."""
+"""The largest number in braces; it is RE2's limit."""
 
 _CONTROL: Final = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 _BRACES: Final = re.compile(r"\{\s*([0-9]*)\s*(,?)\s*([0-9]*)\s*\}")
@@ -65,7 +65,7 @@ _REFUSED: Final = {
 
 
 class SyntaxFaultError(Exception):
-    """It is no expression; the message says why, ``at`` where (an index)."""
+    """The expression is invalid; the message says why, and the index ``at`` says where."""
 
     def __init__(self, message: str, at: int | None = None) -> None:
         super().__init__(message)
@@ -73,7 +73,7 @@ class SyntaxFaultError(Exception):
 
 
 class Parser:
-    """Walks through the text once; ``at`` is where it stands."""
+    """A recursive-descent parser; ``at`` is its position in the text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -84,9 +84,9 @@ class Parser:
         self._names: set[str] = set()
 
     def parse(self) -> Node:
-        """Return the tree of the whole text.
+        """Return the syntax tree of the whole text.
 
-        :raises SyntaxFaultError: it is no expression, or uses what is not supported.
+        :raises SyntaxFaultError: the text is invalid, or uses unsupported syntax.
         """
         tree = self._alternation()
         if self.at < len(self.text):
@@ -152,7 +152,7 @@ class Parser:
             self._fail("a repetition without its first number")
         numbers = int(least or 0), (int(most) if most else None if comma else int(least))
         if numbers[1] is not None and numbers[0] > numbers[1]:
-            self._fail("the larger number has to be the second one")
+            self._fail("the second number of a repetition must not be smaller than the first")
         if max(filter(None, numbers), default=0) > MOST_REPEATED:
             self._fail(f"a repetition of more than {MOST_REPEATED}")
         return numbers
@@ -219,7 +219,7 @@ class Parser:
             self._fail("nested too deeply", start)
 
     def _flags(self, text: str) -> str:
-        """Return the flags that the engines have to know."""
+        """Return the flags that must be passed to the engine."""
         on, minus, off = text.partition("-")
         if unknown := set(on + off) - set("imsUxu"):
             self._fail(f"the flag {min(unknown)} is not supported")
@@ -249,7 +249,7 @@ class Parser:
         return Class(items, negated, self._ignores_case)
 
     def _escaped(self) -> Named | tuple[int, int]:
-        """Read an escape that means the same inside and outside of a class."""
+        """Read an escape that has the same meaning inside and outside of a class."""
         if found := _HEX.match(self.text, self.at):
             code = int(next(filter(None, found.groups())), 16)
             if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
@@ -302,7 +302,7 @@ class Parser:
         return taken
 
     def _items(self, items: list[Item], start: int) -> Class:
-        """Read up to the closing bracket; operators bind less than being in one set."""
+        """Read up to the closing bracket; set operators bind weaker than the union of items."""
         left: Class | None = None
         operator = ""
         while True:

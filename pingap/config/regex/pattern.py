@@ -1,4 +1,4 @@
-"""A compiled expression, whichever engine it belongs to."""
+"""Compiled expressions of both engines, with one interface."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import re2
 from pingap.config.regex.sets import options
 
 Match: TypeAlias = "re.Match[str] | re2._Match[str]"
-"""Where an expression matched: ``group``, ``groups``, ``groupdict``, ``start``, ``end``, ``expand``."""
+"""A match, with ``group``, ``groups``, ``groupdict``, ``start``, ``end`` and ``expand``."""
 
 
 class LinearPattern:
-    """An expression that RE2 matches, in linear time.
+    """An expression that RE2 matches in linear time.
 
-    :param compiled: by RE2.
+    :param compiled: the expression as compiled by RE2.
     """
 
     __slots__ = ("_compiled", "groupindex", "groups", "pattern")
@@ -85,7 +85,7 @@ Pattern: TypeAlias = re.Pattern[str] | LinearPattern
 
 
 def _encodable(text: str) -> str:
-    """Replace lone surrogates, which stand for bytes of a client that are not UTF-8."""
+    """Replace lone surrogates, which represent bytes of a client that are not UTF-8."""
     if text.isascii():
         return text
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

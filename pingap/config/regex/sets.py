@@ -1,4 +1,4 @@
-"""Sets of characters: as text for the engines, and as ranges where no engine can write them."""
+"""Character sets: as text for the engines, and as ranges where no engine has a notation for them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POSIX: Final = {
     "word": "0-9A-Za-z_",
     "xdigit": "0-9A-Fa-f",
 }
-# RE2's own \d, \w and \s are those of ASCII; those of Rust, and of Python, are not.
+# In RE2, \d, \w and \s match ASCII only; in Rust and Python they match Unicode.
 _PERL: Final = {
     "d": r"\p{Nd}",
     "w": r"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}",
@@ -52,18 +52,18 @@ _SURROGATES: Final = (0xD800, 0xDFFF)
 
 
 class UnwritableError(Exception):
-    """The engine has nothing with that meaning; the message says what."""
+    """The engine does not support a part of the expression; the message says which."""
 
 
 def options() -> re2.Options:
-    """Return how expressions are compiled: mistakes are raised, not printed."""
+    """Return the options for RE2: errors are raised, not printed."""
     chosen = re2.Options()
     chosen.log_errors = False
     return chosen
 
 
 def class_text(one: Class) -> str:
-    """Return a set as RE2 writes it."""
+    """Return a set in RE2's syntax."""
     if is_plain(one):
         if len(one.items) == 1 and not one.negated and isinstance(one.items[0], tuple):
             first, last = one.items[0]
@@ -75,7 +75,7 @@ def class_text(one: Class) -> str:
 
 
 def named_text(named: Named) -> str:
-    """Return a class with a name as RE2 writes it inside brackets."""
+    """Return a named class in RE2's syntax, for use inside brackets."""
     if named.kind == "posix":
         return f"[:{'^' if named.negated else ''}{named.name}:]"
     if named.kind == "unicode":
@@ -86,7 +86,7 @@ def named_text(named: Named) -> str:
 
 
 def is_plain(one: Class) -> bool:
-    """Return whether a set is a list of ranges and names, without sets inside."""
+    """Return whether a set consists of ranges and named classes, without nested sets."""
     return all(isinstance(item, Named) or _is_range(item) for item in one.items)
 
 
@@ -133,9 +133,9 @@ def _unicode_text(named: Named) -> str:
 def ranges_of(item: Item, *, ignores_case: bool = False) -> Ranges:
     """Return the characters of an item.
 
-    Where case is ignored, a set is extended before it is negated or operated on, as in Rust.
+    Where case is ignored, a set is extended before it is negated or combined, as in Rust.
 
-    :raises re2.error: RE2 knows no such class.
+    :raises re2.error: RE2 has no such class.
     """
     if isinstance(item, Named):
         plain = named_text(Named(item.kind, item.name))
@@ -170,7 +170,7 @@ def _every_character() -> str:
 
 @lru_cache(maxsize=256)
 def _members(text: str, *, ignores_case: bool = False) -> tuple[Range, ...]:
-    """Return the runs of characters that RE2 finds in a set."""
+    """Return the ranges of characters that RE2 matches with a set."""
     low, high = _SURROGATES
 
     def code(place: int) -> int:

@@ -12,7 +12,7 @@ Range: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    r"""A class with a name: ``\d``, ``\pL``, ``\p{Greek}``, ``[:alpha:]``.
+    r"""A named class: ``\d``, ``\pL``, ``\p{Greek}``, ``[:alpha:]``.
 
     :param kind: ``perl``, ``unicode`` or ``posix``.
     :param name: a letter in lower case for ``perl``.
@@ -49,7 +49,7 @@ Item: TypeAlias = Range | Named | Class | Operation
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """Any character, without ``(?s)`` any but a newline."""
+    """Any character; without ``(?s)``, any character except a newline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    r"""Matches between characters: ``^``, ``$``, ``\A``, ``\z``, ``\b``, ``\B``, ``\<``, ``\>``."""
+    r"""A match of the empty string at a position: ``^``, ``$``, ``\A``, ``\z``, ``\b``, ``\B``, ``\<``, ``\>``."""
 
     text: str
 
@@ -70,7 +70,7 @@ class Assertion:
 class Repeat:
     """A repetition.
 
-    :param most: None for any number.
+    :param most: the upper bound; None for no bound.
     """
 
     node: Node
@@ -83,8 +83,8 @@ class Repeat:
 class Group:
     """A group.
 
-    :param name: empty for one without a name; None for one that captures nothing.
-    :param flags: of ``(?i:...)``.
+    :param name: empty for an unnamed group; None for a group that does not capture.
+    :param flags: the flags in ``(?i:...)``.
     """
 
     node: Node
@@ -94,14 +94,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Concatenation:
-    """One after the other."""
+    """Parts that match one after the other."""
 
     nodes: tuple[Node, ...] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)
 class Alternation:
-    """One of several."""
+    """Alternatives, of which one matches."""
 
     nodes: tuple[Node, ...]
 
@@ -112,7 +112,7 @@ Node: TypeAlias = (
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield a node and all nodes below it; the items of classes are none."""
+    """Yield a node and all nodes below it; items of classes are not nodes."""
     yield node
     if isinstance(node, Concatenation | Alternation):
         for below in node.nodes:

@@ -1,4 +1,4 @@
-"""Writes the tree of an expression as RE2, and as Python's ``re``, understand it."""
+"""Writers that turn a syntax tree into the syntax of RE2 or of Python's ``re``."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _BEYOND_ASCII = {ord("k"): 0x212A, ord("K"): 0x212A, ord("s"): 0x17F, ord("S"): 
 
 
 class Re2Writer:
-    """Writes for RE2."""
+    """Writes RE2's syntax."""
 
     def __init__(self, assertions: Mapping[str, str] = MappingProxyType({})) -> None:
         self._assertions = assertions
 
     def write(self, node: Node) -> str:
-        """Return the expression.
+        """Return the expression as text.
 
-        :raises UnwritableError: it needs what the engine does not have.
+        :raises UnwritableError: the engine does not support it.
         """
         match node:
             case Class():
@@ -73,7 +73,7 @@ class Re2Writer:
         return f"(?{text})" if text else ""
 
     def assertion(self, text: str) -> str:
-        """Return what matches between characters."""
+        """Return an assertion, such as ``^``."""
         if text in (r"\<", r"\>") and text not in self._assertions:
             raise UnwritableError(f"{text} is not supported in an expression like this; use \\b")
         return self._assertions.get(text, text)
@@ -91,28 +91,34 @@ class Re2Writer:
 
 
 class PythonWriter(Re2Writer):
-    """Writes for ``re``. Whoever uses it has checked that the expression takes linear time.
+    """Writes the syntax of ``re``. The caller has checked that matching takes linear time.
 
     Case is ignored without ``(?i)``: Python does not fold as Rust does (``i`` and U+0130).
 
-    :param multi_line: ``$`` also matches in front of a newline.
+    :param multi_line: ``$`` also matches before a newline.
     """
 
     def __init__(self, *, multi_line: bool) -> None:
-        # Without (?m), Python's $ also matches in front of a newline at the end.
+        # Without (?m), Python's $ also matches before a newline at the end.
         end = "$" if multi_line else r"\Z"
         starts, ends = r"\b(?=\w)", r"\b(?<=\w)"
         # Before 3.14, \B does not match in an empty text.
         super().__init__({r"\z": r"\Z", "$": end, r"\B": r"(?!\b)", r"\<": starts, r"\>": ends})
 
     def write(self, node: Node) -> str:
-        """Return the expression; raises as that of RE2."""
+        """Return the expression as text.
+
+        :raises UnwritableError: the engine does not support it.
+        """
         if isinstance(node, Named):
             return self.char_class(Class((node,)))
         return super().write(node)
 
     def char_class(self, one: Class) -> str:
-        """Return a set of characters, unless only RE2 can write it."""
+        """Return a set of characters.
+
+        :raises UnwritableError: only RE2 supports the set.
+        """
         if not is_plain(one):
             raise UnwritableError("a set inside of a set")
         if len(one.items) == 1 and not one.negated:
@@ -141,7 +147,7 @@ class PythonWriter(Re2Writer):
         raise UnwritableError("a class that only RE2 has")
 
     def flags(self, text: str) -> str:
-        """Refuse: ``re`` takes flags at the very beginning only."""
+        """Raise: ``re`` supports flags only at the beginning of an expression."""
         raise UnwritableError("flags in the middle")
 
 

@@ -40,7 +40,7 @@ class Redirect(Plugin):
 
         http_to_https: bool = False
         """Redirect requests that came by http to https; ``false`` leaves the scheme alone. Behind a
-        proxy of ``basic.trusted_proxies``, the scheme, host and port are those that it tells."""
+        proxy of ``basic.trusted_proxies``, the scheme, host and port that it forwards are used."""
         https_port: Annotated[int, Field(ge=1, le=65535)] = _HTTPS_PORT
         """The port on which clients reach https. (A key that pingap does not have.)"""
         prefix: str = ""
