@@ -93,9 +93,7 @@ def never_matched(path: str) -> str | None:
         return "dot segments are removed before paths are compared"
     refused = _REFUSED if kind == "~" else _REFUSED_TEXT
     if refused.search(as_matched(text)):
-        return (
-            "paths with an encoded slash, a backslash or a NUL are rejected, or read differently"
-        )
+        return "paths with an encoded slash, a backslash or a NUL are rejected, or read differently"
     return None
 
 

@@ -14,9 +14,11 @@ import os
 import select
 import stat
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +47,9 @@ class LogFile:
     """
 
     def __init__(self, target: str = "", *, opens: bool = True) -> None:
-        self._waiting: list[str] = []
+        self.lock: AbstractContextManager[object] = threading.RLock()
+        """Held while lines are written: several threads may log."""
+        self._waiting: deque[str] = deque()
         self._kept: deque[memoryview] = deque()
         """What could not be written, the oldest first."""
         self._kept_bytes = 0
@@ -78,14 +82,18 @@ class LogFile:
         waiting.append(line)
         if len(waiting) > _BATCH:
             if self._failing:  # the next flush tries again
-                self._keep(self._taken())
+                with self.lock:
+                    self._keep(self._taken())
             else:
                 self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
-        if not self._waiting and not self._kept:
-            return
+        if self._waiting or self._kept:
+            with self.lock:
+                self._flush()
+
+    def _flush(self) -> None:
         self._keep(self._taken())
         if self._is_cut:
             self._is_cut = False
@@ -102,8 +110,9 @@ class LogFile:
             self._on_success()
 
     def _taken(self) -> bytes:
-        waiting, self._waiting = self._waiting, []
-        return "".join(waiting).encode("utf-8", "backslashreplace")
+        waiting = self._waiting  # (other threads may add lines meanwhile)
+        lines = [waiting.popleft() for _ in range(len(waiting))]
+        return "".join(lines).encode("utf-8", "backslashreplace")
 
     def _keep(self, data: bytes) -> None:
         """Let data wait to be written; what is too much is lost, the oldest first."""
@@ -170,6 +179,10 @@ class LogFile:
 
     def close(self) -> None:
         """Write what waits and close the file."""
+        with self.lock:
+            self._close()
+
+    def _close(self) -> None:
         self.flush()
         if self._kept:
             self._kept, gone = deque(), self._kept
@@ -183,12 +196,13 @@ class LogFile:
 
     def reopen(self) -> None:
         """Write what waits, and open the file again by its name."""
-        self.flush()
-        if self._target is not None:
-            try:
-                self._open_file(self._target, self._suffix)
-            except (OSError, LogTargetError) as error:
-                self._on_failure(error if isinstance(error, OSError) else OSError(str(error)))
+        with self.lock:
+            self.flush()
+            if self._target is not None:
+                try:
+                    self._open_file(self._target, self._suffix)
+                except (OSError, LogTargetError) as error:
+                    self._on_failure(error if isinstance(error, OSError) else OSError(str(error)))
 
     def _roll(self) -> None:
         """Open the file of this period, unless it is open."""
@@ -288,6 +302,8 @@ class LogFileHandler(logging.Handler):
         super().__init__()
         self._file = file
         file.is_application_log = True
+        assert self.lock is not None
+        file.lock = self.lock  # one lock, taken in one order; ``logging`` renews it after a fork
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record; warnings and errors are written at once."""

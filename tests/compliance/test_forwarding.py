@@ -26,7 +26,8 @@ ANSWERS = {
     "/304-zero": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n",
     "/fields": b"HTTP/1.1 206 Partial Content\r\nX-B: 2\r\nx-a: 1\r\nX-B:\r\nContent-Range: bytes 0-1/9\r\n"
     b"Vary: A\r\nVary: B\r\nWWW-Authenticate: Basic, Digest\r\nLocation: a/../b\r\nAllow: GET,HEAD\r\n"
-    b"Accept-Ranges: bytes\r\nContent-Location: /c\r\nContent-Type: a/b\r\nContent-Type: odd\r\n" + LENGTH,
+    b"Accept-Ranges: bytes\r\nContent-Location: /c\r\nContent-Type: a/b\r\nContent-Type: odd\r\n"
+    + LENGTH,
     "/old-chunked": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"2\r\nok\r\n0\r\n\r\n",
     "/old": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + LENGTH,

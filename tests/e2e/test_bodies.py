@@ -44,7 +44,9 @@ ANSWERS = {
     "/head-chunked": CHUNKED,
     "/head-open": OK + b"X: y\r\nConnection: keep-alive\r\n\r\n",
     "/hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-hop\r\nX-Hop: 1\r\n"
-    b"Content-Length: 5\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b>\r\nTransfer-Encoding: chunked\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
+    b"Content-Length: 5\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b>\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + OK
+    + b"Content-Length: 2\r\n\r\nok",
     "/no-reason": b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n",
     "/reason": b"HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n",
 }
@@ -215,7 +217,9 @@ def test_expect_continue_is_passed_on_and_answered(tmp_path: Path) -> None:
 
 
 def test_the_body_of_an_expectation_need_not_be_waited_for(rig: Rig, client: RawClient) -> None:
-    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody")
+    client.send(
+        b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody"
+    )
     assert client.answer().body == b"body"
     assert rig.origin.requests[0].header("expect") == "100-continue"
 

@@ -163,7 +163,7 @@ class Origin:
                 return False
             rest = body[int(length[1]) :]
         elif b"chunked" in match[0].lower():
-            before, end, rest = body.partition(b"0\r\n\r\n")
+            _, end, rest = body.partition(b"0\r\n\r\n")
             if not end:
                 return False
         else:
@@ -243,10 +243,13 @@ class Model:
                 len(body),
                 body,
             )
-        return b"POST /%b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
-            name,
-            len(body),
-            body,
+        return (
+            b"POST /%b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+            % (
+                name,
+                len(body),
+                body,
+            )
         )
 
     def plan(self) -> list[bytes | None]:

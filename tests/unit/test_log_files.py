@@ -6,6 +6,7 @@ import errno
 import io
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -283,3 +284,38 @@ def test_a_check_opens_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LogTargetError, match="is not a directory"):
         files.open(f"{tmp_path}/file/a.log")
+
+
+def test_threads_may_log_while_the_event_loop_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the one does that watches the event loop; each line is written once."""
+    file = LogFile(f"{tmp_path}/a.log?rolling=never")
+    handler = LogFileHandler(file)
+    failed: list[BaseException] = []
+    threads, lines = 3, 300
+    write = os.write
+
+    def write_and_let_others_run(fd: int, data: bytes) -> int:
+        written = write(fd, data)
+        time.sleep(0)
+        return written
+
+    def log_lines(name: int) -> None:
+        try:
+            for number in range(lines):
+                handler.handle(logging.makeLogRecord({"msg": f"{name} {number}", "levelno": 30}))
+                file.flush()
+        except BaseException as error:
+            failed.append(error)
+
+    monkeypatch.setattr(os, "write", write_and_let_others_run)
+    running = [threading.Thread(target=log_lines, args=(name,)) for name in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    file.close()
+    assert not failed
+    written = (tmp_path / "a.log").read_text().splitlines()
+    assert sorted(written) == sorted(f"{a} {b}" for a in range(threads) for b in range(lines))

@@ -20,9 +20,9 @@ from pingap.config.problem import shortened
 from pingap.config.regex.linear import is_linear, leading_flags
 from pingap.config.regex.parser import Parser, SyntaxFaultError
 from pingap.config.regex.pattern import AsciiPattern, LinearPattern, Pattern
-from pingap.config.regex.sets import options
+from pingap.config.regex.sets import UnwritableError, options
 from pingap.config.regex.syntax import Assertion, Class, Flags, Group, Named, Node, walk
-from pingap.config.regex.writers import PythonWriter, Re2Writer, UnwritableError
+from pingap.config.regex.writers import PythonWriter, Re2Writer
 
 __all__ = ["LinearPattern", "Pattern", "compile_regex"]
 
@@ -68,7 +68,7 @@ def _has_words(tree: Node) -> bool:
     return any(isinstance(one, Named) and one.name == "w" for one in (*nodes, *items))
 
 
-def _python(tree: Node) -> Pattern | None:
+def _python(tree: Node) -> re.Pattern[str] | None:
     """Compile with ``re``; None if that could be slow, or ``re`` does not support the expression."""
     flags, rest = leading_flags(tree)
     inner = "".join(

@@ -27,7 +27,6 @@ from pingap.config.regex.syntax import (
     Repeat,
 )
 
-
 _BEYOND_ASCII = {ord("k"): 0x212A, ord("K"): 0x212A, ord("s"): 0x17F, ord("S"): 0x17F}
 """Letters that are also those of characters beyond ASCII in another case."""
 
