@@ -359,13 +359,19 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
                 elif not refilled:
                     self._await_bytes()
                     break
-                if decoder.unread and not self._listener.backlog.has_time():
+                if (
+                    decoder.unread
+                    and not decoder.at_body_end  # or an answer would seem to come before it
+                    and not self._listener.backlog.has_time()
+                ):
                     self._leave_over()
                     break
         except BadRequest as error:
             self._refuse(error)
         finally:
             self._advancing = False
+        if self._half_closed and self._exchange is None:
+            self._close_unless_work_is_left()
 
     def _on_body(self, event: bytes | EndOfMessage) -> None:
         assert self._exchange is not None
@@ -499,7 +505,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._linger()
         elif self._writing_paused:
             self.deadline = time.monotonic() + self._limits.write_timeout
-        elif self._reading_paused or self._decoder.unread:
+        elif self._reading_paused or self._decoder.unread or self._half_closed:
             self._between_requests()
 
     @property
@@ -539,14 +545,13 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def _between_requests(self) -> None:
         self.deadline = time.monotonic() + self._limits.keepalive_timeout
         self._advance()
-        if (
-            self._half_closed
-            and self._exchange is None
-            and not (self._advancing or self._writing_paused or self._left or self._waits_for_turn)
-        ):
+        if not self._ending:
+            self._settle_reading()
+
+    def _close_unless_work_is_left(self) -> None:
+        """End the connection of a client that has ended its side and got all its answers."""
+        if not (self._writing_paused or self._left or self._waits_for_turn or self._ending):
             self.close()  # at best half a request is here, and its rest will never come
-            return
-        self._settle_reading()
 
     def _skip_body(self) -> None:
         """Throw away what is here of a body nobody wants; often that is all of it."""

@@ -91,6 +91,11 @@ class RequestDecoder:
         known = self._known.get(data)
         return None if known is None else _again(known)
 
+    @property
+    def at_body_end(self) -> bool:
+        """Whether a counted body has been read, but for the ``EndOfMessage``."""
+        return self._reading == _COUNTED and not self._remaining
+
     def next(self) -> Request | bytes | EndOfMessage | None:
         """Return the next event, or None if it is not complete yet.
 
