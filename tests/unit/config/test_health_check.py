@@ -104,7 +104,7 @@ def test_parameters_of_its_own_are_sent_as_they_are(query: str, target: str) -> 
         ("http://a?sucess=2", 'unknown parameter "sucess"; did you mean "success"?; to send it in the query of the check, write query.sucess=2'),
         ("tcp://a?sucess=2", 'unknown parameter "sucess"; did you mean "success"?'),
         ("htp://a", 'found the scheme "htp", expected tcp, http, https, grpc; did you mean "http"?'),
-        ("/health", 'found "/health", expected a URL; did you mean "http://app/health", with the name that the backend is to see as Host instead of app?'),
+        ("/health", 'found "/health", expected a URL; did you mean "http://app/health"? Replace app by the Host that the backend expects'),
         ("tcp://a?token=2", 'unknown parameter "token"'),
         ("grpc://a?token=2", 'unknown parameter "token"'),
         ("off", 'found "off", expected a URL such as "http://app/health?check_frequency=5s", or "none"'),

@@ -232,11 +232,11 @@ def test_an_unknown_query_part_is_a_problem(conf):
         ("\nthreads = 1\n", '<test>:2: threads: unknown key; did you mean "basic.threads"?'),
         (
             "rate = 1\n",
-            "<test>:1: rate: unknown key: it stands in front of the first table, so it belongs to none",
+            "<test>:1: rate: unknown key: it precedes the first table, so it belongs to none",
         ),
         (
             'list = ["a"]\n',
-            "<test>:1: list: unknown key: it stands in front of the first table, so it belongs to none",
+            "<test>:1: list: unknown key: it precedes the first table, so it belongs to none",
         ),
         ("servers = 1\n", "<test>:1: servers: found 1 (integer), expected a table"),
         ("[[servers]]\n", "<test>:1: servers: found an array, expected a table"),
