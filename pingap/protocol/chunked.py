@@ -7,7 +7,7 @@ from typing import Final
 
 from pingap.headers import Headers
 from pingap.protocol.fields import keep_trailers
-from pingap.protocol.http1_head import END_OF_HEAD, Malformed, has_bare_lf, read_fields
+from pingap.protocol.http1_head import END_OF_HEAD, Malformed, has_bare_lf, read_field
 
 OVERHEAD: Final = 16 * 1024
 OVERHEAD_PER_CHUNK: Final = 32
@@ -155,7 +155,7 @@ class ChunkedDecoder:
         lines = data[start:end].split(b"\r\n")
         if len(lines) > self._most_trailers:
             raise Malformed("too many trailers")
-        self._trailers = keep_trailers(read_fields(lines))
+        self._trailers = keep_trailers(Headers(map(read_field, lines)))
         self.complete = True
         return end + 4
 

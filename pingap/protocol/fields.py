@@ -9,7 +9,8 @@ from itertools import compress
 from pingap.errors import BadRequest
 from pingap.headers import TOKEN, Headers
 from pingap.hosts import normal_host
-from pingap.protocol.http1_head import LONGEST_REMEMBERED, Malformed
+from pingap.protocol.http1_head import Malformed
+from pingap.protocol.secrecy import LONGEST_REMEMBERED
 
 # Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on as they
 # came, but written for the other side.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import lru_cache
 from typing import Final
 
 from pingap.errors import BadRequest
-from pingap.headers import Headers, new
+from pingap.headers import Headers
 from pingap.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
@@ -20,15 +19,13 @@ from pingap.protocol.fields import (
 )
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
-    LONGEST_HEAD_REMEMBERED,
-    MOST_HEADS_REMEMBERED,
     Malformed,
     has_bare_lf,
+    plain_request_line,
     read_fields,
-    request_lines,
+    read_request_line,
 )
-from pingap.protocol.own_fields import COMMON, take_own
-from pingap.protocol.secrecy import HARMLESS, may_remember_target
+from pingap.protocol.own_fields import OWN, take_own
 from pingap.protocol.targets import read_path
 
 _CR: Final = 13
@@ -36,6 +33,7 @@ _ABSOLUTE: Final = re.compile(
     r"(?i:https?)://(?P<authority>[^/?#@\x80-\xff]+)(?P<rest>[/?].*)?", re.DOTALL
 )
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
+_NOTABLE: Final = _FRAMING | OWN
 
 # What the next bytes are: a head, a body of known length, a body in chunked coding.
 # (Plain integers: looking up an enum member costs as much as parsing a header field.)
@@ -55,11 +53,10 @@ class RequestDecoder:
     :param limits: sizes of a head.
     """
 
-    __slots__ = ("_chunked", "_known", "_limits", "_reading", "_remaining", "_seen", "unread")
+    __slots__ = ("_chunked", "_limits", "_reading", "_remaining", "_seen", "unread")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._known = _known_heads(limits)
         self._reading = _HEAD
         self._chunked: ChunkedDecoder | None = None
         self._remaining = 0  # bytes of a counted body
@@ -83,14 +80,6 @@ class RequestDecoder:
         """Take bytes as they came."""
         self.unread = self.unread + data if self.unread else data
 
-    def recognise(self, data: bytes) -> Request | None:
-        """Return the request that bytes are, if they are a head that was read before, and all of it.
-
-        Only for bytes that follow a whole message; they are not to be fed then.
-        """
-        known = self._known.get(data)
-        return None if known is None else _again(known)
-
     @property
     def at_body_end(self) -> bool:
         """Whether a counted body has been read, but for the ``EndOfMessage``."""
@@ -107,10 +96,7 @@ class RequestDecoder:
                 end = unread.find(END_OF_HEAD, self._seen)
                 if end > 0 and unread[0] != _CR:
                     self.unread = unread[end + 4 :]
-                    request = self._read_head(unread[:end])
-                    if not self.unread and _may_remember(unread, request):
-                        self._remember(unread, request)
-                    return request
+                    return self._read_head(unread[:end])
                 return self._next_odd_head() if unread else None
             if self._reading == _COUNTED:
                 return self._next_counted()
@@ -119,11 +105,6 @@ class RequestDecoder:
             return self._next_tunnelled()
         except Malformed as error:
             raise BadRequest(f"Malformed request: {error}") from None
-
-    def _remember(self, head: bytes, request: Request) -> None:
-        if len(self._known) >= MOST_HEADS_REMEMBERED:
-            self._known.clear()
-        self._known[head] = _again(request)  # plugins change the other one
 
     def _next_tunnelled(self) -> bytes | None:
         data, self.unread = self.unread, b""
@@ -173,24 +154,38 @@ class RequestDecoder:
         lines = head.split(b"\r\n")
         if len(lines) - 1 > limits.fields:
             raise BadRequest("Too many header fields", 431)
-        method, target, path, query, version, usual = request_lines[lines.pop(0)]
-        headers = read_fields(lines)
-        request = Request.of(method, target, path, query, headers)
+        line = lines.pop(0).decode("latin-1")
+        headers, plain = read_fields(head, lines)
         keys = headers.keys
-        if not COMMON.issuperset(keys):
-            request.asks_timing = take_own(headers, keep_shadows=limits.keep_shadows)
-        if usual and keys.count(b"host") == 1:
+        usual = plain_request_line(line)
+        if usual is not None and keys.count(b"host") == 1:
+            method, target, path, query = usual.groups("")
+            request = Request.of(method, target, path, query, headers)
             request.host = parse_host(headers.lines[keys.index(b"host")][6:])
         else:
-            request.http_version = _check_version(version)
-            _read_odd_target(request)
-            try:
-                read_path(request, limits.paths)
-            except BadRequest as refusal:
-                refusal.request = request
-                raise
-        if not (usual and _FRAMING.isdisjoint(keys)):
+            request = self._read_odd(line, headers)
+        if not (plain and _NOTABLE.isdisjoint(keys)):
+            request.asks_timing = take_own(headers, keep_shadows=limits.keep_shadows)
             self._read_framing(request)
+        elif request.http_version != "1.1":
+            request.keep_alive = False
+        return request
+
+    def _read_odd(self, line: str, headers: Headers) -> Request:
+        """Return a request whose first line needs a closer look, or that has not one ``Host``.
+
+        :raises Malformed: the line is no request line.
+        :raises BadRequest: a version, target or host that may not be.
+        """
+        method, target, version = read_request_line(line)
+        request = Request(method, target, headers)
+        request.http_version = _check_version(version)
+        _read_odd_target(request)
+        try:
+            read_path(request, self._limits.paths)
+        except BadRequest as refusal:
+            refusal.request = request
+            raise
         return request
 
     def _read_framing(self, request: Request) -> None:
@@ -242,44 +237,6 @@ class RequestDecoder:
             return None
         self._reading = _HEAD
         return EndOfMessage(decoder.take_trailers())
-
-
-@lru_cache(maxsize=16)
-def _known_heads(limits: HeadLimits) -> dict[bytes, Request]:
-    """Return the heads that were read under these limits, whole, with what they mean."""
-    return {}
-
-
-def _may_remember(head: bytes, request: Request) -> bool:
-    """Tell whether a head may come again, means a request like most, and holds no secret."""
-    return (
-        len(head) <= LONGEST_HEAD_REMEMBERED
-        and request.path == request.target
-        and not (request.received_target or request.path_danger)
-        and request.http_version == "1.1"
-        and request.keep_alive
-        and not (request.has_body or request.expects_continue or request.upgrade)
-        and HARMLESS.issuperset(request.headers.keys)
-        and may_remember_target(request.target)
-    )
-
-
-def _again(known: Request) -> Request:
-    """Return the request that a head means which is known, with headers of its own."""
-    request: Request = new(Request)
-    request.method = known.method
-    request.target = known.target
-    request.path = known.path
-    request.query = known.query
-    request.host = known.host
-    # (What every request is asked for is found sooner in the object than in its class.)
-    request.http_version = "1.1"
-    request.content_length = 0
-    request.chunked = False
-    request.keep_alive = True
-    request.upgrade = request.websocket_key = ""
-    request.headers = known.headers.copy()
-    return request
 
 
 def _check_coding(headers: Headers, *, framed_twice: bool) -> None:

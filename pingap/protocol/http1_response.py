@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from pingap.errors import UpstreamError
-from pingap.headers import Headers, new
+from pingap.headers import Headers
 from pingap.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
 from pingap.protocol.fields import connection_options, drop_listed, read_length
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
-    LONGEST_HEAD_REMEMBERED,
-    MOST_HEADS_REMEMBERED,
     Malformed,
-    Remembered,
     has_bare_lf,
     read_response_fields,
-    status_lines,
+    read_status_line,
 )
-from pingap.protocol.secrecy import HARMLESS
 
 Event: TypeAlias = Response | bytes | EndOfMessage
 
@@ -34,6 +30,7 @@ _NOTHING: Final = 4  # the answer is complete
 
 _PREFIX: Final = b"HTTP/1."
 _CODING: Final = b"transfer-encoding"
+_HOP: Final = frozenset((b"connection", b"transfer-encoding"))
 _NO_BODY: Final = frozenset((204, 304))
 
 END: Final = EndOfMessage()
@@ -47,52 +44,33 @@ MOST_AT_ONCE: Final = 32
 PIECE: Final = 32 * 1024
 """Bytes in chunked coding that are read at once."""
 
-ResponseHead: TypeAlias = tuple[Response, bool, int]
-"""What a head means, whether the connection goes on after it, and the length of the body if that is
-all that tells where it ends, else -1."""
 
+def _read_head(head: bytes) -> tuple[Response, bool, int]:
+    """Read a head, given without the empty line at its end.
 
-class _ResponseHeads(Remembered[ResponseHead]):
-    """Head -> what it means."""
-
-    most = MOST_HEADS_REMEMBERED
-    longest = LONGEST_HEAD_REMEMBERED
-
-    @staticmethod
-    def read(line: bytes) -> ResponseHead:
-        lines = line.split(b"\r\n")
-        status, reason, modern = status_lines[lines.pop(0)]
-        if len(lines) > RESPONSE_LIMITS.fields:
-            raise Malformed("too many header fields")
-        headers = read_response_fields(lines)
-        reusable = modern
-        if b"connection" in headers.keys:
-            options = connection_options(headers)
-            reusable = b"close" not in options and (modern or b"keep-alive" in options)
-            drop_listed(headers, options)
-        if not modern and _CODING in headers.keys:
-            reusable = False  # (RFC 9112, 6.1: HTTP/1.0 has no codings)
-        length = read_length(headers)
-        response = Response.from_upstream(status, reason, headers, length)
-        if length is None or status < 200 or status in _NO_BODY or _CODING in headers.keys:
-            return response, reusable, -1
-        return response, reusable, length
-
-    @staticmethod
-    def may_remember(line: bytes, meaning: ResponseHead) -> bool:
-        return HARMLESS.issuperset(meaning[0].headers.keys)
-
-
-_response_heads: Final = _ResponseHeads()
-
-
-def _own(known: Response) -> Response:
-    """Return a response like a remembered one, with headers of its own."""
-    response: Response = new(Response)
-    fields = response.__dict__
-    fields.update(known.__dict__)
-    fields["headers"] = known.headers.copy()
-    return response
+    :returns: the response, whether the connection goes on after it, and the length of the body if that
+        is all that tells where it ends, else -1.
+    :raises Malformed: it is none.
+    """
+    lines = head.split(b"\r\n")
+    status, reason, reusable = read_status_line(lines.pop(0))
+    if len(lines) > RESPONSE_LIMITS.fields:
+        raise Malformed("too many header fields")
+    headers = read_response_fields(head, lines)
+    coded = False
+    if not _HOP.isdisjoint(headers.keys):
+        coded = _CODING in headers.keys
+        options = connection_options(headers)
+        # (RFC 9112, 6.1: HTTP/1.0 has no codings)
+        reusable = b"close" not in options and (
+            reusable or (b"keep-alive" in options and not coded)
+        )
+        drop_listed(headers, options)
+    length = read_length(headers)
+    response = Response.from_upstream(status, reason, headers, length)
+    if length is None or coded or status < 200 or status in _NO_BODY:
+        return response, reusable, -1
+    return response, reusable, length
 
 
 class ResponseDecoder:
@@ -178,9 +156,8 @@ class ResponseDecoder:
         while (end := data.find(END_OF_HEAD)) >= 0:
             if end + self._interim_bytes > RESPONSE_LIMITS.size:
                 raise Malformed("response head too large")
-            known, self.reusable, length = _response_heads[data[:end]]
+            response, self.reusable, length = _read_head(data[:end])
             data = data[end + 4 :]
-            response = _own(known)
             events.append(response)
             if len(data) == length and self._method != "HEAD" and not self._interim_bytes:
                 self._unread = b""

@@ -9,9 +9,9 @@ from typing import Final
 
 from pingap.headers import FIELD_VALUE, Headers
 from pingap.protocol.fields import keep_trailers
-from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED, Malformed
+from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
-from pingap.protocol.secrecy import HARMLESS
+from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERED
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 

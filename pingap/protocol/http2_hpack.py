@@ -30,10 +30,9 @@ from pingap.headers import Headers
 from pingap.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
-from pingap.protocol.http1_head import LONGEST_REMEMBERED, MOST_REMEMBERED
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList, list_size
-from pingap.protocol.secrecy import HARMLESS, is_harmless
+from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERED, is_harmless
 
 H = TypeVar("H")
 

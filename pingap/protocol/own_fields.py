@@ -8,18 +8,16 @@ from typing import Final
 
 from pingap.headers import Headers
 from pingap.protocol.fields import NEVER_FORWARDED
-from pingap.protocol.secrecy import HARMLESS
 
 RETRY: Final = b"x-retry-attempt"
 """Tells an upstream which attempt after the first a request is."""
 TIMING: Final = b"x-pingap-plugin-timing"
 """Asks for the time of plugins. It is taken off, so that the next proxy does not take it for ours."""
 
-COMMON: Final = HARMLESS | {b"authorization", b"cookie", b"referer"}
-"""Names that nothing is to be done about; most requests have no others."""
-_OWN: Final = frozenset((RETRY, TIMING))
+OWN: Final = frozenset((RETRY, TIMING))
+"""Fields that only pingap itself writes."""
 _MEANT: Final = NEVER_FORWARDED | {
-    *_OWN,
+    *OWN,
     b"content-type",
     b"forwarded",
     b"proxy-authorization",
@@ -39,8 +37,8 @@ def take_own(headers: Headers, *, keep_shadows: bool) -> bool:
     """
     keys = headers.keys
     asks = TIMING in keys
-    if not _OWN.isdisjoint(keys):
-        _keep(headers, [key not in _OWN for key in keys])
+    if not OWN.isdisjoint(keys):
+        _keep(headers, [key not in OWN for key in keys])
     if not keep_shadows and b"_" in b"".join(keys):
         there = frozenset(keys)
         _keep(headers, [not (b"_" in key and _shadows(key, there)) for key in keys])

@@ -10,6 +10,11 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+MOST_REMEMBERED: Final = 4096
+"""Lines of one kind; when there are more, all are forgotten."""
+LONGEST_REMEMBERED: Final = 256
+"""Bytes of a line that is remembered."""
+
 _REQUESTS: Final = b"""
 accept accept-charset accept-encoding accept-language access-control-request-headers
 access-control-request-method cache-control connection content-encoding content-language

@@ -10,8 +10,15 @@ from support.wire import at, every_cut, heads, read_requests
 
 from pingap.errors import BadRequest
 from pingap.messages import Request
+from pingap.paths import is_odd
 from pingap.protocol.events import EndOfMessage, HeadLimits
-from pingap.protocol.http1_head import LONGEST_HEAD_REMEMBERED, MOST_HEADS_REMEMBERED
+from pingap.protocol.http1_head import (
+    Malformed,
+    plain_request_line,
+    read_field,
+    read_fields,
+    read_request_line,
+)
 from pingap.protocol.http1_request import RequestDecoder
 
 CHUNKED_HEAD = b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -225,7 +232,7 @@ def test_an_offer_to_upgrade_with_a_chunked_body() -> None:
         assert events[1] == ("body", b"abc")
 
 
-def test_odd_lines_are_not_remembered_as_usual_ones() -> None:
+def test_odd_lines_mean_the_same_as_usual_ones() -> None:
     odd, usual = head(b"Host: a", b"X-Odd:b"), head(b"Host: a", b"X-Odd: b")
     for wire in (odd, usual, odd):
         [event] = read_requests([wire])
@@ -531,69 +538,61 @@ def test_any_input_gives_events_or_bad_request_and_cuts_change_nothing(
     assert heads(read_requests(at(wire, places))) == heads(read_requests([wire]))
 
 
-def _read_twice(wire: bytes, limits: HeadLimits | None = None) -> list[Request]:
-    decoder = RequestDecoder(limits or HeadLimits())
-    read = []
-    for _ in range(2):
-        if (event := decoder.recognise(wire)) is None:
-            decoder.feed(wire)
-            event = decoder.next()  # type: ignore[assignment]
-        read.append(event)
-    return read  # type: ignore[return-value]
+PLAIN_LINES = [
+    b"GET / HTTP/1.1", b"POST /a/b.c;d?e=f&g=%20 HTTP/1.1", b"GET /a?b?c HTTP/1.1", b"M-SEARCH /a HTTP/1.1",
+    b"get /a HTTP/1.1", b"GET //a HTTP/1.1", b"GET /a/../b HTTP/1.1", b"GET /.a HTTP/1.1", b"GET /a%2fb HTTP/1.1",
+    b"GET /a#b HTTP/1.1", b"GET /a?b#c HTTP/1.1", b"GET * HTTP/1.1", b"GET ?a HTTP/1.1", b"GET http://a/ HTTP/1.1",
+    b"GET / HTTP/1.0", b"GET / HTTP/1.1 ", b" GET / HTTP/1.1", b"GET  / HTTP/1.1", b"GET /\xc3\xa4 HTTP/1.1",
+    b"GET /a\\b HTTP/1.1", b"GET /a\tb HTTP/1.1", b"GET /a\0 HTTP/1.1", b"GET /a HTTP/1.1\n", b"GET /\"<>[]{|}^` HTTP/1.1",
+]  # fmt: skip
 
 
-PLAIN_HEAD = b"GET /again HTTP/1.1\r\nHost: a\r\nAccept: 1\r\n\r\n"
-
-
-def test_a_head_that_is_remembered_is_not_shared() -> None:
-    for _ in range(3):
-        (request, _) = _read_twice(PLAIN_HEAD)
-        assert (request.target, request.host, request.keep_alive) == ("/again", "a", True)
-        assert request.headers.items() == [("Host", "a"), ("Accept", "1")]
-        request.rewrite("/other")
-        request.host = "b"
-        request.headers.set("Accept", "2")
-    decoder = RequestDecoder(HeadLimits())
-    assert decoder.recognise(PLAIN_HEAD) is not None
-    assert decoder.recognise(PLAIN_HEAD * 2) is decoder.recognise(PLAIN_HEAD[:-1]) is None
-
-
-def test_a_head_that_is_remembered_means_the_same_behind_another_one() -> None:
-    decoder = RequestDecoder(HeadLimits())
-    _read_twice(PLAIN_HEAD)
-    decoder.feed(PLAIN_HEAD[:20])
-    assert decoder.next() is None
-    decoder.feed(PLAIN_HEAD[20:])
-    assert isinstance(decoder.next(), Request)
-    decoder.feed(PLAIN_HEAD + b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
-    targets = [event.target for event in (decoder.next(), decoder.next())]  # type: ignore[union-attr]
-    assert (targets, decoder.unread) == (["/again", "/next"], b"")
-
-
-def test_what_is_remembered_of_heads_keeps_to_the_limits_of_each_server() -> None:
-    _read_twice(PLAIN_HEAD)
-    for limits in (HeadLimits(fields=1), HeadLimits(request_line=10), HeadLimits(20, 30)):
-        with pytest.raises(BadRequest):
-            _read_twice(PLAIN_HEAD, limits)
-
-
-@pytest.mark.parametrize(
-    "wire",
-    [
-        b"GET /?token=x HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nauthorization: secret\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * LONGEST_HEAD_REMEMBERED + b"\r\n\r\n",
-    ],
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(
+    line=st.one_of(
+        st.sampled_from(PLAIN_LINES),
+        st.binary(max_size=30).map(lambda end: b"GET /" + end + b" HTTP/1.1"),
+    )
 )
-def test_heads_with_secrets_and_unusual_ones_are_not_remembered(wire: bytes) -> None:
-    decoder = RequestDecoder(HeadLimits())
-    first, second = _read_twice(wire)
-    assert wire not in decoder._known
-    assert (vars(first).keys(), first.keep_alive) == (vars(second).keys(), second.keep_alive)
+def test_a_plain_request_line_means_what_the_careful_reader_says(line: bytes) -> None:
+    """And its path needs no normalising."""
+    text = line.decode("latin-1")
+    if (match := plain_request_line(text)) is None:
+        return
+    method, target, path, query = match.groups("")
+    assert read_request_line(text) == (method, target, "1.1")
+    assert (path, query) == (target.partition("?")[0], target.partition("?")[2])
+    assert target[0] == "/"
+    assert "#" not in target
+    assert not is_odd(path)
+
+
+def _read_careful(lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
+    try:
+        return [read_field(line) for line in lines]
+    except Malformed:
+        return None
+
+
+PIECES = [
+    b"\r\n", b"\r", b"\n", b"\0", b"\t", b" ", b":", b": ", b"a", b"B-c", b"x_y", b"\x80", b"\xff", b"\x7f", b"\x0b",
+    b"\r\nName: value", b"\r\nHost: a", b"\r\nName:value", b"\r\n: value", b"\r\nName : v", b"\r\n folded", b"\r\nName: ",
+]  # fmt: skip
+
+
+@settings(derandomize=True, deadline=None, max_examples=2000)
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=8))
+def test_a_plain_head_means_what_the_careful_reader_says(pieces: list[bytes]) -> None:
+    head = b"GET / HTTP/1.1" + b"".join(pieces)
+    lines = head.split(b"\r\n")[1:]
+    careful = _read_careful(lines)
+    try:
+        headers, plain = read_fields(head, list(lines))
+    except Malformed:
+        assert careful is None
+        return
+    assert careful == headers.fields
+    assert not plain or b"_" not in b"".join(headers.keys)
 
 
 def test_a_body_follows_its_head_each_time() -> None:
@@ -604,11 +603,3 @@ def test_a_body_follows_its_head_each_time() -> None:
         decoder.feed(b"abc")
         assert decoder.next() == b"abc"
         assert isinstance(decoder.next(), EndOfMessage)
-
-
-def test_the_number_of_heads_that_are_remembered_is_bounded() -> None:
-    decoder = RequestDecoder(HeadLimits())
-    for number in range(2 * MOST_HEADS_REMEMBERED):
-        decoder.feed(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
-        assert decoder.next() is not None
-        assert 0 < len(decoder._known) <= MOST_HEADS_REMEMBERED

@@ -9,8 +9,6 @@ from support.wire import at, every_cut, read_response
 
 from pingap.errors import UpstreamError
 from pingap.messages import Response
-from pingap.protocol import http1_response
-from pingap.protocol.http1_head import LONGEST_HEAD_REMEMBERED, MOST_HEADS_REMEMBERED
 from pingap.protocol.http1_response import MOST_AT_ONCE, PIECE, ResponseDecoder
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -482,36 +480,12 @@ def _read(wire: bytes) -> Response:
     return head
 
 
-def test_a_head_that_is_remembered_is_not_shared() -> None:
-    for _ in range(3):
-        head = _read(OK + b"Content-Length: 2\r\nX-Old: 1\r\n\r\nab")
-        assert (head.status, head.reason, head.content_length) == (200, b"OK", 2)
-        assert head.headers.items() == [("Content-Length", "2"), ("X-Old", "1")]
-        head.status, head.reason, head.content_length = 404, None, None
-        head.headers.set("X-Old", "2")
-
-
-def test_a_remembered_head_does_not_say_how_its_body_is_cut() -> None:
+def test_a_head_does_not_say_how_its_body_is_cut() -> None:
     wire = OK + b"Content-Length: 2\r\nX-Cut: 1\r\n\r\nab"
     whole = read_response([wire])
     assert read_response([wire[:-1], wire[-1:]]) == whole
     assert read_response([wire + b"c"]) == (whole[0], False)
     assert read_response([wire[:-2]], "HEAD")[0] == [whole[0][0], ("end", [])]
-
-
-def test_heads_with_cookies_and_long_ones_are_not_remembered() -> None:
-    known = http1_response._response_heads
-    for field in (b"Set-Cookie: secret", b"X: " + b"y" * LONGEST_HEAD_REMEMBERED):
-        lines = OK + field + b"\r\nContent-Length: 2"
-        for _ in range(2):
-            assert _read(lines + b"\r\n\r\nab").content_length == 2
-        assert lines not in known
-
-
-def test_the_number_of_heads_that_are_remembered_is_bounded() -> None:
-    for number in range(2 * MOST_HEADS_REMEMBERED):
-        assert _read(OK + b"X: %d\r\nContent-Length: 2\r\n\r\nab" % number).status == 200
-        assert 0 < len(http1_response._response_heads) <= MOST_HEADS_REMEMBERED
 
 
 def test_thousands_of_small_parts_are_read_a_few_at_a_time() -> None:

@@ -1,21 +1,17 @@
-"""Nothing that may hold a credential is remembered between requests, on either side."""
+"""Nothing that may hold a credential is remembered between requests, on either side of HTTP/2."""
 
 from __future__ import annotations
 
 import gc
-from contextlib import suppress
 
 import pytest
 from hpack import Encoder
 from support.cost import cost
 
-from pingap.errors import BadRequest
 from pingap.headers import Headers
-from pingap.protocol import http1_head, http2_fields, http2_hpack
+from pingap.protocol import http2_fields, http2_hpack
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import drop_listed
-from pingap.protocol.http1_request import RequestDecoder
-from pingap.protocol.http1_response import ResponseDecoder, _response_heads
 from pingap.protocol.http2_hpack import HeadReader, fields_block
 from pingap.protocol.http2_request import read_head
 from pingap.protocol.http2_response import read_head as read_response_head
@@ -34,33 +30,14 @@ X-Pass X-JWT-Assertion X-Plain"""
 def remembered() -> list[object]:
     """Return the caches of all decoders and encoders."""
     return [
-        http1_head._field_keys,
-        http1_head.request_lines,
-        http1_head.status_lines,
         http2_fields.field_lines,
         http2_hpack._encoded,
-        _response_heads,
     ]
 
 
-def assert_forgotten(*more: object) -> None:
-    for cache in (*remembered(), *more):
+def assert_forgotten() -> None:
+    for cache in remembered():
         assert SECRET not in repr(cache)
-
-
-@pytest.mark.parametrize("name", NAMES.split())
-def test_no_field_is_remembered_in_http1(name: str) -> None:
-    line = f"{name}: {SECRET}\r\n".encode()
-    decoder = RequestDecoder(HeadLimits())
-    decoder.feed(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n")
-    assert decoder.next() is not None
-    answer = ResponseDecoder()
-    assert answer.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + line + b"\r\n")
-    decoder.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ")
-    decoder.feed(SECRET.encode() + b"\r\n\r\n")
-    while decoder.next() is not None:
-        pass
-    assert_forgotten(decoder._known)
 
 
 @pytest.mark.parametrize("name", NAMES.split())
@@ -95,12 +72,6 @@ def test_no_field_is_remembered_in_http2(name: str) -> None:
 )
 def test_no_target_with_a_secret_is_remembered(target: str) -> None:
     assert not may_remember_target(target)
-    head = f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    decoder = RequestDecoder(HeadLimits())
-    decoder.feed(head)
-    with suppress(BadRequest):  # (a user in the authority)
-        decoder.next()
-    assert_forgotten(decoder._known)
     block = Encoder().encode(
         [(":method", "GET"), (":scheme", "http"), (":path", target), (":authority", "a")]
     )
@@ -110,14 +81,9 @@ def test_no_target_with_a_secret_is_remembered(target: str) -> None:
     assert reader._known == {}
 
 
-def test_ordinary_heads_are_remembered() -> None:
+def test_ordinary_targets_are_remembered() -> None:
     assert may_remember_target("/api/v1/users/1234")
     assert not {one for one in HARMLESS if one != one.lower()}
-    head = b"GET /a.css HTTP/1.1\r\nHost: a\r\nUser-Agent: curl\r\nAccept: */*\r\n\r\n"
-    decoder = RequestDecoder(HeadLimits())
-    decoder.feed(head)
-    assert decoder.next() is not None
-    assert decoder.recognise(head) is not None
 
 
 def _drop(options: int) -> None:

@@ -94,7 +94,10 @@ def test_what_rust_would_not_match_is_not_matched(expression, text):
         ("(?-u)a+", "the flag -u is not supported at character 1"),
         (r"^/(a+)+\<b", r"\< is not supported in an expression like this; use \b"),
         ("a{1001}", "a repetition of more than 1000 at character 2"),
-        ("a{2,1}", "the second number of a repetition must not be smaller than the first at character 2"),
+        (
+            "a{2,1}",
+            "the second number of a repetition must not be smaller than the first at character 2",
+        ),
         ("(?<n>a)(?<n>b)", "two groups are named n at character 8"),
         ("[z-a]", "bad character range at character 5"),
         ("\\", "a backslash at the end at character 1"),
