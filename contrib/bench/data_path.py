@@ -18,9 +18,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pingap.builder import build
 from pingap.client_options import client_limits, client_tcp
@@ -62,23 +64,65 @@ locations = ["ping", "all"]
 access_log = "/dev/null?rolling=never combined"
 """
 TLS: Final = "proxy-1k by TLS"
+Exchange: TypeAlias = tuple[bytes, bytes]
+"""A request, and what the upstream answers; empty if it is not asked."""
 ANSWER: Final = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 23 Nov 2026 23:54:22 GMT\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 1024\r\n"
     b"Last-Modified: Mon, 23 Nov 2026 23:54:22 GMT\r\nConnection: keep-alive\r\n"
     b'ETag: "65f0a0b1-400"\r\nAccept-Ranges: bytes\r\n\r\n' + b"x" * 1024
 )
-REQUESTS: Final = {
-    "ping": b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n",
-    "proxy-1k": b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n",
-    TLS: b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n",
-    "proxy-1k of a browser": (
-        b"GET /1k?n=%06d HTTP/1.1\r\nHost: 127.0.0.1:2\r\nConnection: keep-alive\r\n"
-        b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n"
-        b"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
-        b"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n"
-        b"Cookie: session=0123456789abcdef; theme=dark\r\n\r\n"
-    ),
+MIXED_ANSWER: Final = (
+    "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 23 Nov 2026 23:54:22 GMT\r\n"
+    "Content-Type: text/plain\r\nContent-Length: 1024\r\nConnection: keep-alive\r\n"
+    'ETag: "{one:032x}"\r\nX-Trace-Id: {one:032x}\r\nCache-Control: private, max-age=5\r\n\r\n'
+    + "x"
+    * 1024
+)
+AGENTS: Final = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 14.5; rv:141.0) Gecko/20100101 Firefox/141.0",
+    "okhttp/4.12.0",
+    "python-requests/2.32.3",
+)
+ACCEPTS: Final = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "application/json",
+    "*/*",
+)
+MIXED: Final = (
+    "GET /mixed/{one:08x}/items/{two}?page={two}&q={one:08x} HTTP/1.1\r\nHost: shop.example.com\r\n"
+    "User-Agent: {agent}\r\nAccept: {accept}\r\nAccept-Language: en-GB,en;q=0.9\r\n"
+    "Accept-Encoding: gzip, deflate, br, zstd\r\n"
+    "Cookie: session={one:032x}; theme=dark; visits={two}\r\n"
+    "traceparent: 00-{one:032x}-{two:016x}-01\r\n\r\n"
+)
+"""No two requests alike, as sites see them."""
+
+
+def ping(_: Random) -> Exchange:
+    """Return a request that a plugin answers."""
+    return b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n", b""
+
+
+def plain(_: Random) -> Exchange:
+    """Return one request, and one answer, again and again."""
+    return b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n", bytes(bytearray(ANSWER))
+
+
+def mixed(random: Random) -> Exchange:
+    """Return a request and an answer unlike any other."""
+    one, two = random.getrandbits(128), random.randrange(10_000)
+    agent, accept = random.choice(AGENTS), random.choice(ACCEPTS)
+    head = MIXED.format(one=one, two=two, agent=agent, accept=accept)
+    return head.encode(), MIXED_ANSWER.format(one=one).encode()
+
+
+SCENARIOS: Final[dict[str, Callable[[Random], Exchange]]] = {
+    "ping": ping,
+    "proxy-1k": plain,
+    TLS: plain,
+    "mixed-1k": mixed,
 }
 
 
@@ -178,6 +222,7 @@ class DataPath:
             ConnectionBudget(10),
             runtime.stats,
         )
+        self.random = Random(1)
         self.writes = runtime.writes
         self.client: asyncio.Protocol = Http1Connection(listener)
         self.tls: TlsClientTransport | None = None
@@ -192,35 +237,33 @@ class DataPath:
         self.upstream.connection_made(CountingTransport())
         upstream.peers[0].idle.append(self.upstream)
 
-    def request(self, head: bytes, *, proxied: bool) -> None:
+    def request(self, head: bytes, answer: bytes) -> None:
         """Take a request from its first byte to its last."""
         self.client.data_received(head)
-        if proxied:
+        if answer:
             self.writes._flush()
-            self.upstream.data_received(ANSWER)
+            self.upstream.data_received(answer)
         self.writes._flush()
 
-    def heads(self, pattern: bytes, number: int) -> list[bytes]:
-        """Return as many heads, all different if the pattern has a place for a number."""
-        plain = [
-            pattern % at if b"%" in pattern else bytes(bytearray(pattern)) for at in range(number)
-        ]
-        return plain if self.tls is None else [self.tls.encrypted(head) for head in plain]
+    def exchanges(self, make: Callable[[Random], Exchange], number: int) -> list[Exchange]:
+        """Return requests with their answers."""
+        made = [make(self.random) for _ in range(number)]
+        return made if self.tls is None else [(self.tls.encrypted(a), b) for a, b in made]
 
 
-def microseconds(path: DataPath, pattern: bytes, *, proxied: bool) -> float:
+def microseconds(path: DataPath, make: Callable[[Random], Exchange]) -> float:
     """Return the time of a request, in the fastest of many runs."""
     best = float("inf")
-    for _ in range(60):
-        batch = path.heads(pattern, 500)
+    for _ in range(300):
+        batch = path.exchanges(make, 100)
         began = time.perf_counter()
-        for head in batch:
-            path.request(head, proxied=proxied)
+        for head, answer in batch:
+            path.request(head, answer)
         best = min(best, (time.perf_counter() - began) / len(batch))
     return best * 1e6
 
 
-def byte_codes(path: DataPath, pattern: bytes, *, proxied: bool) -> Counter[str]:
+def byte_codes(path: DataPath, make: Callable[[Random], Exchange]) -> Counter[str]:
     """Count the byte codes of a request by function."""
     counted: Counter[str] = Counter()
 
@@ -231,11 +274,11 @@ def byte_codes(path: DataPath, pattern: bytes, *, proxied: bool) -> Counter[str]
             counted[f"{Path(code.co_filename).stem}.{code.co_qualname}"] += 1
         return trace
 
-    warm = path.heads(pattern, 4)
-    for head in warm[:3]:
-        path.request(head, proxied=proxied)
+    *warm, last = path.exchanges(make, 4)
+    for head, answer in warm:
+        path.request(head, answer)
     sys.settrace(trace)
-    path.request(warm[3], proxied=proxied)
+    path.request(*last)
     sys.settrace(None)
     return counted
 
@@ -245,16 +288,15 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--codes", action="store_true", help="count byte codes by function")
     args = parser.parse_args()
-    for name, pattern in REQUESTS.items():
+    for name, make in SCENARIOS.items():
         path = DataPath(tls=name == TLS)
-        proxied = name != "ping"
         if args.codes:
-            counted = byte_codes(path, pattern, proxied=proxied)
+            counted = byte_codes(path, make)
             print(f"{name}: {counted.total()} byte codes")
             for function, number in counted.most_common(45):
                 print(f"  {number:5} {function}")
         else:
-            print(f"{name:22} {microseconds(path, pattern, proxied=proxied):6.2f} us")
+            print(f"{name:22} {microseconds(path, make):6.2f} us")
 
 
 if __name__ == "__main__":
