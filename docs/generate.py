@@ -31,8 +31,8 @@ from pingap.config import (
     restart,
 )
 from pingap.hookspecs import PHASES
-from pingap.plugin import Plugin
-from pingap.plugins import Registry
+from pingap.plugins.base import Plugin
+from pingap.plugins.registry import Registry
 
 DOCS = Path(__file__).parent
 

@@ -7,8 +7,6 @@ from typing import Final
 
 from markdown_table import Row, table
 
-from pingap import bus, error_page, forwarding, local_plugins
-from pingap.balancing import ring
 from pingap.config import (
     SECTIONS,
     BasicConfig,
@@ -20,20 +18,18 @@ from pingap.config import (
     kinds,
 )
 from pingap.config.addresses import MAX_WEIGHT
-from pingap.health import ejection, http_check
-from pingap.health import service as health_service
-from pingap.net import (
-    backlog,
+from pingap.downstream import (
     http1_connection,
     http2_connection,
-    http2_halves,
     listener,
     proxy_acceptor,
     sniffing,
-    tcp,
 )
+from pingap.downstream import tls_acceptor as acceptor
+from pingap.host import activation
+from pingap.http import forwarding
 from pingap.observability import log_files, plugin_metrics, watchdog
-from pingap.process import activation, reload, supervisor, upgrade
+from pingap.plugins import local as local_plugins
 from pingap.protocol import (
     chunked,
     events,
@@ -46,20 +42,23 @@ from pingap.protocol import (
     http2_state,
     proxy_protocol,
 )
-from pingap.relay import REPLAY_LIMIT
-from pingap.shared_state import state
-from pingap.tls import acceptor, client_hello, issuer, transport
-from pingap.upstream import (
-    breakers,
-    connection,
-    discovery,
-    pinned,
-    retries,
-    retry_budget,
-    transparent,
-    upstream,
-)
-from pingap.upstream import http2_connection as http2_upstream
+from pingap.proxy import error_page
+from pingap.proxy.body_relay import REPLAY_LIMIT
+from pingap.shared_state import bus, state
+from pingap.supervisor import reload, supervisor, upgrade
+from pingap.tls import client_hello, issuer
+from pingap.upstream import transparent, upstream
+from pingap.upstream.balancing import ring
+from pingap.upstream.circuit_breaking import breakers
+from pingap.upstream.connections import http1_connection as connection
+from pingap.upstream.connections import http2_connection as http2_upstream
+from pingap.upstream.connections import pinned
+from pingap.upstream.discovering import service as discovery
+from pingap.upstream.health import ejection, http_check
+from pingap.upstream.health import service as health_service
+from pingap.upstream.retrying import retries, retry_budget
+from pingap.wire import backlog, http2_halves, tcp
+from pingap.wire import tls_transport as transport
 
 KIB, MIB = 1024, 1024 * 1024
 

@@ -3,28 +3,30 @@
 What stands in ``__all__`` is the public interface: all that a plugin imports.
 """
 
-from pingap.early import hold_signals, is_the_command
+from pingap.host.early_signals import hold_signals, is_the_command
 
 if is_the_command():
     hold_signals()
 
 from pingap._version import __version__
-from pingap.background_tasks import BackgroundTasks
-from pingap.balancing.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
-from pingap.body_filters import BodyFilter, WholeBodyFilter
+from pingap.client import HTTPClient, SideCallError, SideCallResponse, http_client
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
-from pingap.context import Connection, OriginalRequest, RequestContext
-from pingap.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
-from pingap.errors import HTTPError
-from pingap.headers import Field, Headers, field
+from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
-from pingap.messages import Request, Response
-from pingap.observability.log_tags import LogTag
+from pingap.http.body_filters import BodyFilter, WholeBodyFilter
+from pingap.http.context import Connection, OriginalRequest, RequestContext
+from pingap.http.errors import HTTPError
+from pingap.http.headers import Field, Headers, field
+from pingap.http.messages import Request, Response
+from pingap.http.outcome import RequestOutcome
 from pingap.observability.metrics import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
-from pingap.outcome import RequestOutcome
-from pingap.plugin import Plugin, PluginSettings
+from pingap.plugins.background_tasks import BackgroundTasks
+from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
+from pingap.plugins.base import Plugin, PluginSettings
+from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.log_tags import LogTag
 from pingap.shared_state.state import (
     SharedCounter,
     SharedGauge,
@@ -34,9 +36,7 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
-from pingap.side_calls import HTTPClient, SideCallError, SideCallResponse, http_client
 from pingap.upstream.peer import Peer
-from pingap.variables import HeaderEntry, Value
 
 __all__ = [
     "BackgroundTasks",

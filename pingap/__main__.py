@@ -1,6 +1,6 @@
 """``python -m pingap``."""
 
-from pingap.cli import main
+from pingap.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from pingap.balancing.balancer import BalancerFactory
-    from pingap.body_filters import BodyFilter
-    from pingap.context import RequestContext
-    from pingap.discovery import Discovery
-    from pingap.messages import Request, Response
-    from pingap.plugin import Plugin
+    from pingap.http.body_filters import BodyFilter
+    from pingap.http.context import RequestContext
+    from pingap.http.messages import Request, Response
+    from pingap.plugins.balancer import BalancerFactory
+    from pingap.plugins.base import Plugin
+    from pingap.plugins.discovery import Discovery
 
 CONTRACT = (1, 0)
 """The version of this contract. A new hook or argument is a new minor version; the major version
-changes when one goes, after it was deprecated (``pingap.contract``)."""
+changes when one goes, after it was deprecated (``pingap.plugins.api_version``)."""
 
 hookspec = pluggy.HookspecMarker("pingap")
 hookimpl = pluggy.HookimplMarker("pingap")

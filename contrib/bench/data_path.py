@@ -24,15 +24,15 @@ from random import Random
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
-from pingap.builder import build
-from pingap.client_options import client_limits, client_tcp
+from pingap.build.client_options import client_limits, client_tcp
+from pingap.build.graph import build
 from pingap.config import parse
-from pingap.net.http1_connection import Http1Connection
-from pingap.net.listener import ConnectionBudget, Listener
+from pingap.downstream.http1_connection import Http1Connection
+from pingap.downstream.listener import ConnectionBudget, Listener
+from pingap.downstream.tls_acceptor import Handshakes, TlsAcceptor
 from pingap.observability.handshakes import HandshakeStats
-from pingap.plugins import Registry
-from pingap.tls.acceptor import Handshakes, TlsAcceptor
-from pingap.upstream.connection import UpstreamConnection
+from pingap.plugins.registry import Registry
+from pingap.upstream.connections.http1_connection import UpstreamConnection
 
 CONFIGURATION: Final = """
 [upstreams.origin]

@@ -16,16 +16,16 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.lowlevel
 
-from pingap.builder import Runtime, build
+from pingap.build.graph import Runtime, build
 from pingap.config import Snapshot, load_snapshot
-from pingap.observability.figures import figures_of
-from pingap.plugins import Registry
-from pingap.process.channel import Channel, pair
-from pingap.process.dismantle import dismantle
-from pingap.process.event_loop import run_loop
-from pingap.process.rebuild import rebuild
-from pingap.process.reporter import Reporter
-from pingap.process.worker import settle_memory
+from pingap.plugins.registry import Registry
+from pingap.worker.channel import Channel, pair
+from pingap.worker.dismantle import dismantle
+from pingap.worker.event_loop import run_loop
+from pingap.worker.figures import figures_of
+from pingap.worker.rebuild import rebuild
+from pingap.worker.reporter import Reporter
+from pingap.worker.worker import settle_memory
 
 
 def configuration(count: int) -> str:

@@ -24,20 +24,20 @@ from pingap import (
     SharedState,
     hookimpl,
 )
-from pingap.balancing.balancer import BalancerOptions
-from pingap.balancing.selection import Balancing, Selection
-from pingap.balancing.standard import pingap_balancers
-from pingap.builder import build
-from pingap.chains import Instance, freeze
+from pingap.build.graph import build
 from pingap.config import parse
-from pingap.exchange import Exchange
-from pingap.hook_tasks import HookTasks
-from pingap.net.deadlines import Deadlines
-from pingap.phases import call_all, call_first
-from pingap.plugins import Registry
-from pingap.routing import Route, Router
+from pingap.plugins.balancer import BalancerOptions
+from pingap.plugins.chains import Instance, freeze
+from pingap.plugins.registry import Registry
+from pingap.proxy.async_hooks import HookTasks
+from pingap.proxy.exchange import Exchange
+from pingap.proxy.hook_runner import call_all, call_first
+from pingap.proxy.routing import Route, Router
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.segment import SharedSegment
+from pingap.upstream.balancing.selection import Balancing, Selection
+from pingap.upstream.balancing.standard import pingap_balancers
+from pingap.wire.deadlines import Deadlines
 
 MORE: Final = 10
 """How many more plugins; the difference is divided by it."""

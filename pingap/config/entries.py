@@ -1,6 +1,6 @@
 """The small languages inside the strings of a location: hosts, paths, conditions, headers.
 
-Matching itself is done by ``pingap.routing``. Grammar: config.md, sections 5.1 to 5.3 and 5.7.
+Matching itself is done by ``pingap.proxy.routing``. Grammar: config.md, sections 5.1 to 5.3 and 5.7.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from pingap.config.problem import shortened
 from pingap.config.regex import compile_regex
-from pingap.hosts import normal_host
-from pingap.paths import as_matched
+from pingap.http.hosts import normal_host
+from pingap.http.paths import as_matched
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name (RFC 9110, 5.6.2)
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")

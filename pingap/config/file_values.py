@@ -17,7 +17,7 @@ from pingap.config.references import file_reference
 from pingap.config.snapshot import Snapshot
 
 LOCAL_CATEGORY: Final = "python"
-"""The category whose plugins are files: that of ``pingap.local_plugins``."""
+"""The category whose plugins are files: that of ``pingap.plugins.local``."""
 _LONGEST: Final = 4096
 
 

@@ -35,7 +35,7 @@ from pingap.config.references import file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
 from pingap.config.regular_files import read_regular
 from pingap.config.units import wrong_type
-from pingap.networks import parse_network
+from pingap.http.networks import parse_network
 
 SECRET_LIMIT: Final = 1024 * 1024
 """Bytes of a file that holds a secret."""

@@ -18,7 +18,7 @@ from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, Upstr
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
-from pingap.networks import UNIX, parse_trusted
+from pingap.http.networks import UNIX, parse_trusted
 
 BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
 """Plugin instances that exist without a block of their own."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pingap.config import ServerConfig, TcpAddress
 from pingap.config.problem import did_you_mean, quoted
-from pingap.errors import BadRequest
-from pingap.headers import Headers
-from pingap.messages import Request
+from pingap.http.errors import BadRequest
+from pingap.http.headers import Headers
+from pingap.http.messages import Request
 from pingap.protocol.fields import parse_host
 
 _URL = re.compile(

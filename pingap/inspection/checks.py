@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pingap.builder import Runtime
+from pingap.build.graph import Runtime
 from pingap.config.problem import KeyPath
 from pingap.inspection.dead_routes import dead_routes
 from pingap.inspection.exposure import missing_guards
@@ -16,7 +16,7 @@ from pingap.inspection.places import instances_of
 from pingap.inspection.raw_paths import raw_guards
 from pingap.inspection.secrets_in_clear import secrets_in_clear
 from pingap.inspection.unused import unused
-from pingap.ordering import Hazard, hazards
+from pingap.plugins.order_lint import Hazard, hazards
 
 
 def findings(runtime: Runtime) -> list[Finding]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pingap.builder import Runtime
-from pingap.builtin import METRICS_LOCATION
+from pingap.build.graph import Runtime
 from pingap.inspection.finding import Finding, finding
-from pingap.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher
-from pingap.routing import Candidate
-from pingap.runtime import LocationRuntime
+from pingap.plugins.builtin import METRICS_LOCATION
+from pingap.proxy.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher
+from pingap.proxy.routing import Candidate
+from pingap.proxy.runtime import LocationRuntime
 
 Route = Candidate[LocationRuntime]
 

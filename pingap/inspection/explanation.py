@@ -10,23 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pingap.builder import Runtime
-from pingap.builtin import METRICS_LOCATION
-from pingap.chains import Instance
-from pingap.client_options import path_rules
+from pingap.build.client_options import path_rules
+from pingap.build.graph import Runtime
 from pingap.config import Config
-from pingap.context import Connection, RequestContext
-from pingap.errors import HTTPError
 from pingap.hookspecs import PHASES
+from pingap.http.context import Connection, RequestContext
+from pingap.http.errors import HTTPError
+from pingap.http.messages import Request
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
-from pingap.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
-from pingap.messages import Request
-from pingap.ordering import implementations
+from pingap.plugins.builtin import METRICS_LOCATION
+from pingap.plugins.chains import Instance
+from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path
-from pingap.routing import Candidate
-from pingap.runtime import LocationRuntime
+from pingap.proxy.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
+from pingap.proxy.routing import Candidate
+from pingap.proxy.runtime import LocationRuntime
+from pingap.proxy.upstream_headers import FORWARDED_HEADER, REVERSE_PROXY_HEADERS
 from pingap.upstream.upstream import UpstreamRuntime
-from pingap.upstream_headers import FORWARDED_HEADER, REVERSE_PROXY_HEADERS
 
 _ABOUT_FAILURES: Final = (
     "circuit_break_",

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 
-from pingap.builtin import INSTANCES
 from pingap.config import Config
 from pingap.inspection.places import Place, place_of_instance, place_of_key
-from pingap.local_plugins import CATEGORY
-from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.plugins.builtin import INSTANCES
+from pingap.plugins.local import CATEGORY
+from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 
 _KINDS = {"location:": "location key", "discovery:": "discovery", "balancer:": "balancer"}
 """What the name of an entry point begins with -> what it stands for; else it is a category."""

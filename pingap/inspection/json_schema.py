@@ -16,9 +16,9 @@ from pingap.config import SECTIONS, BasicConfig, PluginConfig
 from pingap.config.distributions import LOCATION_KEYS
 from pingap.config.includes import SECTIONS_WITH_INCLUDES
 from pingap.config.supported import SAMPLE_ONLY
-from pingap.local_plugins import CATEGORY
-from pingap.plugin import Plugin
-from pingap.plugins import MissingPluginError, PluginLoadError, Registry
+from pingap.plugins.base import Plugin
+from pingap.plugins.local import CATEGORY
+from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 
 Schema = dict[str, Any]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pingap.chains import Instance
 from pingap.config import Config, Source
 from pingap.config.problem import KeyPath
+from pingap.plugins.chains import Instance
 
 
 @dataclass(frozen=True, slots=True)

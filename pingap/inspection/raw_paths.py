@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pingap.builder import Runtime
+from pingap.build.graph import Runtime
 from pingap.config import Config
 from pingap.inspection.finding import Finding, finding
 from pingap.inspection.places import instances_of
-from pingap.matching import PathKind, PathMatcher
+from pingap.proxy.matching import PathKind, PathMatcher
 
 _FIX = 'remove path_matching = "raw", or guard the whole server: a location without path'
 

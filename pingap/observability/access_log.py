@@ -16,17 +16,17 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pingap.config.problem import did_you_mean
-from pingap.context import RequestContext
-from pingap.headers import Headers, header_key
-from pingap.messages import Request, Response
+from pingap.config.variables import CONTEXT_KEYS, find_context_key, human_time
+from pingap.http.context import RequestContext
+from pingap.http.headers import Headers, header_key
+from pingap.http.messages import Request, Response
 from pingap.observability.json_lines import inside_strings, is_json, json_text, json_value
 from pingap.observability.logs import json_line
 from pingap.observability.timestamps import local_time_at
-from pingap.variables import CONTEXT_KEYS, find_context_key, human_time
 
 if TYPE_CHECKING:
     from pingap.observability.log_files import LogFile
-    from pingap.observability.log_tags import LogTag
+    from pingap.plugins.log_tags import LogTag
 
 Line: TypeAlias = Callable[[Request, Response | None, RequestContext], str]
 Record: TypeAlias = Callable[[Request, Response | None, RequestContext], None]

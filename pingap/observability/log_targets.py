@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
-from pingap.trusted_files import open_trusted
+from pingap.host.trusted_files import open_trusted
 
 _SUFFIXES: Final = {
     "daily": ".%Y-%m-%d",

@@ -13,20 +13,20 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pingap.background import in_thread
-from pingap.health.metrics import HealthCounts, health_metrics
+from pingap.host.threads import in_thread
 from pingap.observability.histogram import Histogram, plain_counter
 from pingap.observability.process_figures import process_figures, process_metrics
 from pingap.observability.sums import add_nested
 from pingap.observability.upstream_times import UpstreamTimes
+from pingap.upstream.health.metrics import HealthCounts, health_metrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from pingap.context import RequestContext
+    from pingap.http.context import RequestContext
     from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
     from pingap.observability.plugin_metrics import PluginMetrics
-    from pingap.observability.upstream_metrics import UpstreamMetrics
+    from pingap.upstream.metrics import UpstreamMetrics
     from pingap.upstream.stats import BackendReport
 
 RESPONSE_TIME_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -235,7 +235,7 @@ class WorkerStats:
         """Unix seconds."""
         self.ask_others: Callable[[], Awaitable[dict[str, Any]]] | None = None
         """Asks for what all other workers have counted, living and ended ones, as ``figures``
-        (``pingap.observability.figures``); None if there are none."""
+        (``pingap.worker.figures``); None if there are none."""
 
     def fold(self) -> None:
         """Have all locations sort into buckets what waits (``LocationStats.fold``)."""

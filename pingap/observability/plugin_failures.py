@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pingap
-from pingap.errors import PluginError
+from pingap.http.errors import PluginError
 
 log = logging.getLogger("pingap")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric as Family
 
-    from pingap.plugin import Plugin
+    from pingap.plugins.base import Plugin
 
 MOST_SERIES: Final = 1000
 """Combinations of label values that one metric of an instance may have."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-from pingap.context import RequestContext
-from pingap.headers import field
-from pingap.messages import Response
+from pingap.http.context import RequestContext
+from pingap.http.headers import field
+from pingap.http.messages import Response
 
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^`|~0-9A-Za-z-]")
 

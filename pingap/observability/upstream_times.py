@@ -16,7 +16,7 @@ from pingap.observability.histogram import Histogram, plain_counter
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from pingap.context import RequestContext
+    from pingap.http.context import RequestContext
 
 PROCESSING_BUCKETS: Final = (0.01, 0.02, 0.1, 0.5, 1, 5, 10)
 RESPONSE_BUCKETS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1)

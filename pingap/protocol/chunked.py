@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pingap.headers import Headers
+from pingap.http.headers import Headers
 from pingap.protocol.fields import keep_trailers
 from pingap.protocol.http1_head import END_OF_HEAD, Malformed, has_bare_lf, read_field
 

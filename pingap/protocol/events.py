@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pingap.headers import Headers
-from pingap.paths import NORMALISED, PathRules
+from pingap.http.headers import Headers
+from pingap.http.paths import NORMALISED, PathRules
 
 
 @dataclass(frozen=True, slots=True)

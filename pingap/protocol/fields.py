@@ -6,9 +6,9 @@ import re
 from functools import lru_cache
 from itertools import compress
 
-from pingap.errors import BadRequest
-from pingap.headers import TOKEN, Headers
-from pingap.hosts import normal_host
+from pingap.http.errors import BadRequest
+from pingap.http.headers import TOKEN, Headers
+from pingap.http.hosts import normal_host
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.secrecy import LONGEST_REMEMBERED
 
@@ -55,7 +55,7 @@ _LONGEST_HOST = 255 + len(":65535")
 
 @lru_cache(maxsize=1024)
 def parse_host(value: bytes) -> str:
-    """Return the host of ``host[:port]`` as it is compared (see ``pingap.hosts``).
+    """Return the host of ``host[:port]`` as it is compared (see ``pingap.http.hosts``).
 
     :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
     """

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pingap.headers import FIELD_VALUE, TOKEN, Headers
-from pingap.messages import REASONS
+from pingap.http.headers import FIELD_VALUE, TOKEN, Headers
+from pingap.http.messages import REASONS
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 

@@ -6,9 +6,9 @@ import re
 import sys
 from typing import Final
 
-from pingap.errors import BadRequest
-from pingap.headers import Headers
-from pingap.messages import Request
+from pingap.http.errors import BadRequest
+from pingap.http.headers import Headers
+from pingap.http.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from pingap.errors import UpstreamError
-from pingap.headers import Headers
-from pingap.messages import Response
+from pingap.http.errors import UpstreamError
+from pingap.http.headers import Headers
+from pingap.http.messages import Response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
 from pingap.protocol.fields import connection_options, drop_listed, read_length

@@ -10,8 +10,8 @@ from functools import lru_cache
 from itertools import compress, repeat
 from typing import Final
 
-from pingap.headers import Headers
-from pingap.messages import REASONS, Request, Response
+from pingap.http.headers import Headers
+from pingap.http.messages import REASONS, Request, Response
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 
 LAST_CHUNK: Final = b"0\r\n\r\n"

@@ -20,7 +20,7 @@ import h2.events
 from h2.exceptions import ProtocolError
 from h2.stream import H2Stream, StreamInputs
 
-from pingap.headers import Headers
+from pingap.http.headers import Headers
 from pingap.protocol import http2_frames as frames
 from pingap.protocol.http2_errors import (
     ENHANCE_YOUR_CALM,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from pingap.errors import BadRequest
-from pingap.headers import Headers
-from pingap.messages import Request, Response
+from pingap.http.errors import BadRequest
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
 
 
 class RequestReceived:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Final
 
-from pingap.headers import FIELD_VALUE, Headers
+from pingap.http.headers import FIELD_VALUE, Headers
 from pingap.protocol.fields import keep_trailers
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError

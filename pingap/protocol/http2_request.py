@@ -10,9 +10,9 @@ import re
 from itertools import compress
 from typing import Final
 
-from pingap.errors import BadRequest
-from pingap.headers import TOKEN, Headers
-from pingap.messages import Request
+from pingap.http.errors import BadRequest
+from pingap.http.headers import TOKEN, Headers
+from pingap.http.messages import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import parse_host, read_length
 from pingap.protocol.http1_head import Malformed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pingap.headers import Headers
-from pingap.messages import Response
+from pingap.http.headers import Headers
+from pingap.http.messages import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import read_length
 from pingap.protocol.http1_head import Malformed

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import compress
 from typing import Final
 
-from pingap.headers import Headers
+from pingap.http.headers import Headers
 from pingap.protocol.fields import NEVER_FORWARDED
 
 RETRY: Final = b"x-retry-attempt"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pingap.errors import BadRequest
-from pingap.paths import InvalidPath, PathRules, as_sent, is_odd
+from pingap.http.errors import BadRequest
+from pingap.http.paths import InvalidPath, PathRules, as_sent, is_odd
 
 
 class Targeted(Protocol):

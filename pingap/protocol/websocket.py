@@ -11,8 +11,8 @@ import hashlib
 import secrets
 from typing import Final
 
-from pingap.errors import HTTPError, UpstreamError
-from pingap.messages import Request, Response
+from pingap.http.errors import HTTPError, UpstreamError
+from pingap.http.messages import Request, Response
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

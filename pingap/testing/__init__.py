@@ -6,7 +6,7 @@ The proxy itself imports nothing of this package.
 """
 
 from pingap.config import ConfigError
-from pingap.process.plugin_tasks import PluginStartError
+from pingap.plugins.services import PluginStartError
 from pingap.testing.check import configuration_problems
 from pingap.testing.client import Answer, Client
 from pingap.testing.clock import Clock

@@ -8,11 +8,11 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from pingap.builder import Runtime, build
+from pingap.build.graph import Runtime, build
 from pingap.config import parse
 from pingap.observability.log_files import LogFiles
-from pingap.plugin import Plugin
-from pingap.plugins import GROUP, Registry
+from pingap.plugins.base import Plugin
+from pingap.plugins.registry import GROUP, Registry
 
 METRICS_PATH: Final = "/.pingap.testing/metrics"
 """Where servers that configure no metrics page have one."""

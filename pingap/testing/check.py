@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pingap.config import ConfigError
-from pingap.plugin import Plugin
+from pingap.plugins.base import Plugin
 from pingap.testing.build import build_runtime
 from pingap.testing.logs import Recorder
 

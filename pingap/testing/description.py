@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from pingap.plugin import Plugin, PluginSettings
+from pingap.plugins.base import Plugin, PluginSettings
 
 PluginLike: TypeAlias = (
     str | Plugin | type[Plugin] | tuple[str | type[Plugin], Mapping[str, object]]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from pingap.body_filters import BodyFilter
-from pingap.headers import Headers
+from pingap.http.body_filters import BodyFilter
+from pingap.http.headers import Headers
 
 _SHORT: Final = 10
 """Bytes up to which every way of cutting is tried; each byte more doubles their number."""

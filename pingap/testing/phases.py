@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pingap.context import Connection, RequestContext
-from pingap.headers import Headers
-from pingap.messages import Request
-from pingap.networks import parse_trusted
+from pingap.http.context import Connection, RequestContext
+from pingap.http.headers import Headers
+from pingap.http.messages import Request
+from pingap.http.networks import parse_trusted
 from pingap.testing.fields import FieldsLike, pairs
 
 

@@ -7,10 +7,9 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
-from pingap.builder import Runtime
+from pingap.build.graph import Runtime
 from pingap.config import ConfigError
-from pingap.plugin import Plugin
-from pingap.process.worker import Worker
+from pingap.plugins.base import Plugin
 from pingap.testing.build import METRICS_PATH, build_runtime
 from pingap.testing.client import Answer, Client
 from pingap.testing.description import Description, PluginLike
@@ -20,6 +19,7 @@ from pingap.testing.logs import Recorder
 from pingap.testing.metrics import Metrics
 from pingap.testing.upstream import Upstream
 from pingap.testing.worker_thread import WorkerThread
+from pingap.worker.worker import Worker
 
 _LOOPBACK = ip_address("127.0.0.1")
 

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-from pingap.process.plugin_tasks import leaves
-from pingap.process.worker import Worker
+from pingap.plugins.services import leaves
+from pingap.worker.worker import Worker
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import re
 import ssl
 from typing import Final
 
-from pingap.context import TlsDetails
+from pingap.http.context import TlsDetails
 
 _UNSAFE: Final = re.compile(r"[^ -~]")
 

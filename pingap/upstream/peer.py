@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pingap.upstream.http2_pool import SharedConnections
+from pingap.upstream.connections.http2_pool import SharedConnections
 
 if TYPE_CHECKING:
-    from pingap.balancing.balancer import Balancer
-    from pingap.upstream.breakers import PeerBreaker
-    from pingap.upstream.connection import UpstreamConnection
-    from pingap.upstream.http2_stream import Http2UpstreamStream
+    from pingap.plugins.balancer import Balancer
+    from pingap.upstream.circuit_breaking.breakers import PeerBreaker
+    from pingap.upstream.connections.http1_connection import UpstreamConnection
+    from pingap.upstream.connections.http2_stream import Http2UpstreamStream
     from pingap.upstream.stats import PeerStats
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pingap.observability.histogram import Histogram
-from pingap.upstream.breakers import says_nothing
-from pingap.upstream.window import SlidingWindow
+from pingap.upstream.circuit_breaking.breakers import says_nothing
+from pingap.upstream.circuit_breaking.window import SlidingWindow
 
 if TYPE_CHECKING:
-    from pingap.context import RequestContext
-    from pingap.errors import UpstreamError
+    from pingap.http.context import RequestContext
+    from pingap.http.errors import UpstreamError
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
 

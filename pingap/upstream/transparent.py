@@ -16,20 +16,20 @@ from weakref import WeakValueDictionary
 import anyio
 
 from pingap.config.allowed_hosts import AllowedHost, IPAddress, is_special, plain_address
-from pingap.context import Connection
-from pingap.errors import HTTPError, UpstreamError
-from pingap.messages import Request
-from pingap.net.tcp import TcpOptions
+from pingap.http.context import Connection
+from pingap.http.errors import HTTPError, UpstreamError
+from pingap.http.messages import Request
 from pingap.tls.client_context import ClientTls
-from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.connections.alpn import Speaks
+from pingap.upstream.connections.http1_connection import UpstreamConnection
+from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.peer import Peer
-from pingap.upstream.pool import KeepalivePool
-from pingap.upstream.speaks import Speaks
 from pingap.upstream.upstream import DEFAULT_RETRY_BUDGET, Timeouts, UpstreamRuntime
+from pingap.wire.tcp import TcpOptions
 
 if TYPE_CHECKING:
-    from pingap.upstream.http2_stream import Http2UpstreamStream
-    from pingap.upstream.pinned import PinnedConnections
+    from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+    from pingap.upstream.connections.pinned import PinnedConnections
 
 LOOKUP_SECONDS: Final = 5.0
 """How long a name may take to be found."""

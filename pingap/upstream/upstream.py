@@ -14,33 +14,33 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from pingap.balancing.selection import Balancing, Selection
-from pingap.context import Connection
-from pingap.errors import UpstreamError
-from pingap.messages import Request
-from pingap.net.tcp import TcpOptions
+from pingap.http.context import Connection
+from pingap.http.errors import UpstreamError
+from pingap.http.messages import Request
 from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
-from pingap.tls.connector import TlsConnector
 from pingap.tls.options import reason
-from pingap.upstream import connect_errors, dial, fast_open
-from pingap.upstream.connection import UpstreamConnection
-from pingap.upstream.observer import Observer
+from pingap.upstream.balancing.selection import Balancing, Selection
+from pingap.upstream.circuit_breaking.observer import Observer
+from pingap.upstream.connections import connect_errors, dial, fast_open
+from pingap.upstream.connections.alpn import Speaks
+from pingap.upstream.connections.http1_connection import UpstreamConnection
+from pingap.upstream.connections.pool import KeepalivePool
+from pingap.upstream.connections.proxy_introduction import IntroducedConnection, Introduction
+from pingap.upstream.connections.tls_connector import TlsConnector
 from pingap.upstream.peer import Peer
-from pingap.upstream.pool import KeepalivePool
-from pingap.upstream.proxy_introduction import IntroducedConnection, Introduction
-from pingap.upstream.retry_budget import RetryBudget
-from pingap.upstream.speaks import Speaks
+from pingap.upstream.retrying.retry_budget import RetryBudget
+from pingap.wire.tcp import TcpOptions
 
 if TYPE_CHECKING:
     from pingap.config.health_check import HealthCheck
-    from pingap.health.ejection import PassiveEjection
     from pingap.shared_state.state import SharedState
-    from pingap.upstream.breakers import Breakers
-    from pingap.upstream.discovery import Refresher
-    from pingap.upstream.http2_connection import Http2UpstreamConnection
-    from pingap.upstream.http2_stream import Http2UpstreamStream
-    from pingap.upstream.pinned import PinnedConnections
+    from pingap.upstream.circuit_breaking.breakers import Breakers
+    from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
+    from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+    from pingap.upstream.connections.pinned import PinnedConnections
+    from pingap.upstream.discovering.service import Refresher
+    from pingap.upstream.health.ejection import PassiveEjection
 
 log = logging.getLogger("pingap")
 
@@ -327,7 +327,7 @@ class UpstreamRuntime:
             kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
-        from pingap.upstream.http2_connection import Http2UpstreamConnection
+        from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
 
         return Http2UpstreamConnection(self, peer)
 

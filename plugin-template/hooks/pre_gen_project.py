@@ -4,7 +4,7 @@ import json
 import sys
 
 try:
-    from pingap.scaffold.choices import problems
+    from pingap.cli.scaffold.choices import problems
 except ImportError:
     sys.exit(
         "pingap is asked whether the answers fit: install it beside cookiecutter, "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.command import run
 
-from pingap.cli import TEMPLATE
+from pingap.cli.main import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 LOGS = """

@@ -15,7 +15,7 @@ from support.plugins import python_path, write_distribution
 
 from pingap.config import TEMPLATE
 from pingap.inspection.json_schema import json_schema
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 VALID = """
 [plugins.p]

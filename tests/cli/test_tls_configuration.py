@@ -186,8 +186,8 @@ def test_cryptography_is_not_imported_without_certificates(tmp_path: Path) -> No
     path = tmp_path / "p.toml"
     path.write_text('[servers.web]\naddr = "127.0.0.1:0"\n')
     script = (
-        "import sys; from pingap.builder import build; from pingap.config import load;"
-        "from pingap.plugins import Registry; import pingap.process.worker;"
+        "import sys; from pingap.build.graph import build; from pingap.config import load;"
+        "from pingap.plugins.registry import Registry; import pingap.worker.worker;"
         f"build(load({str(path)!r}), Registry()); sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -12,7 +12,7 @@ from support.h2 import H2Client
 from support.origin import Served
 from support.rig import Rig, running
 
-from pingap.date_field import date_line
+from pingap.http.date_field import date_line
 
 SET = "Mon, 01 Jan 2024 00:00:00 GMT"
 DATED = f"HTTP/1.1 200 OK\r\ndate: {SET}\r\nContent-Length: 2\r\n\r\nok".encode()

@@ -9,8 +9,8 @@ from support.h2 import H2Client, fields
 from support.origin import echo
 from support.rig import Rig, running
 
-from pingap.headers import Headers
-from pingap.hops import without_credentials
+from pingap.http.headers import Headers
+from pingap.http.hops import without_credentials
 
 
 @pytest.fixture(scope="module")

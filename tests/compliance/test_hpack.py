@@ -6,7 +6,7 @@ import pytest
 from hpack import Decoder
 from hpack.struct import NeverIndexedHeaderTuple
 
-from pingap.headers import Headers, field
+from pingap.http.headers import Headers, field
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_hpack import MOST_SIZE_UPDATES, HeadReader, fields_block

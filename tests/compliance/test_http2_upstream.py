@@ -10,8 +10,8 @@ from hpack import Encoder
 from support import h2
 from support.h2 import END_HEADERS, END_STREAM, Fields, frame, settings
 
-from pingap.headers import Headers, field
-from pingap.messages import Request
+from pingap.http.headers import Headers, field
+from pingap.http.messages import Request
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import Http2Error
 from pingap.protocol.http2_events import (

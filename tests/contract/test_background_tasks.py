@@ -63,7 +63,7 @@ class Workers(Plugin):
 def test_background_task_that_fails_ends_no_other(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pingap.background_tasks.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pingap.plugins.background_tasks.FIRST_PAUSE", 0.01)
     plugin = Workers(PluginSettings())
     proxy.location("/", plugins=[plugin])
     deadline = time.monotonic() + 10

@@ -12,7 +12,7 @@ from docs.blocks import blocks, every_block, pages, shown_file
 from support.certificates import issue
 
 from pingap.observability.log_files import LogFile, LogFiles
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 EXAMPLES = {
     "maintenance": "pingap_maintenance:Maintenance",

@@ -15,7 +15,7 @@ import tomli
 from docs.blocks import DOCS, every_block
 
 from pingap import Counter, LogTag, Plugin
-from pingap.local_plugins import find_class, load_module
+from pingap.plugins.local import find_class, load_module
 from pingap.testing import Clock, ConfigError, Proxy, Upstream, filter_every_cut
 
 PAGE = DOCS / "cookbook.md"

@@ -15,11 +15,11 @@ from docs.blocks import DOCS
 
 import pingap
 from pingap import hookspecs
+from pingap.config.variables import CONTEXT_KEYS, VARIABLES
 from pingap.hookspecs import PHASES
 from pingap.observability.access_log import PRESETS, compile_format
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.metrics import LocationStats, ServerMetrics
-from pingap.variables import CONTEXT_KEYS, VARIABLES
 
 APPLICATION_HOOKS = [name for name in vars(hookspecs) if name.startswith("pingap_")]
 
@@ -132,7 +132,7 @@ def test_metrics_are_documented() -> None:
 
 
 def test_placeholders_of_the_error_page_are_documented() -> None:
-    from pingap import error_page
+    from pingap.proxy import error_page
 
     page = (DOCS / "errors.md").read_text()
     placeholders = set(re.findall(r"``(\{\{\w+\}\})``", error_page.ErrorPage.__doc__ or ""))

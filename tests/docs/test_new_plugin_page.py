@@ -11,7 +11,7 @@ import pytest
 from docs.blocks import DOCS, blocks
 from support.command import invoke
 
-from pingap.commands.new_plugin import command
+from pingap.cli.commands.new_plugin import command
 
 PAGE = DOCS / "new-plugin.md"
 SHOWN = [

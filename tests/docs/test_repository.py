@@ -11,9 +11,9 @@ from docs.blocks import DOCS, ROOT, blocks, pages, shown_file
 from support.proxy import StartProxy
 
 from pingap import Plugin
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import load
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 

@@ -10,9 +10,9 @@ from docs.blocks import DOCS, Block
 from docs.test_toml_blocks import CONFIGURATIONS
 from jsonschema import Draft202012Validator
 
-from pingap.commands import COMMANDS
+from pingap.cli.commands import COMMANDS
 from pingap.inspection.json_schema import json_schema
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=str)

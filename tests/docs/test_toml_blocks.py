@@ -10,9 +10,9 @@ import tomli
 from docs.blocks import DOCS, Block, blocks
 from docs.conftest import write_certificates
 
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import SECTIONS, BasicConfig, ConfigError, load, parse
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 NO_PINGAP = ("pyproject.toml",)
 """Files that are TOML and no configuration of pingap."""

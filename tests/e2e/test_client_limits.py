@@ -17,7 +17,7 @@ from support.h2 import H2Client, fields
 from support.origin import Served
 from support.rig import Rig, answer_or_none, resident, running, until
 
-from pingap.net.listener import MOST_TURNED_AWAY
+from pingap.downstream.listener import MOST_TURNED_AWAY
 
 SHORT = """
 head_read_timeout = "300ms"

@@ -14,7 +14,7 @@ import pytest
 from support.origin import Origin, Served
 from support.rig import configure, until
 
-from pingap.exchange import Exchange
+from pingap.proxy.exchange import Exchange
 from pingap.testing import Proxy
 
 MANY = 10

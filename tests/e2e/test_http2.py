@@ -24,11 +24,11 @@ from support.plugins import serving
 from support.rig import Rig, configure, resident, running, until
 from support.wire import cut
 
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import load
-from pingap.net.http2_connection import Http2Connection
-from pingap.plugins import Registry
-from pingap.process import front, worker
+from pingap.downstream.http2_connection import Http2Connection
+from pingap.plugins.registry import Registry
+from pingap.worker import front, worker
 
 H2 = 'enabled_h2 = true\naccess_log = "combined"'
 LARGE = 4 * 1024 * 1024

@@ -11,13 +11,13 @@ from support.h2 import END_HEADERS, H2Client, fields
 from support.h2_origin import H2Served, h2_script
 from support.origin import Origin
 
-from pingap import lifecycle
-from pingap.net.http2_stream import Http2Stream
-from pingap.net.http2_turns import Turns
+from pingap.downstream.http2_stream import Http2Stream
 from pingap.protocol.http2_state import MOST_STREAMS
-from pingap.relay import BodyRelay
+from pingap.proxy import lifecycle
+from pingap.proxy.body_relay import BodyRelay
 from pingap.testing import Proxy, Upstream
-from pingap.upstream.http2_stream import Http2UpstreamStream
+from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+from pingap.wire.http2_turns import Turns
 
 
 @pytest.fixture

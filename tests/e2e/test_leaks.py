@@ -24,8 +24,8 @@ from support.certificates import issue
 
 from pingap import BodyFilter, Headers, Plugin, Request, RequestContext, Response, hookimpl
 from pingap.observability.log_files import LogFiles
-from pingap.process.worker import Worker
 from pingap.testing.build import build_runtime
+from pingap.worker.worker import Worker
 
 TURNS = [*range(14), 16, 18, 21, 25, 30, 40, 60]
 ROOT = issue(ca=True, common_name="root")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from support.rig import until
 
-from pingap.context import RequestContext
-from pingap.errors import UpstreamError
+from pingap.http.context import RequestContext
+from pingap.http.errors import UpstreamError
 from pingap.testing import Proxy, Served, Upstream
 from pingap.upstream.peer import Peer
 

@@ -273,9 +273,9 @@ def test_the_port_is_443_unless_written(start_check: Callable[[str], str]) -> No
 
 @pytest.fixture
 def start_check() -> Callable[[str], str]:
-    from pingap.builder import build
+    from pingap.build.graph import build
     from pingap.config import parse
-    from pingap.plugins import Registry
+    from pingap.plugins.registry import Registry
 
     def peer(toml: str) -> str:
         return build(parse(toml), Registry()).upstreams["a"].peers[0].text

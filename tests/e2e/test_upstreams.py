@@ -17,7 +17,7 @@ from support.origin import Origin, Served, echo
 from support.proxy import Proxy
 from support.rig import configure, read_to_end, running, signal_workers, until
 
-from pingap.upstream.retries import MOST_REFUSALS
+from pingap.upstream.retrying.retries import MOST_REFUSALS
 
 
 def named(name: bytes) -> object:

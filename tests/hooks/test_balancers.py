@@ -11,9 +11,9 @@ from support.origin import Origin
 from support.plugins import python_path, write_distribution
 from support.proxy import Proxy
 
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import load
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 from pingap.testing import Proxy as InProcess
 from pingap.testing import Upstream
 
@@ -102,7 +102,7 @@ def test_hook_pingap_balancers_of_a_class(upstream: Upstream) -> None:
 
         @staticmethod
         def make(peers: list[Peer], options: BalancerOptions) -> Balancer:
-            from pingap.balancing.round_robin import RoundRobin
+            from pingap.upstream.balancing.round_robin import RoundRobin
 
             return RoundRobin(peers[2:])
 

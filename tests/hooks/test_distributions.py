@@ -159,9 +159,9 @@ def test_nothing_is_told_unless_asked_for(tmp_path: Path, value: str) -> None:
 
 def test_chains_are_not_wrapped_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It costs nothing when off: the chain holds the plugin's own methods."""
-    from pingap.builder import build
+    from pingap.build.graph import build
     from pingap.config import parse
-    from pingap.plugins import Registry
+    from pingap.plugins.registry import Registry
 
     toml = '[plugins.x]\ncategory = "response_headers"\n[locations.a]\nplugins = ["x"]\n'
     toml += '[servers.s]\naddr = "127.0.0.1:0"\nlocations = ["a"]\n'

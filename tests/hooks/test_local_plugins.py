@@ -111,9 +111,9 @@ def test_it_answers_and_several_tables_share_a_file(tmp_path: Path) -> None:
 
 
 def test_paths_begin_at_the_directory_of_a_configuration_of_many_files(tmp_path: Path) -> None:
-    from pingap.builder import build
+    from pingap.build.graph import build
     from pingap.config import load
-    from pingap.plugins import Registry
+    from pingap.plugins.registry import Registry
 
     (tmp_path / "conf" / "tables").mkdir(parents=True)
     (tmp_path / "conf" / "tables" / "plugins.toml").write_text(

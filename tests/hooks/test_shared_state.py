@@ -8,13 +8,13 @@ from pathlib import Path
 from support.client import RawClient
 
 from pingap import HTTPError, Plugin, Request, RequestContext, Response, hookimpl
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import load
-from pingap.plugins import Registry
-from pingap.process.worker import Worker
+from pingap.plugins.registry import Registry
 from pingap.shared_state.segment import SharedSegment
 from pingap.testing import Proxy, Upstream, make_context
 from pingap.testing.worker_thread import WorkerThread
+from pingap.worker.worker import Worker
 
 COUNT = '''\
 """Count."""

@@ -10,7 +10,7 @@ from support.processes import run
 
 CODE = """
 import os
-from pingap.process.cpu_affinity import pin
+from pingap.host.cpu_affinity import pin
 for index in range(3):
     if not os.fork():
         print(index, pin(index), *os.sched_getaffinity(0), flush=True)

@@ -16,7 +16,7 @@ from support.processes import is_running, start, wait_until
 
 SUCCEEDS = """
 import json, os, signal, sys
-from pingap.process.daemon import daemonize
+from pingap.host.daemon import daemonize
 signal.alarm(30)  # never left behind
 with daemonize(sys.argv[1]) as parent:
     print("printed by a plugin", flush=True)
@@ -105,7 +105,7 @@ def test_an_error_log_that_cannot_be_opened_is_told_by_the_starting_process(
 ) -> None:
     code = """
 import sys
-from pingap.process.daemon import DaemonError, daemonize
+from pingap.host.daemon import DaemonError, daemonize
 try:
     with daemonize(sys.argv[1]):
         raise AssertionError
@@ -136,7 +136,7 @@ def test_a_failure_is_told_by_the_starting_process(
 ) -> None:
     script = f"""
 import os, signal, sys
-from pingap.process.daemon import daemonize
+from pingap.host.daemon import daemonize
 with daemonize("error.log") as parent:
     open("pid", "w").write(str(os.getpid()))
     {ending}
@@ -151,7 +151,7 @@ with daemonize("error.log") as parent:
 def test_workers_that_live_on_do_not_let_the_starting_process_wait(daemons: Daemons) -> None:
     script = """
 import json, os, signal, sys
-from pingap.process.daemon import daemonize
+from pingap.host.daemon import daemonize
 signal.alarm(30)
 with daemonize("error.log") as parent:
     reading, writing = os.pipe()
@@ -173,7 +173,7 @@ with daemonize("error.log") as parent:
 def test_the_starting_process_runs_nothing_that_belongs_to_the_daemon(daemons: Daemons) -> None:
     script = """
 import atexit, os
-from pingap.process.daemon import daemonize
+from pingap.host.daemon import daemonize
 def note(text):
     with open("notes", "a") as file:
         file.write(text)
@@ -193,7 +193,7 @@ finally:
 def test_an_interrupt_while_it_waits_ends_the_daemon(daemons: Daemons) -> None:
     script = """
 import json, os, signal
-from pingap.process.daemon import daemonize
+from pingap.host.daemon import daemonize
 signal.alarm(30)
 with daemonize() as parent:
     with open("pid", "w") as file:
@@ -213,7 +213,7 @@ def test_an_interrupt_loses_nothing_that_the_daemon_said(daemons: Daemons) -> No
     """It may come just when the daemon's process id is read."""
     script = """
 import os, signal
-from pingap.process.daemon import daemonize
+from pingap.host.daemon import daemonize
 read = os.read
 def read_and_be_interrupted(fd, size):
     data = read(fd, size)

@@ -8,7 +8,7 @@ import sys
 import pytest
 from support.processes import start
 
-from pingap.process.ending import ending
+from pingap.supervisor.ending import ending
 
 NO_CORE = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); import os, sys;"
 

@@ -21,7 +21,7 @@ from support.proxy import Proxy
 from support.rig import until
 from websockets.sync.client import connect
 
-from pingap.process.supervisor import SHORT_LIFE
+from pingap.supervisor.supervisor import SHORT_LIFE
 from pingap.testing import Served, Upstream
 
 pytestmark = pytest.mark.timeout(180)

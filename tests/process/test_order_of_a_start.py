@@ -18,13 +18,13 @@ import os, signal, sys
 from pathlib import Path
 from pingap.config import UnixAddress, parse
 from pingap.observability.log_files import LogFile
-from pingap.process.daemon import daemonize
-from pingap.process.parent_death import end_with_parent
-from pingap.process.pid_file import PidFile
-from pingap.process.privileges import (
+from pingap.host.daemon import daemonize
+from pingap.host.parent_death import end_with_parent
+from pingap.host.pid_file import PidFile
+from pingap.host.privileges import (
     account_problems, check_permitted, find_account, make_folder, switch_to,
 )
-from pingap.process.sockets import listen
+from pingap.host.sockets import listen
 
 folder = Path(sys.argv[1])
 config = parse('[basic]\\nuser = "nobody"')

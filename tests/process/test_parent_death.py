@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can 
 
 SUPERVISOR = """
 import os, signal, sys
-from pingap.process.parent_death import end_with_parent
+from pingap.host.parent_death import end_with_parent
 parent = os.getpid()
 if not os.fork():
     signal.alarm(30)
@@ -52,7 +52,7 @@ def test_a_supervisor_that_ended_before_is_noticed() -> None:
     # The parent waits for the worker's word; the worker gives the id of a process that is none.
     code = """
 import signal
-from pingap.process.parent_death import end_with_parent
+from pingap.host.parent_death import end_with_parent
 signal.alarm(30)
 end_with_parent(2**22 + 1, signal.SIGTERM)
 signal.pause()

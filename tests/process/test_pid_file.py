@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.processes import run, start
 
-from pingap.process.pid_file import PidFile, PidFileError, default_path
+from pingap.host.pid_file import PidFile, PidFileError, default_path
 
 
 def names(folder: Path) -> list[str]:
@@ -56,7 +56,7 @@ def test_writing_twice_does_not_make_ourselves_the_old_one(tmp_path: Path) -> No
 
 OLD_PROCESS = """
 import signal, sys
-from pingap.process.pid_file import PidFile
+from pingap.host.pid_file import PidFile
 signal.alarm(30)
 file = PidFile(sys.argv[1])
 file.write()
@@ -84,7 +84,7 @@ def test_a_reader_finds_an_id_at_every_moment(tmp_path: Path) -> None:
     path.write_text("1\n")
     code = """
 import sys, signal
-from pingap.process.pid_file import PidFile
+from pingap.host.pid_file import PidFile
 signal.alarm(30)
 print("begins", flush=True)
 for _ in range(300):
@@ -151,7 +151,7 @@ def test_the_default_is_the_first_folder_that_can_be_written(tmp_path: Path) -> 
     assert default_path([str(tmp_path / "a")]) == Path("/tmp/pingap.pid")
     if os.geteuid() == 0:
         code = (
-            "import os; from pingap.process.pid_file import default_path; os.setuid(65534);"
+            "import os; from pingap.host.pid_file import default_path; os.setuid(65534);"
             "print(default_path())"
         )
         assert run(code) == (0, "/tmp/pingap.pid\n", "")

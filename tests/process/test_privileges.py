@@ -11,7 +11,7 @@ import pytest
 from support.processes import run
 
 from pingap.config import parse
-from pingap.process.privileges import (
+from pingap.host.privileges import (
     Account,
     account_problems,
     check_permitted,
@@ -27,7 +27,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 SWITCH = """
 import os, sys
-from pingap.process.privileges import Account, PrivilegeError, switch_to
+from pingap.host.privileges import Account, PrivilegeError, switch_to
 {before}
 uid, gid = int(sys.argv[1]), int(sys.argv[2])
 try:

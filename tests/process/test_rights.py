@@ -21,10 +21,10 @@ from support.proxy import Proxy
 from support.rig import configure, until
 from support.tls import TlsClient, client_context
 
-from pingap.forwarding import Family
-from pingap.paths import NORMALISED, PathRules
-from pingap.process.rights import Rights
+from pingap.http.forwarding import Family
+from pingap.http.paths import NORMALISED, PathRules
 from pingap.tls.options import TlsOptions
+from pingap.worker.rights import Rights
 
 LEAF = issue("a.test", common_name="leaf")
 CLIENTS = issue(ca=True, common_name="clients")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from pingap.process.systemd import Notifier
+from pingap.host.systemd import Notifier
 
 
 class Manager:

@@ -246,7 +246,7 @@ def test_what_a_worker_accepted_is_served_before_it_leaves(
 TOLD_TO_END_AT_THE_LAST_MOMENT = """
 import os, signal, sys
 from pingap.__main__ import main
-from pingap.process.supervisor import Supervisor
+from pingap.supervisor.supervisor import Supervisor
 
 drain = Supervisor.drain
 
@@ -322,7 +322,7 @@ def test_an_error_log_that_only_root_may_open_stays_open() -> None:
     """After the switch to another user, a new process writes where the old one wrote."""
     code = (
         "import os, sys\n"
-        "from pingap.process.daemon import daemonize\n"
+        "from pingap.host.daemon import daemonize\n"
         "os.setegid(65534); os.seteuid(65534)\n"
         "with daemonize(sys.argv[1]) as parent:\n"
         "    os.write(2, b'still here')\n"

@@ -15,8 +15,8 @@ from support.proxy import Proxy
 from support.rig import configure
 
 from pingap.config import parse
-from pingap.process.listening import cores, workers_in_all, workers_of
 from pingap.testing import Upstream
+from pingap.worker.listening import cores, workers_in_all, workers_of
 
 TOML = """
 [basic]

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cost import cost
 
-from pingap.body_filters import BodyFilter
-from pingap.errors import HTTPError, PluginError
-from pingap.headers import Headers
-from pingap.relay import REPLAY_LIMIT, BodyRelay
+from pingap.http.body_filters import BodyFilter
+from pingap.http.errors import HTTPError, PluginError
+from pingap.http.headers import Headers
+from pingap.proxy.body_relay import REPLAY_LIMIT, BodyRelay
 
 
 class FakeSource:

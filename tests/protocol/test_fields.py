@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pingap.errors import BadRequest
-from pingap.headers import Headers
+from pingap.http.errors import BadRequest
+from pingap.http.headers import Headers
 from pingap.protocol import fields
 from pingap.protocol.fields import connection_options, drop_listed, keep_trailers, parse_host
 

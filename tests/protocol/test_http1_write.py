@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.wire import at, read_requests, read_response
 
-from pingap.headers import Headers
-from pingap.messages import Request, Response
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
 from pingap.protocol import http1_write
 from pingap.protocol.fields import NEVER_FORWARDED
 

@@ -17,8 +17,8 @@ from support import h2 as wire
 from support.h2 import END_HEADERS, END_STREAM, frame
 from support.wire import at, every_cut
 
-from pingap.headers import Headers, field
-from pingap.messages import Request
+from pingap.http.headers import Headers, field
+from pingap.http.messages import Request
 from pingap.protocol.http2_client import MOST_INTERIM, Http2ClientCodec
 from pingap.protocol.http2_errors import Http2Error
 from pingap.protocol.http2_events import (

@@ -16,8 +16,8 @@ from support import h2 as client
 from support.h2 import END_HEADERS, END_STREAM, fields, frame
 from support.wire import at, every_cut
 
-from pingap.headers import Headers
-from pingap.messages import Response
+from pingap.http.headers import Headers
+from pingap.http.messages import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_codec import PREFACE, Http2Codec
 from pingap.protocol.http2_errors import Http2Error

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.h2 import fields
 
-from pingap.headers import Headers
-from pingap.messages import Response
+from pingap.http.headers import Headers
+from pingap.http.messages import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, Http2Error
 from pingap.protocol.http2_hpack import (

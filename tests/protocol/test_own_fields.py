@@ -6,8 +6,8 @@ import pytest
 from hpack import Encoder
 from support.cost import cost
 
-from pingap.headers import Headers
-from pingap.messages import Request
+from pingap.http.headers import Headers
+from pingap.http.messages import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http1_request import RequestDecoder
 from pingap.protocol.http2_hpack import HeadReader

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from support.cost import cost
 from support.wire import at, every_cut, heads, read_requests
 
-from pingap.errors import BadRequest
-from pingap.messages import Request
-from pingap.paths import is_odd
+from pingap.http.errors import BadRequest
+from pingap.http.messages import Request
+from pingap.http.paths import is_odd
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.http1_head import (
     Malformed,

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.wire import at, every_cut, read_response
 
-from pingap.errors import UpstreamError
-from pingap.messages import Response
+from pingap.http.errors import UpstreamError
+from pingap.http.messages import Response
 from pingap.protocol.http1_response import MOST_AT_ONCE, PIECE, ResponseDecoder
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -8,7 +8,7 @@ import pytest
 from hpack import Encoder
 from support.cost import cost
 
-from pingap.headers import Headers
+from pingap.http.headers import Headers
 from pingap.protocol import http2_fields, http2_hpack
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import drop_listed

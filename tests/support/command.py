@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from pingap.cli import command
+from pingap.cli.main import command
 
 
 def run(*arguments: object, cwd: Path | None = None, **env: str) -> tuple[int, str, str]:

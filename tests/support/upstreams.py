@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pingap.config.health_check import parse_health_check
-from pingap.net.backlog import Backlog
-from pingap.net.deadlines import Deadlines
-from pingap.net.tcp import TcpOptions
-from pingap.net.write_batch import WriteBatch
+from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.peer import Peer
-from pingap.upstream.pool import KeepalivePool
 from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.wire.backlog import Backlog
+from pingap.wire.deadlines import Deadlines
+from pingap.wire.tcp import TcpOptions
+from pingap.wire.write_batch import WriteBatch
 
 
 def upstream_of(*addrs: str, name: str = "app", health_check: str = "none") -> UpstreamRuntime:

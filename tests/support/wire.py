@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from pingap.errors import BadRequest, UpstreamError
-from pingap.messages import Request, Response
+from pingap.http.errors import BadRequest, UpstreamError
+from pingap.http.messages import Request, Response
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.http1_request import RequestDecoder
 from pingap.protocol.http1_response import ResponseDecoder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from template.variants import INSTALLED
 
-from pingap.scaffold.choices import distribution
+from pingap.cli.scaffold.choices import distribution
 
 ROOT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")

@@ -14,9 +14,9 @@ from cookiecutter.main import cookiecutter
 from support.command import invoke
 from template.variants import EVERY
 
+from pingap.cli.scaffold.choices import BODIES, LICENSES, distribution, values
+from pingap.cli.scaffold.render import TemplateError, render_text, template_folder
 from pingap.hookspecs import PHASES
-from pingap.scaffold.choices import BODIES, LICENSES, distribution, values
-from pingap.scaffold.render import TemplateError, render_text, template_folder
 
 TEMPLATE = Path(__file__).parents[2] / "plugin-template"
 

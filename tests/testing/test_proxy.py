@@ -374,7 +374,7 @@ def test_a_body_filter_in_a_proxy(proxy: Proxy, upstream: Upstream) -> None:
 
 def test_a_proxy_imports_nothing_of_the_kit() -> None:
     code = (
-        "import sys, pingap, pingap.cli, pingap.process.run\n"
+        "import sys, pingap, pingap.cli.main, pingap.supervisor.run\n"
         "print([name for name in sys.modules if 'pytest' in name or 'pingap.testing' in name])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

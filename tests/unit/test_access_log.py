@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingap import Connection, Headers, Request, RequestContext, Response, field
+from pingap.config.variables import CONTEXT_KEYS
 from pingap.observability import access_log
 from pingap.observability.access_log import (
     PRESETS,
@@ -22,7 +23,6 @@ from pingap.observability.access_log import (
     split_setting,
 )
 from pingap.observability.log_files import LogFile
-from pingap.variables import CONTEXT_KEYS
 
 
 def request(*headers: tuple[str, str], target: str = "/p?a=b") -> Request:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support.rig import configure
 
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import ConfigError, load
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 
 @pytest.fixture

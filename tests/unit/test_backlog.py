@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from pingap.net import backlog as module
-from pingap.net.backlog import Backlog, Leftover
-from pingap.net.write_batch import WriteBatch
+from pingap.wire import backlog as module
+from pingap.wire.backlog import Backlog, Leftover
+from pingap.wire.write_batch import WriteBatch
 
 
 class Busy:

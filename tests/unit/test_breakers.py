@@ -6,17 +6,17 @@ import time
 
 import pytest
 
-from pingap.balancing.selection import Balancing, Selection
-from pingap.builder import Runtime, build
+from pingap.build.graph import Runtime, build
 from pingap.config import parse
-from pingap.context import Connection, RequestContext
-from pingap.errors import UpstreamError
-from pingap.headers import Headers
-from pingap.messages import Request
-from pingap.plugins import Registry
+from pingap.http.context import Connection, RequestContext
+from pingap.http.errors import UpstreamError
+from pingap.http.headers import Headers
+from pingap.http.messages import Request
+from pingap.plugins.registry import Registry
 from pingap.shared_state.segment import SharedSegment
-from pingap.upstream.breaker import State
-from pingap.upstream.breakers import Breakers
+from pingap.upstream.balancing.selection import Balancing, Selection
+from pingap.upstream.circuit_breaking.breaker import State
+from pingap.upstream.circuit_breaking.breakers import Breakers
 from pingap.upstream.peer import Peer
 
 TOML = """
@@ -134,7 +134,7 @@ def half_open(
     one.attempt(503)
     one.attempt(503)
     later = time.monotonic() + 21
-    monkeypatch.setattr("pingap.upstream.breakers.time.monotonic", lambda: later)
+    monkeypatch.setattr("pingap.upstream.circuit_breaking.breakers.time.monotonic", lambda: later)
     one.wait(21)
     other.wait(21)
     assert (one.state, other.state) == (State.HALF_OPEN, State.HALF_OPEN)
@@ -255,7 +255,7 @@ def test_nothing_is_told_of_a_peer_that_is_gone(
     one.attempt(503)
     one.upstream.replace_peers(one.upstream.peers[1:])
     later = time.monotonic() + 21
-    monkeypatch.setattr("pingap.upstream.breakers.time.monotonic", lambda: later)
+    monkeypatch.setattr("pingap.upstream.circuit_breaking.breakers.time.monotonic", lambda: later)
     caplog.clear()
     caplog.set_level("INFO", "pingap")
     one.wait(21)

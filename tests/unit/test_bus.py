@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pingap import bus as bus_module
-from pingap.builder import Runtime, build
-from pingap.bus import Bus
+from pingap.build.graph import Runtime, build
 from pingap.config import parse
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
+from pingap.shared_state import bus as bus_module
+from pingap.shared_state.bus import Bus
 
 UPSTREAM = """
 [upstreams.{name}]

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.segment import SharedSegment
 from pingap.shared_state.state import SharedState, Sizes
-from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, Record, State
-from pingap.upstream.retry_budget import AT_LEAST, RetryBudget
-from pingap.upstream.window import SlidingWindow
+from pingap.upstream.circuit_breaking.breaker import BreakerSettings, CircuitBreaker, Record, State
+from pingap.upstream.circuit_breaking.window import SlidingWindow
+from pingap.upstream.retrying.retry_budget import AT_LEAST, RetryBudget
 
 SIZES = Sizes(counters=16, gauges=64, windows=1024, tables=64)
 KEY = "breaker:shop:127.0.0.1:1"

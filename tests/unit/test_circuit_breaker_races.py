@@ -10,7 +10,7 @@ from support.processes import run
 CODE = """
 import json, os, random, sys, time
 from pingap.shared_state.segment import SharedSegment
-from pingap.upstream.breaker import BreakerSettings, CircuitBreaker, State
+from pingap.upstream.circuit_breaking.breaker import BreakerSettings, CircuitBreaker, State
 
 WORKERS, SECONDS, PROBES = 4, 1.5, 2
 settings = BreakerSettings(

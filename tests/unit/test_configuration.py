@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pingap.builder import build
+from pingap.build.graph import build
+from pingap.build.loading import load_configuration
 from pingap.config import ConfigError, Snapshot, parse
-from pingap.configuration import load_configuration
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 TOML = """\
 [servers.web]

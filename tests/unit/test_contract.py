@@ -8,13 +8,15 @@ import warnings
 import pluggy
 import pytest
 
-from pingap import Plugin, chains, hookimpl, plugins
-from pingap.builder import build
-from pingap.chains import ContractError, check_class
+from pingap import Plugin, hookimpl
+from pingap.build.graph import build
 from pingap.config import parse
-from pingap.contract import DeprecatedHook, misfit, register
 from pingap.hookspecs import CONTRACT, hookspec
-from pingap.plugins import Registry
+from pingap.plugins import chains
+from pingap.plugins import registry as plugins
+from pingap.plugins.api_version import DeprecatedHook, misfit, register
+from pingap.plugins.chains import ContractError, check_class
+from pingap.plugins.registry import Registry
 
 
 def plugin_that_needs(version: str) -> type[Plugin]:
@@ -30,7 +32,7 @@ def test_a_plugin_that_says_nothing_needs_the_first_contract() -> None:
 def test_what_an_older_minor_version_had_is_still_there(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pingap.contract.CONTRACT", (1, 5))
+    monkeypatch.setattr("pingap.plugins.api_version.CONTRACT", (1, 5))
     assert misfit(plugin_that_needs(version)) is None
 
 
@@ -46,8 +48,8 @@ def test_what_an_older_minor_version_had_is_still_there(
 def test_a_misfit_says_what_is_needed_and_what_is_there(
     version: str, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pingap.contract.CONTRACT", (1, 5))
-    monkeypatch.setattr("pingap.contract.__version__", "3.2.1")
+    monkeypatch.setattr("pingap.plugins.api_version.CONTRACT", (1, 5))
+    monkeypatch.setattr("pingap.plugins.api_version.__version__", "3.2.1")
     with pytest.raises(ContractError) as caught:
         check_class(plugin_that_needs(version))
     text = f"needs hook contract {version}, and this pingap (3.2.1) has 1.5: {advice}"

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from pingap.net.deadlines import Deadlines
+from pingap.wire.deadlines import Deadlines
 
 
 class Limited:

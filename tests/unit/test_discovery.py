@@ -12,14 +12,14 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from pingap import Discovered, Discovery, DiscoverySettings, Endpoint
-from pingap.net.backlog import Backlog
-from pingap.net.deadlines import Deadlines
-from pingap.net.tcp import TcpOptions
-from pingap.net.write_batch import WriteBatch
-from pingap.upstream import discovery as service
-from pingap.upstream.discovery import DiscoveryService, Refresher
-from pingap.upstream.pool import KeepalivePool
+from pingap.upstream.connections.pool import KeepalivePool
+from pingap.upstream.discovering import service
+from pingap.upstream.discovering.service import DiscoveryService, Refresher
 from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.wire.backlog import Backlog
+from pingap.wire.deadlines import Deadlines
+from pingap.wire.tcp import TcpOptions
+from pingap.wire.write_batch import WriteBatch
 
 Answer = Discovered | Exception | float
 

@@ -6,9 +6,9 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
-from pingap.builder import Runtime, build
+from pingap.build.graph import Runtime, build
 from pingap.config import ConfigError, parse
-from pingap.plugins import GROUP, Registry
+from pingap.plugins.registry import GROUP, Registry
 from pingap.upstream.upstream import UpstreamRuntime
 
 

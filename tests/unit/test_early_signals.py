@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from pingap.exchange import Exchange
-from pingap.headers import Headers
-from pingap.messages import Request, Response
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
+from pingap.proxy.exchange import Exchange
 
 
 class Source:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pingap import Connection, Headers, HTTPError, Request, RequestContext, Response, __version__
-from pingap.error_page import DEFAULT_TEMPLATE, ErrorPage
+from pingap.proxy.error_page import DEFAULT_TEMPLATE, ErrorPage
 
 
 def render(

@@ -12,8 +12,8 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from pingap.net.tcp import TcpOptions
-from pingap.upstream import fast_open
+from pingap.upstream.connections import fast_open
+from pingap.wire.tcp import TcpOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it for clients")
 

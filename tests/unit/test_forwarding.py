@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.cost import cost
 
 from pingap import Connection, Headers, Request, RequestContext, field
-from pingap.forwarding import MOST_HOPS, Told, element, parse_element, read
-from pingap.networks import as_ip, contains, parse_network, parse_node, parse_trusted
-from pingap.variables import Value
+from pingap.config.variables import Value
+from pingap.http.forwarding import MOST_HOPS, Told, element, parse_element, read
+from pingap.http.networks import as_ip, contains, parse_network, parse_node, parse_trusted
 
 TRUSTED = tuple(map(parse_trusted, ("10.0.0.0/8", "::ffff:192.0.2.0/120", "unix:")))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pingap import Connection, Headers, HTTPError, Request, RequestContext
-from pingap.error_page import ErrorPage
-from pingap.grpc_errors import grpc_error, is_grpc
+from pingap.http.grpc_errors import grpc_error, is_grpc
+from pingap.proxy.error_page import ErrorPage
 
 
 @pytest.mark.parametrize(

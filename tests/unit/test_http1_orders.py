@@ -14,14 +14,14 @@ from typing import Any, Final
 
 import pytest
 
-from pingap.builder import build
-from pingap.client_options import client_limits, client_tcp
+from pingap.build.client_options import client_limits, client_tcp
+from pingap.build.graph import build
 from pingap.config import parse as parse_config
-from pingap.hook_tasks import HookTasks
-from pingap.net.http1_connection import Http1Connection
-from pingap.net.listener import ConnectionBudget, Listener
-from pingap.plugins import Registry
-from pingap.upstream.connection import UpstreamConnection
+from pingap.downstream.http1_connection import Http1Connection
+from pingap.downstream.listener import ConnectionBudget, Listener
+from pingap.plugins.registry import Registry
+from pingap.proxy.async_hooks import HookTasks
+from pingap.upstream.connections.http1_connection import UpstreamConnection
 
 CONFIGURATION: Final = """
 [upstreams.origin]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pingap.errors import UpstreamError
-from pingap.upstream.http2_pool import SharedConnections
+from pingap.http.errors import UpstreamError
+from pingap.upstream.connections.http2_pool import SharedConnections
 
 
 class Connection:

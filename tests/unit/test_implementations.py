@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pingap import Plugin, Request, hookimpl
-from pingap.implementations import mistakes
+from pingap.plugins.checks import mistakes
 
 
 class Forgotten(Plugin):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pingap.local_plugins import LocalPluginError, find_class, load_module, module_name
+from pingap.plugins.local import LocalPluginError, find_class, load_module, module_name
 
 PLUGIN = "from pingap import *\nclass Here(Plugin):\n    answer = {}\n"
 

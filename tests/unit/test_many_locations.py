@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from pingap.builder import Runtime, build
+from pingap.build.graph import Runtime, build
 from pingap.config import parse
-from pingap.observability.figures import ChangedFigures, figures_of
 from pingap.observability.sums import add_figures, entries_of, no_figures, put
-from pingap.plugins import Registry
-from pingap.process import reporter
-from pingap.process.channel import Channel, pair
-from pingap.process.dismantle import dismantle
-from pingap.runtime import LocationRuntime
+from pingap.plugins.registry import Registry
+from pingap.proxy.runtime import LocationRuntime
+from pingap.worker import reporter
+from pingap.worker.channel import Channel, pair
+from pingap.worker.dismantle import dismantle
+from pingap.worker.figures import ChangedFigures, figures_of
 
 COUNT = 300
 TOML = "\n".join(

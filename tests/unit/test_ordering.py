@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 
 from pingap import HTTPError, Plugin, PluginSettings, Request, Response, hookimpl
-from pingap.chains import Instance
-from pingap.ordering import hazards, implementations
+from pingap.plugins.chains import Instance
+from pingap.plugins.order_lint import hazards, implementations
 
 
 class Guard(Plugin):

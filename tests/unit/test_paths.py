@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingap.config.entries import never_matched
-from pingap.hosts import normal_host
-from pingap.paths import ALLOWABLE, InvalidPath, PathRules, as_matched, as_sent, is_odd
+from pingap.http.hosts import normal_host
+from pingap.http.paths import ALLOWABLE, InvalidPath, PathRules, as_matched, as_sent, is_odd
 
 RULES = PathRules()
 LENIENT = PathRules(allowed=frozenset(ALLOWABLE))

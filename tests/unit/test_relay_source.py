@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pingap.relay import BodyRelay
+from pingap.proxy.body_relay import BodyRelay
 
 
 class Source:

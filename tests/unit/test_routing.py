@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pingap.matching import (
+from pingap.proxy.matching import (
     NO_CAPTURES,
     Condition,
     ConditionKind,
@@ -18,7 +18,7 @@ from pingap.matching import (
     PathKind,
     PathMatcher,
 )
-from pingap.routing import Candidate, Route, Router, computed_weight
+from pingap.proxy.routing import Candidate, Route, Router, computed_weight
 
 
 @dataclass

@@ -1,11 +1,11 @@
 """Which models know the settings of configured plugins."""
 
 from pingap import Plugin, PluginSettings
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import Secret, parse
 from pingap.config.changes import changes_between, changes_text
-from pingap.plugins import Registry
-from pingap.settings_models import settings_models
+from pingap.plugins.registry import Registry
+from pingap.plugins.settings_models import settings_models
 
 GUARD = '[plugins.guard]\ncategory = "guard"\n'
 

@@ -7,7 +7,7 @@ import pytest
 from support.origin import Origin, Served
 
 from pingap import SideCallError
-from pingap.side_calls import HTTPClient, SideCallResponse
+from pingap.client import HTTPClient, SideCallResponse
 
 
 def call(origin: Origin, method: str = "GET", **options: object) -> SideCallResponse:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from pingap.net.http1_connection import Http1Connection
-from pingap.net.listener import ClientLimits
-from pingap.net.write_batch import WriteBatch
+from pingap.downstream.http1_connection import Http1Connection
+from pingap.downstream.listener import ClientLimits
 from pingap.protocol.events import HeadLimits
+from pingap.wire.write_batch import WriteBatch
 
 
 class Transport:

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingap import BodyFilter, Plugin, PluginSettings, Response, hookimpl
-from pingap.balancing.schedule import smooth_schedule, turns
-from pingap.chains import Chains, ContractError, Instance, check_class, freeze
 from pingap.hookspecs import PHASES
-from pingap.net.deadlines import Deadlines
 from pingap.observability.timestamps import Timestamp, local_time
+from pingap.plugins.chains import Chains, ContractError, Instance, check_class, freeze
+from pingap.upstream.balancing.schedule import smooth_schedule, turns
+from pingap.wire.deadlines import Deadlines
 
 # Timestamps.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pingap.process.time_limit import time_limit
+from pingap.host.time_limit import time_limit
 
 
 def test_what_takes_longer_is_interrupted_and_nothing_else() -> None:

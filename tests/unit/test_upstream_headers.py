@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import ConfigError, parse
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
 
 TEXT = """
 [upstreams.app]

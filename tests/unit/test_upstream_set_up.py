@@ -7,11 +7,11 @@ import socket
 import anyio
 import pytest
 
-from pingap.builder import build
+from pingap.build.graph import build
 from pingap.config import parse
-from pingap.context import Connection
-from pingap.errors import UpstreamError
-from pingap.plugins import Registry
+from pingap.http.context import Connection
+from pingap.http.errors import UpstreamError
+from pingap.plugins.registry import Registry
 from pingap.upstream import upstream as upstream_module
 
 

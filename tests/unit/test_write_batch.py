@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pingap.net.write_batch import WriteBatch
+from pingap.wire.write_batch import WriteBatch
 
 
 class Wire:

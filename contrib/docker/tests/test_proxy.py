@@ -11,7 +11,7 @@ import pytest
 from daemon import Daemon
 
 from pingap.testing import Proxy, Upstream, configuration_problems
-from pingap.upstream import discovery
+from pingap.upstream.discovering import service as discovery
 
 TOML = """
 [upstreams.app]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from pingap.config.model.base import Model, Natural, Positive, no_effect, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
-from pingap.networks import parse_trusted
+from pingap.http.networks import parse_trusted
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "off")
 

@@ -12,7 +12,7 @@ from pingap.config.addresses import Address, parse_listen
 from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
-from pingap.paths import ALLOWABLE
+from pingap.http.paths import ALLOWABLE
 
 _RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?")  # (RFC 9110, 7.6.3)
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")

@@ -7,9 +7,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from pingap import Connection, Headers, Peer, Request, RequestContext
-from pingap.balancing.balancer import BalancerOptions
-from pingap.balancing.selection import Balancing, Selection
-from pingap.balancing.standard import pingap_balancers
+from pingap.plugins.balancer import BalancerOptions
+from pingap.upstream.balancing.selection import Balancing, Selection
+from pingap.upstream.balancing.standard import pingap_balancers
 
 SECRET = b"a secret of the tests"
 ALGOS = ("round_robin", "least_conn", "p2c", "random", "hash:path", "sticky:backend")

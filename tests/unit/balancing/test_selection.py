@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from unit.balancing.conftest import ALGOS, SECRET, Traffic, make_peers, request_of, select
 
 from pingap import Balancer, HTTPError, Peer, Request, RequestContext, Usable
-from pingap.balancing.balancer import BalancerOptions, without_argument
-from pingap.balancing.ring import Ring
-from pingap.balancing.selection import Balancing, Selection
-from pingap.balancing.standard import pingap_balancers
-from pingap.balancing.sticky import Sticky
-from pingap.errors import PluginError
+from pingap.http.errors import PluginError
+from pingap.plugins.balancer import BalancerOptions, without_argument
+from pingap.upstream.balancing.ring import Ring
+from pingap.upstream.balancing.selection import Balancing, Selection
+from pingap.upstream.balancing.standard import pingap_balancers
+from pingap.upstream.balancing.sticky import Sticky
 
 # Backups and weights of 0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unit.balancing.conftest import ALGOS, Traffic, make_peers, request_of, select
 
 from pingap import HTTPError
-from pingap.balancing.schedule import MOST_PLACES, smooth_schedule, turns
+from pingap.upstream.balancing.schedule import MOST_PLACES, smooth_schedule, turns
 
 WEIGHTS = st.lists(st.integers(1, 5), min_size=1, max_size=8)
 EXACT = ("round_robin", "least_conn")

@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from pingap import local_plugins
 from pingap.config import SECTIONS, BasicConfig, Snapshot, parse
 from pingap.config.file_values import LOCAL_CATEGORY, named_files, watched_files
 from pingap.config.pem_values import PEM_KEYS, pem_path
+from pingap.plugins import local as local_plugins
 
 PEM = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 

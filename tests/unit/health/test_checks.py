@@ -20,11 +20,11 @@ from support.origin import Origin, Served, echo
 from support.tls import TlsOrigin
 
 from pingap.config.health_check import parse_health_check
-from pingap.health.checks import Check, CheckFailed, make_check
-from pingap.health.grpc_check import question, read_answer
 from pingap.tls.client_context import ClientTls
+from pingap.upstream.connections.alpn import Speaks
+from pingap.upstream.health.checks import Check, CheckFailed, make_check
+from pingap.upstream.health.grpc_check import question, read_answer
 from pingap.upstream.peer import Peer
-from pingap.upstream.speaks import Speaks
 
 
 def peer_of(addr: str) -> Peer:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from support.upstreams import available, upstream_of
 
-from pingap.bus import Bus
-from pingap.errors import UpstreamError
-from pingap.health.ejection import Ejection, PassiveEjection
-from pingap.health.service import HealthChecks
+from pingap.http.errors import UpstreamError
+from pingap.shared_state.bus import Bus
 from pingap.testing.clock import Clock
+from pingap.upstream.health.ejection import Ejection, PassiveEjection
+from pingap.upstream.health.service import HealthChecks
 from pingap.upstream.upstream import UpstreamRuntime
 
 

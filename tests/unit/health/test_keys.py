@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pingap.health.keys import HEALTH, peer_key, split_key
+from pingap.upstream.health.keys import HEALTH, peer_key, split_key
 
 
 @pytest.mark.parametrize("name", ["a", "a:b", "ä %3A", ""])

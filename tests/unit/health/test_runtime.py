@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pingap.builder import Runtime, build
+from pingap.build.graph import Runtime, build
 from pingap.config import parse
-from pingap.health.metrics import HealthCounts
-from pingap.observability.figures import figures_of, without_gauges
 from pingap.observability.sums import add_figures
-from pingap.plugins import Registry
+from pingap.plugins.registry import Registry
+from pingap.upstream.health.metrics import HealthCounts
+from pingap.worker.figures import figures_of, without_gauges
 
 
 def built(text: str, previous: Runtime | None = None) -> Runtime:

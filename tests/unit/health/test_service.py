@@ -11,10 +11,10 @@ import pytest
 from support.origin import Origin
 from support.upstreams import available, upstream_of
 
-from pingap.bus import Bus
-from pingap.health.keys import HEALTH, peer_key
-from pingap.health.service import HealthChecks
-from pingap.health.watch import JITTER, interval
+from pingap.shared_state.bus import Bus
+from pingap.upstream.health.keys import HEALTH, peer_key
+from pingap.upstream.health.service import HealthChecks
+from pingap.upstream.health.watch import JITTER, interval
 from pingap.upstream.peer import Peer
 from pingap.upstream.upstream import UpstreamRuntime
 
@@ -208,7 +208,7 @@ def test_a_check_that_fails_in_an_unexpected_way_is_a_failure(
     async def broken(self: object, peer: Peer) -> None:
         raise RuntimeError("defect")
 
-    monkeypatch.setattr("pingap.health.checks.TcpCheck.__call__", broken)
+    monkeypatch.setattr("pingap.upstream.health.checks.TcpCheck.__call__", broken)
     workers = Workers(lambda: [upstream_of("127.0.0.1:2", health_check=OFTEN)])
 
     async def test() -> None:
@@ -232,7 +232,7 @@ def test_backends_are_checked_one_by_one_or_together(
         await anyio.wait_all_tasks_blocked()
         running.pop()
 
-    monkeypatch.setattr("pingap.health.checks.TcpCheck.__call__", slow)
+    monkeypatch.setattr("pingap.upstream.health.checks.TcpCheck.__call__", slow)
     addrs = [f"127.0.0.1:{port}" for port in (2, 3, 4)]
     upstream = upstream_of(*addrs, health_check=f"tcp://x?check_frequency=1h{switch}")
     health = HealthChecks([upstream], Bus())
@@ -259,8 +259,8 @@ def test_checks_of_all_upstreams_together_are_bounded(monkeypatch: pytest.Monkey
         await go_on.wait()
         running.remove(peer.text)
 
-    monkeypatch.setattr("pingap.health.checks.TcpCheck.__call__", slow)
-    monkeypatch.setattr("pingap.health.service.MOST_AT_ONCE", 3)
+    monkeypatch.setattr("pingap.upstream.health.checks.TcpCheck.__call__", slow)
+    monkeypatch.setattr("pingap.upstream.health.service.MOST_AT_ONCE", 3)
     upstreams = [
         upstream_of(f"127.0.0.1:{port}", name=f"u{port}", health_check="tcp://x")
         for port in range(1, 9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingap.health.standing import Standing
+from pingap.upstream.health.standing import Standing
 
 
 def test_it_takes_results_in_a_row() -> None:

@@ -1,0 +1,1 @@
+"""From configuration to the runtime graph; the only package that knows all the others."""

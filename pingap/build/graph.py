@@ -1,0 +1,394 @@
+"""From configuration to the runtime graph. Every mistake in it is found and told at once.
+
+Whatever can fail fails here, before anything is served: regular expressions, plugin settings,
+upstream addresses, log formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from pingap.build.plugins import PluginBuilder
+from pingap.build.tls import TlsBuilder
+from pingap.build.upstreams import UpstreamBuilder
+from pingap.config import (
+    Config,
+    ConfigError,
+    LocationConfig,
+    Problem,
+    ServerConfig,
+    compile_regex,
+)
+from pingap.http.networks import Network, parse_trusted
+from pingap.observability.access_log import AccessLog, split_setting
+from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
+from pingap.observability.log_files import LogFile, LogFiles
+from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
+from pingap.observability.plugin_failures import PluginFailures
+from pingap.observability.plugin_metrics import PluginMetrics
+from pingap.plugins.builtin import METRICS_LOCATION, MetricsPage
+from pingap.plugins.chains import Instance, freeze
+from pingap.plugins.log_tags import LogTag, tags_of
+from pingap.plugins.registry import Registry
+from pingap.proxy.error_page import ErrorPage
+from pingap.proxy.routing import CarefulRouter, Route, Router
+from pingap.proxy.runtime import LocationRuntime, ServerRuntime
+from pingap.proxy.upstream_headers import header_changes
+from pingap.shared_state.bus import Bus
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
+from pingap.upstream.connections.pool import KeepalivePool
+from pingap.upstream.health.keys import is_of_others
+from pingap.upstream.health.service import HealthChecks
+from pingap.upstream.metrics import UpstreamMetrics
+from pingap.upstream.retrying.retries import RetryPolicy
+from pingap.upstream.stats import report_on
+from pingap.upstream.upstream import UpstreamRuntime
+from pingap.wire.backlog import Backlog
+from pingap.wire.deadlines import Deadlines
+from pingap.wire.write_batch import WriteBatch
+
+Key = tuple[str | int, ...]
+T = TypeVar("T")
+
+_METRICS_WEIGHT = 1 << 17
+"""Above all weights that can be configured."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Runtime:
+    """Everything a worker serves from.
+
+    :param plugins: every configured plugin, and those built in that some location lists.
+    :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
+    :param plugin_keys: name -> the same for plugin instances.
+    :param log_targets: of the log files in use.
+    :param shared: what the worker shares with the others.
+    :param warnings: what the operator should know, besides those of the configuration.
+    """
+
+    config: Config
+    registry: Registry
+    stats: WorkerStats
+    servers: dict[str, ServerRuntime]
+    upstreams: dict[str, UpstreamRuntime]
+    locations: dict[str, LocationRuntime]
+    plugins: list[Instance]
+    pool: KeepalivePool
+    deadlines: Deadlines
+    writes: WriteBatch
+    backlog: Backlog
+    log_files: LogFiles
+    bus: Bus
+    shared: SharedState
+    health: HealthChecks
+    trusted_proxies: tuple[Network, ...]
+    plugin_failures: PluginFailures
+    plugin_metrics: PluginMetrics
+    upstream_keys: dict[str, str]
+    plugin_keys: dict[str, str]
+    log_targets: frozenset[str]
+    warnings: list[Problem] = field(default_factory=list)
+
+    def count_with(self, shared: SharedState) -> None:
+        """Count with other workers from now on; called in the event loop, before there are requests."""
+        self.shared = shared
+        for upstream in self.upstreams.values():
+            upstream.count_with(shared)
+
+    def take_effect(self) -> None:
+        """Bound what the upstreams keep, and count for these locations: requests come here now."""
+        self.pool.upstreams = self.upstreams.values()
+        self.pool.size = self.config.basic.upstream_keepalive_pool_size
+        self.health.follow(self.upstreams.values())
+        self.forget_others(self.bus)
+        self.stats.locations = {
+            location.name: location.stats for location in self.locations.values()
+        }
+        self.stats.backends = partial(report_on, self.upstreams.values())
+        self.count_with(self.shared)
+        for upstream in self.upstreams.values():
+            if upstream.breakers is not None:
+                upstream.breakers.follow()
+        for server in self.servers.values():
+            if server.tls is not None:
+                server.tls.take_effect()
+
+    def forget_others(self, bus: Bus) -> None:
+        """Forget values that belong to upstreams which are not served any more."""
+        bus.keep(lambda key: not is_of_others(key, self.upstreams))
+
+    def release(self, living: Iterable[Runtime]) -> None:
+        """Close what only this runtime has, whose last request has ended.
+
+        :param living: those that have requests, or will have.
+        """
+        kept = {id(upstream) for one in living for upstream in one.upstreams.values()}
+        for upstream in self.upstreams.values():
+            if id(upstream) not in kept:
+                upstream.close()
+        self.log_files.close_others({target for one in living for target in one.log_targets})
+
+
+def build(
+    config: Config,
+    registry: Registry,
+    log_target: str = "",
+    log_files: LogFiles | None = None,
+    previous: Runtime | None = None,
+) -> Runtime:
+    """Build the runtime graph of a configuration.
+
+    :param log_target: what ``--log`` says, for access logs that go to the application log.
+    :param log_files: opens the log files; by default a new ``LogFiles``.
+    :param previous: a runtime of this process. What has not changed since is taken over from it:
+        upstreams with their connections, plugin instances with their state, counters. It is not
+        changed, and goes on serving.
+    :raises ConfigError: with everything that cannot be built.
+    """
+    if previous is not None:
+        log_files = previous.log_files
+    return _Builder(config, registry, log_target, log_files or LogFiles(), previous).build()
+
+
+class _Builder:
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        log_target: str,
+        log_files: LogFiles,
+        previous: Runtime | None,
+    ) -> None:
+        self.config = config
+        self.previous = previous
+        self.registry = registry
+        self.log_target = log_target
+        self.problems: list[Problem] = []
+        self.shared: SharedState
+        self.warnings: list[Problem] = []
+        self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
+        self.tls = TlsBuilder(config, self.problems, self.warnings)
+        self.log_files = log_files
+        self.open_before = log_files.targets
+        self.log_targets = {log_target}
+        if previous is None:
+            size = config.basic.upstream_keepalive_pool_size
+            self.deadlines, self.writes = Deadlines(), WriteBatch()
+            self.backlog = Backlog(self.writes)
+            self.pool = KeepalivePool(size, self.deadlines, self.writes, self.backlog)
+            self.stats, self.failures = WorkerStats({}), PluginFailures()
+            self.bus, self.shared = Bus(), LocalState()
+            self.health = HealthChecks((), self.bus)
+        else:
+            self.deadlines, self.writes = previous.deadlines, previous.writes
+            self.backlog = previous.backlog
+            self.pool = previous.pool
+            self.stats, self.failures = previous.stats, previous.plugin_failures
+            self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
+        self.upstreams = UpstreamBuilder(
+            config,
+            registry,
+            self.plugins,
+            self.tls,
+            self.pool,
+            self.bus,
+            self.problems,
+            self.warnings,
+        )
+        if previous is not None:
+            self.plugins.reuse(previous.plugins, previous.plugin_keys)
+            self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
+        self.plugin_metrics = PluginMetrics()
+        self.log_tags: dict[str, LogTag] = {}
+
+    def build(self) -> Runtime:
+        try:
+            self.log_files.open(self.log_target)
+        except (ValueError, OSError) as error:
+            self.problems.append(Problem(("--log",), str(error)))
+        self.plugins.build_configured()
+        self.tls.load_certificates()
+        upstreams = self.upstreams.build_all()
+        locations = {
+            name: self._location(name, settings, upstreams)
+            for name, settings in self.config.locations.items()
+        }
+        for name, instance in self.plugins.instances.items():
+            self._try(("plugins", name), partial(self._observe, instance))
+        servers = {
+            name: server
+            for name, settings in self.config.servers.items()
+            if (server := self._server(name, settings, locations, upstreams)) is not None
+        }
+        if self.problems:
+            self.log_files.close_others(self.open_before)
+            raise ConfigError(self.problems)
+        runtime = self._runtime(upstreams, locations, servers)
+        if self.previous is None:
+            runtime.take_effect()
+        return runtime
+
+    def _runtime(
+        self,
+        upstreams: dict[str, UpstreamRuntime],
+        locations: dict[str, LocationRuntime],
+        servers: dict[str, ServerRuntime],
+    ) -> Runtime:
+        return Runtime(
+            config=self.config,
+            registry=self.registry,
+            stats=self.stats,
+            servers=servers,
+            upstreams=upstreams,
+            locations=locations,
+            plugins=list(self.plugins.instances.values()),
+            pool=self.pool,
+            deadlines=self.deadlines,
+            writes=self.writes,
+            backlog=self.backlog,
+            log_files=self.log_files,
+            bus=self.bus,
+            shared=self.shared,
+            health=self.health,
+            trusted_proxies=tuple(map(parse_trusted, self.config.basic.trusted_proxies)),
+            plugin_failures=self.failures,
+            plugin_metrics=self.plugin_metrics,
+            upstream_keys=self.upstreams.keys,
+            plugin_keys=self.plugins.keys,
+            log_targets=frozenset(self.log_targets),
+            warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
+        )
+
+    def _problem(self, path: Key, message: str) -> None:
+        self.problems.append(self.config.source.problem(path, message))
+
+    def _warn(self, path: Key, message: str) -> None:
+        self.warnings.append(self.config.source.problem(path, message))
+
+    def _try(self, path: Key, make: Callable[[], T]) -> T | None:
+        try:
+            return make()
+        except (ValueError, OSError) as error:
+            self._problem(path, str(error))
+            return None
+
+    def _observe(self, instance: Instance) -> None:
+        """Take note of what a plugin adds to metrics and access logs."""
+        self.plugin_metrics.add(instance.name, instance.plugin)
+        self.log_tags |= tags_of(instance.name, instance.plugin, self.failures)
+
+    # Locations.
+
+    def _location(
+        self, name: str, settings: LocationConfig, upstreams: dict[str, UpstreamRuntime]
+    ) -> LocationRuntime:
+        path: Key = ("locations", name)
+        return LocationRuntime(
+            name=name,
+            chains=self.plugins.chains(path, settings),
+            upstream=settings.upstream,
+            upstreams=upstreams,
+            upstream_headers=header_changes(
+                settings,
+                lambda key, text: self._problem((*path, *key), text),
+                lambda key, text: self._warn((*path, *key), text),
+            ),
+            client_max_body_size=settings.client_max_body_size,
+            max_processing=settings.max_processing,
+            retry=RetryPolicy.of(settings),
+            retry_buffer_size=settings.retry_buffer_size,
+            plugin_timing=settings.plugin_timing,
+            may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
+            stats=self.stats.locations.get(name) or LocationStats(),
+        )
+
+    # Servers.
+
+    def _server(
+        self,
+        name: str,
+        settings: ServerConfig,
+        locations: dict[str, LocationRuntime],
+        upstreams: dict[str, UpstreamRuntime],
+    ) -> ServerRuntime | None:
+        path: Key = ("servers", name)
+        served = {one: locations[one] for one in settings.locations if one in locations}
+        routes = [_route(self.config.locations[one], target) for one, target in served.items()]
+        if settings.prometheus_metrics:
+            stats = {one: location.stats for one, location in served.items()}
+            behind = UpstreamMetrics(upstreams.values(), self.stats.upstream_times)
+            page = ServerMetrics(
+                name,
+                stats,
+                self.failures.counts,
+                self.plugin_metrics,
+                self.health.counts,
+                behind,
+                self._handshakes(name) if settings.global_certificates else None,
+            )
+            routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
+        kind = CarefulRouter if settings.allow_in_paths else Router
+        raw = settings.path_matching == "raw"
+        router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
+        access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
+        if router is None:
+            return None
+        serving = None if self.previous is None else self.previous.servers.get(name)
+        self.deadlines.set_precision_of(
+            settings.head_read_timeout,
+            settings.keepalive_timeout,
+            settings.tunnel_idle_timeout,
+            settings.downstream_read_timeout,
+            settings.downstream_write_timeout,
+            settings.tls_handshake_timeout if settings.global_certificates else None,
+        )
+        return ServerRuntime(
+            name=name,
+            router=router,
+            error_page=ErrorPage(self.config.basic.error_template),
+            access_log=access_log,
+            enable_server_timing=settings.enable_server_timing,
+            via=settings.via.encode("ascii") or None,
+            tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
+            trusted_forwarding=self.config.basic.trusted_forwarding,
+            plugin_failures=self.failures,
+        )
+
+    def _handshakes(self, name: str) -> HandshakeMetrics:
+        return HandshakeMetrics(self.stats.handshakes.setdefault(name, HandshakeStats()))
+
+    def _access_log(self, setting: str) -> AccessLog | None:
+        if not setting:
+            return None
+        target, text = split_setting(setting)
+        if target is None:
+            file = self._log_file(self.log_target)
+            as_json = self.config.basic.log_format_json
+            return AccessLog(text, file, shared=True, as_json=as_json, tags=self.log_tags)
+        return AccessLog(text, self._log_file(target), tags=self.log_tags)
+
+    def _log_file(self, target: str) -> LogFile:
+        self.log_targets.add(target)
+        return self.log_files.open(target)
+
+
+def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationRuntime]:
+    return Route(
+        target=target,
+        path=settings.path,
+        host=settings.host,
+        weight=settings.weight,
+        match_headers=settings.match_headers,
+        match_query=settings.match_query,
+        match_cookies=settings.match_cookies,
+    )
+
+
+def _metrics_route(path: str, metrics: ServerMetrics) -> Route[LocationRuntime]:
+    chains = freeze([Instance(METRICS_LOCATION, MetricsPage(metrics))])
+    location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
+    return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)

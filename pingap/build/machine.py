@@ -1,0 +1,86 @@
+"""What a configuration needs of the machine it is served on, found before anything is opened.
+
+``-t``, the start and a reload ask the same.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from pingap.config import Address, Config, ConfigError, Problem, TcpAddress
+from pingap.config.problem import KeyPath
+from pingap.host.privileges import Account, account_problems, make_folder
+from pingap.observability.access_log import split_setting
+from pingap.observability.log_files import path_of
+from pingap.observability.log_targets import stream_of
+
+_NO_SERVER = (
+    "there is no server: add a table such as [servers.web] with addr and locations"
+    " (the admin listener is not in this release yet)"
+)
+
+
+def start_problems(config: Config) -> list[Problem]:
+    """Return why a configuration cannot be served here: unknown users and hosts, no servers."""
+    return [*_server_problems(config), *account_problems(config)]
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise an error if there is any problem.
+
+    :raises ConfigError: with all of them.
+    """
+    if problems:
+        raise ConfigError(problems)
+
+
+def _server_problems(config: Config) -> Iterator[Problem]:
+    if not config.servers:
+        documents = config.source.documents
+        file = documents[0].name if documents else None
+        yield Problem(("servers",), _NO_SERVER, file)
+    for name, settings in config.servers.items():
+        for address in settings.addresses:
+            if reason := _unknown_host(address):
+                yield config.source.problem(("servers", name, "addr"), reason)
+
+
+def _unknown_host(address: Address) -> str:
+    """Return why the host of an address cannot be resolved; empty if it can."""
+    if not isinstance(address, TcpAddress):
+        return ""
+    try:
+        socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        text = (error.strerror or str(error)).lower()
+        return f"cannot listen on {address}: its host cannot be resolved: {text}"
+    return ""
+
+
+def folder_problems(
+    config: Config, log_target: str, pid_file: Path, account: Account
+) -> Iterator[Problem]:
+    """Make the folders in which files are opened by the user who serves; yield what is wrong with them.
+
+    :param log_target: what ``--log`` says.
+    """
+    keys: list[tuple[KeyPath, Path | None]] = [(("--log",), path_of(log_target))]
+    for name, settings in config.servers.items():
+        target = split_setting(settings.access_log)[0] or ""
+        keys.append((("servers", name, "access_log"), path_of(target)))
+    keys.append((("basic", "pid_file"), pid_file))
+    if config.basic.upgrade_sock:
+        place = Path(config.basic.upgrade_sock).expanduser().absolute()
+        keys.append((("basic", "upgrade_sock"), place))
+    for path, file in keys:
+        if file is None or stream_of(file) is not None:
+            continue
+        try:
+            make_folder(file.parent, account)
+        except OSError as error:
+            text = f"{account} cannot have the folder {file.parent}: {error.strerror}"
+            yield config.source.problem(path, text)

@@ -1,0 +1,264 @@
+"""From configuration to plugin instances, and to the chains of a location."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ValidationError
+
+from pingap.config import (
+    Config,
+    LocationConfig,
+    PluginConfig,
+    Problem,
+    Surroundings,
+    problems_from,
+)
+from pingap.config.problem import quoted
+from pingap.config.reuse import claimed_key, plugin_key
+from pingap.observability.plugin_failures import place_of
+from pingap.plugins import local as local_plugins
+from pingap.plugins import tracing as hook_trace
+from pingap.plugins.balancer import BalancerFactory
+from pingap.plugins.base import Plugin
+from pingap.plugins.builtin import INSTANCES
+from pingap.plugins.chains import DEFAULT_TIMEOUT, Chains, ContractError, Instance, freeze
+from pingap.plugins.local import FileKeys, LocalPluginError, find_class, load_module
+from pingap.plugins.order_lint import hazards, may_answer
+from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
+from pingap.proxy.upstream_headers import mistakes_in
+
+Key = tuple[str | int, ...]
+
+
+class PluginBuilder:
+    """Builds every configured instance once, and chains from them.
+
+    :param problems: where what cannot be built is told; nothing runs if there is any.
+    :param warnings: where keys without effect are told.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        problems: list[Problem],
+        warnings: list[Problem],
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._problems = problems
+        self._warnings = warnings
+        self._failed: set[str] = set()
+        self._modules: dict[Path, ModuleType] = {}
+        self._asked: set[type[Plugin]] = set()
+        self.balancers: dict[str, BalancerFactory] = {}
+        """Of classes of files: word of ``algo`` -> what makes the balancer."""
+        self.balancer_keys: dict[str, str] = {}
+        """Word -> what the instance was built from that has it."""
+        self._surroundings = Surroundings(
+            directory=config.source.directory, upstreams=tuple(config.upstreams)
+        )
+        self.instances: dict[str, Instance] = {}
+        """What was built, by name."""
+        self.keys: dict[str, str] = {}
+        """What each instance was built from, by name."""
+        self._unchanged: dict[str, Instance] = {}
+        self._chains: dict[tuple[int, ...], Chains] = {}
+        """Chains by the identities of their instances: locations with the same plugins share them."""
+
+    def reuse(self, instances: Iterable[Instance], keys: Mapping[str, str]) -> None:
+        """Take over instances that would be built from the same.
+
+        :param instances: those that serve now.
+        :param keys: what each was built from, by name.
+        """
+        self._unchanged = {
+            keys[instance.name]: instance for instance in instances if instance.name in keys
+        }
+
+    def build_configured(self) -> None:
+        """Build all of ``[plugins]``; built-in instances only when a location lists them."""
+        for name, settings in self._config.plugins.items():
+            if name not in INSTANCES:
+                self._plugin(name, settings)
+
+    def chains(self, path: Key, settings: LocationConfig) -> Chains:
+        """Return the chains of a location: of the keys it has claimed, then of what it lists."""
+        instances = self._claimed(path, settings)
+        for place, name in enumerate(settings.plugins):
+            if name in settings.plugins[:place]:
+                self._problem((*path, "plugins", place), f'"{name}" is listed twice')
+            elif (instance := self._instance(name)) is not None:
+                instances.append(instance)
+        if not settings.upstream and not any(map(may_answer, instances)):
+            text = "answers every request with 503: it has no upstream, and no plugin that answers"
+            self._warnings.append(self._config.source.problem(path, text))
+        for hazard in hazards(instances):
+            self._warnings.append(self._config.source.problem((*path, "plugins"), str(hazard)))
+        try:
+            chains = self._frozen(instances)
+        except ContractError as error:
+            self._problem((*path, "plugins"), str(error))
+            return Chains()
+        return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
+
+    def _frozen(self, instances: list[Instance]) -> Chains:
+        """Return the chains of some instances.
+
+        :raises ContractError: an implementation that no phase can call.
+        """
+        key = tuple(map(id, instances))  # all of them live as long as the builder
+        if key not in self._chains:
+            self._chains[key] = freeze(instances, self._deprecated)
+        return self._chains[key]
+
+    def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
+        """Build the instances behind keys of this location that distributions claim."""
+        instances = []
+        for key, value in settings.claimed.items():
+            try:
+                cls = self._registry.location_key(key)
+            except (MissingPluginError, PluginLoadError) as error:
+                self._problem((*path, key), str(error))
+                continue
+            name = f"{path[1]}.{key}"
+            self.keys[name] = claimed_key(self._config, str(path[1]), key, cls)
+            plugin = self._construct(path, cls, {key: value}, self.keys[name])
+            if plugin is not None:
+                instance = Instance(name, plugin)
+                self.instances[instance.name] = instance
+                instances.append(instance)
+        return instances
+
+    def _plugin(self, name: str, settings: PluginConfig) -> None:
+        """Build an instance, or take note of why it cannot be built."""
+        path: Key = ("plugins", name)
+        options, plugin = settings.options, None
+        if settings.category == local_plugins.CATEGORY:
+            # Before the file is read: what changes later belongs to the next reload.
+            self.keys[name] = plugin_key(self._config, name, Plugin)
+            cls = self._local_class(path, options)
+            if cls is not None:
+                self._take_balancers(name, cls)
+            options = {key: options[key] for key in options if key not in local_plugins.KEYS}
+        else:
+            cls = self._installed_class(path, settings.category)
+            if cls is not None:
+                configured = name in self._config.plugins  # or built in
+                self.keys[name] = plugin_key(self._config, name, cls) if configured else name
+        if cls is not None:
+            timeout = settings.timeout or DEFAULT_TIMEOUT
+            if "timeout" in cls.Settings.model_fields:
+                timeout = DEFAULT_TIMEOUT  # the key is a setting of the plugin
+            else:
+                options = {key: options[key] for key in options if key != "timeout"}
+            step = self._step(path, cls, settings.step)
+            self._check_fail_open(path, cls, settings)
+            plugin = self._construct(path, cls, options, self.keys[name])
+        if cls is None or plugin is None:
+            self._failed.add(name)
+        else:
+            self.instances[name] = Instance(name, plugin, step, settings.fail_open, timeout)
+
+    def _check_fail_open(self, path: Key, cls: type[Plugin], settings: PluginConfig) -> None:
+        if settings.fail_open and not cls.may_fail_open:
+            why = "it is a guard" if cls.guard else "its class does not allow it"
+            self._problem((*path, "fail_open"), f"{cls.category} cannot fail open: {why}")
+
+    def _installed_class(self, path: Key, category: str) -> type[Plugin] | None:
+        try:
+            return self._registry.category(category)
+        except (MissingPluginError, PluginLoadError) as error:
+            self._problem((*path, "category"), f'"{category}": {error}')
+            return None
+
+    def _local_class(self, path: Key, options: dict[str, Any]) -> type[Plugin] | None:
+        """Load the file of ``category = "python"``, once for all plugins that it defines."""
+        own = {key: options[key] for key in options if key in local_plugins.KEYS}
+        source = self._config.source
+        try:
+            keys = FileKeys.model_validate(own)
+        except ValidationError as error:
+            self._problems += problems_from(error, path, source, FileKeys)
+            return None
+        file = source.directory / keys.path
+        try:
+            if file not in self._modules:
+                self._modules[file] = load_module(file)
+            cls = find_class(self._modules[file], keys.class_)
+        except LocalPluginError as error:
+            if error.line is not None:
+                self._problems.append(Problem(path, str(error), str(file), error.line))
+            else:
+                self._problem((*path, "path"), f"{quoted(str(file))} {error}")
+            return None
+        return cls
+
+    def _take_balancers(self, name: str, cls: type[Plugin]) -> None:
+        """Take in the balancers of a class of a file, once for all instances of it."""
+        if (hook := getattr(cls, "pingap_balancers", None)) is None or cls in self._asked:
+            return
+        self._asked.add(cls)
+        path: Key = ("plugins", name, "path")
+        try:
+            for word, factory in hook().items():
+                if word in self.balancers or self._registry.has_balancer(word):
+                    self._problem(path, f"there is another balancer {quoted(word)}")
+                self.balancers[word] = factory
+                self.balancer_keys[word] = self.keys[name]
+        except BaseException as error:  # a mistake in its code
+            text = f"{type(error).__name__}: {error}"
+            self._problem(path, f"{cls.__name__}.pingap_balancers failed: {text}")
+
+    def _step(self, path: Key, cls: type[Plugin], step: str) -> str | None:
+        if not step or (cls.steps and step in cls.steps):
+            return step or None
+        path = (*path, "step")
+        if cls.steps:
+            expected = " or ".join(f'"{one}"' for one in cls.steps)
+            self._problem(path, f'found "{step}", expected {expected}')
+        else:
+            text = f"has no effect: the phases of {cls.category} are fixed"
+            self._warnings.append(self._config.source.problem(path, text))
+        return None
+
+    def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
+        """Check the settings of a plugin; build it, unless one with the same key is there."""
+        if isinstance(options, dict):  # an empty text means the same as no key, as everywhere
+            options = {key: value for key, value in options.items() if value != ""}
+        try:
+            settings = cls.Settings.model_validate(options, context=self._surroundings)
+            for place, text in mistakes_in(settings):
+                self._warnings.append(self._config.source.problem((*path, *place), text))
+            unchanged = self._unchanged.get(key)
+            return cls(settings) if unchanged is None else unchanged.plugin
+        except ValidationError as error:
+            self._problems += problems_from(error, path, self._config.source, cls.Settings)
+        except ValueError as error:  # of a plugin, about its settings
+            self._problem(path, f"cannot be built: {error}")
+        except BaseException as error:  # a mistake in its code
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+            text = f"{type(error).__name__}: {error} ({place_of(error, file)})"
+            self._problem(path, f"cannot be built: {text}")
+        return None
+
+    def _instance(self, name: str) -> Instance | None:
+        if name in INSTANCES and name not in self.instances and name not in self._failed:
+            options = dict(INSTANCES[name])
+            category = options.pop("category")
+            self._plugin(name, PluginConfig(category=category, options=options))
+        return self.instances.get(name)
+
+    def _deprecated(self, instance: Instance, text: str) -> None:
+        """Take note, once, of something deprecated that an instance implements."""
+        warning = self._config.source.problem(("plugins", instance.name), text)
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def _problem(self, path: Key, message: str) -> None:
+        self._problems.append(self._config.source.problem(path, message))

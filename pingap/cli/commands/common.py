@@ -1,0 +1,78 @@
+"""What the commands share: finding the configuration, telling its mistakes, showing tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pingap.build import loading as configuration
+from pingap.cli.commands import expanded
+from pingap.config import Config, ConfigError
+from pingap.config.files import read
+from pingap.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from pingap.build.graph import Runtime
+
+conf_option = click.option(
+    "-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files. [$PINGAP_CONF]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def configuration_path(conf: str | None) -> str | None:
+    """Return the path of the configuration: of the command, else of ``pingap -c``, else $PINGAP_CONF."""
+    before: str | None = click.get_current_context().obj
+    return expanded(conf or before or os.environ.get("PINGAP_CONF") or "") or None
+
+
+def load_configuration(conf: str, registry: Registry) -> Config:
+    """Load a configuration; end with its mistakes if there are any."""
+    with mistakes_end_the_command():
+        return configuration.load_configuration(read(conf), registry)
+
+
+@contextmanager
+def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
+    """Build what would be served; end with the mistakes of the configuration if there are any."""
+    from pingap.build.graph import build
+    from pingap.observability.log_files import LogFiles
+
+    path = configuration_path(conf)
+    if path is None:
+        raise click.UsageError("where is the configuration? Give -c PATH")
+    with mistakes_end_the_command():
+        config = configuration.load_configuration(read(path), registry)
+        runtime = build(config, registry, log_files=LogFiles(opens=False))
+    yield runtime
+
+
+@contextmanager
+def mistakes_end_the_command() -> Iterator[None]:
+    """Print the mistakes of a configuration as ``-t`` does, and exit with 2."""
+    try:
+        yield
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def print_json(value: Any) -> None:
+    """Print for programs, and for people who must look at it all the same."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Return lines with the columns of a table under each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return [(indent + line).rstrip() for line in lines]

@@ -1,0 +1,583 @@
+"""A client's connection of HTTP/1.1: reads requests, one exchange at a time, and writes answers.
+
+Time limits, pipelining, keep-alive and the careful end of a connection are here. What the bytes
+mean is the codec's business, what is done with a request is the lifecycle's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
+
+from pingap.downstream.http1_writer import Http1Writer
+from pingap.http.context import Connection, RequestContext
+from pingap.http.errors import BadRequest
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
+from pingap.protocol import http1_write
+from pingap.protocol.events import EndOfMessage
+from pingap.protocol.http1_request import RequestDecoder
+from pingap.proxy.exchange import Exchange
+from pingap.proxy.lifecycle import handle
+from pingap.wire.backlog import FULL_READ, PIECE, Leftover
+from pingap.wire.tcp import has_ended, has_error, is_reset, send_probes, unacknowledged
+
+if TYPE_CHECKING:
+    from pingap.downstream.listener import Listener
+    from pingap.proxy.async_hooks import HookTasks
+
+NEVER: Final = math.inf
+
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+LINGER_SECONDS: Final = 2.0
+"""How long a client may go on sending after we stopped reading, before the connection is reset."""
+LINGER_BYTES: Final = 1024 * 1024
+"""How much of that is read and thrown away."""
+LAST_REQUEST_SECONDS: Final = 5.0
+"""How long a connection waits for its last request, when another process takes over."""
+LOOK_SECONDS: Final = 2.0
+"""How often the socket of a client is looked at that is not read from, since enough is here."""
+PROBE_SECONDS: Final = 0.5
+MOST_PROBE_SECONDS: Final = 8.0
+"""How often a client that ended its side is looked for while its answer is not complete: first after
+the one, then after twice as long each time, up to the other."""
+
+
+class Http1Connection(Http1Writer, asyncio.Protocol):
+    """One connection of a client.
+
+    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    """
+
+    __slots__ = (
+        "_advancing",
+        "_body_paused",
+        "_buffered",
+        "_connection",
+        "_decoder",
+        "_ending",
+        "_exchange",
+        "_half_closed",
+        "_head_begun",
+        "_last_request",
+        "_left",
+        "_limits",
+        "_linger_left",
+        "_lingering",
+        "_listener",
+        "_pending",
+        "_probed",
+        "_reading_paused",
+        "_seen_sent",
+        "_waits_for_turn",
+        "_writing_paused",
+        "deadline",
+    )
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener.writes)
+        self._listener = listener
+        self._limits = listener.limits
+        self._decoder = RequestDecoder(listener.limits.head)
+        self._exchange: Exchange | None = None
+        self._advancing = False  # inside _advance: a request that ends at once must not recurse
+        self._head_begun = False  # and its time limit runs
+        self._body_paused = False  # the exchange can take no more of them
+        self._reading_paused = False
+        self._left: Leftover | None = None  # what the decoder has not been given yet; not empty
+        self._waits_for_turn = False  # work is left over to the next turn of the loop
+        self._writing_paused = False
+        self._lingering = False
+        self._linger_left = LINGER_BYTES
+        self._half_closed = False  # the client sends nothing more
+        self._probed = 0.0  # seconds between the last two looks for such a client
+        self._ending = False  # closed by us, once all is written
+        self._last_request: float = listener.limits.keepalive_requests
+        self._buffered = 0  # bytes that waited in the transport then
+        self._seen_sent = 0  # bytes of the answer, when we last looked
+        self._pending = 0  # bytes the client had not acknowledged when we last looked
+        self.deadline = NEVER
+
+    # Callbacks of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
+
+    def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
+        """Begin, on a connection that was accepted already."""
+        self._transport = transport
+        self._connection: Connection = connection
+        self.deadline = time.monotonic() + self._limits.head_read_timeout
+        if self._listener.draining:
+            self.drain(at_once=False)
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            self._throw_away(data)
+            return
+        decoder = self._decoder
+        if len(data) > PIECE or self._left is not None:
+            self._receive_much(data)
+            return
+        decoder.unread = decoder.unread + data if decoder.unread else data
+        if self._exchange is None or self._reading_body:
+            self._advance()
+        if decoder.unread and (self._exchange is not None or self._writing_paused):
+            self._bound_unread()
+
+    def _receive_much(self, data: bytes) -> None:
+        """Take more than is looked at in one go; the decoder is given a piece after the other."""
+        if self._left is None:
+            self._left = Leftover()
+        self._left.put(data)
+        if not self._decoder.unread:
+            self._refill()
+        if self._exchange is None or self._reading_body:
+            self._advance()
+        if len(data) >= FULL_READ and not self._waits_for_turn:
+            self._leave_over()  # or the loop would read on
+        self._bound_unread()
+
+    def _refill(self) -> bool:
+        """Give the decoder its next piece; False if there is none."""
+        left = self._left
+        if left is None:
+            return False
+        self._decoder.unread += left.take(max(PIECE, self._decoder.wanted))
+        if not left:
+            self._left = None
+        return True
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn, and read nothing until then."""
+        self._waits_for_turn = True
+        self._pause_reading()
+        self._listener.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._lingering:
+            self._advance()
+        self._settle_reading()
+
+    def eof_received(self) -> bool:
+        """Keep our side open for a client that ended its own after a complete request.
+
+        A client that left altogether looks the same; see ``_look_for_client``.
+        """
+        assert self._transport is not None
+        self._writes.settle(self._transport)  # an answer of this turn, before our side may end
+        exchange = self._exchange
+        if self._tunnelling and exchange is not None:
+            self._half_closed, self._reading_body = True, False
+            exchange.on_request_end(None)
+            self._watch_tunnel()
+            return True
+        if self._lingering or (exchange is None and not self._writing_paused):
+            return False  # at best half a request is here, and its rest will never come
+        if exchange is not None and self._reading_body:
+            exchange.on_client_gone()
+            return False
+        self._half_closed = True
+        if exchange is not None and not self._decoder.unread:
+            self._closing = True
+        self._look_for_client()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport is not None
+        unsent = self._writes.forget(self._transport)
+        if self._writing_paused:
+            unsent += self._buffered
+        self.body_bytes_sent = max(0, self.body_bytes_sent - unsent)
+        self._transport = None
+        self.deadline = NEVER
+        self._listener.closed(self)
+        if self._exchange is not None:
+            self._exchange.on_client_gone()
+        if self._connection.pins is not None:
+            self._connection.pins.release()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self._await_taking()
+        if self._exchange is not None:
+            self._exchange.on_client_full(True)
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self.deadline = NEVER
+        if self._lingering or self._ending:
+            self._await_taking()
+        elif self._exchange is not None:
+            if self._reading_body and not self._body_paused:
+                self._await_bytes()
+            elif self._half_closed:
+                self._await_client()
+            self._exchange.on_client_full(False)
+        else:
+            self._between_requests()
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when ``deadline`` has passed."""
+        self.deadline = NEVER
+        if self._lingering or self._ending or self._writing_paused:
+            self._cut_unless_progress()
+        elif self._tunnelling and self._exchange is not None:
+            self._exchange.on_client_gone()
+            self.cut()
+        elif self._exchange is None:
+            if self._decoder.in_head:
+                self._refuse(BadRequest("The request head did not arrive in time", 408))
+            else:
+                self.close()  # idle
+        elif self._reading_paused:
+            self._look_behind()
+        elif self._reading_body:
+            self._closing = True
+            error = BadRequest("The request body did not arrive in time", 408)
+            self._exchange.on_request_broken(error)
+        elif self._half_closed:
+            self._look_for_client()
+
+    def _await_taking(self) -> None:
+        """Set the limit for the client to take what was sent."""
+        if self._transport is not None:
+            self._pending = unacknowledged(self._transport)
+            self._buffered = self._transport.get_write_buffer_size()
+        self.deadline = time.monotonic() + self._limits.write_timeout
+
+    def _cut_unless_progress(self) -> None:
+        """Give a client more time as long as it takes anything at all."""
+        if self._transport is None:
+            return
+        if 0 < unacknowledged(self._transport) < self._pending:
+            self._await_taking()
+        else:
+            self.cut()
+
+    def _look_for_client(self) -> None:
+        """Find out whether a client that ended its side still waits for the answer.
+
+        Data that is sent to a client that left is answered with a reset, which the socket then
+        reports as an error. So one interim response is sent before the answer (RFC 9110, 15.2).
+        Later the client may leave without any sign, since its FIN was sent before. Then the kernel
+        finds out: it sends keep-alive probes, which carry no data, and which are answered with a
+        reset once the client's system has forgotten the connection (Linux: after a minute,
+        tcp_fin_timeout). HTTP/1.0 knows no interim responses; there only that is left. Once the
+        answer has begun, its own bytes tell; if there are none for a while, the client is given up.
+        """
+        exchange, transport = self._exchange, self._transport
+        if exchange is None or transport is None:
+            return
+        silent = exchange.head_sent and self.body_bytes_sent == self._seen_sent
+        if (self._probed and silent) or has_error(transport):
+            exchange.on_client_gone()
+            self.cut()
+            return
+        self._seen_sent = self.body_bytes_sent
+        if not self._probed:
+            send_probes(transport)
+            knows_interim = self._request is not None and self._request.http_version != "1.0"
+            if knows_interim and not exchange.head_sent:
+                self._writes.write(transport, http1_write.CONTINUE)
+        self._await_client()
+
+    def _look_behind(self) -> None:
+        """Find out whether the client has left, although nothing is read.
+
+        Its FIN comes behind what it sent. If that does not fit in our buffers, the kernel's probes find
+        out, once the client's system has given the connection up (Linux: after minutes).
+        """
+        exchange, transport = self._exchange, self._transport
+        if exchange is None or transport is None:
+            return
+        if has_error(transport) or is_reset(transport):
+            exchange.on_client_gone()
+            self.cut()
+        elif has_ended(transport):
+            self._look_for_client()
+        else:
+            send_probes(transport)
+            self.deadline = time.monotonic() + LOOK_SECONDS
+
+    def _watch_unread(self) -> None:
+        """Look at the socket from time to time: the loop does not see how a client ends that is not read."""
+        if self._exchange is not None and self.deadline == NEVER:
+            self.deadline = time.monotonic() + LOOK_SECONDS
+
+    def _await_client(self) -> None:
+        """Set the moment of the next look for a client that ended its side."""
+        if self._writing_paused:
+            return
+        self._probed = min(2 * self._probed or PROBE_SECONDS, MOST_PROBE_SECONDS)
+        self.deadline = time.monotonic() + self._probed
+
+    # Reading requests.
+
+    def _advance(self) -> None:
+        """Turn unread bytes into events, as far as the exchange can take them."""
+        if self._advancing or self._waits_for_turn:
+            return
+        self._advancing = True
+        decoder = self._decoder
+        try:
+            while decoder.unread or self._reading_body:
+                if self._exchange is not None:
+                    if self._body_paused or not self._reading_body:
+                        break
+                elif self._closing or self._writing_paused or self._transport is None:
+                    break
+                event = decoder.next()
+                refilled = self._left is not None and (event is None or not decoder.unread)
+                if refilled:
+                    self._refill()
+                if isinstance(event, Request):
+                    self._begin(event)
+                elif event is not None:
+                    self._on_body(event)
+                elif not refilled:
+                    self._await_bytes()
+                    break
+                if (
+                    decoder.unread
+                    and not decoder.at_body_end  # or an answer would seem to come before it
+                    and not self._listener.backlog.has_time()
+                ):
+                    self._leave_over()
+                    break
+        except BadRequest as error:
+            self._refuse(error)
+        finally:
+            self._advancing = False
+        if self._half_closed and self._exchange is None:
+            self._close_unless_work_is_left()
+
+    def _on_body(self, event: bytes | EndOfMessage) -> None:
+        assert self._exchange is not None
+        if isinstance(event, EndOfMessage):
+            self._reading_body = False
+            if not self._writing_paused:
+                self.deadline = NEVER
+            self._exchange.on_request_end(event.trailers)
+        else:
+            self._exchange.on_request_chunk(event)
+
+    def _begin(self, request: Request, refusal: BadRequest | None = None) -> None:
+        self.deadline = NEVER
+        self._head_begun = False
+        self._request = request
+        self.body_bytes_sent = 0
+        listener, connection = self._listener, self._connection
+        connection.requests += 1
+        if (
+            not request.keep_alive
+            or connection.requests >= self._last_request
+            or (self._half_closed and not self._decoder.unread)
+        ):
+            self._closing = True
+        ctx = RequestContext(connection, time.monotonic())
+        self._exchange = exchange = Exchange(listener.server, self, request, ctx)
+        if exchange.request_body is not None:
+            self._reading_body, self._body_paused = True, False
+        if self._half_closed:
+            self._probed = 0.0
+            self.deadline = ctx.began_at + PROBE_SECONDS  # many answers are there before
+        exchange.lifecycle = handle(exchange, refusal).__await__()
+        exchange.step()
+
+    def begin_tunnel(self, response: Response) -> None:
+        """Send 101, and pass on what comes from here on."""
+        super().begin_tunnel(response)
+        self._decoder.begin_tunnel()
+        self._reading_body, self._body_paused = True, False
+        self._watch_tunnel()
+        self._advance()
+        if self._half_closed and self._exchange is not None:
+            self._reading_body = False  # the client's end came before the upstream's answer
+            self._exchange.on_request_end(None)
+
+    def send_chunk(self, chunk: bytes) -> None:
+        super().send_chunk(chunk)
+        if self._tunnelling:
+            self._watch_tunnel()
+
+    def _watch_tunnel(self) -> None:
+        """Bound how long a tunnel is silent; less once one of its sides has ended."""
+        if self._writing_paused:
+            return  # then the limit is for the client to take what was sent
+        ended = self._half_closed or (self._exchange is not None and self._exchange.half_ended)
+        limits = self._limits
+        seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
+        self.deadline = time.monotonic() + seconds
+
+    def _await_bytes(self) -> None:
+        """Set the limit for the bytes that are missing."""
+        if self._writing_paused:
+            return
+        if self._tunnelling:
+            self._watch_tunnel()
+        elif self._reading_body:
+            self.deadline = time.monotonic() + self._limits.read_timeout
+        elif self._decoder.in_head and not self._head_begun:
+            self._head_begun = True
+            self.deadline = time.monotonic() + self._limits.head_read_timeout
+
+    def _refuse(self, error: BadRequest) -> None:
+        """Answer what could not be read, and end the connection."""
+        self._closing = True
+        self._reading_body = False
+        if self._exchange is not None:
+            self._exchange.on_request_broken(error)
+        else:
+            self._begin(error.request or Request("-", "-", Headers()), error)
+
+    def _bound_unread(self) -> None:
+        """Leave further pipelined requests in the network."""
+        if self._unread_size >= self._limits.pipeline_buffer_size:
+            self._pause_reading()
+
+    @property
+    def _unread_size(self) -> int:
+        return len(self._decoder.unread) + len(self._left or ())
+
+    def pause_body(self) -> None:
+        self._body_paused = True
+        if not (self._writing_paused or self._tunnelling):
+            self.deadline = NEVER  # it is not the client that is slow
+        self._pause_reading()
+        self._watch_unread()
+
+    def resume_body(self) -> None:
+        self._body_paused = False
+        self._advance()
+        self._settle_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+            self._watch_unread()
+
+    def _settle_reading(self) -> None:
+        """Read on, unless there is enough here already."""
+        if self._waits_for_turn or (self._reading_body and self._body_paused):
+            return
+        if self._unread_size < self._limits.pipeline_buffer_size:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Answers, and the end of the connection.
+
+    @property
+    def tasks(self) -> HookTasks:
+        return self._listener.tasks
+
+    def exchange_ended(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        self.deadline = exchange.ctx.ended_at + self._limits.keepalive_timeout
+        if self._closing or self._reading_body:
+            self._linger()
+        elif self._writing_paused:
+            self.deadline = time.monotonic() + self._limits.write_timeout
+        elif self._reading_paused or self._decoder.unread or self._half_closed:
+            self._between_requests()
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        return () if self._exchange is None else (self._exchange,)
+
+    def drain(self, *, at_once: bool) -> None:
+        """End the connection as soon as no request is under way (see ``listener``)."""
+        self._last_request = 0
+        if not at_once:
+            seconds = min(self._limits.keepalive_timeout, LAST_REQUEST_SECONDS)
+            self._limits = replace(self._limits, keepalive_timeout=seconds)
+        if self._exchange is not None:
+            # (A client that was told otherwise may be sending its next request by now.)
+            self._closing = self._closing or at_once or not self._exchange.head_sent
+        elif self._decoder.in_head:
+            pass  # it is answered, as the last one
+        elif at_once:
+            self.close()
+        else:
+            self.deadline = min(self.deadline, time.monotonic() + self._limits.keepalive_timeout)
+
+    def turn_away(self) -> None:
+        """Answer with 503, whatever is asked: there are too many connections."""
+        if self._transport is not None:
+            self._transport.write(_FULL)
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        if self._transport is not None:
+            self._ending = True
+            self._writes.settle(self._transport)
+            self._await_taking()
+            self._transport.close()
+
+    def _between_requests(self) -> None:
+        self.deadline = time.monotonic() + self._limits.keepalive_timeout
+        self._advance()
+        if not self._ending:
+            self._settle_reading()
+
+    def _close_unless_work_is_left(self) -> None:
+        """End the connection of a client that has ended its side and got all its answers."""
+        if not (self._writing_paused or self._left or self._waits_for_turn or self._ending):
+            self.close()  # at best half a request is here, and its rest will never come
+
+    def _skip_body(self) -> None:
+        """Throw away what is here of a body nobody wants; often that is all of it."""
+        with suppress(BadRequest):  # then it has no end either
+            while (event := self._decoder.next()) is not None or self._refill():
+                if isinstance(event, EndOfMessage):
+                    self._reading_body = False
+                    return
+                if self._left is not None and not self._listener.backlog.has_time():
+                    return
+
+    def _linger(self) -> None:
+        """End our side, and read for a while what the client still sends.
+
+        Closing at once would make the kernel reset the connection if anything comes, and the client
+        might lose the answer that it was sent (RFC 9112, 9.6).
+        """
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._half_closed:
+            self.close()
+            return
+        self._lingering = True
+        self._decoder.unread, self._left = b"", None
+        self._writes.settle(self._transport)
+        self._await_taking()
+        if not self._transport.get_write_buffer_size():
+            self.deadline = time.monotonic() + LINGER_SECONDS
+        self._transport.write_eof()
+        self._resume_reading()
+
+    def _throw_away(self, data: bytes) -> None:
+        self._linger_left -= len(data)
+        if self._linger_left < 0:
+            self.cut()

@@ -1,0 +1,495 @@
+"""A client's connection of HTTP/2: many streams, each with an exchange, share its bytes.
+
+Time limits, the share of each stream and the careful end of a connection are here. What the bytes
+mean is the codec's business, one request and its answer are a stream's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from pingap.downstream.http1_connection import LINGER_BYTES, LINGER_SECONDS
+from pingap.downstream.http2_stream import Http2Stream
+from pingap.downstream.http2_websocket import Http2WebSocket
+from pingap.http.context import Connection
+from pingap.protocol.http2_codec import Http2Codec
+from pingap.protocol.http2_errors import (
+    ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    Http2Error,
+)
+from pingap.protocol.http2_events import (
+    DataReceived,
+    Event,
+    GoawayReceived,
+    PingAnswered,
+    RequestReceived,
+    SettingsReceived,
+    StreamReset,
+    TrailersReceived,
+    WindowOpened,
+)
+from pingap.protocol.http2_frames import LAST_STREAM_ID
+from pingap.protocol.http2_state import MOST_STREAMS
+from pingap.wire.backlog import FULL_READ
+from pingap.wire.http2_turns import Turns
+from pingap.wire.tcp import unacknowledged
+
+if TYPE_CHECKING:
+    from pingap.downstream.listener import ClientLimits, Listener
+    from pingap.proxy.async_hooks import HookTasks
+    from pingap.proxy.exchange import Exchange
+    from pingap.proxy.runtime import ServerRuntime
+
+log = logging.getLogger("pingap")
+
+NEVER: Final = math.inf
+
+MOST_UNSENT: Final = 256 * 1024
+"""Bytes waiting in the transport; with more, a client that takes nothing is not read either."""
+MOST_HELD: Final = 4 * 1024 * 1024
+"""Bytes of all answers of a connection that wait for room in the client's windows; with more, no answer is
+begun to be read from its upstream before half of them have gone."""
+GOAWAY_SECONDS: Final = 1.0
+"""How long a client may go on to open streams after it was told to stop, if it answers no PING."""
+
+
+class Http2Connection(asyncio.Protocol):
+    """One connection of a client. Whoever makes it knows that the client speaks HTTP/2.
+
+    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_ending",
+        "_give_up_at",
+        "_heard",
+        "_last_goaway",
+        "_linger_left",
+        "_lingering",
+        "_listener",
+        "_pending",
+        "_ping_sent",
+        "_quiet_since",
+        "_reading_paused",
+        "_streams",
+        "_transport",
+        "_turns",
+        "_waits_for_turn",
+        "_writes",
+        "codec",
+        "connection",
+        "crowded",
+        "deadline",
+        "limits",
+        "writable",
+    )
+
+    def __init__(self, listener: Listener) -> None:
+        self.limits: ClientLimits = listener.limits
+        self.codec = Http2Codec(listener.limits.head)
+        self.connection: Connection
+        self.writable = True
+        """The transport takes more."""
+        self.crowded = False
+        """So much waits for room that further answers are not read."""
+        self.deadline = NEVER
+        self._listener = listener
+        self._writes = listener.writes
+        self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, Http2Stream] = {}
+        self._turns = Turns(self)
+        self._heard = 0.0  # when the client sent something
+        self._quiet_since = 0.0  # no stream is open
+        self._ping_sent = 0.0  # and not answered
+        self._closing = 0.0  # when the client was told to open no more streams
+        self._last_goaway = False  # what it opens from now on is not looked at
+        self._reading_paused = False
+        self._waits_for_turn = False  # frames are left over to the next turn of the loop
+        self._lingering = False
+        self._linger_left = LINGER_BYTES
+        self._ending = False  # closed by us, once all is written
+        self._give_up_at = NEVER  # on a client that takes nothing
+        self._pending = 0  # bytes the client had not acknowledged when we last looked
+
+    # Callbacks of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self.take_over(transport, self._listener.accepted(self, transport))
+        if self._listener.excess > 0:
+            self.turn_away()
+
+    def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
+        """Begin, on a connection that was accepted already."""
+        self._transport = transport
+        self.connection = connection
+        self._heard = self._quiet_since = now = time.monotonic()
+        limits = self.limits
+        self.deadline = now + min(limits.head_read_timeout, limits.keepalive_timeout / 2)
+        self.write(self.codec.start())
+        if self._listener.draining:
+            self.drain(at_once=False)
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            self._linger_left -= len(data)
+            if self._linger_left < 0:
+                self.cut()
+            return
+        if self._ending:
+            return
+        self._heard = now = time.monotonic()
+        self._ping_sent = 0.0  # any frame is a sign of life
+        codec = self.codec
+        try:
+            for event in codec.receive(data, now, self._may_go_on):
+                try:
+                    self._on_event(event, now)
+                except Http2Error:
+                    raise
+                except Exception:
+                    number = getattr(event, "stream_id", 0)
+                    log.exception("stream %d ended by a defect of pingap", number)
+                    self._on_defect(number)
+        except Http2Error as error:
+            self._fail(error)
+            return
+        self.flush()
+        if codec.waiting_since:
+            self.hasten(codec.waiting_since + self.limits.head_read_timeout)
+        if codec.unfinished or len(data) >= FULL_READ:
+            self._leave_over()
+        elif not self.writable:
+            self._bound_unsent()
+
+    def _may_go_on(self) -> bool:
+        """Tell whether another frame may be looked at in this turn of the loop."""
+        return self._listener.backlog.has_time() and (self.writable or not self._is_too_much_unsent)
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn, and read nothing until then."""
+        self._pause_reading()
+        if not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._listener.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.codec.unfinished and not self.writable and self._is_too_much_unsent:
+            return  # ``resume_writing`` goes on
+        if self.codec.unfinished:
+            self.data_received(b"")
+        if not (self._waits_for_turn or self._transport.is_closing()):
+            self._resume_reading()
+
+    def eof_received(self) -> bool:
+        assert self._transport is not None
+        self._writes.settle(self._transport)  # answers of this turn
+        return False  # (HTTP/2 knows no half-closed connections)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport is not None
+        self._writes.forget(self._transport)
+        self._transport = None
+        self.deadline = NEVER
+        self._listener.closed(self)
+        self._abandon()
+        if self.connection.pins is not None:
+            self.connection.pins.release()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._await_taking()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self.codec.unfinished:
+            self._leave_over()
+        elif not self._waits_for_turn:
+            self._resume_reading()
+        self._turns.send()
+
+    # Events.
+
+    def _on_event(self, event: Event, now: float) -> None:
+        if type(event) is RequestReceived:
+            self._on_request(event, now)
+        elif type(event) is DataReceived:
+            if (stream := self._streams.get(event.stream_id)) is not None:
+                stream.on_data(event.data, event.size, event.ended)
+            else:
+                self.codec.taken(event.stream_id, event.size)
+        elif type(event) is TrailersReceived:
+            if (stream := self._streams.get(event.stream_id)) is not None:
+                stream.on_end(event.trailers)
+        elif type(event) is WindowOpened or type(event) is SettingsReceived:
+            self._turns.send()
+        elif type(event) is StreamReset:
+            if (stream := self._streams.get(event.stream_id)) is not None:
+                stream.on_reset()
+        elif type(event) is PingAnswered:
+            if self._closing:
+                self._send_last_goaway()
+        elif type(event) is GoawayReceived:
+            self._closing = self._closing or now
+            self._send_last_goaway()
+
+    def _on_request(self, event: RequestReceived, now: float) -> None:
+        number, connection = event.stream_id, self.connection
+        if self._last_goaway or len(self._streams) >= MOST_STREAMS:
+            self.codec.refuse(number, REFUSED_STREAM, now)
+            return
+        connection.requests += 1
+        if connection.requests >= self.limits.keepalive_requests:
+            self.drain(at_once=False)
+        make = Http2WebSocket if event.request.upgrade else Http2Stream
+        self._streams[number] = stream = make(self, number)
+        stream.begin(event.request, event.refusal, now)
+
+    def _on_defect(self, number: int) -> None:
+        """End what a mistake of ours concerns: one stream, or else the connection."""
+        if not number:
+            raise Http2Error(INTERNAL_ERROR, "internal error")
+        if (stream := self._streams.get(number)) is not None:
+            stream.on_defect()
+
+    # What streams ask for.
+
+    @property
+    def server(self) -> ServerRuntime:
+        """What a new request is handled with."""
+        return self._listener.server
+
+    @property
+    def tasks(self) -> HookTasks:
+        """Where what plugins await is run."""
+        return self._listener.tasks
+
+    def write(self, data: bytes) -> None:
+        """Write frames at the end of this turn."""
+        if self._transport is not None and not self._lingering and not self._ending:
+            self._writes.write(self._transport, data)
+
+    def flush(self) -> None:
+        """Write the frames that the codec has made by itself."""
+        if data := self.codec.to_send():
+            self.write(data)
+
+    def hasten(self, deadline: float) -> None:
+        """Look at what waits no later than then."""
+        self.deadline = min(self.deadline, deadline)
+
+    def pump(self, stream: Http2Stream) -> None:
+        """Send what waits of a stream, in its turn."""
+        self._turns.add(stream)
+        self._turns.send()
+
+    def weigh(self) -> None:
+        """Find out whether further answers may be read."""
+        held = sum(stream.unsent_size for stream in self._streams.values())
+        crowded = held > (MOST_HELD // 2 if self.crowded else MOST_HELD)
+        if crowded is not self.crowded:
+            self.crowded = crowded
+            for exchange in self.exchanges:
+                exchange.hold_answer(self.crowded)
+
+    def forget_unsent(self, stream: Http2Stream) -> None:
+        """Send nothing more of a stream."""
+        self._turns.remove(stream)
+
+    def stream_ended(self, stream: Http2Stream) -> None:
+        """Forget a stream whose exchange and answer are over."""
+        self._streams.pop(stream.number, None)
+        if not self._streams:
+            self._quiet_since = time.monotonic()
+            self.hasten(self._quiet_since + self.limits.keepalive_timeout)
+            self._close_if_done()
+
+    # Time limits.
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when ``deadline`` has passed."""
+        self.deadline = NEVER
+        now = time.monotonic()
+        if self._lingering or self._ending or not self.writable:
+            if self._give_up_at <= now:
+                self._cut_unless_progress()
+            self.hasten(self._give_up_at)
+            if self._lingering or self._ending:
+                return
+        for stream in list(self._streams.values()):
+            if stream.deadline <= now:
+                stream.on_deadline()
+            self.hasten(stream.deadline)
+        self._look_for_client(now)
+
+    def _look_for_client(self, now: float) -> None:
+        """End a connection that is not used, or whose client is gone; set the next time limit."""
+        limits = self.limits
+        if since := self.codec.waiting_since:
+            if since + limits.head_read_timeout <= now:
+                self._fail(Http2Error(PROTOCOL_ERROR, "a frame did not arrive in time"))
+                return
+            self.hasten(since + limits.head_read_timeout)
+        if self._closing and not self._last_goaway:
+            if self._closing + GOAWAY_SECONDS <= now:
+                self._send_last_goaway()
+            else:
+                self.hasten(self._closing + GOAWAY_SECONDS)
+        if not self._streams:
+            if self._quiet_since + limits.keepalive_timeout <= now:
+                self.close()
+            else:
+                self.hasten(self._quiet_since + limits.keepalive_timeout)
+            return
+        half = limits.keepalive_timeout / 2
+        if self._ping_sent:
+            if self._ping_sent + half <= now:
+                self.cut()
+                return
+            self.hasten(self._ping_sent + half)
+        elif self._heard + half <= now:
+            self._ping_sent = now
+            self.codec.ping()
+            self.flush()
+            self.hasten(now + half)
+        else:
+            self.hasten(self._heard + half)
+
+    def _await_taking(self, *, seconds: float | None = None) -> None:
+        """Set the limit for the client to take what was sent."""
+        if seconds is None:
+            seconds = self.limits.write_timeout
+        if self._transport is not None:
+            self._pending = unacknowledged(self._transport)
+        self._give_up_at = time.monotonic() + seconds
+        self.hasten(self._give_up_at)
+
+    def _cut_unless_progress(self) -> None:
+        """Give a client more time as long as it takes anything at all."""
+        if self._transport is None:
+            return
+        if 0 < unacknowledged(self._transport) < self._pending:
+            self._await_taking()
+        else:
+            self._give_up_at = NEVER
+            self.cut()
+
+    def _bound_unsent(self) -> None:
+        """Read no more from a client that takes no answers, lest they pile up."""
+        if self._is_too_much_unsent:
+            self._pause_reading()
+
+    @property
+    def _is_too_much_unsent(self) -> bool:
+        transport = self._transport
+        return transport is not None and transport.get_write_buffer_size() > MOST_UNSENT
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._transport is not None and self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # The end of the connection.
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        streams = self._streams.values()
+        return [exchange for stream in streams if (exchange := stream.exchange) is not None]
+
+    def drain(self, *, at_once: bool) -> None:
+        """End the connection as soon as no request is under way (see ``listener``).
+
+        In two steps (RFC 9113, 6.8): what a client sends until it reads the first GOAWAY is still
+        served, since its answer to a PING shows that it did.
+        """
+        if self._closing or self._transport is None or self._lingering or self._ending:
+            return
+        self._closing = time.monotonic()
+        self.write(self.codec.goaway(NO_ERROR, LAST_STREAM_ID))
+        self.codec.ping()
+        self.flush()
+        self.hasten(self._closing + GOAWAY_SECONDS)
+
+    def _send_last_goaway(self) -> None:
+        if not self._last_goaway:
+            self._last_goaway = True
+            self.write(self.codec.goaway(NO_ERROR))
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._last_goaway and not self._streams and not self._lingering and not self._ending:
+            self._linger()
+
+    def _fail(self, error: Http2Error) -> None:
+        """Tell the client what it did wrong, and end the connection."""
+        if error.code == ENHANCE_YOUR_CALM:
+            client = self.connection.remote_addr
+            log.info("HTTP/2 connection from %s ended (ENHANCE_YOUR_CALM): %s", client, error)
+        self.flush()
+        self.write(self.codec.goaway(error.code, debug=str(error)))
+        self._linger()
+        self._abandon()
+
+    def turn_away(self) -> None:
+        """Say that no request will be looked at: there are too many connections."""
+        self.write(self.codec.goaway(NO_ERROR, 0, "too many connections"))
+        self._linger()
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        if self._transport is not None:
+            if not self._last_goaway:
+                self._last_goaway = True
+                self.write(self.codec.goaway(NO_ERROR))
+            self._ending = True
+            self._await_taking()
+            self._writes.settle(self._transport)
+            self._transport.close()
+
+    def cut(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()
+
+    def _abandon(self) -> None:
+        """Tell every exchange that nobody waits for its answer."""
+        for stream in list(self._streams.values()):
+            stream.on_reset()
+
+    def _linger(self) -> None:
+        """End our side, and read for a while what the client still sends.
+
+        Closing at once would make the kernel reset the connection if anything comes, and the client
+        might lose what it was sent last.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._lingering = True
+        self._writes.settle(transport)
+        if not transport.can_write_eof():  # TLS
+            self.close()
+            return
+        pending = transport.get_write_buffer_size()
+        self._await_taking(seconds=None if pending else LINGER_SECONDS)
+        transport.write_eof()
+        self._resume_reading()

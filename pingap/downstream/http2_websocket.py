@@ -1,0 +1,98 @@
+"""A WebSocket on one stream of HTTP/2 (RFC 8441): the client's side of a tunnel.
+
+To the lifecycle it is a request with ``Upgrade``, as over HTTP/1.1. What is a body to a stream is
+here what the client says in its own protocol; it is held until the upstream has agreed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pingap.downstream.http2_stream import Http2Stream
+from pingap.http.errors import BadRequest
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
+from pingap.protocol.http2_errors import CANCEL
+from pingap.protocol.websocket import add_key
+from pingap.wire.http2_halves import NEVER
+
+if TYPE_CHECKING:
+    from pingap.downstream.http2_connection import Http2Connection
+
+
+class Http2WebSocket(Http2Stream):
+    """A stream that began with an extended CONNECT."""
+
+    __slots__ = ("_tunnelling",)
+
+    def __init__(self, connection: Http2Connection, number: int) -> None:
+        super().__init__(connection, number)
+        self._tunnelling = False
+        self._reading = self._paused = True
+
+    def begin(self, request: Request, refusal: BadRequest | None, now: float) -> None:
+        add_key(request)
+        if self._codec.is_ended(self.number):
+            self._held_end = (None,)
+        super().begin(request, refusal, now)
+
+    def begin_tunnel(self, response: Response) -> None:
+        """Send 200, which says here what 101 says in HTTP/1.1; pass on what comes."""
+        self._tunnelling = True
+        headers = response.headers.copy()
+        headers.discard(b"sec-websocket-accept")  # (RFC 8441, 5)
+        self.send_head(Response.from_upstream(200, b"", headers, None), None)
+        self.flush()
+        self.resume_body()
+        self._watch()
+
+    def send_chunk(self, chunk: bytes) -> None:
+        super().send_chunk(chunk)
+        if self._tunnelling:
+            self._watch()
+
+    def pushed(self) -> None:
+        super().pushed()
+        if self._tunnelling:
+            self._watch()
+
+    def on_end(self, trailers: Headers | None) -> None:
+        super().on_end(trailers)
+        if self._tunnelling:
+            self._watch()
+
+    def pause_body(self) -> None:
+        self._paused = True  # (and a silent tunnel stays bounded)
+
+    def _await_body(self, now: float) -> None:
+        self._watch()
+
+    def _watch(self) -> None:
+        """Bound how long a tunnel is silent; less once one of its sides has ended."""
+        if self._over or self.is_unsent:
+            return
+        limits = self._connection.limits
+        ended = self._ending or not self._reading
+        seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
+        self._set_deadline(time.monotonic() + seconds)
+
+    def on_deadline(self) -> None:
+        if self._tunnelling and not self.is_unsent:
+            self.deadline = NEVER
+            self._end(CANCEL)
+        else:
+            super().on_deadline()
+
+    def _finish(self) -> None:
+        """Our side has ended; a tunnel goes on until the client's has, too."""
+        if self._tunnelling and not self._codec.is_ended(self.number):
+            self._connection.flush()
+            self._watch()
+        else:
+            super()._finish()
+
+    def exchange_ended(self) -> None:
+        super().exchange_ended()
+        if self._tunnelling and not self._over and not self.is_unsent:
+            self._let_go()  # both sides have ended, the client's last

@@ -1,0 +1,216 @@
+"""The client's side of TLS: bounds handshakes, refuses plain HTTP, then serves a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from pingap.http.context import TlsDetails
+from pingap.http.date_field import date_line
+from pingap.http.networks import shown
+from pingap.observability.handshakes import HandshakeStats
+from pingap.tls.client_hello import HelloReader, alert, objection
+from pingap.tls.client_identity import details
+from pingap.tls.options import reason
+from pingap.wire.backlog import Backlog
+from pingap.wire.deadlines import Deadlines
+from pingap.wire.tls_transport import TlsTransport
+
+log = logging.getLogger("pingap")
+
+MakeProtocol = Callable[[str | None], asyncio.Protocol]
+"""Makes the protocol for what ALPN chose; None if the client offered nothing that we have."""
+
+LINGER_SECONDS: Final = 2.0
+"""How long a client that spoke plain HTTP may take to read its refusal."""
+
+_TEXT: Final = b"This port speaks HTTPS: the address must begin with https://\n"
+_REFUSAL: Final = (
+    b"HTTP/1.1 400 Bad Request\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
+)
+_FIRST_OF_METHODS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""TLS begins with the byte 22 (RFC 8446, 5.1), a request with a letter."""
+
+
+class Handshakes:
+    """The handshakes that are under way on the listeners of one server.
+
+    Clients that send nothing, or half a message, must not keep others out. When there are too many, the
+    oldest one that sent nothing yet is reset, or else the oldest one.
+
+    :param limit: how many there may be.
+    :param seconds: how long one may take.
+    :param stats: counts them.
+    :param backlog: of the worker.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        seconds: float,
+        deadlines: Deadlines,
+        stats: HandshakeStats,
+        backlog: Backlog,
+    ) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self.stats = stats
+        self.backlog = backlog
+        self._deadlines = deadlines
+        # In the order in which they came.
+        self._silent: OrderedDict[TlsAcceptor, None] = OrderedDict()
+        self._begun: OrderedDict[TlsAcceptor, None] = OrderedDict()
+
+    def begin(self, acceptor: TlsAcceptor) -> None:
+        """Take in a connection."""
+        self._silent[acceptor] = None
+        self._deadlines.watch(acceptor)
+        if self.under_way > max(1, self.limit):
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        # (The last of the silent ones is the one that came just now.)
+        oldest = next(iter(self._silent if len(self._silent) > 1 else self._begun))
+        self.stats.failed += oldest.is_silent  # the others are counted when they are lost
+        oldest.abort()
+        self.end(oldest)
+
+    def heard(self, acceptor: TlsAcceptor) -> None:
+        """Take note that a client has sent something."""
+        if acceptor in self._silent:
+            del self._silent[acceptor]
+            self._begun[acceptor] = None
+
+    def end(self, acceptor: TlsAcceptor) -> None:
+        """Forget one that is complete or gone."""
+        self._silent.pop(acceptor, None)
+        self._begun.pop(acceptor, None)
+        self._deadlines.forget(acceptor)
+
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return len(self._silent) + len(self._begun)
+
+    def cut(self) -> None:
+        """End all of them: none has a request yet."""
+        for acceptor in [*self._silent, *self._begun]:
+            acceptor.abort()
+
+    def __repr__(self) -> str:
+        return f"<Handshakes {self.under_way} of at most {self.limit}>"
+
+
+class TlsAcceptor(TlsTransport):
+    """One connection of a client.
+
+    :param context: of the server (``ServerTls.context``).
+    :param spoken: the protocols that are offered by ALPN.
+    :param make: makes the protocol that goes on after the handshake.
+    """
+
+    __slots__ = (
+        "_began",
+        "_details",
+        "_handshakes",
+        "_hello",
+        "_make",
+        "_spoken",
+        "deadline",
+        "is_silent",
+    )
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        spoken: frozenset[bytes],
+        handshakes: Handshakes,
+        make: MakeProtocol,
+    ) -> None:
+        super().__init__(context, handshakes.backlog)
+        self._spoken = spoken
+        self._hello: HelloReader | None = HelloReader()
+        self._handshakes = handshakes
+        self._make = make
+        self._details: TlsDetails | None = None
+        self.is_silent = True
+        """Nothing was received yet."""
+        self._began = time.monotonic()
+        self.deadline = self._began + handshakes.seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._handshakes.begin(self)
+
+    def _handshake(self, data: bytes = b"") -> None:
+        if self.is_silent:
+            self.is_silent = False
+            self._handshakes.heard(self)
+            if data[0] in _FIRST_OF_METHODS:
+                self._refuse_plain()
+                return
+        if self._hello is not None and (hello := self._hello.feed(data)) is not None:
+            self._hello = None
+            if (description := objection(hello, self._spoken)) is not None:
+                self._refuse_hello(description)
+                return
+        super()._handshake(data)
+
+    def _refuse_hello(self, description: int) -> None:
+        """End the handshake with an alert."""
+        assert self._raw is not None
+        self._raw.write(alert(description))
+        self._fail(ConnectionAbortedError(f"alert {description}"))
+
+    def _refuse_plain(self) -> None:
+        """Answer a request in plain HTTP; what else the client sends is thrown away."""
+        assert self._raw is not None
+        log.debug("plain HTTP from %s on a TLS port", self._peer)
+        self._closing = True
+        self._raw.write(_REFUSAL % (date_line(), len(_TEXT), _TEXT))
+        self._raw.write_eof()
+        self.deadline = time.monotonic() + LINGER_SECONDS
+
+    def established(self) -> asyncio.Protocol | None:
+        self._handshakes.end(self)
+        self.deadline = math.inf
+        seconds = time.monotonic() - self._began
+        self._details = details(self._tls, seconds)
+        self._handshakes.stats.complete(seconds, resumed=bool(self._tls.session_reused))
+        protocol = self._tls.selected_alpn_protocol()
+        if protocol == "h2" and self._details.version == "TLSv1.1":
+            return None  # HTTP/2 needs TLS 1.2 (RFC 9113, 9.2)
+        return self._make(protocol)
+
+    def refused(self, error: Exception) -> None:
+        text = reason(error) if isinstance(error, ssl.SSLError) else str(error)
+        log.debug("TLS handshake with %s failed: %s", self._peer, text)
+
+    @property
+    def _peer(self) -> str:
+        """The peer as it is shown in logs."""
+        name = self.get_extra_info("peername")
+        return f"{shown(name[0])}, port {name[1]}" if isinstance(name, tuple) else "a Unix socket"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._handshakes.end(self)
+        if self._details is None and not self.is_silent:  # not one that only looked if we are here
+            self._handshakes.stats.failed += 1
+        super().connection_lost(exc)
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when the handshake takes too long."""
+        self.deadline = math.inf
+        self.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "tls_details":
+            return self._details
+        return super().get_extra_info(name, default)

@@ -1,0 +1,1 @@
+"""What is particular to the machine: users, files, sockets of systemd, signals."""

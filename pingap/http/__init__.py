@@ -1,0 +1,1 @@
+"""HTTP messages and their parts: headers, requests, responses, errors and the context of a request. No IO."""

@@ -1,0 +1,331 @@
+"""The state of one request, shared by all its phases, and the connection it came on."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pingap.http.errors import PingapError
+from pingap.http.forwarding import NOTHING, Family, Told, read
+from pingap.http.headers import Field, field
+from pingap.http.messages import Request
+from pingap.http.networks import Network, contains, is_trusted_peer, shown
+from pingap.http.outcome import RequestOutcome
+from pingap.observability.metrics import WorkerStats
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
+
+if TYPE_CHECKING:
+    from pingap.upstream.connections.pinned import Pins
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_PLAIN = re.compile("[ -~]*").fullmatch
+_NO_TIMES: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsDetails:
+    """What is known of a client's TLS.
+
+    :param version: ``TLSv1.3``.
+    :param cipher: its name in OpenSSL.
+    :param handshake_seconds: from the connection to the end of the handshake.
+    :param client_subject: of the client's certificate, as in RFC 4514; empty without one.
+    :param client_fingerprint: SHA-256 of that certificate, in hexadecimal.
+    """
+
+    version: str
+    cipher: str
+    handshake_seconds: float
+    client_subject: str = ""
+    client_fingerprint: str = ""
+
+
+class Connection:
+    """The connection of a client, shared by all its requests.
+
+    :param number: sequence number of the connection in this worker.
+    :param remote_addr: address of the peer as text, an IPv4-mapped address as IPv4; empty for a Unix
+        socket.
+    :param server: name of the server whose listener accepted it.
+    :param stats: statistics of the worker that serves it.
+    :param shared: state that all workers share.
+    :param scheme: ``http`` or ``https``.
+    :param tls: properties of its TLS session; None for plain TCP.
+    :param trusted: networks whose forwarded headers are trusted (``basic.trusted_proxies``).
+    :param family: which forwarded headers are read (``basic.trusted_forwarding``).
+    :param unix: the client connected to a Unix socket.
+    """
+
+    __slots__ = (
+        "began",
+        "family",
+        "is_trusted",
+        "number",
+        "pins",
+        "remote_addr",
+        "remote_port",
+        "requests",
+        "scheme",
+        "server",
+        "server_addr",
+        "server_port",
+        "shared",
+        "stats",
+        "tls",
+        "trusted",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        remote: tuple[str, int],
+        local: tuple[str, int],
+        *,
+        server: str = "",
+        stats: WorkerStats | None = None,
+        shared: SharedState | None = None,
+        scheme: str = "http",
+        tls: TlsDetails | None = None,
+        trusted: tuple[Network, ...] = (),
+        family: Family = "any",
+        unix: bool = False,
+    ) -> None:
+        self.number = number
+        self.began = time.monotonic()
+        self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
+        self.server_addr, self.server_port = shown(local[0]), local[1]
+        self.server = server
+        self.stats = WorkerStats({}) if stats is None else stats
+        self.shared = LocalState() if shared is None else shared
+        self.scheme = scheme if tls is None else "https"
+        self.tls = tls
+        self.trusted = trusted
+        self.family = family
+        self.is_trusted = is_trusted_peer(remote[0], trusted, unix=unix)
+        """Whether the peer is a proxy whose forwarded headers are trusted."""
+        self.requests = 0
+        self.pins: Pins | None = None  # upstream connections that serve only this client's
+
+    def told(self, request: Request) -> Told:
+        """Return the forwarded values of a request; empty unless the peer is trusted."""
+        if not self.is_trusted:
+            return NOTHING
+        return read(request.headers, partial(contains, self.trusted), self.family)
+
+    def client_ip(self, request: Request) -> str:
+        """Return the address of the client, also behind trusted proxies.
+
+        ``X-Forwarded-For`` is read from its end: trusted proxies are skipped, because only the members
+        that they appended can be trusted. If it names no client, ``X-Real-IP`` is used; without either
+        header, ``Forwarded``. These headers are ignored unless the peer is a trusted proxy.
+        """
+        return self.told(request).client or self.remote_addr
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalRequest:
+    """The request as the client sent it, before any plugin changed it.
+
+    :param method: as sent.
+    :param target: path and query as sent, also of an absolute target.
+    :param host: the original value of ``Request.host``.
+    :param scheme: ``http`` or ``https``, as in ``RequestContext.scheme``.
+    """
+
+    method: str
+    target: str
+    host: str
+    scheme: str
+
+
+class RequestContext:
+    """What is known of one request, beside its head. Lives from the head to the log line.
+
+    Times are monotonic seconds (``time.monotonic``) where they say "at", else seconds. What is
+    not known yet, or never will be, has the value of the class.
+    """
+
+    location: str = ""
+    """Name of the location that matched; empty if none did."""
+    captures: Mapping[str, str] = _NOTHING
+    """Named groups of the host and path expressions of the location."""
+    _request_id: str = ""
+    upstream_name: str = ""
+    """See ``upstream``, which checks the values that plugins assign."""
+    upstream_addr: str = ""
+    """Address of the chosen peer."""
+    upstream_status: int = 0
+    """Status of the upstream's response; 0 if there was none."""
+    upstream_reused: bool = False
+    """The upstream connection had served a request before."""
+    upstream_connect_time: float | None = None
+    """Until an upstream connection was usable, in seconds; None if none was needed."""
+    upstream_tcp_connect_time: float | None = None
+    """Its TCP part; None if this request opened no connection."""
+    upstream_tls_handshake_time: float | None = None
+    """Its TLS part; None without a TLS handshake."""
+    upstream_connected_at: float = 0.0
+    """When the request could be sent."""
+    upstream_connection_began: float = 0.0
+    """When the connection to the peer was made; 0 if there is none."""
+    upstream_connected: int = 0
+    """Connections of the upstream, with ``enable_tracer``; else 0."""
+    pins_upstream: bool = False
+    """The upstream connection serves no other client; see :meth:`pin_upstream`."""
+    upstream_retries: int = 0
+    """How often the request was sent, or was to be sent, to an upstream again."""
+    upstream_head_at: float = 0.0
+    """When the head of the upstream's response had arrived; 0 before."""
+    choice_fields: Sequence[Field] = ()
+    """Header fields that the choice of a peer adds to the answer (a cookie that binds the client)."""
+    error: PingapError | None = None
+    """The reason for a failed request or an error page; None if there was no error."""
+    status: int = 0
+    """Status sent to the client; 0 if none was sent."""
+    body_bytes_sent: int = 0
+    """Bytes of the response body that were sent, without framing. If the connection broke, bytes still
+    buffered in the proxy do not count, but bytes lost in the network do."""
+    body_bytes_received: int = 0
+    """Bytes of the request body that were received."""
+    ended_at: float = 0.0
+    """When the last byte was handed over; 0 before."""
+    plugin_times: Mapping[str, float] = _NO_TIMES
+    """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
+    processing: int = 0
+    """Requests in progress on the location when this one began, itself included."""
+    _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
+
+    def __init__(self, connection: Connection, began_at: float) -> None:
+        self.connection = connection
+        self.began_at = began_at
+        # (What every request is asked for is found sooner in the object than in its class.)
+        self.body_bytes_received = 0
+        self.plugin_times = _NO_TIMES
+
+    @property
+    def outcome(self) -> RequestOutcome | None:
+        """How the request ended; None while it is under way. Known in ``logging``."""
+        failed: RequestOutcome | None = self.__dict__.get("_outcome")
+        if failed is not None:
+            return failed
+        return RequestOutcome.COMPLETE if self.ended_at else None
+
+    def pin_upstream(self) -> None:
+        """Use an upstream connection that is never shared with other clients.
+
+        This is for backends that authenticate a connection instead of each request. The upstream
+        connection then belongs to the client's connection: later requests of that client to the same
+        peer use it, too, and both are closed together. Call this in ``request`` or ``proxy_upstream``,
+        before the request is sent. NTLM and Negotiate are detected automatically.
+
+        :raises RuntimeError: the request was already sent.
+        """
+        if self.upstream_connected_at:
+            raise RuntimeError("the request was already sent: call pin_upstream before that")
+        from pingap.upstream.connections.pinned import pins_of  # (it imports this module)
+
+        self.pins_upstream = True
+        pins_of(self.connection)  # is looked at for every attempt
+
+    def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
+        """Record that the response stays incomplete. Not for plugins."""
+        self.__dict__["_outcome"] = outcome
+        self.error = error
+
+    @property
+    def shared(self) -> SharedState:
+        """Numbers that are the same for all workers: counters, gauges, windows and tables."""
+        return self.connection.shared
+
+    @property
+    def request_id(self) -> str:
+        """Set by the ``request_id`` plugin; shown in the access log and on error pages.
+
+        :raises TypeError: when assigned: not a string.
+        :raises ValueError: when assigned: a character that is invalid in a header field.
+        """
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        if _PLAIN(value) is None:
+            field("X-Request-Id", value)
+        self._request_id = value
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream; a plugin may set it before the upstream is chosen.
+
+        :raises TypeError: when assigned: not a string.
+        """
+        return self.upstream_name
+
+    @upstream.setter
+    def upstream(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"upstream is the name of an upstream, not {value!r:.40}")
+        self.upstream_name = value
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for what plugins keep of this request, by name of the plugin."""
+        state: dict[str, Any] | None = self.__dict__.get("_state")
+        if state is None:
+            state = self.__dict__["_state"] = {}
+        return state
+
+    @property
+    def original(self) -> OriginalRequest:
+        """The request as the client sent it, before plugins changed it."""
+        request, method, target, host = self._received
+        return OriginalRequest(
+            method, request.received_target or target, host, self.scheme(request)
+        )
+
+    @property
+    def upstream_processing_time(self) -> float | None:
+        """From the usable connection to the response head, in seconds; None without one."""
+        return self.upstream_head_at - self.upstream_connected_at if self.upstream_head_at else None
+
+    @property
+    def upstream_response_time(self) -> float | None:
+        """From the response head to its last byte, in seconds; None before that."""
+        if not (self.upstream_head_at and self.ended_at):
+            return None
+        return self.ended_at - self.upstream_head_at
+
+    def told(self, request: Request) -> Told:
+        """Return the values that a trusted proxy forwarded; read once, before plugins change them."""
+        if not self.connection.is_trusted:
+            return NOTHING
+        found: Told | None = self.__dict__.get("_told")
+        if found is None:
+            found = self.__dict__["_told"] = self.connection.told(request)
+        return found
+
+    def scheme(self, request: Request) -> str:
+        """Return the scheme that the client used, also behind trusted proxies."""
+        return self.told(request).scheme or self.connection.scheme
+
+    def host(self, request: Request) -> str:
+        """Return the host that the client requested, without port, also behind trusted proxies."""
+        return self.told(request).host or request.host
+
+    def port(self, request: Request) -> str:
+        """Return the port that the client connected to, also behind trusted proxies; may be empty."""
+        return self.told(request).port or str(self.connection.server_port or "")
+
+    def client_ip(self, request: Request) -> str:
+        """Return the client's address (see :meth:`Connection.client_ip`)."""
+        return self.told(request).client or self.connection.remote_addr
+
+    @property
+    def service_time(self) -> float:
+        """Seconds from the request's head to its end, or to now."""
+        return (self.ended_at or time.monotonic()) - self.began_at

@@ -1,0 +1,151 @@
+"""Errors that reach a client, and errors that never do.
+
+An error names its source (who is at fault), the status it suggests and what may be told to the
+client. Nothing here formats a page (``error_page``) or decides on a retry (``lifecycle``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pingap.http.headers import Field, field
+
+if TYPE_CHECKING:
+    from pingap.http.messages import Request
+
+
+class Source(Enum):
+    """Who caused an error."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+    PLUGIN = "plugin"
+    INTERNAL = "internal"
+
+
+class PingapError(Exception):
+    """The base of every error that pingap raises on purpose."""
+
+
+class HTTPError(PingapError):
+    """Ends a request with a status and a sentence for the client.
+
+    A plugin may raise it from any phase that runs before the response head was sent.
+
+    :param status: the status code to answer with, 400 to 599.
+    :param message: one sentence for the client; it must not expose internal addresses, paths or values.
+    :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
+    :param headers: header fields of the response, such as ``{"Retry-After": "60"}``.
+    :raises TypeError: a message that is not a string.
+    :raises ValueError: another status, an error type that is not one word, or a malformed header.
+    """
+
+    source = Source.INTERNAL
+
+    def __init__(
+        self,
+        status: int,
+        message: str = "",
+        *,
+        error_type: str = "HTTPStatus",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        if not isinstance(message, str):
+            raise TypeError(f"the message is text for the client, not {message!r:.40}")
+        if not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"{status!r} is not the status of an error (400 to 599)")
+        if not error_type.isalnum():
+            raise ValueError(f"{error_type!r} is not a word")
+        self.status = status
+        self.message = message
+        self.error_type = error_type
+        self.fields: list[Field] = [field(*item) for item in headers.items()] if headers else []
+        """The fields, prepared."""
+
+
+class BadRequest(HTTPError):
+    """The client violated the protocol. The connection is closed if no further request can be read.
+
+    :param status: 400, or the more specific 408, 413, 414, 431, 501 or 505.
+    """
+
+    source = Source.DOWNSTREAM
+    request: Request | None = None
+    """The request, as far as it could be read; for the log."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        kind = "ReadTimedout" if status == 408 else "InvalidHTTPHeader"
+        super().__init__(status, message, error_type=kind)
+
+
+class ClientGone(PingapError):
+    """The client left before its answer was complete. Nobody is there to be told."""
+
+
+class UpstreamError(HTTPError):
+    """An upstream could not be reached, violated the protocol, or closed the connection too early.
+
+    :param detail: the reason, for the log; it may contain addresses, so it is never sent to the client.
+    :param connecting: connecting failed: another attempt is always safe.
+    :param untouched: the connection ended before any byte of a response.
+    :param unprocessed: the upstream reported that it did not process the request (HTTP/2), or never got it.
+    :param blameless: the peer did not cause the error, so it does not count as its failure.
+    """
+
+    source = Source.UPSTREAM
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        error_type: str = "ConnectionClosed",
+        status: int = 502,
+        connecting: bool = False,
+        untouched: bool = False,
+        unprocessed: bool = False,
+        blameless: bool = False,
+    ) -> None:
+        super().__init__(status, "The upstream server could not answer", error_type=error_type)
+        self.detail = detail
+        self.connecting = connecting
+        self.untouched = untouched
+        self.unprocessed = unprocessed
+        self.blameless = blameless
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class PluginError(HTTPError):
+    """A plugin raised an exception: the client gets 500, without the reason.
+
+    :param instance: name of the plugin instance, its key in ``[plugins]``.
+    :param hook: the phase it was called in.
+    :param place: file and line of the code that was called, if it did not raise the exception itself.
+    """
+
+    source = Source.PLUGIN
+
+    def __init__(self, instance: str, hook: str, place: str = "") -> None:
+        super().__init__(500, "Internal server error", error_type="InternalError")
+        self.instance = instance
+        self.hook = hook
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"plugin {self.instance} failed in {self.hook}"
+
+
+def forget_frames(error: BaseException) -> None:
+    """Remove the tracebacks of a handled error and of its causes.
+
+    Their frames refer to the request, which refers to the error: a reference cycle that only the
+    garbage collector frees.
+    """
+    below: BaseException | None = error
+    while below is not None:
+        below.__traceback__ = None
+        below = below.__cause__ or below.__context__

@@ -1,0 +1,55 @@
+"""Errors of the proxy as clients of gRPC understand them: a status in trailers, and no page.
+
+An answer of gRPC that has no message is a head alone, with status 200 and what would be its trailers
+("Trailers-Only"). The codes are those of gRPC's own "HTTP to gRPC Status Code Mapping".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pingap.http.errors import HTTPError
+from pingap.http.headers import Headers, field
+from pingap.http.messages import Request, Response
+
+# application/grpc, +proto, +json or others; not application/grpc-web, which has another format.
+_GRPC: Final = re.compile(rb"application/grpc(?:$|[+; \t])", re.IGNORECASE)
+
+_UNKNOWN: Final = 2
+_CODES: Final = {
+    400: 13,  # INTERNAL
+    401: 16,  # UNAUTHENTICATED
+    403: 7,  # PERMISSION_DENIED
+    404: 12,  # UNIMPLEMENTED
+    429: 14,  # UNAVAILABLE
+    502: 14,
+    503: 14,
+    504: 14,
+}
+
+_CONTENT_TYPE: Final = field("Content-Type", "application/grpc")
+_TO_ESCAPE: Final = re.compile(rb"[^ -$&-~]")
+
+
+def is_grpc(request: Request) -> bool:
+    """Tell whether a request is one of gRPC."""
+    content_type = request.headers.find(b"content-type")
+    return content_type is not None and _GRPC.match(content_type) is not None
+
+
+def grpc_error(error: HTTPError) -> Response:
+    """Return the response that tells a client of gRPC of an error."""
+    headers = Headers(
+        [
+            _CONTENT_TYPE,
+            field("Grpc-Status", str(_CODES.get(error.status, _UNKNOWN))),
+            field("Grpc-Message", _escaped(error.message or f"HTTP status {error.status}")),
+        ]
+    )
+    return Response(200, b"", headers)
+
+
+def _escaped(message: str) -> str:
+    """Return a message as ``grpc-message`` has it: printable ASCII, the rest as ``%XX``."""
+    return _TO_ESCAPE.sub(lambda found: b"%%%02X" % found[0][0], message.encode()).decode("ascii")

@@ -1,0 +1,316 @@
+"""Requests and responses: the heads that plugins look at and change. Nothing here does IO."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pingap.http.headers import FIELD_VALUE, Field, Headers, new
+from pingap.http.paths import as_sent
+
+NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
+_TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
+_JSON: Field = (b"content-type", b"Content-Type: application/json; charset=utf-8")
+_TEXT_HEADERS = Headers((_TEXT, NO_CACHE))
+_JSON_HEADERS = Headers((_JSON, NO_CACHE))
+_TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
+
+
+class Request:
+    """The head of a request, as received; plugins may change it before it is sent on.
+
+    The body is not here: a request body filter sees it (``request_body``).
+
+    ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is what
+    locations and plugins match on: normalised Unicode text, unless the server says
+    ``path_matching = "raw"``. See ``raw_path`` for the path as sent.
+    """
+
+    host: str = ""
+    """The host that was asked for: of an absolute target, else of ``Host``.
+
+    Without port, in lower case, without a dot at its end; an IPv6 literal has brackets.
+    """
+    http_version: str = "1.1"
+    """``1.0``, ``1.1`` or ``2.0``."""
+    content_length: int = 0
+    """Bytes of the body, if their number was announced."""
+    chunked: bool = False
+    """A body of unknown length follows."""
+    expects_continue: bool = False
+    """The client waits for 100 Continue before it sends the body."""
+    upgrade: str = ""
+    """The protocol that the client wants to change to (``websocket``); empty for none."""
+    websocket_key: str = ""
+    """What is sent as ``Sec-WebSocket-Key`` for a client that sends none, since it speaks HTTP/2."""
+    asks_timing: bool = False
+    """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
+    body: bytes | None = None
+    """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
+    keep_alive: bool = True
+    """The client may send another request on this connection."""
+    other_paths: tuple[str, ...] = ()
+    """What else a backend may take the path for (``servers.*.allow_in_paths``)."""
+    path_danger: str = ""
+    """Why no upstream gets the request: it may serve another path than the one matched on."""
+    received_target: str = ""
+    """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
+    sent: bool = False
+    """The head was sent to an upstream, and cannot be changed any more."""
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        host: str = "",
+        http_version: str = "1.1",
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path, _, self.query = target.partition("?")
+        self.headers = headers
+        self.host = host
+        self.http_version = http_version
+
+    @classmethod
+    def of(cls, method: str, target: str, path: str, query: str, headers: Headers) -> Request:
+        """Return a request whose target was split before."""
+        self = cls.__new__(cls)
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers
+        return self
+
+    @property
+    def raw_path(self) -> str:
+        """The path of the target, not normalised; bytes beyond ASCII are percent-encoded."""
+        path = self.target.partition("?")[0]
+        return path if path.isascii() else as_sent(path, "latin-1")
+
+    @property
+    def has_body(self) -> bool:
+        """True if body bytes or trailers may follow the head."""
+        return self.chunked or self.content_length > 0
+
+    def rewrite(self, path: str, query: str | None = None) -> None:
+        """Change what the upstream is asked for.
+
+        What the client asked for stays readable in ``ctx.original``.
+
+        :param path: the new path, beginning with ``/``, percent-encoded where needed; characters
+            beyond ASCII are encoded here. Later plugins see it as it is given.
+        :param query: the new query without ``?``, written as ``query`` is; ``None`` keeps it.
+        :raises ValueError: a character that cannot stand in a request target.
+        """
+        query = self.query if query is None else query
+        target = f"{as_sent(path)}?{query}" if query else as_sent(path)
+        if not path.startswith("/") or "?" in path or not is_target(target):
+            raise ValueError(f"{target!r} is not a request target")
+        self.__dict__.update(path=path, query=query, target=target)
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header field; several lines are one list (:meth:`Headers.get`)."""
+        return self.headers.get(name)
+
+    def cookie(self, name: str) -> str | None:
+        """Return the value of a cookie; the first one, if the client sends several of that name."""
+        text = self.headers.get("cookie")
+        if text is None or name not in text:
+            return None
+        for pair in text.split(";"):
+            key, _, value = pair.strip().partition("=")
+            if key == name:
+                return value
+        return None
+
+    def query_value(self, name: str) -> str | None:
+        """Return the first value of a query parameter, as sent (not percent-decoded)."""
+        for pair in self.query.split("&"):
+            key, _, value = pair.partition("=")
+            if key == name and pair:
+                return value
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # (for logs)
+
+
+def has_no_body(request: Request, response: Response) -> bool:
+    """Return whether no body may be sent, whatever the head says (RFC 9112, 6.3)."""
+    return request.method == "HEAD" or response.status in (204, 304)
+
+
+def is_target(text: str) -> bool:
+    """Return whether a text can stand in a request line (RFC 9112, 3.2), UTF-8 included."""
+    return _TARGET(text) is not None
+
+
+class Response:
+    """A response: made by a plugin, or the head of what an upstream sent.
+
+    What is assigned is checked at once, and nothing can be assigned any more when the head was sent: a
+    change that no client would see is a mistake.
+
+    :param status: 200 to 599.
+    :param body: the whole body, or an async iterable of chunks, sent as they come.
+    :param headers: fields to send. ``Content-Length`` and the like are written by the proxy;
+        ``Cache-Control: private, no-cache`` is added unless given.
+    :raises ValueError: another status.
+    :raises TypeError: another kind of body.
+    """
+
+    status: int
+    """200 to 599; 101 and interim ones only of an upstream."""
+    headers: Headers
+    """The fields."""
+    body: bytes | AsyncIterable[bytes] = b""
+    """All of it, or chunks that are sent as they come; of an upstream's response, what came with
+    its head."""
+    content_length: int | None = None
+    """Bytes of the body; None if that is not known."""
+    reason: bytes | None = None
+    """What an upstream said beside the status; None for the usual phrase."""
+    upstream: bool = False
+    """Whether it came from an upstream."""
+    sent: bool = False
+    """The head was sent, and cannot be changed any more."""
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | str | AsyncIterable[bytes] = b"",
+        headers: Headers | Mapping[str, str] | None = None,
+    ) -> None:
+        _check_status(self, status)
+        if isinstance(body, str):
+            body = body.encode()
+        _check_body(self, body)
+        # A copy, since the caller may use the headers for every response.
+        headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
+        if b"cache-control" not in headers.keys:
+            headers.append(NO_CACHE)
+        length = len(body) if isinstance(body, bytes) else None
+        self.__dict__.update(status=status, body=body, content_length=length, headers=headers)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Assign what the response may have.
+
+        :raises TypeError: another type.
+        :raises ValueError: another value.
+        :raises RuntimeError: the head was sent.
+        """
+        if self.sent:
+            raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
+        if (check := _CHECKS.get(name)) is not None:
+            check(self, value)
+        if name == "body":
+            self.__dict__["content_length"] = len(value) if isinstance(value, bytes) else None
+        object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_upstream(
+        cls, status: int, reason: bytes | None, headers: Headers, content_length: int | None
+    ) -> Response:
+        """Return the response whose head arrived from an upstream, interim (1xx) or final.
+
+        :param reason: None if the protocol has none: HTTP/2.
+        :param content_length: None if the head announced none.
+        """
+        self = cls.__new__(cls)
+        self.__dict__.update(
+            status=status,
+            reason=reason,
+            headers=headers,
+            content_length=content_length,
+            upstream=True,
+        )
+        return self
+
+    def copy(self) -> Response:
+        """Return a response like this one, so that one that is often sent is made only once."""
+        other: Response = new(Response)
+        fields = other.__dict__
+        fields["status"] = self.status
+        fields["body"] = self.body
+        fields["content_length"] = self.content_length
+        fields["headers"] = self.headers.copy()
+        return other
+
+    @classmethod
+    def text(cls, status: int, text: str) -> Response:
+        """Return a plain text response (UTF-8)."""
+        return cls(status, text.encode(), _TEXT_HEADERS)
+
+    @classmethod
+    def json(cls, value: object, status: int = 200) -> Response:
+        """Return a JSON response."""
+        return cls(status, json.dumps(value).encode(), _JSON_HEADERS)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+def _check_status(_: Response, status: Any) -> None:
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
+
+
+def _check_body(response: Response, body: object) -> None:
+    if response.upstream:
+        raise ValueError(
+            "the body of an upstream's response is changed by a filter (response_body), or replaced "
+            "with the response, by returning another one from upstream_response"
+        )
+    if not isinstance(body, bytes | AsyncIterable):
+        raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")
+
+
+def _check_length(response: Response, length: Any) -> None:
+    if length is None:
+        return
+    if not isinstance(length, int) or length < 0:
+        raise ValueError(f"{length!r} is not a number of bytes")
+    known = response.content_length if response.upstream else length
+    if isinstance(response.body, bytes) and not response.upstream:
+        known = len(response.body)
+    if length != known:
+        raise ValueError(f"content_length = {length}, but the body has {known} bytes")
+
+
+def check_headers(_: object, headers: object) -> None:
+    """Refuse what is no ``Headers``, or is of another head that was sent.
+
+    :raises TypeError: it is.
+    """
+    if type(headers) is not Headers:
+        hint = "a copy() of them" if isinstance(headers, Headers) else f"not {headers!r:.40}"
+        raise TypeError(f"headers are pingap.Headers, {hint}")
+
+
+def _check_reason(_: Response, reason: object) -> None:
+    if reason is not None and not (isinstance(reason, bytes) and FIELD_VALUE.fullmatch(reason)):
+        raise ValueError(f"{reason!r:.40} is not a reason phrase: bytes without control characters")
+
+
+def _check_upstream(_: Response, value: object) -> None:
+    raise AttributeError("this says what pingap did, and cannot be changed")
+
+
+_CHECKS = {
+    "status": _check_status,
+    "body": _check_body,
+    "content_length": _check_length,
+    "headers": check_headers,
+    "reason": _check_reason,
+    "upstream": _check_upstream,
+    "sent": _check_upstream,
+}
+
+REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}
+"""Reason phrases of the registered status codes (RFC 9110, 15)."""

@@ -1,0 +1,86 @@
+"""Heads as plugins see them: a wrong value is refused where it is assigned, and so is a late change.
+
+The objects are those that came; only their class is another one from the moment on at which this
+matters, so that requests without plugins pay nothing. (``Response`` checks by itself, as plugins make
+some.)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pingap.http.headers import TOKEN, Field, Headers
+from pingap.http.messages import Request, check_headers, is_target
+
+
+class PluginRequest(Request):
+    """A request that plugins may change until it is sent.
+
+    (The lifecycle assigns the class, and ``sent``, by itself: a call would cost more.)
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign what a request may have.
+
+        :raises TypeError: another type.
+        :raises ValueError: another value, or what ``rewrite`` is for.
+        :raises RuntimeError: the head was sent.
+        """
+        if self.sent:
+            raise RuntimeError(f"request.{name} cannot be changed any more: {_TOO_LATE}")
+        if name in ("path", "query", "target"):
+            raise ValueError(f"request.{name} is changed by request.rewrite()")
+        if name in _FRAMING:
+            raise ValueError(f"request.{name} tells how the request came, and cannot be changed")
+        if name == "headers":
+            check_headers(self, value)
+        if name in _TEXT:
+            if not isinstance(value, str):
+                raise TypeError(f"request.{name} is text, not {value!r:.40}")
+            if not is_target(value) or (
+                name == "method" and not TOKEN.fullmatch(value.encode("ascii"))
+            ):
+                raise ValueError(f"request.{name} = {value!r:.40} cannot stand in a request")
+        object.__setattr__(self, name, value)
+
+    def rewrite(self, path: str, query: str | None = None) -> None:
+        """Rewrite as ``Request`` does.
+
+        :raises RuntimeError: the head was sent.
+        """
+        if self.sent:
+            raise RuntimeError(f"the request cannot be rewritten any more: {_TOO_LATE}")
+        super().rewrite(path, query)
+
+
+_FRAMING: Final = ("content_length", "chunked", "keep_alive", "expects_continue")
+_TEXT: Final = ("method", "host", "http_version", "upgrade", "websocket_key")
+
+
+class SentHeaders(Headers):
+    """Header fields that were sent."""
+
+    __slots__ = ()
+
+    def __init__(self, fields: object = ()) -> None:  # (which is how ``fields`` is assigned)
+        raise RuntimeError(f"header fields cannot be changed any more: {_TOO_LATE}")
+
+    def append(self, prepared: Field) -> None:
+        """Refuse."""
+        raise RuntimeError(f"the header {_name(prepared[0])} cannot be added any more: {_TOO_LATE}")
+
+    def replace(self, prepared: Field) -> None:
+        """Refuse."""
+        raise RuntimeError(f"the header {_name(prepared[0])} cannot be set any more: {_TOO_LATE}")
+
+    def discard(self, key: bytes) -> None:
+        """Refuse, unless there is nothing to drop."""
+        if key in self.keys:
+            raise RuntimeError(f"the header {_name(key)} cannot be dropped any more: {_TOO_LATE}")
+
+
+_TOO_LATE: Final = "the head was sent"
+
+
+def _name(key: bytes) -> str:
+    return repr(key.decode("latin-1"))

@@ -1,0 +1,64 @@
+"""Whether the methods of a plugin class are what the hooks call, told in the words of its author.
+
+pluggy finds some of this when a location is built. But it passes over a method whose mark was
+forgotten: a plugin that does nothing, and nobody is told.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import FunctionType
+
+from pingap import hookspecs
+from pingap.config.problem import did_you_mean
+from pingap.plugins.base import Plugin
+
+
+def place_of_function(function: object) -> str:
+    """Return file and line of a function of a plugin; nothing if it was not written in Python."""
+    code = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+
+
+_MARK = f"{hookspecs.hookimpl.project_name}_impl"
+
+
+def mistakes(cls: type[Plugin]) -> Iterator[tuple[str, FunctionType, str]]:
+    """Yield the name of each method that cannot be what was meant, its function, and why."""
+    for name in dir(cls):
+        static = inspect.getattr_static(cls, name)
+        bound = not isinstance(static, staticmethod)
+        function = getattr(static, "__func__", static)
+        if not isinstance(function, FunctionType):
+            continue
+        mark = getattr(function, _MARK, None)
+        if mark is None:
+            if name in hookspecs.PHASES:
+                yield name, function, "is named after a phase: mark it with @hookimpl, or rename it"
+            continue
+        hook = mark.get("specname") or name
+        if hook in hookspecs.PHASES:
+            if text := _wrong_arguments(function, hook, bound=bound):
+                yield name, function, text
+        elif hook not in hookspecs.APPLICATION_HOOKS:
+            known = (*hookspecs.PHASES, *hookspecs.APPLICATION_HOOKS)
+            hint = did_you_mean(hook, known) or f" (phases: {', '.join(hookspecs.PHASES)})"
+            yield name, function, f"there is no such hook{hint}"
+
+
+def _wrong_arguments(function: FunctionType, phase: str, *, bound: bool) -> str:
+    """Say which argument a phase does not pass; nothing if there is none."""
+    offered = list(inspect.signature(getattr(hookspecs, phase)).parameters)
+    parameters = list(inspect.signature(function).parameters.values())[bound:]
+    for one in parameters:
+        if one.kind not in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD):
+            continue
+        has_default = one.default is not one.empty
+        if one.name in offered and has_default:
+            return f'"{one.name}" has a default value, so it is never passed: leave that away'
+        if one.name not in offered and not has_default:
+            hint = did_you_mean(one.name, offered)
+            listed = ", ".join(offered)
+            return f'{phase} has no argument "{one.name}"{hint} (arguments: {listed})'
+    return ""

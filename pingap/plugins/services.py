@@ -1,0 +1,171 @@
+"""Plugin instances with something to do at start, at the end, or in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from pingap.http.errors import PluginError
+from pingap.observability.plugin_failures import PluginFailures, place_of
+from pingap.plugins.background_tasks import BackgroundTasks
+from pingap.plugins.base import Plugin
+from pingap.plugins.chains import Instance
+from pingap.plugins.checks import place_of_function
+from pingap.plugins.foreign_code import end_tasks, is_from_outside
+
+log = logging.getLogger("pingap")
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors inside of an exception group, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from leaves(one)
+    else:
+        yield error
+
+
+class PluginStartError(Exception):
+    """A plugin's ``startup`` raised; the message names the instance and the error."""
+
+
+class PluginTasks:
+    """Runs ``startup`` and ``shutdown`` of instances, each in a task of its own.
+
+    :param failures: where it is told what fails in the background.
+    """
+
+    def __init__(self, failures: PluginFailures) -> None:
+        self._failures = failures
+        self._lives: dict[Plugin, _Life] = {}
+        self._ending: set[_Life] = set()
+
+    async def start(self, instances: Iterable[Instance]) -> None:
+        """Call ``startup`` of every instance that does not run, one after the other.
+
+        :raises PluginStartError: one of them raised.
+        """
+        for instance in instances:
+            cls = type(instance.plugin)
+            if cls.startup is Plugin.startup and cls.shutdown is Plugin.shutdown:
+                continue
+            if instance.plugin in self._lives:
+                continue
+            life = _Life(instance, self._failures)
+            await life.started()
+            self._lives[instance.plugin] = life
+
+    def stop(self, keep: Iterable[Instance] = ()) -> None:
+        """Let instances run their ``shutdown`` and end their tasks.
+
+        :param keep: those that go on.
+        """
+        kept = {instance.plugin for instance in keep}
+        for plugin in self._lives.keys() - kept:
+            life = self._lives.pop(plugin)
+            life.stop.set()
+            self._ending.add(life)
+            life.task.add_done_callback(partial(self._forget, life))
+
+    async def ended(self) -> None:
+        """Return when every instance that was stopped has ended."""
+        if self._ending:
+            await asyncio.wait([life.task for life in self._ending])
+
+    async def cut(self) -> None:
+        """End what is left, even if it ignores that it is cancelled."""
+        lives = list(self._ending)
+        await end_tasks(life.task for life in lives)
+        for life in lives:
+            await life.end_tasks()
+
+    def _forget(self, life: _Life, _: object) -> None:
+        self._ending.discard(life)
+
+
+class _Life:
+    """One instance from its ``startup`` to its ``shutdown``, which run in the same task.
+
+    :param instance: that is started.
+    :param failures: where its errors are told.
+    """
+
+    def __init__(self, instance: Instance, failures: PluginFailures) -> None:
+        self._instance = instance
+        self._failures = failures
+        self._tasks = BackgroundTasks(instance.name, self._report_task)
+        self._started = asyncio.Event()
+        self._error: BaseException | None = None
+        self.stop = asyncio.Event()
+        """Set when it is to end."""
+        self.task = asyncio.create_task(self._run(), name=f"plugin {instance.name}")
+
+    async def started(self) -> None:
+        """Return once ``startup`` has.
+
+        :raises PluginStartError: it raised.
+        """
+        try:
+            await self._started.wait()
+        except BaseException:
+            await end_tasks([self.task])
+            raise
+        if (error := self._error) is not None:
+            reason = "; ".join(_reason(one) for one in leaves(error))
+            text = f"plugin {self._instance.name} cannot start: {reason}"
+            raise PluginStartError(text) from error
+
+    async def _run(self) -> None:
+        plugin = self._instance.plugin
+        try:
+            await plugin.startup(self._tasks)
+        except BaseException as error:
+            self._error = error
+        else:
+            self._started.set()
+            await self._until_stopped()
+            await self._shut_down(plugin.shutdown)
+        await self.end_tasks()
+        self._started.set()
+
+    async def end_tasks(self) -> None:
+        """End its background tasks, and tell of those that do not."""
+        if stubborn := await self._tasks.end():
+            text = "plugin %s: %d background tasks ignore that they were cancelled"
+            log.warning(text, self._instance.name, stubborn)
+
+    async def _until_stopped(self) -> None:
+        try:
+            await self.stop.wait()
+        except asyncio.CancelledError as error:
+            # By a task group, say, that ``startup`` has entered. ``shutdown`` may leave it, and tell why.
+            if not self.stop.is_set():
+                self._report(error, "the background")
+
+    async def _shut_down(self, shutdown: Callable[[], object]) -> None:
+        try:
+            await self._instance.plugin.shutdown()
+        except BaseException as error:
+            if is_from_outside(error) and self.stop.is_set():
+                log.warning("plugin %s: shutdown took too long", self._instance.name)
+            else:
+                self._report(error, "shutdown", place_of_function(shutdown))
+
+    def _report_task(self, error: BaseException, name: str) -> None:
+        self._report(error, f"the background task {name}")
+
+    def _report(self, error: BaseException, where: str, place: str = "") -> None:
+        failure = PluginError(self._instance.name, where, place)
+        failure.__cause__ = error
+        self._failures.report(failure, "")
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong; where, if the error does not tell much by itself."""
+    if type(error) in (RuntimeError, ValueError, OSError) and str(error):
+        return str(error)
+    name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    place = place_of(error)
+    return f"{name} ({place})" if place else name

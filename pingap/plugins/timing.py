@@ -1,0 +1,86 @@
+"""The time that each plugin takes of a request, for those requests whose time is taken.
+
+Chains are wrapped once per location. Requests whose time is not taken run the plain ones, so it costs
+nothing while it is off.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from pingap.http.body_filters import BodyFilter
+from pingap.http.headers import Headers
+from pingap.http.messages import Request
+from pingap.http.outcome import RequestOutcome
+from pingap.plugins.chains import Call, Chains, Owner
+
+
+def is_asked_for(request: Request) -> bool:
+    """Tell whether a request asks for it, by a header; whether that counts depends on who sent it."""
+    return request.asks_timing
+
+
+def timed(chains: Chains) -> Chains:
+    """Return the same chains, which note in ``ctx.plugin_times`` what each plugin takes."""
+    return chains.wrapped(_wrap)
+
+
+def _wrap(call: Call, owner: Owner, phase: str) -> Call:
+    name = owner.name
+
+    def wrapper(*arguments: Any) -> Any:
+        times = arguments[-1].plugin_times  # the context is the last argument of every phase
+        began = time.perf_counter()
+        try:
+            answer = call(*arguments)
+        finally:
+            _note(times, name, began)
+        if isinstance(answer, BodyFilter):
+            return _TimedFilter(answer, times, name)
+        if inspect.isawaitable(answer):
+            return _awaited(answer, times, name)
+        return answer
+
+    return wrapper
+
+
+async def _awaited(answer: Awaitable[Any], times: dict[str, float], name: str) -> Any:
+    began = time.perf_counter()
+    try:
+        result = await answer
+    finally:
+        _note(times, name, began)
+    return _TimedFilter(result, times, name) if isinstance(result, BodyFilter) else result
+
+
+def _note(times: dict[str, float], name: str, began: float) -> None:
+    times[name] = times.get(name, 0.0) + time.perf_counter() - began
+
+
+class _TimedFilter(BodyFilter):
+    """Passes everything on to a filter, and takes the time of that."""
+
+    def __init__(self, inner: BodyFilter, times: dict[str, float], name: str) -> None:
+        self._inner = inner
+        self._times = times
+        self._name = name
+
+    def feed(self, chunk: bytes) -> bytes:
+        began = time.perf_counter()
+        try:
+            return self._inner.feed(chunk)
+        finally:
+            _note(self._times, self._name, began)
+
+    def end(self, trailers: Headers) -> bytes:
+        began = time.perf_counter()
+        try:
+            return self._inner.end(trailers)
+        finally:
+            _note(self._times, self._name, began)
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        self._inner.abandoned(outcome)

@@ -1,1 +1,0 @@
-"""The process: listeners, signals, the start and the end."""

@@ -1,0 +1,148 @@
+"""The page a client sees when the proxy itself answers with an error."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from http import HTTPStatus
+from typing import Final
+
+from pingap._version import __version__
+from pingap.http.context import RequestContext
+from pingap.http.errors import HTTPError
+from pingap.http.grpc_errors import grpc_error, is_grpc
+from pingap.http.headers import Headers, field
+from pingap.http.messages import Request, Response
+
+_NO_STORE: Final = field("Cache-Control", "private, no-store")
+_HTML: Final = field("Content-Type", "text/html; charset=utf-8")
+_JSON: Final = field("Content-Type", "application/json; charset=utf-8")
+
+MOST_ACCEPTED: Final = 64
+"""Members of ``Accept`` that are read, from the left."""
+_PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
+
+DEFAULT_TEMPLATE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{status}} {{reason}}</title>
+<style>
+body { margin: 0; min-height: 100vh; display: grid; place-items: center;
+  font: 16px/1.5 system-ui, sans-serif; color: #24292f; background: #f6f8fa; }
+main { padding: 2rem; max-width: 36rem; }
+h1 { margin: 0 0 .5rem; font-size: 1.5rem; }
+p { margin: .25rem 0; overflow-wrap: anywhere; }
+small { color: #57606a; }
+@media (prefers-color-scheme: dark) {
+  body { color: #e6edf3; background: #0d1117; } small { color: #8b949e; } }
+</style>
+</head>
+<body>
+<main>
+<h1>{{status}} {{reason}}</h1>
+<p>{{content}}</p>
+<p><small>{{request_id}}</small></p>
+</main>
+</body>
+</html>
+"""
+
+
+class ErrorPage:
+    """Renders errors, as HTML, or as JSON for clients that prefer it.
+
+    :param template: ``basic.error_template``; empty for the built-in page. A template that begins
+        with ``{`` is JSON. Placeholders: ``{{status}}``, ``{{reason}}``, ``{{content}}``,
+        ``{{error_type}}``, ``{{request_id}}``, ``{{version}}``. Values are escaped.
+    """
+
+    def __init__(self, template: str = "") -> None:
+        self._template = template or DEFAULT_TEMPLATE
+        self._is_json = re.match(r"\s*\{(?!\{)", self._template) is not None
+        self._is_default = not template
+
+    def render(self, request: Request, ctx: RequestContext, error: HTTPError) -> Response:
+        """Return the response for an error."""
+        if is_grpc(request):
+            return _with_ids(grpc_error(error), ctx, error)
+        values = {
+            "status": str(error.status),
+            "reason": _reason(error.status),
+            "content": error.message or _reason(error.status),
+            "error_type": error.error_type,
+            "request_id": ctx.request_id,
+            "version": __version__,
+        }
+        as_json = self._is_json
+        if self._is_default and _prefers_json(request.headers.get("accept") or ""):
+            as_json, body = True, _json_body(values)
+        else:
+            body = self._fill(values)
+        headers = Headers([_JSON if as_json else _HTML, _NO_STORE])
+        return _with_ids(Response(error.status, body, headers), ctx, error)
+
+    def _fill(self, values: dict[str, str]) -> str:
+        def value(match: re.Match[str]) -> str:
+            text = values.get(match[1])
+            if text is None:
+                return match[0]
+            return json.dumps(text)[1:-1] if self._is_json else html.escape(text)
+
+        return _PLACEHOLDER.sub(value, self._template)
+
+
+def _with_ids(response: Response, ctx: RequestContext, error: HTTPError) -> Response:
+    """Add what helps to find the error in the logs."""
+    response.headers.append(field("X-Pingap-EType", error.error_type))
+    for prepared in error.fields:
+        response.headers.append(prepared)
+    if ctx.request_id:
+        response.headers.set("X-Request-Id", ctx.request_id)
+    return response
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _json_body(values: dict[str, str]) -> str:
+    body: dict[str, object] = {
+        "status": int(values["status"]),
+        "error": values["reason"],
+        "message": values["content"],
+    }
+    if values["request_id"]:
+        body["request_id"] = values["request_id"]
+    return json.dumps(body)
+
+
+def _prefers_json(accept: str) -> bool:
+    """Tell whether ``Accept`` weighs JSON higher than HTML, or as high and names it first."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(",", MOST_ACCEPTED)[:MOST_ACCEPTED]:
+        media, *parameters = [piece.strip() for piece in part.split(";")]
+        kind = "html" if media in ("text/html", "text/*") else "json" if "json" in media else media
+        weights.setdefault(kind, _weight(parameters))
+    json_weight, html_weight = (
+        weights.get("json", 0.0),
+        weights.get("html", weights.get("*/*", 0.0)),
+    )
+    if json_weight != html_weight:
+        return json_weight > html_weight
+    return json_weight > 0 and [*weights].index("json") < [*weights, "html"].index("html")
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,186 @@
+"""Running the chain of a phase: sync plugins are called, async ones get a task.
+
+Each function returns at once if all plugins are sync, and otherwise something to await for the
+rest. (A coroutine for every phase of every request would cost more than most plugins.)
+
+A plugin fails closed: whatever it raises (``SystemExit`` and ``CancelledError``, too), other than an
+answer on purpose, and running out of time, becomes a ``PluginError`` that names the instance and the
+phase. Where the operator chose ``fail_open``, it is only reported, and the request goes on as if the
+plugin were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from pingap.http.body_filters import BodyFilter
+from pingap.http.errors import ClientGone, HTTPError, PluginError
+from pingap.http.messages import Response
+from pingap.http.outcome import RequestOutcome
+from pingap.plugins.chains import Chain, Owner
+from pingap.proxy.async_hooks import Outcome
+from pingap.proxy.body_relay import Filters
+from pingap.proxy.exchange import Exchange
+
+
+def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitable[None] | None:
+    """Call every plugin of a phase.
+
+    :returns: None, or what must be awaited because a plugin is async.
+    :raises PluginError: a plugin failed; the ones after it were not called.
+    """
+    for step in chain:
+        call, owner = step
+        try:
+            answer = call(*arguments)
+        except (HTTPError, ClientGone):
+            raise
+        except BaseException as error:
+            _failed(x, owner, phase, error)
+            continue
+        if answer is not None:
+            outcome = x.begin(answer, owner.timeout)
+            if not outcome.done:
+                return _await_all(x, chain[chain.index(step) :], phase, outcome, arguments)
+            _settle(x, outcome, owner, phase)
+    return None
+
+
+async def _await_all(
+    x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
+) -> None:
+    await _result(x, outcome, chain[0][1], phase)
+    if (rest := call_all(x, chain[1:], phase, *arguments)) is not None:
+        await rest
+
+
+def call_first(
+    x: Exchange, chain: Chain, phase: str, *arguments: Any
+) -> Response | Awaitable[Response | None] | None:
+    """Call the plugins of a phase until one answers.
+
+    :returns: the response, None if no plugin answered, or what must be awaited to know.
+    :raises PluginError: a plugin failed, or answered something that is not a response.
+    """
+    for step in chain:
+        call, owner = step
+        try:
+            answer = call(*arguments)
+        except (HTTPError, ClientGone):
+            raise
+        except BaseException as error:
+            _failed(x, owner, phase, error)
+            continue
+        if answer is not None:
+            if not isinstance(answer, Response):
+                outcome = x.begin(answer, owner.timeout)
+                if not outcome.done:
+                    return _await_first(x, chain[chain.index(step) :], phase, outcome, arguments)
+                answer = _settle(x, outcome, owner, phase, Response)
+                if answer is None:
+                    continue
+            x.answered_by = owner.name
+            # (One that was sent before is another one from now on.)
+            response: Response = answer.copy() if answer.sent else answer
+            return response
+    return None
+
+
+async def _await_first(
+    x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
+) -> Response | None:
+    result = await _result(x, outcome, chain[0][1], phase, Response)
+    x.answered_by = chain[0][1].name
+    if result is None:
+        result = call_first(x, chain[1:], phase, *arguments)
+        if result is not None and not isinstance(result, Response):
+            result = await result
+    return result  # type: ignore[no-any-return]  # _result checked it
+
+
+async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Filters:
+    """Ask every plugin of a phase for a body filter; note that each has to get its end.
+
+    :raises PluginError: a plugin failed, or answered something that is not a filter.
+    """
+    filters: list[tuple[BodyFilter, str]] = []
+    for call, owner in chain:
+        try:
+            answer = call(*arguments)
+        except (HTTPError, ClientGone):
+            raise
+        except BaseException as error:
+            _failed(x, owner, phase, error)
+            continue
+        if answer is not None and not isinstance(answer, BodyFilter):
+            outcome = x.begin(answer, owner.timeout)
+            answer = await _result(x, outcome, owner, phase, BodyFilter)
+        if answer is not None:
+            filters.append((answer, owner.name))
+            if x.filters:
+                x.filters.append((answer, owner.name))
+            else:
+                x.filters = [(answer, owner.name)]
+    return tuple(filters)
+
+
+def abandon_filters(x: Exchange) -> None:
+    """Tell the filters whose body did not come to its end."""
+    filters, x.filters = x.filters, []
+    outcome = x.ctx.outcome or RequestOutcome.BROKEN_OFF
+    for body_filter, plugin in filters:
+        try:
+            body_filter.abandoned(outcome)
+        except Exception as error:
+            failure = PluginError(plugin, "body filter")
+            failure.__cause__ = error
+            x.server.report(x, failure)
+
+
+async def _result(
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
+) -> Any:
+    """Wait for what an async plugin began, and check what comes of it."""
+    if not outcome.done:
+        try:
+            await x.finish(outcome)
+        except (HTTPError, ClientGone):
+            raise
+        except Exception as error:
+            _failed(x, owner, phase, error)
+            return None
+    return _settle(x, outcome, owner, phase, expected)
+
+
+def _settle(
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
+) -> Any:
+    """Return the result of what is done, or apply the failure rule."""
+    error, value = outcome.error, outcome.value
+    if error is None and value is not None and expected is not None:
+        error = _misfit(value, expected)
+    if error is None:
+        return value
+    if isinstance(error, HTTPError | ClientGone):
+        raise error
+    _failed(x, owner, phase, error)
+    return None
+
+
+def _misfit(result: object, expected: type) -> TypeError | None:
+    if isinstance(result, expected):
+        return None
+    return TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
+
+
+def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None:
+    """Apply the failure rule of a plugin.
+
+    :raises PluginError: it fails closed.
+    """
+    failure = PluginError(owner.name, phase, owner.places.get(phase, ""))
+    if not owner.fail_open:
+        raise failure from error
+    failure.__cause__ = error
+    x.server.report(x, failure)

@@ -1,0 +1,306 @@
+"""What a location asks of a request: its path, its host, its conditions.
+
+Each predicate answers one question on its own, so that `pingap.proxy.routing` can pick a location and
+`pingap explain` can say why another one lost. Paths and hosts of requests are normalised before
+(`pingap.http.paths`, `pingap.http.hosts`); what is written in TOML is normalised here.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
+from urllib.parse import unquote, unquote_to_bytes
+
+from pingap.config.regex.pattern import Pattern
+from pingap.http.hosts import normal_host
+from pingap.http.paths import as_matched
+
+Captures: TypeAlias = Mapping[str, str]
+CompileRegex: TypeAlias = Callable[[str], Pattern]
+
+NO_CAPTURES: Final[Captures] = MappingProxyType({})
+"""The answer of everything that matches without naming a group; shared and immutable."""
+
+_UPPER_CASE = re.compile("[A-Z]").search
+_ESCAPED = re.compile(r"[%+\x80-\xff]").search
+
+
+class RequestView(Protocol):
+    """What conditions look at. It is asked only when a route has conditions."""
+
+    @property
+    def query(self) -> str:
+        """The query as sent, without ``?``, a character for each byte; empty when there is none."""
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, its lines as one list; ``name`` is given in lower case."""
+
+
+class PathKind(Enum):
+    """How a path text is compared (config.md, section 5.1)."""
+
+    ANY = "any"
+    EXACT = "exact"
+    PREFIX = "prefix"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatcher:
+    """The ``path`` of one location (config.md, section 5.1)."""
+
+    kind: PathKind
+    text: str
+    """Without the leading ``=`` or ``~``; normalised, unless it is a regex."""
+    pattern: Pattern | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        written: str | None,
+        compile_regex: CompileRegex = re.compile,
+        *,
+        raw: bool = False,
+    ) -> "PathMatcher":
+        """Read a path as written in TOML.
+
+        :param raw: the paths of requests are not normalised, so this one is not either.
+        :raises ValueError: the regex is not one.
+        """
+        normalise = str if raw else as_matched
+        written = (written or "").strip()
+        rest = written[1:].strip()
+        if not written:
+            return cls(PathKind.ANY, "")
+        if written[0] == "=":
+            return cls(PathKind.EXACT, normalise(rest))
+        if written[0] == "~":
+            return cls(PathKind.REGEX, rest, _compile(rest, compile_regex))
+        return cls(PathKind.PREFIX, normalise(written))
+
+    def match(self, path: str) -> Captures | None:
+        """Compare with the path of a request.
+
+        :returns: the named groups of a regex, `NO_CAPTURES` for the other kinds, ``None`` when
+            the path does not match.
+        """
+        if self.pattern is not None:
+            return _search(self.pattern, path)
+        if self.kind is PathKind.EXACT:
+            return NO_CAPTURES if path == self.text else None
+        return NO_CAPTURES if path.startswith(self.text) else None  # ANY: the empty prefix
+
+
+class HostKind(Enum):
+    """How one piece of a host list is compared (config.md, section 5.2)."""
+
+    EXACT = "exact"
+    WILDCARD = "wildcard"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class HostPiece:
+    """One piece of a host list."""
+
+    kind: HostKind
+    text: str
+    """A normalised name, without ``*.``; or a regex, without ``~``."""
+    pattern: Pattern | None = None
+
+    @classmethod
+    def parse(cls, written: str, compile_regex: CompileRegex = re.compile) -> "HostPiece":
+        """Read one piece of a host list.
+
+        :raises ValueError: the regex is not one, or a ``*`` is not part of one leading ``*.``.
+        """
+        written = written.strip()
+        if written.startswith("~"):
+            text = written[1:].strip()
+            # Hosts are in lower case by now; as in nginx, an expression that is not ignores case.
+            flag = "(?i)" if _UPPER_CASE(text) else ""
+            return cls(HostKind.REGEX, text, _compile(flag + text, compile_regex))
+        if "*" not in written:
+            return cls(HostKind.EXACT, normal_host(written))
+        name = written.removeprefix("*.")
+        if not name or "*" in name:
+            raise ValueError(f'host wildcard must be "*.name", found "{written}"')
+        return cls(HostKind.WILDCARD, normal_host(name))
+
+    def match(self, host: str) -> Captures | None:
+        """Compare with the host of a request, without port.
+
+        :returns: the named groups of a regex, `NO_CAPTURES` for the other kinds, ``None`` when
+            the host does not match.
+        """
+        if self.pattern is not None:
+            return _search(self.pattern, host)
+        name = host.lower()
+        if self.kind is HostKind.EXACT:
+            return NO_CAPTURES if name == self.text else None
+        suffix = "." + self.text
+        return NO_CAPTURES if name.endswith(suffix) and len(name) > len(suffix) else None
+
+
+@dataclass(frozen=True, slots=True)
+class HostMatcher:
+    """The ``host`` of one location: a list of which one piece must match; empty means any host."""
+
+    pieces: tuple[HostPiece, ...]
+
+    @classmethod
+    def parse(cls, written: str | None, compile_regex: CompileRegex = re.compile) -> "HostMatcher":
+        """Read a host list as written in TOML (config.md, section 5.2).
+
+        :raises ValueError: see `HostPiece.parse`.
+        """
+        return cls(tuple(HostPiece.parse(text, compile_regex) for text in host_pieces(written)))
+
+    @property
+    def has_regex(self) -> bool:
+        """Whether some piece is a regex."""
+        return any(piece.kind is HostKind.REGEX for piece in self.pieces)
+
+    def match(self, host: str) -> Captures | None:
+        """Compare with the host of a request, without port.
+
+        :returns: what the first matching piece captured, ``None`` when no piece matches.
+        """
+        if not self.pieces:
+            return NO_CAPTURES
+        for piece in self.pieces:
+            if (captures := piece.match(host)) is not None:
+                return captures
+        return None
+
+
+class ConditionKind(Enum):
+    """Where a condition looks (config.md, section 5.3)."""
+
+    HEADER = "header"
+    QUERY = "query"
+    COOKIE = "cookie"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One entry of ``match_headers``, ``match_query`` or ``match_cookies``."""
+
+    kind: ConditionKind
+    name: str
+    value: str | None
+    """``None`` when it is enough that the name is present."""
+    member: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
+    """Finds the value of a header in a list."""
+
+    @classmethod
+    def parse(cls, kind: ConditionKind, written: str) -> "Condition":
+        """Read ``name`` or ``name:value`` (config.md, section 5.3).
+
+        Escapes in a query condition are decoded, since pingap 0.13.9 compares with what was sent.
+
+        :raises ValueError: there is no name.
+        """
+        name, colon, value = (part.strip() for part in written.partition(":"))
+        if not name:
+            raise ValueError(
+                f'{kind.value} condition must be "name" or "name:value", found "{written}"'
+            )
+        member = None
+        if kind is ConditionKind.QUERY:
+            name, value = unquote(name), unquote(value)
+        else:  # fields are text with a character for each byte
+            value = value.encode().decode("latin-1")
+        if kind is ConditionKind.HEADER:
+            name = name.lower()
+            if value:
+                text = re.escape(value)
+                member = re.compile(rf"^{text}\Z|^{text}[ \t]*,|,[ \t]*{text}[ \t]*(?:,|\Z)")
+        return cls(kind, name, value if colon else None, member)
+
+    def holds(self, request: "RequestView | Asked") -> bool:
+        """Ask a request; of several values of one name, any counts.
+
+        A header has the value if it is the whole of it, or a member of the list that it is, on one
+        line or several (RFC 9110, 5.3).
+        """
+        asked = request if isinstance(request, Asked) else Asked(request)
+        values = asked.values(self.kind, self.name)
+        if self.value is None or not values:
+            return bool(values)
+        if self.value in values:
+            return True
+        return self.member is not None and self.member.search(values[0]) is not None
+
+
+class Asked:
+    """A request that conditions ask: what they look at is parsed once, however many there are."""
+
+    __slots__ = ("_pairs", "_request")
+
+    def __init__(self, request: RequestView) -> None:
+        self._request = request
+        self._pairs: dict[ConditionKind, dict[str, list[str]]] = {}
+
+    def values(self, kind: ConditionKind, name: str) -> Sequence[str]:
+        """Return all values of a name; a name without ``=`` has an empty value."""
+        if kind is ConditionKind.HEADER:
+            value = self._request.header(name)
+            return () if value is None else (value,)
+        if (pairs := self._pairs.get(kind)) is None:
+            is_query = kind is ConditionKind.QUERY
+            pairs = self._pairs[kind] = self._query() if is_query else self._cookies()
+        return pairs.get(name, ())
+
+    def _query(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for pair in self._request.query.split("&"):
+            if pair:
+                name, _, value = pair.partition("=")
+                if _ESCAPED(pair):
+                    name, value = _decoded(name), _decoded(value)
+                found.setdefault(name, []).append(value)
+        return found
+
+    def _cookies(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for pair in (self._request.header("cookie") or "").split(";"):
+            name, _, value = pair.partition("=")
+            found.setdefault(name.strip(), []).append(value.strip())
+        return found
+
+
+def _decoded(text: str) -> str:
+    """Decode a part of a query as forms are encoded (WHATWG URL, 5.1)."""
+    data = text.replace("+", " ").encode("latin-1", "replace")
+    return unquote_to_bytes(data).decode("utf-8", "replace")
+
+
+def is_written(entry: str) -> bool:
+    """Return whether an entry of a list of conditions is one; empty ones are ignored."""
+    return bool(entry.strip())
+
+
+def host_pieces(written: str | None) -> list[str]:
+    """Split a host list as written in TOML; empty pieces are dropped (config.md, section 5.2)."""
+    return [piece for text in (written or "").split(",") if (piece := text.strip())]
+
+
+def _compile(text: str, compile_regex: CompileRegex) -> Pattern:
+    try:
+        return compile_regex(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f'"{text}" is not a regular expression: {error}') from error
+
+
+def _search(pattern: Pattern, text: str) -> Captures | None:
+    if (found := pattern.search(text)) is None:
+        return None
+    if not pattern.groupindex:
+        return NO_CAPTURES
+    # A group in a branch that was not taken is no variable.
+    return {
+        name: value for name, value in found.groupdict().items() if value is not None
+    } or NO_CAPTURES

@@ -1,0 +1,141 @@
+"""The runtime graph: what configuration becomes, ready to serve requests.
+
+Servers, locations with frozen chains, and upstreams. Built as a whole, before anything is served
+from it, and not changed afterwards; a counter is the only thing in it that moves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from pingap.http.context import RequestContext
+from pingap.http.errors import HTTPError, PluginError, Source
+from pingap.http.forwarding import Family
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
+from pingap.observability.metrics import LocationStats
+from pingap.observability.plugin_failures import PluginFailures
+from pingap.observability.timing import add_server_timing
+from pingap.plugins.chains import Chains
+from pingap.plugins.timing import is_asked_for, timed
+from pingap.proxy.body_relay import REPLAY_LIMIT
+from pingap.proxy.error_page import ErrorPage
+from pingap.proxy.routing import Router
+from pingap.upstream.retrying.retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from pingap.observability.access_log import AccessLog
+    from pingap.proxy.exchange import Exchange
+    from pingap.tls.selection import ServerTls
+    from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
+
+HeaderChange: TypeAlias = Callable[[Headers, Request, RequestContext], None]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LocationRuntime:
+    """A location, ready to serve (config.md, section 5).
+
+    :param upstream: name of the upstream, ``$name`` for a captured variable, or empty.
+    :param upstreams: all upstreams by name.
+    :param upstream_headers: changes to the headers sent to the upstream, in order.
+    :param retry: when a request is asked again of another peer.
+    :param retry_buffer_size: bytes of a request body kept for that.
+    :param plugin_timing: the time of plugins is taken for every request.
+    :param may_take_time: it may be taken, because of that or because a trusted client asks for it.
+    """
+
+    name: str
+    chains: Chains
+    upstream: str = ""
+    upstreams: Mapping[str, UpstreamRuntime] = field(default_factory=dict)
+    upstream_headers: tuple[HeaderChange, ...] = ()
+    client_max_body_size: int = 0
+    max_processing: int = 0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_buffer_size: int = REPLAY_LIMIT
+    plugin_timing: bool = False
+    may_take_time: bool = False
+    stats: LocationStats = field(default_factory=LocationStats)
+    has_limits: bool = field(init=False)
+    has_plugins: bool = field(init=False)
+    looks_back: bool = field(init=False)
+    """Something is done after a request has ended, beside what is done for every one."""
+    repeats_sent: bool = field(init=False)
+    _fixed_upstream: UpstreamRuntime | None = field(init=False)
+    _timed_chains: Chains | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self.has_plugins = self.chains.plugins
+        self.looks_back = bool(self.chains.logging) or self.may_take_time
+        self.repeats_sent = self.retry.repeats_sent
+        self._fixed_upstream = self.upstreams.get(self.upstream)
+
+    def times_plugins(self, request: Request, ctx: RequestContext) -> bool:
+        """Tell whether the time of the plugins is taken for a request."""
+        return self.plugin_timing or (is_asked_for(request) and ctx.connection.is_trusted)
+
+    @property
+    def timed_chains(self) -> Chains:
+        """The chains that take the time of plugins; made when first used."""
+        if self._timed_chains is None:
+            self._timed_chains = timed(self.chains)
+        return self._timed_chains
+
+    def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
+        """Return the upstream a plugin named in ``ctx.upstream``, else the configured one.
+
+        :raises HTTPError: 503, there is no such upstream.
+        """
+        if self._fixed_upstream is not None and not ctx.upstream_name:
+            return self._fixed_upstream
+        name = ctx.upstream_name or self.upstream
+        if name.startswith("$"):
+            name = ctx.captures.get(name[1:], "")
+        if (upstream := self.upstreams.get(name)) is None:
+            raise HTTPError(503, f"No available upstream for {self.name}")
+        return upstream
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ServerRuntime:
+    """A server, ready to serve (config.md, section 4).
+
+    :param tls: None for a server without TLS.
+    :param trusted_forwarding: which forwarding headers trusted proxies send.
+    :param plugin_failures: shared by all servers.
+    """
+
+    name: str
+    router: Router[LocationRuntime]
+    error_page: ErrorPage
+    access_log: AccessLog | None = None
+    enable_server_timing: bool = False
+    via: bytes | None = None
+    """Its name in ``Via``; None to add none."""
+    tls: ServerTls | None = None
+    trusted_forwarding: Family = "any"
+    plugin_failures: PluginFailures = field(default_factory=PluginFailures)
+
+    def add_timing(self, response: Response, ctx: RequestContext) -> None:
+        """Add ``Server-Timing`` to a response."""
+        add_server_timing(response, ctx)
+
+    def report(self, x: Exchange, error: Exception) -> None:
+        """Log what the operator should know of an error; what a client did is not among it.
+
+        The error is dealt with: it lets go of the frames that it passed.
+        """
+        if isinstance(error, PluginError):
+            self.plugin_failures.report(error, x.ctx.location)
+        elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
+            log.warning("upstream %s (%s)", error, error.error_type)
+        # One of them holds the exchange, which holds the error: a circle that would wait for the
+        # collector, together with what all callers hold: bytes that were just read, 256 KB of them.
+        error.__traceback__ = None

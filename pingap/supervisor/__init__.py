@@ -1,0 +1,1 @@
+"""The supervising process: it starts workers, reloads them and hands over to a successor."""

@@ -1,0 +1,219 @@
+"""What the supervising process is told by signals and by files, while its workers serve."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup, TaskStatus
+
+from pingap.config.file_values import watched_files
+from pingap.config.watch import ConfigurationWatch
+from pingap.host.early_signals import release_signals
+from pingap.host.systemd import Notifier
+from pingap.supervisor.options import ServeOptions
+from pingap.supervisor.reload import Reloader
+from pingap.supervisor.succession import Succession
+from pingap.supervisor.supervisor import Supervisor, ended_processes
+from pingap.supervisor.upgrade import HandOverError, hand_over
+from pingap.supervisor.waiter import is_sent_by_terminal
+
+log = logging.getLogger("pingap")
+
+_SIGNALS: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+_TURNS_OF_A_SIGNAL: Final = 8
+"""In so many turns of the loop a signal that came gets to ``_obey``: three, and one for each other."""
+
+
+class Master:
+    """Runs a supervisor.
+
+    :param supervisor: its workers are not started yet.
+    :param options: of the command line.
+    :param succession: starts the process that takes this one's place.
+    :param notifier: to systemd.
+    :param watch: of the configuration's files, made before they were read; None: not watched.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        options: ServeOptions,
+        succession: Succession,
+        notifier: Notifier,
+        watch: ConfigurationWatch | None,
+    ) -> None:
+        self._supervisor = supervisor
+        self._options = options
+        self._succession = succession
+        self._notifier = notifier
+        self._watch = watch
+        self._reloader = Reloader(supervisor, options, watch)
+        self._draining = False
+        self._started = anyio.Event()
+        self._handing_over = False
+        self._starting = 0
+        """A process that was started here to take over, and does not serve yet."""
+        self._ends_passed_on = 0
+        """How often the process that took over was told to end through this one."""
+        self._failed: dict[int, int] = {}
+        """Other processes of ours that have ended -> how."""
+        self._tasks: TaskGroup
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until a signal ends it.
+
+        :param ready: called once all workers accept connections.
+        :raises StartError: a worker cannot serve.
+        """
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            with anyio.open_signal_receiver(*_SIGNALS) as signals:
+                await tasks.start(self._reap)
+                tasks.start_soon(self._obey, signals)
+                release_signals()  # those that came before
+                try:
+                    await self._supervisor.start(tasks)
+                    ready()
+                    self._started.set()
+                except BaseException:
+                    self._supervisor.kill()
+                    raise
+                tasks.start_soon(self._supervisor.base.runtime.log_files.run)
+                if self._watch is not None:
+                    tasks.start_soon(self._watch_files, self._watch)
+                if (seconds := self._notifier.seconds_between_signs) is not None:
+                    tasks.start_soon(self._give_signs, seconds)
+                await anyio.sleep_forever()
+
+    async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            if self._succession.pass_on(number):
+                self._ends_passed_on += number in (signal.SIGTERM, signal.SIGINT)
+                if self._ends_passed_on < 2:
+                    continue  # (the second one ends at once what is left here as well)
+            if number in (signal.SIGTERM, signal.SIGINT) and not self._started.is_set():
+                self._tasks.cancel_scope.cancel()
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                if self._draining:
+                    log.warning("second %s: ending at once", number.name)
+                    self._supervisor.tell("cut")
+                else:
+                    if self._starting and not is_sent_by_terminal(number):
+                        with suppress(ProcessLookupError):
+                            os.kill(self._starting, number)
+                    self._tasks.start_soon(self._end)
+            elif self._draining:
+                continue
+            elif number == signal.SIGHUP:
+                self._tasks.start_soon(self._reload)
+            elif number == signal.SIGUSR1:
+                self._reopen_logs()
+            else:
+                self._tasks.start_soon(self._upgrade, number == signal.SIGUSR2)
+
+    async def _reap(self, *, task_status: TaskStatus[None]) -> None:
+        """Take note of processes that have ended, also of such as process 1 inherits."""
+        with anyio.open_signal_receiver(signal.SIGCHLD) as signals:
+            task_status.started()
+            async for _ in signals:
+                for pid, status in ended_processes():
+                    if not self._supervisor.on_end(pid, status) and self._handing_over:
+                        self._failed[pid] = status
+
+    async def _give_signs(self, seconds: float) -> None:
+        while True:
+            self._notifier.alive()
+            await anyio.sleep(seconds)
+
+    # The end.
+
+    async def _end(self, *, at_once: bool = True) -> None:
+        """Drain, and end with the last request.
+
+        :param at_once: nobody takes over: see ``Supervisor.drain``.
+        """
+        self._draining = True
+        if at_once:
+            self._notifier.stopping("draining")
+        log.info("draining")
+        await self._supervisor.drain(at_once=at_once)
+        self._succession.block_signals()
+        for _ in range(_TURNS_OF_A_SIGNAL):  # those that came before it are still passed on
+            await anyio.lowlevel.checkpoint()
+        self._tasks.cancel_scope.cancel()
+
+    async def _upgrade(self, start: bool) -> None:
+        """Let another process take over; it goes on here if that one does not serve.
+
+        :param start: start it; otherwise somebody else does.
+        """
+        if self._handing_over:
+            log.warning("a new process is about to take over already")
+            return
+        self._handing_over = True
+        await self._started.wait()
+        path = self._supervisor.base.runtime.config.basic.upgrade_sock
+        try:
+            self._starting = successor = self._succession.start() if start else 0
+            log.info("handing over to a new process%s", f" (pid {successor})" if start else "")
+            await hand_over(
+                self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
+            )
+        except HandOverError as error:
+            log.error("no new process took over, this one goes on: %s", error)  # noqa: TRY400
+            return
+        finally:
+            self._handing_over = False
+            self._starting = 0
+            self._failed.clear()
+        log.info("a new process has taken over")
+        if start:
+            self._succession.on_success(successor)
+        if not self._draining:
+            await self._end(at_once=False)
+
+    # Changes.
+
+    def _reopen_logs(self) -> None:
+        log.info("log files are opened again")
+        self._supervisor.base.runtime.log_files.reopen()
+        self._supervisor.tell("reopen")
+
+    async def _reload(self) -> None:
+        """Read the configuration again, and do what is needed for it to take effect."""
+        await self._started.wait()
+        self._notifier.reloading()
+        try:
+            restart = await self._reloader.reload()
+        except Exception:  # a mistake in code, of a plugin perhaps: those who serve go on
+            log.exception("the configuration stays as it was; the new one cannot be built")
+            return
+        finally:
+            self._notifier.ready()
+        if restart and self._options.autorestart:
+            log.info("a new process is started, which can take it over")
+            await self._upgrade(True)
+
+    async def _watch_files(self, watch: ConfigurationWatch) -> None:
+        watch.watch(watched_files(self._supervisor.base.runtime.config))
+        while not self._draining:
+            await anyio.sleep(watch.seconds_to_wait(time.monotonic()))
+            if not self._draining and (changed := watch.poll(time.monotonic())):
+                log.info("changed: %s", ", ".join(changed[:8]))
+                await self._reload()

@@ -1,0 +1,130 @@
+"""The listening sockets of the next configuration: those that serve are taken over, the rest is opened."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from socket import IPPROTO_TCP, SO_REUSEPORT, SOL_SOCKET, TCP_FASTOPEN, socket
+from typing import Any
+
+from pingap.config import Address, Config, TcpAddress, UnixAddress
+from pingap.host.activation import bound, resolved
+from pingap.host.sockets import BindError, listen
+from pingap.worker.listening import Inherited, Listening, open_all
+
+
+@dataclass(frozen=True, slots=True)
+class Relisting:
+    """What a reload does to the listening sockets; nothing is closed yet.
+
+    :param sockets: of the next configuration.
+    :param opened: those of them that are new.
+    :param removed: those that it does not need any more.
+    """
+
+    sockets: list[Listening]
+    opened: list[Listening]
+    removed: list[Listening]
+
+    def discard(self) -> None:
+        """Close what was opened: the reload fails."""
+        for one in self.opened:
+            one.remove_file()
+            one.sock.close()
+
+    def take_effect(self, config: Config) -> None:
+        """Change what can be changed of sockets that were taken over."""
+        new = {one.number for one in self.opened}
+        for one in self.sockets:
+            if one.number not in new:
+                settings = config.servers[one.server]
+                one.sock.listen(settings.backlog)
+                if ":" in one.address and not one.address.startswith("unix:"):
+                    length = settings.tcp_fastopen or 0
+                    one.sock.setsockopt(IPPROTO_TCP, TCP_FASTOPEN, length)
+
+
+class _Serving(Inherited):
+    """The sockets that serve, found by their configured address, or by what they are bound to."""
+
+    def __init__(self, current: Iterable[Listening]) -> None:
+        super().__init__()
+        self.rest = list(current)
+
+    def take_all(self, address: Address, server: str) -> list[socket]:
+        """Return every socket for an address; of any free port, those of the same server."""
+        if isinstance(address, UnixAddress) or address.port:
+            return super().take_all(address, server)
+        found = [one for one in self.rest if (one.server, one.address) == (server, str(address))]
+        self.rest = [one for one in self.rest if one not in found]
+        return [one.sock for one in found]
+
+    def take(self, address: Address) -> socket | None:
+        """Return a socket for an address, once."""
+        if (found := self._find(address)) is None:
+            return None
+        self.rest.remove(found)
+        return found.sock
+
+    def _find(self, address: Address) -> Listening | None:
+        for one in self.rest:
+            if one.address == str(address):
+                return one
+        places = set(resolved(address))
+        return next((one for one in self.rest if bound(one.sock) in places), None)
+
+
+def relisten(
+    config: Config, threads: int | None, current: list[Listening], *, most: int
+) -> Relisting:
+    """Open what the next configuration listens on and the present one does not.
+
+    :param current: all listening sockets; none of them is changed if this fails.
+    :param most: how many workers there are.
+    :raises ListenError: an address cannot be listened on.
+    """
+    serving = _Serving(current)
+    wanted = {str(one) for settings in config.servers.values() for one in settings.addresses}
+    leaving = [one for one in current if one.address not in wanted]
+
+    def open_one(address: Address, **options: Any) -> socket:
+        try:
+            return listen(address, **options)
+        except BindError as error:
+            if error.number != errno.EADDRINUSE or not isinstance(address, TcpAddress):
+                raise
+            with _sharing(address.port, leaving):
+                sock = listen(address, **{**options, "reuse_port": True})
+            sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, int(options["reuse_port"]))
+            return sock
+
+    found = open_all(config, threads, serving, most=most, open_one=open_one)
+    known = {one.sock: one for one in current}
+    sockets = [
+        replace(one, number=old.number, is_lent=old.is_lent, file=old.file)
+        if (old := known.get(one.sock)) is not None
+        else one
+        for one in found
+    ]
+    opened = [one for one in sockets if one.sock not in known]
+    return Relisting(sockets, opened, serving.rest)
+
+
+@contextmanager
+def _sharing(port: int, leaving: list[Listening]) -> Iterator[None]:
+    """Let another socket have the port beside those that leave, such as 0.0.0.0 beside 127.0.0.1."""
+    same = [
+        one.sock
+        for one in leaving
+        if isinstance(place := bound(one.sock), TcpAddress) and place.port == port
+    ]
+    before = [sock.getsockopt(SOL_SOCKET, SO_REUSEPORT) for sock in same]
+    for sock in same:
+        sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for sock, value in zip(same, before, strict=True):
+            sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, value)

@@ -1,0 +1,216 @@
+"""Taking a changed configuration into running workers: all of them, or none.
+
+The supervisor builds it first, which finds nearly every mistake, and opens the listening sockets that
+are new; then each worker builds it beside what it serves, and when all are ready they are told to swap.
+Requests under way end as they began.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Collection
+from typing import Final
+
+import anyio
+
+from pingap.build.graph import Runtime, build
+from pingap.build.loading import load_configuration
+from pingap.build.machine import refuse, start_problems
+from pingap.config import Config, ConfigError, Snapshot
+from pingap.config.changes import changes_between, changes_text
+from pingap.config.file_values import named_files, watched_files
+from pingap.config.problem import dotted
+from pingap.config.restart import needs_restart
+from pingap.config.watch import ConfigurationWatch
+from pingap.host.time_limit import time_limit
+from pingap.observability.logs import set_log_level
+from pingap.plugins.settings_models import settings_models
+from pingap.supervisor.child import Child
+from pingap.supervisor.options import ServeOptions
+from pingap.supervisor.relisten import Relisting, relisten
+from pingap.supervisor.supervisor import Supervisor, numbers_of
+from pingap.worker.listening import ListenError, Listening, of_worker, workers_of
+
+log = logging.getLogger("pingap")
+
+PREPARE_SECONDS: Final = 60.0
+"""How long a worker may take to build a configuration and to start its plugins."""
+
+
+_STAYS: Final = "the configuration stays as it was"
+
+
+class Reloader:
+    """Reloads; only one reload is under way at a time.
+
+    :param supervisor: of the workers.
+    :param options: of the command line.
+    :param watch: knows the files that were read.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        options: ServeOptions,
+        watch: ConfigurationWatch | None = None,
+    ) -> None:
+        self._supervisor = supervisor
+        self._options = options
+        self._watch = watch
+        self._lock = anyio.Lock()
+        self._at_start = supervisor.base.runtime.config
+        """How many work is from here."""
+
+    async def reload(self) -> list[str]:
+        """Read the configuration and serve by it; if it cannot be served, nothing changes.
+
+        :returns: the changes that only a new process can take over.
+        """
+        async with self._lock:
+            old = self._supervisor.base.runtime
+            if self._watch is not None:
+                self._watch.know()
+            snapshot = self._options.read()
+            try:
+                # (A supervisor that is held up by a plugin could replace no worker.)
+                with time_limit(old.config.basic.worker_timeout):
+                    config = self._load(snapshot, old)
+                    refuse(start_problems(config))
+                    target = self._supervisor.base.log_target
+                    new = build(config, old.registry, target, previous=old)
+            except ConfigError as error:
+                log.error("%s; the new one is wrong:\n%s", _STAYS, error)  # noqa: TRY400
+                return []
+            for warning in (*config.warnings, *new.warnings):
+                log.warning("%s", warning)
+            restart = self._needs_restart(config)
+            if await self._change(snapshot, new):
+                self._tell(old, new, restart)
+                return restart
+            old.log_files.close_others(old.log_targets)
+            return []
+
+    def _needs_restart(self, config: Config) -> list[str]:
+        restart = needs_restart(self._at_start, config)
+        workers, threads = self._supervisor.workers, self._options.threads
+        for name in config.servers.keys() - self._at_start.servers.keys():
+            if workers_of(config, name, threads) > workers:
+                restart.append(dotted(("servers", name, "threads")))
+        return restart
+
+    def _load(self, snapshot: Snapshot, old: Runtime) -> Config:
+        """Load the configuration; from here on the files that it names are watched, too."""
+        files: Collection[str] = ()
+        try:
+            config = load_configuration(snapshot, old.registry)
+            files = watched_files(config)
+        except ConfigError:
+            files = {*watched_files(old.config), *named_files(snapshot)}
+            raise
+        finally:
+            if self._watch is not None:
+                self._watch.watch(files)
+        return config
+
+    async def _change(self, snapshot: Snapshot, new: Runtime) -> bool:
+        supervisor, old = self._supervisor, self._supervisor.base.runtime
+        async with supervisor.forking:
+            if (listeners := self._relisten(new.config)) is None:
+                return False
+            children = list(supervisor.children.values())
+            counts = self._counts(new.config)
+            given = {child: of_worker(listeners.sockets, child.index, counts) for child in children}
+            try:
+                failures = await self._prepare(given, snapshot.to_bytes().decode())
+            except BaseException:
+                listeners.discard()
+                raise
+            if failures:
+                for child in children:
+                    child.channel.send("discard")
+                listeners.discard()
+                log.error("%s; the new one cannot be served: %s", _STAYS, "; ".join(failures))
+                return False
+            # Before the workers close theirs: the last to do so accepts what waits in them.
+            supervisor.listen_on(listeners.sockets, listeners.removed)
+            listeners.take_effect(new.config)
+            for child, sockets in given.items():
+                child.sockets = numbers_of(sockets)
+                child.channel.send("swap")
+            supervisor.base.runtime, supervisor.base.counts = new, counts
+        _tell_listeners(listeners)
+        new.take_effect()
+        new.forget_others(supervisor.news)
+        old.release([new])
+        set_log_level(new.config.basic.log_level)
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        return True
+
+    def _relisten(self, config: Config) -> Relisting | None:
+        """Open the listening sockets of a configuration; None if one of them cannot be opened."""
+        supervisor = self._supervisor
+        current = [*supervisor.sockets, *supervisor.spare]
+        try:
+            return relisten(config, self._options.threads, current, most=supervisor.workers)
+        except ListenError as error:
+            log.error("%s; the new one cannot be served:\n%s", _STAYS, error)  # noqa: TRY400
+            return None
+
+    def _counts(self, config: Config) -> dict[str, int]:
+        threads, most = self._options.threads, self._supervisor.workers
+        return {name: workers_of(config, name, threads, most) for name in config.servers}
+
+    async def _prepare(self, given: dict[Child, list[Listening]], snapshot: str) -> list[str]:
+        """Let workers build a configuration; return why it cannot be, where it cannot.
+
+        :param given: worker -> what it is to accept from.
+        """
+        failures: list[str] = []
+        ended: list[str] = []
+
+        async def ask(child: Child, sockets: list[Listening]) -> None:
+            passed = [one for one in sockets if one.number not in child.sockets]
+            answer = await child.channel.ask(
+                "prepare",
+                PREPARE_SECONDS,
+                [one.sock.fileno() for one in passed],
+                snapshot=snapshot,
+                listeners=[[one.number, one.server, one.address, one.is_shared] for one in sockets],
+                passed=[one.number for one in passed],
+            )
+            if answer is None:
+                if child.ended.is_set() or child.channel.is_broken:
+                    ended.append(child.name)
+                else:
+                    failures.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
+            elif answer["failure"]:
+                failures.append(answer["failure"])
+
+        async with anyio.create_task_group() as tasks:
+            for child, sockets in given.items():
+                tasks.start_soon(ask, child, sockets)
+        # One that was killed meanwhile begins with the new configuration. But nothing says that it
+        # can be served if it has ended all of them.
+        if not failures and len(ended) == len(given):
+            failures = [f"{name} ended while it prepared it" for name in ended]
+        return list(dict.fromkeys(failures))
+
+    def _tell(self, old: Runtime, new: Runtime, restart: list[str]) -> None:
+        models = settings_models(old.plugins, new.plugins)
+        text = changes_text(changes_between(old.config, new.config, models))
+        log.info(
+            "the configuration was reloaded%s", f":\n{text}" if text else "; its text is the same"
+        )
+        if restart:
+            log.warning("needs a restart to take effect: %s", ", ".join(restart))
+
+
+def _tell_listeners(listeners: Relisting) -> None:
+    """Say what is new; with ``reuse_port`` workers have sockets of their own for one address."""
+    for text in dict.fromkeys(f"{one.text} ({one.server})" for one in listeners.opened):
+        log.info("listening on %s", text)
+    for text in dict.fromkeys(one.address for one in listeners.removed):
+        log.info("not listening on %s any more", text)

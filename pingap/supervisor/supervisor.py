@@ -1,0 +1,379 @@
+"""The supervisor: keeps the listening sockets open and the workers alive.
+
+It moves no request. It forks, so it has no threads, and whatever may take long or go wrong is done
+in a worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from socket import socket
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pingap.build.graph import Runtime
+from pingap.host.cpu_affinity import pin
+from pingap.host.daemon import Parent
+from pingap.host.parent_death import end_with_parent
+from pingap.observability.sums import Figures, add_figures, entries_of, no_figures, put
+from pingap.shared_state.bus import Bus
+from pingap.shared_state.segment import SharedSegment
+from pingap.supervisor.child import Child
+from pingap.supervisor.fork import fork
+from pingap.worker.channel import Channel, Message, pair
+from pingap.worker.figures import without_gauges
+from pingap.worker.listening import Listening, of_worker
+from pingap.worker.process import WorkerProcess
+from pingap.worker.worker import Worker
+
+log = logging.getLogger("pingap")
+
+LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether a worker is silent."""
+REPORT_SECONDS: Final = 2.0
+"""How long a worker may take to say what it has counted."""
+MOST_ENTRIES: Final = 100
+"""Parts of figures in one message: reading it must not hold up a worker's requests."""
+SHORT_LIFE: Final = 1.0
+"""A worker that ends sooner is replaced later each time."""
+LONGEST_WAIT: Final = 10.0
+LAST_SECONDS: Final = 5.0
+"""How much longer than it may a worker can take to end, before it is ended."""
+
+
+class StartError(Exception):
+    """A worker cannot serve; the message says why."""
+
+
+@dataclass(slots=True)
+class Base:
+    """What a new worker begins with.
+
+    :param runtime: the configuration that serves, built.
+    :param counts: server -> how many workers serve it.
+    :param log_target: what ``--log`` says.
+    :param parent: the process that waits for a daemon to serve.
+    """
+
+    runtime: Runtime
+    counts: dict[str, int]
+    log_target: str = ""
+    parent: Parent | None = None
+
+
+class Supervisor:
+    """Starts workers, replaces those that end, and tells them what to do.
+
+    :param base: what they serve.
+    :param sockets: all listening sockets; they are closed when the workers drain.
+    :param workers: how many.
+    :param spare: sockets of systemd that no server uses.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        sockets: Iterable[Listening],
+        workers: int,
+        spare: Iterable[Listening] = (),
+    ) -> None:
+        self.base = base
+        self.sockets = list(sockets)
+        self.spare = list(spare)
+        self.children: dict[int, Child] = {}
+        """Index -> the worker that has this place."""
+        self._leaving: set[Child] = set()
+        """Workers that were told to end by somebody else; others have their places."""
+        self._leader: Child | None = None
+        self.news = Bus()
+        """What workers have told each other; the supervisor itself does nothing with it."""
+        self.workers = workers
+        self._pid = os.getpid()
+        self._tasks: TaskGroup
+        self._early_ends: dict[int, int] = {}
+        self._gone: Figures = no_figures()
+        """What workers had counted that have ended."""
+        self._all_ended = anyio.Event()
+        self.forking = anyio.Lock()
+        """Held while a worker is forked, and while none may be: the configuration changes."""
+        # Twice as many: one that leaves and the one in its place count apart.
+        self._segment = SharedSegment(workers=2 * workers) if workers > 1 else None
+        self._has_begun = self._stopping = False
+        self._at_once = False
+
+    async def start(self, tasks: TaskGroup) -> None:
+        """Start all workers; return when each of them accepts connections.
+
+        :raises StartError: one cannot serve.
+        """
+        self._tasks = tasks
+        gc.collect()
+        gc.freeze()  # so that what is common stays in common pages of memory
+        for index in range(self.workers):
+            try:
+                await self._fork(index)
+            except OSError as error:
+                raise StartError(f"no worker can be forked: {error.strerror}") from None
+        for child in list(self.children.values()):
+            await child.ready.wait()
+            _check_serving(child)
+        for child in self.children.values():  # one may have ended while others began
+            _check_serving(child)
+        self._has_begun = True
+        tasks.start_soon(self._watch_silence)
+
+    async def _fork(self, index: int) -> None:
+        async with self.forking:
+            if self._stopping:
+                return
+            ours, theirs = pair()
+            self.base.runtime.log_files.flush()  # or the child would write it as well
+            column = self._free_column(index)
+            known = dict(self.news.values)  # by the child
+            with theirs:
+                pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
+        child = self.children[index] = Child(index, pid, Channel(ours), column)
+        child.sockets = numbers_of(self._sockets_of(index))
+        self._tasks.start_soon(self._run_channel, child)
+        self._tasks.start_soon(self._look_after, child)
+        for key, value in self.news.values.items():
+            if known.get(key) != value:
+                child.channel.send("bus", key=key, value=value)
+        self._choose_leader()
+        if self._stopping:  # since the fork began
+            child.channel.send("drain", at_once=self._at_once)
+
+    def _sockets_of(self, index: int) -> list[Listening]:
+        return of_worker(self.sockets, index, self.base.counts)
+
+    def listen_on(self, sockets: Iterable[Listening], removed: Iterable[Listening]) -> None:
+        """Have other listening sockets from now on; workers that serve are told by others.
+
+        :param removed: those that no worker will accept from; systemd keeps its own open.
+        """
+        self.sockets, self.spare = list(sockets), []
+        for one in removed:
+            if one.is_lent:
+                self.spare.append(one)
+            else:
+                one.remove_file()
+                one.sock.close()
+
+    def _free_column(self, index: int) -> int:
+        """Return which column of the shared state a new worker has to itself."""
+        used = {child.column for child in self._every_child()}
+        return index if index not in used else index + self.workers
+
+    def _be_worker(self, index: int, column: int, theirs: socket, ours: socket) -> int:
+        """Serve; runs in the child."""
+        end_with_parent(self._pid)
+        if self.base.parent is not None:
+            self.base.parent.close()
+        if self.base.runtime.config.basic.cpu_affinity:
+            pin(index)
+        ours.close()
+        for child in self._every_child():
+            child.channel.close()
+        accepted = self._sockets_of(index)
+        for one in (*self.sockets, *self.spare):
+            if one not in accepted:
+                one.sock.close()
+        shared = None if self._segment is None else self._segment.attach(column)
+        worker = Worker(self.base.runtime, accepted, shared)
+        for key, value in self.news.values.items():  # which it compares with what is shared
+            worker.bus.deliver(key, value)
+        return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
+
+    async def _run_channel(self, child: Child) -> None:
+        await child.channel.run()
+
+    async def _look_after(self, child: Child) -> None:
+        """Take what a worker says, up to its end; then put another one in its place."""
+        while (message := await child.channel.receive()) is not None:
+            child.heard = time.monotonic()
+            self._on_message(child, message)
+        await child.ended.wait()
+        child.channel.close()
+        if self._segment is not None:
+            self._segment.release_worker(child.column)
+        self._count_in(child)
+        if child in self._leaving:
+            self._leaving.remove(child)
+            log.info("%s %s", child.name, child.ending)
+        else:
+            del self.children[child.index]
+            if self._has_begun and not self._stopping:
+                await self._replace(child)
+        if not self._every_child():
+            self._all_ended.set()
+
+    def _every_child(self) -> list[Child]:
+        return [*self.children.values(), *self._leaving]
+
+    async def _let_go(self, child: Child) -> None:
+        """Have another worker take the place of one that was told to end, while it drains."""
+        if self._stopping or self.children.get(child.index) is not child:
+            return
+        log.info("%s was told to end: it is replaced", child.name)
+        del self.children[child.index]
+        self._leaving.add(child)
+        await self._fork_again(child.index)
+
+    async def _replace(self, child: Child) -> None:
+        lost = f"; requests under way when it was heard last: {child.requests}"
+        reason = f": {child.failure}" if child.failure else ""
+        level = logging.ERROR if child.status else logging.INFO
+        log.log(level, "%s %s%s%s; it is replaced", child.name, child.ending, reason, lost)
+        lived = time.monotonic() - child.began
+        early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
+        self._early_ends[child.index] = early
+        self._choose_leader()  # among those that are left
+        if early > 1:
+            await anyio.sleep(min(LONGEST_WAIT, 0.1 * 2**early))
+        await self._fork_again(child.index)
+
+    async def _fork_again(self, index: int) -> None:
+        """Put a worker in a place that is free, as soon as the system has room for it."""
+        while True:
+            try:
+                return await self._fork(index)
+            except OSError as error:
+                log.error("no worker can be forked: %s", error.strerror)  # noqa: TRY400
+                await anyio.sleep(LONGEST_WAIT)
+
+    def _on_message(self, child: Child, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "beat":
+            child.requests = message["requests"]
+        elif kind == "ready":
+            child.ready.set()
+        elif kind == "leaving":
+            self._tasks.start_soon(self._let_go, child)
+        elif kind == "failed":
+            child.failure = message["text"]
+        elif kind == "figures":
+            if message["replaces"]:
+                child.figures = no_figures()
+            put(child.figures, message["entries"])
+        elif kind == "others":
+            self._tasks.start_soon(self._tell_of_others, child, message)
+        elif kind == "bus":
+            self._pass_on(child, message["key"], message["value"])
+
+    # What concerns all workers.
+
+    def tell(self, kind: str, /, **fields: Any) -> None:
+        """Send a message to every worker."""
+        for child in self._every_child():
+            child.channel.send(kind, **fields)
+
+    def _pass_on(self, sender: Child, key: str, value: str) -> None:
+        self.news.deliver(key, value)
+        for child in self._every_child():
+            if child is not sender:
+                child.channel.send("bus", key=key, value=value)
+
+    def _choose_leader(self) -> None:
+        """Have one worker do what is to be done once per host, as long as it has its place."""
+        if self.children and self._leader not in self.children.values():
+            self._leader = self.children[min(self.children)]
+            self._leader.channel.send("lead")
+
+    async def _tell_of_others(self, child: Child, question: Message) -> None:
+        """Tell a worker what all others have counted, living and ended ones."""
+        others = [one for one in self._every_child() if one is not child]
+        async with anyio.create_task_group() as tasks:
+            for other in others:
+                tasks.start_soon(other.channel.ask, "report", REPORT_SECONDS)
+        entries = entries_of(add_figures([self._gone, *(other.figures for other in others)]))
+        while part := list(islice(entries, MOST_ENTRIES)):
+            child.channel.send("others", entries=part)
+        child.channel.reply(question)
+
+    def _count_in(self, child: Child) -> None:
+        """Keep what a worker that ended had counted, as far as it could tell."""
+        self._gone = add_figures([self._gone, without_gauges(child.figures)])
+
+    async def _watch_silence(self) -> None:
+        """End workers that do not show any more that they are alive; they are replaced then."""
+        now = time.monotonic()
+        while True:
+            before = now
+            await anyio.sleep(LOOK_SECONDS)
+            limit = self.base.runtime.config.basic.worker_timeout
+            now = time.monotonic()
+            if now - before > 2 * LOOK_SECONDS:
+                continue  # this process was stopped or busy: what they have said is not read yet
+            for child in self._every_child():
+                if limit and now - child.heard > limit and not child.ended.is_set():
+                    log.error("%s was silent for %.0f s: it is ended", child.name, limit)
+                    child.kill()
+
+    # The end.
+
+    def on_end(self, pid: int, status: int) -> bool:
+        """Take note that a process has ended; tell whether it was a worker."""
+        for child in self._every_child():
+            if child.pid == pid:
+                child.on_end(status)
+                return True
+        return False
+
+    async def drain(self, *, at_once: bool) -> None:
+        """Let all workers end when their requests are answered; return when they have.
+
+        :param at_once: close connections whose client may be sending its next request just now;
+            nobody takes over.
+        """
+        self._stopping, self._at_once = True, at_once
+        for one in (*self.sockets, *self.spare):
+            one.sock.close()
+        for child in self.children.values():
+            if not child.ready.is_set():  # it has no requests, and does not listen yet
+                child.kill()
+        self.tell("drain", at_once=at_once)
+        if self._every_child():
+            basic = self.base.runtime.config.basic
+            seconds = basic.grace_period + basic.graceful_shutdown_timeout + LAST_SECONDS
+            with anyio.move_on_after(seconds):
+                await self._all_ended.wait()
+        for child in self._every_child():
+            if not child.ended.is_set():
+                log.error("%s does not end: it is ended", child.name)
+                child.kill()
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        self._stopping = True
+        for child in self._every_child():
+            child.kill()
+
+
+def numbers_of(sockets: Iterable[Listening]) -> frozenset[int]:
+    """Return the numbers of listening sockets."""
+    return frozenset(one.number for one in sockets)
+
+
+def _check_serving(child: Child) -> None:
+    if child.ended.is_set():
+        raise StartError(child.failure or f"{child.name} {child.ending}")
+
+
+def ended_processes() -> Iterator[tuple[int, int]]:
+    """Yield id and status of every child that has ended since."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, status

@@ -1,0 +1,93 @@
+"""Where the two processes of an upgrade meet: ``basic.upgrade_sock``, or a folder nobody else can enter.
+
+Both compute the same place from the user as whom pingap serves, whatever their environments are.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pingap.host.privileges import Account, PrivilegeError, as_user
+
+_FOLDERS: Final = ("/run", "/tmp")  # noqa: S108 - a folder of ours in it, which is checked
+_NAME: Final = "upgrade.sock"
+_MODE: Final = 0o700
+
+
+class PlaceError(Exception):
+    """There is no place; the message says why."""
+
+
+def place_to_wait(setting: str, account: Account | None) -> str:
+    """Return the path of the socket at which a new process waits; its folder is made if need be.
+
+    :param setting: ``basic.upgrade_sock``.
+    :param account: as whom pingap serves; None: as this user.
+    :raises PlaceError: there is none.
+    """
+    if setting:
+        return str(Path(setting).expanduser().absolute())
+    uid = os.geteuid() if account is None else account.uid
+    reasons = []
+    for folder in _default_folders(uid):
+        try:
+            _make(folder, account)
+            _check(folder, uid)
+        except (OSError, PlaceError) as error:
+            reasons.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
+        else:
+            return str(folder / _NAME)
+    raise PlaceError(
+        f"no folder for the upgrade socket ({'; '.join(reasons)}): set basic.upgrade_sock"
+    )
+
+
+def places_to_look(setting: str) -> list[str]:
+    """Return the paths at which a new process of this user may wait by now."""
+    if setting:
+        return [str(Path(setting).expanduser().absolute())]
+    return list(_private_places(os.geteuid()))
+
+
+def _private_places(uid: int) -> Iterator[str]:
+    for folder in _default_folders(uid):
+        try:
+            _check(folder, uid)
+        except (OSError, PlaceError):
+            continue
+        yield str(folder / _NAME)
+
+
+def _default_folders(uid: int) -> Iterator[Path]:
+    for folder in _FOLDERS:
+        yield Path(folder, f"pingap-{uid}")
+
+
+def _make(folder: Path, account: Account | None) -> None:
+    """Make the folder, as the user who will use it, or as root in a folder of root."""
+    try:
+        with as_user(account):
+            folder.mkdir(_MODE)
+    except FileExistsError:
+        return
+    except PrivilegeError as error:
+        raise PlaceError(str(error)) from None
+    except PermissionError:
+        if account is None or os.geteuid() != 0:
+            raise
+        folder.mkdir(_MODE)
+        os.chown(folder, account.uid, account.gid, follow_symlinks=False)
+
+
+def _check(folder: Path, uid: int) -> None:
+    """Trust a folder only if nobody but this user and root can enter it.
+
+    :raises PlaceError: it is somebody else's.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
+        raise PlaceError(f"expected a folder of user {uid} with mode 0700")

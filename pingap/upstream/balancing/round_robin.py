@@ -1,0 +1,49 @@
+"""``round_robin``: peers in turn, by weight, smooth (heavy peers do not get their turns in a row)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pingap.plugins.balancer import Balancer, Usable, is_available
+from pingap.upstream.balancing.schedule import turns
+
+if TYPE_CHECKING:
+    from pingap.http.context import RequestContext
+    from pingap.http.messages import Request
+    from pingap.upstream.peer import Peer
+
+
+class RoundRobin(Balancer):
+    """Gives the peers that are available their turns.
+
+    Whose turn it is and cannot be used, since a request failed there or it starts slowly, is
+    replaced by the next of a second round. (Taking the next of the first would always load the
+    same neighbour.)
+    """
+
+    def __init__(self, peers: Sequence[Peer]) -> None:
+        super().__init__(peers)
+        self.refresh(is_available)
+
+    def refresh(self, usable: Usable) -> None:
+        """Share the turns out among those that are available now."""
+        peers = [peer for peer in self.peers if usable(peer)]
+        weights = [peer.weight for peer in peers]
+        self._turns = turns(peers, weights)
+        self._replacements = turns(peers, weights)
+        self._round = sum(weights)
+
+    def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
+        """Choose the next one."""
+        try:
+            peer = next(self._turns)
+        except StopIteration:
+            return None  # (there are no peers)
+        if usable(peer):
+            return peer
+        for peer in islice(self._replacements, self._round):
+            if usable(peer):
+                return peer
+        return None

@@ -1,0 +1,1 @@
+"""Circuit breakers, and what they observe."""

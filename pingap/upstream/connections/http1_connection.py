@@ -1,0 +1,444 @@
+"""A connection of HTTP/1.1 to an upstream, serving one exchange at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from pingap.http.errors import UpstreamError
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
+from pingap.protocol import http1_write
+from pingap.protocol.events import EndOfMessage
+from pingap.protocol.http1_response import WHOLE, Event, ResponseDecoder
+from pingap.upstream.connections import connect_errors
+from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
+from pingap.upstream.connections.fast_open import has_connected
+from pingap.wire.backlog import FULL_READ, last_time
+from pingap.wire.tcp import MOST_REST, read_rest, unacknowledged
+
+if TYPE_CHECKING:
+    from pingap.proxy.exchange import Exchange
+    from pingap.upstream.connections.pinned import PinnedConnections
+    from pingap.upstream.peer import Peer
+    from pingap.upstream.upstream import UpstreamRuntime
+
+NEVER: Final = math.inf
+
+SLOW_REQUEST_SECONDS: Final = 5.0
+"""How long a request has to take until its upstream may end the connection without being blamed for it."""
+CLOSE_SECONDS: Final = 10.0
+"""How long an upstream may take to read what was sent before the connection was closed."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection: idle in the pool, or sending a request and reading its answer.
+
+    :param upstream: whose time limits apply and whose pool it goes back to.
+    :param peer: the address it is made to.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_decoder",
+        "_exchange",
+        "_pool",
+        "_reading_paused",
+        "_request_done",
+        "_timeouts",
+        "_transport",
+        "_unacknowledged",
+        "_upstream",
+        "_waits_for_turn",
+        "_writes",
+        "_writing_paused",
+        "began_at",
+        "deadline",
+        "home",
+        "peer",
+        "read_at",
+        "tcp_seconds",
+        "tls_seconds",
+    )
+
+    may_refuse: Final = False
+    """(See ``Http2UpstreamStream``.)"""
+
+    tcp_seconds: float | None
+    """How long making the TCP connection took; None until that is known."""
+    tls_seconds: float | None
+    """How long the TLS handshake took; None without one."""
+
+    def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
+        self.peer = peer
+        self.home: Peer | PinnedConnections = peer
+        """Where it waits for the next request."""
+        self.began_at = self.read_at = time.monotonic()
+        self.tcp_seconds = self.tls_seconds = None
+        self.deadline = NEVER
+        self._upstream = upstream
+        self._timeouts = upstream.timeouts
+        self._pool = upstream.pool
+        self._writes = upstream.pool.writes
+        self._decoder = ResponseDecoder()
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._chunked = False
+        self._request_done = True
+        self._reading_paused = False
+        self._waits_for_turn = False  # work is left over to the next turn of the loop
+        self._writing_paused = False
+        self._unacknowledged = 0  # bytes, when we last looked
+
+    def __repr__(self) -> str:
+        state = "closed" if self._transport is None else "busy" if self._exchange else "idle"
+        return f"<UpstreamConnection {self.peer.text} {state}>"
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    # Callbacks of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport
+        self._upstream.connections += 1
+        self.deadline = self._upstream.idle_deadline()  # if the exchange that wanted it has ended
+        self._pool.deadlines.watch(self)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self.close()  # an idle upstream has nothing to say to us
+            return
+        self.read_at = time.monotonic()
+        try:
+            events = self._decoder.feed(data)
+        except UpstreamError as error:
+            self._lose(error)
+            return
+        if events and events[-1] is WHOLE:
+            response: Response = events[0]  # type: ignore[assignment]
+            if response.status in CHALLENGES:
+                self._pin(exchange, response)
+            self._let_go()
+            exchange.on_upstream_whole(response)
+            return
+        timeout = self._timeouts.read
+        if timeout is not None and self._request_done and not exchange.tunnelling:
+            self.deadline = self.read_at + timeout
+        exchange.delivering = True
+        for event in events:
+            if type(event) is bytes:
+                exchange.on_upstream_chunk(event)
+            elif isinstance(event, EndOfMessage):
+                self._finish(exchange, event)
+                return
+            elif isinstance(event, Response):
+                if event.status in CHALLENGES:
+                    self._pin(exchange, event)
+                exchange.on_upstream_head(event)
+            if self._exchange is None:
+                self._drop_rest(events)  # the exchange wants no more of it
+                break
+        if self._decoder.left or len(data) >= FULL_READ:
+            self._leave_over()
+        exchange.on_upstream_waiting()
+
+    def _pin(self, exchange: Exchange, response: Response) -> None:
+        """Serve only this client's connection from now on, if the client may sign in on ours."""
+        if asks_to_sign_in(response):
+            from pingap.upstream.connections.pinned import pins_of  # (which needs this module)
+
+            self.home = pins_of(exchange.ctx.connection).pin(self.peer)
+
+    def _drop_rest(self, events: list[Event]) -> None:
+        """Go on serving if the answer that nobody wants is complete; otherwise end."""
+        if isinstance(events[-1], EndOfMessage):
+            self._let_go()
+        else:
+            self.abort()
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn of the loop, and read nothing until then."""
+        transport = self._transport
+        if transport is not None and not (self._waits_for_turn or transport.is_closing()):
+            self._waits_for_turn = True
+            transport.pause_reading()
+            self._pool.backlog.add(self)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        has_time = self._pool.backlog.has_time
+        while self._takes_left and has_time():
+            self.data_received(b"")
+        self._waits_for_turn = False
+        if self._takes_left:
+            self._leave_over()
+        elif not self._reading_paused:
+            self._read_on()
+
+    @property
+    def _takes_left(self) -> bool:
+        return bool(self._decoder.left) and self._exchange is not None and not self._reading_paused
+
+    def eof_received(self) -> bool:
+        self._leave_idle()  # now: the transport tells its end later, after other requests of this turn
+        if (exchange := self._exchange) is not None:
+            if exchange.tunnelling:
+                exchange.on_upstream_half_closed()
+                return True
+            try:
+                events = self._decoder.eof()
+            except UpstreamError as error:
+                error.blameless = self._waited_for_client()
+                self._lose(error)
+            else:
+                if events:
+                    self._finish(exchange, EndOfMessage())
+        return False
+
+    def _waited_for_client(self) -> bool:
+        """Return whether the upstream may have lost its patience with a client that sends slowly."""
+        if self._request_done or self._writing_paused or self._exchange is None:
+            return False
+        began = self._exchange.ctx.upstream_connected_at
+        return time.monotonic() - began > SLOW_REQUEST_SECONDS
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._upstream.connections -= 1
+        self._pool.deadlines.forget(self)
+        self._leave_idle()
+        assert self._transport is not None
+        transport, self._transport = self._transport, None
+        unsent = self._writes.forget(transport)
+        waited = self._waited_for_client()
+        if exc is not None and self._exchange is not None:
+            self._receive_rest(transport)
+        if self._exchange is not None:
+            error = self._loss(transport, exc)
+            error.blameless = error.blameless or waited
+            if unsent and error.untouched and self._exchange.request_body is None:
+                error.unprocessed = True  # its head, which is all of it, has never left
+                self._leave_broken()
+            self._lose(error)
+
+    def _loss(self, transport: asyncio.BaseTransport, exc: Exception | None) -> UpstreamError:
+        if isinstance(exc, OSError) and self._lacks_connection(transport):
+            return connect_errors.unreachable(exc)
+        untouched = self._decoder.untouched
+        return UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched)
+
+    def _lacks_connection(self, transport: asyncio.BaseTransport) -> bool:
+        """Tell whether there never was one; with TCP Fast Open, a request is sent before."""
+        return self._upstream.fast_open and not has_connected(transport.get_extra_info("socket"))
+
+    def _receive_rest(self, transport: asyncio.BaseTransport) -> None:
+        """Take what came before the connection was lost: the upstream may have answered early.
+
+        (A server that does not read all of a request resets the connection: RFC 9112, 9.6.)
+        """
+        self._request_done = False  # it is not kept
+        has_time = last_time()
+        pieces = read_rest(transport, MOST_REST)
+        while self._exchange is not None and has_time():
+            data = b"" if self._decoder.left else next(pieces, b"")
+            if not data and not self._decoder.left:
+                break
+            self.data_received(data)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self._await_upstream()
+        if self._exchange is not None:
+            self._exchange.on_upstream_full(True)
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._await_upstream()
+        if self._exchange is not None:
+            self._exchange.on_upstream_full(False)
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when ``deadline`` has passed."""
+        self.deadline = NEVER
+        if self._exchange is None:
+            if self.is_closing:
+                self.abort()  # it does not take what is still to be sent
+            else:
+                self.close()  # idle for too long
+            return
+        if self._writing_paused and self._takes_bytes():
+            self._await_upstream()
+            return
+        if self._transport is not None and self._lacks_connection(self._transport):
+            self.on_connect_timeout()
+            return
+        what, kind = (
+            ("take the request", "WriteTimedout")
+            if self._writing_paused
+            else (
+                "answer",
+                "ReadTimedout",
+            )
+        )
+        self._lose(
+            UpstreamError(f"did not {what} in time", error_type=kind, status=504),
+        )
+
+    def _takes_bytes(self) -> bool:
+        """Return whether the upstream took any bytes since the time limit was set."""
+        if self._transport is None:
+            return False
+        return unacknowledged(self._transport) < self._unacknowledged
+
+    def on_connect_timeout(self) -> None:
+        """With TCP Fast Open, the peer has not accepted the connection in time."""
+        self._lose(connect_errors.not_in_time())
+
+    # What the lifecycle and the exchange call.
+
+    def send_request(
+        self, exchange: Exchange, request: Request, headers: Headers, length: int | None
+    ) -> None:
+        """Send a request head and begin to wait for its answer.
+
+        :param headers: the fields to send.
+        :param length: bytes of the body; None for a chunked body.
+        :raises UpstreamError: the connection has just been lost, and nothing was sent.
+        """
+        if self._transport is None:  # it was accepted, and ended before the request could be sent
+            where = f"{self._upstream.name}({self.peer.text})"
+            raise UpstreamError(f"{where} closed the connection unanswered", untouched=True)
+        self._exchange = exchange
+        self._chunked = length is None
+        self._request_done = length == 0
+        self._decoder.expect(request.method, request.upgrade)
+        head = http1_write.request_head(request, headers, length, self.peer.host)
+        self._writes.write(self._transport, head)
+        if self._request_done:
+            timeout = self._timeouts.read
+            now = exchange.ctx.upstream_connected_at
+            self.deadline = NEVER if timeout is None else now + timeout
+            return
+        self.deadline = NEVER  # the body is the client's to send, and its side has a limit for that
+        if self._transport.is_closing():
+            # (The transport tells of it in the next turn only, and what it was given is dropped. For a
+            # request without body that is soon enough: see ``connection_lost``.)
+            self._exchange = None
+            self._leave_broken()
+            where = f"{self._upstream.name}({self.peer.text})"
+            raise UpstreamError(f"{where} ended the connection", unprocessed=True)
+
+    def send_chunk(self, chunk: bytes) -> None:
+        if self._transport is not None:
+            self._writes.write(
+                self._transport, http1_write.chunk(chunk) if self._chunked else chunk
+            )
+
+    def send_end(self, trailers: Headers | None) -> None:
+        self._request_done = True
+        self._await_upstream()
+        if self._transport is None:
+            return
+        if self._chunked:
+            self._writes.write(self._transport, http1_write.last_chunk(trailers))
+            self._chunked = False  # what follows, if anything does, is another protocol
+        elif self._exchange is not None and self._exchange.tunnelling:
+            self._writes.settle(self._transport)
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    def pause_body(self) -> None:
+        if self._transport is not None and not self._reading_paused:
+            self._reading_paused = True
+            self._await_upstream()
+            self._transport.pause_reading()
+
+    def resume_body(self) -> None:
+        if self._transport is not None and self._reading_paused:
+            self._reading_paused = False
+            self._await_upstream()
+            if self._decoder.left:
+                self._leave_over()
+            elif not self._waits_for_turn:
+                self._read_on()
+
+    def abort(self) -> None:
+        self._exchange = None
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()
+
+    def leave(self) -> None:
+        self._exchange = None  # (see ``_drop_rest``)
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent; it is not to be used any more."""
+        self._leave_idle()
+        if self._transport is not None:
+            self.deadline = time.monotonic() + CLOSE_SECONDS
+            self._writes.settle(self._transport)
+            self._transport.close()
+
+    # Ends.
+
+    def _leave_idle(self) -> None:
+        if self in self.home.idle:
+            self.home.idle.remove(self)
+
+    def _leave_broken(self) -> None:
+        """Keep none that ended as this one did: the next attempt is not to find those."""
+        self.home.idle[:] = [one for one in self.home.idle if not one.is_closing]
+
+    def _await_upstream(self) -> None:
+        """Set the time limit for the upstream, if it is its turn to do something.
+
+        It is not while the body of the request is missing, nor while the client takes no more of the
+        answer (an upstream that cannot go on sending need not go on reading). The client's side
+        has limits for both, and for a tunnel.
+        """
+        timeout: float | None = None
+        if self._exchange is None or self._reading_paused:
+            pass
+        elif self._writing_paused:
+            timeout = self._timeouts.write
+            if self._transport is not None:
+                self._unacknowledged = unacknowledged(self._transport)
+        elif self._request_done and not self._exchange.tunnelling:
+            timeout = self._timeouts.read
+        self.deadline = NEVER if timeout is None else time.monotonic() + timeout
+
+    def _finish(self, exchange: Exchange, end: EndOfMessage) -> None:
+        """The answer is complete."""
+        self._let_go()
+        exchange.on_upstream_end(end.trailers)
+
+    def _let_go(self) -> None:
+        """Leave the exchange, and serve another one or end."""
+        self._exchange = None
+        if self._decoder.reusable and self._request_done and not self._writing_paused:
+            if self._reading_paused:
+                self.resume_body()
+            idle = self._timeouts.idle
+            self.deadline = NEVER if idle is None else self.read_at + idle
+            self.home.idle.append(self)
+        else:
+            self.close()
+
+    def _lose(self, error: UpstreamError) -> None:
+        exchange, self._exchange = self._exchange, None
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()
+        if exchange is not None:
+            error.detail = f"{self._upstream.name}({self.peer.text}) {error.detail}"
+            exchange.on_upstream_lost(error)

@@ -1,0 +1,460 @@
+"""A connection of HTTP/2 to an upstream, shared by the streams of many exchanges.
+
+Time limits, the share of each stream and the end of a connection are here. What the bytes mean is
+the codec's business, one request and its answer are a stream's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import weakref
+from typing import TYPE_CHECKING, Final, cast
+
+from pingap.http.errors import UpstreamError
+from pingap.protocol.http2_client import MOST_RESETS, Http2ClientCodec
+from pingap.protocol.http2_errors import NO_ERROR, Http2Error, error_name
+from pingap.protocol.http2_events import (
+    DataReceived,
+    Event,
+    GoawayReceived,
+    ResponseReceived,
+    SettingsReceived,
+    StreamReset,
+    TrailersReceived,
+    WindowOpened,
+)
+from pingap.upstream.connections.fast_open import has_connected
+from pingap.upstream.connections.http1_connection import CLOSE_SECONDS
+from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+from pingap.upstream.connections.pinned import pins_of
+from pingap.wire.backlog import FULL_READ, last_time
+from pingap.wire.http2_halves import Http2Halves
+from pingap.wire.http2_turns import Turns
+from pingap.wire.tcp import MOST_REST, read_rest
+
+if TYPE_CHECKING:
+    from pingap.http.context import Connection
+    from pingap.upstream.peer import Peer
+    from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
+
+NEVER: Final = math.inf
+
+SETTINGS_SECONDS: Final = 10.0
+"""How long an upstream may take to begin HTTP/2, unless ``total_connection_timeout`` is shorter."""
+PING_SECONDS: Final = 330.0
+"""Silence after which an upstream with open streams is asked for a sign of life. (More than the five
+minutes that servers of gRPC want between two PINGs; they end connections that are asked more often.)"""
+ANSWER_SECONDS: Final = 20.0
+"""How long it may take to answer that."""
+
+
+class Http2UpstreamConnection(asyncio.Protocol):
+    """One connection. It takes part in the pool from its first SETTINGS until it has to end.
+
+    :param upstream: whose time limits apply.
+    :param peer: the address it is made to.
+    """
+
+    __slots__ = (
+        "_goaway",
+        "_has_time",
+        "_leaving",
+        "_ping_sent",
+        "_pool",
+        "_promised",
+        "_quiet_since",
+        "_streams",
+        "_touched",
+        "_transport",
+        "_turns",
+        "_upstream",
+        "_waits_for_turn",
+        "_writes",
+        "began_at",
+        "codec",
+        "deadline",
+        "listed",
+        "most_streams",
+        "name",
+        "peer",
+        "read_at",
+        "ready",
+        "scheme",
+        "shared",
+        "tcp_seconds",
+        "timeouts",
+        "tls_seconds",
+        "writable",
+    )
+
+    def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
+        self.peer = peer
+        self.shared = peer.shared
+        """Those among which it is."""
+        self.name = f"{upstream.name}({peer.text})"
+        self.scheme = "https" if upstream.has_tls else "http"
+        self.timeouts = upstream.timeouts
+        self.tcp_seconds: float | None = None
+        self.tls_seconds: float | None = None
+        """(As those of ``UpstreamConnection``.)"""
+        self.most_streams = upstream.max_h2_streams
+        self.codec = Http2ClientCodec(self.most_streams)
+        self.began_at = self.read_at = self._quiet_since = time.monotonic()
+        self.deadline = self.began_at + SETTINGS_SECONDS
+        self.writable = True
+        """The transport takes more."""
+        self.listed = False
+        """The pool may give out its streams."""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the upstream has begun HTTP/2, or failed to."""
+        self._upstream = upstream
+        self._pool = upstream.pool
+        self._writes = upstream.pool.writes
+        self._has_time = upstream.pool.backlog.has_time
+        self._waits_for_turn = False  # frames are left over to the next turn of the loop
+        self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, Http2UpstreamStream] = {}
+        # Streams that were taken and not begun; who wanted one may have left.
+        self._promised: weakref.WeakSet[Http2UpstreamStream] = weakref.WeakSet()
+        self._touched: dict[Http2UpstreamStream, None] = {}  # in this read
+        self._turns = Turns(self)
+        self._ping_sent = 0.0  # and not answered
+        self._leaving = False  # no stream begins any more
+        self._goaway = ""  # what the upstream said when it left
+
+    def __repr__(self) -> str:
+        state = "closed" if self._transport is None else "leaving" if self._leaving else "open"
+        return f"<Http2UpstreamConnection {self.peer.text} {state} {len(self._streams)} streams>"
+
+    # What the pool asks.
+
+    @property
+    def free(self) -> int:
+        """How many streams may begin."""
+        transport = self._transport
+        if self._leaving or transport is None or transport.is_closing():
+            return 0
+        most = min(self.most_streams, self.codec.most_streams)
+        return most - len(self._streams) - len(self._promised)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it serves nobody."""
+        return not self._streams and not self._promised
+
+    def promise(self) -> Http2UpstreamStream:
+        """Return a stream that may begin."""
+        stream = Http2UpstreamStream(self)
+        self._promised.add(stream)
+        return stream
+
+    # Callbacks of the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        self._transport = transport
+        self._upstream.connections += 1
+        self._pool.deadlines.watch(self)
+        self.write(self.codec.start())
+
+    def data_received(self, data: bytes) -> None:
+        self.read_at = now = time.monotonic()
+        self._ping_sent = 0.0  # any frame is a sign of life
+        try:
+            for event in self.codec.receive(data, now, self._has_time):
+                self._on_event(event)
+        except Http2Error as error:
+            self._fail(error)
+            return
+        if not self.ready.done() and self.codec.is_settled:
+            self.ready.set_result(None)
+            self.deadline = NEVER
+            self._await_use()
+        touched, self._touched = self._touched, {}
+        for stream in touched:
+            try:
+                stream.on_waiting()
+            except Exception:
+                log.exception("an answer of %s ended by a defect of pingap", self.name)
+                stream.on_defect()
+        self.flush()
+        if self.codec.unfinished or len(data) >= FULL_READ:
+            self._leave_over()
+        self._close_if_done()
+
+    def _leave_over(self) -> None:
+        """Go on in the next turn of the loop, and read nothing until then."""
+        if self._transport is not None:
+            self._waits_for_turn = True
+            self._transport.pause_reading()
+            self._pool.backlog.add(self)
+
+    def on_turn(self) -> None:
+        """Called when it is this connection's turn to go on with what was left over."""
+        self._waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.codec.unfinished:
+            self.data_received(b"")
+        if not (self._waits_for_turn or self._transport.is_closing()):
+            self._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        return False  # (HTTP/2 knows no half-closed connections)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._upstream.connections -= 1
+        self._pool.deadlines.forget(self)
+        self._leave()
+        assert self._transport is not None
+        transport, self._transport = self._transport, None
+        self._writes.forget(transport)
+        if exc is not None and self._streams:
+            # What came before it was lost counts: the upstream may have answered early.
+            self._has_time = last_time()
+            self.data_received(b"")
+            for data in read_rest(transport, MOST_REST):
+                if self.codec.unfinished:
+                    break
+                self.data_received(data)
+        sock = transport.get_extra_info("socket")
+        if exc is not None and self._upstream.fast_open and not has_connected(sock):
+            self.refuse(exc)  # there never was one, which is known only now
+        self._refuse_start("closed the connection before it began HTTP/2")
+        detail = str(exc or "closed")
+        if self._goaway:
+            detail += f", after {self._goaway}"
+        for stream in list(self._streams.values()):
+            stream.on_connection_lost(detail)
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self._turns.send()
+
+    # Events.
+
+    def _on_event(self, event: Event) -> None:
+        if type(event) is WindowOpened:
+            self._turns.send()
+        elif type(event) is SettingsReceived:
+            self._turns.send()
+            self.shared.offer(self)  # perhaps it allows more streams now
+        elif type(event) is GoawayReceived:
+            self._on_goaway(event)
+        elif isinstance(event, ResponseReceived | DataReceived | TrailersReceived | StreamReset):
+            stream = self._streams.get(event.stream_id)
+            if stream is not None:
+                self._on_stream_event(stream, event)
+            elif type(event) is DataReceived:
+                self.codec.taken(event.stream_id, event.size)
+
+    def _on_stream_event(
+        self,
+        stream: Http2UpstreamStream,
+        event: ResponseReceived | DataReceived | TrailersReceived | StreamReset,
+    ) -> None:
+        if stream not in self._touched:
+            self._touched[stream] = None
+            stream.delivering()
+        try:
+            if type(event) is DataReceived:
+                stream.on_data(event.data, event.size, event.ended)
+            elif type(event) is ResponseReceived:
+                stream.on_response(event.response, event.ended)
+            elif type(event) is TrailersReceived:
+                stream.on_end(event.trailers)
+            elif type(event) is StreamReset:
+                stream.on_reset(event)
+        except Exception:  # not the other streams
+            log.exception("an answer of %s ended by a defect of pingap", self.name)
+            stream.on_defect()
+
+    def _on_goaway(self, event: GoawayReceived) -> None:
+        """Begin no stream any more; those that the upstream did not look at begin elsewhere."""
+        self._goaway = f"GOAWAY {error_name(event.code)}"
+        if event.debug:
+            self._goaway += f" ({event.debug[:200]!r})"
+        self._leave()
+        for stream in list(self._streams.values()):
+            if stream.number > event.last_stream_id:
+                stream.lose(UpstreamError(f"left: {self._goaway}", unprocessed=True))
+
+    # What streams ask for.
+
+    def open(self, stream: Http2UpstreamStream, block: bytes, method: str, *, ended: bool) -> None:
+        """Begin a stream with a request."""
+        self._promised.discard(stream)
+        transport = self._transport
+        if self._leaving or transport is None or transport.is_closing():
+            stream.lose(UpstreamError("left before the request was sent", unprocessed=True))
+            return
+        if not self._streams:
+            self.hasten(time.monotonic() + PING_SECONDS)
+        stream.number, head = self.codec.request(block, method, ended=ended)
+        self._streams[stream.number] = stream
+        self.write(head)
+        if self.codec.is_used_up:
+            self._leave()
+
+    def write(self, data: bytes) -> None:
+        """Write frames at the end of this turn."""
+        if self._transport is not None:
+            self._writes.write(self._transport, data)
+
+    def flush(self) -> None:
+        """Write the frames that the codec has made by itself."""
+        if data := self.codec.to_send():
+            self.write(data)
+
+    def hasten(self, deadline: float) -> None:
+        """Look at what waits no later than then."""
+        self.deadline = min(self.deadline, deadline)
+
+    def pump(self, stream: Http2Halves) -> None:
+        """Send what waits of a stream, in its turn."""
+        self._turns.add(stream)
+        self._turns.send()
+
+    def stream_ended(self, stream: Http2UpstreamStream) -> None:
+        """Forget a stream that is over."""
+        self._turns.remove(stream)
+        if self._streams.pop(stream.number, None) is None:
+            self._promised.discard(stream)  # it was never opened
+        if self.codec.resets >= MOST_RESETS and not self._leaving:
+            log.debug("connection to %s is replaced after %d resets", self.name, self.codec.resets)
+            self._leave()
+        if not self._streams:
+            self._await_use()
+            self._close_if_done()
+        self.shared.offer(self)
+
+    def leave_to(self, client: Connection) -> None:
+        """Serve no other clients from now on: this one may sign in on the connection.
+
+        Streams of others may be open on it. So it begins no more, and the client's next request, which
+        has to repeat the attempt in any case, gets a connection of its own.
+        """
+        if self.peer.shared is self.shared:
+            self._leave()
+            pins_of(client).pin(self.peer)
+
+    # Time limits.
+
+    def _await_use(self) -> None:
+        """Set the limit for the next stream to begin."""
+        self._quiet_since = time.monotonic()
+        if (idle := self.timeouts.idle) is not None:
+            self.hasten(self._quiet_since + idle)
+
+    def on_deadline(self) -> None:
+        """Called by the sweep when ``deadline`` has passed."""
+        self.deadline = NEVER
+        now = time.monotonic()
+        if self._transport is not None and self._transport.is_closing():
+            self.abort()  # it does not take what is still to be sent
+            return
+        if not self.ready.done():
+            self._refuse_start("did not begin HTTP/2 in time", status=504)
+            self.abort()
+            return
+        for stream in list(self._streams.values()):
+            if stream.deadline <= now:
+                self._doubt(stream)
+                stream.on_deadline()
+            self.hasten(stream.deadline)
+        if self._streams:
+            self._look_for_upstream(now)
+        elif (idle := self.timeouts.idle) is not None:
+            if self._quiet_since + idle <= now:
+                self.close()
+            else:
+                self.hasten(self._quiet_since + idle)
+        self.shared.offer(self)  # a promise may have been forgotten
+
+    def _doubt(self, stream: Http2UpstreamStream) -> None:
+        """Begin no more streams if the upstream said nothing at all while one waited in vain."""
+        if self.read_at <= stream.asked_at:
+            self._leave()
+
+    def _look_for_upstream(self, now: float) -> None:
+        """Ask an upstream that says nothing for a sign of life; give up one that gives none."""
+        if self._ping_sent:
+            if self._ping_sent + ANSWER_SECONDS <= now:
+                self._goaway = self._goaway or "no answer to a PING"
+                self.abort()
+            self.hasten(self._ping_sent + ANSWER_SECONDS)
+        elif self.read_at + PING_SECONDS <= now:
+            self._ping_sent = now
+            self.codec.ping()
+            self.flush()
+            self.hasten(now + ANSWER_SECONDS)
+        else:
+            self.hasten(self.read_at + PING_SECONDS)
+
+    # The end of the connection.
+
+    def _leave(self) -> None:
+        """Begin no stream any more."""
+        self._leaving = True
+        self.shared.remove(self)
+
+    def _close_if_done(self) -> None:
+        retired = not self.most_streams and not self._promised
+        if (self._leaving or retired) and not self._streams:
+            self.close()
+
+    def _refuse_start(self, detail: str, *, status: int = 502) -> None:
+        if not self.ready.done():
+            detail = f"{self.name} {detail}"
+            kind = "ConnectTimedout" if status == 504 else "ConnectError"
+            self.refuse(UpstreamError(detail, error_type=kind, status=status, connecting=True))
+
+    def refuse(self, error: Exception) -> None:
+        """Tell who waits for the beginning of HTTP/2 that it will not come, unless it came."""
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()  # it is known that it failed: nobody need be told
+
+    def _fail(self, error: Http2Error) -> None:
+        """Tell the upstream what it did wrong, and end the connection."""
+        self._leave()
+        if self._transport is not None and not self._transport.is_closing():
+            self.flush()
+            self.write(self.codec.goaway(error.code, str(error)))
+            self._end_transport(self._transport)
+        self._refuse_start(f"does not speak HTTP/2: {error}")
+        for stream in list(self._streams.values()):
+            stream.lose(UpstreamError(f"broke the protocol: {error}"))
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent; it is not to be used any more."""
+        self._leave()
+        if self._transport is not None and not self._transport.is_closing():
+            self.flush()
+            self.write(self.codec.goaway(NO_ERROR))
+            self._end_transport(self._transport)
+
+    def _end_transport(self, transport: asyncio.Transport) -> None:
+        self.deadline = time.monotonic() + CLOSE_SECONDS
+        self._writes.settle(transport)
+        transport.close()
+
+    def retire(self) -> None:
+        """Begin no more streams than were promised, and close when the last has ended."""
+        self.most_streams = 0
+        self._close_if_done()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._leave()
+        if self._transport is not None:
+            self._writes.forget(self._transport)
+            self._transport.abort()

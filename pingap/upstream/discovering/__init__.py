@@ -1,0 +1,1 @@
+"""Keeping the peers of an upstream as discovery finds them."""

@@ -1,0 +1,220 @@
+"""Keeping the peers of upstreams as discovery finds them. What is looked up is not known here.
+
+A lookup that fails changes nothing: an upstream keeps the peers it has.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio import CapacityLimiter
+from anyio.abc import TaskGroup
+
+from pingap.observability.notifications import notify
+from pingap.plugins.discovery import Discovered, Discovery, Endpoint
+from pingap.plugins.foreign_code import is_from_outside
+from pingap.upstream.peer import Peer
+
+if TYPE_CHECKING:
+    from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
+
+FAILED: Final = "service_discover_fail"
+"""The kind of notification."""
+ONLY_ONCE: Final = 1.0
+"""An ``update_frequency`` below this means: never again, once everything was found."""
+FIRST_SECONDS: Final = 10.0
+"""How long a worker waits for its first peers before it serves without them."""
+FIND_SECONDS: Final = 30.0
+"""How long a lookup may take."""
+RETRY_SECONDS: Final = 5.0
+"""When a lookup that failed, or news that ended, is tried again; sooner if ``update_frequency`` is."""
+SETTLE_SECONDS: Final = 0.5
+"""How long news are gathered before they lead to a lookup."""
+MOST_AT_ONCE: Final = 16
+"""Upstreams that are looked up at the same time, in a worker."""
+SHORTEST_SECONDS: Final = 1.0
+"""Between two lookups at least, whatever a discovery says of how long its answer is valid."""
+
+
+def peers_of(endpoints: Iterable[Endpoint]) -> list[Peer]:
+    """Return a peer for each endpoint, one only for each address."""
+    peers: dict[str, Peer] = {}
+    for one in endpoints:
+        text = str(one)
+        peer = Peer(one.name or text, one.address, text, one.weight, backup=one.backup)
+        peers.setdefault(text, peer)
+    return list(peers.values())
+
+
+class Refresher:
+    """Keeps the peers of one upstream current. Belongs to the upstream and lives as long.
+
+    :param upstream: whose peers are replaced.
+    :param frequency: seconds between two lookups.
+    """
+
+    def __init__(self, upstream: UpstreamRuntime, discovery: Discovery, frequency: float) -> None:
+        self._upstream = upstream
+        self._discovery = discovery
+        self._frequency = frequency
+        self._found: tuple[Endpoint, ...] | None = None
+        self._failures: tuple[str, ...] = ()
+        self._next = 0.0
+        self._news: anyio.Event | None = None
+
+    async def first(self, slots: CapacityLimiter) -> None:
+        """Look for the first time; after ``FIRST_SECONDS`` the upstream stays as it is, for now.
+
+        :param slots: how many lookups there may be at the same time.
+        """
+        with anyio.move_on_after(FIRST_SECONDS) as limit:
+            async with slots:
+                await self.refresh()
+        if limit.cancelled_caught:
+            self._report((f"nothing was found within {FIRST_SECONDS:g} s",))
+        if not self._upstream.peers:
+            log.warning(
+                "upstream %s has no backends yet: requests are answered 503", self._upstream.name
+            )
+
+    async def run(self, slots: CapacityLimiter) -> None:
+        """Look again whenever it is time to, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            while True:
+                await self._wait()
+                async with slots:
+                    await self.refresh()
+
+    async def refresh(self) -> None:
+        """Look now, and replace the peers if others were found. Never raises."""
+        self._news = anyio.Event()
+        self._next = time.monotonic() + self._retry_after  # if it is cut off
+        wait = self._retry_after
+        failures: tuple[str, ...] = (f"nothing was found within {FIND_SECONDS:g} s",)
+        try:
+            with anyio.move_on_after(FIND_SECONDS):
+                found = await self._discovery.find()
+                failures, wait = tuple(found.failures), self._time_to_next(found)
+                self._take(found)
+        except BaseException as error:
+            if is_from_outside(error):
+                raise
+            log.debug("%s discovery failed", self._discovery.word, exc_info=True)
+            failures, wait = (str(error) or type(error).__name__,), self._retry_after
+        self._report(failures)
+        self._next = time.monotonic() + wait
+
+    @property
+    def _retry_after(self) -> float:
+        """Seconds until what failed is tried again."""
+        return RETRY_SECONDS if self._is_once else min(RETRY_SECONDS, self._frequency)
+
+    @property
+    def _is_once(self) -> bool:
+        return self._frequency < ONLY_ONCE
+
+    def _time_to_next(self, found: Discovered) -> float:
+        if found.failures:
+            return self._retry_after
+        if self._is_once:
+            return float("inf")
+        if found.valid_for is None:
+            return self._frequency
+        return min(self._frequency, max(found.valid_for, SHORTEST_SECONDS))
+
+    def _take(self, found: Discovered) -> None:
+        # In an order of its own: name servers give their answers in another one each time.
+        endpoints = tuple(sorted(set(found.endpoints), key=lambda one: (str(one), one.weight)))
+        if endpoints == self._found:
+            return
+        self._upstream.replace_peers(peers_of(endpoints))
+        before, self._found = self._found, endpoints
+        if before is not None:
+            listed = ", ".join(peer.text for peer in self._upstream.peers) or "none"
+            log.info("upstream %s has other backends now: %s", self._upstream.name, listed)
+
+    def _report(self, failures: tuple[str, ...]) -> None:
+        """Tell what failed, once, and that it is over."""
+        for failure in failures:
+            if failure not in self._failures:
+                self._notify(failure)
+        if self._failures and not failures:
+            log.info("upstream %s: everything is found again", self._upstream.name)
+        self._failures = failures
+
+    def _notify(self, failure: str) -> None:
+        kind = self._discovery.word
+        notify(FAILED, f"upstream {self._upstream.name}: {kind} discovery: {failure}")
+
+    async def _wait(self) -> None:
+        """Return when it is time for the next lookup, or after there were news."""
+        if self._news is None:
+            return  # the first one never had its turn
+        with anyio.move_on_after(self._next - time.monotonic()):
+            await self._news.wait()
+            await anyio.sleep(SETTLE_SECONDS)
+
+    async def _listen(self) -> None:
+        """Let the discovery tell of news, again if it fails."""
+        told = ""
+        while True:
+            began = time.monotonic()
+            try:
+                await self._discovery.watch(self._changed)
+            except BaseException as error:
+                if is_from_outside(error):
+                    raise
+                text = f"no news come any more: {str(error) or type(error).__name__}"
+            else:
+                return
+            if text != told or time.monotonic() - began > RETRY_SECONDS:
+                told = text
+                self._notify(text)
+            await anyio.sleep(RETRY_SECONDS)
+
+    def _changed(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+
+class DiscoveryService:
+    """Runs the refreshers of all upstreams of a worker.
+
+    :param tasks: where they run; cancelling it ends them.
+    """
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._slots = anyio.CapacityLimiter(MOST_AT_ONCE)
+        self._running: dict[Refresher, anyio.CancelScope] = {}
+
+    async def prepare(self, upstreams: Iterable[UpstreamRuntime]) -> None:
+        """Return once each of these upstreams has looked for the first time."""
+        async with anyio.create_task_group() as firsts:
+            for one in upstreams:
+                if one.refresher is not None and one.refresher not in self._running:
+                    firsts.start_soon(one.refresher.first, self._slots)
+
+    def start(self, upstreams: Iterable[UpstreamRuntime]) -> None:
+        """Run the refreshers of these upstreams, after ``prepare``; those that run are let alone."""
+        for one in upstreams:
+            if one.refresher is not None and one.refresher not in self._running:
+                scope = self._running[one.refresher] = anyio.CancelScope()
+                self._tasks.start_soon(self._run, one.refresher, scope)
+
+    async def _run(self, refresher: Refresher, scope: anyio.CancelScope) -> None:
+        with scope:
+            await refresher.run(self._slots)
+
+    def stop(self, *, keep: Iterable[UpstreamRuntime]) -> None:
+        """Stop the refreshers of all but these upstreams."""
+        kept = {one.refresher for one in keep}
+        for refresher in self._running.keys() - kept:
+            self._running.pop(refresher).cancel()

@@ -1,0 +1,174 @@
+"""What is known of the health of all backends: found out in one worker, applied in all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pingap.observability.notifications import ERROR, INFO, notify
+from pingap.shared_state.bus import Bus
+from pingap.upstream.health.ejection import Ejection
+from pingap.upstream.health.keys import DOWN, EJECTED, HEALTH, UP, peer_key, split_key
+from pingap.upstream.health.metrics import Counts, HealthCounts
+from pingap.upstream.health.watch import OBSTACLE, Watch
+from pingap.upstream.upstream import UpstreamRuntime
+
+MOST_AT_ONCE: Final = 64
+"""Checks at the same time, of all upstreams."""
+
+
+class HealthChecks:
+    """Checks backends in the one worker that calls ``run``; keeps requests from bad ones in all.
+
+    :param upstreams: those that are served.
+    :param bus: tells the workers what was found.
+    """
+
+    def __init__(self, upstreams: Iterable[UpstreamRuntime], bus: Bus) -> None:
+        self.flips: Counts = Counter()
+        """(upstream, peer, ``up`` or ``down``) -> how often checks found that it had become so."""
+        self.watches: dict[UpstreamRuntime, Watch] = {}
+        """The checks of this worker; only one worker has any."""
+        self._bus = bus
+        self._tasks: TaskGroup | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._upstreams: dict[str, UpstreamRuntime] = {}
+        self.follow(upstreams)
+        bus.subscribe(HEALTH, self._apply)
+        bus.subscribe(EJECTED, self._apply)
+
+    def counts(self) -> HealthCounts:
+        """Return what this worker knows and has counted."""
+        found = HealthCounts()
+        for upstream in self._upstreams.values():
+            found.add(self.counts_of(upstream))
+        return found
+
+    def counts_of(self, upstream: UpstreamRuntime) -> HealthCounts:
+        """Return what this worker knows and has counted of one upstream."""
+        found = HealthCounts()
+        for peer in upstream.peers:
+            for state in ("up", "down"):
+                if count := self.flips.get((upstream.name, peer.text, state), 0):
+                    found.flips[upstream.name, peer.text, state] = count
+        if (watch := self.watches.get(upstream)) is not None:
+            for text, standing in watch.standings.items():
+                found.healthy[upstream.name, text] = int(standing.healthy)
+        if upstream.ejection is not None:
+            for counted, count in upstream.ejection.counts.items():
+                found.ejections[upstream.name, counted.text] += count
+        return found
+
+    def follow(self, upstreams: Iterable[UpstreamRuntime]) -> None:
+        """Take note of the upstreams that are served from now on; to be called in all workers.
+
+        The checks of those that were there before go on as if nothing had happened. A new upstream
+        that has the name of an old one begins with what is known of the peers they have in common.
+        """
+        before = self._upstreams
+        self._upstreams = {upstream.name: upstream for upstream in upstreams}
+        for name, upstream in self._upstreams.items():
+            if before.get(name) is not upstream:
+                upstream.on_peers = self.apply_known
+                self.apply_known(upstream)
+        self._adapt()
+
+    # In all workers: what is known is applied.
+
+    def apply_known(self, upstream: UpstreamRuntime) -> None:
+        """Apply what is known of the peers of an upstream, which are others than before."""
+        for text in {peer.text for peer in upstream.peers}:
+            for prefix in (HEALTH, EJECTED):
+                key = peer_key(prefix, upstream.name, text)
+                if (value := self._bus.values.get(key)) is not None:
+                    self._apply(key, value)
+
+    def _apply(self, key: str, value: str) -> None:
+        name, text = split_key(key)
+        if (upstream := self._upstreams.get(name)) is None:
+            return
+        if key.startswith(EJECTED):
+            if upstream.ejection is not None:
+                upstream.ejection.apply(text, Ejection.parse(value))
+            return
+        for peer in upstream.peers:
+            if peer.text != text:
+                continue
+            if value == DOWN and upstream.health_check is not None:
+                peer.block(OBSTACLE)
+            else:
+                peer.unblock(OBSTACLE)
+
+    # In one worker: what is known is found out.
+
+    async def run(self) -> None:
+        """Check backends until cancelled."""
+        self._limiter = anyio.CapacityLimiter(MOST_AT_ONCE)
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                self._adapt()
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
+                self.watches.clear()
+
+    def _adapt(self) -> None:
+        """Watch the upstreams that are served, and no others."""
+        if self._tasks is None or self._limiter is None:
+            return
+        wanted = {one: one.health_check for one in self._upstreams.values()}
+        for upstream in [one for one in self.watches if wanted.get(one) is None]:
+            self.watches.pop(upstream).scope.cancel()
+        self._forget_unwatched()
+        for upstream, settings in wanted.items():
+            if settings is not None and upstream not in self.watches:
+                watch = self.watches[upstream] = Watch(upstream, settings, self, self._limiter)
+                self._tasks.start_soon(watch.run)
+
+    def _forget_unwatched(self) -> None:
+        """Take back what was found of peers of upstreams that are not checked any more."""
+        for key, value in list(self._bus.values.items()):
+            if value == DOWN and key.startswith(HEALTH):
+                upstream = self._upstreams.get(split_key(key)[0])
+                if upstream is None or upstream.health_check is None:
+                    self._bus.publish(key, UP)
+        for flip in [one for one in self.flips if one[0] not in self._upstreams]:
+            del self.flips[flip]
+
+    # (What ``Watch`` calls: its ledger.)
+
+    def is_down(self, upstream: UpstreamRuntime, text: str) -> bool:
+        """Tell whether a peer is known to be unhealthy."""
+        return self._bus.values.get(peer_key(HEALTH, upstream.name, text)) == DOWN
+
+    def repeat_down(self, upstream: UpstreamRuntime, text: str) -> None:
+        """Say again that a peer is unhealthy: there is a new one in its place."""
+        self._bus.publish(peer_key(HEALTH, upstream.name, text), DOWN)
+
+    def forget(self, upstream: UpstreamRuntime, text: str) -> None:
+        """Take note that a peer is not there any more."""
+        for state in (UP, DOWN):
+            self.flips.pop((upstream.name, text, state), None)
+        if self.is_down(upstream, text) and self._upstreams.get(upstream.name) is upstream:
+            self._bus.publish(peer_key(HEALTH, upstream.name, text), UP)
+
+    def flipped(self, upstream: UpstreamRuntime, text: str, healthy: bool, why: str) -> None:
+        """Tell all workers, and the operator, that a peer became healthy or unhealthy."""
+        if (watch := self.watches.get(upstream)) is None:
+            return  # it is not served any more
+        state = UP if healthy else DOWN
+        self.flips[upstream.name, text, state] += 1
+        self._bus.publish(peer_key(HEALTH, upstream.name, text), state)
+        word = "healthy" if healthy else "unhealthy"
+        message = f"upstream {upstream.name}({text}) becomes {word}"
+        notify("backend_status", message, INFO if healthy else ERROR, why)
+        good = sum(standing.healthy for standing in watch.standings.values())
+        if good == 0:
+            notify("upstream_status", f"upstream {upstream.name} has no healthy backend", ERROR)
+        elif good == 1 and healthy:
+            notify("upstream_status", f"upstream {upstream.name} has a healthy backend again", INFO)

@@ -1,0 +1,1 @@
+"""Whether a failed attempt is repeated, and the budget for that."""

@@ -1,0 +1,1 @@
+"""One worker process: it accepts connections, serves, drains and reports."""

@@ -1,0 +1,38 @@
+"""Freeing a runtime graph that nothing uses any more, without a stall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import anyio.lowlevel
+
+from pingap.build.graph import Runtime
+
+_AT_ONCE: Final = 100
+"""Objects freed in one turn of the event loop, each with all that only it holds."""
+
+
+async def dismantle(runtime: Runtime) -> None:
+    """Empty a runtime whose last request has ended, a little in each turn of the loop.
+
+    Dropping the last reference to a graph with thousands of locations would free it in one go.
+    """
+    # (No local name may refer to one server: it would keep all of its locations until the end.)
+    parts = [part for server in runtime.servers.values() for part in server.router.parts()]
+    for container in _containers(runtime):
+        parts += container.values()
+        container.clear()
+        await anyio.lowlevel.checkpoint()
+    while parts:
+        del parts[-_AT_ONCE:]
+        await anyio.lowlevel.checkpoint()
+
+
+def _containers(runtime: Runtime) -> Iterator[dict[str, Any]]:
+    config = runtime.config
+    yield from config.tables.values()
+    for document in config.source.documents:
+        yield from (table for table in document.data.values() if isinstance(table, dict))
+    yield from (config.locations, config.upstreams, config.servers, config.plugins)
+    yield from (runtime.locations, runtime.upstreams, runtime.servers)

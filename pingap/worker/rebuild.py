@@ -1,0 +1,36 @@
+"""Building the next runtime of a worker beside the one that serves."""
+
+from __future__ import annotations
+
+import gc
+
+from pingap.build.graph import Runtime, build
+from pingap.config import Snapshot, load_snapshot
+from pingap.host.threads import in_thread
+
+
+async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
+    """Return what a configuration becomes; what has not changed is taken over.
+
+    It is built in a thread, and requests go on meanwhile. The garbage collector never looks at it:
+    neither the graph nor its building makes reference cycles.
+
+    :param serving: the runtime that serves now.
+    :param snapshot: the texts of the configuration.
+    :param log_target: what ``--log`` says.
+    :raises ConfigError: with everything that cannot be built.
+    """
+
+    def work() -> Runtime:
+        registry = serving.registry
+        config = load_snapshot(
+            Snapshot.from_bytes(snapshot.encode()), location_keys=registry.location_keys
+        )
+        return build(config, registry, log_target, previous=serving)
+
+    gc.disable()  # a collection would stall the event loop for as long as the graph is large
+    try:
+        return await in_thread(work)
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -1,0 +1,74 @@
+"""Tells the supervisor what a worker has counted: what changed, a little in each turn of the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+
+from pingap.build.graph import Runtime
+from pingap.observability.process_figures import process_figures
+from pingap.observability.sums import Entry
+from pingap.worker.channel import Channel
+from pingap.worker.figures import ChangedFigures
+
+REPORT_SECONDS: Final = 1.0
+"""How often figures are sent; they are lost if the worker dies before."""
+SHARE: Final = 0.02
+"""Share of a worker's time that may go into that: with very many locations it is done less often."""
+SLICE_SECONDS: Final = 0.001
+"""How long it may keep the event loop at a time."""
+
+
+class Reporter:
+    """Sends changes of the figures as messages of the kind ``figures``.
+
+    :param channel: to the supervisor.
+    :param runtime: returns what the worker serves now.
+    """
+
+    def __init__(self, channel: Channel, runtime: Callable[[], Runtime]) -> None:
+        self._channel = channel
+        self._runtime = runtime
+        self._reported: Runtime | None = None
+        self._changes = ChangedFigures()
+        self._lock = anyio.Lock()
+
+    async def run(self) -> None:
+        """Report every second, or less often if that takes long."""
+        while True:
+            spent = await self.report()
+            await anyio.sleep(max(REPORT_SECONDS, spent / SHARE))
+
+    async def report(self, *, on_demand: bool = False) -> float:
+        """Send all that changed since the last report; return the seconds of work it took.
+
+        :param on_demand: include figures that are only read for a metrics page.
+        """
+        async with self._lock:
+            runtime = self._runtime()
+            replaces = runtime is not self._reported
+            if replaces:  # figures of what it no longer serves are dropped
+                self._reported, self._changes = runtime, ChangedFigures()
+            changed: list[Entry] = []
+            spent, began = 0.0, time.monotonic()
+            for entry in self._changes.since_last(runtime):
+                if entry is not None:
+                    changed.append(entry)
+                if time.monotonic() - began > SLICE_SECONDS:
+                    self._send(changed, replaces=replaces)
+                    changed, replaces = [], False
+                    spent += time.monotonic() - began
+                    await anyio.lowlevel.checkpoint()
+                    began = time.monotonic()
+            if on_demand:
+                changed += [(["process", name], n) for name, n in process_figures().items()]
+            self._send(changed, replaces=replaces)
+            return spent + time.monotonic() - began
+
+    def _send(self, entries: list[Entry], *, replaces: bool) -> None:
+        if entries or replaces:
+            self._channel.send("figures", entries=entries, replaces=replaces)

@@ -1,0 +1,354 @@
+"""A worker: accepts connections, serves them, drains, ends."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from pingap.build.graph import Runtime
+from pingap.client import http_client
+from pingap.config import Config
+from pingap.downstream.listener import ConnectionBudget
+from pingap.downstream.proxy_acceptor import MOST_WAITING
+from pingap.observability.watchdog import Watchdog
+from pingap.plugins.services import PluginTasks
+from pingap.proxy.async_hooks import HookTasks
+from pingap.shared_state.local import LocalState
+from pingap.shared_state.state import SharedState
+from pingap.upstream.discovering.service import DiscoveryService
+from pingap.worker.dismantle import dismantle
+from pingap.worker.door import Door, Place
+from pingap.worker.front import Front
+from pingap.worker.listening import Listening, open_all
+
+log = logging.getLogger("pingap")
+
+LOOK_SECONDS: Final = 0.25
+"""How often it is looked whether the last request, or the last of an old configuration, ended."""
+
+
+class Worker:
+    """Serves a runtime graph, and after a reload the next one.
+
+    :param runtime: what to serve.
+    :param sockets: what to accept from; without them, ``bind`` opens some.
+    :param shared: what it shares with other workers; by default there are none.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        sockets: Iterable[Listening] = (),
+        shared: SharedState | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.shared = LocalState() if shared is None else shared
+        runtime.count_with(self.shared)
+        self._sockets = list(sockets)
+        self._doors: dict[int, Door] = {}
+        """Number of a listening socket -> where it is accepted from."""
+        self._fronts: dict[Place, Front] = {}
+        self._leaving: list[Front] = []
+        """Those of listening sockets that are gone, as long as they have connections."""
+        self._requests: HookTasks
+        self._has_stopped = False
+        self._budget = ConnectionBudget(runtime.config.basic.max_connections)
+        self._idle = anyio.Event()
+        self.bus = runtime.bus
+        self._leading: anyio.CancelScope | None = None
+        self._old: list[Runtime] = []
+        """Runtimes before this one that still have requests."""
+        self._prepared: Runtime | None = None
+        self._plugins: PluginTasks
+        self._discovery: DiscoveryService
+        self._services: TaskGroup
+
+    def bind(self) -> None:
+        """Open all listening sockets.
+
+        :raises ListenError: an address cannot be listened on.
+        """
+        self._sockets = open_all(self.runtime.config, 1)
+
+    @property
+    def sockets(self) -> list[Listening]:
+        """What it accepts from."""
+        return list(self._sockets)
+
+    @property
+    def addresses(self) -> dict[str, list[str]]:
+        """What each server really listens on, as text."""
+        found: dict[str, list[str]] = {}
+        for one in self._sockets:
+            found.setdefault(one.server, []).append(one.text)
+        return found
+
+    @property
+    def connections(self) -> int:
+        """Number of clients that are connected."""
+        return sum(front.listener.connections for front in self._every_front())
+
+    def _every_front(self) -> list[Front]:
+        return [*self._fronts.values(), *self._leaving]
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Accept connections inside the block; at its end cut those that are left.
+
+        Changes nothing that belongs to the whole process: signals, limits and the collector are
+        the business of others. So several workers can serve in one process, each in a thread.
+
+        :raises PluginStartError: a plugin cannot start.
+        """
+        runtime = self.runtime
+        requests = self._requests = HookTasks(runtime.deadlines)
+        async with anyio.create_task_group() as services:
+            self._services, self._plugins = services, PluginTasks(runtime.plugin_failures)
+            self._discovery = DiscoveryService(services)
+            watchdog = Watchdog()
+            try:
+                await runtime.registry.startup()
+                await self._plugins.start(runtime.plugins)
+                await self._discovery.prepare(runtime.upstreams.values())
+                self._discovery.start(runtime.upstreams.values())
+                await self._accept()
+                services.start_soon(runtime.deadlines.run)
+                services.start_soon(runtime.log_files.run)
+                services.start_soon(self._trim_pool)
+                watchdog.start()
+                yield
+            finally:
+                watchdog.stop()
+                with anyio.CancelScope(shield=True):
+                    await self._end(requests)
+                    services.cancel_scope.cancel()
+
+    async def _end(self, requests: HookTasks) -> None:
+        runtime = self.runtime
+        await self._stop_accepting()
+        for front in self._every_front():
+            front.cut_early()
+            front.listener.cut()
+        # Transports tell in the next turn that they are closed, and their requests let go of
+        # connections: what an answer made idle in this very turn is closed as well.
+        await anyio.lowlevel.checkpoint()
+        runtime.pool.close()
+        await requests.end()
+        runtime.pool.close()
+        await anyio.lowlevel.checkpoint()
+        self._plugins.stop()
+        # Plugins get a last word, but not for ever.
+        limit = runtime.config.basic.graceful_shutdown_timeout
+        with anyio.move_on_after(limit) as last:
+            await runtime.registry.shutdown()
+            await self._plugins.ended()
+            await http_client.close()
+        await self._plugins.cut()
+        if last.cancelled_caught:
+            log.warning("plugins did not shut down within %g s", limit)
+
+    # Another configuration.
+
+    async def prepare(self, runtime: Runtime) -> None:
+        """Start what is new in a runtime that was built beside the one that serves.
+
+        :raises PluginLoadError: a distribution cannot start.
+        :raises PluginStartError: a plugin cannot start; then nothing new runs.
+        """
+        self._prepared = runtime
+        try:
+            await runtime.registry.startup()
+            await self._plugins.start(runtime.plugins)
+            await self._discovery.prepare(runtime.upstreams.values())
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Give up a runtime that was prepared."""
+        self._prepared = None
+        self._stop_unused()
+        living = self._living()
+        used = {target for one in living for target in one.log_targets}
+        self.runtime.log_files.close_others(used)
+
+    async def swap(self, runtime: Runtime, sockets: Iterable[Listening] | None = None) -> None:
+        """Serve every new request from a runtime that was prepared.
+
+        Requests under way go on with the old one; when the last of them has ended, what only they
+        needed is shut down.
+
+        :param sockets: what to accept from; by default the same as before.
+        """
+        old, self.runtime, self._prepared = self.runtime, runtime, None
+        self._old.append(old)
+        self._budget.limit = runtime.config.basic.max_connections
+        for front in self._every_front():
+            if front.name in runtime.servers:
+                front.update(runtime)
+        runtime.take_effect()
+        self._discovery.start(runtime.upstreams.values())
+        if sockets is not None:
+            self._sockets = list(sockets)
+        await self._move()
+        self._services.start_soon(self._retire, old)
+
+    async def _move(self) -> None:
+        """Accept from the sockets that there are now; let the connections of others drain."""
+        numbers = {one.number for one in self._sockets}
+        gone = [self._doors.pop(number) for number in self._doors.keys() - numbers]
+        await self._accept()
+        for door in gone:
+            await door.close(waiting=True)
+        places = {door.place for door in self._doors.values()}
+        for place in self._fronts.keys() - places:
+            front = self._fronts.pop(place)
+            front.listener.drain(at_once=False)
+            self._leaving.append(front)
+
+    async def _retire(self, old: Runtime) -> None:
+        """Shut down what nothing needs any more."""
+        while self._is_in_use(old):  # noqa: ASYNC110 - to be told would cost every request
+            await anyio.sleep(LOOK_SECONDS)
+        self._old.remove(old)
+        self._stop_unused()
+        old.release(self._living())
+        await dismantle(old)
+
+    def _living(self) -> list[Runtime]:
+        """The runtime that serves, the next one, and those on which requests began that go on."""
+        return [self.runtime, *self._old, *filter(None, [self._prepared])]
+
+    def _stop_unused(self) -> None:
+        living = self._living()
+        self._plugins.stop(keep=(plugin for one in living for plugin in one.plugins))
+        self._discovery.stop(
+            keep=[upstream for one in living for upstream in one.upstreams.values()]
+        )
+
+    def _is_in_use(self, old: Runtime) -> bool:
+        self._leaving = [front for front in self._leaving if front.is_busy]
+        servers = set(map(id, old.servers.values()))
+        listeners = [front.listener for front in self._every_front()]
+        # (The server of a front that leaves may be gone from the configuration.)
+        return any(id(listener.server) in servers for listener in listeners) or any(
+            id(exchange.server) in servers
+            for listener in listeners
+            for exchange in listener.exchanges
+        )
+
+    def lead(self) -> None:
+        """Do what one worker does for all: check backends."""
+        if self._leading is None:
+            self._leading = anyio.CancelScope()
+            self._services.start_soon(self._check_backends, self._leading)
+
+    async def _check_backends(self, leading: anyio.CancelScope) -> None:
+        with leading:
+            await self.runtime.health.run()
+
+    # The end.
+
+    async def drain(self, *, at_once: bool = True) -> None:
+        """Stop accepting; return when all requests are answered, or the grace period is over.
+
+        :param at_once: also close connections whose client may be sending its next request just
+            now. Otherwise that one is still served, and told that it is the last.
+        """
+        if self._leading is not None:
+            self._leading.cancel()  # another worker does it from now on
+        await self._stop_accepting()
+        for front in self._every_front():
+            if at_once:
+                front.cut_early()
+            front.listener.on_idle = self._check_idle
+            front.listener.drain(at_once=at_once)
+        self._check_idle()
+        with anyio.move_on_after(self.runtime.config.basic.grace_period) as grace:
+            while not self._idle.is_set():
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._idle.wait()
+                self._check_idle()  # (a handshake that failed does not tell)
+        if grace.cancelled_caught:
+            log.warning("the grace period is over: cutting what is still under way")
+
+    def sweep(self) -> None:
+        """Check all time limits now, not only when it is time to."""
+        self.runtime.deadlines.sweep(time.monotonic())
+        self.runtime.pool.trim()
+
+    def close(self) -> None:
+        """Close all listening sockets, if serving did not come so far as to do it."""
+        for one in self._sockets:
+            one.sock.close()
+
+    async def _accept(self) -> None:
+        """Accept from every socket; those that are accepted from already may have another server now."""
+        for one in self._sockets:
+            place = (one.server, one.address)
+            if (front := self._fronts.get(place)) is None:
+                front = Front(one.server, self.runtime, self._requests, self._budget, self.shared)
+                self._fronts[place] = front
+            if (door := self._doors.get(one.number)) is not None:
+                door.place, door.front = place, front
+                continue
+            door = Door(one, place, front)
+            await door.open(self.runtime.config.servers[one.server].backlog)
+            if self._has_stopped:  # meanwhile
+                await door.close()
+            else:
+                self._doors[one.number] = door
+
+    async def _stop_accepting(self) -> None:
+        self._has_stopped = True
+        doors, self._doors = self._doors, {}
+        for door in doors.values():
+            await door.close()
+
+    def _check_idle(self) -> None:
+        if not any(front.is_busy for front in self._every_front()):
+            self._idle.set()
+
+    async def _trim_pool(self) -> None:
+        while True:
+            await anyio.sleep(1)
+            self.runtime.pool.trim()
+
+
+def settle_memory() -> None:
+    """Keep the collector away from what lives as long as the configuration."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def raise_file_limit(config: Config) -> None:
+    """Allow this process as many open files as its connections may need."""
+    wanted = _files_needed(config)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _files_needed(config: Config) -> int:
+    """Return how many open files may be needed: connections on both sides, early ones, others."""
+    early = sum(MOST_WAITING for server in config.servers.values() if server.proxy_protocol)
+    handshakes = sum(
+        server.tls_max_handshakes
+        for server in config.servers.values()
+        if server.global_certificates
+    )
+    return 2 * config.basic.max_connections + early + handshakes + 256
