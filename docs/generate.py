@@ -24,6 +24,7 @@ from markdown_table import Row, table
 from pydantic import BaseModel
 
 from pingap import hookspecs
+from pingap.build.registry import installed_registry
 from pingap.config import (
     SECTIONS,
     TEMPLATE,
@@ -32,7 +33,6 @@ from pingap.config import (
 )
 from pingap.hookspecs import PHASES
 from pingap.plugins.base import Plugin
-from pingap.plugins.registry import Registry
 
 DOCS = Path(__file__).parent
 
@@ -126,7 +126,7 @@ def default_words(default: object) -> str:
 
 def plugin_settings() -> str:
     """Return a section for each category of the installed distributions."""
-    registry = Registry()
+    registry = installed_registry()
     pages = []
     for category in registry.categories:
         cls = registry.category(category)

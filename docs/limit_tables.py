@@ -26,7 +26,6 @@ from pingap.downstream import (
     sniffing,
 )
 from pingap.downstream import tls_acceptor as acceptor
-from pingap.host import activation
 from pingap.http import forwarding
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugins import local as local_plugins
@@ -45,7 +44,7 @@ from pingap.protocol import (
 from pingap.proxy import error_page
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.shared_state import bus, state
-from pingap.supervisor import reload, supervisor, upgrade
+from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import client_hello, issuer
 from pingap.upstream import transparent, upstream
 from pingap.upstream.balancing import ring

@@ -20,13 +20,14 @@ from pingap.http.errors import HTTPError
 from pingap.http.headers import Field, Headers, field
 from pingap.http.messages import Request, Response
 from pingap.http.outcome import RequestOutcome
-from pingap.observability.metrics import WorkerStats
+from pingap.observability.access_log import LogTag
+from pingap.observability.counters import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
-from pingap.plugins.log_tags import LogTag
+from pingap.plugins.peer import Peer
 from pingap.shared_state.state import (
     SharedCounter,
     SharedGauge,
@@ -36,7 +37,6 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
-from pingap.upstream.peer import Peer
 
 __all__ = [
     "BackgroundTasks",

@@ -26,12 +26,12 @@ from typing import Any, Final, TypeAlias
 
 from pingap.build.client_options import client_limits, client_tcp
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.downstream.http1_connection import Http1Connection
 from pingap.downstream.listener import ConnectionBudget, Listener
 from pingap.downstream.tls_acceptor import Handshakes, TlsAcceptor
 from pingap.observability.handshakes import HandshakeStats
-from pingap.plugins.registry import Registry
 from pingap.upstream.connections.http1_connection import UpstreamConnection
 
 CONFIGURATION: Final = """
@@ -208,7 +208,7 @@ class DataPath:
     """
 
     def __init__(self, *, tls: bool = False) -> None:
-        runtime = build(parse(CONFIGURATION, "bench"), Registry())
+        runtime = build(parse(CONFIGURATION, "bench"), installed_registry())
         settings = runtime.config.servers["plain"]
         tasks: Any = None  # nothing in this configuration is async
         listener = Listener(

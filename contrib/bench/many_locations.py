@@ -17,8 +17,8 @@ import anyio
 import anyio.lowlevel
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import Snapshot, load_snapshot
-from pingap.plugins.registry import Registry
 from pingap.worker.channel import Channel, pair
 from pingap.worker.dismantle import dismantle
 from pingap.worker.event_loop import run_loop
@@ -97,7 +97,7 @@ def main() -> None:
     count = parser.parse_args().locations
     text = configuration(count)
     gc.disable()
-    registry = Registry()
+    registry = installed_registry()
     began = time.perf_counter()
     config = load_snapshot(
         Snapshot.of_text(text, "bench.toml"), location_keys=registry.location_keys

@@ -25,10 +25,10 @@ from pingap import (
     hookimpl,
 )
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.plugins.balancer import BalancerOptions
 from pingap.plugins.chains import Instance, freeze
-from pingap.plugins.registry import Registry
 from pingap.proxy.async_hooks import HookTasks
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.hook_runner import call_all, call_first
@@ -245,7 +245,7 @@ def one_guarded_attempt(limit: str, workers: int) -> float:
     :param limit: of ``BREAKERS``.
     """
     toml = f'[upstreams.up]\naddrs = ["10.0.0.1:80"]\n{BREAKERS[limit]}'
-    runtime = build(parse(toml), Registry())
+    runtime = build(parse(toml), installed_registry())
     runtime.count_with(SharedSegment(workers=workers).attach(0) if workers > 1 else LocalState())
     upstream = runtime.upstreams["up"]
     breakers = upstream.breakers

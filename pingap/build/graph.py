@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from pingap.build.builtin import METRICS_LOCATION, MetricsPage
 from pingap.build.plugins import PluginBuilder
 from pingap.build.tls import TlsBuilder
 from pingap.build.upstreams import UpstreamBuilder
@@ -23,17 +24,17 @@ from pingap.config import (
     compile_regex,
 )
 from pingap.http.networks import Network, parse_trusted
-from pingap.observability.access_log import AccessLog, split_setting
+from pingap.observability.access_log import AccessLog, LogTag, split_setting
+from pingap.observability.counters import LocationStats, WorkerStats
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.log_files import LogFile, LogFiles
-from pingap.observability.metrics import LocationStats, ServerMetrics, WorkerStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.plugin_metrics import PluginMetrics
-from pingap.plugins.builtin import METRICS_LOCATION, MetricsPage
 from pingap.plugins.chains import Instance, freeze
-from pingap.plugins.log_tags import LogTag, tags_of
+from pingap.plugins.log_tags import tags_of
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
+from pingap.proxy.exposition import ServerMetrics
 from pingap.proxy.routing import CarefulRouter, Route, Router
 from pingap.proxy.runtime import LocationRuntime, ServerRuntime
 from pingap.proxy.upstream_headers import header_changes

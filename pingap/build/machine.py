@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pingap.config import Address, Config, ConfigError, Problem, TcpAddress
 from pingap.config.problem import KeyPath
+from pingap.host.log_targets import stream_of
 from pingap.host.privileges import Account, account_problems, make_folder
 from pingap.observability.access_log import split_setting
 from pingap.observability.log_files import path_of
-from pingap.observability.log_targets import stream_of
 
 _NO_SERVER = (
     "there is no server: add a table such as [servers.web] with addr and locations"

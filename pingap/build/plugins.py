@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pingap.build.builtin import INSTANCES
 from pingap.config import (
     Config,
     LocationConfig,
@@ -25,7 +26,6 @@ from pingap.plugins import local as local_plugins
 from pingap.plugins import tracing as hook_trace
 from pingap.plugins.balancer import BalancerFactory
 from pingap.plugins.base import Plugin
-from pingap.plugins.builtin import INSTANCES
 from pingap.plugins.chains import DEFAULT_TIMEOUT, Chains, ContractError, Instance, freeze
 from pingap.plugins.local import FileKeys, LocalPluginError, find_class, load_module
 from pingap.plugins.order_lint import hazards, may_answer

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pingap._version import __version__
+from pingap.build.registry import installed_registry
 from pingap.cli.commands import CommandGroup, expanded
 from pingap.config import TEMPLATE, ConfigError
 from pingap.host.early_signals import hold_signals, release_signals
@@ -176,9 +177,8 @@ def _test(serving: ServeOptions) -> None:
     from pingap.build.loading import load_configuration
     from pingap.build.machine import refuse, start_problems
     from pingap.observability.log_files import LogFiles
-    from pingap.plugins.registry import Registry
 
-    registry = Registry()
+    registry = installed_registry()
     config = load_configuration(serving.read(), registry)
     problems = start_problems(config)
     try:

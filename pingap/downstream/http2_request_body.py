@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from pingap.downstream.http1_connection import LINGER_BYTES
 from pingap.http.headers import Headers
 from pingap.protocol.http2_codec import Http2Codec
+from pingap.proxy.exchange import Exchange
 from pingap.wire.http2_halves import Http2Halves
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection
 
 
-class Http2RequestBody(Http2Halves):
+class Http2RequestBody(Http2Halves[Exchange]):
     """The reading half of a stream.
 
     :param connection: it belongs to.

@@ -18,7 +18,7 @@ from pingap.wire.tcp import TcpOptions
 from pingap.wire.write_batch import WriteBatch
 
 if TYPE_CHECKING:
-    from pingap.observability.metrics import WorkerStats
+    from pingap.observability.counters import WorkerStats
     from pingap.proxy.async_hooks import HookTasks
     from pingap.proxy.exchange import Exchange
     from pingap.proxy.runtime import ServerRuntime

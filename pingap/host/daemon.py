@@ -23,8 +23,8 @@ from pathlib import Path
 from select import select
 from typing import Final, NoReturn
 
+from pingap.host.log_targets import LogTargetError, stream_of
 from pingap.host.privileges import Account, open_for
-from pingap.observability.log_targets import LogTargetError, stream_of
 
 _UMASK: Final = 0o007
 _MOST_TOLD: Final = 32 * 1024

@@ -37,8 +37,8 @@ from typing import Final
 import pingap
 from pingap.config import BasicConfig, Config, Problem, quoted
 from pingap.config.problem import did_you_mean
+from pingap.host.log_targets import open_log
 from pingap.host.trusted_files import make_trusted_folder, open_trusted
-from pingap.observability.log_targets import open_log
 
 log = logging.getLogger("pingap")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pingap.http.errors import PingapError
 from pingap.http.forwarding import NOTHING, Family, Told, read
@@ -16,12 +16,11 @@ from pingap.http.headers import Field, field
 from pingap.http.messages import Request
 from pingap.http.networks import Network, contains, is_trusted_peer, shown
 from pingap.http.outcome import RequestOutcome
-from pingap.observability.metrics import WorkerStats
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 
 if TYPE_CHECKING:
-    from pingap.upstream.connections.pinned import Pins
+    from pingap.http.ports import Pins, Statistics
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -88,7 +87,7 @@ class Connection:
         local: tuple[str, int],
         *,
         server: str = "",
-        stats: WorkerStats | None = None,
+        stats: Statistics | None = None,
         shared: SharedState | None = None,
         scheme: str = "http",
         tls: TlsDetails | None = None,
@@ -101,7 +100,7 @@ class Connection:
         self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
         self.server_addr, self.server_port = shown(local[0]), local[1]
         self.server = server
-        self.stats = WorkerStats({}) if stats is None else stats
+        self.stats = cast("Statistics", stats)  # (None only where no request is served)
         self.shared = LocalState() if shared is None else shared
         self.scheme = scheme if tls is None else "https"
         self.tls = tls
@@ -228,10 +227,7 @@ class RequestContext:
         """
         if self.upstream_connected_at:
             raise RuntimeError("the request was already sent: call pin_upstream before that")
-        from pingap.upstream.connections.pinned import pins_of  # (it imports this module)
-
         self.pins_upstream = True
-        pins_of(self.connection)  # is looked at for every attempt
 
     def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
         """Record that the response stays incomplete. Not for plugins."""

@@ -15,8 +15,8 @@ from typing import Final, Literal, TypeAlias
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
+from pingap.http.hosts import parse_host
 from pingap.http.networks import IpAddress, parse_node
-from pingap.protocol.fields import parse_host
 
 MOST_HOPS: Final = 32
 """Members of a forwarded header that are read, from the right."""

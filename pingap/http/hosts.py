@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import Final
 from urllib.parse import unquote
+
+from pingap.http.errors import BadRequest
+
+_HOST: Final = re.compile(
+    rb"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?"
+)
+
+
+_LONGEST_HOST: Final = 255 + len(":65535")
+"""Bytes of a host with its port: a name of DNS has at most 255 (RFC 1035, 2.3.4)."""
 
 
 def normal_host(host: str) -> str:
@@ -25,3 +38,17 @@ def normal_host(host: str) -> str:
     if name == "." or ".." in name:
         raise ValueError(f"{host!r} has an empty label")
     return name.removesuffix(".")
+
+
+@lru_cache(maxsize=1024)
+def parse_host(value: bytes) -> str:
+    """Return the host of ``host[:port]`` as it is compared (see ``normal_host``).
+
+    :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
+    """
+    if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
+        raise BadRequest("Invalid Host header")
+    try:
+        return normal_host(match["host"].decode("ascii"))
+    except ValueError:
+        raise BadRequest("Invalid Host header") from None

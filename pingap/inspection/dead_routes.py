@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pingap.build.builtin import METRICS_LOCATION
 from pingap.build.graph import Runtime
 from pingap.inspection.finding import Finding, finding
-from pingap.plugins.builtin import METRICS_LOCATION
 from pingap.proxy.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher
 from pingap.proxy.routing import Candidate
 from pingap.proxy.runtime import LocationRuntime

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from pingap.build.builtin import METRICS_LOCATION
 from pingap.build.client_options import path_rules
 from pingap.build.graph import Runtime
 from pingap.config import Config
@@ -18,7 +19,6 @@ from pingap.http.context import Connection, RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.messages import Request
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
-from pingap.plugins.builtin import METRICS_LOCATION
 from pingap.plugins.chains import Instance
 from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 
+from pingap.build.builtin import INSTANCES
 from pingap.config import Config
 from pingap.inspection.places import Place, place_of_instance, place_of_key
-from pingap.plugins.builtin import INSTANCES
 from pingap.plugins.local import CATEGORY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 

@@ -26,7 +26,6 @@ from pingap.observability.timestamps import local_time_at
 
 if TYPE_CHECKING:
     from pingap.observability.log_files import LogFile
-    from pingap.plugins.log_tags import LogTag
 
 Line: TypeAlias = Callable[[Request, Response | None, RequestContext], str]
 Record: TypeAlias = Callable[[Request, Response | None, RequestContext], None]
@@ -37,6 +36,9 @@ PRESETS: Final = {
     "short": "{remote} {method} {uri} {proto} {status} {size_human} - {latency}ms",
     "tiny": "{method} {uri} {status} {size_human} - {latency}ms",
 }
+
+LogTag: TypeAlias = "Callable[[Request, Response | None, RequestContext], str | None]"
+"""Makes the text of an access log tag for a request that ended; None or empty if there is none."""
 
 _NO_TAGS: Final[Mapping[str, LogTag]] = {}
 _TAG: Final = re.compile(r"\{([A-Za-z_~:$<>-][A-Za-z0-9_.~:$<>-]*)\}")

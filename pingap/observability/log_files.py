@@ -24,7 +24,7 @@ from typing import Final
 
 import anyio
 
-from pingap.observability.log_targets import LogTarget, LogTargetError, link_to, open_log
+from pingap.host.log_targets import LogTarget, LogTargetError, link_to, open_log
 
 log = logging.getLogger("pingap")
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric as Family
 
-    from pingap.plugins.base import Plugin
 
 MOST_SERIES: Final = 1000
 """Combinations of label values that one metric of an instance may have."""
@@ -261,7 +260,7 @@ class PluginMetrics:
     def __init__(self) -> None:
         self._families: dict[str, dict[str, Metric]] = {}
 
-    def add(self, instance: str, plugin: Plugin) -> None:
+    def add(self, instance: str, plugin: object) -> None:
         """Take in the metrics that an instance keeps as attributes.
 
         :raises ValueError: one that would be counted twice, or fits no other of its name.

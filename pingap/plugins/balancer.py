@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
+
+WORDS: Final = (
+    "round_robin",
+    "least_conn",
+    "p2c",
+    "random",
+    "hash:url",
+    "hash:ip",
+    "hash:path",
+    "hash:header:<name>",
+    "hash:cookie:<name>",
+    "hash:query:<name>",
+    "sticky:<cookie>",
+)
+"""What ``algo`` may say, besides the words of plugins."""
 
 Usable: TypeAlias = "Callable[[Peer], bool]"
 """Tells whether a request may be sent to a peer."""

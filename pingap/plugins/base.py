@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from pingap.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from pingap.observability.access_log import LogTag
     from pingap.plugins.background_tasks import BackgroundTasks
-    from pingap.plugins.log_tags import LogTag
 
 
 class PluginSettings(BaseModel):

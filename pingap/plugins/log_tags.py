@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from pingap.http.context import RequestContext
 from pingap.http.errors import PluginError
 from pingap.http.messages import Request, Response
+from pingap.observability.access_log import LogTag
 from pingap.plugins.checks import place_of_function
 
 if TYPE_CHECKING:
     from pingap.observability.plugin_failures import PluginFailures
     from pingap.plugins.base import Plugin
-
-LogTag: TypeAlias = Callable[[Request, Response | None, RequestContext], str | None]
-"""Makes the text of an access log tag for a request that ended; None or empty if there is none."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 FAILED: Final = "-"

@@ -23,13 +23,11 @@ from pingap import hookspecs
 from pingap.config import distributions
 from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
-from pingap.plugins.balancer import BalancerFactory
+from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
 from pingap.plugins.chains import ContractError, check_class
 from pingap.plugins.discovery import Discovery
 from pingap.plugins.foreign_code import is_from_outside
-from pingap.upstream.balancing import standard
-from pingap.upstream.discovering.static import StaticDiscovery
 
 log = logging.getLogger("pingap")
 
@@ -68,10 +66,13 @@ for _name in hookspecs.APPLICATION_HOOKS:
 class Registry:
     """The installed distributions, loaded when something of theirs is used.
 
+    :param core: plugins of pluggy that come with the core; name -> module or class.
     :param points: entry points of the group ``pingap``; those that are installed by default.
     """
 
-    def __init__(self, points: Iterable[EntryPoint] | None = None) -> None:
+    def __init__(
+        self, core: Mapping[str, object], points: Iterable[EntryPoint] | None = None
+    ) -> None:
         found = entry_points(group=GROUP) if points is None else points
         self._points: dict[str, list[EntryPoint]] = {}
         self._blocked: dict[str, str] = {}
@@ -83,9 +84,9 @@ class Registry:
         self._classes: dict[str, type[Plugin]] = {}
         self._key_classes: dict[str, type[Plugin]] = {}
         self._balancers: dict[str, BalancerFactory] = {}
-        self._manager.register(standard, name="pingap")
         self._discoveries: dict[str, type[Discovery]] = {}
-        self._manager.register(StaticDiscovery, name="pingap (static)")
+        for name, plugin in core.items():
+            self._manager.register(plugin, name=name)
         self._take_in()
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
@@ -202,8 +203,8 @@ class Registry:
         """Return what ``algo`` may say: the forms of the core, and the words of plugins."""
         points = {name for name in self._points if name.startswith(_BALANCER)}
         words = {name.removeprefix(_BALANCER) for name in points} | self._balancers.keys()
-        own = {form.partition(":")[0] for form in standard.WORDS}
-        return [*standard.WORDS, *sorted(words.union(local) - own)]
+        own = {form.partition(":")[0] for form in WORDS}
+        return [*WORDS, *sorted(words.union(local) - own)]
 
     @property
     def discoveries(self) -> list[str]:

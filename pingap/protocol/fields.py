@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from itertools import compress
 
-from pingap.http.errors import BadRequest
 from pingap.http.headers import TOKEN, Headers
-from pingap.http.hosts import normal_host
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.secrecy import LONGEST_REMEMBERED
 
@@ -45,26 +42,6 @@ _NOT_DROPPED = frozenset(
 
 _MOST_DIGITS = 18
 """Of a length, so that it fits a signed integer of 64 bits everywhere."""
-
-_HOST = re.compile(rb"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
-
-
-_LONGEST_HOST = 255 + len(":65535")
-"""Bytes of a host with its port: a name of DNS has at most 255 (RFC 1035, 2.3.4)."""
-
-
-@lru_cache(maxsize=1024)
-def parse_host(value: bytes) -> str:
-    """Return the host of ``host[:port]`` as it is compared (see ``pingap.http.hosts``).
-
-    :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
-    """
-    if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
-        raise BadRequest("Invalid Host header")
-    try:
-        return normal_host(match["host"].decode("ascii"))
-    except ValueError:
-        raise BadRequest("Invalid Host header") from None
 
 
 @lru_cache(maxsize=4096)

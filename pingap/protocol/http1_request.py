@@ -8,13 +8,13 @@ from typing import Final
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
+from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.fields import (
     connection_options,
     drop_listed,
-    parse_host,
     read_length,
 )
 from pingap.protocol.http1_head import (

@@ -12,9 +12,10 @@ from typing import Final
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import TOKEN, Headers
+from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.events import HeadLimits
-from pingap.protocol.fields import parse_host, read_length
+from pingap.protocol.fields import read_length
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
 from pingap.protocol.http2_fields import (

@@ -6,11 +6,12 @@ back-pressure. With no filter a chunk goes from one connection to the other as i
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from pingap.http.body_filters import BodyFilter, WholeBodyFilter
 from pingap.http.errors import HTTPError, PluginError
 from pingap.http.headers import Headers
+from pingap.http.ports import Sink, Source
 from pingap.plugins.checks import place_of_function
 
 REPLAY_LIMIT: Final = 64 * 1024
@@ -18,26 +19,6 @@ REPLAY_LIMIT: Final = 64 * 1024
 
 Filters: TypeAlias = tuple[tuple[BodyFilter, str], ...]
 """Body filters in order, each with the name of its plugin instance."""
-
-
-class Source(Protocol):
-    """The side a body comes from."""
-
-    def pause_body(self) -> None:
-        """Deliver nothing more until ``resume_body``."""
-
-    def resume_body(self) -> None:
-        """Go on delivering."""
-
-
-class Sink(Protocol):
-    """The side a body goes to."""
-
-    def send_chunk(self, chunk: bytes) -> None:
-        """Send a piece of the body; never empty."""
-
-    def send_end(self, trailers: Headers | None) -> None:
-        """End the body."""
 
 
 class BodyRelay:

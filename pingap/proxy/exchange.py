@@ -19,7 +19,8 @@ from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, HTTPError, PingapError, UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
-from pingap.proxy.body_relay import BodyRelay, Sink, Source
+from pingap.http.ports import Sink, Source, Upstream
+from pingap.proxy.body_relay import BodyRelay
 
 if TYPE_CHECKING:
     from pingap.plugins.chains import Chains
@@ -63,19 +64,6 @@ class Downstream(Source, Sink, Protocol):
 
     def exchange_ended(self) -> None:
         """Go on with the next request: this one is over."""
-
-
-class Upstream(Source, Sink, Protocol):
-    """The upstream's side: takes a request body, delivers a response."""
-
-    def abort(self) -> None:
-        """Drop the connection: nobody wants the answer any more."""
-
-    def leave(self) -> None:
-        """Do the same after the current events are delivered, unless they complete the response."""
-
-    def close(self) -> None:
-        """End the connection once what was written is sent."""
 
 
 Connecting = TypeVar("Connecting", bound=Upstream)

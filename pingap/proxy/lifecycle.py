@@ -279,7 +279,11 @@ async def _attempt(
     peer.in_flight += 1
     upgrades = upstream.may_choose and x.request.upgrade != ""
     home: Peer | PinnedConnections = peer
-    if ctx.connection.pins is not None or b"authorization" in x.request.headers.keys:
+    if (
+        ctx.connection.pins is not None
+        or ctx.pins_upstream
+        or b"authorization" in x.request.headers.keys
+    ):
         home = home_for(x.request, ctx, peer)
     connection = None if fresh or upgrades else home.take()
     if connection is not None:

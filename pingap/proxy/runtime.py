@@ -16,7 +16,7 @@ from pingap.http.errors import HTTPError, PluginError, Source
 from pingap.http.forwarding import Family
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
-from pingap.observability.metrics import LocationStats
+from pingap.observability.counters import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing
 from pingap.plugins.chains import Chains

@@ -10,8 +10,8 @@ from socket import IPPROTO_TCP, SO_REUSEPORT, SOL_SOCKET, TCP_FASTOPEN, socket
 from typing import Any
 
 from pingap.config import Address, Config, TcpAddress, UnixAddress
-from pingap.host.activation import bound, resolved
 from pingap.host.sockets import BindError, listen
+from pingap.supervisor.activation import bound, resolved
 from pingap.worker.listening import Inherited, Listening, open_all
 
 

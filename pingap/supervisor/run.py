@@ -20,9 +20,9 @@ from pingap._version import __version__
 from pingap.build.graph import build
 from pingap.build.loading import load_configuration
 from pingap.build.machine import folder_problems, refuse, start_problems
+from pingap.build.registry import installed_registry
 from pingap.config import Config, ConfigError
 from pingap.config.watch import ConfigurationWatch
-from pingap.host.activation import ActivatedSockets
 from pingap.host.daemon import DaemonError, Parent, daemonize, occupy_standard_streams
 from pingap.host.early_signals import hold_signals
 from pingap.host.pid_file import PidFile, PidFileError
@@ -37,8 +37,8 @@ from pingap.host.sockets import listen
 from pingap.host.systemd import Notifier
 from pingap.observability.log_files import LogFiles
 from pingap.observability.logs import json_line, set_up_logging
-from pingap.plugins.registry import Registry
 from pingap.plugins.services import leaves
+from pingap.supervisor.activation import ActivatedSockets
 from pingap.supervisor.master import Master
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.succession import STARTED_BY, Succession
@@ -95,7 +95,7 @@ class _Start:
         self.notifier = Notifier.from_environment()
         self.inherited: Inherited = ActivatedSockets.from_environment()
         self.watch = ConfigurationWatch(options.conf) if options.watches else None
-        self.registry = Registry()
+        self.registry = installed_registry()
         self.parent: Parent | None = None
         self.take_over: TakeOver | None = None
         self.config = load_configuration(options.read(), self.registry)
@@ -117,7 +117,7 @@ class _Start:
         by_hand = self.options.upgrade and not os.environ.pop(STARTED_BY, "")
         if by_hand and (self.account is None or self.account.is_current):
             # (As another user, it would read files that are not that user's.)
-            build(self.config, Registry(), self.options.log, LogFiles(opens=False))
+            build(self.config, installed_registry(), self.options.log, LogFiles(opens=False))
 
     def take_sockets(self) -> None:
         """Open the listening sockets, or take them over, as whoever started this.

@@ -9,10 +9,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.observability.log_files import LogFiles
 from pingap.plugins.base import Plugin
-from pingap.plugins.registry import GROUP, Registry
+from pingap.plugins.registry import GROUP
 
 METRICS_PATH: Final = "/.pingap.testing/metrics"
 """Where servers that configure no metrics page have one."""
@@ -24,7 +25,7 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     :param categories: plugin classes that are known beside the installed ones.
     :raises ConfigError: with everything that is wrong.
     """
-    registry = Registry(_installed(tuple(sys.path)))
+    registry = installed_registry(_installed(tuple(sys.path)))
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
     config = parse(toml, "pingap.toml", location_keys=registry.location_keys)

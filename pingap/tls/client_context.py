@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ssl
 from copy import copy
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pingap.config.problem import shortened
 from pingap.tls.options import reason, use_certificate
 from pingap.tls.pem import CertificateError
-
-if TYPE_CHECKING:
-    from pingap.upstream.peer import Peer
 
 _INTERMEDIATE_AND_OLDER: Final = ssl.TLSVersion.TLSv1_2
 
@@ -53,7 +50,7 @@ class ClientTls:
                 use_certificate(context, certificate)
             except ssl.SSLError as error:
                 raise CertificateError("client_cert", f"cannot be used: {reason(error)}") from None
-        self._sessions: dict[Peer, ssl.SSLSession] = {}
+        self._sessions: dict[object, ssl.SSLSession] = {}
         self.http1 = self
         """The same, offering HTTP/1.1 alone: what is offered belongs to a context."""
         if len(alpn) > 1:
@@ -96,11 +93,11 @@ class ClientTls:
         except ssl.SSLError as error:
             raise CertificateError("upstream_ca", f"cannot be used: {reason(error)}") from None
 
-    def session_for(self, peer: Peer) -> ssl.SSLSession | None:
+    def session_for(self, peer: object) -> ssl.SSLSession | None:
         """Return the session that a new connection to a peer resumes."""
         return self._sessions.get(peer)
 
-    def remember(self, peer: Peer, session: ssl.SSLSession | None) -> None:
+    def remember(self, peer: object, session: ssl.SSLSession | None) -> None:
         """Keep the session of a connection that ended; the next one saves half of a handshake."""
         if session is not None and session.has_ticket:
             self._sessions[peer] = session

@@ -1,53 +1,23 @@
-"""A peer: one address of an upstream, its connections, and what is known of it."""
+"""A peer: one address of an upstream, with its connections."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pingap.plugins import peer
 from pingap.upstream.connections.http2_pool import SharedConnections
 
 if TYPE_CHECKING:
-    from pingap.plugins.balancer import Balancer
     from pingap.upstream.circuit_breaking.breakers import PeerBreaker
     from pingap.upstream.connections.http1_connection import UpstreamConnection
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
     from pingap.upstream.stats import PeerStats
 
 
-class Peer:
-    """One address of an upstream. Compared by identity: each upstream has peers of its own.
+class Peer(peer.Peer):
+    """A peer that requests are sent to. See :class:`pingap.Peer` for the parameters."""
 
-    :param host: what ``Host`` says for a request that came without one: the configured name.
-    :param address: IP address and port, or the path of a Unix socket.
-    :param text: the address as it is shown in logs and to plugins.
-    :param weight: its share of the requests, compared to that of the others; 0: it gets none, but
-        from clients that a cookie binds to it.
-    :param backup: it gets requests only while no other peer is available.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_obstacles",
-        "address",
-        "available_since",
-        "backup",
-        "bookkeeper",
-        "breaker",
-        "host",
-        "idle",
-        "in_flight",
-        "is_available",
-        "latency",
-        "latency_at",
-        "on_change",
-        "shared",
-        "stats",
-        "text",
-        "weight",
-    )
+    __slots__ = ("breaker", "idle", "shared", "stats")
 
     def __init__(
         self,
@@ -58,30 +28,11 @@ class Peer:
         *,
         backup: bool = False,
     ) -> None:
-        self.host = host
-        self.address = address
-        self.text = text
-        self.weight = weight
-        self.backup = backup
+        super().__init__(host, address, text, weight, backup=backup)
         self.idle: list[UpstreamConnection] = []
         """Connections of HTTP/1.1 that can serve another request, the latest used last."""
         self.shared = SharedConnections()
         """Connections of HTTP/2."""
-        self.is_available = True
-        """Whether requests may be sent there: nothing stands in the way."""
-        self.available_since = -math.inf
-        """When it was last found to be available again, or was added (``time.monotonic``)."""
-        self.in_flight = 0
-        """Attempts that were begun there and have not ended, the making of a connection included."""
-        self.latency = 0.0
-        """Moving average of the seconds until heads of answers come; 0 unless a balancer keeps it."""
-        self.latency_at = 0.0
-        """When the average was made."""
-        self.bookkeeper: Balancer | None = None
-        """The balancer, if it wants to know when an attempt has ended."""
-        self.on_change: Callable[[], None] | None = None
-        """Called when ``is_available`` has changed."""
-        self._obstacles: set[str] = set()
         self.stats: PeerStats | None = None
         """Counts, once there are any (``enable_backend_stats``)."""
         self.breaker: PeerBreaker | None = None
@@ -100,26 +51,6 @@ class Peer:
         for shared in list(self.shared.connections):
             shared.close()
 
-    def block(self, obstacle: str) -> None:
-        """Send no requests there until ``unblock`` is called with the same word.
-
-        :param obstacle: who says so: ``health``, ``ejected``, ``breaker``.
-        """
-        self._obstacles.add(obstacle)
-        if self.is_available:
-            self.is_available = False
-            if self.on_change is not None:
-                self.on_change()
-
-    def unblock(self, obstacle: str) -> None:
-        """Take an obstacle away; does nothing if it is not there."""
-        self._obstacles.discard(obstacle)
-        if not self._obstacles and not self.is_available:
-            self.is_available = True
-            self.available_since = time.monotonic()
-            if self.on_change is not None:
-                self.on_change()
-
     def retire(self) -> None:
         """Let go of all connections: of those that are idle now, of others when they are."""
         self.bookkeeper = self.on_change = None
@@ -129,14 +60,6 @@ class Peer:
         for connection in idle:
             connection.close()
         self.shared.retire()
-
-    @property
-    def obstacles(self) -> frozenset[str]:
-        """What stands in the way of requests."""
-        return frozenset(self._obstacles)
-
-    def __repr__(self) -> str:
-        return f"<Peer {self.text} weight {self.weight}>"
 
 
 class _KeepNone(list["UpstreamConnection"]):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from pingap.http.headers import Headers
 from pingap.protocol.http2_endpoint import Http2Endpoint
 from pingap.protocol.http2_frames import MOST_FRAME
-from pingap.proxy.exchange import Exchange
+
+ExchangeT = TypeVar("ExchangeT")
 
 NEVER: Final = math.inf
 
@@ -42,7 +43,7 @@ class Carrier(Protocol):
         """Send what waits of a stream, in its turn."""
 
 
-class Http2Halves(ABC):
+class Http2Halves(ABC, Generic[ExchangeT]):
     """A stream. Its states are kept by the codec.
 
     :param connection: it belongs to.
@@ -76,7 +77,7 @@ class Http2Halves(ABC):
         self.deadline = NEVER
         self._connection = connection
         self._codec = codec
-        self._exchange: Exchange | None = None
+        self._exchange: ExchangeT | None = None
         self._reading = False
         self._paused = False  # the exchange takes no more
         self._held: list[tuple[bytes, int]] = []  # what came since then
@@ -89,7 +90,7 @@ class Http2Halves(ABC):
         self._progress = 0  # bytes sent since the last time limit was set
 
     @property
-    def exchange(self) -> Exchange | None:
+    def exchange(self) -> ExchangeT | None:
         """Whose half it is, while that is under way."""
         return self._exchange
 

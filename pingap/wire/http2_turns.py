@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.wire.http2_halves import Http2Halves
@@ -31,13 +31,13 @@ class Turns:
 
     def __init__(self, out: Out) -> None:
         self._out = out
-        self._waiting: dict[Http2Halves, None] = {}
+        self._waiting: dict[Http2Halves[Any], None] = {}
 
-    def add(self, stream: Http2Halves) -> None:
+    def add(self, stream: Http2Halves[Any]) -> None:
         """Let a stream wait, behind the others if it did not wait already."""
         self._waiting[stream] = None
 
-    def remove(self, stream: Http2Halves) -> None:
+    def remove(self, stream: Http2Halves[Any]) -> None:
         """Send nothing more of a stream."""
         self._waiting.pop(stream, None)
 

@@ -13,9 +13,9 @@ from jsonschema import Draft202012Validator
 from support.command import invoke, run
 from support.plugins import python_path, write_distribution
 
+from pingap.build.registry import installed_registry
 from pingap.config import TEMPLATE
 from pingap.inspection.json_schema import json_schema
-from pingap.plugins.registry import Registry
 
 VALID = """
 [plugins.p]
@@ -28,7 +28,7 @@ addr = "127.0.0.1:0"
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    schema, failures = json_schema(Registry())
+    schema, failures = json_schema(installed_registry())
     assert failures == []
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)

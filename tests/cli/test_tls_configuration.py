@@ -187,7 +187,7 @@ def test_cryptography_is_not_imported_without_certificates(tmp_path: Path) -> No
     path.write_text('[servers.web]\naddr = "127.0.0.1:0"\n')
     script = (
         "import sys; from pingap.build.graph import build; from pingap.config import load;"
-        "from pingap.plugins.registry import Registry; import pingap.worker.worker;"
-        f"build(load({str(path)!r}), Registry()); sys.exit('cryptography' in sys.modules)"
+        "from pingap.build.registry import installed_registry; import pingap.worker.worker;"
+        f"build(load({str(path)!r}), installed_registry()); sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -11,6 +11,7 @@ import pytest
 from docs.blocks import blocks, every_block, pages, shown_file
 from support.certificates import issue
 
+from pingap.build.registry import installed_registry
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.plugins.registry import Registry
 
@@ -72,7 +73,7 @@ def registry(examples: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     for target in EXAMPLES.values():
         monkeypatch.delitem(sys.modules, target.partition(":")[0], raising=False)
     monkeypatch.syspath_prepend(str(examples))
-    return Registry([*installed, *shown])
+    return installed_registry([*installed, *shown])
 
 
 @pytest.fixture

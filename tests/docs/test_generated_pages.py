@@ -18,8 +18,9 @@ from pingap import hookspecs
 from pingap.config.variables import CONTEXT_KEYS, VARIABLES
 from pingap.hookspecs import PHASES
 from pingap.observability.access_log import PRESETS, compile_format
+from pingap.observability.counters import LocationStats
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
-from pingap.observability.metrics import LocationStats, ServerMetrics
+from pingap.proxy.exposition import ServerMetrics
 
 APPLICATION_HOOKS = [name for name in vars(hookspecs) if name.startswith("pingap_")]
 

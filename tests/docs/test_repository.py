@@ -12,8 +12,8 @@ from support.proxy import StartProxy
 
 from pingap import Plugin
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import load
-from pingap.plugins.registry import Registry
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -32,7 +32,7 @@ def test_make_run_serves_conf_d() -> None:
 
 def test_conf_d_has_no_problems_and_no_warnings() -> None:
     config = load(ROOT / "conf.d")
-    runtime = build(config, Registry())
+    runtime = build(config, installed_registry())
     assert [*config.warnings, *runtime.warnings] == []
     assert [str(address) for address in config.servers["web"].addresses] == ["127.0.0.1:8080"]
 

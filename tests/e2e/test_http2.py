@@ -25,9 +25,9 @@ from support.rig import Rig, configure, resident, running, until
 from support.wire import cut
 
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import load
 from pingap.downstream.http2_connection import Http2Connection
-from pingap.plugins.registry import Registry
 from pingap.worker import front, worker
 
 H2 = 'enabled_h2 = true\naccess_log = "combined"'
@@ -573,7 +573,7 @@ def test_a_connection_that_is_known_to_be_http2(
     )
     with Origin(script) as origin:
         (tmp_path / "pingap.toml").write_text(configure(origin.addr))
-        one = worker.Worker(build(load(tmp_path / "pingap.toml"), Registry()))
+        one = worker.Worker(build(load(tmp_path / "pingap.toml"), installed_registry()))
         one.bind()
         address = ("127.0.0.1", int(one.addresses["web"][0].rpartition(":")[2]))
 

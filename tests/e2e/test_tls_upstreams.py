@@ -21,6 +21,8 @@ from support.proxy import Proxy
 from support.rig import configure, until
 from support.tls import TlsOrigin
 
+from pingap.build.registry import installed_registry
+
 ROOT = issue(ca=True, common_name="root")
 MIDDLE = issue(ca=True, common_name="middle", by=ROOT)
 ORIGIN = issue("origin.test", "127.0.0.1", by=MIDDLE)
@@ -275,10 +277,9 @@ def test_the_port_is_443_unless_written(start_check: Callable[[str], str]) -> No
 def start_check() -> Callable[[str], str]:
     from pingap.build.graph import build
     from pingap.config import parse
-    from pingap.plugins.registry import Registry
 
     def peer(toml: str) -> str:
-        return build(parse(toml), Registry()).upstreams["a"].peers[0].text
+        return build(parse(toml), installed_registry()).upstreams["a"].peers[0].text
 
     return peer
 

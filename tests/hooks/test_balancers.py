@@ -12,8 +12,8 @@ from support.plugins import python_path, write_distribution
 from support.proxy import Proxy
 
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import load
-from pingap.plugins.registry import Registry
 from pingap.testing import Proxy as InProcess
 from pingap.testing import Upstream
 
@@ -202,7 +202,7 @@ def test_hook_pingap_balancers_of_a_file_and_what_a_reload_takes_over(tmp_path: 
     file.write_text(FILE)
     toml = TOML.format(addr="127.0.0.1:11", algo="nth")
     path.write_text(f'[plugins.own]\ncategory = "python"\npath = "own.py"\n{toml}')
-    registry = Registry()
+    registry = installed_registry()
     first = build(load(path), registry)
     kept = build(load(path), registry, previous=first)
     assert kept.upstreams["origin"] is first.upstreams["origin"]

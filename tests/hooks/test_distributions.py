@@ -12,6 +12,7 @@ from support.plugins import python_path, routes, write_distribution
 from support.proxy import Proxy
 
 from pingap import __version__
+from pingap.build.registry import installed_registry
 
 NEWER = """
 class Newer(Plugin):
@@ -161,13 +162,12 @@ def test_chains_are_not_wrapped_unless_asked_for(monkeypatch: pytest.MonkeyPatch
     """It costs nothing when off: the chain holds the plugin's own methods."""
     from pingap.build.graph import build
     from pingap.config import parse
-    from pingap.plugins.registry import Registry
 
     toml = '[plugins.x]\ncategory = "response_headers"\n[locations.a]\nplugins = ["x"]\n'
     toml += '[servers.s]\naddr = "127.0.0.1:0"\nlocations = ["a"]\n'
 
     def call() -> object:
-        runtime = build(parse(toml), Registry())
+        runtime = build(parse(toml), installed_registry())
         runtime.log_files.close()
         found = runtime.servers["s"].router.match("", "/", None)  # type: ignore[arg-type]
         assert found is not None

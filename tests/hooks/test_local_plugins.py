@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pingap.build.registry import installed_registry
 from pingap import Plugin, PluginSettings, Request, Response, hookimpl
 
 
@@ -113,7 +114,6 @@ def test_it_answers_and_several_tables_share_a_file(tmp_path: Path) -> None:
 def test_paths_begin_at_the_directory_of_a_configuration_of_many_files(tmp_path: Path) -> None:
     from pingap.build.graph import build
     from pingap.config import load
-    from pingap.plugins.registry import Registry
 
     (tmp_path / "conf" / "tables").mkdir(parents=True)
     (tmp_path / "conf" / "tables" / "plugins.toml").write_text(
@@ -121,7 +121,7 @@ def test_paths_begin_at_the_directory_of_a_configuration_of_many_files(tmp_path:
     )
     (tmp_path / "conf" / "hello.py").write_text(HELLO)
     for spelling in ("", "/", "?separation"):
-        runtime = build(load(f"{tmp_path}/conf{spelling}"), Registry())
+        runtime = build(load(f"{tmp_path}/conf{spelling}"), installed_registry())
         runtime.log_files.close()
         assert [type(one.plugin).__name__ for one in runtime.plugins] == ["Hello"]
 

@@ -9,8 +9,8 @@ from support.client import RawClient
 
 from pingap import HTTPError, Plugin, Request, RequestContext, Response, hookimpl
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import load
-from pingap.plugins.registry import Registry
 from pingap.shared_state.segment import SharedSegment
 from pingap.testing import Proxy, Upstream, make_context
 from pingap.testing.worker_thread import WorkerThread
@@ -82,7 +82,7 @@ def test_workers_on_a_segment_count_together(tmp_path: Path) -> None:
     clients = []
     with ExitStack() as running:
         for index in range(2):
-            runtime = build(load(tmp_path / "pingap.toml"), Registry())
+            runtime = build(load(tmp_path / "pingap.toml"), installed_registry())
             worker = Worker(runtime, shared=segment.attach(index))
             worker.bind()
             address = worker.addresses["web"][0]

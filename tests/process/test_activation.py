@@ -15,12 +15,12 @@ import pytest
 from support.processes import wait_until
 
 from pingap.config import TcpAddress, UnixAddress
-from pingap.host.activation import ActivatedSockets
+from pingap.supervisor.activation import ActivatedSockets
 
 REPORT = """
 import os, sys
 from pingap.config import parse_listen
-from pingap.host.activation import ActivatedSockets
+from pingap.supervisor.activation import ActivatedSockets
 inherited = ActivatedSockets.from_environment()
 print(sorted(name for name in os.environ if name.startswith("LISTEN_")))
 for text in sys.argv[1:]:
@@ -198,7 +198,7 @@ def test_systemd_itself_passes_a_socket() -> None:
     code = """
 import sys
 from pingap.config import parse_listen
-from pingap.host.activation import ActivatedSockets
+from pingap.supervisor.activation import ActivatedSockets
 inherited = ActivatedSockets.from_environment()
 sock = inherited.take(*parse_listen(sys.argv[1]))
 sock.settimeout(20)

@@ -6,8 +6,9 @@ import pytest
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
+from pingap.http.hosts import parse_host
 from pingap.protocol import fields
-from pingap.protocol.fields import connection_options, drop_listed, keep_trailers, parse_host
+from pingap.protocol.fields import connection_options, drop_listed, keep_trailers
 
 
 def headers(*pairs: tuple[str, str]) -> Headers:

@@ -8,13 +8,14 @@ import pytest
 from support.rig import configure
 
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import ConfigError, load
 from pingap.plugins.registry import Registry
 
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry()
+    return installed_registry()
 
 
 def _load(folder: Path, upstream: str, registry: Registry):

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.http.context import Connection, RequestContext
 from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request
-from pingap.plugins.registry import Registry
 from pingap.shared_state.segment import SharedSegment
 from pingap.upstream.balancing.selection import Balancing, Selection
 from pingap.upstream.circuit_breaking.breaker import State
@@ -42,7 +42,7 @@ class Worker:
     """
 
     def __init__(self, others: list[Worker], segment: SharedSegment | None = None) -> None:
-        self.runtime: Runtime = build(parse(TOML), Registry())
+        self.runtime: Runtime = build(parse(TOML), installed_registry())
         if segment is not None:
             self.runtime.count_with(segment.attach(len(others)))
         self.bus = self.runtime.bus

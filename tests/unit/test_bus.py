@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
-from pingap.plugins.registry import Registry
 from pingap.shared_state import bus as bus_module
 from pingap.shared_state.bus import Bus
 
@@ -37,7 +37,7 @@ def test_the_oldest_value_is_forgotten() -> None:
 def test_values_of_upstreams_that_are_gone_are_forgotten() -> None:
     both = UPSTREAM.format(name="a:b", failures=2) + UPSTREAM.format(name="c", failures=2)
     both = both.replace("upstreams.a:b", 'upstreams."a:b"')
-    runtime = build(parse(both), Registry())
+    runtime = build(parse(both), installed_registry())
     keys = [
         f"{kind}:{name}:127.0.0.1:1"
         for kind in ("health", "ejected", "breaker")
@@ -53,7 +53,7 @@ def test_values_of_upstreams_that_are_gone_are_forgotten() -> None:
 
 
 def test_reloads_leave_no_subscribers_behind() -> None:
-    runtime = build(parse(UPSTREAM.format(name="a", failures=2)), Registry())
+    runtime = build(parse(UPSTREAM.format(name="a", failures=2)), installed_registry())
     before = len(runtime.bus._subscribers)
     for number in range(100):
         runtime = reloaded(runtime, UPSTREAM.format(name="a", failures=2 + number % 2))

@@ -6,8 +6,8 @@ import pytest
 
 from pingap.build.graph import build
 from pingap.build.loading import load_configuration
+from pingap.build.registry import installed_registry
 from pingap.config import ConfigError, Snapshot, parse
-from pingap.plugins.registry import Registry
 
 TOML = """\
 [servers.web]
@@ -34,7 +34,7 @@ tls_key = "missing.key"
 
 def test_tables_plugins_and_certificates_are_checked_in_one_run() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_configuration(Snapshot.of_text(TOML, "c"), Registry())
+        load_configuration(Snapshot.of_text(TOML, "c"), installed_registry())
     assert [".".join(map(str, one.path)) for one in caught.value.problems] == [
         "servers.web.addr",
         "locations.app.rewrite",
@@ -50,7 +50,7 @@ def test_tables_plugins_and_certificates_are_checked_in_one_run() -> None:
 )
 def test_a_location_that_can_never_answer_is_warned_of(plugins: list[str], warned: bool) -> None:
     text = f"[locations.app]\nplugins = {plugins}\n"
-    runtime = build(parse(text, "c"), Registry())
+    runtime = build(parse(text, "c"), installed_registry())
     expected = (
         "c:1: locations.app: answers every request with 503:"
         " it has no upstream, and no plugin that answers"
@@ -60,4 +60,4 @@ def test_a_location_that_can_never_answer_is_warned_of(plugins: list[str], warne
 
 def test_an_option_of_a_plugin_that_is_empty_counts_as_absent() -> None:
     text = '[plugins.id]\ncategory = "request_id"\nalgorithm = ""\n'
-    assert [one.name for one in build(parse(text, "c"), Registry()).plugins] == ["id"]
+    assert [one.name for one in build(parse(text, "c"), installed_registry()).plugins] == ["id"]

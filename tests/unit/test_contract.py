@@ -10,13 +10,13 @@ import pytest
 
 from pingap import Plugin, hookimpl
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.hookspecs import CONTRACT, hookspec
 from pingap.plugins import chains
 from pingap.plugins import registry as plugins
 from pingap.plugins.api_version import DeprecatedHook, misfit, register
 from pingap.plugins.chains import ContractError, check_class
-from pingap.plugins.registry import Registry
 
 
 def plugin_that_needs(version: str) -> type[Plugin]:
@@ -176,7 +176,7 @@ def test_deprecations_are_warnings_of_the_configuration(monkeypatch: pytest.Monk
     monkeypatch.setattr(chains._Phases, "request", staticmethod(request))
     specs = plugins._ApplicationSpecs
     monkeypatch.setattr(specs, "pingap_startup", staticmethod(pingap_startup))
-    runtime = build(parse(TOML, "p.toml"), Registry([_Point()]))  # type: ignore[list-item]
+    runtime = build(parse(TOML, "p.toml"), installed_registry([_Point()]))  # type: ignore[list-item]
     runtime.log_files.close()
     startup = Deprecating.__dict__["pingap_startup"].__func__
     assert [str(warning) for warning in runtime.warnings] == [

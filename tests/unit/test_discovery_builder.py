@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import pytest
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import ConfigError, parse
 from pingap.plugins.registry import GROUP, Registry
 from pingap.upstream.upstream import UpstreamRuntime
@@ -17,7 +18,7 @@ def registry(*, dns: bool = True) -> Registry:
     points: list[EntryPoint] = [
         point for point in entry_points(group=GROUP) if dns or point.name != "discovery:dns"
     ]
-    return Registry(points)
+    return installed_registry(points)
 
 
 def built(upstream: str, *, dns: bool = True) -> Runtime:

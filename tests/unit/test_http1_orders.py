@@ -16,10 +16,10 @@ import pytest
 
 from pingap.build.client_options import client_limits, client_tcp
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import parse as parse_config
 from pingap.downstream.http1_connection import Http1Connection
 from pingap.downstream.listener import ConnectionBudget, Listener
-from pingap.plugins.registry import Registry
 from pingap.proxy.async_hooks import HookTasks
 from pingap.upstream.connections.http1_connection import UpstreamConnection
 
@@ -199,7 +199,7 @@ class Model:
 
     def __init__(self, seed: int) -> None:
         self.chance = chance = random.Random(seed)
-        self.runtime = runtime = build(parse_config(CONFIGURATION, "model"), Registry())
+        self.runtime = runtime = build(parse_config(CONFIGURATION, "model"), installed_registry())
         settings = runtime.config.servers["plain"]
         self.listener = Listener(
             runtime.servers["plain"],

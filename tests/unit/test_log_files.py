@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pingap.host.log_targets import LogTargetError
 from pingap.observability.log_files import LogFile, LogFileHandler, LogFiles
-from pingap.observability.log_targets import LogTargetError
 from pingap.observability.logs import JsonFormatter, parse_level
 
 

@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.observability.sums import add_figures, entries_of, no_figures, put
-from pingap.plugins.registry import Registry
 from pingap.proxy.runtime import LocationRuntime
 from pingap.worker import reporter
 from pingap.worker.channel import Channel, pair
@@ -45,7 +45,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def _built(previous: Runtime | None = None) -> Runtime:
-    registry = Registry() if previous is None else previous.registry
+    registry = installed_registry() if previous is None else previous.registry
     runtime = build(parse(TOML), registry, previous=previous)
     runtime.take_effect()
     return runtime

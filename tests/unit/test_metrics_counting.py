@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingap import Connection, RequestContext, WorkerStats
-from pingap.observability.metrics import (
+from pingap.observability.counters import (
     RECEIVED_BUCKETS,
     RESPONSE_TIME_BUCKETS,
     SENT_BUCKETS,
     Histogram,
     LocationStats,
-    ServerMetrics,
 )
+from pingap.proxy.exposition import ServerMetrics
 
 
 def ended(

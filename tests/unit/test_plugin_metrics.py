@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pingap import Counter, Histogram, Plugin, PluginSettings
-from pingap.observability.metrics import ServerMetrics
 from pingap.observability.plugin_metrics import MOST_SERIES, Metric, PluginMetrics
+from pingap.proxy.exposition import ServerMetrics
 
 
 class Keeper(Plugin):

@@ -2,9 +2,9 @@
 
 from pingap import Plugin, PluginSettings
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import Secret, parse
 from pingap.config.changes import changes_between, changes_text
-from pingap.plugins.registry import Registry
 from pingap.plugins.settings_models import settings_models
 
 GUARD = '[plugins.guard]\ncategory = "guard"\n'
@@ -22,7 +22,7 @@ class Guard(Plugin):
 
 
 def test_what_a_plugin_declares_as_a_secret_is_not_told():
-    registry = Registry([])
+    registry = installed_registry([])
     registry.offer(Guard)
     runtimes = [
         build(parse(GUARD + keys), registry)

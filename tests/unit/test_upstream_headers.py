@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import ConfigError, parse
-from pingap.plugins.registry import Registry
 
 TEXT = """
 [upstreams.app]
@@ -27,7 +27,7 @@ locations = ["all"]
 
 
 def warnings(*, plugin: str = "", sets: str = "", add: str = "") -> list[str]:
-    runtime = build(parse(TEXT.format(plugin=plugin, set=sets, add=add), "c"), Registry())
+    runtime = build(parse(TEXT.format(plugin=plugin, set=sets, add=add), "c"), installed_registry())
     return [str(one) for one in runtime.warnings]
 
 

@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from pingap.build.graph import build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.http.context import Connection
 from pingap.http.errors import UpstreamError
-from pingap.plugins.registry import Registry
 from pingap.upstream import upstream as upstream_module
 
 
@@ -20,7 +20,7 @@ def test_a_tls_handshake_does_not_take_for_ever(monkeypatch: pytest.MonkeyPatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         addr = f"127.0.0.1:{silent.getsockname()[1]}"
         text = f'[upstreams.a]\naddrs = ["{addr}"]\nsni = "a.example"\nverify_cert = false\n'
-        one = build(parse(text), Registry()).upstreams["a"]
+        one = build(parse(text), installed_registry()).upstreams["a"]
 
         async def connect() -> None:
             await one.connect(one.peers[0], Connection(1, ("", 0), ("", 0)), one.peers[0])

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from pingap.build.builtin import METRICS_LOCATION
+from pingap.build.registry import installed_registry
 from pingap.cli.commands.common import aligned, built, conf_option, json_option, print_json
 from pingap.config import Config
 from pingap.http.messages import Request
 from pingap.inspection.asked import choose_server, read_request
 from pingap.inspection.explanation import Explanation, Step, explain
-from pingap.plugins.builtin import METRICS_LOCATION
-from pingap.plugins.registry import Registry
 
 
 @click.command(short_help="Tell what a request would meet; send nothing.")
@@ -40,7 +40,7 @@ def command(
 
     Exits with 1 if no location takes the request.
     """
-    with built(conf, Registry()) as runtime:
+    with built(conf, installed_registry()) as runtime:
         try:
             asked = read_request(method, url, headers)
             name = choose_server(runtime.config.servers, asked, server)

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from pingap.build.registry import installed_registry
 from pingap.cli.commands.common import built, conf_option, json_option, print_json
 from pingap.config.problem import dotted
 from pingap.inspection.checks import findings
 from pingap.inspection.finding import Finding
-from pingap.plugins.registry import Registry
 
 
 @click.command(short_help="Find what is allowed and probably wrong.")
@@ -22,7 +22,7 @@ def command(conf: str | None, as_json: bool) -> None:
 
     Exits with 0 without findings, 1 with findings, 2 if the configuration cannot be used.
     """
-    with built(conf, Registry()) as runtime:
+    with built(conf, installed_registry()) as runtime:
         found = findings(runtime)
     if as_json:
         print_json({"findings": [_as_json(one) for one in found]})

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pingap.build.registry import installed_registry
 from pingap.cli.commands.common import (
     aligned,
     conf_option,
@@ -18,7 +19,6 @@ from pingap.cli.commands.common import (
     print_json,
 )
 from pingap.inspection.installed import Installed, Provided, Use, installed
-from pingap.plugins.registry import Registry
 
 
 @click.command(short_help="List installed plugins, and where they are used.")
@@ -32,7 +32,7 @@ def command(conf: str | None, as_json: bool) -> None:
 
     Exits with 1 if something cannot be loaded or is missing.
     """
-    registry = Registry()
+    registry = installed_registry()
     path = configuration_path(conf)
     config = load_configuration(path, registry) if path is not None else None
     found = installed(registry, config)

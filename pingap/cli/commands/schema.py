@@ -6,8 +6,8 @@ import json
 
 import click
 
+from pingap.build.registry import installed_registry
 from pingap.inspection.json_schema import json_schema
-from pingap.plugins.registry import Registry
 
 
 @click.command(short_help="Print the JSON Schema of the configuration, for editors.")
@@ -25,7 +25,7 @@ def command(*, pretty: bool) -> None:
     \b
         #:schema ./pingap.schema.json
     """
-    schema, failures = json_schema(Registry())
+    schema, failures = json_schema(installed_registry())
     for failure in failures:
         click.echo(f"warning: {failure}", err=True)
     if pretty:

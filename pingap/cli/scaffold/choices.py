@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 import pingap
+from pingap.build.registry import installed_registry
 from pingap.config.distributions import CATEGORIES
 from pingap.config.problem import did_you_mean, quoted
 from pingap.hookspecs import PHASES
 from pingap.plugins.local import CATEGORY as LOCAL
-from pingap.plugins.registry import Registry
 
 Choices: TypeAlias = Mapping[str, str | bool]
 
@@ -98,7 +98,9 @@ def _name_problems(name: str) -> Iterator[str]:
 def _owners() -> dict[str, str]:
     """Return the categories that exist, and the distribution each is in."""
     installed = {
-        point.name: point.dist.name for point in Registry().points if point.dist is not None
+        point.name: point.dist.name
+        for point in installed_registry().points
+        if point.dist is not None
     }
     return {LOCAL: "pingap", **installed, **CATEGORIES}
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pingap.config.problem import did_you_mean
-from pingap.plugins.balancer import Balancer, BalancerOptions, Usable
+from pingap.plugins.balancer import WORDS, Balancer, BalancerOptions, Usable
 from pingap.upstream.balancing.ring import Ring
 from pingap.upstream.balancing.round_robin import RoundRobin
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 KeyOf: TypeAlias = "Callable[[Request, RequestContext], str | None]"
 
@@ -28,14 +28,7 @@ _NAMED: Final[dict[str, Callable[[str], KeyOf]]] = {
     "cookie": lambda name: lambda request, ctx: request.cookie(name),
     "query": lambda name: lambda request, ctx: request.query_value(name),
 }
-FORMS: Final = (
-    "hash:url",
-    "hash:ip",
-    "hash:path",
-    "hash:header:<name>",
-    "hash:cookie:<name>",
-    "hash:query:<name>",
-)
+FORMS: Final = tuple(word for word in WORDS if word.startswith("hash:"))
 
 
 class Hash(Balancer):

@@ -16,7 +16,7 @@ from pingap.plugins.balancer import Balancer, Usable, is_available
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 _Entry: TypeAlias = "tuple[float, float, int, Peer]"
 """Load, turn, a number that no other entry has, and the peer."""

@@ -17,7 +17,7 @@ from pingap.upstream.balancing.weighted_draw import WeightedDraw
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 MEMORY_SECONDS: Final = 10.0
 """After so long without news, what is known of a peer's latency has lost two thirds of its weight."""

@@ -12,7 +12,7 @@ from zlib import crc32
 from pingap.plugins.balancer import Usable
 
 if TYPE_CHECKING:
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 POINTS: Final = 160
 """Points of a peer on the ring, for each unit of its weight."""

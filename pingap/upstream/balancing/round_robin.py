@@ -12,7 +12,7 @@ from pingap.upstream.balancing.schedule import turns
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 
 class RoundRobin(Balancer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pingap.http.errors import HTTPError, PluginError
 from pingap.plugins.balancer import (
@@ -164,16 +164,16 @@ def _build(balancing: Balancing, peers: Sequence[Peer]) -> Balancer:
 def _choice(balancer: Balancer) -> _Choice:
     """Return the function that chooses a peer; it checks the results of balancers from plugins."""
     if type(balancer).__module__.startswith("pingap."):
-        return balancer.choose
+        return cast(_Choice, balancer.choose)
 
     def choose(request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
         peer = balancer.choose(request, ctx, usable)
         if peer is not None and not hasattr(peer, "in_flight"):
             raise TypeError(f"a balancer chooses one of its peers, or None, not {peer!r:.40}")
-        return peer
+        return cast("Peer | None", peer)
 
     return choose
 
 
-def _whichever(peer: Peer) -> bool:
+def _whichever(_: object) -> bool:
     return True

@@ -14,7 +14,7 @@ from pingap.upstream.balancing.sticky import Sticky
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 
 class SlowStart(Balancer):

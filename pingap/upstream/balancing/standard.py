@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from pingap.hookspecs import hookimpl
 from pingap.plugins.balancer import BalancerFactory, without_argument
-from pingap.upstream.balancing.hashing import FORMS, make_hash
+from pingap.upstream.balancing.hashing import make_hash
 from pingap.upstream.balancing.least_conn import LeastConnections
 from pingap.upstream.balancing.p2c import PowerOfTwoChoices
 from pingap.upstream.balancing.random_choice import RandomChoice
 from pingap.upstream.balancing.round_robin import RoundRobin
 from pingap.upstream.balancing.sticky import make_sticky
-
-WORDS: Final = ("round_robin", "least_conn", "p2c", "random", *FORMS, "sticky:<cookie>")
-"""What ``algo`` may say, besides the words of plugins."""
 
 
 @hookimpl

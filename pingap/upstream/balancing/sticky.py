@@ -19,7 +19,7 @@ from pingap.upstream.balancing.round_robin import RoundRobin
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 LEAST_SECRET: Final = 16
 """Bytes that ``sticky_secret`` must have."""

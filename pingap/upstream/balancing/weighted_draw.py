@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pingap.plugins.balancer import Usable
 
 if TYPE_CHECKING:
-    from pingap.upstream.peer import Peer
+    from pingap.plugins.peer import Peer
 
 _TRIES: Final = 3
 """Draws that may be in vain before those that can be used are looked for one by one."""

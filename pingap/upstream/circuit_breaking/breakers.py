@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.errors import UpstreamError
     from pingap.http.messages import Request
-    from pingap.proxy.body_relay import BodyRelay
+    from pingap.http.ports import RelayedBody
     from pingap.shared_state.bus import Bus
     from pingap.shared_state.state import SharedState
     from pingap.upstream.peer import Peer
@@ -55,7 +55,7 @@ class PeerBreaker:
         self.deadline = math.inf
         self.opened = 0
         """How often this worker decided that it opens."""
-        self.requests: dict[RequestContext, BodyRelay] = {}
+        self.requests: dict[RequestContext, RelayedBody] = {}
         """Bodies of the probes that are under way."""
 
     def on_deadline(self) -> None:
@@ -174,7 +174,7 @@ class Breakers:
         if one is not None and one.release(ctx):
             one.stand()
 
-    def watch_body(self, peer: Peer, ctx: RequestContext, body: BodyRelay) -> None:
+    def watch_body(self, peer: Peer, ctx: RequestContext, body: RelayedBody) -> None:
         """Take note that a request is sent as its client sends it."""
         one = peer.breaker
         if one is not None and one.breaker.state is State.HALF_OPEN:

@@ -20,7 +20,7 @@ from pingap.wire.backlog import FULL_READ, last_time
 from pingap.wire.tcp import MOST_REST, read_rest, unacknowledged
 
 if TYPE_CHECKING:
-    from pingap.proxy.exchange import Exchange
+    from pingap.http.ports import Asker
     from pingap.upstream.connections.pinned import PinnedConnections
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
@@ -84,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._writes = upstream.pool.writes
         self._decoder = ResponseDecoder()
         self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
+        self._exchange: Asker | None = None
         self._chunked = False
         self._request_done = True
         self._reading_paused = False
@@ -149,7 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._leave_over()
         exchange.on_upstream_waiting()
 
-    def _pin(self, exchange: Exchange, response: Response) -> None:
+    def _pin(self, exchange: Asker, response: Response) -> None:
         """Serve only this client's connection from now on, if the client may sign in on ours."""
         if asks_to_sign_in(response):
             from pingap.upstream.connections.pinned import pins_of  # (which needs this module)
@@ -307,7 +307,7 @@ class UpstreamConnection(asyncio.Protocol):
     # What the lifecycle and the exchange call.
 
     def send_request(
-        self, exchange: Exchange, request: Request, headers: Headers, length: int | None
+        self, exchange: Asker, request: Request, headers: Headers, length: int | None
     ) -> None:
         """Send a request head and begin to wait for its answer.
 
@@ -417,7 +417,7 @@ class UpstreamConnection(asyncio.Protocol):
             timeout = self._timeouts.read
         self.deadline = NEVER if timeout is None else time.monotonic() + timeout
 
-    def _finish(self, exchange: Exchange, end: EndOfMessage) -> None:
+    def _finish(self, exchange: Asker, end: EndOfMessage) -> None:
         """The answer is complete."""
         self._let_go()
         exchange.on_upstream_end(end.trailers)

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 import weakref
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pingap.http.errors import UpstreamError
 from pingap.protocol.http2_client import MOST_RESETS, Http2ClientCodec
@@ -318,7 +318,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         """Look at what waits no later than then."""
         self.deadline = min(self.deadline, deadline)
 
-    def pump(self, stream: Http2Halves) -> None:
+    def pump(self, stream: Http2Halves[Any]) -> None:
         """Send what waits of a stream, in its turn."""
         self._turns.add(stream)
         self._turns.send()

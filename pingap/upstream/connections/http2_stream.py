@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from pingap.http.errors import HTTPError, UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
+from pingap.http.ports import Asker
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import CANCEL, REFUSED_STREAM, error_name
 from pingap.protocol.http2_events import StreamReset
 from pingap.protocol.http2_hpack import fields_block, request_block
-from pingap.proxy.exchange import Exchange
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
 from pingap.upstream.connections.http1_connection import SLOW_REQUEST_SECONDS
 from pingap.wire.http2_halves import NEVER, Http2Halves
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
 
 
-class Http2UpstreamStream(Http2Halves):
+class Http2UpstreamStream(Http2Halves[Asker]):
     """A stream: a promise of the connection until the request is sent.
 
     :param connection: it belongs to.
@@ -71,7 +71,7 @@ class Http2UpstreamStream(Http2Halves):
     # What the lifecycle and the exchange call.
 
     def send_request(
-        self, exchange: Exchange, request: Request, headers: Headers, length: int | None
+        self, exchange: Asker, request: Request, headers: Headers, length: int | None
     ) -> None:
         """Send a request head and begin to wait for its answer.
 

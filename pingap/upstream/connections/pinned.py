@@ -8,7 +8,7 @@ only, and ends with it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pingap.http.messages import Request
 from pingap.upstream.connections.challenges import SCHEMES
@@ -101,9 +101,10 @@ class Pins:
 
 def pins_of(client: Connection) -> Pins:
     """Return the pins of a client's connection."""
-    if client.pins is None:
-        client.pins = Pins()
-    return client.pins
+    pins = client.pins
+    if pins is None:
+        pins = client.pins = Pins()
+    return cast(Pins, pins)
 
 
 def home_for(request: Request, ctx: RequestContext, peer: Peer) -> Peer | PinnedConnections:

@@ -10,7 +10,7 @@ from pingap.http.errors import UpstreamError
 
 if TYPE_CHECKING:
     from pingap.config import LocationConfig
-    from pingap.proxy.exchange import Exchange
+    from pingap.http.ports import Asker
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
 
@@ -77,7 +77,7 @@ class Attempts:
 
     __slots__ = ("_policy", "_refusals", "_retries", "_upstream", "_x", "fresh", "tried")
 
-    def __init__(self, x: Exchange, policy: RetryPolicy, upstream: UpstreamRuntime) -> None:
+    def __init__(self, x: Asker, policy: RetryPolicy, upstream: UpstreamRuntime) -> None:
         self._x = x
         self._policy = policy
         self._upstream = upstream

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pingap.build.graph import Runtime, build
+from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.observability.sums import add_figures
-from pingap.plugins.registry import Registry
 from pingap.upstream.health.metrics import HealthCounts
 from pingap.worker.figures import figures_of, without_gauges
 
 
 def built(text: str, previous: Runtime | None = None) -> Runtime:
-    runtime = build(parse(text), Registry(), previous=previous)
+    runtime = build(parse(text), installed_registry(), previous=previous)
     runtime.take_effect()
     return runtime
 

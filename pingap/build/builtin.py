@@ -9,9 +9,9 @@ from pingap.host.threads import in_thread
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, field
 from pingap.http.messages import Response
-from pingap.observability.metrics import ServerMetrics
 from pingap.observability.sums import no_figures
 from pingap.plugins.base import Plugin, PluginSettings
+from pingap.proxy.exposition import ServerMetrics
 
 INSTANCES: Final[dict[str, dict[str, Any]]] = {
     "pingap:ping": {"category": "ping", "path": "/ping"},

@@ -1,0 +1,18 @@
+"""The registry of everything that is installed: the core's own implementations, and distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
+
+from pingap.plugins.registry import Registry
+from pingap.upstream.balancing import standard
+from pingap.upstream.discovering.static import StaticDiscovery
+
+
+def installed_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Return a registry that knows the core's implementations and those of distributions.
+
+    :param points: entry points of the group ``pingap``; those that are installed by default.
+    """
+    return Registry({"pingap": standard, "pingap (static)": StaticDiscovery}, points)
