@@ -34,7 +34,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pingap
 from pingap.config import BasicConfig, Config, Problem, quoted
 from pingap.config.problem import did_you_mean
 from pingap.host.log_targets import open_log
@@ -139,10 +138,10 @@ def switch_to(account: Account) -> None:
     except OSError as error:
         raise PrivilegeError(f"cannot become {account}: {error.strerror}{_HINT}") from None
     _verify(account)
-    for module in (os, pingap):  # of the standard library, and ours
-        if not os.access(str(module.__file__), os.R_OK):
+    for file in (str(os.__file__), __file__):  # of the standard library, and ours
+        if not os.access(file, os.R_OK):
             text = "%s cannot read %s: code that is loaded later will not be found"
-            log.warning(text, account, module.__file__)
+            log.warning(text, account, file)
 
 
 @contextmanager

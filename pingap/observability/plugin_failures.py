@@ -9,7 +9,6 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-import pingap
 from pingap.http.errors import PluginError
 
 log = logging.getLogger("pingap")
@@ -17,7 +16,7 @@ log = logging.getLogger("pingap")
 REPEAT_SECONDS: Final = 10.0
 """How often the same failure is told at most."""
 _MOST_KNOWN: Final = 1024
-_OURS: Final = str(Path(pingap.__file__).parent) + os.sep
+_OURS: Final = str(Path(__file__).parents[1]) + os.sep
 
 
 class PluginFailures:

@@ -27,8 +27,6 @@ from typing import Final
 
 import anyio
 
-import pingap
-
 log = logging.getLogger("pingap")
 
 LIMIT_SECONDS: Final = 0.1
@@ -43,7 +41,11 @@ _SHOWN_FRAMES: Final = 12
 _MOST_PLACES: Final = 256
 
 _OURS: Final = tuple(
-    f"{Path(str(module.__file__)).parent}{os.sep}" for module in (pingap, anyio, asyncio)
+    f"{folder}{os.sep}"
+    for folder in (
+        Path(__file__).parents[1],
+        *(Path(str(module.__file__)).parent for module in (anyio, asyncio)),
+    )
 )
 """Where the code is that stands between the loop and the code of plugins."""
 _WAITING: Final = selectors.__file__

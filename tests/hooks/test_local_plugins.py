@@ -113,6 +113,7 @@ def test_it_answers_and_several_tables_share_a_file(tmp_path: Path) -> None:
 
 def test_paths_begin_at_the_directory_of_a_configuration_of_many_files(tmp_path: Path) -> None:
     from pingap.build.graph import build
+    from pingap.build.registry import installed_registry
     from pingap.config import load
 
     (tmp_path / "conf" / "tables").mkdir(parents=True)
