@@ -206,6 +206,29 @@ def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
         rig.proxy.wait_for_log("GET /last 499")
 
 
+@pytest.mark.parametrize(
+    "rest", [b"Content-Length: 9\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"]
+)
+def test_a_pipelined_body_that_will_never_be_complete(tmp_path: Path, rest: bytes) -> None:
+    """The end of the client's side comes while the response to the request before is awaited."""
+    answers = Event()
+
+    def script(served: Served) -> None:
+        while (request := served.read_head()) is not None:
+            if request.method == "GET":
+                answers.wait(10)
+                served.respond()
+
+    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /cut HTTP/1.1\r\nHost: a\r\n" + rest)
+        client.sock.shutdown(socket.SHUT_WR)
+        client.read_until(b"100 Continue\r\n\r\n")  # (the end of the client's side was seen)
+        answers.set()
+        assert client.answer().status == 200
+        assert client.read_rest() == b""
+        rig.proxy.wait_for_log("POST /cut 499")
+
+
 def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> None:
     answers = Event()
 
