@@ -114,6 +114,17 @@ def test_a_head_that_is_remembered_is_not_shared() -> None:
         request.headers.set("x-plugin", "was here")
 
 
+@pytest.mark.parametrize(
+    ("crumbs", "cookie"),
+    [(("a=b", "", "c=d"), b"a=b; c=d"), (("", "a=b", ""), b"a=b"), (("", ""), b"")],
+)
+def test_empty_crumbs_leave_no_white_space(crumbs: tuple[str, ...], cookie: bytes) -> None:
+    """RFC 9113, 8.2.1: a value that ends with white space makes the request malformed upstream."""
+    block = Encoder().encode(fields("GET", "/", *(("cookie", crumb) for crumb in crumbs)))
+    head = HeadReader(read_head, HeadLimits()).head(bytes(block))
+    assert head.lines == [b"host: test", b"cookie: " + cookie]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     reader = HeadReader(read_head, HeadLimits())
     start = bytes((0x82, 0x86, 0x01, 4)) + b"test"
