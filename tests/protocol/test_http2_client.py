@@ -237,5 +237,7 @@ def test_what_is_under_way_on_streams_that_were_cancelled_is_no_error() -> None:
     for _ in range(2500):
         number, _ = codec.request(block(), "GET", ended=True)
         codec.reset(number, wire.CANCEL)
+    codec.to_send()
     late = [frame(wire.DATA, 0, stream, b"a") for stream in range(5001 - 2000, 5001, 2)]
     assert list(codec.receive(b"".join(late), 1.0)) == []
+    assert codec.to_send() == b"", "they are reset once only (RFC 9113, 5.4.2)"
