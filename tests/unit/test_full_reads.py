@@ -1,0 +1,131 @@
+"""After a read that filled the buffer, other sockets come first: the loop would read on from the same one.
+
+libuv does so up to 32 times (8 MB), whatever else is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pingap.net.backlog import FULL_READ, Backlog
+from pingap.net.http1_connection import Http1Connection
+from pingap.net.http2_connection import Http2Connection
+from pingap.net.listener import ClientLimits
+from pingap.net.write_batch import WriteBatch
+from pingap.protocol.events import HeadLimits
+from pingap.tls.transport import TlsTransport
+from pingap.upstream.connection import UpstreamConnection
+from pingap.upstream.http2_connection import Http2UpstreamConnection
+
+SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+UNKNOWN = struct.pack(">BHBBI", 0, 16384, 0x77, 0, 0) + bytes(16384)
+RECORD = b"\x17\x03\x03\x40\x00" + bytes(16384)
+
+
+class Transport:
+    """Notes whether it is read."""
+
+    reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+
+class Timely(Backlog):
+    """Never says that the time of a turn is over."""
+
+    def has_time(self) -> bool:
+        return True
+
+
+def client(kind: Any, backlog: Backlog, transport: Transport, start: bytes) -> Any:
+    limits = ClientLimits(HeadLimits(), pipeline_buffer_size=2**20)
+    connection = kind(SimpleNamespace(limits=limits, writes=WriteBatch(), backlog=backlog))
+    connection._transport = transport
+    if start:
+        connection.codec.start()
+        connection.data_received(start)
+    return connection
+
+
+class Open(TlsTransport):
+    """Is past its handshake, and reads what it is sent as it is."""
+
+    def _decrypt(self, record: bytes) -> bytes:
+        return record[5:]
+
+
+def tls(backlog: Backlog, transport: Transport) -> Any:
+    connection = Open(ssl.create_default_context(), backlog, "localhost")
+    connection._raw = transport  # type: ignore[assignment]
+    connection._app = SimpleNamespace(data_received=len)  # type: ignore[assignment]
+    return connection
+
+
+def upstream(kind: Any, backlog: Backlog, transport: Transport, start: bytes) -> Any:
+    pool = SimpleNamespace(writes=WriteBatch(), backlog=backlog)
+    timeouts = SimpleNamespace(read=None, write=None, idle=None)
+    runtime = SimpleNamespace(
+        name="u", timeouts=timeouts, pool=pool, has_tls=False, max_h2_streams=1
+    )
+    connection = kind(runtime, SimpleNamespace(text="p", shared=SimpleNamespace(offer=id)))
+    connection._transport = transport
+    if kind is UpstreamConnection:
+        exchange = SimpleNamespace(
+            tunnelling=False, on_upstream_head=id, on_upstream_chunk=len, on_upstream_waiting=int
+        )
+        connection._exchange = exchange
+        connection._decoder.expect("GET", "")
+    connection.data_received(start)
+    return connection
+
+
+KINDS: dict[str, tuple[Callable[[Backlog, Transport], Any], bytes]] = {
+    "HTTP/1.1": (lambda *at: client(Http1Connection, *at, b""), b"\r\n"),
+    "HTTP/2": (
+        lambda *at: client(Http2Connection, *at, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS),
+        UNKNOWN,
+    ),
+    "TLS": (tls, RECORD),
+    "HTTP/1.1 upstream": (
+        lambda *at: upstream(
+            UpstreamConnection, *at, b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"
+        ),
+        b"x",
+    ),
+    "HTTP/2 upstream": (lambda *at: upstream(Http2UpstreamConnection, *at, SETTINGS), UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_sockets_are_read_first_after_a_full_read(kind: str) -> None:
+    make, unit = KINDS[kind]
+
+    async def run() -> None:
+        transport = Transport()
+        connection = make(Timely(WriteBatch()), transport)
+        connection.data_received(unit * (32768 // len(unit)))
+        assert transport.reading
+        connection.data_received(unit * (FULL_READ // len(unit) + 1))
+        assert not transport.reading
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert transport.reading, "it goes on in the next turn"
+
+    asyncio.run(run())
