@@ -1,7 +1,4 @@
-"""After a read that filled the buffer, other sockets come first: the loop would read on from the same one.
-
-libuv does so up to 32 times (8 MB), whatever else is ready.
-"""
+"""What each kind of connection does of its work in one turn of the event loop, and when it reads on."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ from pingap.upstream.http2_connection import Http2UpstreamConnection
 
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 UNKNOWN = struct.pack(">BHBBI", 0, 16384, 0x77, 0, 0) + bytes(16384)
+SMALL = struct.pack(">BHBBI", 0, 0, 0x77, 0, 0)
 RECORD = b"\x17\x03\x03\x40\x00" + bytes(16384)
 
 
@@ -47,11 +45,13 @@ class Transport:
         pass
 
 
-class Timely(Backlog):
-    """Never says that the time of a turn is over."""
+class Clock(Backlog):
+    """Says that the time of a turn is over when the test says so."""
+
+    is_over = False
 
     def has_time(self) -> bool:
-        return True
+        return not self.is_over
 
 
 def client(kind: Any, backlog: Backlog, transport: Transport, start: bytes) -> Any:
@@ -96,30 +96,38 @@ def upstream(kind: Any, backlog: Backlog, transport: Transport, start: bytes) ->
     return connection
 
 
-KINDS: dict[str, tuple[Callable[[Backlog, Transport], Any], bytes]] = {
-    "HTTP/1.1": (lambda *at: client(Http1Connection, *at, b""), b"\r\n"),
+KINDS: dict[str, tuple[Callable[[Backlog, Transport], Any], bytes, bytes]] = {
+    "HTTP/1.1": (lambda *at: client(Http1Connection, *at, b""), b"\r\n", b"\r\n"),
     "HTTP/2": (
         lambda *at: client(Http2Connection, *at, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS),
         UNKNOWN,
+        SMALL,
     ),
-    "TLS": (tls, RECORD),
+    "TLS": (tls, RECORD, b"\x17\x03\x03\x00\x01x"),
     "HTTP/1.1 upstream": (
         lambda *at: upstream(
-            UpstreamConnection, *at, b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"
+            UpstreamConnection, *at, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         ),
-        b"x",
+        b"4000\r\n" + bytes(16384) + b"\r\n",
+        b"1\r\nx\r\n",
     ),
-    "HTTP/2 upstream": (lambda *at: upstream(Http2UpstreamConnection, *at, SETTINGS), UNKNOWN),
+    "HTTP/2 upstream": (
+        lambda *at: upstream(Http2UpstreamConnection, *at, SETTINGS),
+        UNKNOWN,
+        SMALL,
+    ),
 }
+"""How a connection is made, and what it is sent: large units, and small ones."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_sockets_are_read_first_after_a_full_read(kind: str) -> None:
-    make, unit = KINDS[kind]
+    """(libuv would read on from the same one, up to 32 times, whatever else is ready.)"""
+    make, unit, _ = KINDS[kind]
 
     async def run() -> None:
         transport = Transport()
-        connection = make(Timely(WriteBatch()), transport)
+        connection = make(Clock(WriteBatch()), transport)
         connection.data_received(unit * (32768 // len(unit)))
         assert transport.reading
         connection.data_received(unit * (FULL_READ // len(unit) + 1))
@@ -127,5 +135,26 @@ def test_other_sockets_are_read_first_after_a_full_read(kind: str) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         assert transport.reading, "it goes on in the next turn"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_work_stops_when_the_time_is_over(kind: str) -> None:
+    make, _, unit = KINDS[kind]
+
+    async def run() -> None:
+        transport, backlog = Transport(), Clock(WriteBatch())
+        connection = make(backlog, transport)
+        backlog.is_over = True
+        connection.data_received(unit * max(100, 70_000 // len(unit) if unit != SMALL else 0))
+        for _ in range(2):
+            assert not transport.reading
+            connection.on_turn()
+        assert not transport.reading
+        backlog.is_over = False
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert transport.reading, "the rest is done in further turns"
 
     asyncio.run(run())
