@@ -112,7 +112,7 @@ def test_a_plugin_pins_connections(tmp_path: Path) -> None:
         assert two.get("/p/open").body != mine
         assert one.get("/p/open").body == mine
         assert two.get("/p/open", X_Late="1").status == 500
-        rig.proxy.wait_for_log("the request was sent already")
+        rig.proxy.wait_for_log("the request was already sent")
 
 
 def test_http2_upstreams_are_not_shared_either(tmp_path: Path) -> None:
