@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -72,3 +73,22 @@ def test_an_upstream_is_not_blamed_if_it_gives_up_a_slow_request(
     stream.asked_at = time.monotonic() - seconds
     stream.on_reset(StreamReset(1, CANCEL))
     assert [error.blameless for error in lost] == [blameless]
+
+
+def test_an_upstream_of_http2_has_no_limit_while_its_answer_is_not_taken() -> None:
+    nothing: Any = lambda *_: None  # noqa: E731
+    connection: Any = SimpleNamespace(
+        codec=SimpleNamespace(taken=nothing),
+        timeouts=SimpleNamespace(read=1.0),
+        hasten=nothing,
+        flush=nothing,
+    )
+    stream = Http2UpstreamStream(connection)
+    exchange: Any = SimpleNamespace(on_upstream_waiting=lambda: None)
+    stream._exchange = exchange
+    stream._reading = stream._request_done = True
+    stream.pause_body()
+    stream.on_waiting()
+    assert stream.deadline == math.inf
+    stream.resume_body()
+    assert stream.deadline <= time.monotonic() + 1
