@@ -13,7 +13,7 @@ import pytest
 
 from pingap.net.backlog import FULL_READ, Backlog
 from pingap.net.http1_connection import Http1Connection
-from pingap.net.http2_connection import Http2Connection
+from pingap.net.http2_connection import MOST_UNSENT, Http2Connection
 from pingap.net.listener import ClientLimits
 from pingap.net.write_batch import WriteBatch
 from pingap.protocol.events import HeadLimits
@@ -31,6 +31,10 @@ class Transport:
     """Notes whether it is read."""
 
     reading = True
+    unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -156,5 +160,28 @@ def test_work_stops_when_the_time_is_over(kind: str) -> None:
         for _ in range(10):
             await asyncio.sleep(0)
         assert transport.reading, "the rest is done in further turns"
+
+    asyncio.run(run())
+
+
+def test_no_further_frame_is_read_of_a_client_that_takes_no_answers() -> None:
+    make, _, unit = KINDS["HTTP/2"]
+
+    async def run() -> None:
+        transport = Transport()
+        connection = make(Clock(WriteBatch()), transport)
+        connection.writable, transport.unsent = False, MOST_UNSENT + 1
+        connection.data_received(10 * unit)
+        assert connection.codec.unfinished
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert connection.codec.unfinished
+        assert not transport.reading
+        transport.unsent = 0
+        connection.resume_writing()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not connection.codec.unfinished
+        assert transport.reading
 
     asyncio.run(run())
