@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.h2 import fields
 
 from pingap.headers import Headers
-from pingap.messages import Response
+from pingap.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, Http2Error
 from pingap.protocol.http2_hpack import (
@@ -17,6 +17,7 @@ from pingap.protocol.http2_hpack import (
     HeadReader,
     _integer,
     fields_block,
+    request_block,
     response_block,
 )
 from pingap.protocol.http2_request import read_head
@@ -64,6 +65,10 @@ def test_secrets_are_never_indexed() -> None:
     assert isinstance(first, NeverIndexedHeaderTuple)
     assert isinstance(second, NeverIndexedHeaderTuple)
     assert not isinstance(third, NeverIndexedHeaderTuple)
+    request = Request("GET", "/reset?token=x", Headers({"Host": "a"}))
+    head = Decoder().decode(request_block(request, request.headers, 0, "http", "a"), raw=True)
+    never = [name for name, _ in filter(lambda one: isinstance(one, NeverIndexedHeaderTuple), head)]
+    assert never == [b":path"]
 
 
 def test_fields_of_the_hop_are_left_out() -> None:
