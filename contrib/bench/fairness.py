@@ -25,8 +25,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.certificates import issue  # noqa: E402
 from support.hostile import (  # noqa: E402
     ATTACKS,
+    LOCATIONS,
     Address,
-    Attack,
+    ask_origin,
     hostile_origin,
     key_updates,
     polite,
@@ -36,19 +37,9 @@ from support.origin import Origin  # noqa: E402
 
 REQUESTS: Final = 400
 
-PINGAP: Final = """
-[plugins.small]
-category = "mock"
-data = "ok"
-[upstreams.origin]
-addrs = ["{origin}"]
-health_check = "none"
-[locations.small]
-host = "h"
-plugins = ["small"]
-[locations.up]
-host = "up"
-upstream = "origin"
+PINGAP: Final = (
+    LOCATIONS
+    + """
 [servers.plain]
 addr = "127.0.0.1:{plain}"
 locations = ["small", "up"]
@@ -60,6 +51,7 @@ locations = ["small", "up"]
 keepalive_requests = 100000000
 global_certificates = true
 """
+)
 
 NGINX: Final = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
@@ -79,17 +71,6 @@ http {{
 """
 
 
-def ask(path: str, address: Address, stop: threading.Event) -> None:
-    """Ask for answers of the hostile origin."""
-
-    def parts() -> object:
-        while not stop.wait(0.05):
-            yield b""
-
-    head = f"GET {path} HTTP/1.1\r\nHost: up\r\n\r\n".encode()
-    send(address, Attack(head * 50, parts), stop)  # type: ignore[arg-type]
-
-
 def attacks() -> dict[str, tuple[str, Callable[[Address, threading.Event], None]]]:
     """Return the name of each attack, the listener that it is for, and what makes it."""
     found: dict[str, tuple[str, Callable[[Address, threading.Event], None]]] = {}
@@ -97,8 +78,8 @@ def attacks() -> dict[str, tuple[str, Callable[[Address, threading.Event], None]
         port = "secure" if one.tls else "http2" if one.http2 else "plain"
         found[name] = (port, lambda address, stop, one=one: send(address, one, stop))
     found["new keys of TLS"] = ("secure", key_updates)
-    found["upstream: chunks of one byte"] = ("plain", partial(ask, "/chunks"))
-    found["upstream: interim responses"] = ("plain", partial(ask, "/interim"))
+    found["upstream: chunks of one byte"] = ("plain", partial(ask_origin, "/chunks"))
+    found["upstream: interim responses"] = ("plain", partial(ask_origin, "/interim"))
     return found
 
 

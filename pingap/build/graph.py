@@ -209,7 +209,7 @@ class _Builder:
     def build(self) -> Runtime:
         try:
             self.log_files.open(self.log_target)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
         self.tls.load_certificates()

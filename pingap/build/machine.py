@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pingap.config import Address, Config, ConfigError, Problem, TcpAddress
 from pingap.config.problem import KeyPath
+from pingap.config.references import absolute_path
 from pingap.host.log_targets import stream_of
 from pingap.host.privileges import Account, account_problems, make_folder
 from pingap.observability.access_log import split_setting
@@ -74,7 +75,7 @@ def folder_problems(
         keys.append((("servers", name, "access_log"), path_of(target)))
     keys.append((("basic", "pid_file"), pid_file))
     if config.basic.upgrade_sock:
-        place = Path(config.basic.upgrade_sock).expanduser().absolute()
+        place = absolute_path(config.basic.upgrade_sock)
         keys.append((("basic", "upgrade_sock"), place))
     for path, file in keys:
         if file is None or stream_of(file) is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pingap.config import (
     CertificateConfig,
@@ -31,6 +31,7 @@ Key = tuple[str | int, ...]
 
 _HTTP1 = ("http/1.1", "http/1.0")
 
+_ABSENT: Final = "is missing"
 MISSING = "needs the package cryptography: pip install 'pingap[tls]'"
 
 
@@ -101,18 +102,19 @@ class TlsBuilder:
             return self._load(path, name, settings)
         except CertificateError as error:
             self._problem((*path, error.key), str(error))
+            if error.key == "tls_cert":
+                self._check_key(path, settings)
             return None
 
     def _load(self, path: Key, name: str, settings: CertificateConfig) -> Served:
         from pingap.tls import certificates, issuer
 
-        key = settings.tls_key.get_secret_value()
-        for there, value in (("tls_cert", settings.tls_cert), ("tls_key", key)):
-            if not value:
-                raise CertificateError(there, "is missing")
-        loaded = certificates.load_certificate(
-            settings.tls_cert, key, settings.domains, self._source.directory
-        )
+        directory = self._source.directory
+        if not settings.tls_cert:
+            raise CertificateError("tls_cert", _ABSENT)
+        if not (key := settings.tls_key.get_secret_value()):
+            raise CertificateError("tls_key", _ABSENT)
+        loaded = certificates.load_certificate(settings.tls_cert, key, settings.domains, directory)
         now = certificates.utc_now()
         self._check_openssl(loaded)
         self._warn(path, loaded, settings, now)
@@ -121,6 +123,18 @@ class TlsBuilder:
         if settings.is_ca:
             return Served(names=names, issuer=issuer.Authority(loaded))
         return Served(names=names, certificate=loaded)
+
+    def _check_key(self, path: Key, settings: CertificateConfig) -> None:
+        """Report a key that cannot be read, too: all problems are found in one run."""
+        from pingap.tls.certificates import load_key
+
+        if not (key := settings.tls_key.get_secret_value()):
+            self._problem((*path, "tls_key"), _ABSENT)
+            return
+        try:
+            load_key(key, "tls_key", self._source.directory)
+        except CertificateError as error:
+            self._problem((*path, error.key), str(error))
 
     def _check_openssl(self, loaded: Certificate) -> None:
         """Find out whether OpenSSL takes a certificate: it has opinions on the strength of keys."""

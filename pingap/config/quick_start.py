@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from pingap.config.references import absolute_path
+
 _CERTIFICATES: Final = ("fullchain.pem", "cert.pem", "tls.crt", "server.crt", "cert.crt")
 _KEYS: Final = ("privkey.pem", "key.pem", "tls.key", "server.key", "cert.key")
 
@@ -39,10 +41,10 @@ def quick_start(options: dict[str, Any]) -> str:
 
 
 def _certificate(options: dict[str, Any], domain: str) -> Iterable[str]:
-    place = Path(options["cert"]).expanduser()
+    place = absolute_path(options["cert"])
     cert = _file_of(place, _CERTIFICATES, "--cert")
     if options["key"]:
-        key = _file_of(Path(options["key"]).expanduser(), (), "--key")
+        key = _file_of(absolute_path(options["key"]), (), "--key")
     else:
         key = _file_of(cert.parent, _KEYS, "--key is not given, and beside the certificate")
     yield "[certificates.pingap]"

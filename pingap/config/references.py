@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Final
 
 _PREFIXES: Final = ("file:", "$FILE:")
@@ -13,3 +15,8 @@ def file_reference(text: str) -> str | None:
         if text.startswith(prefix):
             return text.removeprefix(prefix)
     return None
+
+
+def absolute_path(text: str) -> Path:
+    """Return a path as an absolute one; ``~`` of a user who does not exist stays, as in a shell."""
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - Path raises an error for it

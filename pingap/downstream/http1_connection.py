@@ -352,6 +352,9 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
                     self._on_body(event)
                 elif not refilled:
                     self._await_bytes()
+                    if self._half_closed and self._reading_body and not self._tunnelling:
+                        assert self._exchange is not None
+                        self._exchange.on_client_gone()  # the rest of the body will never come
                     break
                 if (
                     decoder.unread

@@ -23,6 +23,7 @@ from pathlib import Path
 from select import select
 from typing import Final, NoReturn
 
+from pingap.config.references import absolute_path
 from pingap.host.log_targets import LogTargetError, stream_of
 from pingap.host.privileges import Account, open_for
 
@@ -123,7 +124,7 @@ def occupy_standard_streams() -> None:
 
 
 def _open(error_log: str, account: Account | None) -> int:
-    path = Path(error_log).expanduser().absolute()
+    path = absolute_path(error_log)
     try:
         fd = open_for(path, account)
     except LogTargetError as error:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
+from pingap.config.problem import quoted
+from pingap.config.references import absolute_path
 from pingap.host.trusted_files import open_trusted
 
 _SUFFIXES: Final = {
@@ -61,8 +63,8 @@ class LogTarget:
             parameters.pop(unused, None)  # of pingap's writer; ours drops no lines
         if parameters:
             raise LogTargetError(f"unknown parameter {next(iter(parameters))} of the log file")
-        path = Path(name).expanduser().absolute()
-        if path.is_dir():
+        path = absolute_path(name)
+        if _exists(path) and path.is_dir():
             path = path / "pingap.log"
         return cls(path, "" if is_special(path) else _SUFFIXES[rolling])
 
@@ -74,7 +76,7 @@ class LogTarget:
         if (fd := stream_of(self.path)) is not None:
             _check_stream(fd, self.path)
             return
-        if self.path.exists() and not self.suffix_format:
+        if _exists(self.path) and not self.suffix_format:
             if not os.access(self.path, os.W_OK, effective_ids=True):
                 raise LogTargetError(f"cannot write {self.path}: {os.strerror(errno.EACCES)}")
             return
@@ -84,6 +86,22 @@ class LogTarget:
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
             text = f"this user may not make files in {folder}"
             raise LogTargetError(f"cannot open {self.path}: {text}")
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is such a file.
+
+    :raises LogTargetError: there can be none (a loop of links, a name that is too long).
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    except ValueError:
+        raise LogTargetError(f"cannot open {quoted(str(path))}: there is a NUL in it") from None
+    except OSError as error:
+        raise LogTargetError(f"cannot open {path}: {error.strerror}") from None
+    return True
 
 
 def is_special(path: Path) -> bool:

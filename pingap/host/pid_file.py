@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pingap.config.references import absolute_path
+
 _FOLDERS: Final = ("/run", "/var/run")
 _NAME: Final = "pingap.pid"
 _MODE: Final = 0o644
@@ -39,7 +41,7 @@ class PidFile:
     """
 
     def __init__(self, path: str = "") -> None:
-        self._path = Path(path).expanduser().absolute() if path else default_path()
+        self._path = absolute_path(path) if path else default_path()
         self._old = self._path.with_name(self._path.name + ".old")
 
     @property

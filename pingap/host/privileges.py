@@ -129,10 +129,7 @@ def switch_to(account: Account) -> None:
     if account.is_current:
         return
     try:
-        if account.user:
-            os.initgroups(account.user, account.gid)
-        else:
-            os.setgroups([account.gid])
+        _set_groups(account)
         os.setgid(account.gid)
         os.setuid(account.uid)
     except OSError as error:
@@ -142,6 +139,13 @@ def switch_to(account: Account) -> None:
         if not os.access(file, os.R_OK):
             text = "%s cannot read %s: code that is loaded later will not be found"
             log.warning(text, account, file)
+
+
+def _set_groups(account: Account) -> None:
+    if account.user:
+        os.initgroups(account.user, account.gid)
+    else:
+        os.setgroups([account.gid])
 
 
 @contextmanager
@@ -157,10 +161,7 @@ def as_user(account: Account | None) -> Iterator[None]:
         return
     gid, groups = os.getegid(), os.getgroups()
     try:
-        if account.user:
-            os.initgroups(account.user, account.gid)
-        else:
-            os.setgroups([account.gid])
+        _set_groups(account)
         os.setegid(account.gid)
         os.seteuid(account.uid)
     except OSError as error:

@@ -64,6 +64,6 @@ def _add_via(request: Request, name: bytes) -> None:
 
 def _reflect(request: Request) -> Response:
     """Return what ``TRACE`` asks for: the request as it came here (RFC 9110, 9.3.8)."""
-    line = f"TRACE {request.target} HTTP/{request.http_version}".encode("ascii")
+    line = f"TRACE {request.target} HTTP/{request.http_version}".encode("latin-1")
     body = b"\r\n".join([line, *request.headers.lines, b"", b""])
     return Response(200, body, {"Content-Type": "message/http"})

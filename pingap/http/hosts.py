@@ -48,6 +48,8 @@ def parse_host(value: bytes) -> str:
     """
     if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
         raise BadRequest("Invalid Host header")
+    if not match["host"] and value:  # (a port of nobody: RFC 9110, 4.2.1)
+        raise BadRequest("Invalid Host header")
     try:
         return normal_host(match["host"].decode("ascii"))
     except ValueError:

@@ -37,7 +37,7 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED.union(
 )
 
 _NOT_DROPPED = frozenset(
-    (b"close", b"keep-alive", b"host", b"authorization", b"cookie", b"upgrade", b"te")
+    b"close keep-alive host authorization cookie upgrade te content-length transfer-encoding".split()
 )
 
 _MOST_DIGITS = 18
@@ -92,8 +92,8 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
     Fields that every request needs to be understood stay: a client must not be able to strip
-    the credentials or the host of a request by listing them. (``Upgrade`` and ``TE`` are read here, and
-    never passed on as they came.)
+    the credentials or the host of a request by listing them. (``Upgrade``, ``TE`` and the fields that
+    frame the message are read here, and never passed on as they came.)
     """
     keys = headers.keys
     if options <= _NOT_DROPPED or options.isdisjoint(keys):

@@ -204,7 +204,8 @@ def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
     """Join the crumbs of ``cookie``: outside HTTP/2 there is one field (RFC 9113, 8.2.3)."""
     crumbs = [line[8:] for key, line in zip(keys, lines, strict=True) if key == b"cookie"]
     first = keys.index(b"cookie")
-    lines[first] = b"cookie: " + b"; ".join(crumbs)
+    # (Without empty ones: a value must not end with white space, RFC 9113, 8.2.1.)
+    lines[first] = b"cookie: " + b"; ".join(filter(None, crumbs))
     kept = [key != b"cookie" for key in keys]
     kept[first] = True
     lines[:] = compress(lines, kept)

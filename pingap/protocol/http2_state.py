@@ -1,20 +1,26 @@
 """The state of a connection of HTTP/2, kept by h2: settings, windows, and the states of streams.
 
 A small subclass, because h2 offers no way to open a stream but by its own reading of HEADERS (see
-``http2_codec`` for why that is done elsewhere). It uses h2's public attributes and state machines.
+``http2_codec`` for why that is done elsewhere). It uses h2's public attributes and state machines, and
+replaces one method.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from h2.config import H2Configuration
 from h2.connection import ConnectionInputs, H2Connection
+from h2.events import Event
+from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
 
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, STREAM_CLOSED, Http2Error, StreamError
-from pingap.protocol.http2_frames import MOST_FRAME
+from pingap.protocol.http2_frames import MOST_FRAME, RST_STREAM
+
+if TYPE_CHECKING:
+    from hyperframe.frame import DataFrame, Frame
 
 MOST_STREAMS: Final = 128
 """Streams that a client may have open at once."""
@@ -74,6 +80,18 @@ class ConnectionState(H2Connection):
             StreamState.HALF_CLOSED_REMOTE,
             StreamState.CLOSED,
         )
+
+    def _handle_data_on_closed_stream(
+        self, events: list[Event], exc: StreamClosedError, frame: DataFrame
+    ) -> tuple[list[Frame], list[Event]]:
+        is_first = bool(exc._events)  # it made h2 reset the stream
+        frames, events = super()._handle_data_on_closed_stream(events, exc, frame)
+        closed_by = self._stream_closed_by(frame.stream_id)
+        if closed_by is StreamClosedBy.SEND_RST_STREAM and not is_first:
+            # It was under way when we reset the stream. h2 would reset that again for each frame, and
+            # servers count resets (RFC 9113, 5.1, 5.4.2).
+            frames = [one for one in frames if one.type != RST_STREAM]
+        return frames, events
 
     def _add(self, stream_id: int) -> H2Stream:
         """Return a new stream."""

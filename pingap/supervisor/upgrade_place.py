@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pingap.config.references import absolute_path
 from pingap.host.privileges import Account, PrivilegeError, as_user
 
 _FOLDERS: Final = ("/run", "/tmp")  # noqa: S108 - a folder of ours in it, which is checked
@@ -30,7 +31,7 @@ def place_to_wait(setting: str, account: Account | None) -> str:
     :raises PlaceError: there is none.
     """
     if setting:
-        return str(Path(setting).expanduser().absolute())
+        return str(absolute_path(setting))
     uid = os.geteuid() if account is None else account.uid
     reasons = []
     for folder in _default_folders(uid):
@@ -49,7 +50,7 @@ def place_to_wait(setting: str, account: Account | None) -> str:
 def places_to_look(setting: str) -> list[str]:
     """Return the paths at which a new process of this user may wait by now."""
     if setting:
-        return [str(Path(setting).expanduser().absolute())]
+        return [str(absolute_path(setting))]
     return list(_private_places(os.geteuid()))
 
 

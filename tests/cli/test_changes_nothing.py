@@ -83,3 +83,39 @@ def test_a_log_that_could_not_be_opened_is_an_error(tmp_path: Path) -> None:
     assert "servers.web.access_log: cannot open" in err
     assert "is not a directory" in err
     assert "Errno" not in err
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("x" * 300, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+        ("app.toml/x.log", "is not a directory"),
+    ],
+)
+def test_a_log_that_cannot_exist_is_a_problem_without_errno(
+    tmp_path: Path, target: str, reason: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "app.toml").write_text(LOGS.format(folder=tmp_path, target=target))
+    code, _, err = run("-c", "app.toml", "-t", "--log", target, cwd=tmp_path)
+    assert code == 2
+    first, second, _ = err.split("\n", 2)
+    assert first.startswith("--log: cannot open ")
+    assert "app.toml:13: servers.web.access_log: cannot open " in second
+    assert reason in first
+    assert reason in second
+    assert "Errno" not in err
+
+
+def test_the_home_of_nobody_is_a_folder_of_this_name(tmp_path: Path) -> None:
+    text = LOGS.replace('"logs/', '"~nobody-has-this-name/').replace(
+        '"run/', '"~nobody-has-this-name/'
+    )
+    target = "~nobody-has-this-name/web.log"
+    (tmp_path / "p.toml").write_text(text.format(folder=tmp_path, target=target))
+    code, out, err = run("-c", "p.toml", "-t", "--log", target, cwd=tmp_path)
+    assert (code, out, err) == (0, "The configuration is valid.\n", "")
+    code, _, err = run("--upstream", "127.0.0.1:1", "--cert", target, "-t", cwd=tmp_path)
+    assert code == 2
+    assert "--cert: there is no file" in err

@@ -47,7 +47,9 @@ def test_several_mistakes_at_once_with_their_lines(said: Callable[..., list[str]
     expected = "expected PEM text, a file that exists, or base64 of PEM text"
     assert said(toml) == [
         f'p.toml:5: certificates.a.tls_cert: found "none.pem", {expected}',
+        f"p.toml:6: certificates.a.tls_key: {expected}",
         "p.toml:7: certificates.b.tls_cert: is missing",
+        f"p.toml:8: certificates.b.tls_key: {expected}",
         "p.toml:9: certificates.c.tls_key: is missing",
     ]
 

@@ -66,6 +66,12 @@ def test_a_trace_that_ends_here_is_reflected_without_credentials(rig: Rig) -> No
     assert b"secret" not in answer.body
 
 
+def test_a_trace_is_reflected_with_the_bytes_of_its_target(rig: Rig) -> None:
+    with rig.script(echo), rig.connect() as client:
+        client.send("TRACE /é HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n".encode())
+        assert client.answer().body.startswith("TRACE /é HTTP/1.1\r\n".encode())
+
+
 def test_a_trace_carries_no_credentials_to_the_upstream(rig: Rig) -> None:
     with rig.script(echo), rig.connect() as client:
         assert client.request("TRACE", "/", Cookie="a=b", Authorization="x").status == 200

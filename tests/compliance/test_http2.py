@@ -294,9 +294,14 @@ def test_late_frames_on_a_stream_we_reset_are_of_no_concern(rig: Rig) -> None:
     with H2Client(rig.proxy) as client:
         client.headers(1, fields("POST", "/", ("connection", "close")), END_HEADERS)
         assert client.finish(1).reset == h2.PROTOCOL_ERROR
-        client.data(1, b"late")
+        client.data(
+            1, bytes(2**21), end=True
+        )  # (counts for the connection, which is given room again)
         client.send(h2.window_update(1, 5) + h2.reset(1))
         assert client.get(3).status == 200
+        resets = [one for one in client.seen if (one.kind, one.stream) == (h2.RST_STREAM, 1)]
+        assert len(resets) == 1
+        assert client.given[0] > 2**21
 
 
 def test_late_trailers_on_a_stream_we_reset_are_of_no_concern(rig: Rig) -> None:

@@ -206,6 +206,29 @@ def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
         rig.proxy.wait_for_log("GET /last 499")
 
 
+@pytest.mark.parametrize(
+    "rest", [b"Content-Length: 9\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"]
+)
+def test_a_pipelined_body_that_will_never_be_complete(tmp_path: Path, rest: bytes) -> None:
+    """The end of the client's side comes while the response to the request before is awaited."""
+    answers = Event()
+
+    def script(served: Served) -> None:
+        while (request := served.read_head()) is not None:
+            if request.method == "GET":
+                answers.wait(10)
+                served.respond()
+
+    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /cut HTTP/1.1\r\nHost: a\r\n" + rest)
+        client.sock.shutdown(socket.SHUT_WR)
+        client.read_until(b"100 Continue\r\n\r\n")  # (the end of the client's side was seen)
+        answers.set()
+        assert client.answer().status == 200
+        assert client.read_rest() == b""
+        rig.proxy.wait_for_log("POST /cut 499")
+
+
 def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> None:
     answers = Event()
 
@@ -236,3 +259,38 @@ def test_a_client_that_is_not_read_from_is_missed_when_it_leaves(tmp_path: Path)
         until(lambda: rig.origin.requests)
         client.close()
         rig.proxy.wait_for_log("GET /0 499")
+
+
+def test_a_client_that_ended_its_side_is_given_up_if_its_answer_stops(tmp_path: Path) -> None:
+    """(It may be gone: nothing is sent to it that would tell.)"""
+
+    def script(served: Served) -> None:
+        if served.read_head() is not None:
+            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+            served.receive()  # the end of the connection
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.head()
+        assert client.read_exactly(4) == b"half"
+        client.half_close()
+        assert client.is_closed()
+
+
+def test_the_kernel_looks_for_a_client_that_ended_its_side(tmp_path: Path) -> None:
+    def script(served: Served) -> None:
+        served.read_head()
+        served.receive()  # the end of the connection
+
+    def has_keep_alive_timer() -> bool:
+        ports = rig.proxy.port(), client.sock.getsockname()[1]
+        pair = " ".join(f"0100007F:{port:04X}" for port in ports)
+        lines = Path("/proc/net/tcp").read_text().splitlines()
+        return any(pair in line and line.split()[5].startswith("02:") for line in lines)
+
+    with running(tmp_path, script) as rig, rig.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: rig.origin.connections)
+        assert not has_keep_alive_timer()
+        client.half_close()
+        until(has_keep_alive_timer)

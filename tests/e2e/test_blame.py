@@ -81,8 +81,10 @@ def test_a_slow_client_does_not_hold_the_place_of_a_probe(tmp_path: Path) -> Non
         assert client.get("/").status == 502
         until(lambda: "half-open" in rig.proxy.log)
         answers.set()
+        before = rig.origin.connections
         with rig.connect() as slow:
             slow.send(HEAD % 100)
+            until(lambda: rig.origin.connections > before)
             until(lambda: client.get("/").status == 200)  # while the slow one goes on
 
 

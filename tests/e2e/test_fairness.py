@@ -23,9 +23,10 @@ from support.hostile import (
     CHUNKED,
     GET,
     H2_START,
+    LOCATIONS,
     PATTERN,
-    Attack,
     ask_for_keys,
+    ask_origin,
     hostile_origin,
     key_updates,
     polite,
@@ -40,19 +41,9 @@ REQUESTS = 30
 USUAL, LONGEST = 0.2, 1.0
 """Seconds that most and nearly all requests of a polite client may take."""
 
-CONFIGURATION = """
-[plugins.small]
-category = "mock"
-data = "ok"
-[upstreams.origin]
-addrs = ["{origin}"]
-health_check = "none"
-[locations.small]
-host = "h"
-plugins = ["small"]
-[locations.up]
-host = "up"
-upstream = "origin"
+CONFIGURATION = (
+    LOCATIONS
+    + """
 [servers.plain]
 addr = "127.0.0.1:0"
 locations = ["small", "up"]
@@ -65,6 +56,7 @@ enabled_h2 = true
 keepalive_requests = 100000000
 global_certificates = true
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +111,8 @@ def test_records_without_data_end_the_connection(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("path", ["/chunks", "/interim"])
 def test_an_upstream_that_sends_too_much_at_once(proxy: Proxy, path: str) -> None:
-    def ask(stop: threading.Event) -> None:
-        def parts() -> Iterator[bytes]:
-            while not stop.wait(0.05):
-                yield b""
-
-        head = f"GET {path} HTTP/1.1\r\nHost: up\r\n\r\n".encode()
-        send(("127.0.0.1", proxy.port("plain")), Attack(head * 50, parts), stop)
-
-    with under(ask), nobody_waits(proxy):
+    address = ("127.0.0.1", proxy.port("plain"))
+    with under(partial(ask_origin, path, address)), nobody_waits(proxy):
         pass
 
 
@@ -140,10 +125,8 @@ def test_every_pipelined_request_is_answered_in_order(proxy: Proxy, tls: bool) -
     wire = "".join(f"GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n" for host in hosts).encode()
     with connect(proxy, tls=tls) as client:
         sender = threading.Thread(target=client.send, args=(wire,))
-        if tls:
-            client.send(
-                wire[: len(wire) // 2]
-            )  # (one thread at a time may use a connection of TLS)
+        if tls:  # (one thread at a time may use a connection of TLS)
+            client.send(wire[: len(wire) // 2])
             client.send(wire[len(wire) // 2 :])
         else:
             sender.start()

@@ -43,12 +43,17 @@ def break_for(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None
     monkeypatch.setattr(owner, name, broken)
 
 
-def test_a_mistake_in_the_lifecycle_holds_no_stream(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(lifecycle, "_match"), (Http2Stream, "begin")],
+    ids=["in the lifecycle", "before there is an exchange"],
+)
+def test_a_mistake_holds_no_stream(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
 ) -> None:
     with connect(proxy) as client:
         with monkeypatch.context() as patch:
-            break_for(patch, lifecycle, "_match")
+            break_for(patch, owner, name)
             for number in range(1, 2 * MOST_STREAMS + 5, 2):
                 client.headers(number, fields())
                 assert client.finish(number).reset == h2.INTERNAL_ERROR
@@ -69,19 +74,6 @@ def test_a_mistake_with_a_body_ends_the_request_and_no_other(
             proxy.expect_error("stream 1 ended by a defect of pingap")
         client.data(3, b"abc", end=True)
         assert client.finish(3).status == 200
-
-
-def test_a_mistake_before_there_is_an_exchange(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with connect(proxy) as client:
-        with monkeypatch.context() as patch:
-            break_for(patch, Http2Stream, "begin")
-            for number in range(1, 2 * MOST_STREAMS + 5, 2):
-                client.headers(number, fields())
-                assert client.finish(number).reset == h2.INTERNAL_ERROR
-                proxy.expect_error("defect of pingap")
-        assert client.get(1001).status == 200
 
 
 def test_a_mistake_that_concerns_no_stream_ends_the_connection(

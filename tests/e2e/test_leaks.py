@@ -27,6 +27,11 @@ from pingap.observability.log_files import LogFiles
 from pingap.testing.build import build_runtime
 from pingap.worker.worker import Worker
 
+PATHS = [
+    "plain", "h2", "proxied", "tls", "tlsh2", "retried", "named", "odd", "slow", "produced", "whole",
+    "filtered",
+]  # fmt: skip
+"""Locations of the proxy, each with its own kind of upstream or plugins."""
 TURNS = [*range(14), 16, 18, 21, 25, 30, 40, 60]
 ROOT = issue(ca=True, common_name="root")
 ORIGIN = issue("origin.test", by=ROOT)
@@ -157,24 +162,10 @@ def _edge(plain: str, proxied: str, tls: str, odd: str, folder: Path) -> str:
         _upstream("whole", plain, "", 'plugins = ["whole"]'),
         _upstream("filtered", plain, "", 'plugins = ["filters"]'),
     ]
-    names = [
-        "plain",
-        "h2",
-        "proxied",
-        "tls",
-        "tlsh2",
-        "retried",
-        "named",
-        "odd",
-        "slow",
-        "produced",
-        "whole",
-        "filtered",
-    ]
     plugins = "".join(
         f'[plugins.{one}]\ncategory = "{one}"\n' for one in ("slow", "whole", "filters")
     )
-    listed = ", ".join(f'"{name}"' for name in names)
+    listed = ", ".join(f'"{name}"' for name in PATHS)
     return (
         "".join(parts)
         + plugins
@@ -314,21 +305,6 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 GET = b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"
 UPGRADE = b"GET /odd HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
-
-PATHS = [
-    "plain",
-    "h2",
-    "proxied",
-    "tls",
-    "tlsh2",
-    "retried",
-    "named",
-    "odd",
-    "slow",
-    "produced",
-    "whole",
-    "filtered",
-]
 
 
 def _cases() -> dict[str, Callable[[Rig, int], Any]]:

@@ -41,7 +41,8 @@ def signing_in(served: Served) -> None:
         if token == "begin":
             served.respond(status=401, headers={"WWW-Authenticate": f"{scheme} challenge"})
         elif not user and not request.path.endswith("/open"):
-            served.respond(status=401, headers={"WWW-Authenticate": "Basic, ntlm"})
+            body = b"%d " % served.number + bytes(300_000 if request.path == "/long" else 0)
+            served.respond(body, status=401, headers={"WWW-Authenticate": "Basic, ntlm"})
         else:
             served.respond(f"{served.number} {user}".encode())
 
@@ -63,6 +64,14 @@ def test_another_client_does_not_get_the_connection(rig: Rig, scheme: str) -> No
         assert bob.get("/").status == 401
         assert _get(carol).status == 401
         assert alice.get("/").body == signed_in.body
+
+
+@pytest.mark.parametrize("path", ["/", "/long"])
+def test_a_connection_with_a_challenge_is_not_shared(rig: Rig, path: str) -> None:
+    with rig.connect() as alice, rig.connect() as bob:
+        challenged = alice.get(path).body.split()[0]
+        assert bob.get("/open").body.split()[0] != challenged
+        assert alice.get("/open").body.split()[0] == challenged
 
 
 def test_one_step_without_a_challenge_is_enough(rig: Rig) -> None:
@@ -87,11 +96,14 @@ def _get(client: H2Client, credentials: str = "") -> H2Answer:
     return client.get(max(client.answers, default=-1) + 2, "/", *more)
 
 
-def test_connections_end_with_the_client(rig: Rig) -> None:
+@pytest.mark.parametrize("http2", [False, True])
+def test_connections_end_with_the_client(rig: Rig, http2: bool) -> None:
     (worker,) = rig.proxy.workers
-    with rig.connect() as alice:
-        alice.get("/")
-        alice.get("/", Authorization="NTLM begin")
+    with H2Client(rig.proxy) if http2 else rig.connect() as alice:
+        if isinstance(alice, H2Client):
+            assert _get(alice, "NTLM begin").status == 401
+        else:
+            assert alice.get("/", Authorization="NTLM begin").status == 401
         open_now = len(list(Path(f"/proc/{worker}/fd").iterdir()))
     until(lambda: len(list(Path(f"/proc/{worker}/fd").iterdir())) <= open_now - 2)
 
@@ -112,7 +124,7 @@ def test_a_plugin_pins_connections(tmp_path: Path) -> None:
         assert two.get("/p/open").body != mine
         assert one.get("/p/open").body == mine
         assert two.get("/p/open", X_Late="1").status == 500
-        rig.proxy.wait_for_log("the request was sent already")
+        rig.proxy.wait_for_log("the request was already sent")
 
 
 def test_http2_upstreams_are_not_shared_either(tmp_path: Path) -> None:

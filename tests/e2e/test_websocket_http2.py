@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,7 +178,12 @@ def test_messages_pass_both_ways(served: Served2) -> None:
         assert (client.ended, client.reset) == (True, None)
     headers = {name.lower(): value for name, value in seen[-1].items()}
     assert (headers["x-a"], headers["host"]) == ("b", "a.test")
-    assert headers["sec-websocket-key"] != "bm9ib2R5IHNob3VsZCBzZWU="
+    before = len(seen)
+    with WebSocket(proxy):
+        until(lambda: len(seen) > before)
+    keys = [one["Sec-WebSocket-Key"] for one in seen[-2:]]
+    assert len({"bm9ib2R5IHNob3VsZCBzZWU=", *keys}) == 3
+    assert [len(b64decode(key)) for key in keys] == [16, 16]
     proxy.wait_for_log("GET HTTP/2.0 /chat?x=1 101")
 
 

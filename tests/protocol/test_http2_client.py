@@ -173,12 +173,16 @@ def test_a_malformed_goaway(payload: bytes, stream: int, code: int) -> None:
     assert read([sent])[-1] == ("bad", code)
 
 
-def test_resets_of_our_requests_are_no_flood() -> None:
+@pytest.mark.parametrize("malformed", [False, True])
+def test_resets_of_our_requests_are_no_flood(malformed: bool) -> None:
     codec = asked()
     list(codec.receive(wire.settings(), 1.0))
-    for _ in range(2000):
+    for _ in range(1000):
         number, _ = codec.request(block(), "GET", ended=True)
-        (event,) = codec.receive(wire.reset(number, wire.REFUSED_STREAM), 1.0)
+        answer = wire.reset(number, wire.REFUSED_STREAM)
+        if malformed:  # so that we reset the stream
+            answer = frame(wire.HEADERS, wire.END_HEADERS, number, b"")
+        (event,) = codec.receive(answer, 1.0)
         assert isinstance(event, StreamReset)
     with pytest.raises(Http2Error, match="streams reset"):  # of those that are over
         list(codec.receive(wire.reset(1) * 2000, 1.0))
@@ -237,5 +241,7 @@ def test_what_is_under_way_on_streams_that_were_cancelled_is_no_error() -> None:
     for _ in range(2500):
         number, _ = codec.request(block(), "GET", ended=True)
         codec.reset(number, wire.CANCEL)
+    codec.to_send()
     late = [frame(wire.DATA, 0, stream, b"a") for stream in range(5001 - 2000, 5001, 2)]
     assert list(codec.receive(b"".join(late), 1.0)) == []
+    assert codec.to_send() == b"", "they are reset once only (RFC 9113, 5.4.2)"

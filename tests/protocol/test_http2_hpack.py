@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.h2 import fields
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
+from pingap.http.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, Http2Error
 from pingap.protocol.http2_hpack import (
@@ -17,6 +17,7 @@ from pingap.protocol.http2_hpack import (
     HeadReader,
     _integer,
     fields_block,
+    request_block,
     response_block,
 )
 from pingap.protocol.http2_request import read_head
@@ -64,6 +65,10 @@ def test_secrets_are_never_indexed() -> None:
     assert isinstance(first, NeverIndexedHeaderTuple)
     assert isinstance(second, NeverIndexedHeaderTuple)
     assert not isinstance(third, NeverIndexedHeaderTuple)
+    request = Request("GET", "/reset?token=x", Headers({"Host": "a"}))
+    head = Decoder().decode(request_block(request, request.headers, 0, "http", "a"), raw=True)
+    never = [name for name, _ in filter(lambda one: isinstance(one, NeverIndexedHeaderTuple), head)]
+    assert never == [b":path"]
 
 
 def test_fields_of_the_hop_are_left_out() -> None:
@@ -112,6 +117,17 @@ def test_a_head_that_is_remembered_is_not_shared() -> None:
         )
         assert request.headers.items() == [("host", "test")]
         request.headers.set("x-plugin", "was here")
+
+
+@pytest.mark.parametrize(
+    ("crumbs", "cookie"),
+    [(("a=b", "", "c=d"), b"a=b; c=d"), (("", "a=b", ""), b"a=b"), (("", ""), b"")],
+)
+def test_empty_crumbs_leave_no_white_space(crumbs: tuple[str, ...], cookie: bytes) -> None:
+    """RFC 9113, 8.2.1: a value that ends with white space makes the request malformed upstream."""
+    block = Encoder().encode(fields("GET", "/", *(("cookie", crumb) for crumb in crumbs)))
+    head = HeadReader(read_head, HeadLimits()).head(bytes(block))
+    assert head.lines == [b"host: test", b"cookie: " + cookie]
 
 
 def test_what_is_remembered_is_bounded() -> None:

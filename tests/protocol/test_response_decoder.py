@@ -95,6 +95,25 @@ VALID = {
         ],
         False,
     ),
+    "length in connection": (
+        "GET",
+        OK + b"Content-Length: 1\r\nConnection: content-length\r\n\r\na",
+        False,
+        [
+            response(200, ("Content-Length", "1"), ("Connection", "content-length"), length=1),
+            ("body", b"a"),
+            END,
+        ],
+        True,
+    ),
+    "coding in connection": (
+        "GET",
+        OK
+        + b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        False,
+        [response(200, ("Connection", "Transfer-Encoding"), TE), ("body", b"a"), END],
+        True,
+    ),
     "http/1.0": (
         "GET",
         b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na",

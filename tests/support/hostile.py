@@ -34,6 +34,23 @@ GET = b"\x82\x86\x84\x01\x01h"
 """Header block of ``GET http://h/``."""
 
 
+LOCATIONS = """
+[plugins.small]
+category = "mock"
+data = "ok"
+[upstreams.origin]
+addrs = ["{origin}"]
+health_check = "none"
+[locations.small]
+host = "h"
+plugins = ["small"]
+[locations.up]
+host = "up"
+upstream = "origin"
+"""
+"""Configuration of what the attacks ask for: a plugin's answer under ``h``, ``hostile_origin`` under ``up``."""
+
+
 class Attack(NamedTuple):
     """What one connection sends.
 
@@ -202,6 +219,17 @@ def ask_for_keys(sock: socket.socket, stop: threading.Event) -> None:
             openssl.SSL_key_update(pointer, 1)
             openssl.SSL_do_handshake(pointer)
         _send_all(sock, goes.read(), stop)
+
+
+def ask_origin(path: str, address: Address, stop: threading.Event) -> None:
+    """Ask ``hostile_origin`` for 50 answers on one connection, and read them until it is stopped."""
+
+    def parts() -> Iterator[bytes]:
+        while not stop.wait(0.05):
+            yield b""
+
+    head = f"GET {path} HTTP/1.1\r\nHost: up\r\n\r\n".encode()
+    send(address, Attack(head * 50, parts), stop)
 
 
 def hostile_origin(served: Served) -> None:

@@ -44,6 +44,12 @@ addr = "127.0.0.1:2"
 locations = ["ping", "all"]
 """
 END: Final = None
+HALVES: Final = (
+    b"GET /half HTT",
+    b"POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab",
+    b"POST /half HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
+)
+"""What may come last; only a client that ends its side leaves a body incomplete."""
 HIGH: Final = 4096
 """Bytes of a transport above which it wants no more."""
 
@@ -256,13 +262,14 @@ class Model:
         """Return what the client sends, in pieces."""
         chance = self.chance
         data = b"".join(self.request() for _ in range(chance.choice((1, 2, 3, 8, 30))))
+        ends = chance.random() < 0.7
         if chance.random() < 0.2:
-            data += b"GET /half HTT"
+            data += chance.choice(HALVES if ends else HALVES[:1])
         cuts = sorted(chance.randrange(len(data)) for _ in range(chance.choice((0, 0, 1, 3, 10))))
         pieces: list[bytes | None] = [
             data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b
         ]
-        if chance.random() < 0.7:
+        if ends:
             pieces.append(END)
         return pieces
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from pingap.downstream.http1_connection import Http1Connection
 from pingap.downstream.listener import ClientLimits
+from pingap.http.errors import UpstreamError
 from pingap.protocol.events import HeadLimits
+from pingap.protocol.http2_errors import CANCEL
+from pingap.protocol.http2_events import StreamReset
+from pingap.upstream.connections.http2_stream import Http2UpstreamStream
 from pingap.wire.write_batch import WriteBatch
 
 
@@ -47,3 +55,40 @@ def test_the_second_slow_answer_on_a_connection_has_its_own_time() -> None:
     connection.pause_writing()
     connection.on_deadline()
     assert transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sent", "blameless"), [(10, False, True), (1, False, False), (10, True, False)]
+)
+def test_an_upstream_is_not_blamed_if_it_gives_up_a_slow_request(
+    seconds: float, sent: bool, blameless: bool
+) -> None:
+    nothing: Any = lambda *_: None  # noqa: E731
+    codec = SimpleNamespace(reset=nothing, taken=nothing)
+    connection: Any = SimpleNamespace(codec=codec, name="u", stream_ended=nothing)
+    stream, lost = Http2UpstreamStream(connection), list[UpstreamError]()
+    exchange: Any = SimpleNamespace(on_upstream_lost=lost.append)
+    stream._exchange = exchange
+    stream._request_done = sent
+    stream.asked_at = time.monotonic() - seconds
+    stream.on_reset(StreamReset(1, CANCEL))
+    assert [error.blameless for error in lost] == [blameless]
+
+
+def test_an_upstream_of_http2_has_no_limit_while_its_answer_is_not_taken() -> None:
+    nothing: Any = lambda *_: None  # noqa: E731
+    connection: Any = SimpleNamespace(
+        codec=SimpleNamespace(taken=nothing),
+        timeouts=SimpleNamespace(read=1.0),
+        hasten=nothing,
+        flush=nothing,
+    )
+    stream = Http2UpstreamStream(connection)
+    exchange: Any = SimpleNamespace(on_upstream_waiting=lambda: None)
+    stream._exchange = exchange
+    stream._reading = stream._request_done = True
+    stream.pause_body()
+    stream.on_waiting()
+    assert stream.deadline == math.inf
+    stream.resume_body()
+    assert stream.deadline <= time.monotonic() + 1

@@ -31,7 +31,7 @@ class TemplateError(Exception):
 
 def template_folder() -> Path:
     """Return where the template is: in the wheel, or beside the package in a working copy."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     shipped = package / "_template"
     return shipped if shipped.is_dir() else package.parent / "plugin-template"
 

@@ -64,6 +64,10 @@ _REFUSED: Final = {
 }
 
 
+def _is_space(char: str) -> bool:
+    return char.isspace() and char not in "\x1c\x1d\x1e\x1f"  # which only Python counts
+
+
 class SyntaxFaultError(Exception):
     """The expression is invalid; the message says why, and the index ``at`` says where."""
 
@@ -126,7 +130,9 @@ class Parser:
                 nodes.append(self._atom())
 
     def _skip_space(self) -> None:
-        while self.at < len(self.text) and (self.text[self.at].isspace() or self._begins("#")):
+        while self.at < len(self.text):
+            if not self._begins("#") and not _is_space(self.text[self.at]):
+                return
             if self._begins("#"):
                 end = self.text.find("\n", self.at)
                 self.at = len(self.text) if end < 0 else end
