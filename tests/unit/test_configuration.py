@@ -42,6 +42,7 @@ def test_tables_plugins_and_certificates_are_checked_in_one_run() -> None:
         "plugins.small.category",
         "plugins.late.statuss",
         "certificates.web.tls_cert",
+        "certificates.web.tls_key",
     ]
 
 
