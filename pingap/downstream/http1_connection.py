@@ -127,6 +127,11 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._throw_away(data)
             return
         decoder = self._decoder
+        if self._exchange is None and not (decoder.unread or self._closing or self._writing_paused):
+            request = decoder.read_plain(data)
+            if request is not None:
+                self._begin(request)
+                return
         if len(data) > PIECE or self._left is not None:
             self._receive_much(data)
             return

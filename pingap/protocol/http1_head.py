@@ -26,9 +26,10 @@ _STATUS_LINE: Final = re.compile(
     rb"HTTP/(1\.[0-9]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
 )
 # The lookahead is needed: without it, a line that goes on with a control character would match.
-_plain_fields: Final = re.compile(
+plain_fields: Final = re.compile(
     rb"\r\n([-0-9a-z]++): [!-~][\t -~\x80-\xff]*+(?<![ \t])(?=\r\n|\Z)"
 ).findall
+"""Find the names of the fields of a head in lower case that are written as ``name: value``."""
 _SPACE_BEFORE_COLON: Final = re.compile(rb"\A([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
@@ -88,7 +89,7 @@ def read_fields(head: bytes, lines: list[bytes]) -> tuple[Headers, bool]:
     :param lines: its field lines; the list is taken over.
     :raises Malformed: one of them is none.
     """
-    keys = _plain_fields(head.lower())
+    keys = plain_fields(head.lower())
     if len(keys) == len(lines):  # so all lines were found
         return Headers.of(keys, lines), True
     return Headers(map(read_field, lines)), False

@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from pingap.http.errors import BadRequest
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, new
 from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
@@ -21,6 +21,7 @@ from pingap.protocol.http1_head import (
     END_OF_HEAD,
     Malformed,
     has_bare_lf,
+    plain_fields,
     plain_request_line,
     read_fields,
     read_request_line,
@@ -79,6 +80,40 @@ class RequestDecoder:
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
         self.unread = self.unread + data if self.unread else data
+
+    def read_plain(self, data: bytes) -> Request | None:
+        """Return the request that bytes are, if they are one plain head without a body, and no more.
+
+        That is how nearly all requests come. Only for bytes that follow a whole message; they are not
+        to be fed then. Whatever is not plain is left to ``next``, which finds out what is wrong.
+        """
+        end = data.find(END_OF_HEAD)
+        limits = self._limits
+        if end < 1 or end + 4 != len(data) or end + 4 > limits.request_line:
+            return None
+        head = data[:end]
+        lines = head.split(b"\r\n")
+        match = plain_request_line(lines.pop(0).decode("latin-1"))
+        keys = plain_fields(head.lower())
+        if (
+            match is None
+            or len(keys) != len(lines)
+            or len(lines) > limits.fields
+            or keys.count(b"host") != 1
+            or not _NOTABLE.isdisjoint(keys)
+        ):
+            return None
+        try:
+            host = parse_host(lines[keys.index(b"host")][6:])
+        except BadRequest:
+            return None
+        request: Request = new(Request)
+        request.method, request.target, request.path, request.query = match.groups("")
+        request.host = host
+        request.headers = headers = new(Headers)
+        headers.keys = keys
+        headers.lines = lines
+        return request
 
     @property
     def at_body_end(self) -> bool:

@@ -75,11 +75,18 @@ def read_requests(parts: Iterable[bytes], limits: HeadLimits | None = None) -> l
     """Return what a connection's bytes mean; ``("bad", status)`` ends it."""
     decoder = RequestDecoder(limits or HeadLimits())
     events: list[Event] = []
+    between = True  # messages, as far as the bytes were looked at
     try:
         for part in parts:
+            # As ``Http1Connection`` does.
+            if between and not decoder.unread and (plain := decoder.read_plain(part)) is not None:
+                events.append(_request_event(plain))
+                continue
             decoder.feed(part)
             while (event := decoder.next()) is not None:
                 events.append(_request_event(event))
+                if not isinstance(event, bytes):
+                    between = isinstance(event, EndOfMessage) or not event.has_body
     except BadRequest as error:
         events.append(("bad", error.status))
     return merge(events)
