@@ -19,6 +19,7 @@ from pingap.http.context import Connection, RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.messages import Request
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
+from pingap.observability.counters import WorkerStats
 from pingap.plugins.chains import Instance
 from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path
@@ -242,7 +243,8 @@ def _add_upstream(
 ) -> None:
     if not location.upstream:
         return
-    ctx = RequestContext(Connection(1, ("", 0), ("", 0), server=explanation.server), began_at=0.0)
+    client = Connection(1, ("", 0), ("", 0), server=explanation.server, stats=WorkerStats({}))
+    ctx = RequestContext(client, began_at=0.0)
     ctx.captures = captures
     try:
         upstream: UpstreamRuntime = location.choose_upstream(ctx)

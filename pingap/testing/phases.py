@@ -8,6 +8,7 @@ from pingap.http.context import Connection, RequestContext
 from pingap.http.headers import Headers
 from pingap.http.messages import Request
 from pingap.http.networks import parse_trusted
+from pingap.observability.counters import WorkerStats
 from pingap.testing.fields import FieldsLike, pairs
 
 
@@ -46,7 +47,14 @@ def make_context(
     """
     local = ("192.0.2.1", 443 if scheme == "https" else 80)
     networks = tuple(map(parse_trusted, trusted))
-    connection = Connection(1, (client_ip, 50000), local, scheme=scheme, trusted=networks)
+    connection = Connection(
+        1,
+        (client_ip, 50000),
+        local,
+        stats=WorkerStats({}),
+        scheme=scheme,
+        trusted=networks,
+    )
     connection.requests = 1
     ctx = RequestContext(connection, began_at)
     ctx.location = location
