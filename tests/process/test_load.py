@@ -143,7 +143,7 @@ def test_reloads(tmp_path: Path, free_port: int) -> None:
         Load(site.connect, **WORKS) as load,
         connect(f"ws://127.0.0.1:{free_port}/ws") as socket,
     ):
-        for _ in range(25):
+        for _ in range(50):
             site.write()
             before = site.proxy.log.count("was reloaded")
             site.proxy.process.send_signal(signal.SIGHUP)
@@ -157,7 +157,7 @@ def test_reloads(tmp_path: Path, free_port: int) -> None:
 
 def test_upgrades(tmp_path: Path, free_port: int) -> None:
     with serving(tmp_path, free_port) as site, Load(site.connect, **WORKS) as load:
-        for _ in range(6):
+        for _ in range(10):
             with connect(f"ws://127.0.0.1:{free_port}/ws") as socket:
                 site.write()
                 site.proxy.process.send_signal(signal.SIGUSR2)
@@ -173,7 +173,7 @@ def test_restarts(tmp_path: Path, free_port: int) -> None:
         serving(tmp_path, free_port, "--autorestart") as site,
         Load(site.connect, **WORKS) as load,
     ):
-        for threads in (3, 2, 3):
+        for threads in (3, 2, 3, 2, 3):
             site.write(f"threads = {threads}")
             site.wait_for_successor()
             load.wait_for_rounds()
