@@ -35,7 +35,7 @@ from pingap.shared_state.state import (
 from pingap.shared_state.table import RECORD_WORDS, SegmentTable, Tables
 
 _MOST_HANDLES: Final = 8192
-"""Handles that a worker keeps at hand, of each kind. When there are more, it begins anew."""
+"""Handles that a worker keeps at hand, of each kind. When there are more, all are dropped."""
 
 K = TypeVar("K")
 H = TypeVar("H")

@@ -1,6 +1,6 @@
 """Forking a worker from a supervisor whose event loop runs.
 
-The child begins anew: without the supervisor's loop, signal handlers and context. It never closes
+The child has none of the supervisor's loop, signal handlers and context. It never closes
 that loop, which shares the kernel's list of watched files with its parent's; it leaves by
 ``os._exit``.
 """
@@ -82,7 +82,7 @@ def _be_child(main: Callable[[], int], mask: set[int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
     except BaseException:
-        log.critical("this process failed and ends", exc_info=True)
+        log.critical("this worker raised an exception and exits", exc_info=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
