@@ -241,9 +241,9 @@ class DataPath:
         """Take a request from its first byte to its last."""
         self.client.data_received(head)
         if answer:
-            self.writes._flush()
+            self.writes.flush()
             self.upstream.data_received(answer)
-        self.writes._flush()
+        self.writes.flush()
 
     def exchanges(self, make: Callable[[Random], Exchange], number: int) -> list[Exchange]:
         """Return requests with their answers."""

@@ -204,8 +204,13 @@ class RequestContext:
         self.connection = connection
         self.began_at = began_at
         # (What every request is asked for is found sooner in the object than in its class.)
-        self.body_bytes_received = 0
+        self.body_bytes_received = self.upstream_retries = 0
         self.plugin_times = _NO_TIMES
+        self.pins_upstream = False
+        self.upstream_head_at = 0.0
+        self.choice_fields = ()
+        self.error = None
+        self._request_id = ""
 
     @property
     def outcome(self) -> RequestOutcome | None:

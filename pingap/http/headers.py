@@ -74,14 +74,6 @@ class Headers:
         for prepared in fields:
             self.append(prepared)
 
-    @classmethod
-    def of(cls, keys: list[bytes], lines: list[bytes]) -> Headers:
-        """Return headers that take over two lists."""
-        self = cls.__new__(cls)
-        self.keys = keys
-        self.lines = lines
-        return self
-
     @property
     def fields(self) -> list[Field]:
         """All fields, prepared. May be assigned anew; changing the list itself has no effect."""
@@ -201,10 +193,7 @@ class Headers:
 
     def copy(self) -> Headers:
         """Return headers of their own with the same fields."""
-        other: Headers = new(Headers)
-        other.keys = self.keys.copy()
-        other.lines = self.lines.copy()
-        return other
+        return make_headers(self.keys.copy(), self.lines.copy())
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and header_key(name) in self.keys
@@ -230,3 +219,11 @@ class Headers:
 
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
+
+
+def make_headers(keys: list[bytes], lines: list[bytes]) -> Headers:
+    """Return headers that take over two lists: ``Headers`` says of what."""
+    self: Headers = new(Headers)
+    self.keys = keys
+    self.lines = lines
+    return self

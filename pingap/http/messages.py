@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from pingap.http.headers import FIELD_VALUE, Field, Headers, new
 from pingap.http.paths import as_sent
@@ -29,36 +29,63 @@ class Request:
     ``path_matching = "raw"``. See ``raw_path`` for the path as sent.
     """
 
-    host: str = ""
+    __slots__ = (
+        "asks_timing",
+        "body",
+        "chunked",
+        "content_length",
+        "expects_continue",
+        "headers",
+        "host",
+        "http_version",
+        "keep_alive",
+        "method",
+        "other_paths",
+        "path",
+        "path_danger",
+        "query",
+        "received_target",
+        "sent",
+        "target",
+        "upgrade",
+        "websocket_key",
+    )
+
+    method: str
+    target: str
+    path: str
+    query: str
+    headers: Headers
+    host: str
     """The host that was asked for: of an absolute target, else of ``Host``.
 
     Without port, in lower case, without a dot at its end; an IPv6 literal has brackets.
     """
-    http_version: str = "1.1"
+    http_version: str
     """``1.0``, ``1.1`` or ``2.0``."""
-    content_length: int = 0
+    content_length: int
     """Bytes of the body, if their number was announced."""
-    chunked: bool = False
+    chunked: bool
     """A body of unknown length follows."""
-    expects_continue: bool = False
+    expects_continue: bool
     """The client waits for 100 Continue before it sends the body."""
-    upgrade: str = ""
+    upgrade: str
     """The protocol that the client wants to change to (``websocket``); empty for none."""
-    websocket_key: str = ""
+    websocket_key: str
     """What is sent as ``Sec-WebSocket-Key`` for a client that sends none, since it speaks HTTP/2."""
-    asks_timing: bool = False
+    asks_timing: bool
     """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
-    body: bytes | None = None
+    body: bytes | None
     """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
-    keep_alive: bool = True
+    keep_alive: bool
     """The client may send another request on this connection."""
-    other_paths: tuple[str, ...] = ()
+    other_paths: tuple[str, ...]
     """What else a backend may take the path for (``servers.*.allow_in_paths``)."""
-    path_danger: str = ""
+    path_danger: str
     """Why no upstream gets the request: it may serve another path than the one matched on."""
-    received_target: str = ""
+    received_target: str
     """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
-    sent: bool = False
+    sent: bool
     """The head was sent to an upstream, and cannot be changed any more."""
 
     def __init__(
@@ -69,23 +96,28 @@ class Request:
         host: str = "",
         http_version: str = "1.1",
     ) -> None:
-        self.method = method
-        self.target = target
-        self.path, _, self.query = target.partition("?")
-        self.headers = headers
-        self.host = host
+        path, _, query = target.partition("?")
+        self.begin(method, target, path, query, host, headers)
         self.http_version = http_version
 
-    @classmethod
-    def of(cls, method: str, target: str, path: str, query: str, headers: Headers) -> Request:
-        """Return a request whose target was split before."""
-        self = cls.__new__(cls)
+    def begin(
+        self, method: str, target: str, path: str, query: str, host: str, headers: Headers
+    ) -> None:
+        """Set everything: a request of HTTP/1.1 without a body, whose target was split before."""
         self.method = method
         self.target = target
         self.path = path
         self.query = query
+        self.host = host
         self.headers = headers
-        return self
+        self.http_version = "1.1"
+        self.content_length = 0
+        self.chunked = self.expects_continue = self.asks_timing = False
+        self.upgrade = self.websocket_key = self.path_danger = self.received_target = ""
+        self.body = None
+        self.sent = False
+        self.keep_alive = True
+        self.other_paths = ()
 
     @property
     def raw_path(self) -> str:
@@ -112,7 +144,9 @@ class Request:
         target = f"{as_sent(path)}?{query}" if query else as_sent(path)
         if not path.startswith("/") or "?" in path or not is_target(target):
             raise ValueError(f"{target!r} is not a request target")
-        self.__dict__.update(path=path, query=query, target=target)
+        set_unchecked(self, "path", path)
+        set_unchecked(self, "query", query)
+        set_unchecked(self, "target", target)
 
     def header(self, name: str) -> str | None:
         """Return the value of a header field; several lines are one list (:meth:`Headers.get`)."""
@@ -165,20 +199,22 @@ class Response:
     :raises TypeError: another kind of body.
     """
 
+    __slots__ = ("body", "content_length", "headers", "reason", "sent", "status", "upstream")
+
     status: int
     """200 to 599; 101 and interim ones only of an upstream."""
     headers: Headers
     """The fields."""
-    body: bytes | AsyncIterable[bytes] = b""
+    body: bytes | AsyncIterable[bytes]
     """All of it, or chunks that are sent as they come; of an upstream's response, what came with
     its head."""
-    content_length: int | None = None
+    content_length: int | None
     """Bytes of the body; None if that is not known."""
-    reason: bytes | None = None
+    reason: bytes | None
     """What an upstream said beside the status; None for the usual phrase."""
-    upstream: bool = False
+    upstream: bool
     """Whether it came from an upstream."""
-    sent: bool = False
+    sent: bool
     """The head was sent, and cannot be changed any more."""
 
     def __init__(
@@ -187,16 +223,15 @@ class Response:
         body: bytes | str | AsyncIterable[bytes] = b"",
         headers: Headers | Mapping[str, str] | None = None,
     ) -> None:
-        _check_status(self, status)
-        if isinstance(body, str):
-            body = body.encode()
-        _check_body(self, body)
+        set_unchecked(self, "sent", False)
+        set_unchecked(self, "upstream", False)
+        self.reason = None
+        self.status = status
         # A copy, since the caller may use the headers for every response.
-        headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
-        if b"cache-control" not in headers.keys:
-            headers.append(NO_CACHE)
-        length = len(body) if isinstance(body, bytes) else None
-        self.__dict__.update(status=status, body=body, content_length=length, headers=headers)
+        self.headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
+        self.body = body.encode() if isinstance(body, str) else body
+        if b"cache-control" not in self.headers.keys:
+            self.headers.append(NO_CACHE)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Assign what the response may have.
@@ -210,8 +245,9 @@ class Response:
         if (check := _CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":
-            self.__dict__["content_length"] = len(value) if isinstance(value, bytes) else None
-        object.__setattr__(self, name, value)
+            length = len(value) if isinstance(value, bytes) else None
+            set_unchecked(self, "content_length", length)
+        set_unchecked(self, name, value)
 
     @classmethod
     def from_upstream(
@@ -222,25 +258,12 @@ class Response:
         :param reason: None if the protocol has none: HTTP/2.
         :param content_length: None if the head announced none.
         """
-        self = cls.__new__(cls)
-        self.__dict__.update(
-            status=status,
-            reason=reason,
-            headers=headers,
-            content_length=content_length,
-            upstream=True,
-        )
-        return self
+        return make_response(status, reason, headers, content_length, b"", True)
 
     def copy(self) -> Response:
         """Return a response like this one, so that one that is often sent is made only once."""
-        other: Response = new(Response)
-        fields = other.__dict__
-        fields["status"] = self.status
-        fields["body"] = self.body
-        fields["content_length"] = self.content_length
-        fields["headers"] = self.headers.copy()
-        return other
+        headers = self.headers.copy()
+        return make_response(self.status, None, headers, self.content_length, self.body, False)
 
     @classmethod
     def text(cls, status: int, text: str) -> Response:
@@ -254,6 +277,38 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+
+class _Unchecked(Response):
+    """A response in the making, of values that are known to be right."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
+
+def make_response(
+    status: int,
+    reason: bytes | None,
+    headers: Headers,
+    content_length: int | None,
+    body: bytes | AsyncIterable[bytes],
+    upstream: bool,
+) -> Response:
+    """Return a response of values that need no check; ``Response`` says what each is."""
+    self: Response = new(_Unchecked)
+    self.status = status
+    self.reason = reason
+    self.headers = headers
+    self.content_length = content_length
+    self.body = body
+    self.upstream = upstream
+    self.sent = False
+    self.__class__ = Response
+    return self
+
+
+set_unchecked: Final = object.__setattr__
+"""Assign to a message what plugins may not, or not any more."""
 
 
 def _check_status(_: Response, status: Any) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pingap.http.headers import TOKEN, Field, Headers
-from pingap.http.messages import Request, check_headers, is_target
+from pingap.http.messages import Request, Response, check_headers, is_target, set_unchecked
 
 
 class PluginRequest(Request):
     """A request that plugins may change until it is sent.
 
-    (The lifecycle assigns the class, and ``sent``, by itself: a call would cost more.)
+    (The lifecycle assigns the class by itself: a call would cost more.)
     """
+
+    __slots__ = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign what a request may have.
@@ -41,7 +43,7 @@ class PluginRequest(Request):
                 name == "method" and not TOKEN.fullmatch(value.encode("ascii"))
             ):
                 raise ValueError(f"request.{name} = {value!r:.40} cannot stand in a request")
-        object.__setattr__(self, name, value)
+        set_unchecked(self, name, value)
 
     def rewrite(self, path: str, query: str | None = None) -> None:
         """Rewrite as ``Request`` does.
@@ -77,6 +79,12 @@ class SentHeaders(Headers):
         """Refuse, unless there is nothing to drop."""
         if key in self.keys:
             raise RuntimeError(f"the header {_name(key)} cannot be dropped any more: {_TOO_LATE}")
+
+
+def close_head(head: Request | Response) -> None:
+    """Refuse changes by plugins from here on: they would come too late."""
+    set_unchecked(head, "sent", True)
+    head.headers.__class__ = SentHeaders
 
 
 _TOO_LATE: Final = "the head was sent"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pingap.http.headers import FIELD_VALUE, TOKEN, Headers
+from pingap.http.headers import FIELD_VALUE, TOKEN, Headers, make_headers
 from pingap.http.messages import REASONS
 
 END_OF_HEAD: Final = b"\r\n\r\n"
@@ -91,7 +91,7 @@ def read_fields(head: bytes, lines: list[bytes]) -> tuple[Headers, bool]:
     """
     keys = plain_fields(head.lower())
     if len(keys) == len(lines):  # so all lines were found
-        return Headers.of(keys, lines), True
+        return make_headers(keys, lines), True
     return Headers(map(read_field, lines)), False
 
 

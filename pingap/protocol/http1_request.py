@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from pingap.http.errors import BadRequest
-from pingap.http.headers import Headers, new
+from pingap.http.headers import Headers, make_headers, new
 from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
@@ -107,12 +107,10 @@ class RequestDecoder:
             host = parse_host(lines[keys.index(b"host")][6:])
         except BadRequest:
             return None
+        headers = make_headers(keys, lines)
+        method, target, path, query = match.groups("")
         request: Request = new(Request)
-        request.method, request.target, request.path, request.query = match.groups("")
-        request.host = host
-        request.headers = headers = new(Headers)
-        headers.keys = keys
-        headers.lines = lines
+        request.begin(method, target, path, query, host, headers)
         return request
 
     @property
@@ -195,8 +193,9 @@ class RequestDecoder:
         usual = plain_request_line(line)
         if usual is not None and keys.count(b"host") == 1:
             method, target, path, query = usual.groups("")
-            request = Request.of(method, target, path, query, headers)
-            request.host = parse_host(headers.lines[keys.index(b"host")][6:])
+            host = parse_host(headers.lines[keys.index(b"host")][6:])
+            request: Request = new(Request)
+            request.begin(method, target, path, query, host, headers)
         else:
             request = self._read_odd(line, headers)
         if not (plain and _NOTABLE.isdisjoint(keys)):

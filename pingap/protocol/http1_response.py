@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
+from pingap.http.messages import Response, make_response, set_unchecked
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
 from pingap.protocol.fields import connection_options, drop_listed, read_length
@@ -67,7 +67,7 @@ def _read_head(head: bytes) -> tuple[Response, bool, int]:
         )
         drop_listed(headers, options)
     length = read_length(headers)
-    response = Response.from_upstream(status, reason, headers, length)
+    response = make_response(status, reason, headers, length, b"", True)
     if length is None or coded or status < 200 or status in _NO_BODY:
         return response, reusable, -1
     return response, reusable, length
@@ -162,7 +162,7 @@ class ResponseDecoder:
             if len(data) == length and self._method != "HEAD" and not self._interim_bytes:
                 self._unread = b""
                 self._reading = _NOTHING
-                response.__dict__["body"] = data
+                set_unchecked(response, "body", data)
                 events.append(WHOLE)
                 return b""
             status = response.status

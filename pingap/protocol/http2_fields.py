@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Final
 
-from pingap.http.headers import FIELD_VALUE, Headers
+from pingap.http.headers import FIELD_VALUE, Headers, make_headers
 from pingap.protocol.fields import keep_trailers
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, StreamError
@@ -98,4 +98,4 @@ def read_trailers(fields: HeaderList) -> Headers | None:
         check_no_connection_fields(keys)
     except Malformed as error:
         raise StreamError(PROTOCOL_ERROR, str(error)) from None
-    return keep_trailers(Headers.of(keys, lines))
+    return keep_trailers(make_headers(keys, lines))

@@ -26,7 +26,7 @@ from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, make_headers
 from pingap.http.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
@@ -172,7 +172,7 @@ def request_block(
         host = default_host.encode("ascii")
     block = _method(request.method) + _origin(scheme, host) + _path(request.target)
     if headers.keys and headers.keys[0] == b"host":
-        headers = Headers.of(headers.keys[1:], headers.lines[1:])
+        headers = make_headers(headers.keys[1:], headers.lines[1:])
     elif b"host" in headers.keys:
         headers = headers.copy()
         headers.discard(b"host")

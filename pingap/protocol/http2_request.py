@@ -11,7 +11,7 @@ from itertools import compress
 from typing import Final
 
 from pingap.http.errors import BadRequest
-from pingap.http.headers import TOKEN, Headers
+from pingap.http.headers import TOKEN, make_headers, new
 from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.events import HeadLimits
@@ -87,18 +87,14 @@ class RequestHead:
         :param ended: nothing follows the head.
         :raises StreamError: ``content-length`` says otherwise (RFC 9113, 8.1.1).
         """
-        headers = Headers.of(self.keys.copy(), self.lines.copy())
-        request = Request.of(self.method, self.target, self.path, self.query, headers)
-        request.host = self.host
+        headers = make_headers(self.keys.copy(), self.lines.copy())
+        request: Request = new(Request)
+        request.begin(self.method, self.target, self.path, self.query, self.host, headers)
         request.http_version = "2.0"
-        if self.other_paths:
-            request.other_paths = self.other_paths
-        if self.path_danger:
-            request.path_danger = self.path_danger
-        if self.received_target:
-            request.received_target = self.received_target
-        if self.asks_timing:
-            request.asks_timing = True
+        request.other_paths = self.other_paths
+        request.path_danger = self.path_danger
+        request.received_target = self.received_target
+        request.asks_timing = self.asks_timing
         if self.upgrade:
             request.upgrade = self.upgrade  # what follows is no body
         elif ended:
@@ -166,7 +162,7 @@ def _read(
         for key, line in zip(keys, lines, strict=True)
     ):
         raise Malformed("te says something else than trailers")
-    asks_timing = take_own(Headers.of(keys, lines), keep_shadows=limits.keep_shadows)
+    asks_timing = take_own(make_headers(keys, lines), keep_shadows=limits.keep_shadows)
     if keys.count(b"cookie") > 1:
         _join_cookies(keys, lines)
     head = RequestHead(method.decode("ascii"), target.decode("latin-1"), keys, lines)
@@ -174,7 +170,7 @@ def _read(
     authority = _find_host(pseudo.get(b":authority"), scheme, keys, lines)
     if protocol is not None:
         head.upgrade = "websocket"
-    head.length = read_length(Headers.of(keys, lines))
+    head.length = read_length(make_headers(keys, lines))
     try:
         _check_sizes(head, limits)
         _check_odd(head)
@@ -268,6 +264,6 @@ def _check_odd(head: RequestHead) -> None:
     if "#" in head.target:
         raise BadRequest("Fragment in request target")
     if b"expect" in head.keys:
-        expected = Headers.of(head.keys, head.lines).find_all(b"expect")
+        expected = make_headers(head.keys, head.lines).find_all(b"expect")
         if any(one.lower() != b"100-continue" for one in expected):
             raise BadRequest("Unknown expectation", 417)

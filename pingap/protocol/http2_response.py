@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pingap.http.headers import Headers
+from pingap.http.headers import make_headers
 from pingap.http.messages import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import read_length
@@ -36,7 +36,7 @@ class ResponseHead:
 
     def response(self) -> Response:
         """Return a response with this head."""
-        headers = Headers.of(self.keys.copy(), self.lines.copy())
+        headers = make_headers(self.keys.copy(), self.lines.copy())
         return Response.from_upstream(self.status, None, headers, self.length)
 
     def body_length(self, *, head: bool) -> int | None:
@@ -68,4 +68,4 @@ def _read(fields: HeaderList, limits: HeadLimits) -> ResponseHead:
         raise Malformed("too many header fields")
     if sum(map(len, lines)) + 2 * len(lines) > limits.size:
         raise Malformed("response head too large")
-    return ResponseHead(int(status), keys, lines, read_length(Headers.of(keys, lines)))
+    return ResponseHead(int(status), keys, lines, read_length(make_headers(keys, lines)))

@@ -69,6 +69,7 @@ class Downstream(Source, Sink, Protocol):
 Connecting = TypeVar("Connecting", bound=Upstream)
 
 _ENDED: Final = object()
+_NO_FILTERS: Final[list[tuple[BodyFilter, str]]] = []  # (the first filter gets a list of its own)
 
 
 def _close(connection: Upstream) -> None:
@@ -104,7 +105,7 @@ class Exchange:
     head: Response | None = None
     head_sent = False
     response_body: BodyRelay | None = None
-    filters: list[tuple[BodyFilter, str]] = []  # noqa: RUF012 - the first filter gets a list of its own
+    filters: list[tuple[BodyFilter, str]]
     """Body filters that have not got the end of their body yet, with the names of their plugins."""
     answered_by = ""
     """The plugin instance whose response is sent."""
@@ -130,6 +131,8 @@ class Exchange:
         ctx._received = (request, request.method, request.target, request.host)
         # (What every exchange asks for is found sooner in the object than in its class.)
         self.upstream = self.peer = self.response_body = None
+        self.filters = _NO_FILTERS
+        self.holding = False
         self.failure: PingapError | None = None
         """What ends the exchange; see ``raise_failure``."""
         has_body = request.chunked or request.content_length

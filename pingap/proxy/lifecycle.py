@@ -25,7 +25,7 @@ from pingap.http.errors import (
 from pingap.http.hops import COUNTED, pass_hop, without_credentials
 from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
-from pingap.http.plugin_heads import PluginRequest, SentHeaders
+from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_answer
@@ -203,7 +203,8 @@ async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
             elif (pins := x.ctx.connection.pins) is None or (
                 peer := pins.choose(upstream, tried)
             ) is None:
-                peer = upstream.choose_peer(x.request, x.ctx, tried)
+                choose_peer = upstream.choose_peer
+                peer = choose_peer(x.request, x.ctx, tried)
             if upstream.observers:
                 response = await _observed_attempt(x, location, upstream, peer, filters, fresh)
             else:
@@ -333,16 +334,14 @@ def _send_request(
     if body is None:
         connection.send_request(x, request, headers, 0)
         if location.has_plugins:
-            request.__dict__["sent"] = True
-            request.headers.__class__ = SentHeaders
+            close_head(request)
         return
     length: int | None = request.content_length
     if request.chunked or any(name in x.chains.rewriters for _, name in filters):
         length = None
     connection.send_request(x, request, headers, length)
     if location.has_plugins:
-        request.__dict__["sent"] = True
-        request.headers.__class__ = SentHeaders
+        close_head(request)
     idempotent = request.method in IDEMPOTENT
     if location.repeats_sent and idempotent:
         body.keep(location.retry_buffer_size)
@@ -433,7 +432,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
-    _close(response)
+    close_head(response)
     if response.status == 101:
         await x.tunnel(response)
         return
@@ -452,12 +451,6 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
             raise
         x.head_sent, x.response_body = False, None
         _send_at_once(x, await _error_response(x, error), ())
-
-
-def _close(response: Response) -> None:
-    """Refuse changes by plugins that would come too late."""
-    response.__dict__["sent"] = True
-    response.headers.__class__ = SentHeaders
 
 
 def _end(x: Exchange) -> None:
@@ -486,7 +479,7 @@ async def _look_back(x: Exchange, location: LocationRuntime, response: Response 
     if x.chains.logging:
         x.close_book()
         if response is not None:
-            _close(response)
+            close_head(response)
     for step in x.chains.logging:
         try:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)

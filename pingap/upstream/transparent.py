@@ -61,8 +61,6 @@ class TransparentUpstream(UpstreamRuntime):
     :param ask_for_host: TLS names the host that was asked for.
     """
 
-    finds_peers = True
-
     def __init__(
         self,
         name: str,
@@ -91,6 +89,7 @@ class TransparentUpstream(UpstreamRuntime):
             max_h2_streams=max_h2_streams,
             retry_budget=retry_budget,
         )
+        self.finds_peers = True
         self._allowed = tuple(allowed)
         self._ask_for_host = ask_for_host
         self._family = socket.AF_INET if ipv4_only else socket.AF_UNSPEC

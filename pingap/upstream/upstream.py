@@ -81,10 +81,6 @@ class UpstreamRuntime:
     :param retry_budget: percentage of the requests that may be sent again.
     """
 
-    finds_peers = False
-    """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
-    observers: tuple[Observer, ...] = ()
-    """Who is told how attempts end; usually nobody."""
     breakers: Breakers | None = None
     """Circuit breakers, told when attempts are over as well; they are among the observers."""
     is_traced = False
@@ -114,7 +110,11 @@ class UpstreamRuntime:
         retry_budget: int = DEFAULT_RETRY_BUDGET,
     ) -> None:
         self.name = name
+        self.observers: tuple[Observer, ...] = ()
+        """Who is told how attempts end; usually nobody."""
         self._peers = tuple(peers)
+        self.finds_peers = False
+        """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
         self.pool = pool
         self.timeouts = timeouts
         self._tcp = tcp

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 log = logging.getLogger("pingap")
@@ -24,12 +25,15 @@ class WriteBatch:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Transport, bytes] = {}
+        # (Bound methods, kept: making one for each write costs more.)
+        self._flush_soon: Callable[[], object] = self._find_loop
+        self._write_all = self._flush
 
-    def _call_soon(self, flush: Callable[[], None]) -> None:
-        """Find the loop at the first write; from then on its method stands here."""
-        call_soon = asyncio.get_running_loop().call_soon
-        self._call_soon = call_soon  # type: ignore[method-assign,assignment]
-        call_soon(flush)
+    def _find_loop(self) -> None:
+        """Arrange the first flush; later ones need not find the loop."""
+        loop = asyncio.get_running_loop()
+        self._flush_soon = partial(loop.call_soon, self._write_all)
+        self._flush_soon()
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write data at the end of this turn, after what waits for the same transport."""
@@ -44,13 +48,14 @@ class WriteBatch:
             transport.write(data)
             return
         if not waiting:
-            self._call_soon(self._flush)
+            flush_soon = self._flush_soon
+            flush_soon()
         waiting[transport] = data
 
     def flush(self) -> None:
         """Write now what waits."""
         if self._waiting:
-            self._flush()
+            self._write_all()
 
     def settle(self, transport: asyncio.Transport) -> None:
         """Write what waits for a transport now: it is about to be closed."""

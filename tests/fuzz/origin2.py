@@ -27,11 +27,15 @@ class Origin2:
         try:
             while data := await reader.read(65_536):
                 for event in served.h2.receive_data(data):
+                    if isinstance(event, h2.events.ConnectionTerminated) and event.error_code:
+                        self._book.wrong.append(f"an origin of HTTP/2 was told {event!r}")
                     # (The library knows already of a reset that comes later among the events.)
                     with suppress(
                         h2.exceptions.StreamClosedError, h2.exceptions.StreamIDTooLowError
                     ):
                         served.on_event(event)
+                    if served.ended:
+                        return
                 served.flush()
                 await writer.drain()
         except h2.exceptions.ProtocolError as error:
@@ -51,10 +55,13 @@ class _Served:
         self._heads: dict[int, dict[str, str]] = {}
         self._bodies: dict[int, bytearray] = {}
         self._unsent: dict[int, bytes] = {}
+        self.ended = False
+        """Whether the proxy has ended the connection: the library sends nothing more."""
 
     def on_event(self, event: h2.events.Event) -> None:
         """Take what came."""
         number = getattr(event, "stream_id", 0) or 0
+        self.ended |= isinstance(event, h2.events.ConnectionTerminated)
         if isinstance(event, h2.events.RequestReceived):
             self._heads[number], self._bodies[number] = dict(event.headers), bytearray()
         elif isinstance(event, h2.events.DataReceived):

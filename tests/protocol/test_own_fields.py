@@ -6,7 +6,7 @@ import pytest
 from hpack import Encoder
 from support.cost import cost
 
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, make_headers
 from pingap.http.messages import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http1_request import RequestDecoder
@@ -58,7 +58,7 @@ def test_twins_of_configured_names() -> None:
 
 def _take(number: int) -> None:
     names = [f"a{one}{end}" for one in range(number) for end in ("-b", "_b")]
-    headers = Headers.of([one.encode() for one in names], [f"{one}: ".encode() for one in names])
+    headers = make_headers([one.encode() for one in names], [f"{one}: ".encode() for one in names])
     take_own(headers, keep_shadows=False)
     assert len(headers) == number
 

@@ -8,7 +8,7 @@ import pytest
 from hpack import Encoder
 from support.cost import cost
 
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, make_headers
 from pingap.protocol import http2_fields, http2_hpack
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import drop_listed
@@ -88,13 +88,13 @@ def test_ordinary_targets_are_remembered() -> None:
 
 def _drop(options: int) -> None:
     names = [b"a%d" % number for number in range(options)]
-    headers = Headers.of(list(names[:250]), [b"%b: " % name for name in names[:250]])
+    headers = make_headers(list(names[:250]), [b"%b: " % name for name in names[:250]])
     drop_listed(headers, frozenset(names))
     assert not headers.keys
 
 
 def _discard(number: int) -> None:
-    headers = Headers.of([b"a", b"b"] * number, [b"a: ", b"b: "] * number)
+    headers = make_headers([b"a", b"b"] * number, [b"a: ", b"b: "] * number)
     headers.discard(b"a")
     assert len(headers) == number
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingap import Connection, Headers, Request, RequestContext
+from pingap import Connection, Request, RequestContext
+from pingap.http.headers import make_headers
 from pingap.observability.access_log import AccessLog, compile_format
 from pingap.observability.json_lines import is_json, json_text, json_value
 from pingap.observability.log_files import LogFile
@@ -27,7 +28,7 @@ def write(text: str, request: Request, tag: str = "") -> str:
 
 
 def of(agent: bytes, target: str = "/") -> Request:
-    headers = Headers.of(
+    headers = make_headers(
         [b"user-agent", b"cookie"], [b"User-Agent: " + agent, b"Cookie: c=" + agent]
     )
     return Request("GET", target, headers)

@@ -90,7 +90,8 @@ class Selection:
         """
         try:
             if not tried:
-                peer = self._choose(request, ctx, self._usable)
+                choose = self._choose
+                peer = choose(request, ctx, self._usable)
             else:
                 peer = self._choose_another(request, ctx, tried)
         except HTTPError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pingap.http.errors import HTTPError, UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.messages import Request, Response, set_unchecked
 from pingap.http.ports import Asker
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import CANCEL, REFUSED_STREAM, error_name
@@ -167,7 +167,8 @@ class Http2UpstreamStream(Http2Halves[Asker]):
                 # An answer that came in one read, as most small ones do, is delivered as one.
                 self._codec.taken(self.number, size)
                 self._let_go()
-                first.__dict__.update(content_length=len(data), body=data)
+                set_unchecked(first, "content_length", len(data))
+                set_unchecked(first, "body", data)
                 exchange.on_upstream_whole(first)
                 return
             exchange.on_upstream_head(first)

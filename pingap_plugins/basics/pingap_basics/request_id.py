@@ -48,7 +48,8 @@ class RequestId(Plugin):
         if brought is not None and _ACCEPTABLE.fullmatch(brought):
             ctx.request_id = brought.decode("ascii")
             return
-        ctx.request_id = new = self._new_id()
+        new_id = self._new_id
+        ctx.request_id = new = new_id()
         prepared = self._key, self._line + new.encode("ascii")
         if brought is None:
             headers.append(prepared)
@@ -58,5 +59,6 @@ class RequestId(Plugin):
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
         """Tell the client."""
-        if ctx.request_id:  # there is none if a plugin in front of this one answered
-            response.headers.replace((self._key, self._line + ctx.request_id.encode("ascii")))
+        # (There is none if a plugin in front of this one answered.)
+        if request_id := ctx.request_id:
+            response.headers.replace((self._key, self._line + request_id.encode("ascii")))
