@@ -72,6 +72,10 @@ class Headers:
         self.lines: list[bytes] = []
         """``Name: value``, each at the place of its key."""
         for prepared in fields:
+            if not isinstance(prepared[1], bytes):
+                raise TypeError(
+                    f"{prepared!r:.60} is no prepared field; headers of text are a dict"
+                )
             self.append(prepared)
 
     @property

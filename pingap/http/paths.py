@@ -25,7 +25,7 @@ NUL: Final = "nul"
 ALLOWABLE: Final = (ENCODED_SLASH, BACKSLASH, NUL)
 """What is refused unless it is allowed, since backends do not agree on what it means."""
 
-is_odd: Final = re.compile(r"[%/\\\x80-\xff](?:(?<!/)|[./])").search
+is_odd: Final = re.compile(r"[%/\\\x80-\xff](?:(?<!/)|[./;])").search
 """Find what may have to be normalised in a path as sent; None: nothing, it is what is matched on."""
 
 # An escape that stays one: of white space, control characters, ``%``, ``#``, ``/``, ``?``, ``\``.
@@ -36,6 +36,7 @@ _NOT_UTF8: Final = re.compile(r"[\udc80-\udcff]")
 # ASCII in more bytes than it needs, which lenient decoders take for it: ``%C0%AF`` for a slash.
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 _DOTS_WITH_PARAMETER: Final = re.compile(r"(/\.\.?);[^/]*")
+_ONLY_PARAMETER: Final = re.compile(r"/;[^/]*(?=/)")
 _SLASHES: Final = re.compile("/{2,}")
 _BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _SIGNS: Final = {
@@ -150,11 +151,15 @@ def _clean(text: str, dangers: list[str]) -> str:
     """Merge slashes and remove dot segments (RFC 3986, 5.2.4).
 
     Added to the dangers: which segment ``..`` removes depends on whether slashes are merged before;
-    a dot segment has a parameter, which some backends drop before they remove it.
+    a dot segment has a parameter, or a segment is nothing else, which some backends drop before they
+    remove the segment.
     """
     if _DOTS_WITH_PARAMETER.search(text):
         dangers.append("the path has a dot segment with a parameter")
         text = _DOTS_WITH_PARAMETER.sub(r"\1", text)
+    if _ONLY_PARAMETER.search(text):
+        dangers.append("the path has a segment that is only a parameter")
+        text = _ONLY_PARAMETER.sub("/", text)
     merged = _SLASHES.sub("/", text)
     cleaned = _without_dots(merged)
     if merged != text and _SLASHES.sub("/", _without_dots(text)) != cleaned:

@@ -15,7 +15,7 @@ from pingap.http.messages import REASONS
 END_OF_HEAD: Final = b"\r\n\r\n"
 
 plain_request_line: Final = re.compile(
-    r"([A-Z]++) (((?:/(?![./])[!$&-.0-;=@-Z^-~]*+)++)(?:\?([!$-~\x80-\xff]*+))?+) HTTP/1\.1"
+    r"([A-Z]++) (((?:/(?![./;])[!$&-.0-;=@-Z^-~]*+)++)(?:\?([!$-~\x80-\xff]*+))?+) HTTP/1\.1"
 ).fullmatch
 """Match a request line that needs no further look: method, target, path and query. The path is what
 locations match on (see ``paths.is_odd``)."""

@@ -165,11 +165,10 @@ def request_block(
 
     :param headers: the fields to send, hop-by-hop ones among them are left out.
     :param length: bytes of the body; None if that is not known, or there are trailers.
-    :param default_host: the authority of a request that came without one (HTTP/1.0).
+    :param default_host: the authority of a request that came without one.
     """
-    host = headers.find(b"host")
-    if host is None:
-        host = default_host.encode("ascii")
+    # (An empty authority is none: RFC 9113, 8.3.1.)
+    host = headers.find(b"host") or default_host.encode("ascii")
     block = _method(request.method) + _origin(scheme, host) + _path(request.target)
     if headers.keys and headers.keys[0] == b"host":
         headers = make_headers(headers.keys[1:], headers.lines[1:])

@@ -1,4 +1,4 @@
-"""The handshake of WebSocket towards an upstream of HTTP/1.1, for a client that made none.
+"""The handshake of WebSocket for a client that made none, and answers to any request for a protocol.
 
 Over HTTP/2 a client proves nothing by a key (RFC 8441, 5), but an upstream of HTTP/1.1 wants one
 (RFC 6455, 4). So it is made here, and the answer checked here, as the client would have done.
@@ -29,7 +29,25 @@ def accept_value(key: str) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-def check_answer(request: Request, response: Response) -> None:
+def check_upgrade(request: Request, response: Response) -> None:
+    """Check the answer to a request that asks for another protocol.
+
+    :raises HTTPError: it begins one that was not asked for (RFC 9110, 7.8), or is no answer to a
+        client of HTTP/2 that asks for a WebSocket.
+    """
+    if request.websocket_key:
+        _check_answer(request, response)
+        return
+    chosen = response.headers.get("upgrade", "") if response.status == 101 else ""
+    if chosen and not _protocols(chosen) <= _protocols(request.upgrade):
+        raise UpstreamError("changed to another protocol than was asked for")
+
+
+def _protocols(upgrade: str) -> set[str]:
+    return {protocol.strip().lower() for protocol in upgrade.split(",")}
+
+
+def _check_answer(request: Request, response: Response) -> None:
     """Check that an answer begins a WebSocket, or says that there will be none.
 
     To a client of HTTP/2 any status from 200 to 299 says that it has begun (RFC 9110, 9.3.6).

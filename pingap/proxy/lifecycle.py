@@ -28,7 +28,7 @@ from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
-from pingap.protocol.websocket import check_answer
+from pingap.protocol.websocket import check_upgrade
 from pingap.proxy.body_relay import Filters
 from pingap.proxy.body_source import Producer
 from pingap.proxy.exchange import Exchange
@@ -61,8 +61,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             if refusal is not None:
                 raise refusal
             response = await _find_response(x)
-            if x.request.websocket_key:
-                check_answer(x.request, response)
+            if x.request.upgrade:
+                check_upgrade(x.request, response)
             chains = x.chains
             if chains.response:
                 pending = call_all(x, chains.response, "response", x.request, response, x.ctx)

@@ -6,8 +6,11 @@ value of every key. With one worker everything happens in the process itself.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final, TypeAlias
+
+log = logging.getLogger("pingap")
 
 MOST_VALUES: Final = 10_000
 """Values that are kept; with more, the oldest one is forgotten."""
@@ -42,7 +45,7 @@ class Bus:
         self._subscribers.append(entry)
         for key, value in list(self.values.items()):
             if key.startswith(prefix):
-                subscriber(key, value)
+                _tell(subscriber, key, value)
         return lambda: self._subscribers.remove(entry)
 
     def keep(self, wanted: Callable[[str], bool]) -> None:
@@ -58,4 +61,11 @@ class Bus:
             del self.values[next(iter(self.values))]
         for prefix, subscriber in list(self._subscribers):
             if key.startswith(prefix):
-                subscriber(key, value)
+                _tell(subscriber, key, value)
+
+
+def _tell(subscriber: Subscriber, key: str, value: str) -> None:
+    try:
+        subscriber(key, value)
+    except Exception:  # it must cost neither the other subscribers nor the worker
+        log.exception("a subscriber of the bus failed at the key %r", key)

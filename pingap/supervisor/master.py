@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from pingap.config.file_values import watched_files
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.early_signals import release_signals
+from pingap.host.services import keep_running
 from pingap.host.systemd import Notifier
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.reload import Reloader
@@ -94,11 +95,11 @@ class Master:
                 except BaseException:
                     self._supervisor.kill()
                     raise
-                tasks.start_soon(self._supervisor.base.runtime.log_files.run)
+                tasks.start_soon(keep_running, self._supervisor.base.runtime.log_files.run)
                 if self._watch is not None:
-                    tasks.start_soon(self._watch_files, self._watch)
+                    tasks.start_soon(keep_running, self._watch_files, self._watch)
                 if (seconds := self._notifier.seconds_between_signs) is not None:
-                    tasks.start_soon(self._give_signs, seconds)
+                    tasks.start_soon(keep_running, self._give_signs, seconds)
                 await anyio.sleep_forever()
 
     async def _obey(self, signals: AsyncIterator[signal.Signals]) -> None:

@@ -23,6 +23,7 @@ from pingap.build.graph import Runtime
 from pingap.host.cpu_affinity import pin
 from pingap.host.daemon import Parent
 from pingap.host.parent_death import end_with_parent
+from pingap.host.services import attempt, keep_running
 from pingap.observability.sums import Figures, add_figures, entries_of, no_figures, put
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.segment import SharedSegment
@@ -128,7 +129,7 @@ class Supervisor:
         for child in self.children.values():  # one may have ended while others began
             _check_serving(child)
         self._has_begun = True
-        tasks.start_soon(self._watch_silence)
+        tasks.start_soon(keep_running, self._watch_silence)
 
     async def _fork(self, index: int) -> None:
         async with self.forking:
@@ -264,7 +265,7 @@ class Supervisor:
                 child.figures = no_figures()
             put(child.figures, message["entries"])
         elif kind == "others":
-            self._tasks.start_soon(self._tell_of_others, child, message)
+            self._tasks.start_soon(attempt, self._tell_of_others, child, message)
         elif kind == "bus":
             self._pass_on(child, message["key"], message["value"])
 

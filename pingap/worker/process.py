@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from pingap.build.graph import Runtime
 from pingap.config import ConfigError
+from pingap.host.services import attempt, keep_running
 from pingap.observability.logs import set_log_level
 from pingap.observability.sums import Figures, no_figures, put
 from pingap.plugins.registry import PluginLoadError
@@ -81,8 +82,8 @@ class WorkerProcess:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._channel.run)
-            tasks.start_soon(self._beat)  # plugins may take long to start
-            tasks.start_soon(self._reporter.run)
+            tasks.start_soon(keep_running, self._beat)  # plugins may take long to start
+            tasks.start_soon(keep_running, self._reporter.run)
             async with self._worker.serving():
                 settle_memory()
                 self._channel.send("ready")
@@ -132,7 +133,7 @@ class WorkerProcess:
         elif kind == "reopen":
             self._worker.runtime.log_files.reopen()
         elif kind == "report":
-            self._tasks.start_soon(self._answer_report, message)
+            self._tasks.start_soon(attempt, self._answer_report, message)
         elif kind == "others":
             put(self._others, message["entries"])
         elif kind == "bus":

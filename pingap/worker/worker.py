@@ -19,6 +19,7 @@ from pingap.client import http_client
 from pingap.config import Config
 from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
+from pingap.host.services import attempt, keep_running
 from pingap.observability.watchdog import Watchdog
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
@@ -121,9 +122,9 @@ class Worker:
                 await self._discovery.prepare(runtime.upstreams.values())
                 self._discovery.start(runtime.upstreams.values())
                 await self._accept()
-                services.start_soon(runtime.deadlines.run)
-                services.start_soon(runtime.log_files.run)
-                services.start_soon(self._trim_pool)
+                services.start_soon(keep_running, runtime.deadlines.run)
+                services.start_soon(keep_running, runtime.log_files.run)
+                services.start_soon(keep_running, self._trim_pool)
                 watchdog.start()
                 yield
             finally:
@@ -200,7 +201,7 @@ class Worker:
         if sockets is not None:
             self._sockets = list(sockets)
         await self._move()
-        self._services.start_soon(self._retire, old)
+        self._services.start_soon(attempt, self._retire, old)
 
     async def _move(self) -> None:
         """Accept from the sockets that there are now; let the connections of others drain."""
@@ -250,7 +251,7 @@ class Worker:
         """Do what one worker does for all: check backends."""
         if self._leading is None:
             self._leading = anyio.CancelScope()
-            self._services.start_soon(self._check_backends, self._leading)
+            self._services.start_soon(keep_running, self._check_backends, self._leading)
 
     async def _check_backends(self, leading: anyio.CancelScope) -> None:
         with leading:

@@ -187,7 +187,7 @@ def test_an_upstream_that_wants_an_upgrade_says_which(rig: Rig) -> None:
         assert (answer.header("upgrade"), answer.header("connection")) == ("echo/1", "upgrade")
 
 
-EXEC = b"POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+EXEC = b"POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n"
 BODIES = {
     "counted": (b"Content-Length: 11\r\n\r\n", b'{"Tty":true'),
     "chunked": (b"Transfer-Encoding: chunked\r\n\r\n", b'b\r\n{"Tty":true\r\n0\r\n\r\n'),
@@ -217,7 +217,7 @@ def test_an_upgrade_may_have_a_body(rig: Rig, name: str) -> None:
         client.half_close()
         assert client.read_to_end() == b""
         [request] = rig.origin.requests
-    assert (request.header("upgrade"), request.header("connection")) == ("tcp", "upgrade")
+    assert (request.header("upgrade"), request.header("connection")) == ("echo/1", "upgrade")
 
 
 @pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
@@ -284,6 +284,18 @@ def test_101_without_upgrade_names_what_was_asked_for(rig: Rig) -> None:
         _, reason, headers = client.head()
         assert reason == "UPGRADED"
         assert dict(headers)["Upgrade"] == "echo/1"
+
+
+def test_101_with_another_protocol_than_was_asked_for_is_no_answer(rig: Rig) -> None:
+    """RFC 9110, 7.8."""
+
+    def switch(served: Served) -> None:
+        served.read_head()
+        served.send(b"HTTP/1.1 101 Other\r\nConnection: upgrade\r\nUpgrade: echo/2\r\n\r\n")
+
+    with rig.script(switch), rig.connect() as client:
+        client.send(ASK)
+        assert client.head()[0] == 502
 
 
 def test_of_several_protocols_only_http2_is_left_out(rig: Rig) -> None:

@@ -10,7 +10,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import h2 as wire
@@ -114,6 +114,13 @@ EVENTS = [
     ("goaway", 7, 0, "bye"),
     ("reset", 9, wire.PROTOCOL_ERROR),
 ]
+
+
+def test_an_empty_host_is_no_authority() -> None:
+    """RFC 9113, 8.3.1."""
+    headers = Headers({"Host": ""})
+    block = request_block(Request("GET", "/", headers), headers, 0, "http", "other")
+    assert (":authority", "other") in Decoder().decode(block)
 
 
 def test_a_target_beyond_ascii_is_sent_as_it_came() -> None:

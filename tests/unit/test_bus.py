@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pingap.build.graph import Runtime, build
 from pingap.build.registry import installed_registry
 from pingap.config import parse
@@ -21,6 +23,19 @@ def reloaded(runtime: Runtime, toml: str) -> Runtime:
     new.take_effect()
     runtime.release([new])
     return new
+
+
+def test_a_subscriber_that_fails_costs_nobody_a_value(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(key: str, value: str) -> None:
+        raise ZeroDivisionError
+
+    bus, told = Bus(), list[str]()
+    bus.publish("a", "0")
+    bus.subscribe("", fail)
+    bus.subscribe("", lambda key, value: told.append(value))
+    bus.publish("a", "1")
+    assert told == ["0", "1"]
+    assert "a subscriber of the bus failed at the key 'a'" in caplog.text
 
 
 def test_the_oldest_value_is_forgotten() -> None:

@@ -192,6 +192,11 @@ def test_response_of_an_upstream_gets_no_cache_control() -> None:
     assert (response.reason, response.upstream, len(response.headers)) == (b"Fine", True, 0)
 
 
+def test_fields_as_pairs_of_text_are_refused_with_a_hint() -> None:
+    with pytest.raises(TypeError, match="headers of text are a dict"):
+        Response(200, headers=Headers([("X", "a")]))  # type: ignore[list-item]
+
+
 def test_response_leaves_the_headers_it_was_given() -> None:
     headers = Headers({"X-A": "b"})
     Response(200, b"", headers)

@@ -23,7 +23,7 @@ NORMAL = {
     "/.": "/", "/..": "/", "/./": "/", "/../": "/", "/a/.": "/a/", "/a/..": "/", "/a/b/..": "/a/",
     "/a/b/../": "/a/", "/a/b/c/./../../g": "/a/g", "/../../a": "/a", "/...": "/...", "/.a/..b": "/.a/..b",
     "//": "/", "///a//b//": "/a/b/", "//../a": "/a", "/a/..//b": "/b", "/%2e%2E/%2e/a": "/a",
-    "/;a/b;c=d/../e": "/;a/e", "/a/..b;c": "/a/..b;c",
+    "/a;x/b;c=d/../e;y": "/a;x/e;y", "/;a": "/;a", "/a/..b;c": "/a/..b;c",
 }  # fmt: skip
 
 
@@ -65,6 +65,8 @@ def test_a_nul_is_refused_unless_it_is_allowed() -> None:
         ("/a/..;b/c", "/c", (), False),
         ("/a/%2e%3bb/c", "/a/c", (), False),
         ("/a/..;b%2f..%2fc", "/c", (), False),
+        ("/;x/admin", "/admin", (), False),
+        ("/a/;x/%3by/../admin", "/admin", (), False),
     ],
 )
 def test_what_backends_read_differently(
