@@ -14,7 +14,7 @@ from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
-from pingap.http.body_filters import BodyFilter, WholeBodyFilter
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.headers import Field, Headers, field
@@ -27,7 +27,9 @@ from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.file_body import FileBody
 from pingap.plugins.peer import Peer
+from pingap.plugins.threaded_filter import ThreadedBodyFilter
 from pingap.shared_state.state import (
     SharedCounter,
     SharedGauge,
@@ -39,6 +41,7 @@ from pingap.shared_state.state import (
 )
 
 __all__ = [
+    "AsyncBodyFilter",
     "BackgroundTasks",
     "Balancer",
     "BalancerFactory",
@@ -53,6 +56,7 @@ __all__ = [
     "Duration",
     "Endpoint",
     "Field",
+    "FileBody",
     "HTTPClient",
     "HTTPError",
     "HeaderEntry",
@@ -79,6 +83,7 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "ThreadedBodyFilter",
     "UpstreamName",
     "Usable",
     "Value",

@@ -22,7 +22,8 @@ _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, 
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
-    The body is not here: a request body filter sees it (``request_body``).
+    The body is not here: a request body filter sees it (``request_body``), and ``ctx.read_body`` reads
+    all of it.
 
     ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is what
     locations and plugins match on: normalised Unicode text, unless the server says
@@ -76,7 +77,7 @@ class Request:
     asks_timing: bool
     """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
     body: bytes | None
-    """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
+    """The whole body, if a plugin asked for it (``Plugin.whole_request_body``, ``ctx.read_body``)."""
     keep_alive: bool
     """The client may send another request on this connection."""
     other_paths: tuple[str, ...]
@@ -192,7 +193,8 @@ class Response:
     change that no client would see is a mistake.
 
     :param status: 200 to 599.
-    :param body: the whole body, or an async iterable of chunks, sent as they come.
+    :param body: the whole body, or an async iterable of chunks, sent as they come (a file:
+        :class:`FileBody`).
     :param headers: fields to send. ``Content-Length`` and the like are written by the proxy;
         ``Cache-Control: private, no-cache`` is added unless given.
     :raises ValueError: another status.
@@ -245,8 +247,7 @@ class Response:
         if (check := _CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":
-            length = len(value) if isinstance(value, bytes) else None
-            set_unchecked(self, "content_length", length)
+            set_unchecked(self, "content_length", _length_of(value))
         set_unchecked(self, name, value)
 
     @classmethod
@@ -326,14 +327,24 @@ def _check_body(response: Response, body: object) -> None:
         raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")
 
 
+def _length_of(body: Any) -> int | None:
+    """Return how many bytes a body has; a file knows that, and other iterables may say it."""
+    if isinstance(body, bytes):
+        return len(body)
+    length = getattr(body, "content_length", None)
+    return length if isinstance(length, int) else None
+
+
 def _check_length(response: Response, length: Any) -> None:
     if length is None:
         return
     if not isinstance(length, int) or length < 0:
         raise ValueError(f"{length!r} is not a number of bytes")
-    known = response.content_length if response.upstream else length
-    if isinstance(response.body, bytes) and not response.upstream:
-        known = len(response.body)
+    known = _length_of(response.body)
+    if response.upstream:
+        known = response.content_length
+    elif known is None:
+        known = length
     if length != known:
         raise ValueError(f"content_length = {length}, but the body has {known} bytes")
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from pingap.http.body_filters import BodyFilter
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.errors import ClientGone, HTTPError, PluginError
 from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
 from pingap.plugins.chains import Chain, Owner
 from pingap.proxy.async_hooks import Outcome
-from pingap.proxy.body_relay import Filters
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters, stage_of
+from pingap.proxy.filter_stages import Stage
 
 
 def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitable[None] | None:
@@ -104,7 +105,7 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
 
     :raises PluginError: a plugin failed, or answered something that is not a filter.
     """
-    filters: list[tuple[BodyFilter, str]] = []
+    filters: list[Stage] = []
     for call, owner in chain:
         try:
             answer = call(*arguments)
@@ -113,34 +114,39 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
         except BaseException as error:
             _failed(x, owner, phase, error)
             continue
-        if answer is not None and not isinstance(answer, BodyFilter):
+        if answer is not None and not isinstance(answer, BodyFilter | AsyncBodyFilter):
             outcome = x.begin(answer, owner.timeout)
-            answer = await _result(x, outcome, owner, phase, BodyFilter)
+            answer = await _result(x, outcome, owner, phase, BodyFilter, AsyncBodyFilter)
         if answer is not None:
-            filters.append((answer, owner.name))
+            stage = stage_of(x, answer, owner)
+            filters.append(stage)
             if x.filters:
-                x.filters.append((answer, owner.name))
+                x.filters.append(stage)
             else:
-                x.filters = [(answer, owner.name)]
+                x.filters = [stage]
     return tuple(filters)
 
 
-def abandon_filters(x: Exchange) -> None:
-    """Tell the filters whose body did not come to its end."""
+async def abandon_filters(x: Exchange) -> None:
+    """Tell the filters whose body did not come to its end, after what they were doing has ended."""
+    for relay in (x.request_body, x.response_body):
+        if relay is not None:
+            relay.stop()
     filters, x.filters = x.filters, []
+    pending = [stage.stop() for stage in filters]
     outcome = x.ctx.outcome or RequestOutcome.BROKEN_OFF
-    for body_filter, plugin in filters:
+    for stage, call in zip(filters, pending, strict=True):
+        if call is not None:
+            await x.outlast(call)
         try:
-            body_filter.abandoned(outcome)
+            stage.abandon(outcome)
         except Exception as error:
-            failure = PluginError(plugin, "body filter")
+            failure = PluginError(stage.owner.name, "body filter")
             failure.__cause__ = error
             x.server.report(x, failure)
 
 
-async def _result(
-    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
-) -> Any:
+async def _result(x: Exchange, outcome: Outcome, owner: Owner, phase: str, *expected: type) -> Any:
     """Wait for what an async plugin began, and check what comes of it."""
     if not outcome.done:
         try:
@@ -150,15 +156,13 @@ async def _result(
         except Exception as error:
             _failed(x, owner, phase, error)
             return None
-    return _settle(x, outcome, owner, phase, expected)
+    return _settle(x, outcome, owner, phase, *expected)
 
 
-def _settle(
-    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: type | None = None
-) -> Any:
+def _settle(x: Exchange, outcome: Outcome, owner: Owner, phase: str, *expected: type) -> Any:
     """Return the result of what is done, or apply the failure rule."""
     error, value = outcome.error, outcome.value
-    if error is None and value is not None and expected is not None:
+    if error is None and value is not None and expected:
         error = _misfit(value, expected)
     if error is None:
         return value
@@ -168,10 +172,10 @@ def _settle(
     return None
 
 
-def _misfit(result: object, expected: type) -> TypeError | None:
+def _misfit(result: object, expected: tuple[type, ...]) -> TypeError | None:
     if isinstance(result, expected):
         return None
-    return TypeError(f"expected {expected.__name__} or None, got {type(result).__name__}")
+    return TypeError(f"expected {expected[0].__name__} or None, got {type(result).__name__}")
 
 
 def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None:

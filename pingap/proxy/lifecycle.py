@@ -29,9 +29,10 @@ from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_upgrade
-from pingap.proxy.body_relay import Filters
-from pingap.proxy.body_source import Producer
+from pingap.proxy.body_source import produce
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters, rewrites
+from pingap.proxy.held_head import HeldHead, bytes_to_hold
 from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, call_first
 from pingap.proxy.runtime import LocationRuntime
 from pingap.upstream.circuit_breaking.breakers import says_nothing
@@ -85,6 +86,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
+        if x.filters:
+            await abandon_filters(x)
         if (location := x.location) is not None and location.looks_back:
             await _look_back(x, location, response)
         if (access_log := x.server.access_log) is not None:
@@ -137,7 +140,10 @@ async def _prepare(x: Exchange, chains: Chains) -> None:
         if pending is not None:
             await pending
     if chains.whole_body:
-        request.body = await x.read_request_body(chains.whole_body)
+        if x.request_body is not None:
+            await x.in_task(x.ctx.read_body(chains.whole_body))
+        else:
+            request.body = b""
 
 
 def _match(x: Exchange) -> LocationRuntime:
@@ -337,7 +343,7 @@ def _send_request(
             close_head(request)
         return
     length: int | None = request.content_length
-    if request.chunked or any(name in x.chains.rewriters for _, name in filters):
+    if request.chunked or rewrites(filters, x.chains.rewriters):
         length = None
     connection.send_request(x, request, headers, length)
     if location.has_plugins:
@@ -347,8 +353,7 @@ def _send_request(
         body.keep(location.retry_buffer_size)
     elif connection.may_refuse or (x.ctx.upstream_reused and idempotent):
         body.keep()
-    body.length = length
-    body.open(connection, filters, x.filters)
+    body.open(connection, filters, length)
     if x.upstream_full:  # known before the body was opened
         body.set_full(True)
 
@@ -378,8 +383,8 @@ async def _ask_for_filters(x: Exchange, chains: Chains, response: Response) -> F
         chain = chains.upstream_response_body
         filters = await ask_filters(x, chain, "upstream_response_body", *args)
     if chains.response_body:
-        filters += await ask_filters(x, chains.response_body, "response_body", *args)
-    if any(name in chains.rewriters for _, name in filters):
+        filters = (*filters, *await ask_filters(x, chains.response_body, "response_body", *args))
+    if rewrites(filters, chains.rewriters):
         response.content_length = None
     return filters
 
@@ -432,25 +437,39 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
-    close_head(response)
     if response.status == 101:
+        close_head(response)
         await x.tunnel(response)
         return
-    x.downstream.send_head(response, response.content_length)
+    held: HeldHead | None = None
+    if filters and (limit := bytes_to_hold(filters)):
+        held = HeldHead(x, response, limit)
+    else:
+        close_head(response)
+        x.downstream.send_head(response, response.content_length)
     try:
         if response.upstream and x.response_body is not None:
-            if filters:
-                x.response_body.length = response.content_length
-            x.response_body.open(x.downstream, filters, x.filters)
+            x.response_body.open(held or x.downstream, filters, response.content_length)
             await x.relay_response()
         else:
-            await Producer(x, filters).run(response)
+            await produce(x, response, filters, held or x.downstream)
     except HTTPError as error:
-        # What plugins do wrong with the first piece of a body can be answered, as the head still waits.
-        if error.source is Source.UPSTREAM or not x.downstream.withdraw_head():
+        if not _withdraw(x, held, error):
             raise
+        if x.response_body is not None:
+            x.response_body.stop()
         x.head_sent, x.response_body = False, None
         _send_at_once(x, await _error_response(x, error), ())
+
+
+def _withdraw(x: Exchange, held: HeldHead | None, error: HTTPError) -> bool:
+    """Take back a response that failed; False if some of it was sent.
+
+    What plugins do wrong with the first piece of a body can be answered, as the head still waits.
+    """
+    if held is not None and held.withdraw():
+        return True
+    return error.source is not Source.UPSTREAM and x.downstream.withdraw_head()
 
 
 def _end(x: Exchange) -> None:
@@ -466,8 +485,6 @@ def _end(x: Exchange) -> None:
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:
         ctx.body_bytes_received = x.request_body.received
-    if x.filters:
-        abandon_filters(x)
     if ctx.upstream_head_at:
         ctx.connection.stats.upstream_times[ctx.upstream_name].end(ctx)
     if x.location is not None:
