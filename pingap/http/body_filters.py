@@ -101,6 +101,9 @@ class AsyncBodyFilter:
         ignores its cancellation for a second is not waited for.)
         """
 
+    def _end_cancelled(self, outcome: RequestOutcome) -> None:
+        """Take note that ``end`` was called, and cancelled: for filters that pass calls on."""
+
 
 AnyBodyFilter: TypeAlias = BodyFilter | AsyncBodyFilter
 

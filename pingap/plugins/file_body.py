@@ -85,8 +85,7 @@ class FileBody:
             descriptor = os.open(self._path, _OPEN_FLAGS)
         except OSError as error:
             raise FileBodyError(f"cannot open {self._path}: {error.strerror}") from None
-        found = os.fstat(descriptor)
-        if (found.st_dev, found.st_ino) != (self.stat.st_dev, self.stat.st_ino):
+        if _identity(os.fstat(descriptor)) != _identity(self.stat):
             os.close(descriptor)
             raise FileBodyError(f"{self._path} was replaced before it was sent")
         return OpenFile(descriptor, self._path)
@@ -180,3 +179,8 @@ class OpenFile:
 
     def _shrunk(self, place: int) -> FileBodyError:
         return FileBodyError(f"{self._name} shrank to {place} bytes or less while it was sent")
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what makes it another file if it changes. (Numbers of files are given away again.)"""
+    return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)

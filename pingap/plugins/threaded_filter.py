@@ -43,6 +43,7 @@ class ThreadedBodyFilter(AsyncBodyFilter):
         self._limiter = limiter
         self._lock = threading.Lock()
         self._runs = False
+        self._ended = False  # ``end`` of the filter was called
         self._outcome: RequestOutcome | None = None  # of an abandoned body
         self.hold_head = inner.hold_head
 
@@ -56,15 +57,17 @@ class ThreadedBodyFilter(AsyncBodyFilter):
 
     async def end(self, trailers: Headers) -> bytes:
         """Run ``end`` of the filter."""
-        return await self._run(partial(self._inner.end, trailers))
+        return await self._run(partial(self._end_inner, trailers))
 
     def abandoned(self, outcome: RequestOutcome) -> None:
         """Call ``abandoned`` of the filter: here, or where a call runs that cannot be cancelled."""
         with self._lock:
             self._outcome = outcome
-            if self._runs:
+            if self._runs or self._ended:
                 return
         self._inner.abandoned(outcome)
+
+    _end_cancelled = abandoned
 
     async def _run(self, call: Callable[[], bytes]) -> bytes:
         return await in_thread(self._limiter or _threads.get(), partial(self._in_thread, call))
@@ -79,9 +82,13 @@ class ThreadedBodyFilter(AsyncBodyFilter):
         finally:
             with self._lock:
                 self._runs = False
-                outcome = self._outcome
+                outcome = None if self._ended else self._outcome
             if outcome is not None:
                 self._abandon_late(outcome)
+
+    def _end_inner(self, trailers: Headers) -> bytes:
+        self._ended = True
+        return self._inner.end(trailers)
 
     def _abandon_late(self, outcome: RequestOutcome) -> None:
         try:

@@ -120,3 +120,6 @@ class _TimedAsyncFilter(AsyncBodyFilter):
 
     def abandoned(self, outcome: RequestOutcome) -> None:
         self._inner.abandoned(outcome)
+
+    def _end_cancelled(self, outcome: RequestOutcome) -> None:
+        self._inner._end_cancelled(outcome)

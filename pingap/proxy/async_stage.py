@@ -72,7 +72,10 @@ class AsyncStage(Stage):
             self._inbox.append(chunk)
             self.waiting += len(chunk)
             self._quiet = False
-            self.go_on()
+            if self._pending is None:
+                self.go_on()
+            else:
+                self._chain.update()
 
     def flush(self) -> None:
         """Flush the filter, and those behind it, once everything that waits was looked at."""
@@ -100,8 +103,10 @@ class AsyncStage(Stage):
 
     def abandon(self, outcome: RequestOutcome) -> None:
         """Tell the filter that its body stays incomplete, unless it has got the end of it."""
-        if not self._filter_ended:
-            super().abandon(outcome)
+        if self._filter_ended:
+            self._filter._end_cancelled(outcome)
+        else:
+            self._filter.abandoned(outcome)
 
     def _run(self, done: Outcome | None) -> None:
         """Pass on the result of a call, and make further ones until one has to wait."""

@@ -6,73 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cost import cost
+from support.relays import FakeExchange, FakeSink, FakeSource
 
 from pingap.http.body_filters import BodyFilter
-from pingap.http.errors import HTTPError, PingapError, PluginError
+from pingap.http.errors import HTTPError, PluginError
 from pingap.http.headers import Headers
-from pingap.plugins.chains import Owner
-from pingap.proxy.async_hooks import HookTasks
 from pingap.proxy.body_relay import REPLAY_LIMIT, BodyRelay
-from pingap.proxy.filter_chain import stage_of
 from pingap.proxy.filter_stages import Stage
-
-
-class FakeExchange:
-    def __init__(self) -> None:
-        self.filters: list[Stage] = []
-
-    @property
-    def tasks(self) -> HookTasks:
-        raise AssertionError("no filter is async")
-
-    def fail(self, failure: PingapError) -> None:
-        raise failure
-
-    def wake(self) -> None:
-        pass
-
-
-class FakeSource:
-    def __init__(self) -> None:
-        self.paused = False
-        self.switches: list[str] = []
-
-    def pause_body(self) -> None:
-        assert not self.paused, "paused twice"
-        self.paused = True
-        self.switches.append("pause")
-
-    def resume_body(self) -> None:
-        assert self.paused, "resumed without pause"
-        self.paused = False
-        self.switches.append("resume")
-
-
-class FakeSink:
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.trailers: Headers | None = None
-        self.ended = False
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.chunks)
-
-    def send_chunk(self, chunk: bytes) -> None:
-        assert chunk, "an empty chunk would end a chunked body"
-        assert not self.ended
-        self.chunks.append(chunk)
-
-    def send_end(self, trailers: Headers | None) -> None:
-        assert not self.ended
-        self.ended, self.trailers = True, trailers
 
 
 def filters(*wanted: tuple[BodyFilter, str]) -> list[Stage]:
     """Return filters of plugins with these names, for a relay that is opened."""
-    x = FakeExchange()
-    x.filters = [stage_of(x, one, Owner(name)) for one, name in wanted]
-    return list(x.filters)
+    return FakeExchange(*wanted).filters
 
 
 class Upper(BodyFilter):
