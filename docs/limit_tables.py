@@ -28,6 +28,7 @@ from pingap.downstream import (
 from pingap.downstream import tls_acceptor as acceptor
 from pingap.http import forwarding
 from pingap.observability import log_files, plugin_metrics, watchdog
+from pingap.plugins import background_tasks, foreign_code
 from pingap.plugins import local as local_plugins
 from pingap.protocol import (
     chunked,
@@ -177,6 +178,9 @@ def _connection_limits() -> Iterator[Row]:
     yield "client sends on after it was refused", seconds, "", text
     size = format_size(http1_connection.LINGER_BYTES)
     yield "bytes thrown away in that time", size, "", "connection reset"
+    seconds = format_duration(http1_connection.LOOK_SECONDS)
+    text = "its socket is checked; if it is gone, the request ends (499)"
+    yield "client that is not read, since its next requests wait", seconds, "", text
     first = format_duration(http1_connection.PROBE_SECONDS)
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "probed by one `100 Continue`, then by TCP keep-alive; if it is gone, the request ends (499)"
@@ -406,6 +410,12 @@ def _succession_limits() -> Iterator[Row]:
     )
     last = _key("basic", "graceful_shutdown_timeout")
     yield "plugins that shut down", *last, "the process ends without them"
+    seconds = format_duration(foreign_code.LEAVE_SECONDS)
+    yield "cancelled task of a plugin", seconds, "", "abandoned, and logged"
+    first = format_duration(background_tasks.FIRST_PAUSE)
+    most = format_duration(background_tasks.LONGEST_PAUSE)
+    text = "restarted after this pause"
+    yield "failed service of a plugin", f"{first}, doubling up to {most}", "", text
     silent = _key("basic", "worker_timeout")
     yield "a worker shows no sign of life", *silent, "killed and replaced"
     yield (

@@ -14,6 +14,7 @@ from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
+from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
 from pingap.http.errors import HTTPError
@@ -69,6 +70,7 @@ __all__ = [
     "RequestContext",
     "RequestOutcome",
     "Response",
+    "Retry",
     "Secret",
     "SharedCounter",
     "SharedGauge",
@@ -79,6 +81,7 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "UpstreamAttempt",
     "UpstreamName",
     "Usable",
     "Value",

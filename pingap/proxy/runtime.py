@@ -115,6 +115,8 @@ class ServerRuntime:
     name: str
     router: Router[LocationRuntime]
     error_page: ErrorPage
+    chains: Chains
+    """Those of the plugins of the server, and of pingap: see ``hookspecs.SERVER_PHASES``."""
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
     via: bytes | None = None
@@ -122,6 +124,12 @@ class ServerRuntime:
     tls: ServerTls | None = None
     trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
+
+    looks_back: bool = field(init=False)
+    """A plugin of the server has the phase ``logging``."""
+
+    def __post_init__(self) -> None:
+        self.looks_back = bool(self.chains.logging)
 
     def add_timing(self, response: Response, ctx: RequestContext) -> None:
         """Add ``Server-Timing`` to a response."""
