@@ -44,7 +44,7 @@ from pingap.protocol import (
 )
 from pingap.proxy import error_page
 from pingap.proxy.body_relay import REPLAY_LIMIT
-from pingap.shared_state import bus, state
+from pingap.shared_state import bus, messages, state
 from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import client_hello, issuer
 from pingap.upstream import transparent, upstream
@@ -386,6 +386,9 @@ def _health_limits() -> Iterator[Row]:
     yield "time between two checks", format_duration(health_check.SHORTEST), key, text
     text = "the oldest is forgotten"
     yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
+    yield "messages that wait for a plugin", str(messages.MOST_WAITING), "", "the oldest is dropped"
+    size = format_size(messages.LARGEST_VALUE)
+    yield "a message between workers", size, "", "`publish` raises an error"
     yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"
     seconds = f"{ejection.LONGEST} times `passive_ejection_time`"
     yield (

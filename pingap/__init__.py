@@ -29,6 +29,8 @@ from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, 
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.plugins.peer import Peer
+from pingap.plugins.worker import Worker
+from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
     SharedGauge,
@@ -60,6 +62,8 @@ __all__ = [
     "Headers",
     "Histogram",
     "LogTag",
+    "Message",
+    "MessageBus",
     "Networks",
     "OriginalRequest",
     "Peer",
@@ -81,11 +85,13 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "Subscription",
     "UpstreamAttempt",
     "UpstreamName",
     "Usable",
     "Value",
     "WholeBodyFilter",
+    "Worker",
     "WorkerStats",
     "__version__",
     "field",

@@ -6,12 +6,10 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from pingap.hookspecs import hookimpl
-from pingap.host.threads import in_thread
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, field
 from pingap.http.messages import Request, Response
 from pingap.http.paths import as_matched
-from pingap.observability.sums import no_figures
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.proxy.exposition import ServerMetrics
 
@@ -47,8 +45,6 @@ class MetricsPage(Plugin):
 
     async def _page(self, ctx: RequestContext) -> Response:
         """Return the text exposition format: the sum of all workers."""
-        ask_others = ctx.connection.stats.ask_others
-        figures = no_figures() if ask_others is None else await ask_others()
-        page = await in_thread(self._metrics.plus(figures).page)
+        page = await self._metrics.page_of_all(ctx.connection.stats)
         content_type = field("Content-Type", "text/plain; charset=utf-8")
         return Response(200, page, Headers([content_type]))

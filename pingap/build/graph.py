@@ -318,8 +318,9 @@ class _Builder:
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         error_page = ErrorPage(self.config.basic.error_template)
         own = [Instance("pingap:error_page", error_page)]
+        metrics = self._metrics(name, settings, served, upstreams)
         if settings.prometheus_metrics:
-            own.append(self._metrics_page(name, settings, served, upstreams))
+            own.append(Instance(METRICS, MetricsPage(settings.prometheus_metrics, metrics)))
         kind = CarefulRouter if settings.allow_in_paths else Router
         raw = settings.path_matching == "raw"
         router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
@@ -340,6 +341,7 @@ class _Builder:
             router=router,
             chains=self.plugins.server_chains(path, settings, own),
             error_page=error_page,
+            metrics=metrics,
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
             via=settings.via.encode("ascii") or None,
@@ -348,14 +350,14 @@ class _Builder:
             plugin_failures=self.failures,
         )
 
-    def _metrics_page(
+    def _metrics(
         self,
         name: str,
         settings: ServerConfig,
         served: dict[str, LocationRuntime],
         upstreams: dict[str, UpstreamRuntime],
-    ) -> Instance:
-        metrics = ServerMetrics(
+    ) -> ServerMetrics:
+        return ServerMetrics(
             name,
             {one: location.stats for one, location in served.items()},
             self.failures.counts,
@@ -364,7 +366,6 @@ class _Builder:
             UpstreamMetrics(upstreams.values(), self.stats.upstream_times),
             self._handshakes(name) if settings.global_certificates else None,
         )
-        return Instance(METRICS, MetricsPage(settings.prometheus_metrics, metrics))
 
     def _handshakes(self, name: str) -> HandshakeMetrics:
         return HandshakeMetrics(self.stats.handshakes.setdefault(name, HandshakeStats()))

@@ -23,6 +23,7 @@ from pingap.plugins.chains import Chains
 from pingap.plugins.timing import is_asked_for, timed
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.proxy.error_page import ErrorPage
+from pingap.proxy.exposition import ServerMetrics
 from pingap.proxy.routing import Router
 from pingap.upstream.retrying.retries import RetryPolicy
 
@@ -115,6 +116,7 @@ class ServerRuntime:
     name: str
     router: Router[LocationRuntime]
     error_page: ErrorPage
+    metrics: ServerMetrics
     chains: Chains
     """Those of the plugins of the server, and of pingap: see ``hookspecs.SERVER_PHASES``."""
     access_log: AccessLog | None = None
