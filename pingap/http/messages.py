@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from pingap.http.headers import FIELD_VALUE, Field, Headers, new
+from pingap.http.headers import Field, Headers, new
 from pingap.http.paths import as_sent
+from pingap.http.response_checks import RESPONSE_CHECKS
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
@@ -242,7 +243,7 @@ class Response:
         """
         if self.sent:
             raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
-        if (check := _CHECKS.get(name)) is not None:
+        if (check := RESPONSE_CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":
             length = len(value) if isinstance(value, bytes) else None
@@ -310,62 +311,6 @@ def make_response(
 set_unchecked: Final = object.__setattr__
 """Assign to a message what plugins may not, or not any more."""
 
-
-def _check_status(_: Response, status: Any) -> None:
-    if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
-
-
-def _check_body(response: Response, body: object) -> None:
-    if response.upstream:
-        raise ValueError(
-            "the body of an upstream's response is changed by a filter (response_body), or replaced "
-            "with the response, by returning another one from upstream_response"
-        )
-    if not isinstance(body, bytes | AsyncIterable):
-        raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")
-
-
-def _check_length(response: Response, length: Any) -> None:
-    if length is None:
-        return
-    if not isinstance(length, int) or length < 0:
-        raise ValueError(f"{length!r} is not a number of bytes")
-    known = response.content_length if response.upstream else length
-    if isinstance(response.body, bytes) and not response.upstream:
-        known = len(response.body)
-    if length != known:
-        raise ValueError(f"content_length = {length}, but the body has {known} bytes")
-
-
-def check_headers(_: object, headers: object) -> None:
-    """Refuse what is no ``Headers``, or is of another head that was sent.
-
-    :raises TypeError: it is.
-    """
-    if type(headers) is not Headers:
-        hint = "a copy() of them" if isinstance(headers, Headers) else f"not {headers!r:.40}"
-        raise TypeError(f"headers are pingap.Headers, {hint}")
-
-
-def _check_reason(_: Response, reason: object) -> None:
-    if reason is not None and not (isinstance(reason, bytes) and FIELD_VALUE.fullmatch(reason)):
-        raise ValueError(f"{reason!r:.40} is not a reason phrase: bytes without control characters")
-
-
-def _check_upstream(_: Response, value: object) -> None:
-    raise AttributeError("this says what pingap did, and cannot be changed")
-
-
-_CHECKS = {
-    "status": _check_status,
-    "body": _check_body,
-    "content_length": _check_length,
-    "headers": check_headers,
-    "reason": _check_reason,
-    "upstream": _check_upstream,
-    "sent": _check_upstream,
-}
 
 REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}
 """Reason phrases of the registered status codes (RFC 9110, 15)."""
