@@ -8,13 +8,19 @@ from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
+from pingap.http.cookies import parse_cookies
+from pingap.http.forms import parse_query
 from pingap.http.headers import Field, Headers, new
+from pingap.http.multi_dict import MultiDict
 from pingap.http.paths import as_sent
+from pingap.http.redirects import STATUSES, location_field
 from pingap.http.response_checks import RESPONSE_CHECKS
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
 _JSON: Field = (b"content-type", b"Content-Type: application/json; charset=utf-8")
+_HTML: Field = (b"content-type", b"Content-Type: text/html; charset=utf-8")
+_HTML_HEADERS = Headers((_HTML, NO_CACHE))
 _TEXT_HEADERS = Headers((_TEXT, NO_CACHE))
 _JSON_HEADERS = Headers((_JSON, NO_CACHE))
 _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
@@ -31,6 +37,7 @@ class Request:
     """
 
     __slots__ = (
+        "_parsed_query",
         "asks_timing",
         "body",
         "chunked",
@@ -88,6 +95,7 @@ class Request:
     """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
     sent: bool
     """The head was sent to an upstream, and cannot be changed any more."""
+    _parsed_query: tuple[str, MultiDict]  # unset until a plugin asks
 
     def __init__(
         self,
@@ -163,6 +171,25 @@ class Request:
             if key == name:
                 return value
         return None
+
+    @property
+    def cookies(self) -> MultiDict:
+        """All cookies, as sent; parsed at each access. ``cookie`` is quicker for a single one."""
+        return parse_cookies(self.headers.get("cookie", ""))
+
+    @property
+    def query_params(self) -> MultiDict:
+        """The parameters of the query, decoded: escapes and ``+``; U+FFFD for what is not UTF-8.
+
+        Parsed at the first access, and again if a plugin has changed the query.
+
+        :raises HTTPError: 400, more than 1000 parameters. It is a ``ValueError``, too.
+        """
+        parsed = getattr(self, "_parsed_query", None)
+        if parsed is None or parsed[0] is not self.query:
+            parsed = (self.query, parse_query(self.query))
+            set_unchecked(self, "_parsed_query", parsed)
+        return parsed[1]
 
     def query_value(self, name: str) -> str | None:
         """Return the first value of a query parameter, as sent (not percent-decoded)."""
@@ -275,6 +302,39 @@ class Response:
     def json(cls, value: object, status: int = 200) -> Response:
         """Return a JSON response."""
         return cls(status, json.dumps(value).encode(), _JSON_HEADERS)
+
+    @classmethod
+    def html(cls, text: str, status: int = 200) -> Response:
+        """Return an HTML page (UTF-8). What clients sent must be escaped in it: ``html.escape``."""
+        return cls(status, text.encode(), _HTML_HEADERS)
+
+    @classmethod
+    def redirect(
+        cls,
+        location: str,
+        status: int = 302,
+        *,
+        external: bool = False,
+        headers: Headers | Mapping[str, str] | None = None,
+    ) -> Response:
+        """Return a redirect without a body. 303 changes the method to GET, 307 and 308 keep it.
+
+        Characters that cannot stand in a URL are percent-encoded, those beyond ASCII as UTF-8;
+        ``%`` stays. So ``request.path`` can be given as it is; ``request.query`` only if it is
+        ASCII, since it has a character for each byte.
+
+        :param location: a path, with or without query, beginning with one slash.
+        :param status: 301, 302, 303, 307 or 308.
+        :param external: ``location`` may also be a URL of ``http`` or ``https``, whose host is
+            ASCII and has no user in front. Never set it for text of a client.
+        :param headers: further fields.
+        :raises ValueError: another location or status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"{status!r} is not the status of a redirect: {STATUSES}")
+        response = cls(status, b"", headers)
+        response.headers.replace(location_field(location, external=external))
+        return response
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
