@@ -31,11 +31,11 @@ class Cookie:
     :param name: a token (RFC 9110, 5.6.2).
     :param path: below which clients send it.
     :param domain: it is sent to this host and all below it; empty: only to the host that set it.
-    :param max_age: seconds until it expires, at least 1; None: when the browser is closed.
+    :param max_age: seconds until it expires, at least 1; None: it expires when the browser is closed.
     :param secure: only sent over HTTPS.
     :param http_only: hidden from scripts.
-    :param same_site: when requests that come from other sites have it; ``None`` needs ``secure``.
-    :param partitioned: a jar of its own for each site that embeds this one (CHIPS); needs ``secure``.
+    :param same_site: which requests from other sites carry it; ``None`` (all of them) needs ``secure``.
+    :param partitioned: a separate cookie for each site that embeds this one (CHIPS); needs ``secure``.
     :raises ValueError: a value that browsers would refuse, or that cannot stand in the field.
     """
 

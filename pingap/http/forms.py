@@ -32,8 +32,8 @@ def parse_query(query: str) -> MultiDict:
 def parse_form(body: bytes, content_type: str | None) -> MultiDict:
     """Return the fields of a submitted form, decoded.
 
-    Escapes and ``+`` are decoded. The text is UTF-8, whatever ``content_type`` says; bytes that are
-    not become U+FFFD. Forms with files (``multipart/form-data``) are not supported.
+    Escapes and ``+`` are decoded. A ``charset`` is ignored: forms are UTF-8, and bytes that are not
+    valid become U+FFFD. Forms with files (``multipart/form-data``) are not supported.
 
     :param body: the whole body, as :attr:`Request.body` has it.
     :param content_type: the request's ``Content-Type``; None if it has none.
@@ -54,5 +54,5 @@ def _parameters(data: bytes) -> MultiDict:
 
 
 def form_decoded(data: bytes) -> str:
-    """Decode a name or value: escapes and ``+``; bytes that are not UTF-8 become U+FFFD."""
+    """Decode a name or value: escapes and ``+``; invalid UTF-8 becomes U+FFFD."""
     return unquote_to_bytes(data.replace(b"+", b" ")).decode("utf-8", "replace")

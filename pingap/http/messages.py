@@ -179,7 +179,7 @@ class Request:
 
     @property
     def query_params(self) -> MultiDict:
-        """The parameters of the query, decoded: escapes and ``+``; U+FFFD for what is not UTF-8.
+        """The parameters of the query, decoded: escapes and ``+``; invalid UTF-8 becomes U+FFFD.
 
         Parsed at the first access, and again if a plugin has changed the query.
 
@@ -192,7 +192,7 @@ class Request:
         return parsed[1]
 
     def query_value(self, name: str) -> str | None:
-        """Return the first value of a query parameter, as sent (not percent-decoded)."""
+        """Return the first value of a query parameter, as sent (``query_params`` decodes)."""
         for pair in self.query.split("&"):
             key, _, value = pair.partition("=")
             if key == name and pair:

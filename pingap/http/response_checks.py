@@ -71,4 +71,4 @@ RESPONSE_CHECKS: Final[dict[str, Callable[[Any, Any], None]]] = {
     "upstream": _check_upstream,
     "sent": _check_upstream,
 }
-"""Name of an attribute -> the function that raises if a value is none for it."""
+"""Name of an attribute -> the function that checks a value for it."""

@@ -11,7 +11,7 @@ from pingap.http.signing import Signer, SigningKey
 
 
 class SignedCookie:
-    """A cookie whose value only the owner of the keys can make. Clients can read it (see ``Signer``).
+    """A cookie whose value clients can read, but not change (see ``Signer``).
 
     If the cookie has a ``max_age``, the signature expires with it. A name with the prefix ``__Host-``
     keeps other hosts of the domain from setting a cookie in front of it.

@@ -1,4 +1,4 @@
-"""Signed values: clients keep them, and cannot change them. They can read them: nothing is encrypted."""
+"""Signed values, which clients can keep and read, but not change. Nothing is encrypted."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ LONGEST_VALUE: Final = LONGEST_TEXT * 3 // 4 - _HEAD_BYTES - _TAG_BYTES
 class Signer:
     """Signs values that clients keep for a while: in cookies, links or forms (HMAC-SHA256).
 
-    A value can be read by all and is valid for all who have it, until it expires; there is no list
-    of used ones. To change the key, put the new one in front, and remove the old one when
-    everything signed with it has expired.
+    A value is not encrypted, and it is valid for everyone who has it, any number of times, until it
+    expires. To change the key, put the new one in front, and remove the old one when everything
+    signed with it has expired.
 
     :param keys: the first one signs, all of them verify.
     :param purpose: what the values are for, beginning with the category of the plugin. A value
@@ -78,7 +78,7 @@ class Signer:
         return _encoded(signed + hmac.digest(self._keys[0], signed, "sha256"))
 
     def verify(self, text: str) -> bytes | None:
-        """Return the value that was signed; None if the text is none of ours, or has expired."""
+        """Return the value that was signed; None if the text is invalid or has expired."""
         data = _decoded(text)
         if len(data) < _HEAD_BYTES + _TAG_BYTES:
             return None

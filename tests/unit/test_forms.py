@@ -41,7 +41,7 @@ def test_multi_dict_cannot_be_changed_by_what_it_returns() -> None:
     found.get_all("a").append("2")
     found.get_all("b").append("2")
     found.items().append(("b", "2"))
-    assert found == MultiDict([("a", "1")])
+    assert (found.items(), found.get_all("a")) == ([("a", "1")], ["1"])
     assert "b" not in found
     assert not hasattr(found, "__setitem__")
 

@@ -25,7 +25,7 @@ def encoded(data: bytes) -> str:
 
 
 def forged(signed: bytes, key: bytes = NEW, purpose: str = "test") -> str:
-    """Return a text with the right tag for any content; who can make it has the key."""
+    """Return a text with the right tag for any content, as only the owner of the key can."""
     derived = hmac.new(key, b"pingap.Signer\0" + purpose.encode(), "sha256").digest()
     return encoded(signed + hmac.new(derived, signed, "sha256").digest())
 
@@ -173,7 +173,7 @@ def test_value_expires() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 101 * 365 * 86400])
-def test_lifetimes_that_are_none_are_refused(seconds: float) -> None:
+def test_invalid_lifetimes_are_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="expected seconds, up to 100 years"):
         signer.sign(b"value", expires_in=seconds)
 
@@ -184,7 +184,7 @@ def test_lifetimes_that_are_none_are_refused(seconds: float) -> None:
 def sent_back(field: tuple[bytes, bytes]) -> Request:
     """Return a request with the cookie that a field sets."""
     pair = field[1].decode().removeprefix("Set-Cookie: ").partition(";")[0]
-    return Request("GET", "/", Headers({"Cookie": f"other=1; {pair}"}))
+    return Request("GET", "/", Headers({"Cookie": f"first=1; {pair}"}))
 
 
 def test_signed_cookie_comes_back() -> None:
