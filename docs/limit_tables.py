@@ -26,7 +26,7 @@ from pingap.downstream import (
     sniffing,
 )
 from pingap.downstream import tls_acceptor as acceptor
-from pingap.http import forwarding
+from pingap.http import cookies, forms, forwarding, signing
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugins import background_tasks, foreign_code
 from pingap.plugins import local as local_plugins
@@ -130,6 +130,12 @@ def _client_limits() -> Iterator[Row]:
     yield "hops of `X-Forwarded-For` and `Forwarded` read", str(forwarding.MOST_HOPS), "", text
     text = "the others do not affect the format of an error page"
     yield "members of `Accept` read", str(error_page.MOST_ACCEPTED), "", text
+    what = "parameters of a query or form that a plugin reads"
+    yield what, str(forms.MOST_PARAMETERS), "", "400, unless the plugin catches the error"
+    text = "an error of the plugin that sets it"
+    yield "name and value of a cookie", f"{cookies.LONGEST_COOKIE} bytes", "", text
+    size = f"{signing.LONGEST_TEXT} characters, from {signing.LONGEST_VALUE} bytes"
+    yield "a signed value", size, "", "`verify` returns None; `sign` raises an error"
 
 
 def _connection_limits() -> Iterator[Row]:

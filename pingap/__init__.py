@@ -17,10 +17,15 @@ from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
+from pingap.http.cookies import Cookie
 from pingap.http.errors import HTTPError
+from pingap.http.forms import parse_form
 from pingap.http.headers import Field, Headers, field
 from pingap.http.messages import Request, Response
+from pingap.http.multi_dict import MultiDict
 from pingap.http.outcome import RequestOutcome
+from pingap.http.signed_cookies import SignedCookie
+from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
@@ -49,6 +54,7 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "Connection",
+    "Cookie",
     "Counter",
     "Discovered",
     "Discovery",
@@ -64,6 +70,7 @@ __all__ = [
     "LogTag",
     "Message",
     "MessageBus",
+    "MultiDict",
     "Networks",
     "OriginalRequest",
     "Peer",
@@ -85,6 +92,8 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "SignedCookie",
+    "Signer",
     "Subscription",
     "UpstreamAttempt",
     "UpstreamName",
@@ -97,4 +106,5 @@ __all__ = [
     "field",
     "hookimpl",
     "http_client",
+    "parse_form",
 ]
