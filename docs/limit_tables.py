@@ -26,8 +26,9 @@ from pingap.downstream import (
     sniffing,
 )
 from pingap.downstream import tls_acceptor as acceptor
-from pingap.http import forwarding
+from pingap.http import cookies, forms, forwarding, signing
 from pingap.observability import log_files, plugin_metrics, watchdog
+from pingap.plugins import background_tasks, foreign_code
 from pingap.plugins import local as local_plugins
 from pingap.protocol import (
     chunked,
@@ -43,7 +44,7 @@ from pingap.protocol import (
 )
 from pingap.proxy import error_page
 from pingap.proxy.body_relay import REPLAY_LIMIT
-from pingap.shared_state import bus, state
+from pingap.shared_state import bus, messages, state
 from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import client_hello, issuer
 from pingap.upstream import transparent, upstream
@@ -129,6 +130,12 @@ def _client_limits() -> Iterator[Row]:
     yield "hops of `X-Forwarded-For` and `Forwarded` read", str(forwarding.MOST_HOPS), "", text
     text = "the others do not affect the format of an error page"
     yield "members of `Accept` read", str(error_page.MOST_ACCEPTED), "", text
+    what = "parameters of a query or form that a plugin reads"
+    yield what, str(forms.MOST_PARAMETERS), "", "400, unless the plugin catches the error"
+    text = "an error of the plugin that sets it"
+    yield "name and value of a cookie", f"{cookies.LONGEST_COOKIE} bytes", "", text
+    size = f"{signing.LONGEST_TEXT} characters, from {signing.LONGEST_VALUE} bytes"
+    yield "a signed value", size, "", "`verify` returns None; `sign` raises an error"
 
 
 def _connection_limits() -> Iterator[Row]:
@@ -177,6 +184,9 @@ def _connection_limits() -> Iterator[Row]:
     yield "client sends on after it was refused", seconds, "", text
     size = format_size(http1_connection.LINGER_BYTES)
     yield "bytes thrown away in that time", size, "", "connection reset"
+    seconds = format_duration(http1_connection.LOOK_SECONDS)
+    text = "its socket is checked; if it is gone, the request ends (499)"
+    yield "client that is not read, since its next requests wait", seconds, "", text
     first = format_duration(http1_connection.PROBE_SECONDS)
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "probed by one `100 Continue`, then by TCP keep-alive; if it is gone, the request ends (499)"
@@ -382,6 +392,9 @@ def _health_limits() -> Iterator[Row]:
     yield "time between two checks", format_duration(health_check.SHORTEST), key, text
     text = "the oldest is forgotten"
     yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
+    yield "messages that wait for a plugin", str(messages.MOST_WAITING), "", "the oldest is dropped"
+    size = format_size(messages.LARGEST_VALUE)
+    yield "a message between workers", size, "", "`publish` raises an error"
     yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"
     seconds = f"{ejection.LONGEST} times `passive_ejection_time`"
     yield (
@@ -406,6 +419,12 @@ def _succession_limits() -> Iterator[Row]:
     )
     last = _key("basic", "graceful_shutdown_timeout")
     yield "plugins that shut down", *last, "the process ends without them"
+    seconds = format_duration(foreign_code.LEAVE_SECONDS)
+    yield "cancelled task of a plugin", seconds, "", "abandoned, and logged"
+    first = format_duration(background_tasks.FIRST_PAUSE)
+    most = format_duration(background_tasks.LONGEST_PAUSE)
+    text = "restarted after this pause"
+    yield "failed service of a plugin", f"{first}, doubling up to {most}", "", text
     silent = _key("basic", "worker_timeout")
     yield "a worker shows no sign of life", *silent, "killed and replaced"
     yield (

@@ -14,12 +14,18 @@ from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
+from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
+from pingap.http.cookies import Cookie
 from pingap.http.errors import HTTPError
+from pingap.http.forms import parse_form
 from pingap.http.headers import Field, Headers, field
 from pingap.http.messages import Request, Response
+from pingap.http.multi_dict import MultiDict
 from pingap.http.outcome import RequestOutcome
+from pingap.http.signed_cookies import SignedCookie
+from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
 from pingap.observability.plugin_metrics import Counter, Histogram
@@ -30,6 +36,8 @@ from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, E
 from pingap.plugins.file_body import FileBody
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
+from pingap.plugins.worker import Worker
+from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
     SharedGauge,
@@ -49,6 +57,7 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "Connection",
+    "Cookie",
     "Counter",
     "Discovered",
     "Discovery",
@@ -63,6 +72,9 @@ __all__ = [
     "Headers",
     "Histogram",
     "LogTag",
+    "Message",
+    "MessageBus",
+    "MultiDict",
     "Networks",
     "OriginalRequest",
     "Peer",
@@ -73,6 +85,7 @@ __all__ = [
     "RequestContext",
     "RequestOutcome",
     "Response",
+    "Retry",
     "Secret",
     "SharedCounter",
     "SharedGauge",
@@ -83,14 +96,20 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "SignedCookie",
+    "Signer",
+    "Subscription",
     "ThreadedBodyFilter",
+    "UpstreamAttempt",
     "UpstreamName",
     "Usable",
     "Value",
     "WholeBodyFilter",
+    "Worker",
     "WorkerStats",
     "__version__",
     "field",
     "hookimpl",
     "http_client",
+    "parse_form",
 ]

@@ -2,7 +2,8 @@
 """Every hook of pingap: what a plugin may implement.
 
 Phases (first part) concern one request and are methods of a plugin class; they run per location,
-in the order of the location's ``plugins``. Application hooks (second part, prefix ``pingap_``)
+in the order of the location's ``plugins``. Those in ``SERVER_PHASES`` run for all requests of a server,
+also where no location matches, for the plugins of the server (``servers.*.plugins``). Application hooks (second part, prefix ``pingap_``)
 concern the process and belong to a distribution; they run in the order of installation names.
 
 All phases have in common:
@@ -22,14 +23,18 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.context import RequestContext
+    from pingap.http.errors import HTTPError
+    from pingap.http.headers import Headers
     from pingap.http.messages import Request, Response
     from pingap.plugins.balancer import BalancerFactory
     from pingap.plugins.base import Plugin
     from pingap.plugins.discovery import Discovery
+    from pingap.plugins.peer import Peer
 
-CONTRACT = (1, 0)
+CONTRACT = (1, 1)
 """The version of this contract. A new hook or argument is a new minor version; the major version
 changes when one goes, after it was deprecated (``pingap.plugins.api_version``)."""
 
@@ -38,6 +43,24 @@ hookimpl = pluggy.HookimplMarker("pingap")
 
 
 # Phases, in the order in which they run.
+
+
+@hookspec(firstresult=True)
+def server_request(request: Request, ctx: RequestContext) -> Response | None:
+    """Look at a request of the server before a location is chosen; answer it, or let it go on.
+
+    Runs once per request, for the plugins of the server, until a plugin answers. What has to work on
+    every host and path belongs here: tokens of a certificate authority, a metrics page, a ban.
+
+    :param request: the head as received; headers may be changed in place, ``request.rewrite`` changes
+        the target, also for the choice of the location.
+    :param ctx: the state of this request; ``ctx.location`` is empty.
+    :returns: a response to send at once, or None to go on. The first response wins; no phase of a
+        location runs for it.
+    :raises Exception: ends the request with 500.
+
+    .. versionadded:: 1.1
+    """
 
 
 @hookspec
@@ -84,6 +107,58 @@ def proxy_upstream(request: Request, ctx: RequestContext) -> Response | None:
     :raises Exception: ends the request with 500.
 
     .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def upstream_request(request: Request, headers: Headers, peer: Peer, ctx: RequestContext) -> None:
+    """Change the header fields of one attempt to send the request to an upstream.
+
+    Runs before each attempt, every plugin in listed order, after the configured header changes. Trace
+    context and signatures belong here: they differ from attempt to attempt.
+
+    :param request: the head of the request; it cannot be changed any more.
+    :param headers: the fields of this attempt; may be changed in place.
+    :param peer: where the request will be sent.
+    :param ctx: the state of this request; ``ctx.upstream_retries`` counts the attempts before.
+    :raises Exception: ends the request with 500; nothing is sent.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def upstream_attempt(request: Request, attempt: UpstreamAttempt, ctx: RequestContext) -> None:
+    """Take note of one attempt that ended: a response head arrived, or it failed.
+
+    Runs once for each attempt, every plugin in listed order, before it is decided whether there is
+    another one.
+
+    :param request: the head of the request.
+    :param attempt: the peer, times, status and error of the attempt.
+    :param ctx: the state of this request.
+    :raises Exception: ends the request with 500.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec(firstresult=True)
+def upstream_error(
+    request: Request, error: HTTPError, ctx: RequestContext
+) -> Response | Retry | None:
+    """Answer in place of an upstream that gave no response, or ask for another attempt.
+
+    Runs when no attempt is left, in listed order, until a plugin returns something.
+
+    :param request: the head of the request.
+    :param error: why there is no response, with the status that the client would get.
+    :param ctx: the state of this request.
+    :returns: a response to send, a :class:`pingap.Retry` to try again after a delay, or None to leave
+        the error as it is.
+    :raises Exception: ends the request with 500.
+
+    .. versionadded:: 1.1
     """
 
 
@@ -180,12 +255,29 @@ def response_body(
     """
 
 
+@hookspec(firstresult=True)
+def error_page(request: Request, error: HTTPError, ctx: RequestContext) -> Response | None:
+    """Make the response for an error, instead of the page of pingap.
+
+    Runs for every error that a client gets a response for, in listed order, until a plugin answers:
+    first the plugins of the location, then those of the server. ``response`` runs for the response.
+
+    :param request: the head; of a request that could not be read, what is known of it.
+    :param error: its status, message and headers.
+    :param ctx: the state of this request.
+    :returns: the response, or None for the page of the next plugin, at last that of pingap.
+    :raises Exception: counted and logged; the client gets the page of pingap.
+
+    .. versionadded:: 1.1
+    """
+
+
 @hookspec
 def logging(request: Request, response: Response | None, ctx: RequestContext) -> None:
     """Take note of a request that ended, well or badly.
 
-    Runs once per request that matched a location, after the last byte, also after errors and when
-    the client left. Changes nothing. Must be quick: the next request of the connection waits.
+    Runs once per request, after the last byte, also after errors and when the client left: for the
+    plugins of the location, then for those of the server, also where no location matched. Changes nothing. Must be quick: the next request of the connection waits.
 
     :param request: the head as it was after all phases.
     :param response: the head that was sent, or None if none was.
@@ -292,17 +384,28 @@ async def pingap_shutdown() -> None:
 
 
 PHASES = (
+    "server_request",
     "early_request",
     "request",
     "proxy_upstream",
+    "upstream_request",
     "request_body",
+    "upstream_attempt",
+    "upstream_error",
     "upstream_response",
     "upstream_response_body",
+    "error_page",
     "response",
     "response_body",
     "logging",
 )
 """Names of the phases, in the order in which they run."""
+
+SERVER_PHASES = ("server_request", "error_page", "logging")
+"""Names of the phases that run for the plugins of a server."""
+
+LOCATION_PHASES = tuple(phase for phase in PHASES if phase != "server_request")
+"""Names of the phases that run for the plugins of a location."""
 
 APPLICATION_HOOKS = (
     "pingap_plugin_categories",

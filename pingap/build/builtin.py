@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from pingap.hookspecs import hookimpl
-from pingap.host.threads import in_thread
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, field
-from pingap.http.messages import Response
-from pingap.observability.sums import no_figures
+from pingap.http.messages import Request, Response
+from pingap.http.paths import as_matched
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.proxy.exposition import ServerMetrics
 
@@ -20,25 +20,31 @@ INSTANCES: Final[dict[str, dict[str, Any]]] = {
 }
 """Plugin instances that every configuration has (config.md, section 7)."""
 
-METRICS_LOCATION: Final = "pingap:metrics"
-"""Name of the location that serves ``servers.*.prometheus_metrics``, in front of all others."""
+METRICS: Final = "pingap:metrics"
+"""Name of what serves ``servers.*.prometheus_metrics``, in front of all locations."""
 
 
 class MetricsPage(Plugin):
-    """Answers with the metrics of a server."""
+    """Answers with the metrics of a server, on one path.
 
-    category = METRICS_LOCATION
+    :param path: as configured.
+    """
+
+    category = METRICS
     answers = "internal"
 
-    def __init__(self, metrics: ServerMetrics) -> None:
+    def __init__(self, path: str, metrics: ServerMetrics) -> None:
         super().__init__(PluginSettings())
+        self._path = as_matched(path)
         self._metrics = metrics
 
     @hookimpl
-    async def request(self, ctx: RequestContext) -> Response:
-        """Answer with the text exposition format: the sum of all workers."""
-        ask_others = ctx.connection.stats.ask_others
-        figures = no_figures() if ask_others is None else await ask_others()
-        page = await in_thread(self._metrics.plus(figures).page)
+    def server_request(self, request: Request, ctx: RequestContext) -> Awaitable[Response] | None:
+        """Answer requests for the page."""
+        return self._page(ctx) if request.path == self._path else None
+
+    async def _page(self, ctx: RequestContext) -> Response:
+        """Return the text exposition format: the sum of all workers."""
+        page = await self._metrics.page_of_all(ctx.connection.stats)
         content_type = field("Content-Type", "text/plain; charset=utf-8")
         return Response(200, page, Headers([content_type]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from pingap.build.builtin import METRICS_LOCATION, MetricsPage
+from pingap.build.builtin import METRICS, MetricsPage
 from pingap.build.plugins import PluginBuilder
 from pingap.build.tls import TlsBuilder
 from pingap.build.upstreams import UpstreamBuilder
@@ -30,7 +30,7 @@ from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.plugin_metrics import PluginMetrics
-from pingap.plugins.chains import Instance, freeze
+from pingap.plugins.chains import Instance
 from pingap.plugins.log_tags import tags_of
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
@@ -54,9 +54,6 @@ from pingap.wire.write_batch import WriteBatch
 
 Key = tuple[str | int, ...]
 T = TypeVar("T")
-
-_METRICS_WEIGHT = 1 << 17
-"""Above all weights that can be configured."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -319,19 +316,11 @@ class _Builder:
         path: Key = ("servers", name)
         served = {one: locations[one] for one in settings.locations if one in locations}
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
+        error_page = ErrorPage(self.config.basic.error_template)
+        own = [Instance("pingap:error_page", error_page)]
+        metrics = self._metrics(name, settings, served, upstreams)
         if settings.prometheus_metrics:
-            stats = {one: location.stats for one, location in served.items()}
-            behind = UpstreamMetrics(upstreams.values(), self.stats.upstream_times)
-            page = ServerMetrics(
-                name,
-                stats,
-                self.failures.counts,
-                self.plugin_metrics,
-                self.health.counts,
-                behind,
-                self._handshakes(name) if settings.global_certificates else None,
-            )
-            routes.insert(0, _metrics_route(settings.prometheus_metrics, page))
+            own.append(Instance(METRICS, MetricsPage(settings.prometheus_metrics, metrics)))
         kind = CarefulRouter if settings.allow_in_paths else Router
         raw = settings.path_matching == "raw"
         router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
@@ -350,13 +339,32 @@ class _Builder:
         return ServerRuntime(
             name=name,
             router=router,
-            error_page=ErrorPage(self.config.basic.error_template),
+            chains=self.plugins.server_chains(path, settings, own),
+            error_page=error_page,
+            metrics=metrics,
             access_log=access_log,
             enable_server_timing=settings.enable_server_timing,
             via=settings.via.encode("ascii") or None,
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
+        )
+
+    def _metrics(
+        self,
+        name: str,
+        settings: ServerConfig,
+        served: dict[str, LocationRuntime],
+        upstreams: dict[str, UpstreamRuntime],
+    ) -> ServerMetrics:
+        return ServerMetrics(
+            name,
+            {one: location.stats for one, location in served.items()},
+            self.failures.counts,
+            self.plugin_metrics,
+            self.health.counts,
+            UpstreamMetrics(upstreams.values(), self.stats.upstream_times),
+            self._handshakes(name) if settings.global_certificates else None,
         )
 
     def _handshakes(self, name: str) -> HandshakeMetrics:
@@ -387,9 +395,3 @@ def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationR
         match_query=settings.match_query,
         match_cookies=settings.match_cookies,
     )
-
-
-def _metrics_route(path: str, metrics: ServerMetrics) -> Route[LocationRuntime]:
-    chains = freeze([Instance(METRICS_LOCATION, MetricsPage(metrics))])
-    location = LocationRuntime(name=METRICS_LOCATION, chains=chains)
-    return Route(target=location, path=f"={path}", weight=_METRICS_WEIGHT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,17 +16,26 @@ from pingap.config import (
     LocationConfig,
     PluginConfig,
     Problem,
+    ServerConfig,
     Surroundings,
     problems_from,
 )
 from pingap.config.problem import quoted
 from pingap.config.reuse import claimed_key, plugin_key
+from pingap.hookspecs import SERVER_PHASES
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import local as local_plugins
 from pingap.plugins import tracing as hook_trace
 from pingap.plugins.balancer import BalancerFactory
 from pingap.plugins.base import Plugin
-from pingap.plugins.chains import DEFAULT_TIMEOUT, Chains, ContractError, Instance, freeze
+from pingap.plugins.chains import (
+    DEFAULT_TIMEOUT,
+    NO_CHAINS,
+    Chains,
+    ContractError,
+    Instance,
+    freeze,
+)
 from pingap.plugins.local import FileKeys, LocalPluginError, find_class, load_module
 from pingap.plugins.order_lint import hazards, may_answer
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -89,12 +98,7 @@ class PluginBuilder:
 
     def chains(self, path: Key, settings: LocationConfig) -> Chains:
         """Return the chains of a location: of the keys it has claimed, then of what it lists."""
-        instances = self._claimed(path, settings)
-        for place, name in enumerate(settings.plugins):
-            if name in settings.plugins[:place]:
-                self._problem((*path, "plugins", place), f'"{name}" is listed twice')
-            elif (instance := self._instance(name)) is not None:
-                instances.append(instance)
+        instances = [*self._claimed(path, settings), *self._listed(path, settings.plugins)]
         if not settings.upstream and not any(map(may_answer, instances)):
             text = "answers every request with 503: it has no upstream, and no plugin that answers"
             self._warnings.append(self._config.source.problem(path, text))
@@ -106,6 +110,31 @@ class PluginBuilder:
             self._problem((*path, "plugins"), str(error))
             return Chains()
         return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
+
+    def server_chains(self, path: Key, settings: ServerConfig, own: list[Instance]) -> Chains:
+        """Return the chains of a server: of what it lists, and of pingap itself.
+
+        :param own: instances of pingap for this server.
+        """
+        instances = list(self._listed(path, settings.plugins))
+        for instance in instances:
+            if not any(hasattr(instance.plugin, phase) for phase in SERVER_PHASES):
+                phases = ", ".join(SERVER_PHASES)
+                text = f'"{instance.name}" has none of the phases of a server ({phases})'
+                self._problem((*path, "plugins", settings.plugins.index(instance.name)), text)
+        try:
+            return freeze([*own, *instances], self._deprecated, SERVER_PHASES)
+        except ContractError as error:
+            self._problem((*path, "plugins"), str(error))
+            return NO_CHAINS
+
+    def _listed(self, path: Key, names: Sequence[str]) -> Iterator[Instance]:
+        """Yield the instances that a location or server lists."""
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                self._problem((*path, "plugins", place), f'"{name}" is listed twice')
+            elif (instance := self._instance(name)) is not None:
+                yield instance
 
     def _frozen(self, instances: list[Instance]) -> Chains:
         """Return the chains of some instances.

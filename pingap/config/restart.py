@@ -56,6 +56,7 @@ BASIC: Final[dict[str, str]] = {
 SERVER: Final[dict[str, str]] = {
     "addr": HOT,
     "locations": HOT,
+    "plugins": HOT,
     "access_log": HOT,
     "threads": _WORKERS,
     "max_request_line": HOT,

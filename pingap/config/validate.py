@@ -125,7 +125,6 @@ def _useless_kind(address: TcpAddress) -> str:
 
 def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report: Report) -> None:
     upstreams = sections["upstreams"]
-    plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
     for name, location in items.locations.items():
         _check_upstream_of(name, location, upstreams, report)
         _check_conditions(name, location, report)
@@ -133,16 +132,27 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
                     report.warn(("locations", name, key), "has no effect without max_retries")
-        for index, plugin in enumerate(location.plugins):
-            if plugin in plugins:
-                continue
-            path = ("locations", name, "plugins", index)
-            if home := distributions.INSTANCES.get(plugin):
-                report.error(path, distributions.needs(home))
-            elif plugin.startswith("pingap:"):
-                report.error(path, _no_such_instance(plugin))
-            else:
-                _report_unknown("plugin", plugin, plugins, path, report)
+    for name, location in items.locations.items():
+        _check_plugin_list(("locations", name), location.plugins, sections, report)
+    for name, server in items.servers.items():
+        _check_plugin_list(("servers", name), server.plugins, sections, report)
+
+
+def _check_plugin_list(
+    path: KeyPath, names: Iterable[str], sections: dict[str, dict[str, Table]], report: Report
+) -> None:
+    """Report names in the list of a location or server that no plugin has."""
+    plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
+    for index, name in enumerate(names):
+        place = (*path, "plugins", index)
+        if name in plugins:
+            continue
+        if home := distributions.INSTANCES.get(name):
+            report.error(place, distributions.needs(home))
+        elif name.startswith("pingap:"):
+            report.error(place, _no_such_instance(name))
+        else:
+            _report_unknown("plugin", name, plugins, place, report)
 
 
 def _no_such_instance(name: str) -> str:

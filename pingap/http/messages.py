@@ -6,14 +6,21 @@ import json
 import re
 from collections.abc import AsyncIterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from pingap.http.headers import FIELD_VALUE, Field, Headers, new
+from pingap.http.cookies import parse_cookies
+from pingap.http.forms import parse_query
+from pingap.http.headers import Field, Headers, new
+from pingap.http.multi_dict import MultiDict
 from pingap.http.paths import as_sent
+from pingap.http.redirects import STATUSES, location_field
+from pingap.http.response_checks import RESPONSE_CHECKS, length_of
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
 _JSON: Field = (b"content-type", b"Content-Type: application/json; charset=utf-8")
+_HTML: Field = (b"content-type", b"Content-Type: text/html; charset=utf-8")
+_HTML_HEADERS = Headers((_HTML, NO_CACHE))
 _TEXT_HEADERS = Headers((_TEXT, NO_CACHE))
 _JSON_HEADERS = Headers((_JSON, NO_CACHE))
 _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
@@ -31,6 +38,7 @@ class Request:
     """
 
     __slots__ = (
+        "_parsed_query",
         "asks_timing",
         "body",
         "chunked",
@@ -88,6 +96,7 @@ class Request:
     """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
     sent: bool
     """The head was sent to an upstream, and cannot be changed any more."""
+    _parsed_query: tuple[str, MultiDict]  # unset until a plugin asks
 
     def __init__(
         self,
@@ -164,8 +173,27 @@ class Request:
                 return value
         return None
 
+    @property
+    def cookies(self) -> MultiDict:
+        """All cookies, as sent; parsed at each access. ``cookie`` is quicker for a single one."""
+        return parse_cookies(self.headers.get("cookie", ""))
+
+    @property
+    def query_params(self) -> MultiDict:
+        """The parameters of the query, decoded: escapes and ``+``; invalid UTF-8 becomes U+FFFD.
+
+        Parsed at the first access, and again if a plugin has changed the query.
+
+        :raises HTTPError: 400, more than 1000 parameters. It is a ``ValueError``, too.
+        """
+        parsed = getattr(self, "_parsed_query", None)
+        if parsed is None or parsed[0] is not self.query:
+            parsed = (self.query, parse_query(self.query))
+            set_unchecked(self, "_parsed_query", parsed)
+        return parsed[1]
+
     def query_value(self, name: str) -> str | None:
-        """Return the first value of a query parameter, as sent (not percent-decoded)."""
+        """Return the first value of a query parameter, as sent (``query_params`` decodes)."""
         for pair in self.query.split("&"):
             key, _, value = pair.partition("=")
             if key == name and pair:
@@ -244,10 +272,10 @@ class Response:
         """
         if self.sent:
             raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
-        if (check := _CHECKS.get(name)) is not None:
+        if (check := RESPONSE_CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":
-            set_unchecked(self, "content_length", _length_of(value))
+            set_unchecked(self, "content_length", length_of(value))
         set_unchecked(self, name, value)
 
     @classmethod
@@ -275,6 +303,39 @@ class Response:
     def json(cls, value: object, status: int = 200) -> Response:
         """Return a JSON response."""
         return cls(status, json.dumps(value).encode(), _JSON_HEADERS)
+
+    @classmethod
+    def html(cls, text: str, status: int = 200) -> Response:
+        """Return an HTML page (UTF-8). What clients sent must be escaped in it: ``html.escape``."""
+        return cls(status, text.encode(), _HTML_HEADERS)
+
+    @classmethod
+    def redirect(
+        cls,
+        location: str,
+        status: int = 302,
+        *,
+        external: bool = False,
+        headers: Headers | Mapping[str, str] | None = None,
+    ) -> Response:
+        """Return a redirect without a body. 303 changes the method to GET, 307 and 308 keep it.
+
+        Characters that cannot stand in a URL are percent-encoded, those beyond ASCII as UTF-8;
+        ``%`` stays. So ``request.path`` can be given as it is; ``request.query`` only if it is
+        ASCII, since it has a character for each byte.
+
+        :param location: a path, with or without query, beginning with one slash.
+        :param status: 301, 302, 303, 307 or 308.
+        :param external: ``location`` may also be a URL of ``http`` or ``https``, whose host is
+            ASCII and has no user in front. Never set it for text of a client.
+        :param headers: further fields.
+        :raises ValueError: another location or status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"{status!r} is not the status of a redirect: {STATUSES}")
+        response = cls(status, b"", headers)
+        response.headers.replace(location_field(location, external=external))
+        return response
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
@@ -311,72 +372,6 @@ def make_response(
 set_unchecked: Final = object.__setattr__
 """Assign to a message what plugins may not, or not any more."""
 
-
-def _check_status(_: Response, status: Any) -> None:
-    if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ValueError(f"{status!r} is not the status of a final response (200 to 599)")
-
-
-def _check_body(response: Response, body: object) -> None:
-    if response.upstream:
-        raise ValueError(
-            "the body of an upstream's response is changed by a filter (response_body), or replaced "
-            "with the response, by returning another one from upstream_response"
-        )
-    if not isinstance(body, bytes | AsyncIterable):
-        raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")
-
-
-def _length_of(body: Any) -> int | None:
-    """Return how many bytes a body has; a file knows that, and other iterables may say it."""
-    if isinstance(body, bytes):
-        return len(body)
-    length = getattr(body, "content_length", None)
-    return length if isinstance(length, int) else None
-
-
-def _check_length(response: Response, length: Any) -> None:
-    if length is None:
-        return
-    if not isinstance(length, int) or length < 0:
-        raise ValueError(f"{length!r} is not a number of bytes")
-    known = _length_of(response.body)
-    if response.upstream:
-        known = response.content_length
-    elif known is None:
-        known = length
-    if length != known:
-        raise ValueError(f"content_length = {length}, but the body has {known} bytes")
-
-
-def check_headers(_: object, headers: object) -> None:
-    """Refuse what is no ``Headers``, or is of another head that was sent.
-
-    :raises TypeError: it is.
-    """
-    if type(headers) is not Headers:
-        hint = "a copy() of them" if isinstance(headers, Headers) else f"not {headers!r:.40}"
-        raise TypeError(f"headers are pingap.Headers, {hint}")
-
-
-def _check_reason(_: Response, reason: object) -> None:
-    if reason is not None and not (isinstance(reason, bytes) and FIELD_VALUE.fullmatch(reason)):
-        raise ValueError(f"{reason!r:.40} is not a reason phrase: bytes without control characters")
-
-
-def _check_upstream(_: Response, value: object) -> None:
-    raise AttributeError("this says what pingap did, and cannot be changed")
-
-
-_CHECKS = {
-    "status": _check_status,
-    "body": _check_body,
-    "content_length": _check_length,
-    "headers": check_headers,
-    "reason": _check_reason,
-    "upstream": _check_upstream,
-    "sent": _check_upstream,
-}
 
 REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}
 """Reason phrases of the registered status codes (RFC 9110, 15)."""

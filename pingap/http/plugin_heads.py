@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pingap.http.headers import TOKEN, Field, Headers
-from pingap.http.messages import Request, Response, check_headers, is_target, set_unchecked
+from pingap.http.messages import Request, Response, is_target, set_unchecked
+from pingap.http.response_checks import check_headers
 
 
 class PluginRequest(Request):

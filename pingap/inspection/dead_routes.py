@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pingap.build.builtin import METRICS_LOCATION
 from pingap.build.graph import Runtime
+from pingap.http.paths import as_matched
 from pingap.inspection.finding import Finding, finding
 from pingap.proxy.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher
 from pingap.proxy.routing import Candidate
@@ -20,7 +20,13 @@ Route = Candidate[LocationRuntime]
 def dead_routes(runtime: Runtime) -> Iterator[Finding]:
     """``dead-route``: a location that a heavier one shadows."""
     for name, server in runtime.servers.items():
+        metrics = runtime.config.servers[name].prometheus_metrics
         for candidate in server.router.candidates:
+            if metrics and _is_exactly(candidate.path, as_matched(metrics)):
+                path = ("locations", candidate.target.name)
+                text = f"{_NEVER} on the server {name}: prometheus_metrics has this path"
+                yield finding(runtime, "dead-route", path, text, _FIX)
+                continue
             heavier = server.router.candidates[: candidate.rank]
             shadow = next((one for one in heavier if _shadows(one, candidate)), None)
             if shadow is not None:
@@ -28,18 +34,20 @@ def dead_routes(runtime: Runtime) -> Iterator[Finding]:
                 yield finding(runtime, "dead-route", path, _message(name, candidate, shadow), _FIX)
 
 
+_NEVER = "never gets a request"
 _FIX = "give it a larger weight or a narrower path, or take it off the server"
 
 
 def _message(server: str, route: Route, shadow: Route) -> str:
-    if shadow.target.name == METRICS_LOCATION:
-        by = "prometheus_metrics has this path"
-    else:
-        order = "and comes first" if shadow.weight == route.weight else "and is heavier"
-        by = f'"{shadow.target.name}" takes all that it could, {order}'
-        by += f" ({shadow.weight}, this one {route.weight})"
+    order = "and comes first" if shadow.weight == route.weight else "and is heavier"
+    by = f'"{shadow.target.name}" takes all that it could, {order}'
+    by += f" ({shadow.weight}, this one {route.weight})"
     rest = " but OPTIONS *" if _all_but_asterisk(shadow.path, route.path) else ""
-    return f"never gets a request{rest} on the server {server}: {by}"
+    return f"{_NEVER}{rest} on the server {server}: {by}"
+
+
+def _is_exactly(path: PathMatcher, text: str) -> bool:
+    return path.kind is PathKind.EXACT and path.text == text
 
 
 def _shadows(heavier: Route, route: Route) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pingap.build.builtin import METRICS_LOCATION
+from pingap.build.builtin import METRICS
 from pingap.build.client_options import path_rules
 from pingap.build.graph import Runtime
 from pingap.config import Config
@@ -18,6 +18,7 @@ from pingap.hookspecs import PHASES
 from pingap.http.context import Connection, RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.messages import Request
+from pingap.http.paths import as_matched
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
 from pingap.observability.counters import WorkerStats
 from pingap.plugins.chains import Instance
@@ -121,6 +122,13 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
         explanation.refusal = f"{error.status}: {error}"
         return explanation
     explanation.path = request.path
+    metrics = runtime.config.servers[server].prometheus_metrics
+    if metrics and request.path == as_matched(metrics):
+        found = None
+        explanation.location = METRICS
+        explanation.place = place_of_key(
+            runtime.config.source, ("servers", server, "prometheus_metrics")
+        )
     if request.path_danger:
         explanation.refusal = f"400: {request.path_danger}"
     winner: Candidate[LocationRuntime] | None = None
@@ -128,7 +136,7 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
         location, captures = found
         winner = next(one for one in router.candidates if one.target is location)
         explanation.location, explanation.weight = location.name, winner.weight
-        explanation.place = _place_of_location(runtime, server, location.name)
+        explanation.place = place_of_key(runtime.config.source, ("locations", location.name))
         explanation.captures = dict(captures)
         explanation.chain = chain(runtime, location)
         explanation.headers = list(_header_steps(runtime, location.name))
@@ -137,16 +145,9 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
         if candidate is not winner:
             name = candidate.target.name
             reasons = list(_reasons(candidate, request, winner))
-            place = _place_of_location(runtime, server, name)
+            place = place_of_key(runtime.config.source, ("locations", name))
             explanation.losses.append(Loss(name, candidate.weight, reasons, place))
     return explanation
-
-
-def _place_of_location(runtime: Runtime, server: str, name: str) -> Place:
-    source = runtime.config.source
-    if name == METRICS_LOCATION:
-        return place_of_key(source, ("servers", server, "prometheus_metrics"))
-    return place_of_key(source, ("locations", name))
 
 
 # Why not.

@@ -32,8 +32,9 @@ def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
     named |= set(_texts([location.claimed for location in locations]))
     yield "locations", "no server lists it", {one for server in servers for one in server.locations}
     listed = {one for location in locations for one in location.plugins}
+    listed |= {one for server in servers for one in server.plugins}
     balancing = {one.name for one in runtime.plugins if hasattr(one.plugin, "pingap_balancers")}
-    yield "plugins", "no location lists it", listed | named | balancing
+    yield "plugins", "no location or server lists it", listed | named | balancing
     chosen = {location.upstream for location in locations}
     if not any(name.startswith("$") for name in chosen):  # which may become any name
         yield "upstreams", "no location names it", chosen | named

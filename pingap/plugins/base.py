@@ -12,6 +12,7 @@ from pingap.hookspecs import hookimpl
 if TYPE_CHECKING:
     from pingap.observability.access_log import LogTag
     from pingap.plugins.background_tasks import BackgroundTasks
+    from pingap.plugins.worker import Worker
 
 
 class PluginSettings(BaseModel):
@@ -123,13 +124,28 @@ class Plugin:
         """
         return {}
 
-    async def startup(self, tasks: BackgroundTasks) -> None:
+    async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Prepare, before any listener accepts connections. Does nothing unless overridden.
 
+        A method without the second parameter is called without it.
+
+        :param worker: what all plugins of the worker process share.
         :param tasks: for background work. Like an anyio task group, except that a failed task does
             not cancel the others; ``start_service`` restarts a task that fails. The tasks are
             cancelled after ``shutdown``.
         :raises Exception: the start fails with an error that names the instance.
+        """
+
+    async def lead(self, tasks: BackgroundTasks, worker: Worker) -> None:
+        """Do what one worker does for all: renew a certificate, remove what is old.
+
+        Runs in one worker at a time, after ``startup``; if it raises, it is called again after a pause.
+        It is cancelled, together with its tasks, when the worker shuts down, and another one leads then.
+
+        :param tasks: for background work, as in ``startup``.
+        :param worker: what all plugins of the worker process share.
+
+        .. versionadded:: 1.1
         """
 
     async def shutdown(self) -> None:

@@ -81,14 +81,19 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """The chains of one location, one for each phase (``hookspecs``)."""
+    """The chains of one location or server, one for each phase (``hookspecs``)."""
 
+    server_request: Chain = ()
     early_request: Chain = ()
     request: Chain = ()
     proxy_upstream: Chain = ()
+    upstream_request: Chain = ()
     request_body: Chain = ()
+    upstream_attempt: Chain = ()
+    upstream_error: Chain = ()
     upstream_response: Chain = ()
     upstream_response_body: Chain = ()
+    error_page: Chain = ()
     response: Chain = ()
     response_body: Chain = ()
     logging: Chain = ()
@@ -121,6 +126,9 @@ class Chains:
             for phase in hookspecs.PHASES
         }
         return replace(self, **chains)
+
+
+NO_CHAINS: Final = Chains()
 
 
 class _LocationManager(pluggy.PluginManager):
@@ -157,11 +165,14 @@ for _name in hookspecs.PHASES:
 
 
 def freeze(
-    instances: Sequence[Instance], tell: Callable[[Instance, str], None] = lambda *_: None
+    instances: Sequence[Instance],
+    tell: Callable[[Instance, str], None] = lambda *_: None,
+    phases: Sequence[str] = hookspecs.LOCATION_PHASES,
 ) -> Chains:
-    """Build the chains of a location from its plugins, in listed order.
+    """Build the chains of a location, or of a server, from its plugins, in listed order.
 
     :param tell: called with an instance and each thing it implements that is deprecated.
+    :param phases: those that run for it.
     :raises ContractError: an implementation that no phase can call.
     """
     manager = _LocationManager()
@@ -177,7 +188,7 @@ def freeze(
             manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise ContractError(_explain(error, instance.plugin)) from None
-    chains = {phase: _chain(getattr(manager.hook, phase), owners) for phase in hookspecs.PHASES}
+    chains = {phase: _chain(getattr(manager.hook, phase), owners) for phase in phases}
     # A manager and its callers form a reference cycle. Unless it is broken here, only the garbage
     # collector frees them, and a reload with thousands of locations would block the loop for it.
     vars(manager.hook).clear()
@@ -185,7 +196,7 @@ def freeze(
     return Chains(
         **chains,
         rewriters=frozenset(one.name for one in instances if one.plugin.body == "rewrites"),
-        filters_response=bool(chains["upstream_response_body"] or chains["response_body"]),
+        filters_response=any(map(chains.get, ("upstream_response_body", "response_body"))),
         whole_body=min(limits, default=0),
         owned_headers=_owned_headers(instances),
     )

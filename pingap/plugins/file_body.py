@@ -182,5 +182,5 @@ class OpenFile:
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    """Return what makes it another file if it changes. (Numbers of files are given away again.)"""
+    """Return what makes it another file if it changes; the number alone may belong to one since."""
     return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from pingap.plugins.base import Plugin
 from pingap.plugins.chains import Instance
 from pingap.plugins.checks import place_of_function
 from pingap.plugins.foreign_code import end_tasks, is_from_outside
+from pingap.plugins.worker import Worker
 
 log = logging.getLogger("pingap")
 
@@ -35,10 +37,13 @@ class PluginTasks:
     """Runs ``startup`` and ``shutdown`` of instances, each in a task of its own.
 
     :param failures: where it is told what fails in the background.
+    :param worker: what instances may use.
     """
 
-    def __init__(self, failures: PluginFailures) -> None:
+    def __init__(self, failures: PluginFailures, worker: Worker) -> None:
         self._failures = failures
+        self._worker = worker
+        self._leads = False
         self._lives: dict[Plugin, _Life] = {}
         self._ending: set[_Life] = set()
 
@@ -49,13 +54,15 @@ class PluginTasks:
         """
         for instance in instances:
             cls = type(instance.plugin)
-            if cls.startup is Plugin.startup and cls.shutdown is Plugin.shutdown:
+            if not _has_a_life(cls):
                 continue
             if instance.plugin in self._lives:
                 continue
-            life = _Life(instance, self._failures)
+            life = _Life(instance, self._failures, self._worker)
             await life.started()
             self._lives[instance.plugin] = life
+            if self._leads:
+                life.lead()
 
     def stop(self, keep: Iterable[Instance] = ()) -> None:
         """Let instances run their ``shutdown`` and end their tasks.
@@ -68,6 +75,18 @@ class PluginTasks:
             life.stop.set()
             self._ending.add(life)
             life.task.add_done_callback(partial(self._forget, life))
+
+    def lead(self) -> None:
+        """Let instances do what one worker does for all."""
+        self._leads = True
+        for life in self._lives.values():
+            life.lead()
+
+    async def follow(self) -> None:
+        """Leave that to another worker from now on."""
+        self._leads = False
+        for life in list(self._lives.values()):
+            await life.follow()
 
     async def ended(self) -> None:
         """Return when every instance that was stopped has ended."""
@@ -85,15 +104,23 @@ class PluginTasks:
         self._ending.discard(life)
 
 
+def _has_a_life(cls: type[Plugin]) -> bool:
+    names = ("startup", "lead", "shutdown")
+    return any(getattr(cls, name) is not getattr(Plugin, name) for name in names)
+
+
 class _Life:
     """One instance from its ``startup`` to its ``shutdown``, which run in the same task.
 
     :param instance: that is started.
     :param failures: where its errors are told.
+    :param worker: what it may use.
     """
 
-    def __init__(self, instance: Instance, failures: PluginFailures) -> None:
+    def __init__(self, instance: Instance, failures: PluginFailures, worker: Worker) -> None:
         self._instance = instance
+        self._worker = worker
+        self._leading: BackgroundTasks | None = None
         self._failures = failures
         self._tasks = BackgroundTasks(instance.name, self._report_task)
         self._started = asyncio.Event()
@@ -120,19 +147,41 @@ class _Life:
     async def _run(self) -> None:
         plugin = self._instance.plugin
         try:
-            await plugin.startup(self._tasks)
+            if takes_worker(plugin.startup):
+                await plugin.startup(self._tasks, self._worker)
+            else:
+                await plugin.startup(self._tasks)  # type: ignore[call-arg]  # contract 1.0
         except BaseException as error:
             self._error = error
         else:
             self._started.set()
             await self._until_stopped()
+            await self.follow()
             await self._shut_down(plugin.shutdown)
         await self.end_tasks()
         self._started.set()
 
+    def lead(self) -> None:
+        """Run ``lead`` of the instance, if it has one."""
+        plugin = self._instance.plugin
+        if type(plugin).lead is Plugin.lead or self._leading is not None or self.stop.is_set():
+            return
+        self._leading = BackgroundTasks(self._instance.name, self._report_task)
+        self._leading.start_service(plugin.lead, self._leading, self._worker)
+
+    async def follow(self) -> None:
+        """Cancel ``lead`` and its tasks."""
+        leading, self._leading = self._leading, None
+        if leading is not None:
+            await self._end(leading)
+
     async def end_tasks(self) -> None:
         """End its background tasks, and tell of those that do not."""
-        if stubborn := await self._tasks.end():
+        await self.follow()
+        await self._end(self._tasks)
+
+    async def _end(self, tasks: BackgroundTasks) -> None:
+        if stubborn := await tasks.end():
             text = "plugin %s: %d background tasks ignore that they were cancelled"
             log.warning(text, self._instance.name, stubborn)
 
@@ -160,6 +209,14 @@ class _Life:
         failure = PluginError(self._instance.name, where, place)
         failure.__cause__ = error
         self._failures.report(failure, "")
+
+
+def takes_worker(startup: Callable[..., object]) -> bool:
+    """Return whether a ``startup`` has the second parameter (contract 1.1)."""
+    kinds = [one.kind for one in inspect.signature(startup).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return True
+    return kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) > 1
 
 
 def _reason(error: BaseException) -> str:

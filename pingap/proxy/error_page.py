@@ -9,11 +9,13 @@ from http import HTTPStatus
 from typing import Final
 
 from pingap._version import __version__
+from pingap.hookspecs import hookimpl
 from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.grpc_errors import grpc_error, is_grpc
 from pingap.http.headers import Headers, field
 from pingap.http.messages import Request, Response
+from pingap.plugins.base import Plugin, PluginSettings
 
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _HTML: Final = field("Content-Type", "text/html; charset=utf-8")
@@ -51,20 +53,24 @@ small { color: #57606a; }
 """
 
 
-class ErrorPage:
-    """Renders errors, as HTML, or as JSON for clients that prefer it.
+class ErrorPage(Plugin):
+    """The page of pingap: renders errors, as HTML, or as JSON for clients that prefer it.
 
     :param template: ``basic.error_template``; empty for the built-in page. A template that begins
         with ``{`` is JSON. Placeholders: ``{{status}}``, ``{{reason}}``, ``{{content}}``,
         ``{{error_type}}``, ``{{request_id}}``, ``{{version}}``. Values are escaped.
     """
 
+    category = "pingap:error_page"
+
     def __init__(self, template: str = "") -> None:
+        super().__init__(PluginSettings())
         self._template = template or DEFAULT_TEMPLATE
         self._is_json = re.match(r"\s*\{(?!\{)", self._template) is not None
         self._is_default = not template
 
-    def render(self, request: Request, ctx: RequestContext, error: HTTPError) -> Response:
+    @hookimpl(trylast=True)
+    def error_page(self, request: Request, error: HTTPError, ctx: RequestContext) -> Response:
         """Return the response for an error."""
         if is_grpc(request):
             return _with_ids(grpc_error(error), ctx, error)

@@ -20,12 +20,12 @@ from pingap.http.errors import ClientGone, HTTPError, PingapError, UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 from pingap.http.ports import Sink, Source, Upstream
+from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.filter_stages import Stage
 from pingap.proxy.whole_request import read_whole
 
 if TYPE_CHECKING:
-    from pingap.plugins.chains import Chains
     from pingap.proxy.async_hooks import HookTasks, Outcome
     from pingap.proxy.runtime import LocationRuntime, ServerRuntime
     from pingap.upstream.peer import Peer
@@ -98,7 +98,9 @@ class Exchange:
     """What ``step`` goes on with."""
     location: LocationRuntime | None = None
     chains: Chains
-    """Those of the location, or the same ones with their time taken."""
+    """Those of the location, or the same ones with their time taken; empty before it is found."""
+    attempts = 0
+    """Attempts to get a response from an upstream that plugins were shown."""
     peer: Peer | None = None
     """Where an attempt was begun that has not ended."""
     upstream: Upstream | None = None
@@ -134,6 +136,7 @@ class Exchange:
         # (What every exchange asks for is found sooner in the object than in its class.)
         self.upstream = self.peer = self.response_body = None
         self.filters = _NO_FILTERS
+        self.chains = NO_CHAINS
         self.holding = False
         self.failure: PingapError | None = None
         """What ends the exchange; see ``raise_failure``."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pingap.host.threads import in_thread
 from pingap.observability.counters import LocationStats, add_locations
 from pingap.observability.histogram import plain_counter
 from pingap.observability.process_figures import process_figures, process_metrics
-from pingap.observability.sums import add_nested
+from pingap.observability.sums import add_nested, no_figures
 from pingap.upstream.health.metrics import HealthCounts, health_metrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+    from pingap.http.ports import Statistics
     from pingap.observability.handshakes import HandshakeMetrics
     from pingap.observability.plugin_metrics import PluginMetrics
     from pingap.upstream.metrics import UpstreamMetrics
@@ -80,6 +82,14 @@ class ServerMetrics:
         total._process = process_figures()
         add_nested(total._process, figures["process"])
         return total
+
+    async def page_of_all(self, stats: Statistics) -> bytes:
+        """Return the page of all workers together.
+
+        :param stats: of the worker that is asked.
+        """
+        figures = no_figures() if stats.ask_others is None else await stats.ask_others()
+        return await in_thread(self.plus(figures).page)
 
     def _fold(self) -> None:
         for stats in self._locations.values():

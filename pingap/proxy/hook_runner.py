@@ -12,8 +12,9 @@ plugin were not there.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final, TypeAlias
 
+from pingap.http.attempts import Retry
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.errors import ClientGone, HTTPError, PluginError
 from pingap.http.messages import Response
@@ -23,6 +24,10 @@ from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, stage_of
 from pingap.proxy.filter_stages import Stage
+
+Answers: TypeAlias = tuple[type, ...]
+_RESCUES: Final = (Response, Retry)
+_FILTERS: Final = (BodyFilter, AsyncBodyFilter)
 
 
 def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitable[None] | None:
@@ -74,28 +79,37 @@ def call_first(
             _failed(x, owner, phase, error)
             continue
         if answer is not None:
-            if not isinstance(answer, Response):
+            if not isinstance(answer, Response) and type(answer) is not Retry:
                 outcome = x.begin(answer, owner.timeout)
                 if not outcome.done:
                     return _await_first(x, chain[chain.index(step) :], phase, outcome, arguments)
-                answer = _settle(x, outcome, owner, phase, Response)
+                answer = _settle(x, outcome, owner, phase, _answers(phase))
                 if answer is None:
                     continue
+            elif type(answer) is Retry and (misfit := _misfit(answer, _answers(phase))):
+                _failed(x, owner, phase, misfit)
+                continue
             x.answered_by = owner.name
             # (One that was sent before is another one from now on.)
-            response: Response = answer.copy() if answer.sent else answer
-            return response
+            if isinstance(answer, Response) and answer.sent:
+                answer = answer.copy()
+            return answer  # type: ignore[no-any-return]
     return None
+
+
+def _answers(phase: str) -> Answers:
+    """Return what a plugin may answer in a phase."""
+    return _RESCUES if phase == "upstream_error" else (Response,)
 
 
 async def _await_first(
     x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> Response | None:
-    result = await _result(x, outcome, chain[0][1], phase, Response)
+    result = await _result(x, outcome, chain[0][1], phase, _answers(phase))
     x.answered_by = chain[0][1].name
     if result is None:
         result = call_first(x, chain[1:], phase, *arguments)
-        if result is not None and not isinstance(result, Response):
+        if result is not None and not isinstance(result, _RESCUES):
             result = await result
     return result  # type: ignore[no-any-return]  # _result checked it
 
@@ -114,9 +128,9 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
         except BaseException as error:
             _failed(x, owner, phase, error)
             continue
-        if answer is not None and not isinstance(answer, BodyFilter | AsyncBodyFilter):
+        if answer is not None and not isinstance(answer, _FILTERS):
             outcome = x.begin(answer, owner.timeout)
-            answer = await _result(x, outcome, owner, phase, BodyFilter, AsyncBodyFilter)
+            answer = await _result(x, outcome, owner, phase, _FILTERS)
         if answer is not None:
             stage = stage_of(x, answer, owner)
             filters.append(stage)
@@ -146,7 +160,9 @@ async def abandon_filters(x: Exchange) -> None:
             x.server.report(x, failure)
 
 
-async def _result(x: Exchange, outcome: Outcome, owner: Owner, phase: str, *expected: type) -> Any:
+async def _result(
+    x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: Answers = ()
+) -> Any:
     """Wait for what an async plugin began, and check what comes of it."""
     if not outcome.done:
         try:
@@ -156,10 +172,10 @@ async def _result(x: Exchange, outcome: Outcome, owner: Owner, phase: str, *expe
         except Exception as error:
             _failed(x, owner, phase, error)
             return None
-    return _settle(x, outcome, owner, phase, *expected)
+    return _settle(x, outcome, owner, phase, expected)
 
 
-def _settle(x: Exchange, outcome: Outcome, owner: Owner, phase: str, *expected: type) -> Any:
+def _settle(x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: Answers = ()) -> Any:
     """Return the result of what is done, or apply the failure rule."""
     error, value = outcome.error, outcome.value
     if error is None and value is not None and expected:
@@ -172,10 +188,11 @@ def _settle(x: Exchange, outcome: Outcome, owner: Owner, phase: str, *expected: 
     return None
 
 
-def _misfit(result: object, expected: tuple[type, ...]) -> TypeError | None:
+def _misfit(result: object, expected: Answers) -> TypeError | None:
     if isinstance(result, expected):
         return None
-    return TypeError(f"expected {expected[0].__name__} or None, got {type(result).__name__}")
+    wanted = ", ".join(one.__name__ for one in expected)
+    return TypeError(f"expected {wanted} or None, got {type(result).__name__}")
 
 
 def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None:

@@ -8,42 +8,34 @@ Sockets, wire formats and pools are elsewhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pingap.http.date_field import add_date
 from pingap.http.errors import (
-    BadRequest,
     ClientGone,
     HTTPError,
     PingapError,
     PluginError,
     Source,
-    UpstreamError,
     forget_frames,
 )
-from pingap.http.hops import COUNTED, pass_hop, without_credentials
+from pingap.http.hops import COUNTED, pass_hop
 from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_upgrade
+from pingap.proxy.attempts import ask_upstream
 from pingap.proxy.body_source import produce
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, rewrites
 from pingap.proxy.held_head import HeldHead, bytes_to_hold
 from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, call_first
 from pingap.proxy.runtime import LocationRuntime
-from pingap.upstream.circuit_breaking.breakers import says_nothing
-from pingap.upstream.connections.http1_connection import UpstreamConnection
-from pingap.upstream.connections.pinned import PinnedConnections, home_for
-from pingap.upstream.peer import Peer
-from pingap.upstream.retrying.retries import IDEMPOTENT, Attempts
-from pingap.upstream.upstream import UpstreamRuntime
 
 if TYPE_CHECKING:
-    from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+    pass
 
 _NO_BODY = frozenset((101, 204, 304))
 RETRY_HEADER = "X-Retry-Attempt"
@@ -88,8 +80,9 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         _end(x)
         if x.filters:
             await abandon_filters(x)
-        if (location := x.location) is not None and location.looks_back:
-            await _look_back(x, location, response)
+        location = x.location
+        if x.server.looks_back or (location is not None and location.looks_back):
+            await _look_back(x, response)
         if (access_log := x.server.access_log) is not None:
             record = access_log.record
             record(x.request, response, x.ctx)
@@ -99,6 +92,10 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
 
 async def _find_response(x: Exchange) -> Response:
     """Match the location; let plugins answer, or ask the upstream."""
+    if x.server.chains.server_request:
+        at_once = await _ask_server_plugins(x)
+        if at_once is not None:
+            return at_once
     location = _match(x)
     chains, request, ctx = x.chains, x.request, x.ctx
     if chains.prepares:
@@ -119,13 +116,24 @@ async def _find_response(x: Exchange) -> Response:
         answer = pass_hop(request, x.server.via)
         if answer is not None:
             return answer
-    response = await _ask_upstream(x, location)
+    response = await ask_upstream(x, location)
     if chains.upstream_response:
         response = await _change_upstream_response(x, chains.upstream_response, response)
     if ctx.choice_fields:  # (not before: a cache may have stored what it got)
         for prepared in ctx.choice_fields:
             response.headers.append(prepared)
     return response
+
+
+async def _ask_server_plugins(x: Exchange) -> Response | None:
+    """Run ``server_request``."""
+    x.ctx.told(x.request)  # before plugins may change what it is read from
+    x.request.__class__ = PluginRequest
+    chain = x.server.chains.server_request
+    answer = call_first(x, chain, "server_request", x.request, x.ctx)
+    if answer is not None and not isinstance(answer, Response):
+        answer = await answer
+    return answer
 
 
 async def _prepare(x: Exchange, chains: Chains) -> None:
@@ -177,185 +185,11 @@ def _match(x: Exchange) -> LocationRuntime:
 
 def _check_limits(x: Exchange, location: LocationRuntime) -> None:
     if (limit := location.client_max_body_size) and x.request_body is not None:
-        if x.request.content_length > limit:
+        if x.request.content_length > limit or x.request_body.received > limit:
             raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
         x.request_body.limit = limit
     if location.max_processing and x.ctx.processing > location.max_processing:
         raise HTTPError(429, f"Too Many Requests, max:{location.max_processing}")
-
-
-async def _ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
-    """Send the request to a peer of the upstream; return the response whose head arrives.
-
-    :raises UpstreamError: no peer answered.
-    :raises BadRequest: no peer may get it.
-    """
-    if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
-        raise BadRequest(f"Bad request: {x.request.path_danger}")
-    upstream = location.choose_upstream(x.ctx)
-    filters: Filters = ()
-    if x.request_body is not None and (chain := x.chains.request_body):
-        filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
-    attempts: Attempts | None = None  # those that failed
-    tried: Sequence[Peer] = ()
-    fresh = False
-    if location.repeats_sent:
-        upstream.retry_budget.count_request(x.ctx.began_at)
-    while True:
-        peer: Peer | None = None
-        try:
-            if upstream.finds_peers:
-                peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
-            elif (pins := x.ctx.connection.pins) is None or (
-                peer := pins.choose(upstream, tried)
-            ) is None:
-                choose_peer = upstream.choose_peer
-                peer = choose_peer(x.request, x.ctx, tried)
-            if upstream.observers:
-                response = await _observed_attempt(x, location, upstream, peer, filters, fresh)
-            else:
-                response = await _attempt(x, location, upstream, peer, filters, fresh)
-        except UpstreamError as error:
-            x.leave_peer(failed=not says_nothing(error, x.ctx))
-            attempts = attempts or Attempts(x, location.retry, upstream)
-            if not attempts.again_after_error(error, peer):
-                raise
-            x.server.report(x, error)
-            x.forgive()
-        else:
-            if response.status not in location.retry.statuses:
-                break
-            attempts = attempts or Attempts(x, location.retry, upstream)
-            if not attempts.again_after_answer(response.status, peer):
-                break
-            text = f"{upstream.name}({peer.text}) answered {response.status}"
-            x.server.report(x, UpstreamError(text, error_type="HTTPStatus"))
-            x.discard_answer()
-        tried, fresh = attempts.tried, attempts.fresh
-    if x.request_body is not None:
-        x.request_body.keep_nothing()
-    return response
-
-
-async def _observed_attempt(
-    x: Exchange,
-    location: LocationRuntime,
-    upstream: UpstreamRuntime,
-    peer: Peer,
-    filters: Filters,
-    fresh: bool,
-) -> Response:
-    """Make an attempt, and tell the observers of the upstream how it ended."""
-    if upstream.breakers is not None and x.request_body is not None:
-        upstream.breakers.watch_body(peer, x.ctx, x.request_body)
-    try:
-        response = await _attempt(x, location, upstream, peer, filters, fresh)
-    except UpstreamError as error:
-        for observer in upstream.observers:
-            observer.attempted(peer, x.ctx, error, 0)
-        raise
-    except BaseException:  # also if this coroutine is closed: an attempt has to end for observers
-        for observer in upstream.observers:
-            observer.abandoned(peer)
-        raise
-    else:
-        for observer in upstream.observers:
-            observer.attempted(peer, x.ctx, None, response.status)
-        return response
-    finally:
-        if (breakers := upstream.breakers) is not None:
-            breakers.release(peer, x.ctx)  # admitted when the peer was chosen
-
-
-async def _attempt(
-    x: Exchange,
-    location: LocationRuntime,
-    upstream: UpstreamRuntime,
-    peer: Peer,
-    filters: Filters,
-    fresh: bool,
-) -> Response:
-    """Send the request on a connection to the peer, kept or new; return the answer's head.
-
-    :param fresh: the connection has to be a new one.
-    """
-    ctx = x.ctx
-    ctx.upstream_name = upstream.name
-    ctx.upstream_addr = peer.text
-    x.peer = peer
-    peer.in_flight += 1
-    upgrades = upstream.may_choose and x.request.upgrade != ""
-    home: Peer | PinnedConnections = peer
-    if (
-        ctx.connection.pins is not None
-        or ctx.pins_upstream
-        or b"authorization" in x.request.headers.keys
-    ):
-        home = home_for(x.request, ctx, peer)
-    connection = None if fresh or upgrades else home.take()
-    if connection is not None:
-        ctx.upstream_reused = True
-        ctx.upstream_connected_at = time.monotonic()
-    else:
-        ctx.upstream_reused = False
-        began = time.monotonic()
-        repeatable = x.request_body is None and x.request.method in IDEMPOTENT
-        connection = await x.connect(
-            upstream.connect(peer, ctx.connection, home, upgrades=upgrades, repeatable=repeatable)
-        )
-        ctx.upstream_connected_at = time.monotonic()
-        ctx.upstream_connect_time = ctx.upstream_connected_at - began
-        if connection.began_at >= began:  # (not a stream of a connection that was there)
-            ctx.upstream_tcp_connect_time = connection.tcp_seconds
-            ctx.upstream_tls_handshake_time = connection.tls_seconds
-            ctx.connection.stats.upstream_times[upstream.name].connected(
-                connection.tcp_seconds, connection.tls_seconds
-            )
-    ctx.upstream_connection_began = connection.began_at
-    _send_request(x, location, connection, filters)
-    response = await x.receive_head()
-    ctx.upstream_head_at = connection.read_at
-    ctx.upstream_status = response.status
-    return response
-
-
-def _send_request(
-    x: Exchange,
-    location: LocationRuntime,
-    connection: UpstreamConnection | Http2UpstreamStream,
-    filters: Filters,
-) -> None:
-    request, body = x.request, x.request_body
-    headers = request.headers
-    if location.upstream_headers:
-        headers = headers.copy()
-        for apply in location.upstream_headers:
-            apply(headers, request, x.ctx)
-        if request.method == "TRACE":
-            headers = without_credentials(headers)  # (ours would come back to the client, too)
-    if x.ctx.upstream_retries:
-        headers = headers.copy()
-        headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
-    x.upstream = connection
-    if body is None:
-        connection.send_request(x, request, headers, 0)
-        if location.has_plugins:
-            close_head(request)
-        return
-    length: int | None = request.content_length
-    if request.chunked or rewrites(filters, x.chains.rewriters):
-        length = None
-    connection.send_request(x, request, headers, length)
-    if location.has_plugins:
-        close_head(request)
-    idempotent = request.method in IDEMPOTENT
-    if location.repeats_sent and idempotent:
-        body.keep(location.retry_buffer_size)
-    elif connection.may_refuse or (x.ctx.upstream_reused and idempotent):
-        body.keep()
-    body.open(connection, filters, length)
-    if x.upstream_full:  # known before the body was opened
-        body.set_full(True)
 
 
 async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
@@ -395,8 +229,8 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
     x.forgive()
     x.ctx.error = error
     x.server.report(x, error)
-    response = x.server.error_page.render(x.request, x.ctx, error)
-    if x.location is None or not x.chains.response:
+    response = await _error_page(x, error)
+    if not x.chains.response:
         return response
     if isinstance(error, PluginError) and error.hook == "response":
         return response
@@ -407,8 +241,23 @@ async def _error_response(x: Exchange, error: HTTPError) -> Response:
     except HTTPError as second:
         x.ctx.error = second
         x.server.report(x, second)
-        return x.server.error_page.render(x.request, x.ctx, second)
+        return await _error_page(x, second)
     return response
+
+
+async def _error_page(x: Exchange, error: HTTPError) -> Response:
+    """Run ``error_page``: for the plugins of the location, those of the server, and pingap's own."""
+    for chain in (x.chains.error_page, x.server.chains.error_page):
+        try:
+            page = call_first(x, chain, "error_page", x.request, error, x.ctx)
+            if page is not None and not isinstance(page, Response):
+                page = await page
+        except HTTPError as failure:
+            x.server.report(x, failure)
+            break
+        if page is not None:
+            return page
+    return x.server.error_page.error_page(x.request, error, x.ctx)
 
 
 def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
@@ -491,17 +340,19 @@ def _end(x: Exchange) -> None:
         x.location.stats.end(ctx)
 
 
-async def _look_back(x: Exchange, location: LocationRuntime, response: Response | None) -> None:
+async def _look_back(x: Exchange, response: Response | None) -> None:
     """Run ``logging``; a plugin that fails does not keep the others from it. Count what they took."""
-    if x.chains.logging:
+    chain = x.chains.logging + x.server.chains.logging
+    if chain:
         x.close_book()
         if response is not None:
             close_head(response)
-    for step in x.chains.logging:
+    for step in chain:
         try:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)
             if pending is not None:
                 await pending
         except HTTPError as error:
             x.server.report(x, error)
-    location.stats.observe_plugins(x.ctx.plugin_times)
+    if x.location is not None:
+        x.location.stats.observe_plugins(x.ctx.plugin_times)

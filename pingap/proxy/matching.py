@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from pingap.config.regex.pattern import Pattern
+from pingap.http.forms import form_decoded
 from pingap.http.hosts import normal_host
 from pingap.http.paths import as_matched
 
@@ -274,8 +275,7 @@ class Asked:
 
 def _decoded(text: str) -> str:
     """Decode a part of a query as forms are encoded (WHATWG URL, 5.1)."""
-    data = text.replace("+", " ").encode("latin-1", "replace")
-    return unquote_to_bytes(data).decode("utf-8", "replace")
+    return form_decoded(text.encode("latin-1", "replace"))
 
 
 def is_written(entry: str) -> bool:

@@ -23,6 +23,7 @@ from pingap.plugins.chains import Chains
 from pingap.plugins.timing import is_asked_for, timed
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.proxy.error_page import ErrorPage
+from pingap.proxy.exposition import ServerMetrics
 from pingap.proxy.routing import Router
 from pingap.upstream.retrying.retries import RetryPolicy
 
@@ -115,6 +116,9 @@ class ServerRuntime:
     name: str
     router: Router[LocationRuntime]
     error_page: ErrorPage
+    metrics: ServerMetrics
+    chains: Chains
+    """Those of the plugins of the server, and of pingap: see ``hookspecs.SERVER_PHASES``."""
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
     via: bytes | None = None
@@ -122,6 +126,12 @@ class ServerRuntime:
     tls: ServerTls | None = None
     trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
+
+    looks_back: bool = field(init=False)
+    """A plugin of the server has the phase ``logging``."""
+
+    def __post_init__(self) -> None:
+        self.looks_back = bool(self.chains.logging)
 
     def add_timing(self, response: Response, ctx: RequestContext) -> None:
         """Add ``Server-Timing`` to a response."""

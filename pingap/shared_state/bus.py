@@ -25,14 +25,17 @@ class Bus:
         self.values: dict[str, str] = {}
         """Key -> last value."""
         self._subscribers: list[tuple[str, Subscriber]] = []
-        self.send: Callable[[str, str], None] | None = None
-        """Passes a value on to the other workers; None where there are none."""
+        self.send: Callable[[str, str, bool], None] | None = None
+        """Passes a value, and whether it is kept, on to the other workers; None where there are none."""
 
-    def publish(self, key: str, value: str) -> None:
-        """Tell all workers the new value of a key; subscribers here are called at once."""
-        self.deliver(key, value)
+    def publish(self, key: str, value: str, *, retain: bool = True) -> None:
+        """Tell all workers the new value of a key; subscribers here are called at once.
+
+        :param retain: keep the value for those who subscribe later.
+        """
+        self.deliver(key, value, retain=retain)
         if self.send is not None:
-            self.send(key, value)
+            self.send(key, value, retain)
 
     def subscribe(self, prefix: str, subscriber: Subscriber) -> Callable[[], None]:
         """Have a function called with key and value, for keys that begin with a prefix.
@@ -53,10 +56,11 @@ class Bus:
         for key in [key for key in self.values if not wanted(key)]:
             del self.values[key]
 
-    def deliver(self, key: str, value: str) -> None:
+    def deliver(self, key: str, value: str, *, retain: bool = True) -> None:
         """Take a value, from here or from another worker, and tell the subscribers."""
-        self.values.pop(key, None)  # so that the oldest one is the first
-        self.values[key] = value
+        if retain:
+            self.values.pop(key, None)  # so that the oldest one is the first
+            self.values[key] = value
         if len(self.values) > MOST_VALUES:
             del self.values[next(iter(self.values))]
         for prefix, subscriber in list(self._subscribers):

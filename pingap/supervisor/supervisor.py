@@ -147,7 +147,7 @@ class Supervisor:
         self._tasks.start_soon(self._look_after, child)
         for key, value in self.news.values.items():
             if known.get(key) != value:
-                child.channel.send("bus", key=key, value=value)
+                child.channel.send("bus", key=key, value=value, retain=True)
         self._choose_leader()
         if self._stopping:  # since the fork began
             child.channel.send("drain", at_once=self._at_once)
@@ -267,7 +267,7 @@ class Supervisor:
         elif kind == "others":
             self._tasks.start_soon(attempt, self._tell_of_others, child, message)
         elif kind == "bus":
-            self._pass_on(child, message["key"], message["value"])
+            self._pass_on(child, message)
 
     # What concerns all workers.
 
@@ -276,11 +276,12 @@ class Supervisor:
         for child in self._every_child():
             child.channel.send(kind, **fields)
 
-    def _pass_on(self, sender: Child, key: str, value: str) -> None:
-        self.news.deliver(key, value)
+    def _pass_on(self, sender: Child, message: Message) -> None:
+        said = {name: message[name] for name in ("key", "value", "retain")}
+        self.news.deliver(**said)
         for child in self._every_child():
             if child is not sender:
-                child.channel.send("bus", key=key, value=value)
+                child.channel.send("bus", **said)
 
     def _choose_leader(self) -> None:
         """Have one worker do what is to be done once per host, as long as it has its place."""

@@ -137,7 +137,7 @@ class WorkerProcess:
         elif kind == "others":
             put(self._others, message["entries"])
         elif kind == "bus":
-            self._worker.bus.deliver(message["key"], message["value"])
+            self._worker.bus.deliver(message["key"], message["value"], retain=message["retain"])
         elif kind == "lead":
             self._worker.lead()
         else:
@@ -198,8 +198,8 @@ class WorkerProcess:
         await self._reporter.report(on_demand=True)
         self._channel.reply(message)
 
-    def _tell_others(self, key: str, value: str) -> None:
-        self._channel.send("bus", key=key, value=value)
+    def _tell_others(self, key: str, value: str, retain: bool) -> None:
+        self._channel.send("bus", key=key, value=value, retain=retain)
 
     async def _ask_others(self) -> Figures:
         """Return what all other workers have counted."""

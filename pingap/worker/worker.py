@@ -30,6 +30,7 @@ from pingap.worker.dismantle import dismantle
 from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
+from pingap.worker.plugin_worker import PluginWorker
 
 log = logging.getLogger("pingap")
 
@@ -113,7 +114,12 @@ class Worker:
         runtime = self.runtime
         requests = self._requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
-            self._services, self._plugins = services, PluginTasks(runtime.plugin_failures)
+            self._services, self._plugins = (
+                services,
+                PluginTasks(
+                    runtime.plugin_failures, PluginWorker(self.shared, lambda: self.runtime)
+                ),
+            )
             self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
             try:
@@ -248,8 +254,9 @@ class Worker:
         )
 
     def lead(self) -> None:
-        """Do what one worker does for all: check backends."""
+        """Do what one worker does for all: check backends, and what plugins have of that kind."""
         if self._leading is None:
+            self._plugins.lead()
             self._leading = anyio.CancelScope()
             self._services.start_soon(keep_running, self._check_backends, self._leading)
 
@@ -267,6 +274,7 @@ class Worker:
         """
         if self._leading is not None:
             self._leading.cancel()  # another worker does it from now on
+            self._services.start_soon(attempt, self._plugins.follow)
         await self._stop_accepting()
         for front in self._every_front():
             if at_once:

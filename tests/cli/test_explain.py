@@ -126,7 +126,6 @@ def test_why_each_location_loses(conf: Path) -> None:
         loss["location"]: [one["text"] for one in loss["reasons"]] for loss in found["losses"]
     }
     assert reasons == {
-        "pingap:metrics": ['path: "/users/7" is not /metrics'],
         "beta": [
             'header: "x-beta" is not "yes"',
             'query: "q" is missing',
@@ -136,10 +135,10 @@ def test_why_each_location_loses(conf: Path) -> None:
         "named": ['path: "/users/7" does not match ^/to/(?P<up>.*)$'],
         "users": ["listed later, with the same weight 200"],
     }
-    assert list(reasons) == ["pingap:metrics", "beta", "user", "named", "users"]
-    kinds = [one["kind"] for one in found["losses"][1]["reasons"]]
+    assert list(reasons) == ["beta", "user", "named", "users"]
+    kinds = [one["kind"] for one in found["losses"][0]["reasons"]]
     assert kinds == ["header", "query", "cookie"]
-    assert found["losses"][1]["place"]["line"] == line_of(conf, "[locations.beta]")
+    assert found["losses"][0]["place"]["line"] == line_of(conf, "[locations.beta]")
 
 
 def test_headers_and_cookies_are_matched(conf: Path) -> None:

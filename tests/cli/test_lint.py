@@ -78,7 +78,7 @@ def test_a_finding_has_its_place_and_a_fix(tmp_path: Path) -> None:
     path = conf(tmp_path, '[plugins.lonely]\ncategory = "ping"\npath = "/x"\n')
     assert run("lint", PINGAP_CONF=str(path)) == (
         1,
-        f"{path}:9: plugins.lonely: is never used: no location lists it [unused]\n"
+        f"{path}:9: plugins.lonely: is never used: no location or server lists it [unused]\n"
         "    fix: remove it, or refer to it\n"
         "1 finding.\n",
         "",

@@ -18,6 +18,8 @@ from pingap.plugins.registry import Registry
 EXAMPLES = {
     "maintenance": "pingap_maintenance:Maintenance",
     "footer": "pingap_footer:Footer",
+    "door": "pingap_door:Door",
+    "visitors": "pingap_door:Visitors",
     "header_limit": "pingap_header_limit:HeaderLimit",
 }
 """Categories of the examples in the manual -> where they are."""

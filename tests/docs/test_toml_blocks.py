@@ -65,7 +65,7 @@ def test_a_block_is_a_configuration(
 ) -> None:
     text = filled_in(block.text) if block.is_fragment else block.text
     for name in re.findall(r"\$ENV:(\w+)", text):
-        monkeypatch.setenv(name, "a secret that is long")
+        monkeypatch.setenv(name, "a secret that is long enough for a key")
     config = parse(text, str(block), location_keys=registry.location_keys, directory=directory)
     runtime = build(config, registry)
     warnings = [*config.warnings, *runtime.warnings]
@@ -82,7 +82,7 @@ def test_there_are_blocks() -> None:
 def test_the_example_directory_uses_every_supported_key(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STICKY_SECRET", "a secret that is long")
+    monkeypatch.setenv("STICKY_SECRET", "a secret that is long enough for a key")
     for block in blocks("toml", DOCS / "configuration.md"):
         if block.file.startswith("conf/"):
             file = tmp_path / block.file

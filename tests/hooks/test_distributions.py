@@ -42,7 +42,7 @@ def test_distribution_that_needs_another_contract_is_one_error(tmp_path: Path) -
     assert check(tmp_path, '[plugins.x]\ncategory = "newer"\n') == (
         2,
         'p.toml:2: plugins.x.category: "newer": my-newer cannot be loaded: my_newer.Newer: needs '
-        f"hook contract 1.7, and this pingap ({__version__}) has 1.0: a newer pingap is needed\n"
+        f"hook contract 1.7, and this pingap ({__version__}) has 1.1: a newer pingap is needed\n"
         "1 problem.\n",
     )
 
@@ -53,7 +53,7 @@ def test_distribution_that_imports_a_newer_name_learns_the_contract(tmp_path: Pa
     code, said = check(tmp_path, '[plugins.x]\ncategory = "newer"\n')
     assert code == 2
     assert "my-newer cannot be loaded: cannot import name 'NotYetThere' from 'pingap'" in said
-    assert f"; this pingap ({__version__}) has 1.0 of the hook contract\n1 problem." in said
+    assert f"; this pingap ({__version__}) has 1.1 of the hook contract\n1 problem." in said
 
 
 # PINGAP_BLOCK_PLUGINS

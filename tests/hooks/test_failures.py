@@ -153,7 +153,9 @@ category = "wait"
 [plugins.cancelled]
 category = "cancelled"
 """
-FAILING = [f"{phase}{late}" for phase in PHASES if phase != "logging" for late in ("", "_late")]
+ELSEWHERE = ("logging", "server_request", "upstream_error", "error_page")
+"""Phases that this request does not meet, or whose failure changes no response."""
+FAILING = [f"{phase}{late}" for phase in PHASES if phase not in ELSEWHERE for late in ("", "_late")]
 NONSENSE = [
     f"{phase}_{result}{late}"
     for phase in ("request", "response_body", "upstream_response")

@@ -16,7 +16,9 @@ def render(
     ctx = RequestContext(Connection(1, ("", 0), ("", 0)), 0.0)
     ctx.request_id = request_id
     headers = Headers({"Accept": accept} if accept else {})
-    return ErrorPage(template).render(Request("GET", "/", headers), ctx, error or HTTPError(404))
+    return ErrorPage(template).error_page(
+        Request("GET", "/", headers), error or HTTPError(404), ctx
+    )
 
 
 def text(response: Response) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingap import BodyFilter, Plugin, PluginSettings, Response, hookimpl
-from pingap.hookspecs import PHASES
+from pingap.hookspecs import LOCATION_PHASES, PHASES, SERVER_PHASES
 from pingap.observability.timestamps import Timestamp, local_time
 from pingap.plugins.chains import Chains, ContractError, Instance, check_class, freeze
 from pingap.upstream.balancing.schedule import smooth_schedule, turns
@@ -94,6 +94,10 @@ class Every(Noted):
     body = "reads"
 
     @hookimpl
+    def server_request(self, ctx: Any) -> Any:
+        return (self.tag, ctx)
+
+    @hookimpl
     def early_request(self) -> Any:
         return (self.tag,)
 
@@ -108,6 +112,22 @@ class Every(Noted):
     @hookimpl
     def request_body(self, ctx: Any, request: Any) -> Any:
         return (self.tag, ctx, request)
+
+    @hookimpl
+    def upstream_request(self, peer: Any, headers: Any) -> Any:
+        return (self.tag, peer, headers)
+
+    @hookimpl
+    def upstream_attempt(self, attempt: Any) -> Any:
+        return (self.tag, attempt)
+
+    @hookimpl
+    def upstream_error(self, request: Any, error: Any) -> Any:
+        return (self.tag, request, error)
+
+    @hookimpl
+    def error_page(self, error: Any, ctx: Any) -> Any:
+        return (self.tag, error, ctx)
 
     @hookimpl
     def upstream_response(self, response: Any) -> Any:
@@ -132,19 +152,30 @@ class Every(Noted):
 
 def test_freeze_keeps_the_listed_order_in_every_phase() -> None:
     chains = freeze([Instance(tag, Every(tag)) for tag in "cab"])
-    for phase in PHASES:
+    assert chains.server_request == ()
+    for phase in LOCATION_PHASES:
         assert [owner.name for _, owner in getattr(chains, phase)] == ["c", "a", "b"]
     assert chains.filters_response
     assert chains.rewriters == frozenset()
 
 
+def test_the_chains_of_a_server_have_its_phases_only() -> None:
+    chains = freeze([Instance("i", Every("t"))], phases=SERVER_PHASES)
+    for phase in PHASES:
+        assert bool(getattr(chains, phase)) == (phase in SERVER_PHASES)
+
+
 def test_calls_take_all_arguments_and_pass_on_those_that_are_named() -> None:
     chains = freeze([Instance("i", Every("t"))])
-    calls = {phase: getattr(chains, phase)[0][0] for phase in PHASES}
+    calls = {phase: getattr(chains, phase)[0][0] for phase in LOCATION_PHASES}
     assert calls["early_request"]("q", "c") == ("t",)
     assert calls["request"]("q", "c") == ("t", "q")
     assert calls["proxy_upstream"]("q", "c") == ("t", "c")
     assert calls["request_body"]("q", "c") == ("t", "c", "q")
+    assert calls["upstream_request"]("q", "h", "p", "c") == ("t", "p", "h")
+    assert calls["upstream_attempt"]("q", "a", "c") == ("t", "a")
+    assert calls["upstream_error"]("q", "e", "c") == ("t", "q", "e")
+    assert calls["error_page"]("q", "e", "c") == ("t", "e", "c")
     assert calls["upstream_response"]("q", "r", "c") == ("t", "r")
     assert calls["upstream_response_body"]("q", "r", "c") == ("t", "c", "r")
     assert calls["response"]("q", "r", "c") == ("t", "q", "r", "c")
@@ -212,7 +243,7 @@ class Unknown(Noted):
 
 @pytest.mark.parametrize(
     ("cls", "message"),
-    [(Misspelt, "reqest.*phases: early_request"), (Wrapper, "is a hook wrapper"),
+    [(Misspelt, "reqest.*phases: server_request"), (Wrapper, "is a hook wrapper"),
      (OldWrapper, "is a hook wrapper"), (Unknown, "requset")],
 )  # fmt: skip
 def test_freeze_refuses_what_no_phase_can_call(cls: type[Noted], message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pingap.build.builtin import METRICS_LOCATION
+from pingap.build.builtin import METRICS
 from pingap.build.registry import installed_registry
 from pingap.cli.commands.common import aligned, built, conf_option, json_option, print_json
 from pingap.config import Config
@@ -96,7 +96,7 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
         ]
         places = [str(loss.place) for loss in explanation.losses]
         yield from aligned([(*row, at) for row, at in zip(rows, places, strict=True)], "  ")
-    if explanation.location == METRICS_LOCATION:
+    if explanation.location == METRICS:
         yield from ("", "The proxy answers with the metrics of the server.")
     elif explanation.location is not None:
         yield from _plugin_lines(explanation)

@@ -91,6 +91,11 @@ class ServerConfig(Model):
         " `unix:/path`."
     )
     locations: Strings = Field((), description="Names of the locations to choose from.")
+    plugins: Strings = Field(
+        (),
+        description="Names of plugin instances that take part in all requests of the server, also where no"
+        " location matches, in this order. Only plugins with a phase of servers can be listed here.",
+    )
     access_log: str = Field(
         "", description="Format of the access log, or a file and a format; empty: no access log."
     )

@@ -1,4 +1,7 @@
-"""Answer ``pong`` on one path, to show that the proxy is alive. No upstream is asked."""
+"""Answer ``pong`` on one path, to show that the proxy is alive. No upstream is asked.
+
+Listed by a location it answers there; listed by a server, on every host, before a location is chosen.
+"""
 
 from __future__ import annotations
 
@@ -25,4 +28,9 @@ class Ping(Plugin):
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> Response | None:
         """Answer on the path; let all else pass."""
+        return self._pong.copy() if request.path == self._path else None
+
+    @hookimpl
+    def server_request(self, request: Request) -> Response | None:
+        """Answer on the path, for the whole server."""
         return self._pong.copy() if request.path == self._path else None

@@ -45,6 +45,7 @@ SERVERS = """
 [servers.web]
 addr = "0.0.0.0:80, [::]:80"
 locations = ["shop", "rest"]
+plugins = ["pingap:ping"]
 access_log = "combined"
 threads = 1
 max_request_line = "4KiB"
@@ -294,7 +295,7 @@ def test_that_directory_uses_every_supported_key(directory):
             " enable_server_timing includes remark max_request_line max_header_size max_headers keep_shadowing_headers"
             " head_read_timeout keepalive_timeout keepalive_requests tunnel_idle_timeout"
             " pipeline_buffer_size tls_verify_client tls_client_ca tls_handshake_timeout"
-            " tls_max_handshakes proxy_protocol backlog via",
+            " tls_max_handshakes proxy_protocol backlog via plugins",
         ),
         (
             "locations",

@@ -1,0 +1,307 @@
+"""Asking an upstream: attempts, one after the other, until a peer answers or none is left.
+
+The lifecycle calls ``ask_upstream``; connections and pools are elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from pingap.http.attempts import Retry, UpstreamAttempt
+from pingap.http.errors import BadRequest, HTTPError, PingapError, UpstreamError
+from pingap.http.headers import Headers
+from pingap.http.hops import without_credentials
+from pingap.http.messages import Response
+from pingap.http.plugin_heads import close_head
+from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters, rewrites
+from pingap.proxy.hook_runner import ask_filters, call_all, call_first
+from pingap.proxy.runtime import LocationRuntime
+from pingap.upstream.circuit_breaking.breakers import says_nothing
+from pingap.upstream.connections.http1_connection import UpstreamConnection
+from pingap.upstream.connections.pinned import PinnedConnections, home_for
+from pingap.upstream.peer import Peer
+from pingap.upstream.retrying.retries import IDEMPOTENT, Attempts
+from pingap.upstream.upstream import UpstreamRuntime
+
+if TYPE_CHECKING:
+    from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+
+RETRY_HEADER: Final = "X-Retry-Attempt"
+"""Tells an upstream which attempt after the first a request is; clients cannot send it."""
+_NO_PEER: Final = 503
+"""The status of an error that no peer is available."""
+
+
+async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
+    """Send the request to a peer of the upstream; return the response whose head arrives.
+
+    :raises HTTPError: no peer answered, and no plugin did in its place.
+    :raises BadRequest: no peer may get it.
+    """
+    if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
+        raise BadRequest(f"Bad request: {x.request.path_danger}")
+    upstream = location.choose_upstream(x.ctx)
+    filters: Filters = ()
+    if x.request_body is not None and (chain := x.chains.request_body):
+        filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
+    if location.repeats_sent:
+        upstream.retry_budget.count_request(x.ctx.began_at)
+    if not x.chains.upstream_error:
+        response = await _try_peers(x, location, upstream, filters)
+    else:
+        response = await _try_or_replace(x, location, upstream, filters)
+    if x.request_body is not None:
+        x.request_body.keep_nothing()
+    return response
+
+
+async def _try_or_replace(
+    x: Exchange, location: LocationRuntime, upstream: UpstreamRuntime, filters: Filters
+) -> Response:
+    """Try peers; let plugins answer for them when none is left, or ask for another try."""
+    while True:
+        try:
+            return await _try_peers(x, location, upstream, filters)
+        except HTTPError as error:
+            if not isinstance(error, UpstreamError) and error.status != _NO_PEER:
+                raise  # the client or a plugin caused it
+            x.forgive()  # or nothing could be awaited
+            chain = x.chains.upstream_error
+            answer = call_first(x, chain, "upstream_error", x.request, error, x.ctx)
+            if answer is not None and not isinstance(answer, Response | Retry):
+                answer = await answer
+            if isinstance(answer, Response):
+                x.server.report(x, error)
+                return answer
+            if answer is None or not (x.request_body is None or x.request_body.replayable):
+                raise
+            x.server.report(x, error)
+            await x.in_task(anyio.sleep(answer.after))
+
+
+async def _try_peers(
+    x: Exchange, location: LocationRuntime, upstream: UpstreamRuntime, filters: Filters
+) -> Response:
+    """Return the response of the first peer that gives one.
+
+    :raises HTTPError: there is no other attempt.
+    """
+    attempts: Attempts | None = None  # those that failed
+    tried: Sequence[Peer] = ()
+    fresh = False
+    while True:
+        peer: Peer | None = None
+        try:
+            if upstream.finds_peers:
+                peer = await x.in_task(upstream.find_peer(x.request, x.ctx.connection))
+            elif (pins := x.ctx.connection.pins) is None or (
+                peer := pins.choose(upstream, tried)
+            ) is None:
+                choose_peer = upstream.choose_peer
+                peer = choose_peer(x.request, x.ctx, tried)
+            if upstream.observers or x.chains.upstream_attempt:
+                response = await _observed_attempt(x, location, upstream, peer, filters, fresh)
+            else:
+                response = await _attempt(x, location, upstream, peer, filters, fresh)
+        except UpstreamError as error:
+            x.leave_peer(failed=not says_nothing(error, x.ctx))
+            attempts = attempts or Attempts(x, location.retry, upstream)
+            if not attempts.again_after_error(error, peer):
+                raise
+            x.server.report(x, error)
+            x.forgive()
+        else:
+            if response.status not in location.retry.statuses:
+                return response
+            attempts = attempts or Attempts(x, location.retry, upstream)
+            if not attempts.again_after_answer(response.status, peer):
+                return response
+            text = f"{upstream.name}({peer.text}) answered {response.status}"
+            x.server.report(x, UpstreamError(text, error_type="HTTPStatus"))
+            x.discard_answer()
+        tried, fresh = attempts.tried, attempts.fresh
+
+
+async def _observed_attempt(
+    x: Exchange,
+    location: LocationRuntime,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    filters: Filters,
+    fresh: bool,
+) -> Response:
+    """Make an attempt, and tell the observers of the upstream and the plugins how it ended."""
+    if upstream.breakers is not None and x.request_body is not None:
+        upstream.breakers.watch_body(peer, x.ctx, x.request_body)
+    began_at = time.monotonic()
+    try:
+        response = await _attempt(x, location, upstream, peer, filters, fresh)
+    except UpstreamError as error:
+        for observer in upstream.observers:
+            observer.attempted(peer, x.ctx, error, 0)
+        await _tell_plugins(x, upstream, peer, began_at, 0, error)
+        raise
+    except (
+        BaseException
+    ) as error:  # also if this coroutine is closed: an attempt has to end for observers
+        for observer in upstream.observers:
+            observer.abandoned(peer)
+        if isinstance(error, PingapError):
+            await _tell_plugins(x, upstream, peer, began_at, 0, error)
+        raise
+    else:
+        for observer in upstream.observers:
+            observer.attempted(peer, x.ctx, None, response.status)
+        await _tell_plugins(x, upstream, peer, began_at, response.status, None)
+        return response
+    finally:
+        if (breakers := upstream.breakers) is not None:
+            breakers.release(peer, x.ctx)  # admitted when the peer was chosen
+
+
+async def _tell_plugins(
+    x: Exchange,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    began_at: float,
+    status: int,
+    error: PingapError | None,
+) -> None:
+    """Run ``upstream_attempt``."""
+    if not (chain := x.chains.upstream_attempt):
+        return
+    x.forgive()  # or nothing could be awaited; the error is raised all the same
+    ctx = x.ctx
+    x.attempts += 1
+    attempt = UpstreamAttempt(
+        number=x.attempts,
+        upstream=upstream.name,
+        peer=peer.text,
+        began_at=began_at,
+        sent_at=ctx.upstream_connected_at if ctx.upstream_connected_at >= began_at else 0.0,
+        ended_at=ctx.upstream_head_at if error is None else time.monotonic(),
+        reused=ctx.upstream_reused,
+        status=status,
+        error=error,
+    )
+    pending = call_all(x, chain, "upstream_attempt", x.request, attempt, ctx)
+    if pending is not None:
+        await pending
+
+
+async def _attempt(
+    x: Exchange,
+    location: LocationRuntime,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    filters: Filters,
+    fresh: bool,
+) -> Response:
+    """Send the request on a connection to the peer, kept or new; return the answer's head.
+
+    :param fresh: the connection has to be a new one.
+    """
+    ctx = x.ctx
+    ctx.upstream_name = upstream.name
+    ctx.upstream_addr = peer.text
+    x.peer = peer
+    peer.in_flight += 1
+    headers = _upstream_headers(x, location)
+    if x.chains.upstream_request:
+        headers = await _change_headers(x, headers, peer)
+    upgrades = upstream.may_choose and x.request.upgrade != ""
+    home: Peer | PinnedConnections = peer
+    if (
+        ctx.connection.pins is not None
+        or ctx.pins_upstream
+        or b"authorization" in x.request.headers.keys
+    ):
+        home = home_for(x.request, ctx, peer)
+    connection = None if fresh or upgrades else home.take()
+    if connection is not None:
+        ctx.upstream_reused = True
+        ctx.upstream_connected_at = time.monotonic()
+    else:
+        ctx.upstream_reused = False
+        began = time.monotonic()
+        repeatable = x.request_body is None and x.request.method in IDEMPOTENT
+        connection = await x.connect(
+            upstream.connect(peer, ctx.connection, home, upgrades=upgrades, repeatable=repeatable)
+        )
+        ctx.upstream_connected_at = time.monotonic()
+        ctx.upstream_connect_time = ctx.upstream_connected_at - began
+        if connection.began_at >= began:  # (not a stream of a connection that was there)
+            ctx.upstream_tcp_connect_time = connection.tcp_seconds
+            ctx.upstream_tls_handshake_time = connection.tls_seconds
+            ctx.connection.stats.upstream_times[upstream.name].connected(
+                connection.tcp_seconds, connection.tls_seconds
+            )
+    ctx.upstream_connection_began = connection.began_at
+    _send_request(x, location, connection, headers, filters)
+    response = await x.receive_head()
+    ctx.upstream_head_at = connection.read_at
+    ctx.upstream_status = response.status
+    return response
+
+
+def _upstream_headers(x: Exchange, location: LocationRuntime) -> Headers:
+    """Return the header fields of the next attempt: those of the request, unless they are changed."""
+    request = x.request
+    headers = request.headers
+    if location.upstream_headers:
+        headers = headers.copy()
+        for apply in location.upstream_headers:
+            apply(headers, request, x.ctx)
+        if request.method == "TRACE":
+            headers = without_credentials(headers)  # (ours would come back to the client, too)
+    if x.ctx.upstream_retries:
+        headers = headers.copy()
+        headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
+    return headers
+
+
+async def _change_headers(x: Exchange, headers: Headers, peer: Peer) -> Headers:
+    """Run ``upstream_request``; a request that is repeated keeps nothing of it."""
+    if headers is x.request.headers:
+        headers = headers.copy()
+    close_head(x.request)
+    arguments = (x.request, headers, peer, x.ctx)
+    pending = call_all(x, x.chains.upstream_request, "upstream_request", *arguments)
+    if pending is not None:
+        await pending
+    return headers
+
+
+def _send_request(
+    x: Exchange,
+    location: LocationRuntime,
+    connection: UpstreamConnection | Http2UpstreamStream,
+    headers: Headers,
+    filters: Filters,
+) -> None:
+    request, body = x.request, x.request_body
+    x.upstream = connection
+    if body is None:
+        connection.send_request(x, request, headers, 0)
+        if location.has_plugins:
+            close_head(request)
+        return
+    length: int | None = request.content_length
+    if request.chunked or rewrites(filters, x.chains.rewriters):
+        length = None
+    connection.send_request(x, request, headers, length)
+    if location.has_plugins:
+        close_head(request)
+    idempotent = request.method in IDEMPOTENT
+    if location.repeats_sent and idempotent:
+        body.keep(location.retry_buffer_size)
+    elif connection.may_refuse or (x.ctx.upstream_reused and idempotent):
+        body.keep()
+    body.open(connection, filters, length)
+    if x.upstream_full:  # known before the body was opened
+        body.set_full(True)

@@ -1,0 +1,30 @@
+"""The worker as plugins see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pingap.build.graph import Runtime
+from pingap.shared_state.messages import MessageBus
+from pingap.shared_state.state import SharedState
+
+
+class PluginWorker:
+    """Implements ``pingap.Worker``.
+
+    :param shared: what the worker shares with the others.
+    :param runtime: returns what the worker serves now.
+    """
+
+    def __init__(self, shared: SharedState, runtime: Callable[[], Runtime]) -> None:
+        self.shared = shared
+        self.bus = MessageBus(runtime().bus)
+        self._runtime = runtime
+
+    async def metrics(self, server: str) -> bytes:
+        """Return the metrics page of a server: all workers together.
+
+        :raises KeyError: there is no such server.
+        """
+        runtime = self._runtime()
+        return await runtime.servers[server].metrics.page_of_all(runtime.stats)
