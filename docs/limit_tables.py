@@ -26,7 +26,7 @@ from pingap.downstream import (
     sniffing,
 )
 from pingap.downstream import tls_acceptor as acceptor
-from pingap.http import cookies, forms, forwarding, signing
+from pingap.http import context, cookies, forms, forwarding, signing
 from pingap.observability import log_files, plugin_metrics, watchdog
 from pingap.plugins import background_tasks, foreign_code
 from pingap.plugins import local as local_plugins
@@ -190,6 +190,12 @@ def _connection_limits() -> Iterator[Row]:
     first = format_duration(http1_connection.PROBE_SECONDS)
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "probed by one `100 Continue`, then by TCP keep-alive; if it is gone, the request ends (499)"
+    yield (
+        "half-closed client, its response pauses",
+        f"{first} to {most}",
+        "",
+        "the request ends (499): if the client has left, nothing else shows it",
+    )
     yield "half-closed client, response not ready", f"{first}, doubling up to {most}", "", text
 
 
@@ -392,6 +398,8 @@ def _health_limits() -> Iterator[Row]:
     yield "time between two checks", format_duration(health_check.SHORTEST), key, text
     text = "the oldest is forgotten"
     yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
+    text = "others are left out of `Server-Timing`"
+    yield "timings that plugins add to a request", str(context.MOST_TIMINGS), "", text
     yield "messages that wait for a plugin", str(messages.MOST_WAITING), "", "the oldest is dropped"
     size = format_size(messages.LARGEST_VALUE)
     yield "a message between workers", size, "", "`publish` raises an error"

@@ -17,6 +17,7 @@ from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
+from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
 from pingap.http.errors import HTTPError
 from pingap.http.forms import parse_form
@@ -54,6 +55,7 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "Connection",
+    "ContextKey",
     "Cookie",
     "Counter",
     "Discovered",
