@@ -15,7 +15,7 @@ from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
-from pingap.http.body_filters import BodyFilter, WholeBodyFilter
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
@@ -34,7 +34,9 @@ from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.file_body import FileBody
 from pingap.plugins.peer import Peer
+from pingap.plugins.threaded_filter import ThreadedBodyFilter
 from pingap.plugins.worker import Worker
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
@@ -48,6 +50,7 @@ from pingap.shared_state.state import (
 )
 
 __all__ = [
+    "AsyncBodyFilter",
     "BackgroundTasks",
     "Balancer",
     "BalancerFactory",
@@ -64,6 +67,7 @@ __all__ = [
     "Duration",
     "Endpoint",
     "Field",
+    "FileBody",
     "HTTPClient",
     "HTTPError",
     "HeaderEntry",
@@ -97,6 +101,7 @@ __all__ = [
     "SignedCookie",
     "Signer",
     "Subscription",
+    "ThreadedBodyFilter",
     "UpstreamAttempt",
     "UpstreamName",
     "Usable",

@@ -24,7 +24,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from pingap.http.attempts import Retry, UpstreamAttempt
-    from pingap.http.body_filters import BodyFilter
+    from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.context import RequestContext
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
@@ -163,7 +163,7 @@ def upstream_error(
 
 
 @hookspec
-def request_body(request: Request, ctx: RequestContext) -> BodyFilter | None:
+def request_body(request: Request, ctx: RequestContext) -> BodyFilter | AsyncBodyFilter | None:
     """Ask to see or rewrite the body of a request on its way to the upstream.
 
     Runs after ``proxy_upstream``, once per request that has a body, in listed order. The filters
@@ -200,7 +200,7 @@ def upstream_response(request: Request, response: Response, ctx: RequestContext)
 @hookspec
 def upstream_response_body(
     request: Request, response: Response, ctx: RequestContext
-) -> BodyFilter | None:
+) -> BodyFilter | AsyncBodyFilter | None:
     """Ask to see or rewrite the body of an upstream's response.
 
     Runs after ``upstream_response``, in listed order, and not for responses that have no body.
@@ -236,7 +236,9 @@ def response(request: Request, response: Response, ctx: RequestContext) -> None:
 
 
 @hookspec
-def response_body(request: Request, response: Response, ctx: RequestContext) -> BodyFilter | None:
+def response_body(
+    request: Request, response: Response, ctx: RequestContext
+) -> BodyFilter | AsyncBodyFilter | None:
     """Ask to see or rewrite the body of a response on its way to the client.
 
     Runs after ``response``, in listed order, and not for responses that have no body.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -204,6 +204,7 @@ class RequestContext:
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
     _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
+    _read_body: Callable[[int], Awaitable[bytes]] | None = None
 
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
@@ -238,6 +239,24 @@ class RequestContext:
         if self.upstream_connected_at:
             raise RuntimeError("the request was already sent: call pin_upstream before that")
         self.pins_upstream = True
+
+    async def read_body(self, limit: int) -> bytes:
+        """Read the whole request body; it is sent on as if it came when the request is sent.
+
+        Call this in an async phase that runs before the request is sent, such as ``request`` or
+        ``proxy_upstream``. Afterwards the body is ``request.body``, too. The time limit of the phase
+        stands still while the client sends.
+
+        :param limit: bytes that the body may have.
+        :returns: the body; ``b""`` if the request has none.
+        :raises HTTPError: 413, the body is larger.
+        :raises RuntimeError: the request was sent, or is over.
+        """
+        if self.ended_at:
+            raise RuntimeError("the request is over: call read_body before that")
+        if self._read_body is None:
+            return b""
+        return await self._read_body(limit)
 
     def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
         """Record that the response stays incomplete. Not for plugins."""

@@ -119,6 +119,20 @@ class UpstreamError(HTTPError):
         return self.detail
 
 
+class FileBodyError(HTTPError):
+    """A file that is the body of a response cannot be read to its end; it is logged as a warning.
+
+    :param detail: the reason, for the log; it may contain paths, so it is never sent to the client.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(500, "Internal server error", error_type="InternalError")
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
 class PluginError(HTTPError):
     """A plugin raised an exception: the client gets 500, without the reason.
 

@@ -14,7 +14,7 @@ from pingap.http.headers import Field, Headers, new
 from pingap.http.multi_dict import MultiDict
 from pingap.http.paths import as_sent
 from pingap.http.redirects import STATUSES, location_field
-from pingap.http.response_checks import RESPONSE_CHECKS
+from pingap.http.response_checks import RESPONSE_CHECKS, length_of
 
 NO_CACHE: Field = (b"cache-control", b"Cache-Control: private, no-cache")
 _TEXT: Field = (b"content-type", b"Content-Type: text/plain; charset=utf-8")
@@ -29,7 +29,8 @@ _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, 
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
-    The body is not here: a request body filter sees it (``request_body``).
+    The body is not here: a request body filter sees it (``request_body``), and ``ctx.read_body`` reads
+    all of it.
 
     ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is what
     locations and plugins match on: normalised Unicode text, unless the server says
@@ -84,7 +85,7 @@ class Request:
     asks_timing: bool
     """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
     body: bytes | None
-    """The whole body, if a plugin of the location asked for it (``Plugin.whole_request_body``)."""
+    """The whole body, if a plugin asked for it (``Plugin.whole_request_body``, ``ctx.read_body``)."""
     keep_alive: bool
     """The client may send another request on this connection."""
     other_paths: tuple[str, ...]
@@ -220,7 +221,8 @@ class Response:
     change that no client would see is a mistake.
 
     :param status: 200 to 599.
-    :param body: the whole body, or an async iterable of chunks, sent as they come.
+    :param body: the whole body, or an async iterable of chunks, sent as they come (a file:
+        :class:`FileBody`).
     :param headers: fields to send. ``Content-Length`` and the like are written by the proxy;
         ``Cache-Control: private, no-cache`` is added unless given.
     :raises ValueError: another status.
@@ -273,8 +275,7 @@ class Response:
         if (check := RESPONSE_CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":
-            length = len(value) if isinstance(value, bytes) else None
-            set_unchecked(self, "content_length", length)
+            set_unchecked(self, "content_length", length_of(value))
         set_unchecked(self, name, value)
 
     @classmethod

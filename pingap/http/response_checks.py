@@ -31,14 +31,24 @@ def _check_body(response: _Response, body: object) -> None:
         raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")
 
 
+def length_of(body: Any) -> int | None:
+    """Return how many bytes a body has; a file knows that, and other iterables may say it."""
+    if isinstance(body, bytes):
+        return len(body)
+    length = getattr(body, "content_length", None)
+    return length if isinstance(length, int) else None
+
+
 def _check_length(response: _Response, length: Any) -> None:
     if length is None:
         return
     if not isinstance(length, int) or length < 0:
         raise ValueError(f"{length!r} is not a number of bytes")
-    known = response.content_length if response.upstream else length
-    if isinstance(response.body, bytes) and not response.upstream:
-        known = len(response.body)
+    known = length_of(response.body)
+    if response.upstream:
+        known = response.content_length
+    elif known is None:
+        known = length
     if length != known:
         raise ValueError(f"content_length = {length}, but the body has {known} bytes")
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from pingap.http.body_filters import BodyFilter
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.headers import Headers
 from pingap.http.messages import Request
 from pingap.http.outcome import RequestOutcome
@@ -38,11 +38,9 @@ def _wrap(call: Call, owner: Owner, phase: str) -> Call:
             answer = call(*arguments)
         finally:
             _note(times, name, began)
-        if isinstance(answer, BodyFilter):
-            return _TimedFilter(answer, times, name)
         if inspect.isawaitable(answer):
             return _awaited(answer, times, name)
-        return answer
+        return _timed_if_filter(answer, times, name)
 
     return wrapper
 
@@ -53,7 +51,15 @@ async def _awaited(answer: Awaitable[Any], times: dict[str, float], name: str) -
         result = await answer
     finally:
         _note(times, name, began)
-    return _TimedFilter(result, times, name) if isinstance(result, BodyFilter) else result
+    return _timed_if_filter(result, times, name)
+
+
+def _timed_if_filter(answer: Any, times: dict[str, float], name: str) -> Any:
+    if isinstance(answer, BodyFilter):
+        return _TimedFilter(answer, times, name)
+    if isinstance(answer, AsyncBodyFilter):
+        return _TimedAsyncFilter(answer, times, name)
+    return answer
 
 
 def _note(times: dict[str, float], name: str, began: float) -> None:
@@ -64,14 +70,22 @@ class _TimedFilter(BodyFilter):
     """Passes everything on to a filter, and takes the time of that."""
 
     def __init__(self, inner: BodyFilter, times: dict[str, float], name: str) -> None:
-        self._inner = inner
+        self._inner = self._wrapped = inner
         self._times = times
         self._name = name
+        self.hold_head = inner.hold_head
 
     def feed(self, chunk: bytes) -> bytes:
         began = time.perf_counter()
         try:
             return self._inner.feed(chunk)
+        finally:
+            _note(self._times, self._name, began)
+
+    def flush(self) -> bytes:
+        began = time.perf_counter()
+        try:
+            return self._inner.flush()
         finally:
             _note(self._times, self._name, began)
 
@@ -84,3 +98,28 @@ class _TimedFilter(BodyFilter):
 
     def abandoned(self, outcome: RequestOutcome) -> None:
         self._inner.abandoned(outcome)
+
+
+class _TimedAsyncFilter(AsyncBodyFilter):
+    """The same for an async filter; what it waits for counts."""
+
+    def __init__(self, inner: AsyncBodyFilter, times: dict[str, float], name: str) -> None:
+        self._inner = self._wrapped = inner
+        self._times = times
+        self._name = name
+        self.hold_head, self.gather = inner.hold_head, inner.gather
+
+    async def feed(self, chunk: bytes) -> Any:
+        return await _awaited(self._inner.feed(chunk), self._times, self._name)
+
+    async def flush(self) -> Any:
+        return await _awaited(self._inner.flush(), self._times, self._name)
+
+    async def end(self, trailers: Headers) -> Any:
+        return await _awaited(self._inner.end(trailers), self._times, self._name)
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        self._inner.abandoned(outcome)
+
+    def _end_cancelled(self, outcome: RequestOutcome) -> None:
+        self._inner._end_cancelled(outcome)

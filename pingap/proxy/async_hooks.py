@@ -14,7 +14,8 @@ import math
 import time
 import types
 from asyncio import _enter_task, _leave_task, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ class Outcome:
     _reason: Exception | None = None
     _yielded: Any = _NOTHING
     """What it waits for, as long as its task was not given it."""
+    limit: float | None = None
+    """Seconds that it may take."""
     deadline = math.inf
     done = False
     value: Any = None
@@ -63,10 +66,17 @@ class Outcome:
             # Not from within: it may be the very code that runs now that leads here.
             asyncio.get_running_loop().call_soon(self._task.cancel)
 
+    def restart_limit(self) -> None:
+        """Let it have all of its time again, if that is limited."""
+        if self.limit is not None and self._reason is None:
+            self._tasks.set_deadline(self, self.limit)
+
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = math.inf
-        if self._reason is None:
+        if self._reason is None and self._tasks.is_excused(self._task):
+            self.restart_limit()
+        elif self._reason is None:
             self.cancel(TimeoutError("it took longer than its timeout"))
         elif not self.done:  # it ignores that it was cancelled: the request does not wait for it
             self.done, self.error = True, self._reason
@@ -191,7 +201,8 @@ class HookTasks:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._running: dict[Outcome, asyncio.Task[None]] = {}
+        self._running: dict[asyncio.Task[None], Outcome] = {}
+        self._excused: set[asyncio.Task[Any] | None] = set()
         self._waiting: _Runner | None = None
 
     def start(
@@ -210,11 +221,31 @@ class HookTasks:
         _in_the_name_of(runner.task, loop, outcome.begin)
         if not outcome.done:
             self._waiting = None
-            outcome._task = self._running[outcome] = runner.task
+            outcome._task = runner.task
+            self._running[runner.task] = outcome
             runner.give(outcome)
-            if limit is not None:
-                self.set_deadline(outcome, limit)
+            outcome.limit = limit
+            outcome.restart_limit()
         return outcome
+
+    @contextmanager
+    def without_limit(self) -> Iterator[None]:
+        """Stop the clock of the hook that runs now: what it waits for is the client's doing.
+
+        All of its time begins again afterwards.
+        """
+        task = current_task()
+        self._excused.add(task)
+        try:
+            yield
+        finally:
+            self._excused.discard(task)
+            if task is not None and (outcome := self._running.get(task)) is not None:
+                outcome.restart_limit()
+
+    def is_excused(self, task: asyncio.Task[None] | None) -> bool:
+        """Return whether a task is inside of ``without_limit``."""
+        return task in self._excused
 
     def set_deadline(self, outcome: Outcome, seconds: float) -> None:
         """Let an outcome know when so many seconds have passed."""
@@ -223,19 +254,20 @@ class HookTasks:
 
     def forget(self, outcome: Outcome) -> None:
         """Take note that something has ended."""
-        self._running.pop(outcome, None)
-        outcome._task = None
+        if outcome._task is not None:
+            self._running.pop(outcome._task, None)
+            outcome._task = None
         self._deadlines.forget(outcome)
 
     async def end(self) -> None:
         """Cancel everything; return when it has ended, or ignored that for ``LEAVE_SECONDS``."""
         until = time.monotonic() + LEAVE_SECONDS
         while self._running and (left := until - time.monotonic()) > 0:
-            tasks = list(self._running.values())
-            for outcome in list(self._running):
+            tasks = list(self._running)
+            for outcome in list(self._running.values()):
                 outcome.cancel(ClientGone())
             await asyncio.wait(tasks, timeout=left)
-        await end_tasks(self._running.values())
+        await end_tasks(self._running)
         if self._waiting is not None:
             task, self._waiting = self._waiting.task, None
             await end_tasks([task])

@@ -17,8 +17,8 @@ from pingap.http.headers import Headers
 from pingap.http.hops import without_credentials
 from pingap.http.messages import Response
 from pingap.http.plugin_heads import close_head
-from pingap.proxy.body_relay import Filters
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters, rewrites
 from pingap.proxy.hook_runner import ask_filters, call_all, call_first
 from pingap.proxy.runtime import LocationRuntime
 from pingap.upstream.circuit_breaking.breakers import says_nothing
@@ -292,7 +292,7 @@ def _send_request(
             close_head(request)
         return
     length: int | None = request.content_length
-    if request.chunked or any(name in x.chains.rewriters for _, name in filters):
+    if request.chunked or rewrites(filters, x.chains.rewriters):
         length = None
     connection.send_request(x, request, headers, length)
     if location.has_plugins:
@@ -302,7 +302,6 @@ def _send_request(
         body.keep(location.retry_buffer_size)
     elif connection.may_refuse or (x.ctx.upstream_reused and idempotent):
         body.keep()
-    body.length = length
-    body.open(connection, filters, x.filters)
+    body.open(connection, filters, length)
     if x.upstream_full:  # known before the body was opened
         body.set_full(True)

@@ -6,19 +6,17 @@ back-pressure. With no filter a chunk goes from one connection to the other as i
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
-from pingap.http.body_filters import BodyFilter, WholeBodyFilter
-from pingap.http.errors import HTTPError, PluginError
+import anyio
+
+from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers
 from pingap.http.ports import Sink, Source
-from pingap.plugins.checks import place_of_function
+from pingap.proxy.filter_chain import FilterChain, Filters
 
 REPLAY_LIMIT: Final = 64 * 1024
 """Bytes of a request body kept while another attempt may need them (config.md 5.10)."""
-
-Filters: TypeAlias = tuple[tuple[BodyFilter, str], ...]
-"""Body filters in order, each with the name of its plugin instance."""
 
 
 class BodyRelay:
@@ -28,7 +26,7 @@ class BodyRelay:
     """
 
     __slots__ = (
-        "_filters",
+        "_chain",
         "_full",
         "_held",
         "_keep_limit",
@@ -36,15 +34,13 @@ class BodyRelay:
         "_kept_size",
         "_opened",
         "_paused",
-        "_sent",
+        "_readers",
         "_sink",
         "_source",
         "_trailers",
-        "_waiting",
-        "collecting",
+        "_whole",
         "ended",
         "finished",
-        "length",
         "limit",
         "received",
     )
@@ -52,8 +48,7 @@ class BodyRelay:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._sink: Sink | None = None
-        self._filters: Filters = ()
-        self._waiting: list[tuple[BodyFilter, str]] | None = None
+        self._chain: FilterChain | None = None
         self._held: list[bytes] = []
         self._opened = False
         self._kept: list[bytes] | None = None
@@ -62,11 +57,8 @@ class BodyRelay:
         self._trailers: Headers | None = None
         self._full = False
         self._paused = False
-        self._sent = 0
-        self.length: int | None = None
-        """Bytes that were announced to the sink; filters have to keep to it."""
-        self.collecting = False
-        """All of the body is being held, see ``collect``."""
+        self._whole: anyio.Event | None = None
+        self._readers = 0
         self.limit = 0
         """Bytes the body may have; 0 for any number."""
         self.received = 0
@@ -86,18 +78,32 @@ class BodyRelay:
         """True while the source is to send no more."""
         return self._paused
 
-    def collect(self, limit: int) -> None:
-        """Hold all that comes, up to a limit, until it is opened.
-
-        :param limit: bytes; another limit that is lower stays.
-        """
-        self.collecting = True
-        self.limit = min(limit, self.limit or limit)
-        self._update_source()
-
     @property
-    def collected(self) -> bytes:
-        """What is held."""
+    def is_opened(self) -> bool:
+        """Whether some of it may have gone to a sink."""
+        return self._opened
+
+    async def collect(self, limit: int) -> bytes:
+        """Hold all of the body, whose sink is not opened yet, and return it.
+
+        (Not in the lifecycle of an exchange, but in a task.)
+
+        :param limit: bytes it may have; another limit that is lower stays.
+        """
+        if not self.ended:
+            before = self.limit
+            self.limit = min(limit, before or limit)
+            self._whole = self._whole or anyio.Event()
+            self._readers += 1
+            self.update_source()
+            try:
+                await self._whole.wait()
+            finally:
+                self._readers -= 1
+                if not self._readers:
+                    self._whole = None
+                    self.limit = before
+                    self.update_source()
         return b"".join(self._held)
 
     def keep(self, limit: int = REPLAY_LIMIT) -> None:
@@ -120,11 +126,11 @@ class BodyRelay:
             raise HTTPError(413, f"Request Entity Too Large, max:{self.limit}")
         if self._sink is None:
             self._held.append(chunk)
-            self._update_source()
-        elif self._filters:
-            self._send(self._filter(chunk))
+            self.update_source()
+        elif self._chain is not None:
+            self._chain.feed(chunk)
         elif self._kept is not None:
-            self._send(chunk)
+            self.send(chunk)
         else:
             self._sink.send_chunk(chunk)
 
@@ -137,19 +143,16 @@ class BodyRelay:
         self._trailers = trailers
         if self._sink is not None:
             self._finish()
+        elif self._whole is not None:
+            self._whole.set()
 
-    def open(
-        self,
-        sink: Sink,
-        filters: Filters = (),
-        waiting: list[tuple[BodyFilter, str]] | None = None,
-    ) -> None:
+    def open(self, sink: Sink, filters: Filters = (), length: int | None = None) -> None:
         """Connect the sink; what was held goes out now.
 
         Another sink first gets what the one before it was sent (see ``replayable``); the filters
         stay those of the first time.
 
-        :param waiting: filters that have to get their end; those that do are removed.
+        :param length: bytes that were announced to the sink; the filters have to keep to it.
         :raises PluginError: a failing filter.
         """
         self._sink = sink
@@ -159,32 +162,57 @@ class BodyRelay:
                 sink.send_chunk(chunk)
             if self.finished:
                 sink.send_end(self._trailers)
+            elif self._chain is not None:
+                self._chain.reopen()
         else:
             self._opened = True
-            self._filters = filters
-            self._waiting = waiting
+            if filters:
+                self._chain = FilterChain(filters, self, length)
+                self._chain.set_full(self._full)
         held, self._held = self._held, []
         for chunk in held:
-            self._send(self._filter(chunk) if self._filters else chunk)
+            if self._chain is not None:
+                self._chain.feed(chunk)
+            else:
+                self.send(chunk)
         if self.ended and not self.finished:
             self._finish()
         if self._paused:
-            self._update_source()
+            self.update_source()
+
+    @property
+    def is_open(self) -> bool:
+        """There is a sink."""
+        return self._sink is not None
 
     def detach(self) -> None:
         """Hold what comes from now on: the sink is gone, and another one may be opened."""
         self._sink = None
         self._full = False
+        if self._chain is not None:
+            self._chain.set_full(True)
+
+    def stop(self) -> None:
+        """Filter nothing more: nobody wants the rest."""
+        if self._chain is not None:
+            self._chain.stop()
 
     def set_full(self, full: bool) -> None:
         """Take note that the sink can, or cannot, take more."""
         self._full = full
-        self._update_source()
+        if self._chain is not None:
+            self._chain.set_full(full)
+        self.update_source()
 
-    def _update_source(self) -> None:
+    def update_source(self) -> None:
+        """Pause or resume the source, as there is room for what it sends."""
         if self.ended:
             return  # a connection to an upstream may serve another exchange by now
-        pause = self._full or (bool(self._held) and not self.collecting)
+        pause = (
+            self._full
+            or (bool(self._held) and self._whole is None)
+            or (self._chain is not None and self._chain.is_full)
+        )
         if pause and not self._paused:
             self._paused = True
             self._source.pause_body()
@@ -192,12 +220,8 @@ class BodyRelay:
             self._paused = False
             self._source.resume_body()
 
-    def _send(self, chunk: bytes) -> None:
-        if not chunk:
-            return
-        self._sent += len(chunk)
-        if self._filters:
-            self._check_length(complete=False)
+    def send(self, chunk: bytes) -> None:
+        """Send a chunk that has passed all filters."""
         if self._kept is not None:
             self._kept.append(chunk)
             self._kept_size += len(chunk)
@@ -206,64 +230,15 @@ class BodyRelay:
         assert self._sink is not None
         self._sink.send_chunk(chunk)
 
-    def _filter(self, chunk: bytes, first: int = 0) -> bytes:
-        for body_filter, plugin in self._filters[first:]:
-            try:
-                chunk = _bytes(body_filter.feed(chunk))
-            except HTTPError:
-                raise
-            except BaseException as error:
-                raise PluginError(plugin, "body filter", _place(body_filter, "feed")) from error
-            if not chunk:
-                break
-        return chunk
-
-    def _finish(self) -> None:
-        if self._filters:
-            self._end_filters()
-            self._check_length(complete=True)
+    def finish(self, trailers: Headers | None) -> None:
+        """Send the end, which has passed all filters."""
+        self._trailers = trailers
         assert self._sink is not None
-        self._sink.send_end(self._trailers)
+        self._sink.send_end(trailers)
         self.finished = True
 
-    def _check_length(self, *, complete: bool) -> None:
-        """Refuse a body of another length than was announced: it would run into what follows.
-
-        :raises PluginError: a filter that promised only to read changed the length.
-        """
-        if self.length is None or self._sent == self.length:
-            return
-        if complete or self._sent > self.length:
-            names = ", ".join(plugin for _, plugin in self._filters)
-            raise PluginError(names, "body filter") from ValueError(
-                f"a filter that only reads changed the length: {self._sent} of {self.length} bytes"
-            )
-
-    def _end_filters(self) -> None:
-        """Ask each filter for its rest, and give it to those behind."""
-        trailers = self._trailers or Headers()
-        for place, (body_filter, plugin) in enumerate(self._filters):
-            if self._waiting is not None:
-                self._waiting.remove((body_filter, plugin))
-            try:
-                rest = _bytes(body_filter.end(trailers))
-            except HTTPError:
-                raise
-            except BaseException as error:
-                raise PluginError(plugin, "body filter", _place(body_filter, "end")) from error
-            if rest:
-                self._send(self._filter(rest, place + 1))
-        self._trailers = trailers if trailers.lines else None
-
-
-def _bytes(result: object) -> bytes:
-    if not isinstance(result, bytes):
-        raise TypeError(f"a body filter returns bytes, not {type(result).__name__}")
-    return result
-
-
-def _place(body_filter: BodyFilter, method: str) -> str:
-    """Return where a filter says what it returns."""
-    cls = type(body_filter)
-    inherited = getattr(cls, method) is getattr(WholeBodyFilter, method)
-    return place_of_function(getattr(cls, "change" if inherited else method, None))
+    def _finish(self) -> None:
+        if self._chain is None:
+            self.finish(self._trailers)
+        elif not self._chain.ended:
+            self._chain.end(self._trailers)

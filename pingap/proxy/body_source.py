@@ -1,47 +1,69 @@
-"""Bodies that the proxy itself sends: from a plugin's bytes or its async iterable."""
+"""Bodies that the proxy itself sends: from a plugin's bytes, its async iterable, or a file."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterable, Awaitable
+from typing import Any, Final
 
 import anyio
 
-from pingap.http.errors import PingapError, PluginError
+from pingap.http.errors import ClientGone, FileBodyError, PingapError, PluginError
 from pingap.http.messages import Response, has_no_body
-from pingap.proxy.body_relay import BodyRelay, Filters
+from pingap.http.ports import Sink
+from pingap.plugins.file_body import PIECE, FileBody
+from pingap.proxy.async_hooks import Outcome
+from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters
+
+READ_SECONDS: Final = 30.0
+"""How long opening a file, or reading a piece of it, may take."""
+
+
+async def produce(x: Exchange, response: Response, filters: Filters, sink: Sink) -> None:
+    """Send the whole body of a response that comes from no upstream.
+
+    :raises PingapError: it cannot be completed.
+    """
+    body, length = response.body, response.content_length
+    if has_no_body(x.request, response):
+        length = None
+        if isinstance(body, FileBody):
+            body.close()
+            body = b""
+    if isinstance(body, FileBody):
+        await FileProducer(x, filters, sink, length).run(body)
+    else:
+        await Producer(x, filters, sink, length).run(body)
 
 
 class Producer:
-    """The source of a body that comes from no upstream.
+    """The source of a body of bytes or of an iterable.
 
     An iterable is asked for its next chunk only when the client can take it.
+
+    :param length: bytes that were announced; None if none were.
     """
 
-    def __init__(self, x: Exchange, filters: Filters) -> None:
+    def __init__(self, x: Exchange, filters: Filters, sink: Sink, length: int | None) -> None:
         self._x = x
+        self._length = length
         self._flowing = anyio.Event()
         self._flowing.set()
         self._relay = x.response_body = BodyRelay(self)
-        self._relay.open(x.downstream, filters, x.filters)
         if x.client_full:
             self._relay.set_full(True)
+        self._relay.open(sink, filters, length)
 
-    async def run(self, response: Response) -> None:
+    async def run(self, body: bytes | AsyncIterable[bytes]) -> None:
         """Send the whole body.
 
         :raises PingapError: it cannot be completed.
         """
-        body = response.body
-        length = None if has_no_body(self._x.request, response) else response.content_length
-        self._relay.length = length
-        if isinstance(body, bytes):
-            if body:
-                self._relay.feed(body)
-        else:
-            x = self._x
-            outcome = x.begin(self._pump(body, length))
+        x = self._x
+        if not isinstance(body, bytes):
+            outcome = x.begin(self._pump(body))
             if not outcome.done:
                 x.downstream.flush()
             try:
@@ -50,11 +72,19 @@ class Producer:
                 raise
             except Exception as error:
                 raise self._failure(body) from error
-        self._relay.end(None)
+        elif body:
+            self._relay.feed(body)
+        await self._end()
 
-    async def _pump(self, body: AsyncIterable[bytes], length: int | None) -> None:
+    async def _end(self) -> None:
+        """End the body, and wait for async filters that are not done with it."""
+        self._relay.end(None)
+        if not self._relay.finished:
+            await self._x.relay_response()
+
+    async def _pump(self, body: AsyncIterable[bytes]) -> None:
         """Send what is produced, and see that it is what was announced."""
-        size = 0
+        size, length = 0, self._length
         async for chunk in body:
             if not isinstance(chunk, bytes):
                 raise TypeError(f"the chunks of a body are bytes, not {type(chunk).__name__}")
@@ -82,3 +112,66 @@ class Producer:
     def resume_body(self) -> None:
         """Go on producing."""
         self._flowing.set()
+
+
+class FileProducer(Producer):
+    """The source of a body that is read from a file.
+
+    Pieces that are in memory are read at once, a piece in each turn of the event loop. Once that was
+    not so, the others are read in threads, each while the client takes the one before.
+    """
+
+    async def run(self, body: FileBody) -> None:  # type: ignore[override]
+        """Send the whole body.
+
+        :raises PingapError: it cannot be completed.
+        """
+        if body.content_length:
+            await self._send(body)
+        body.close()
+        await self._end()
+
+    async def _send(self, body: FileBody) -> None:
+        place, end = body.start, body.start + body.content_length
+        file = await self._finish(self._begin(body.open()))
+        ahead: Outcome | None = None
+        cached = True
+        try:
+            while place < end:
+                piece = file.read_cached(place, min(PIECE, end - place)) if cached else None
+                if piece is None:
+                    cached = False
+                    piece = await self._finish(
+                        ahead or self._begin(file.read(place, min(PIECE, end - place)))
+                    )
+                place += len(piece)
+                if place < end and not cached:
+                    ahead = self._begin(file.read(place, min(PIECE, end - place)))
+                self._relay.feed(piece)
+                if place < end:
+                    await self._wait_for_room()
+        finally:
+            if ahead is not None:
+                ahead.cancel(ClientGone())
+            file.close()
+
+    def _begin(self, reading: Awaitable[Any]) -> Outcome:
+        return self._x.begin(reading, READ_SECONDS)
+
+    async def _finish(self, reading: Outcome) -> Any:
+        try:
+            return await self._x.finish(reading)
+        except TimeoutError:
+            raise FileBodyError(f"reading a file took longer than {READ_SECONDS:.0f} s") from None
+
+    async def _wait_for_room(self) -> None:
+        """Let others have their turn, and wait until the client can take more."""
+        asyncio.get_running_loop().call_soon(self._x.wake)
+        await self._x.woken()
+        while not self._flowing.is_set():
+            await self._x.woken()
+
+    def resume_body(self) -> None:
+        """Go on reading."""
+        super().resume_body()
+        self._x.wake()

@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Awaitable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from pingap.http.body_filters import BodyFilter
 from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, HTTPError, PingapError, UpstreamError
 from pingap.http.headers import Headers
@@ -22,6 +22,8 @@ from pingap.http.messages import Request, Response
 from pingap.http.ports import Sink, Source, Upstream
 from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
+from pingap.proxy.filter_stages import Stage
+from pingap.proxy.whole_request import read_whole
 
 if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks, Outcome
@@ -69,7 +71,7 @@ class Downstream(Source, Sink, Protocol):
 Connecting = TypeVar("Connecting", bound=Upstream)
 
 _ENDED: Final = object()
-_NO_FILTERS: Final[list[tuple[BodyFilter, str]]] = []  # (the first filter gets a list of its own)
+_NO_FILTERS: Final[list[Stage]] = []  # (the first filter gets a list of its own)
 
 
 def _close(connection: Upstream) -> None:
@@ -107,8 +109,8 @@ class Exchange:
     head: Response | None = None
     head_sent = False
     response_body: BodyRelay | None = None
-    filters: list[tuple[BodyFilter, str]]
-    """Body filters that have not got the end of their body yet, with the names of their plugins."""
+    filters: list[Stage]
+    """Body filters that have not got the end of their body yet."""
     answered_by = ""
     """The plugin instance whose response is sent."""
     tunnelling = False
@@ -138,8 +140,10 @@ class Exchange:
         self.holding = False
         self.failure: PingapError | None = None
         """What ends the exchange; see ``raise_failure``."""
-        has_body = request.chunked or request.content_length
-        self.request_body = BodyRelay(downstream) if has_body else None
+        self.request_body: BodyRelay | None = None
+        if request.chunked or request.content_length:
+            self.request_body = body = BodyRelay(downstream)
+            ctx._read_body = partial(read_whole, downstream, request, body)
 
     # Stepping the lifecycle.
 
@@ -158,17 +162,19 @@ class Exchange:
         else:
             self._running = False
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the lifecycle look again at what it waits for."""
         # Called from within the lifecycle there is nothing to wake: it looks before it waits.
         if not self._running:
             self.step()
 
-    def _fail(self, failure: PingapError) -> None:
+    def fail(self, failure: PingapError) -> None:
+        """Let the lifecycle end for a reason; the first one counts, or that the client left."""
         if self._book_closed:
             return
         if self.failure is None or isinstance(failure, ClientGone):
             self.failure = failure
-            self._wake()
+            self.wake()
 
     # What the lifecycle waits for.
 
@@ -193,6 +199,8 @@ class Exchange:
         """
         relay = self.response_body
         assert relay is not None
+        if not relay.finished:
+            self.raise_failure()  # (before the head leaves, in place of which an error may be sent)
         if not self.delivering:
             self.downstream.flush()
         while not relay.finished:
@@ -244,6 +252,11 @@ class Exchange:
             await _suspend()
         self._awaits_request_end = False
 
+    @property
+    def tasks(self) -> HookTasks:
+        """Where what plugins await is run."""
+        return self.downstream.tasks
+
     async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
         """Run something that awaits in a task, and return its result.
 
@@ -259,7 +272,7 @@ class Exchange:
 
         :param limit: seconds it may take.
         """
-        return self.downstream.tasks.start(awaitable, self._wake, limit)
+        return self.downstream.tasks.start(awaitable, self.wake, limit)
 
     async def finish(self, outcome: Outcome) -> Any:
         """Return the result of what was begun; raises as ``in_task``."""
@@ -271,6 +284,20 @@ class Exchange:
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
+
+    async def woken(self) -> None:
+        """Return when something has happened, for callers that look whether it was theirs.
+
+        :raises PingapError: the exchange failed.
+        """
+        self.raise_failure()
+        await _suspend()
+        self.raise_failure()
+
+    async def outlast(self, outcome: Outcome) -> None:
+        """Return when something has ended, however that was."""
+        while not outcome.done:
+            await _suspend()
 
     async def connect(self, connecting: Awaitable[Connecting]) -> Connecting:
         """Return a new upstream connection; close it if the exchange no longer needs it.
@@ -286,28 +313,6 @@ class Exchange:
                 outcome.value.close()
             raise
         return connection
-
-    async def read_request_body(self, limit: int) -> bytes:
-        """Read the whole request body, which is sent on later as if it came then.
-
-        :param limit: bytes it may have.
-        :raises HTTPError: 413, it has more.
-        """
-        request, relay = self.request, self.request_body
-        if relay is None:
-            return b""
-        if request.content_length > limit:
-            raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
-        if request.expects_continue:
-            # The client waits to be asked, and the upstream is not there to do it yet.
-            self.downstream.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
-            request.headers.discard(b"expect")
-        relay.collect(limit)
-        while not relay.ended:
-            self.raise_failure()
-            await _suspend()
-        relay.collecting = False
-        return relay.collected
 
     def raise_failure(self) -> None:
         """Raise what ended the exchange, if something did."""
@@ -332,7 +337,7 @@ class Exchange:
         try:
             self.request_body.feed(chunk)
         except HTTPError as error:
-            self._fail(error)
+            self.fail(error)
 
     def on_request_end(self, trailers: Headers | None) -> None:
         """Take the end of the request body."""
@@ -340,17 +345,17 @@ class Exchange:
         try:
             self.request_body.end(trailers)
         except HTTPError as error:
-            self._fail(error)
-        if self.request_body.collecting or self.tunnelling or self._awaits_request_end:
-            self._wake()
+            self.fail(error)
+        if self.tunnelling or self._awaits_request_end:
+            self.wake()
 
     def on_request_broken(self, error: HTTPError) -> None:
         """Take note that the rest of the request cannot be read."""
-        self._fail(error)
+        self.fail(error)
 
     def on_client_gone(self) -> None:
         """Take note that nobody waits for the answer any more."""
-        self._fail(ClientGone())
+        self.fail(ClientGone())
 
     def on_client_full(self, full: bool) -> None:
         """Take note that the client can, or cannot, take more."""
@@ -387,7 +392,7 @@ class Exchange:
         self.response_body = BodyRelay(self.upstream)
         if self.client_full:
             self.response_body.set_full(True)
-        self._wake()
+        self.wake()
 
     def on_upstream_whole(self, response: Response) -> None:
         """Take a response that came in one piece, with its body; the upstream's side has let go."""
@@ -402,7 +407,7 @@ class Exchange:
         try:
             self.response_body.feed(chunk)
         except HTTPError as error:
-            self._fail(error)
+            self.fail(error)
 
     def on_upstream_end(self, trailers: Headers | None) -> None:
         """Take the end of the response; the upstream's side has let go of the exchange."""
@@ -411,15 +416,15 @@ class Exchange:
         try:
             self.response_body.end(trailers)
         except HTTPError as error:
-            self._fail(error)
+            self.fail(error)
         else:
-            self._wake()
+            self.wake()
 
     def on_upstream_half_closed(self) -> None:
         """Take note that the upstream's side of a tunnel has ended, and only that."""
         assert self.response_body is not None
         self.response_body.end(None)
-        self._wake()
+        self.wake()
 
     def on_upstream_waiting(self) -> None:
         """Take note that no more of the response is here for now."""
@@ -433,7 +438,7 @@ class Exchange:
         self.upstream_full = False
         if self.request_body is not None:
             self.request_body.detach()
-        self._fail(error)
+        self.fail(error)
 
     def on_upstream_full(self, full: bool) -> None:
         """Take note that the upstream can, or cannot, take more."""

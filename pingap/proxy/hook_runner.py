@@ -15,17 +15,19 @@ from collections.abc import Awaitable
 from typing import Any, Final, TypeAlias
 
 from pingap.http.attempts import Retry
-from pingap.http.body_filters import BodyFilter
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.errors import ClientGone, HTTPError, PluginError
 from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
 from pingap.plugins.chains import Chain, Owner
 from pingap.proxy.async_hooks import Outcome
-from pingap.proxy.body_relay import Filters
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters, stage_of
+from pingap.proxy.filter_stages import Stage
 
 Answers: TypeAlias = tuple[type, ...]
 _RESCUES: Final = (Response, Retry)
+_FILTERS: Final = (BodyFilter, AsyncBodyFilter)
 
 
 def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitable[None] | None:
@@ -117,7 +119,7 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
 
     :raises PluginError: a plugin failed, or answered something that is not a filter.
     """
-    filters: list[tuple[BodyFilter, str]] = []
+    filters: list[Stage] = []
     for call, owner in chain:
         try:
             answer = call(*arguments)
@@ -126,27 +128,34 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
         except BaseException as error:
             _failed(x, owner, phase, error)
             continue
-        if answer is not None and not isinstance(answer, BodyFilter):
+        if answer is not None and not isinstance(answer, _FILTERS):
             outcome = x.begin(answer, owner.timeout)
-            answer = await _result(x, outcome, owner, phase, (BodyFilter,))
+            answer = await _result(x, outcome, owner, phase, _FILTERS)
         if answer is not None:
-            filters.append((answer, owner.name))
+            stage = stage_of(x, answer, owner)
+            filters.append(stage)
             if x.filters:
-                x.filters.append((answer, owner.name))
+                x.filters.append(stage)
             else:
-                x.filters = [(answer, owner.name)]
+                x.filters = [stage]
     return tuple(filters)
 
 
-def abandon_filters(x: Exchange) -> None:
-    """Tell the filters whose body did not come to its end."""
+async def abandon_filters(x: Exchange) -> None:
+    """Tell the filters whose body did not come to its end, after what they were doing has ended."""
+    for relay in (x.request_body, x.response_body):
+        if relay is not None:
+            relay.stop()
     filters, x.filters = x.filters, []
+    pending = [stage.stop() for stage in filters]
     outcome = x.ctx.outcome or RequestOutcome.BROKEN_OFF
-    for body_filter, plugin in filters:
+    for stage, call in zip(filters, pending, strict=True):
+        if call is not None:
+            await x.outlast(call)
         try:
-            body_filter.abandoned(outcome)
+            stage.abandon(outcome)
         except Exception as error:
-            failure = PluginError(plugin, "body filter")
+            failure = PluginError(stage.owner.name, "body filter")
             failure.__cause__ = error
             x.server.report(x, failure)
 

@@ -27,9 +27,10 @@ from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_upgrade
 from pingap.proxy.attempts import ask_upstream
-from pingap.proxy.body_relay import Filters
-from pingap.proxy.body_source import Producer
+from pingap.proxy.body_source import produce
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.filter_chain import Filters, rewrites
+from pingap.proxy.held_head import HeldHead, bytes_to_hold
 from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, call_first
 from pingap.proxy.runtime import LocationRuntime
 
@@ -77,6 +78,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         x.downstream.cut()
     finally:
         _end(x)
+        if x.filters:
+            await abandon_filters(x)
         location = x.location
         if x.server.looks_back or (location is not None and location.looks_back):
             await _look_back(x, response)
@@ -145,7 +148,10 @@ async def _prepare(x: Exchange, chains: Chains) -> None:
         if pending is not None:
             await pending
     if chains.whole_body:
-        request.body = await x.read_request_body(chains.whole_body)
+        if x.request_body is not None:
+            await x.in_task(x.ctx.read_body(chains.whole_body))
+        else:
+            request.body = b""
 
 
 def _match(x: Exchange) -> LocationRuntime:
@@ -179,7 +185,7 @@ def _match(x: Exchange) -> LocationRuntime:
 
 def _check_limits(x: Exchange, location: LocationRuntime) -> None:
     if (limit := location.client_max_body_size) and x.request_body is not None:
-        if x.request.content_length > limit:
+        if x.request.content_length > limit or x.request_body.received > limit:
             raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
         x.request_body.limit = limit
     if location.max_processing and x.ctx.processing > location.max_processing:
@@ -211,8 +217,8 @@ async def _ask_for_filters(x: Exchange, chains: Chains, response: Response) -> F
         chain = chains.upstream_response_body
         filters = await ask_filters(x, chain, "upstream_response_body", *args)
     if chains.response_body:
-        filters += await ask_filters(x, chains.response_body, "response_body", *args)
-    if any(name in chains.rewriters for _, name in filters):
+        filters = (*filters, *await ask_filters(x, chains.response_body, "response_body", *args))
+    if rewrites(filters, chains.rewriters):
         response.content_length = None
     return filters
 
@@ -283,25 +289,39 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     if response.body is NO_ANSWER:
         x.downstream.cut()
         return
-    close_head(response)
     if response.status == 101:
+        close_head(response)
         await x.tunnel(response)
         return
-    x.downstream.send_head(response, response.content_length)
+    held: HeldHead | None = None
+    if filters and (limit := bytes_to_hold(filters)):
+        held = HeldHead(x, response, limit)
+    else:
+        close_head(response)
+        x.downstream.send_head(response, response.content_length)
     try:
         if response.upstream and x.response_body is not None:
-            if filters:
-                x.response_body.length = response.content_length
-            x.response_body.open(x.downstream, filters, x.filters)
+            x.response_body.open(held or x.downstream, filters, response.content_length)
             await x.relay_response()
         else:
-            await Producer(x, filters).run(response)
+            await produce(x, response, filters, held or x.downstream)
     except HTTPError as error:
-        # What plugins do wrong with the first piece of a body can be answered, as the head still waits.
-        if error.source is Source.UPSTREAM or not x.downstream.withdraw_head():
+        if not _withdraw(x, held, error):
             raise
+        if x.response_body is not None:
+            x.response_body.stop()
         x.head_sent, x.response_body = False, None
         _send_at_once(x, await _error_response(x, error), ())
+
+
+def _withdraw(x: Exchange, held: HeldHead | None, error: HTTPError) -> bool:
+    """Take back a response that failed; False if some of it was sent.
+
+    What plugins do wrong with the first piece of a body can be answered, as the head still waits.
+    """
+    if held is not None and held.withdraw():
+        return True
+    return error.source is not Source.UPSTREAM and x.downstream.withdraw_head()
 
 
 def _end(x: Exchange) -> None:
@@ -317,8 +337,6 @@ def _end(x: Exchange) -> None:
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:
         ctx.body_bytes_received = x.request_body.received
-    if x.filters:
-        abandon_filters(x)
     if ctx.upstream_head_at:
         ctx.connection.stats.upstream_times[ctx.upstream_name].end(ctx)
     if x.location is not None:

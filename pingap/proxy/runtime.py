@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pingap.http.context import RequestContext
-from pingap.http.errors import HTTPError, PluginError, Source
+from pingap.http.errors import FileBodyError, HTTPError, PluginError, Source
 from pingap.http.forwarding import Family
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
@@ -146,6 +146,8 @@ class ServerRuntime:
             self.plugin_failures.report(error, x.ctx.location)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
             log.warning("upstream %s (%s)", error, error.error_type)
+        elif isinstance(error, FileBodyError):
+            log.warning("%s, location %s", error, x.ctx.location)
         # One of them holds the exchange, which holds the error: a circle that would wait for the
         # collector, together with what all callers hold: bytes that were just read, 256 KB of them.
         error.__traceback__ = None

@@ -6,47 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cost import cost
+from support.relays import FakeExchange, FakeSink, FakeSource
 
 from pingap.http.body_filters import BodyFilter
 from pingap.http.errors import HTTPError, PluginError
 from pingap.http.headers import Headers
 from pingap.proxy.body_relay import REPLAY_LIMIT, BodyRelay
+from pingap.proxy.filter_stages import Stage
 
 
-class FakeSource:
-    def __init__(self) -> None:
-        self.paused = False
-        self.switches: list[str] = []
-
-    def pause_body(self) -> None:
-        assert not self.paused, "paused twice"
-        self.paused = True
-        self.switches.append("pause")
-
-    def resume_body(self) -> None:
-        assert self.paused, "resumed without pause"
-        self.paused = False
-        self.switches.append("resume")
-
-
-class FakeSink:
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.trailers: Headers | None = None
-        self.ended = False
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.chunks)
-
-    def send_chunk(self, chunk: bytes) -> None:
-        assert chunk, "an empty chunk would end a chunked body"
-        assert not self.ended
-        self.chunks.append(chunk)
-
-    def send_end(self, trailers: Headers | None) -> None:
-        assert not self.ended
-        self.ended, self.trailers = True, trailers
+def filters(*wanted: tuple[BodyFilter, str]) -> list[Stage]:
+    """Return filters of plugins with these names, for a relay that is opened."""
+    return FakeExchange(*wanted).filters
 
 
 class Upper(BodyFilter):
@@ -163,7 +134,7 @@ def test_a_body_beyond_its_limit_is_refused_before_there_is_a_sink() -> None:
 def test_filters_work_in_order_and_may_give_their_rest_at_the_end() -> None:
     relay, sink = BodyRelay(FakeSource()), FakeSink()
     relay.feed(b"ab")
-    relay.open(sink, [(Hold(), "hold"), (Upper(), "upper")])
+    relay.open(sink, filters((Hold(), "hold"), (Upper(), "upper")))
     relay.feed(b"c")
     assert sink.chunks == []
     relay.end(None)
@@ -174,14 +145,14 @@ def test_filters_work_in_order_and_may_give_their_rest_at_the_end() -> None:
 
 def test_no_trailers_are_no_empty_trailers() -> None:
     relay, sink = BodyRelay(FakeSource()), FakeSink()
-    relay.open(sink, [(Upper(), "upper")])
+    relay.open(sink, filters((Upper(), "upper")))
     relay.end(None)
     assert sink.trailers is None
 
 
 def test_a_failing_filter_names_its_plugin() -> None:
     relay = BodyRelay(FakeSource())
-    relay.open(FakeSink(), [(Upper(), "fine"), (Failing(), "broken")])
+    relay.open(FakeSink(), filters((Upper(), "fine"), (Failing(), "broken")))
     with pytest.raises(PluginError) as caught:
         relay.feed(b"a")
     assert caught.value.instance == "broken"
@@ -191,12 +162,12 @@ def test_a_failing_filter_fails_for_what_was_held() -> None:
     relay = BodyRelay(FakeSource())
     relay.feed(b"a")
     with pytest.raises(PluginError):
-        relay.open(FakeSink(), [(Failing(), "broken")])
+        relay.open(FakeSink(), filters((Failing(), "broken")))
 
 
 def test_a_filter_that_fails_behind_another_at_the_end_is_the_one_that_is_named() -> None:
     relay = BodyRelay(FakeSource())
-    relay.open(FakeSink(), [(Hold(), "hold"), (Failing(), "broken")])
+    relay.open(FakeSink(), filters((Hold(), "hold"), (Failing(), "broken")))
     relay.feed(b"a")
     with pytest.raises(PluginError) as caught:
         relay.end(None)
@@ -205,7 +176,7 @@ def test_a_filter_that_fails_behind_another_at_the_end_is_the_one_that_is_named(
 
 def test_a_filter_may_answer_with_an_error_of_its_own() -> None:
     relay, sink = BodyRelay(FakeSource()), FakeSink()
-    relay.open(sink, [(Refusing(), "refusing")])
+    relay.open(sink, filters((Refusing(), "refusing")))
     with pytest.raises(HTTPError) as caught:
         relay.end(None)
     assert (caught.value.status, sink.ended) == (422, False)
@@ -238,9 +209,9 @@ def test_a_second_sink_gets_a_finished_body_with_its_end() -> None:
 def test_a_filtered_body_is_repeated_filtered_once() -> None:
     relay, second = BodyRelay(FakeSource()), FakeSink()
     relay.keep()
-    relay.open(FakeSink(), [(Upper(), "upper")])
+    relay.open(FakeSink(), filters((Upper(), "upper")))
     relay.feed(b"ab")
-    relay.open(second, [(Upper(), "upper")])
+    relay.open(second, filters((Upper(), "upper")))
     relay.feed(b"c")
     assert second.body == b"ABC"
 

@@ -1,0 +1,186 @@
+"""A response body that is sent from a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+from pingap.http.errors import FileBodyError
+from pingap.plugins.worker_threads import SharedLimiter, in_thread
+
+PIECE: Final = 128 * 1024
+"""Bytes of a file that are read at once."""
+FILE_THREADS: Final = 8
+"""Threads of a worker in which files are opened and read at once."""
+
+_OPEN_FLAGS: Final = (
+    os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+)  # (of a FIFO: wait not)
+_NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
+
+_threads: Final = SharedLimiter("file_threads", FILE_THREADS)
+
+
+class FileBody:
+    """The content of a regular file, or a part of it, as the body of a response.
+
+    It is read in pieces, as fast as the client takes them. Waiting for a disk does not block the event
+    loop. If the file is found to be shorter than it was, the response is cut.
+
+    A path is opened when the body is sent, so not for HEAD, and a response with it may be sent many
+    times. A descriptor belongs to the body from here on: it is closed when the response was sent or
+    cannot be sent, or when the body is no longer used.
+
+    This makes one system call that asks the file system (``stat``). If that may take long (a network
+    file system), do it in a thread: ``await anyio.to_thread.run_sync(FileBody, path)``.
+
+    :param file: the path of the file, or a descriptor that is open for reading.
+    :param start: the first byte that is sent.
+    :param length: bytes that are sent; None for all up to the end of the file.
+    :raises OSError: there is no such file, or it may not be looked at.
+    :raises ValueError: it is not a regular file, or has fewer bytes. A descriptor is then closed.
+    """
+
+    def __init__(
+        self, file: str | os.PathLike[str] | int, start: int = 0, length: int | None = None
+    ) -> None:
+        self._path = "" if isinstance(file, int) else os.fspath(file)
+        self.stat = os.stat(file)  # noqa: PTH116  (``Path`` takes no descriptor)
+        """What the file system says of the file: its whole size, the time of its last change."""
+        self._open = OpenFile(file, f"file {file}") if isinstance(file, int) else None
+        size = self.stat.st_size
+        self.start = start
+        """The first byte that is sent."""
+        self.content_length = size - start if length is None else length
+        """Bytes that are sent."""
+        problem = ""
+        if not stat.S_ISREG(self.stat.st_mode):
+            problem = f"{file} is not a regular file"
+        elif not 0 <= start <= start + self.content_length <= size:
+            problem = f"{file} has {size} bytes, not {self.content_length} from {start} on"
+        if problem:
+            self.close()
+            raise ValueError(problem)
+
+    def close(self) -> None:
+        """Close the descriptor that was given, if it is not in use; the body cannot be sent any more."""
+        if self._open is not None:
+            self._open.close()
+
+    async def open(self) -> OpenFile:
+        """Return the file, open for reading. Whoever calls this closes it.
+
+        :raises FileBodyError: it cannot be opened, or is not the file any more that it was.
+        """
+        if self._open is not None:
+            return self._open
+        return await in_thread(_threads.get(), self._open_path)
+
+    def _open_path(self) -> OpenFile:
+        try:
+            descriptor = os.open(self._path, _OPEN_FLAGS)
+        except OSError as error:
+            raise FileBodyError(f"cannot open {self._path}: {error.strerror}") from None
+        if _identity(os.fstat(descriptor)) != _identity(self.stat):
+            os.close(descriptor)
+            raise FileBodyError(f"{self._path} was replaced before it was sent")
+        return OpenFile(descriptor, self._path)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces of the body, for others than the proxy, which reads ahead meanwhile.
+
+        :raises FileBodyError: the file cannot be read to the end of the body.
+        """
+        file = await self.open()
+        try:
+            place, left = self.start, self.content_length
+            while left:
+                piece = await file.read(place, min(left, PIECE))
+                place, left = place + len(piece), left - len(piece)
+                yield piece
+        finally:
+            file.close()
+
+
+class OpenFile:
+    """A descriptor that is closed exactly once, and never while a thread reads from it.
+
+    (Its number may belong to another file right after.)
+
+    :param name: for errors.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._over = False
+        self._cached = _NO_WAIT != 0  # the system can say whether bytes are in memory
+
+    def read_cached(self, place: int, size: int) -> bytes | None:
+        """Return bytes that are in memory, at most so many; None if reading would have to wait.
+
+        :raises FileBodyError: there are none: the file is shorter than it was.
+        """
+        if not self._cached or self._over:
+            return None
+        buffer = bytearray(size)
+        try:
+            count = os.preadv(self._descriptor, [buffer], place, _NO_WAIT)
+        except BlockingIOError:
+            return None
+        except OSError:  # not on every file system
+            self._cached = False
+            return None
+        if not count:
+            raise self._shrunk(place)
+        return bytes(buffer[:count]) if count < size else bytes(buffer)
+
+    async def read(self, place: int, size: int) -> bytes:
+        """Read bytes in a thread: so many, unless the file ends before.
+
+        :raises FileBodyError: they cannot be read.
+        """
+        return await in_thread(_threads.get(), partial(self._read, place, size))
+
+    def close(self) -> None:
+        """Close the descriptor: now, or when no thread reads from it any more."""
+        with self._lock:
+            closes = not (self._over or self._readers)
+            self._over = True
+        if closes:
+            os.close(self._descriptor)
+
+    __del__ = close
+
+    def _read(self, place: int, size: int) -> bytes:
+        with self._lock:
+            if self._over:
+                raise FileBodyError(f"{self._name} was closed before it was read")
+            self._readers += 1
+        try:
+            piece = os.pread(self._descriptor, size, place)
+        except OSError as error:
+            raise FileBodyError(f"cannot read {self._name}: {error.strerror}") from None
+        finally:
+            with self._lock:
+                self._readers -= 1
+                closes = self._over and not self._readers
+            if closes:
+                os.close(self._descriptor)
+        if not piece:
+            raise self._shrunk(place)
+        return piece
+
+    def _shrunk(self, place: int) -> FileBodyError:
+        return FileBodyError(f"{self._name} shrank to {place} bytes or less while it was sent")
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what makes it another file if it changes; the number alone may belong to one since."""
+    return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)

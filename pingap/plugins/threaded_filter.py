@@ -1,0 +1,98 @@
+"""Body filters that compute for long, in threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import anyio
+
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
+from pingap.http.headers import Headers
+from pingap.http.outcome import RequestOutcome
+from pingap.plugins.worker_threads import SharedLimiter, in_thread
+
+log = logging.getLogger("pingap")
+
+GATHERED: Final = 64 * 1024
+"""Bytes up to which chunks are joined for a call in a thread: a hop costs as much as a few KiB of work."""
+FILTER_THREADS: Final = 4
+"""Threads of a worker in which body filters run at once, if no limiter says otherwise."""
+
+_threads: Final = SharedLimiter("filter_threads", FILTER_THREADS)
+
+
+class ThreadedBodyFilter(AsyncBodyFilter):
+    """Runs a body filter in worker threads, so that what it computes does not block the event loop.
+
+    This is for work that takes longer than about 0.1 ms for a chunk and releases the GIL: compression,
+    images, cryptography. One call runs at a time, but not all in the same thread.
+
+    :param inner: the filter.
+    :param limiter: how many threads there may be; by default those of all filters of a worker together
+        are 4.
+    """
+
+    gather = GATHERED
+
+    def __init__(self, inner: BodyFilter, limiter: anyio.CapacityLimiter | None = None) -> None:
+        self._inner = self._wrapped = inner
+        self._limiter = limiter
+        self._lock = threading.Lock()
+        self._runs = False
+        self._ended = False  # ``end`` of the filter was called
+        self._outcome: RequestOutcome | None = None  # of an abandoned body
+        self.hold_head = inner.hold_head
+
+    async def feed(self, chunk: bytes) -> bytes:
+        """Run ``feed`` of the filter."""
+        return await self._run(partial(self._inner.feed, chunk))
+
+    async def flush(self) -> bytes:
+        """Run ``flush`` of the filter."""
+        return await self._run(self._inner.flush)
+
+    async def end(self, trailers: Headers) -> bytes:
+        """Run ``end`` of the filter."""
+        return await self._run(partial(self._end_inner, trailers))
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        """Call ``abandoned`` of the filter: here, or where a call runs that cannot be cancelled."""
+        with self._lock:
+            self._outcome = outcome
+            if self._runs or self._ended:
+                return
+        self._inner.abandoned(outcome)
+
+    _end_cancelled = abandoned
+
+    async def _run(self, call: Callable[[], bytes]) -> bytes:
+        return await in_thread(self._limiter or _threads.get(), partial(self._in_thread, call))
+
+    def _in_thread(self, call: Callable[[], bytes]) -> bytes:
+        with self._lock:
+            if self._outcome is not None:
+                return b""
+            self._runs = True
+        try:
+            return call()
+        finally:
+            with self._lock:
+                self._runs = False
+                outcome = None if self._ended else self._outcome
+            if outcome is not None:
+                self._abandon_late(outcome)
+
+    def _end_inner(self, trailers: Headers) -> bytes:
+        self._ended = True
+        return self._inner.end(trailers)
+
+    def _abandon_late(self, outcome: RequestOutcome) -> None:
+        try:
+            self._inner.abandoned(outcome)
+        except Exception:
+            name = type(self._inner).__qualname__
+            log.exception("body filter %s failed in abandoned", name)
