@@ -9,7 +9,14 @@ if is_the_command():
     hold_signals()
 
 from pingap._version import __version__
-from pingap.client import HTTPClient, SideCallError, SideCallResponse, http_client
+from pingap.client import (
+    ClientTLS,
+    HTTPClient,
+    SideCallError,
+    SideCallResponse,
+    SideCallStream,
+    http_client,
+)
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
@@ -54,6 +61,7 @@ __all__ = [
     "BalancerOptions",
     "BodyFilter",
     "ByteSize",
+    "ClientTLS",
     "Connection",
     "ContextKey",
     "Cookie",
@@ -94,6 +102,7 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "SideCallStream",
     "SignedCookie",
     "Signer",
     "Subscription",
