@@ -29,7 +29,7 @@ from pingap.downstream import (
 )
 from pingap.downstream import tls_acceptor as acceptor
 from pingap.http import context, cookies, forms, forwarding, signing
-from pingap.observability import log_files, plugin_metrics, watchdog
+from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
 from pingap.plugins import background_tasks, foreign_code
 from pingap.plugins import local as local_plugins
 from pingap.protocol import (
@@ -512,6 +512,8 @@ def _process_limits() -> Iterator[Row]:
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
+    text = "the others are left out; counted as a failure of the plugin"
+    yield "metrics that a plugin collects", str(metric_families.MOST_COLLECTED), "", text
     yield from _side_call_limits()
     sizes, text = state.DEFAULT_SIZES, "the one unused for longest is forgotten"
     for kind in ("counters", "gauges", "windows"):

@@ -36,7 +36,7 @@ from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
-from pingap.observability.plugin_metrics import Counter, Histogram
+from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metric
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
@@ -72,6 +72,7 @@ __all__ = [
     "Duration",
     "Endpoint",
     "Field",
+    "Gauge",
     "HTTPClient",
     "HTTPError",
     "HeaderEntry",
@@ -80,6 +81,7 @@ __all__ = [
     "LogTag",
     "Message",
     "MessageBus",
+    "Metric",
     "MultiDict",
     "Networks",
     "OriginalRequest",
