@@ -203,7 +203,7 @@ class HookTasks:
         self._deadlines = deadlines
         self._running: dict[asyncio.Task[None], Outcome] = {}
         self._excused: set[asyncio.Task[Any] | None] = set()
-        self._waiting: _Runner | None = None
+        self._waiting: list[_Runner] = []  # more than one where what began led to another beginning
 
     def start(
         self, awaitable: Awaitable[Any], wake: Callable[[], None], limit: float | None = None
@@ -215,12 +215,13 @@ class HookTasks:
         """
         outcome = Outcome(awaitable, wake, self)
         loop = asyncio.get_running_loop()
-        runner = self._waiting
-        if runner is None or runner.task.cancelling():  # (a hook before may have cancelled it)
-            runner = self._waiting = _Runner(loop)
+        runner = self._waiting.pop() if self._waiting else _Runner(loop)
+        if runner.task.cancelling():  # (a hook before may have cancelled it)
+            runner = _Runner(loop)
         _in_the_name_of(runner.task, loop, outcome.begin)
-        if not outcome.done:
-            self._waiting = None
+        if outcome.done:
+            self._waiting.append(runner)
+        else:
             outcome._task = runner.task
             self._running[runner.task] = outcome
             runner.give(outcome)
@@ -268,9 +269,8 @@ class HookTasks:
                 outcome.cancel(ClientGone())
             await asyncio.wait(tasks, timeout=left)
         await end_tasks(self._running)
-        if self._waiting is not None:
-            task, self._waiting = self._waiting.task, None
-            await end_tasks([task])
+        waiting, self._waiting = self._waiting, []
+        await end_tasks([runner.task for runner in waiting])
 
 
 def _in_the_name_of(

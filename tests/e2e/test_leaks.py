@@ -275,7 +275,7 @@ class Rig:
     @property
     def spare_tasks(self) -> int:
         """How many tasks wait for a hook to run; one that does not wait leaves its there."""
-        return sum(worker._requests._waiting is not None for worker in self.workers)
+        return sum(len(worker._requests._waiting) for worker in self.workers)
 
     def state(self) -> dict[str, object]:
         """Return all that is counted, without what is idle."""
