@@ -7,6 +7,8 @@ from typing import Final
 
 from markdown_table import Row, table
 
+from pingap.client import client, pools
+from pingap.client import stream as side_call_stream
 from pingap.config import (
     SECTIONS,
     BasicConfig,
@@ -26,8 +28,8 @@ from pingap.downstream import (
     sniffing,
 )
 from pingap.downstream import tls_acceptor as acceptor
-from pingap.http import cookies, forms, forwarding, signing
-from pingap.observability import log_files, plugin_metrics, watchdog
+from pingap.http import context, cookies, forms, forwarding, signing
+from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
 from pingap.plugins import background_tasks, foreign_code
 from pingap.plugins import local as local_plugins
 from pingap.protocol import (
@@ -190,6 +192,12 @@ def _connection_limits() -> Iterator[Row]:
     first = format_duration(http1_connection.PROBE_SECONDS)
     most = format_duration(http1_connection.MOST_PROBE_SECONDS)
     text = "probed by one `100 Continue`, then by TCP keep-alive; if it is gone, the request ends (499)"
+    yield (
+        "half-closed client, its response pauses",
+        f"{first} to {most}",
+        "",
+        "the request ends (499): if the client has left, nothing else shows it",
+    )
     yield "half-closed client, response not ready", f"{first}, doubling up to {most}", "", text
 
 
@@ -392,6 +400,8 @@ def _health_limits() -> Iterator[Row]:
     yield "time between two checks", format_duration(health_check.SHORTEST), key, text
     text = "the oldest is forgotten"
     yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
+    text = "others are left out of `Server-Timing`"
+    yield "timings that plugins add to a request", str(context.MOST_TIMINGS), "", text
     yield "messages that wait for a plugin", str(messages.MOST_WAITING), "", "the oldest is dropped"
     size = format_size(messages.LARGEST_VALUE)
     yield "a message between workers", size, "", "`publish` raises an error"
@@ -459,6 +469,29 @@ def _succession_limits() -> Iterator[Row]:
     )
 
 
+def _side_call_limits() -> Iterator[Row]:
+    seconds, text = format_duration(client.TIMEOUT), "`SideCallError`"
+    yield "a side call, or a step of a streamed one", seconds, "the parameter `timeout`", text
+    size = format_size(side_call_stream.MOST_BODY)
+    yield (
+        "body of the answer to a side call, read as a whole",
+        size,
+        "the parameter `max_body`",
+        text,
+    )
+    text = "further calls wait for one, up to their time limit"
+    most = str(pools.MOST_CONNECTIONS)
+    yield (
+        "connections of side calls by TCP, to one Unix socket, or with one `ClientTLS`",
+        most,
+        "",
+        text,
+    )
+    text = "the connections of the one unused for longest are closed"
+    yield "Unix sockets and `ClientTLS` whose connections are kept", str(pools.MOST_POOLS), "", text
+    yield "idle connection of side calls", format_duration(pools.IDLE_SECONDS), "", "closed"
+
+
 def _process_limits() -> Iterator[Row]:
     yield from _succession_limits()
     seconds = format_duration(log_files.FLUSH_SECONDS)
@@ -479,6 +512,9 @@ def _process_limits() -> Iterator[Row]:
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
+    text = "the others are left out; counted as a failure of the plugin"
+    yield "metrics that a plugin collects", str(metric_families.MOST_COLLECTED), "", text
+    yield from _side_call_limits()
     sizes, text = state.DEFAULT_SIZES, "the one unused for longest is forgotten"
     for kind in ("counters", "gauges", "windows"):
         yield f"shared {kind}", str(getattr(sizes, kind)), "", text

@@ -9,7 +9,14 @@ if is_the_command():
     hold_signals()
 
 from pingap._version import __version__
-from pingap.client import HTTPClient, SideCallError, SideCallResponse, http_client
+from pingap.client import (
+    ClientTLS,
+    HTTPClient,
+    SideCallError,
+    SideCallResponse,
+    SideCallStream,
+    http_client,
+)
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
@@ -17,6 +24,7 @@ from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
+from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
 from pingap.http.errors import HTTPError
 from pingap.http.forms import parse_form
@@ -28,7 +36,7 @@ from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
-from pingap.observability.plugin_metrics import Counter, Histogram
+from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metric
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
@@ -56,7 +64,9 @@ __all__ = [
     "BalancerOptions",
     "BodyFilter",
     "ByteSize",
+    "ClientTLS",
     "Connection",
+    "ContextKey",
     "Cookie",
     "Counter",
     "Discovered",
@@ -66,6 +76,7 @@ __all__ = [
     "Endpoint",
     "Field",
     "FileBody",
+    "Gauge",
     "HTTPClient",
     "HTTPError",
     "HeaderEntry",
@@ -74,6 +85,7 @@ __all__ = [
     "LogTag",
     "Message",
     "MessageBus",
+    "Metric",
     "MultiDict",
     "Networks",
     "OriginalRequest",
@@ -96,6 +108,7 @@ __all__ = [
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
+    "SideCallStream",
     "SignedCookie",
     "Signer",
     "Subscription",

@@ -29,8 +29,8 @@ from pingap.observability.counters import LocationStats, WorkerStats
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
 from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.plugin_failures import PluginFailures
-from pingap.observability.plugin_metrics import PluginMetrics
 from pingap.plugins.chains import Instance
+from pingap.plugins.collectors import Collectors
 from pingap.plugins.log_tags import tags_of
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
@@ -85,7 +85,7 @@ class Runtime:
     health: HealthChecks
     trusted_proxies: tuple[Network, ...]
     plugin_failures: PluginFailures
-    plugin_metrics: PluginMetrics
+    collectors: Collectors
     upstream_keys: dict[str, str]
     plugin_keys: dict[str, str]
     log_targets: frozenset[str]
@@ -200,7 +200,7 @@ class _Builder:
         if previous is not None:
             self.plugins.reuse(previous.plugins, previous.plugin_keys)
             self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
-        self.plugin_metrics = PluginMetrics()
+        self.collectors = Collectors(self.failures)
         self.log_tags: dict[str, LogTag] = {}
 
     def build(self) -> Runtime:
@@ -254,7 +254,7 @@ class _Builder:
             health=self.health,
             trusted_proxies=tuple(map(parse_trusted, self.config.basic.trusted_proxies)),
             plugin_failures=self.failures,
-            plugin_metrics=self.plugin_metrics,
+            collectors=self.collectors,
             upstream_keys=self.upstreams.keys,
             plugin_keys=self.plugins.keys,
             log_targets=frozenset(self.log_targets),
@@ -276,7 +276,7 @@ class _Builder:
 
     def _observe(self, instance: Instance) -> None:
         """Take note of what a plugin adds to metrics and access logs."""
-        self.plugin_metrics.add(instance.name, instance.plugin)
+        self.collectors.add(instance)
         self.log_tags |= tags_of(instance.name, instance.plugin, self.failures)
 
     # Locations.
@@ -361,10 +361,11 @@ class _Builder:
             name,
             {one: location.stats for one, location in served.items()},
             self.failures.counts,
-            self.plugin_metrics,
+            self.collectors.metrics,
             self.health.counts,
             UpstreamMetrics(upstreams.values(), self.stats.upstream_times),
             self._handshakes(name) if settings.global_certificates else None,
+            self.collectors.run,
         )
 
     def _handshakes(self, name: str) -> HandshakeMetrics:

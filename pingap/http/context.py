@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from pingap.http.context_keys import ContextKey
 from pingap.http.errors import PingapError
 from pingap.http.forwarding import NOTHING, Family, Told, read
 from pingap.http.headers import Field, field
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
+_TIMING = re.compile("[0-9A-Za-z_.-]{1,64}").fullmatch
+MOST_TIMINGS: Final = 32
+"""Metrics of ``Server-Timing`` that plugins may add to a response."""
+T = TypeVar("T")
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -299,6 +304,45 @@ class RequestContext:
         if state is None:
             state = self.__dict__["_state"] = {}
         return state
+
+    def __getitem__(self, key: ContextKey[T]) -> T:
+        """Return the value of a key.
+
+        :raises KeyError: no plugin gave it one, and the key has no default.
+        """
+        values: dict[ContextKey[Any], Any] = self.__dict__.get("_values", {})
+        if key in values:
+            return cast("T", values[key])
+        if key.default:
+            return key.default[0]
+        raise KeyError(key.name)
+
+    def __setitem__(self, key: ContextKey[T], value: T) -> None:
+        self.__dict__.setdefault("_values", {})[key] = value
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a plugin gave a key a value."""
+        return key in self.__dict__.get("_values", {})
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Seconds by name, as recorded by ``timing``."""
+        timings: Mapping[str, float] = self.__dict__.get("_timings", _NO_TIMES)
+        return timings
+
+    def timing(self, name: str, seconds: float) -> None:
+        """Add a metric to ``Server-Timing``, where the server sends it (``enable_server_timing``).
+
+        A name that was used before adds up. At most 32 names are kept.
+
+        :param name: letters, digits and ``-_.``, such as ``cache.lookup``.
+        :raises ValueError: another name, or seconds below 0.
+        """
+        if not _TIMING(name) or not seconds >= 0:
+            raise ValueError(f"timing({name!r:.40}, {seconds!r:.40}) is no metric of Server-Timing")
+        timings = self.__dict__.setdefault("_timings", {})
+        if name in timings or len(timings) < MOST_TIMINGS:
+            timings[name] = timings.get(name, 0.0) + seconds
 
     @property
     def original(self) -> OriginalRequest:

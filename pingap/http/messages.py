@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -295,6 +295,14 @@ class Response:
         return make_response(self.status, None, headers, self.content_length, self.body, False)
 
     @classmethod
+    def drop(cls) -> Response:
+        """Return a response that is not sent: the connection is closed, or the stream reset, instead.
+
+        For clients that deserve no answer. The access log shows status 444.
+        """
+        return cls(444, NO_ANSWER)
+
+    @classmethod
     def text(cls, status: int, text: str) -> Response:
         """Return a plain text response (UTF-8)."""
         return cls(status, text.encode(), _TEXT_HEADERS)
@@ -339,6 +347,16 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+
+class _NoAnswer:
+    """The body of a response that is not sent."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("the body of a dropped response is never read")
+
+
+NO_ANSWER: Final = _NoAnswer()
 
 
 class _Unchecked(Response):

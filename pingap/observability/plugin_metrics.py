@@ -1,18 +1,18 @@
 """Metrics of plugins: plain numbers on a request, series when somebody reads the page.
 
-A plugin keeps its metrics as attributes; the core finds them there when it builds an instance. A
-series is known by its name, its plugin and its labels, so that those of several workers can be
-added up.
+What one of them has counted can be sent to another process as plain data, and added up there
+(``metric_families``).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from pingap.observability.histogram import Histogram as Buckets
+from pingap.observability.sums import MERGES
 
 if TYPE_CHECKING:
     from typing import Self
@@ -25,6 +25,8 @@ MOST_SERIES: Final = 1000
 OTHER: Final = "(other)"
 """The value of all labels of what comes beyond."""
 
+Merge: TypeAlias = Literal["sum", "max", "min"]
+"""How the values of several workers become one."""
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _UNLABELLED: Final = "[]"
@@ -35,7 +37,7 @@ _OUR_LABELS: Final = ("server", "plugin", "le")
 
 
 class Metric:
-    """What a counter and a histogram have in common.
+    """What counters, gauges and histograms have in common.
 
     :param name: as on the page; a counter gets ``_total`` at its end.
     :param description: one line about what is measured.
@@ -43,7 +45,7 @@ class Metric:
     :raises ValueError: a name that Prometheus does not know, or that belongs to the core.
     """
 
-    __slots__ = ("_series", "description", "label_names", "name")
+    __slots__ = ("_series", "_shape", "description", "label_names", "name")
 
     kind: ClassVar[str]
     """The type that Prometheus gives it."""
@@ -63,6 +65,7 @@ class Metric:
         self.description = description
         self.label_names = tuple(labels)
         self._series: dict[tuple[str, ...], Self] = {}
+        self._shape = ""
 
     def labels(self, *values: str) -> Self:
         """Return what counts for these values of the labels, in the order of their names.
@@ -90,7 +93,11 @@ class Metric:
 
     def _unlabelled(self) -> Self:
         """Return a new metric that counts for one combination of labels."""
-        raise NotImplementedError
+        return type(self)(self.name, self.description, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """Return what its class wants to know besides name, description and labels."""
+        return {}
 
     def _must_be_labelled(self) -> TypeError:
         names = ", ".join(self.label_names)
@@ -113,33 +120,45 @@ class Metric:
 
     def figures(self) -> dict[str, Any]:
         """Return what was counted as plain data: values of the labels, as JSON -> figures."""
-        found = {} if self.label_names else {_UNLABELLED: self._figures()}
-        for values, series in self._series.items():
-            found[json.dumps(values)] = series._figures()
-        return found
+        series = [] if self.label_names else [(_UNLABELLED, self)]
+        series += [(json.dumps(values), one) for values, one in self._series.items()]
+        found = {key: one._figures() for key, one in series}
+        return {key: figures for key, figures in found.items() if figures is not None}
 
-    def plus(self, figures: Mapping[str, Any]) -> Self:
-        """Return a new metric with this one's counts and those of ``figures`` of its like."""
-        total = self._alike()
-        for part in (self.figures(), figures):
-            for key, counts in part.items():
-                values = tuple(json.loads(key))
-                (total.labels(*values) if values else total)._add_figures(counts)
-        return total
+    def count_in(self, figures: Mapping[str, Any]) -> None:
+        """Add the ``figures`` of a metric that resembles it."""
+        for key, counts in figures.items():
+            values = tuple(json.loads(key))
+            (self.labels(*values) if values else self)._add_figures(counts)
 
-    def _alike(self) -> Self:
-        """Return a new metric with the same name and labels that has counted nothing."""
-        return type(self)(self.name, self.description, self.label_names)
+    def copy(self) -> Metric:
+        """Return a metric that has counted the same."""
+        same = metric_of(self.shape)
+        same.count_in(self.figures())
+        return same
+
+    @property
+    def shape(self) -> str:
+        """All that makes a metric like this one, for ``metric_of``; equal for those of equal shape."""
+        if not self._shape:
+            about = [self.kind, self.name, self.description, self.label_names, self._options()]
+            self._shape = json.dumps(about)
+        return self._shape
 
     def _figures(self) -> Any:
+        """Return what was counted without labels; None: nothing that could be shown."""
         raise NotImplementedError
 
     def _add_figures(self, figures: Any) -> None:
         raise NotImplementedError
 
     def resembles(self, other: Metric) -> bool:
-        """Tell whether series of both can stand under one name."""
-        return type(self) is type(other) and self.label_names == other.label_names
+        """Return whether series of both can stand under one name."""
+        return (
+            self.kind == other.kind
+            and self.label_names == other.label_names
+            and self._options() == other._options()
+        )
 
 
 class Counter(Metric):
@@ -176,9 +195,6 @@ class Counter(Metric):
         except AttributeError:
             raise self._must_be_labelled() from None
 
-    def _unlabelled(self) -> Self:
-        return type(self)(self.name, self.description)
-
     def _add_sample(self, family: Family, labels: Mapping[str, str]) -> None:
         family.add_sample(f"{self.name}_total", dict(labels), self.value)
 
@@ -187,6 +203,85 @@ class Counter(Metric):
 
     def _add_figures(self, figures: float) -> None:
         self.value += figures
+
+
+class Gauge(Metric):
+    """A number that goes up and down, shown on the metrics pages of all servers.
+
+    Made and kept as a :class:`pingap.Counter` is. Each worker has a value of its own, and the page
+    shows one for all workers that are running.
+
+    :param merge: makes one value of those of all workers: ``sum`` (how many there are), ``max`` or
+        ``min``. Workers that have not set a gauge do not count for ``max`` and ``min``.
+    :raises ValueError: a name that ends like that of a counter, or an unknown ``merge``.
+    """
+
+    __slots__ = ("_value", "merge")
+
+    kind = "gauge"
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        labels: Sequence[str] = (),
+        *,
+        merge: Merge = "sum",
+    ) -> None:
+        super().__init__(name, description, labels)
+        if name.endswith("_total"):
+            raise ValueError(f"metric {name}: only names of counters end with _total")
+        if merge not in MERGES:
+            raise ValueError(f"metric {name}: merge is {merge!r}, expected {' or '.join(MERGES)}")
+        self.merge = merge
+        if not labels:
+            self._value: float | None = 0.0 if merge == "sum" else None
+
+    @property
+    def value(self) -> float:
+        """The value in this worker; 0 before it was set. A gauge with labels has none."""
+        if self.label_names:
+            raise self._must_be_labelled()
+        return self._value or 0.0
+
+    def set(self, value: float) -> None:
+        """Set it.
+
+        :raises TypeError: it has labels.
+        """
+        if self.label_names:
+            raise self._must_be_labelled()
+        self._value = float(value)
+
+    def inc(self, amount: float = 1) -> None:
+        """Add to it.
+
+        :raises TypeError: it has labels.
+        """
+        if self.label_names:
+            raise self._must_be_labelled()
+        self._value = (self._value or 0.0) + amount
+
+    def dec(self, amount: float = 1) -> None:
+        """Subtract from it.
+
+        :raises TypeError: it has labels.
+        """
+        self.inc(-amount)
+
+    def _options(self) -> dict[str, Any]:
+        return {"merge": self.merge}
+
+    def _add_sample(self, family: Family, labels: Mapping[str, str]) -> None:
+        if self._value is not None:
+            family.add_sample(self.name, dict(labels), self._value)
+
+    def _figures(self) -> float | None:
+        return self._value
+
+    def _add_figures(self, figures: float) -> None:
+        before = self._value
+        self._value = figures if before is None else MERGES[self.merge](before, figures)
 
 
 class Histogram(Metric):
@@ -227,25 +322,14 @@ class Histogram(Metric):
         except AttributeError:
             raise self._must_be_labelled() from None
 
-    def resembles(self, other: Metric) -> bool:
-        """Tell whether the buckets are the same, too."""
-        return (
-            super().resembles(other)
-            and isinstance(other, Histogram)
-            and self.buckets == other.buckets
-        )
-
-    def _unlabelled(self) -> Self:
-        return type(self)(self.name, self.description, buckets=self.buckets)
+    def _options(self) -> dict[str, Any]:
+        return {"buckets": self.buckets}
 
     def _add_sample(self, family: Family, labels: Mapping[str, str]) -> None:
         for bound, count in (rows := self._buckets.cumulative()):
             family.add_sample(f"{self.name}_bucket", {**labels, "le": bound}, count)
         family.add_sample(f"{self.name}_count", dict(labels), rows[-1][1])
         family.add_sample(f"{self.name}_sum", dict(labels), self._buckets.total)
-
-    def _alike(self) -> Self:
-        return type(self)(self.name, self.description, self.label_names, buckets=self.buckets)
 
     def _figures(self) -> list[float]:
         return self._buckets.figures()
@@ -254,68 +338,10 @@ class Histogram(Metric):
         self._buckets.add_figures(figures)
 
 
-class PluginMetrics:
-    """The metrics of all plugin instances, by name."""
+_KINDS: Final[dict[str, type[Metric]]] = {one.kind: one for one in (Counter, Gauge, Histogram)}
 
-    def __init__(self) -> None:
-        self._families: dict[str, dict[str, Metric]] = {}
 
-    def add(self, instance: str, plugin: object) -> None:
-        """Take in the metrics that an instance keeps as attributes.
-
-        :raises ValueError: one that would be counted twice, or fits no other of its name.
-        """
-        for cls in type(plugin).__mro__:
-            for name, value in vars(cls).items():
-                if isinstance(value, Metric):
-                    raise ValueError(  # noqa: TRY004 - the value is wrong here, not its type
-                        f"{cls.__name__}.{name}: all instances would share this metric; "
-                        "make it in __init__"
-                    )
-        for metric in {id(one): one for one in vars(plugin).values()}.values():
-            if isinstance(metric, Metric):
-                self._add(instance, metric)
-
-    def _add(self, instance: str, metric: Metric) -> None:
-        family = self._families.setdefault(metric.name, {})
-        for other, present in family.items():
-            if other == instance:
-                raise ValueError(f"it has two metrics called {metric.name}")
-            if present is metric:
-                raise ValueError(
-                    f"it shares the metric {metric.name} with plugin {other}; make it in __init__"
-                )
-            if not metric.resembles(present):
-                raise ValueError(
-                    f"its metric {metric.name} has another type, other labels or other buckets "
-                    f"than that of plugin {other}"
-                )
-        family[instance] = metric
-
-    def figures(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield what was counted as plain data: metric, instance, series."""
-        for name, metrics in self._families.items():
-            for instance, metric in metrics.items():
-                yield name, instance, metric.figures()
-
-    def plus(self, figures: Mapping[str, Any]) -> PluginMetrics:
-        """Return metrics with these counts and those of ``figures``, of another worker."""
-        total = PluginMetrics()
-        for name, metrics in self._families.items():
-            others = figures.get(name, {})
-            total._families[name] = {
-                instance: metric.plus(others.get(instance, {}))
-                for instance, metric in metrics.items()
-            }
-        return total
-
-    def collect(self, server: str) -> Iterator[Family]:
-        """Yield all series for the page of a server."""
-        from prometheus_client.core import Metric as Family
-
-        for metrics in self._families.values():
-            first = next(iter(metrics.values()))
-            family = Family(first.name, first.description, first.kind)
-            for instance, metric in metrics.items():
-                metric.add_to(family, {"server": server, "plugin": instance})
-            yield family
+def metric_of(shape: str) -> Metric:
+    """Return a new metric of a ``shape``; it has counted nothing."""
+    kind, name, description, labels, options = json.loads(shape)
+    return _KINDS[kind](name, description, labels, **options)

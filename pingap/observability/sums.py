@@ -6,19 +6,26 @@ JSON, added up, and sent in parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 from typing import Any, Final, TypeAlias
 
 Figures: TypeAlias = dict[str, Any]
 """Section -> figures, as ``SECTIONS`` says."""
 Entry: TypeAlias = tuple[list[str], Any]
-"""The keys that lead to a part of the figures, and that part."""
+"""The keys that lead to a part of the figures, and that part; None: there is no such part any more."""
+
+GAUGES: Final = "gauges"
+"""The section of what is not always added, and ends with its worker."""
+MERGES: Final[Mapping[str, Callable[[float, float], float]]] = {"sum": add, "max": max, "min": min}
+"""What makes one number of those of two workers."""
 
 SECTIONS: Final = {
     "locations": 2,  # location -> figures of LocationStats
     "failures": 3,  # plugin instance -> location -> count
     "handshakes": 2,  # server -> figures of HandshakeStats
-    "plugins": 3,  # metric -> plugin instance -> series
+    "plugins": 3,  # plugin instance -> shape of a metric -> series
+    GAUGES: 4,  # a key of ``MERGES`` -> plugin instance -> shape of a metric -> series
     "upstreams": 2,  # see ``upstream_figures``
     "upstream_times": 2,  # upstream -> figures of UpstreamTimes
     "process": 1,  # see ``process_figures``
@@ -32,23 +39,36 @@ def no_figures() -> Figures:
     return {section: {} for section in SECTIONS}
 
 
-def add_nested(total: dict[str, Any], part: Mapping[str, Any]) -> None:
-    """Add numbers at the leaves; lists are added place by place."""
+def add_nested(
+    total: dict[str, Any],
+    part: Mapping[str, Any],
+    merge: Callable[[float, float], float] = add,
+) -> None:
+    """Add numbers at the leaves; lists are added place by place.
+
+    :param merge: what is done instead of adding.
+    """
     for key, value in part.items():
         if isinstance(value, dict):
-            add_nested(total.setdefault(key, {}), value)
+            add_nested(total.setdefault(key, {}), value, merge)
+        elif key not in total:
+            total[key] = value
         elif isinstance(value, list):
-            present = total.get(key) or [0] * len(value)
-            total[key] = [one + other for one, other in zip(present, value, strict=True)]
+            total[key] = [merge(one, other) for one, other in zip(total[key], value, strict=True)]
         else:
-            total[key] = total.get(key, 0) + value
+            total[key] = merge(total[key], value)
 
 
 def add_figures(parts: Iterable[Figures]) -> Figures:
     """Return the sum of what several workers have counted."""
     total = no_figures()
     for part in parts:
-        add_nested(total, part)
+        for section, figures in part.items():
+            if section != GAUGES:
+                add_nested(total[section], figures)
+                continue
+            for name, gauges in figures.items():
+                add_nested(total[section].setdefault(name, {}), gauges, MERGES[name])
     return total
 
 
@@ -58,7 +78,10 @@ def put(figures: Figures, entries: Iterable[Entry]) -> None:
         level = figures
         for key in outer:
             level = level.setdefault(key, {})
-        level[last] = value
+        if value is None:
+            level.pop(last, None)
+        else:
+            level[last] = value
 
 
 def entries_of(figures: Figures) -> Iterator[Entry]:

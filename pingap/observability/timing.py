@@ -25,5 +25,7 @@ def add_server_timing(response: Response, ctx: RequestContext) -> None:
         entries.append(f'upstream.attempts;desc="{ctx.upstream_retries + 1}"')
     for name, seconds in ctx.plugin_times.items():
         entries.append(f"plugin.{_NO_TOKEN.sub('_', name)};dur={seconds * 1000:.3f}")
+    for name, seconds in ctx.timings.items():
+        entries.append(f"{name};dur={seconds * 1000:.3f}")
     entries.append(f"total;dur={(time.monotonic() - ctx.began_at) * 1000:.0f}")
     response.headers.append(field("Server-Timing", ", ".join(entries)))

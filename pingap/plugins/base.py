@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,7 @@ from pingap.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from pingap.observability.access_log import LogTag
+    from pingap.observability.plugin_metrics import Metric
     from pingap.plugins.background_tasks import BackgroundTasks
     from pingap.plugins.worker import Worker
 
@@ -123,6 +124,24 @@ class Plugin:
         :returns: name of the tag -> what makes its text when a request ended.
         """
         return {}
+
+    def collect(self) -> Iterable[Metric]:
+        """Make metrics on the spot, for what need not be counted while requests are served.
+
+        Called when a metrics page is read, in each worker, and once more before a worker ends::
+
+            def collect(self) -> Iterable[Metric]:
+                size = Gauge("shop_cache_bytes", "Bytes in the cache")
+                size.set(self.cache.size)
+                yield size
+
+        Gauges show what is: one that is missing the next time is gone. Counters and histograms go
+        on; yield the whole count each time.
+
+        :returns: metrics that are not attributes of the plugin, up to 1000, or nothing.
+        :raises Exception: counted and logged; what was yielded before is on the page.
+        """
+        return ()
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Prepare, before any listener accepts connections. Does nothing unless overridden.

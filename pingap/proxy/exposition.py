@@ -5,8 +5,10 @@ Names, labels and buckets are pingap's (observability.md 3.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from anyio.lowlevel import checkpoint
 
 from pingap.host.threads import in_thread
 from pingap.observability.counters import LocationStats, add_locations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from pingap.http.ports import Statistics
     from pingap.observability.handshakes import HandshakeMetrics
-    from pingap.observability.plugin_metrics import PluginMetrics
+    from pingap.observability.metric_families import PluginMetrics
     from pingap.upstream.metrics import UpstreamMetrics
 
 
@@ -34,6 +36,7 @@ class ServerMetrics:
     :param health: tells what is known of backends; shared by all servers.
     :param upstreams: the metrics of upstreams, shared by all servers.
     :param handshakes: the metrics of TLS, where the server speaks it.
+    :param collect_plugins: has plugins collect metrics into ``plugins``.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ServerMetrics:
         health: Callable[[], HealthCounts] = HealthCounts,
         upstreams: UpstreamMetrics | None = None,
         handshakes: HandshakeMetrics | None = None,
+        collect_plugins: Callable[[], Awaitable[None]] = checkpoint,
     ) -> None:
         self._server = server
         self._locations = locations
@@ -53,6 +57,7 @@ class ServerMetrics:
         self._health = health
         self._upstreams = upstreams
         self._handshakes = handshakes
+        self._collect_plugins = collect_plugins
         self._others: Mapping[str, Mapping[str, Any]] = {}
         """Location -> ``figures`` of all other workers."""
         self._process: dict[str, float] = {}
@@ -69,7 +74,7 @@ class ServerMetrics:
         for plugin, counts in figures["failures"].items():
             for location, count in counts.items():
                 failures[plugin, location] = failures.get((plugin, location), 0) + count
-        plugins = self._plugins and self._plugins.plus(figures["plugins"])
+        plugins = self._plugins and self._plugins.plus(figures)
         health = self._health()
         health.add(HealthCounts.of(figures["health"]))
         upstreams = self._upstreams and self._upstreams.plus(figures)
@@ -88,6 +93,7 @@ class ServerMetrics:
 
         :param stats: of the worker that is asked.
         """
+        await self._collect_plugins()
         figures = no_figures() if stats.ask_others is None else await stats.ask_others()
         return await in_thread(self.plus(figures).page)
 

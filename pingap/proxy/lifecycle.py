@@ -20,7 +20,7 @@ from pingap.http.errors import (
     forget_frames,
 )
 from pingap.http.hops import COUNTED, pass_hop
-from pingap.http.messages import Response
+from pingap.http.messages import NO_ANSWER, Response
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
@@ -286,6 +286,9 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 
 async def _send(x: Exchange, response: Response, filters: Filters) -> None:
     """Send a response whose body is still to come, or passes filters."""
+    if response.body is NO_ANSWER:
+        x.downstream.cut()
+        return
     if response.status == 101:
         close_head(response)
         await x.tunnel(response)

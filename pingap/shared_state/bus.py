@@ -56,7 +56,7 @@ class Bus:
         for key in [key for key in self.values if not wanted(key)]:
             del self.values[key]
 
-    def deliver(self, key: str, value: str, *, retain: bool = True) -> None:
+    def deliver(self, key: str, value: str, retain: bool = True) -> None:
         """Take a value, from here or from another worker, and tell the subscribers."""
         if retain:
             self.values.pop(key, None)  # so that the oldest one is the first

@@ -78,7 +78,7 @@ class ClientTls:
             self.context.wrap_bio(
                 ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=self.server_name
             )
-        except ValueError:
+        except (ValueError, TypeError):  # the latter for NUL
             raise CertificateError(
                 "sni", f"{shortened(self.server_name)} is not the name of a host"
             ) from None

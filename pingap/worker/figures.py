@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pingap.observability.sums import Entry, Figures, no_figures, put
+from pingap.observability.sums import GAUGES, Entry, Figures, no_figures, put
 from pingap.upstream.metrics import clear_gauges, upstream_figures
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ class ChangedFigures:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], object] = {}
+        self._gauges: set[tuple[str, ...]] = set()
+        """Where those of plugins are: they may disappear."""
 
     def since_last(self, runtime: Runtime) -> Iterator[Entry | None]:
         """Yield each part that changed, and None for each that did not.
@@ -34,12 +36,18 @@ class ChangedFigures:
             else:
                 self._known[path] = counted
                 yield list(path), stats.figures()
+        gauges, self._gauges = self._gauges, set()
         for path, value in _of_all_but_locations(runtime):
+            if path[0] == GAUGES:
+                self._gauges.add(path)
             if self._known.get(path) == value:
                 yield None
             else:
                 self._known[path] = value
                 yield list(path), value
+        for path in gauges - self._gauges:
+            del self._known[path]
+            yield list(path), None
 
 
 def _of_all_but_locations(runtime: Runtime) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -47,8 +55,7 @@ def _of_all_but_locations(runtime: Runtime) -> Iterator[tuple[tuple[str, ...], A
         yield ("failures", plugin, location), count
     for server, handshakes in runtime.stats.handshakes.items():
         yield ("handshakes", server), handshakes.figures()
-    for metric, instance, series in runtime.plugin_metrics.figures():
-        yield ("plugins", metric, instance), series
+    yield from runtime.collectors.metrics.figures()
     for name, times in list(runtime.stats.upstream_times.items()):
         yield ("upstream_times", name), times.figures()
     for upstream in runtime.upstreams.values():
@@ -72,4 +79,5 @@ def without_gauges(figures: Figures) -> Figures:
         clear_gauges(upstream)
     figures["health"].pop("healthy", None)
     figures["process"].clear()
+    figures[GAUGES].clear()
     return figures

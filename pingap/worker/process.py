@@ -93,6 +93,7 @@ class WorkerProcess:
                 log.debug("draining")
                 with self._draining:
                     await self._worker.drain(at_once=self._at_once)
+                await self._reporter.report(on_demand=True)  # while plugins can collect
             await self._reporter.report()
             tasks.cancel_scope.cancel()
 

@@ -51,6 +51,9 @@ class Reporter:
         async with self._lock:
             runtime = self._runtime()
             replaces = runtime is not self._reported
+            if on_demand or (replaces and self._reported is not None):
+                # (In the latter case, what was collected before would be missing until a page is read.)
+                await runtime.collectors.run()
             if replaces:  # figures of what it no longer serves are dropped
                 self._reported, self._changes = runtime, ChangedFigures()
             changed: list[Entry] = []

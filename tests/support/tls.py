@@ -81,10 +81,16 @@ class TlsOrigin(Origin):
 
     :param own: files of its certificate and key.
     :param clients: certifies clients, who must then show a certificate.
+    :param path: listen on a Unix socket with this path.
     """
 
     def __init__(
-        self, own: tuple[str, str], script: Script = echo, *, clients: Issued | None = None
+        self,
+        own: tuple[str, str],
+        script: Script = echo,
+        *,
+        clients: Issued | None = None,
+        path: str | None = None,
     ) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*own)
@@ -94,7 +100,7 @@ class TlsOrigin(Origin):
         if clients is not None:
             self.context.verify_mode = ssl.CERT_REQUIRED
             self.context.load_verify_locations(cadata=clients.cert)
-        super().__init__(script)
+        super().__init__(script, path=path)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:

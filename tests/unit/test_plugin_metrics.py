@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pingap import Counter, Histogram, Plugin, PluginSettings
-from pingap.observability.plugin_metrics import MOST_SERIES, Metric, PluginMetrics
+from pingap import Counter, Gauge, Histogram, Plugin, PluginSettings
+from pingap.observability.metric_families import PluginMetrics
+from pingap.observability.plugin_metrics import MOST_SERIES, Metric
 from pingap.proxy.exposition import ServerMetrics
 
 
@@ -80,6 +81,41 @@ def test_a_histogram_with_labels() -> None:
     assert 'shop_size_sum{kind="new",plugin="one",server="web"} 3.0' in page(one=Keeper(histogram))
 
 
+def test_a_gauge_goes_up_and_down() -> None:
+    gauge = Gauge("shop_open", "Open")
+    gauge.set(5)
+    gauge.inc()
+    gauge.dec(3)
+    assert gauge.value == 3
+    assert page(one=Keeper(gauge)) == [
+        "# HELP shop_open Open",
+        "# TYPE shop_open gauge",
+        'shop_open{plugin="one",server="web"} 3.0',
+    ]
+
+
+def test_a_gauge_with_labels() -> None:
+    gauge = Gauge("shop_open", "Open", ("kind",), merge="max")
+    gauge.labels("new").dec()
+    gauge.labels("old")  # which nobody set
+    assert page(one=Keeper(gauge))[2:] == ['shop_open{kind="new",plugin="one",server="web"} -1.0']
+
+
+def test_a_gauge_that_nobody_set_has_a_value_if_it_is_a_sum() -> None:
+    line = 'shop_open{plugin="one",server="web"} 0.0'
+    assert page(one=Keeper(Gauge("shop_open", "Open")))[2:] == [line]
+    assert page(one=Keeper(Gauge("shop_open", "Open", merge="min")))[2:] == []
+
+
+def test_gauges_are_checked() -> None:
+    with pytest.raises(ValueError, match="only names of counters end with _total"):
+        Gauge("shop_total", "All")
+    with pytest.raises(ValueError, match="merge is 'mean', expected sum or max or min"):
+        Gauge("shop_open", "Open", merge="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="could not convert"):
+        Gauge("shop_open", "Open").set("many")  # type: ignore[arg-type]
+
+
 def test_series_are_bounded() -> None:
     counter = Counter("shop_paths", "Paths", ("path",))
     for number in range(MOST_SERIES + 5):
@@ -128,6 +164,10 @@ def test_buckets_are_checked(buckets: tuple[int, ...]) -> None:
 def test_labels_must_be_used() -> None:
     with pytest.raises(TypeError, match=r"shop_refused has labels: use labels\(reason\)"):
         Counter("shop_refused", "Refused", ("reason",)).inc()
+    gauge = Gauge("shop_open", "Open", ("kind",))
+    for use in (gauge.inc, gauge.dec, lambda: gauge.set(1), lambda: gauge.value):
+        with pytest.raises(TypeError, match=r"shop_open has labels: use labels\(kind\)"):
+            use()
     with pytest.raises(TypeError, match=r"shop_size has labels: use labels\(kind\)"):
         Histogram("shop_size", "Bytes", ("kind",)).observe(1)
     with pytest.raises(ValueError, match=r"2 values for its labels \(reason\)"):
@@ -161,6 +201,11 @@ def test_metrics_of_one_name_must_fit() -> None:
         (counter(), counter("reason")),
         (counter(), histogram(1)),
         (histogram(1), histogram(2)),
+        (Keeper(Gauge("shop_refused", "Refused")), counter()),
+        (
+            Keeper(Gauge("shop_refused", "Refused", merge="max")),
+            Keeper(Gauge("shop_refused", "Refused", merge="min")),
+        ),
     ]:
         with pytest.raises(ValueError, match="than that of plugin one"):
             page(one=first, two=second)
