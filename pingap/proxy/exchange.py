@@ -26,6 +26,7 @@ from pingap.proxy.filter_stages import Stage
 from pingap.proxy.whole_request import read_whole
 
 if TYPE_CHECKING:
+    from pingap.plugins.file_body import FileBody
     from pingap.proxy.async_hooks import HookTasks, Outcome
     from pingap.proxy.runtime import LocationRuntime, ServerRuntime
     from pingap.upstream.peer import Peer
@@ -111,6 +112,8 @@ class Exchange:
     response_body: BodyRelay | None = None
     filters: list[Stage]
     """Body filters that have not got the end of their body yet."""
+    files: tuple[FileBody, ...] = ()
+    """Files that plugins answered with, to be closed at the end if they were not before."""
     answered_by = ""
     """The plugin instance whose response is sent."""
     tunnelling = False

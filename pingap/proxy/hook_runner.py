@@ -20,6 +20,7 @@ from pingap.http.errors import ClientGone, HTTPError, PluginError
 from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
 from pingap.plugins.chains import Chain, Owner
+from pingap.plugins.file_body import FileBody
 from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, stage_of
@@ -90,11 +91,19 @@ def call_first(
                 _failed(x, owner, phase, misfit)
                 continue
             x.answered_by = owner.name
-            # (One that was sent before is another one from now on.)
-            if isinstance(answer, Response) and answer.sent:
-                answer = answer.copy()
+            if isinstance(answer, Response) and (answer.sent or type(answer.body) is not bytes):
+                answer = _prepared(x, answer)
             return answer  # type: ignore[no-any-return]
     return None
+
+
+def _prepared(x: Exchange, response: Response) -> Response:
+    """Return the response of a plugin as one that can be sent; what it has open is closed at the end."""
+    if response.sent:
+        response = response.copy()  # it is another one from now on
+    if isinstance(response.body, FileBody):
+        x.files = (*x.files, response.body)
+    return response
 
 
 def _answers(phase: str) -> Answers:
@@ -106,12 +115,13 @@ async def _await_first(
     x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> Response | None:
     result = await _result(x, outcome, chain[0][1], phase, _answers(phase))
-    x.answered_by = chain[0][1].name
-    if result is None:
-        result = call_first(x, chain[1:], phase, *arguments)
-        if result is not None and not isinstance(result, _RESCUES):
-            result = await result
-    return result  # type: ignore[no-any-return]  # _result checked it
+    if result is not None:
+        x.answered_by = chain[0][1].name
+        return _prepared(x, result) if isinstance(result, Response) else result
+    result = call_first(x, chain[1:], phase, *arguments)
+    if result is not None and not isinstance(result, _RESCUES):
+        result = await result
+    return result
 
 
 async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Filters:

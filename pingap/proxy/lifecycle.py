@@ -337,6 +337,9 @@ def _end(x: Exchange) -> None:
     ctx.body_bytes_sent = x.downstream.body_bytes_sent
     if x.request_body is not None:
         ctx.body_bytes_received = x.request_body.received
+    if x.files:
+        for file in x.files:
+            file.close()
     if ctx.upstream_head_at:
         ctx.connection.stats.upstream_times[ctx.upstream_name].end(ctx)
     if x.location is not None:

@@ -40,7 +40,6 @@ class Files(Plugin):
     """Sends a file, or a part of it: ``/?path``, ``/?descriptor&start=3&length=4``."""
 
     category = "files"
-    body = "rewrites"
 
     def __init__(self, settings: Any) -> None:
         self.path = Path()
@@ -61,11 +60,16 @@ class Files(Plugin):
         if request.path == "/fails":
             raise RuntimeError("no response")
 
+
+class Uppers(Plugin):
+    """Filters files."""
+
+    category = "uppers"
+    body = "rewrites"
+
     @hookimpl
     def response_body(self, request: Request) -> Any:
-        if request.path == "/upper":
-            return Upper()
-        return ThreadedBodyFilter(Upper()) if request.path == "/threads" else None
+        return Upper() if request.path == "/upper" else ThreadedBodyFilter(Upper())
 
 
 @pytest.fixture(params=["cached", "cold"])
@@ -83,8 +87,10 @@ def plugin(
 @pytest.fixture
 def files(proxy: Proxy, plugin: Files) -> Proxy:
     proxy.location("/", plugins=[plugin])
+    for path in ("/upper", "/threads"):
+        proxy.location(path, plugins=[plugin, Uppers])
     proxy.configure("servers.web", enabled_h2=True)
-    return proxy
+    return proxy.start()
 
 
 def opened(path: Path) -> int:
