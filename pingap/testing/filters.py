@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
-from pingap.http.body_filters import BodyFilter
+from anyio.from_thread import start_blocking_portal
+
+from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.headers import Headers
 
 _SHORT: Final = 10
 """Bytes up to which every way of cutting is tried; each byte more doubles their number."""
 
 
+_Run: TypeAlias = Callable[[Sequence[bytes], Headers], bytes]
+"""Filters the pieces of a body, whose trailers it may change."""
+
+
 def filter_every_cut(
-    make_filter: Callable[[], BodyFilter], body: bytes, *, trailers: Headers | None = None
+    make_filter: Callable[[], BodyFilter | AsyncBodyFilter],
+    body: bytes,
+    *,
+    trailers: Headers | None = None,
 ) -> bytes:
     """Run a filter over a body, however it is cut, and return what comes out of it.
 
@@ -27,11 +38,24 @@ def filter_every_cut(
     :raises AssertionError: two cuts lead to different bytes or trailers; it shows both.
     """
     before = Headers() if trailers is None else trailers
+    with ExitStack() as loops:
+        call = lru_cache(lambda: loops.enter_context(start_blocking_portal("asyncio")).call)
+
+        def run(pieces: Sequence[bytes], trailers: Headers) -> bytes:
+            one = make_filter()
+            if isinstance(one, AsyncBodyFilter):
+                return call()(_run_async, one, pieces, trailers)
+            return b"".join([*map(one.feed, pieces), one.end(trailers)])
+
+        return _compare(run, body, before)
+
+
+def _compare(run: _Run, body: bytes, before: Headers) -> bytes:
     pristine = before.copy()
-    expected = _run(make_filter(), [body] if body else [], before)
+    expected = run([body] if body else [], before)
     for pieces in _every_cut(body):
         copy = pristine.copy()
-        found = _run(make_filter(), pieces, copy)
+        found = run(pieces, copy)
         cut = _show(pieces)
         if found != expected:
             raise AssertionError(f"uncut: {expected!r}\ncut:   {found!r}\nfrom:  {cut}")
@@ -40,8 +64,9 @@ def filter_every_cut(
     return expected
 
 
-def _run(body_filter: BodyFilter, pieces: Sequence[bytes], trailers: Headers) -> bytes:
-    return b"".join([*map(body_filter.feed, pieces), body_filter.end(trailers)])
+async def _run_async(one: AsyncBodyFilter, pieces: Sequence[bytes], trailers: Headers) -> bytes:
+    found = [await one.feed(piece) for piece in pieces]
+    return b"".join([*found, await one.end(trailers)])
 
 
 def _every_cut(body: bytes) -> Iterator[list[bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pingap.http.context import Connection, RequestContext
+from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request
 from pingap.http.networks import parse_trusted
@@ -39,12 +40,20 @@ def make_context(
     scheme: str = "http",
     trusted: Iterable[str] = (),
     began_at: float = 0.0,
+    body: bytes = b"",
 ) -> RequestContext:
     """Return the state of a request that begins.
 
     :param client_ip: address of the peer; of a proxy, if it is trusted.
     :param trusted: networks whose forwarding headers are believed.
+    :param body: of the request, for ``ctx.read_body``.
     """
+
+    async def read_body(limit: int) -> bytes:
+        if len(body) > limit:
+            raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
+        return body
+
     local = ("192.0.2.1", 443 if scheme == "https" else 80)
     networks = tuple(map(parse_trusted, trusted))
     connection = Connection(
@@ -58,4 +67,5 @@ def make_context(
     connection.requests = 1
     ctx = RequestContext(connection, began_at)
     ctx.location = location
+    ctx._read_body = read_body
     return ctx

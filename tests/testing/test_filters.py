@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import anyio
+import anyio.lowlevel
 import pytest
 from testing.samples import Guard, UpperFilter
 
-from pingap import BodyFilter, Headers
+from pingap import AsyncBodyFilter, BodyFilter, Headers, HTTPError, ThreadedBodyFilter
 from pingap.testing import (
     configuration_problems,
     filter_every_cut,
@@ -48,6 +50,42 @@ class Chunks(BodyFilter):
     def end(self, trailers: Headers) -> bytes:
         trailers.set("X-Chunks", str(self.count))
         return b""
+
+
+class AsyncHeld(AsyncBodyFilter):
+    def __init__(self) -> None:
+        self.inner = Held()
+
+    async def feed(self, chunk: bytes) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        return self.inner.feed(chunk)
+
+    async def end(self, trailers: Headers) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        return self.inner.end(trailers)
+
+
+class AsyncNaive(AsyncBodyFilter):
+    async def feed(self, chunk: bytes) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        return chunk.replace(b"cat", b"dog")
+
+
+def test_async_filters() -> None:
+    body = b"a cat is a cat"
+    for make in (AsyncHeld, lambda: ThreadedBodyFilter(Held())):
+        trailers = Headers()
+        assert filter_every_cut(make, body, trailers=trailers) == body.replace(b"cat", b"dog")
+        assert trailers.items() == [("X-Size", str(len(body)))]
+    with pytest.raises(AssertionError, match="from: "):
+        filter_every_cut(AsyncNaive, body)
+
+
+def test_a_context_may_have_a_body() -> None:
+    assert anyio.run(make_context(body=b"abc").read_body, 3) == b"abc"
+    assert anyio.run(make_context().read_body, 3) == b""
+    with pytest.raises(HTTPError):
+        anyio.run(make_context(body=b"abc").read_body, 2)
 
 
 @pytest.mark.parametrize("body", [b"", b"a", b"the cat", b"a cat is a cat is a cat"])
