@@ -54,7 +54,7 @@ class Worker:
         self.upstream = self.runtime.upstreams["shop"]
         self.peer: Peer = self.upstream.peers[0]
 
-    def _pass_on(self, key: str, value: str) -> None:
+    def _pass_on(self, key: str, value: str, retain: bool) -> None:
         for one in self._others:
             if one is not self:
                 one.bus.deliver(key, value)

@@ -25,7 +25,7 @@ def plugin_that_needs(version: str) -> type[Plugin]:
 
 def test_a_plugin_that_says_nothing_needs_the_first_contract() -> None:
     assert Plugin.contract == "1.0"
-    assert CONTRACT == (1, 0)
+    assert CONTRACT == (1, 1)
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.3", "1.5"])
@@ -58,7 +58,7 @@ def test_a_misfit_says_what_is_needed_and_what_is_there(
 
 @pytest.mark.parametrize("version", ["1", "1.0.0", "", "latest", 1.0, None])
 def test_a_version_that_is_none_is_told(version: str) -> None:
-    text = f'contract = {version!r}, expected "MAJOR.MINOR" such as "1.0"'
+    text = f'contract = {version!r}, expected "MAJOR.MINOR" such as "1.1"'
     assert misfit(plugin_that_needs(version)) == text
 
 

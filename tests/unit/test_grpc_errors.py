@@ -50,7 +50,7 @@ def test_a_page_is_none_for_grpc() -> None:
     ctx = RequestContext(Connection(1, ("", 0), ("", 0)), 0.0)
     ctx.request_id = "id-1"
     request = Request("POST", "/", Headers({"Content-Type": "application/grpc"}))
-    response = ErrorPage("a template").error_page(request, HTTPError(403, error_type="Club"))
+    response = ErrorPage("a template").error_page(request, HTTPError(403, error_type="Club"), ctx)
     assert response.headers["grpc-status"] == "7"
     assert response.headers["x-pingap-etype"] == "Club"
     assert response.headers["x-request-id"] == "id-1"

@@ -57,7 +57,7 @@ class Static(Plugin):
             "upstream_respons",
             'there is no such hook; did you mean "upstream_response"?',
         ),
-        (Unheard, "quux", "there is no such hook (phases: early_request, request, "),
+        (Unheard, "quux", "there is no such hook (phases: server_request, early_request, "),
         (
             Argument,
             "request",

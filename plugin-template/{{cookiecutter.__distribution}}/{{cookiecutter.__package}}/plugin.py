@@ -5,7 +5,7 @@ from __future__ import annotations
 {% if cookiecutter.__reads %}
 import hashlib
 {% endif %}
-{% if cookiecutter.__reads or cookiecutter.__logging %}
+{% if cookiecutter.__reads or cookiecutter.__upstream_attempt or cookiecutter.__logging %}
 import logging
 
 {% endif %}
@@ -22,19 +22,25 @@ from pingap import (
 {% if cookiecutter.async %}
     Duration,
 {% endif %}
-{% if cookiecutter.__reads or cookiecutter.__rewrites %}
+{% if cookiecutter.__reads or cookiecutter.__rewrites or cookiecutter.__upstream_request %}
     Headers,
+{% endif %}
+{% if cookiecutter.__upstream_error or cookiecutter.__error_page %}
+    HTTPError,
 {% endif %}
     Plugin,
     PluginSettings,
-{% if cookiecutter.__early_request or cookiecutter.__request or cookiecutter.__proxy_upstream or cookiecutter.__request_body or cookiecutter.__logging %}
+{% if cookiecutter.__server_request or cookiecutter.__early_request or cookiecutter.__request or cookiecutter.__proxy_upstream or cookiecutter.__request_body or cookiecutter.__logging %}
     Request,
 {% endif %}
 {% if cookiecutter.__early_request or cookiecutter.__logging %}
     RequestContext,
 {% endif %}
-{% if cookiecutter.__request or cookiecutter.__upstream_response or cookiecutter.__upstream_response_body or cookiecutter.__response or cookiecutter.__response_body or cookiecutter.__logging %}
+{% if cookiecutter.__server_request or cookiecutter.__request or cookiecutter.__upstream_error or cookiecutter.__error_page or cookiecutter.__upstream_response or cookiecutter.__upstream_response_body or cookiecutter.__response or cookiecutter.__response_body or cookiecutter.__logging %}
     Response,
+{% endif %}
+{% if cookiecutter.__upstream_attempt %}
+    UpstreamAttempt,
 {% endif %}
 {% if cookiecutter.__proxy_upstream or cookiecutter.__response %}
     field,
@@ -42,7 +48,7 @@ from pingap import (
     hookimpl,
 )
 
-{% if cookiecutter.__reads or cookiecutter.__logging %}
+{% if cookiecutter.__reads or cookiecutter.__upstream_attempt or cookiecutter.__logging %}
 # Below "pingap", so that it is written to the application log.
 log = logging.getLogger("pingap.{{ cookiecutter.name }}")
 
@@ -52,6 +58,9 @@ class {{ cookiecutter.__class }}(Plugin):
     """{{ cookiecutter.__description }}."""
 
     category = "{{ cookiecutter.name }}"
+{% if cookiecutter.__server_request or cookiecutter.__upstream_request or cookiecutter.__upstream_attempt or cookiecutter.__upstream_error or cookiecutter.__error_page %}
+    contract = "1.1"
+{% endif %}
 {% if cookiecutter.__reads %}
     body = "reads"  # filters return what they get, so the announced length holds
 {% endif %}
@@ -104,6 +113,18 @@ class {{ cookiecutter.__class }}(Plugin):
         # Prepared once; a text that no header can hold is an error of the configuration.
         self.header = field("{{ cookiecutter.__header }}", settings.text)
 {% endif %}
+{% if cookiecutter.__server_request %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} server_request(self, request: Request) -> Response | None:
+        """Answer on every host of a server that lists the plugin."""
+        if request.path != "/.well-known{{ cookiecutter.__path }}":
+            return None
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        return Response.text(200, f"{self.text}\n")
+{% endif %}
 {% if cookiecutter.__early_request %}
 
     @hookimpl
@@ -140,12 +161,42 @@ class {{ cookiecutter.__class }}(Plugin):
 {% endif %}
         request.headers.replace(self.header)
 {% endif %}
+{% if cookiecutter.__upstream_request %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} upstream_request(self, headers: Headers) -> None:
+        """Add a header to each attempt to send the request to an upstream."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        headers.set("{{ cookiecutter.__header }}-Attempt", self.text)
+{% endif %}
 {% if cookiecutter.__request_body %}
 
     @hookimpl
     def request_body(self, request: Request) -> BodyFilter | None:
         """Filter a body on its way to the upstream."""
         return self.filter_for(request.headers)
+{% endif %}
+{% if cookiecutter.__upstream_attempt %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} upstream_attempt(self, attempt: UpstreamAttempt) -> None:
+        """Write a line for each attempt to the application log."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        log.info("%s: attempt %d, %s, %d", self.text, attempt.number, attempt.peer, attempt.status)
+{% endif %}
+{% if cookiecutter.__upstream_error %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} upstream_error(self, error: HTTPError) -> Response | None:
+        """Answer in place of an upstream that gave no response."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        return Response.text(error.status, f"{self.text}\n")
 {% endif %}
 {% if cookiecutter.__upstream_response %}
 
@@ -163,6 +214,16 @@ class {{ cookiecutter.__class }}(Plugin):
     def upstream_response_body(self, response: Response) -> BodyFilter | None:
         """Filter a body that comes from the upstream."""
         return self.filter_for(response.headers)
+{% endif %}
+{% if cookiecutter.__error_page %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} error_page(self, error: HTTPError) -> Response | None:
+        """Make the page for an error."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        return Response.text(error.status, f"{self.text}: {error.message}\n")
 {% endif %}
 {% if cookiecutter.__response %}
 
