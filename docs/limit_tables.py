@@ -30,7 +30,7 @@ from pingap.downstream import (
 from pingap.downstream import tls_acceptor as acceptor
 from pingap.http import context, cookies, forms, forwarding, signing
 from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
-from pingap.plugins import background_tasks, foreign_code
+from pingap.plugins import background_tasks, file_body, foreign_code, threaded_filter
 from pingap.plugins import local as local_plugins
 from pingap.protocol import (
     chunked,
@@ -44,7 +44,7 @@ from pingap.protocol import (
     http2_state,
     proxy_protocol,
 )
-from pingap.proxy import error_page
+from pingap.proxy import body_source, error_page, filter_chain
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.shared_state import bus, messages, state
 from pingap.supervisor import activation, reload, supervisor, upgrade
@@ -492,6 +492,20 @@ def _side_call_limits() -> Iterator[Row]:
     yield "idle connection of side calls", format_duration(pools.IDLE_SECONDS), "", "closed"
 
 
+def _body_limits() -> Iterator[Row]:
+    size = format_size(filter_chain.MOST_WAITING)
+    yield "bytes waiting for an async body filter", size, "", "reading from the sender is paused"
+    threads, text = str(threaded_filter.FILTER_THREADS), "further calls wait for one"
+    yield "threads of body filters, unless a plugin has a limiter of its own", threads, "", text
+    threads = str(file_body.FILE_THREADS)
+    yield "threads that open and read files (`FileBody`)", threads, "", "further reads wait for one"
+    size = f"2 pieces of {format_size(file_body.PIECE)}"
+    yield "bytes of a file that are read ahead", size, "", "the client has to take one first"
+    seconds = format_duration(body_source.READ_SECONDS)
+    text = "500, or the response is cut if it has begun"
+    yield "opening a file, or reading a piece of it", seconds, "", text
+
+
 def _process_limits() -> Iterator[Row]:
     yield from _succession_limits()
     seconds = format_duration(log_files.FLUSH_SECONDS)
@@ -512,6 +526,7 @@ def _process_limits() -> Iterator[Row]:
     series = f"{plugin_metrics.MOST_SERIES} combinations"
     text = f"counted together under `{plugin_metrics.OTHER}`"
     yield "label values of a plugin's metric", series, "", text
+    yield from _body_limits()
     text = "the others are left out; counted as a failure of the plugin"
     yield "metrics that a plugin collects", str(metric_families.MOST_COLLECTED), "", text
     yield from _side_call_limits()

@@ -212,7 +212,7 @@ def upstream_response_body(
     :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
         incomplete, ``abandoned`` is called.
     :raises Exception: here: ends the request with 500. In the filter: the answer is cut, never
-        completed falsely.
+        completed falsely; 500 if a filter holds the head (``hold_head``).
 
     .. versionadded:: 0.1
     """
@@ -249,7 +249,7 @@ def response_body(
     :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
         incomplete, ``abandoned`` is called.
     :raises Exception: here: ends the request with 500. In the filter: the answer is cut, never
-        completed falsely.
+        completed falsely; 500 if a filter holds the head (``hold_head``).
 
     .. versionadded:: 0.1
     """

@@ -284,8 +284,13 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     return True
 
 
-async def _send(x: Exchange, response: Response, filters: Filters) -> None:
-    """Send a response whose body is still to come, or passes filters."""
+async def _send(
+    x: Exchange, response: Response, filters: Filters, *, replaceable: bool = True
+) -> None:
+    """Send a response whose body is still to come, or passes filters.
+
+    :param replaceable: it is no error page, so that one may take its place.
+    """
     if response.body is NO_ANSWER:
         x.downstream.cut()
         return
@@ -306,12 +311,14 @@ async def _send(x: Exchange, response: Response, filters: Filters) -> None:
         else:
             await produce(x, response, filters, held or x.downstream)
     except HTTPError as error:
-        if not _withdraw(x, held, error):
+        if not (replaceable and _withdraw(x, held, error)):
             raise
         if x.response_body is not None:
             x.response_body.stop()
         x.head_sent, x.response_body = False, None
-        _send_at_once(x, await _error_response(x, error), ())
+        page = await _error_response(x, error)
+        if not _send_at_once(x, page, ()):
+            await _send(x, page, (), replaceable=False)
 
 
 def _withdraw(x: Exchange, held: HeldHead | None, error: HTTPError) -> bool:

@@ -254,6 +254,37 @@ def test_a_filter_that_fails_answers_500(
         assert client.get("/bytes").body == b"by plugin"
 
 
+class Pages(Plugin):
+    """Makes error pages that are sent as they come."""
+
+    category = "pages"
+
+    @hookimpl
+    def error_page(self, request: Request, error: HTTPError) -> Response:
+        return Response(error.status, self.text(request.query == "fails"))
+
+    async def text(self, fails: bool) -> AsyncIterator[bytes]:
+        if fails:
+            raise RuntimeError("no page")
+        yield b"the page"
+        await anyio.lowlevel.checkpoint()
+        yield b" of a plugin"
+
+
+def test_an_error_page_of_a_plugin_may_be_sent_as_it_comes(
+    proxy: Proxy, plugin: Rewriting, upstream: Upstream
+) -> None:
+    proxy.location("/", plugins=[plugin, Pages])
+    upstream.reply("/", b"boom")
+    answer = proxy.get("/")
+    assert (answer.status, answer.body) == (500, b"the page of a plugin")
+    proxy.expect_error("no digest")
+    with proxy.connect() as client:  # there is nothing left to say if the page fails, too
+        client.send_request("GET", "/?fails")
+        assert client.read_to_end() == b""
+    proxy.expect_error("no page")
+
+
 def test_a_filter_may_refuse_at_the_end(held: Proxy, plugin: Rewriting) -> None:
     assert held.get("/?refuse").status == 422
     until(lambda: "logged 422 complete" in plugin.log)
