@@ -30,7 +30,14 @@ from pingap.downstream import (
 from pingap.downstream import tls_acceptor as acceptor
 from pingap.http import context, cookies, forms, forwarding, signing
 from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
-from pingap.plugins import background_tasks, file_body, foreign_code, threaded_filter
+from pingap.plugins import (
+    background_tasks,
+    file_body,
+    foreign_code,
+    message_filters,
+    threaded_filter,
+    websocket_filter,
+)
 from pingap.plugins import local as local_plugins
 from pingap.protocol import (
     chunked,
@@ -43,8 +50,10 @@ from pingap.protocol import (
     http2_hpack,
     http2_state,
     proxy_protocol,
+    websocket_deflate,
+    websocket_frames,
 )
-from pingap.proxy import body_source, error_page, filter_chain
+from pingap.proxy import body_source, error_page, filter_chain, websocket_session
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.shared_state import bus, messages, state
 from pingap.supervisor import activation, reload, supervisor, upgrade
@@ -99,6 +108,7 @@ def limits() -> str:
             ("Frames of HTTP/2 that ask for nothing", list(_flood_limits())),
             ("Upstreams", list(_upstream_limits())),
             ("Upstreams of HTTP/2", list(_http2_upstream_limits())),
+            ("Messages that plugins read", list(_message_limits())),
             ("Checks of backends", list(_health_limits())),
             ("The process", list(_process_limits())),
         )
@@ -217,6 +227,8 @@ def _turn_limits() -> Iterator[Row]:
     what = "a piece of an HTTP/1.1 response from an upstream"
     size = f"{chunks} of chunks, {interim} interim responses"
     yield what, size, "", "the rest is split into further pieces"
+    what = "a piece of a WebSocket whose messages a plugin reads, over HTTP/1.1"
+    yield what, format_size(events.TUNNEL_PIECE), "", "the rest is split into further pieces"
     size = format_size(backlog.FULL_READ)
     yield "bytes of one read", size, "", "after a read of this size, other sockets are read first"
     seconds = format_duration(backlog.LAST_SECONDS)
@@ -381,6 +393,34 @@ def _http2_upstream_limits() -> Iterator[Row]:
     text = f"PING; without a sign of life within {answer}, the connection is cut"
     yield "upstream says nothing while a stream is open", seconds, "", text
     yield "frames that ask for nothing", "as above", "", "connection closed, 502"
+
+
+def _message_limits() -> Iterator[Row]:
+    one = websocket_filter
+    size = format_size(one.MESSAGE_LIMIT)
+    key = "`WebSocketFilter.message_limit`"
+    yield (
+        "a message of a WebSocket, decompressed",
+        size,
+        key,
+        "both sides closed, the sender with 1009",
+    )
+    seconds = format_duration(one.STALL_SECONDS)
+    key, text = "`WebSocketFilter.stall_timeout`", "both sides closed, the sender with 1008"
+    yield "a message of a WebSocket becomes complete", seconds, key, text
+    size = f"{websocket_frames.MOST_CONTROL} bytes"
+    yield "a ping, pong or close frame", size, "", "both sides closed, the sender with 1002"
+    number = str(websocket_deflate.MOST_FINAL_BLOCKS)
+    text = "both sides closed, the sender with 1007"
+    yield "streams of DEFLATE in a compressed message", number, "", text
+    seconds = format_duration(websocket_session.CLOSE_SECONDS)
+    text = "both connections are closed"
+    yield "an upstream ends the connection of a closed WebSocket", seconds, "", text
+    size = format_size(message_filters.EVENT_LIMIT)
+    yield "a server-sent event", size, "`SSEFilter.message_limit`", "response cut"
+    size = format_size(message_filters.GRPC_LIMIT)
+    key = "`GRPCMessageFilter.message_limit`"
+    yield "a message of gRPC", size, key, "413 for a request; a response is cut"
 
 
 def _health_limits() -> Iterator[Row]:

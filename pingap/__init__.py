@@ -42,9 +42,13 @@ from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, 
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.plugins.file_body import FileBody
+from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
+from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
+from pingap.protocol.server_sent_events import ServerSentEvent
+from pingap.protocol.websocket_frames import WebSocketMessage
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
@@ -76,6 +80,7 @@ __all__ = [
     "Endpoint",
     "Field",
     "FileBody",
+    "GRPCMessageFilter",
     "Gauge",
     "HTTPClient",
     "HTTPError",
@@ -98,7 +103,9 @@ __all__ = [
     "RequestOutcome",
     "Response",
     "Retry",
+    "SSEFilter",
     "Secret",
+    "ServerSentEvent",
     "SharedCounter",
     "SharedGauge",
     "SharedRecord",
@@ -117,6 +124,8 @@ __all__ = [
     "UpstreamName",
     "Usable",
     "Value",
+    "WebSocketFilter",
+    "WebSocketMessage",
     "WholeBodyFilter",
     "Worker",
     "WorkerStats",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pingap.plugins.base import Plugin
     from pingap.plugins.discovery import Discovery
     from pingap.plugins.peer import Peer
+    from pingap.plugins.websocket_filter import WebSocketFilter
 
 CONTRACT = (1, 1)
 """The version of this contract. A new hook or argument is a new minor version; the major version
@@ -273,6 +274,27 @@ def error_page(request: Request, error: HTTPError, ctx: RequestContext) -> Respo
 
 
 @hookspec
+def websocket(request: Request, response: Response, ctx: RequestContext) -> WebSocketFilter | None:
+    """Ask to see or change the messages of a WebSocket.
+
+    Runs after ``response`` when an upstream has agreed to a WebSocket, for clients of HTTP/1.1 and
+    HTTP/2, in listed order. The filter of the plugin that is listed first stands next to the client.
+    With no filter the bytes of the WebSocket pass unseen.
+
+    A location with such a plugin offers upstreams no extension but permessage-deflate, which is
+    decoded.
+
+    :param request: the head, as it was sent.
+    :param response: the head of the answer, with ``Sec-WebSocket-Protocol`` if one was chosen.
+    :param ctx: the state of this request.
+    :returns: a filter for this one WebSocket, or None. Its ``closed`` is called exactly once.
+    :raises Exception: here: ends the request with 500. In the filter: both sides are closed with 1011.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 def logging(request: Request, response: Response | None, ctx: RequestContext) -> None:
     """Take note of a request that ended, well or badly.
 
@@ -397,6 +419,7 @@ PHASES = (
     "error_page",
     "response",
     "response_body",
+    "websocket",
     "logging",
 )
 """Names of the phases, in the order in which they run."""

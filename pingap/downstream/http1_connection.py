@@ -190,7 +190,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if self._tunnelling and exchange is not None:
             self._half_closed, self._reading_body = True, False
             exchange.on_request_end(None)
-            self._watch_tunnel()
+            self.watch_tunnel()
             return True
         if self._lingering or (exchange is None and not self._writing_paused):
             return False  # at best half a request is here, and its rest will never come
@@ -243,8 +243,7 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if self._lingering or self._ending or self._writing_paused:
             self._cut_unless_progress()
         elif self._tunnelling and self._exchange is not None:
-            self._exchange.on_client_gone()
-            self.cut()
+            self._end_tunnel(self._exchange)
         elif self._exchange is None:
             if self._decoder.in_head:
                 self._refuse(BadRequest("The request head did not arrive in time", 408))
@@ -411,9 +410,11 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def begin_tunnel(self, response: Response) -> None:
         """Send 101, and pass on what comes from here on."""
         super().begin_tunnel(response)
-        self._decoder.begin_tunnel()
+        exchange = self._exchange
+        in_pieces = exchange is not None and exchange.messages is not None
+        self._decoder.begin_tunnel(in_pieces=in_pieces)
         self._reading_body, self._body_paused = True, False
-        self._watch_tunnel()
+        self.watch_tunnel()
         self._advance()
         if self._half_closed and self._exchange is not None:
             self._reading_body = False  # the client's end came before the upstream's answer
@@ -422,23 +423,32 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def send_chunk(self, chunk: bytes) -> None:
         super().send_chunk(chunk)
         if self._tunnelling:
-            self._watch_tunnel()
+            self.watch_tunnel()
 
-    def _watch_tunnel(self) -> None:
+    def watch_tunnel(self) -> None:
         """Bound how long a tunnel is silent; less once one of its sides has ended."""
-        if self._writing_paused:
+        exchange = self._exchange
+        if self._writing_paused or exchange is None:
             return  # then the limit is for the client to take what was sent
-        ended = self._half_closed or (self._exchange is not None and self._exchange.half_ended)
         limits = self._limits
+        ended = self._half_closed or exchange.half_ended
         seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
-        self.deadline = time.monotonic() + seconds
+        self.deadline = min(time.monotonic() + seconds, exchange.tunnel_deadline)
+
+    def _end_tunnel(self, exchange: Exchange) -> None:
+        """End a tunnel that was silent for too long, unless its deadline means something else."""
+        if not exchange.on_tunnel_deadline():
+            exchange.on_client_gone()
+            self.cut()
+        elif self._exchange is exchange:
+            self.watch_tunnel()
 
     def _await_bytes(self) -> None:
         """Set the limit for the bytes that are missing."""
         if self._writing_paused:
             return
         if self._tunnelling:
-            self._watch_tunnel()
+            self.watch_tunnel()
         elif self._reading_body:
             self.deadline = time.monotonic() + self._limits.read_timeout
         elif self._decoder.in_head and not self._head_begun:

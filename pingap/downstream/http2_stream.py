@@ -148,6 +148,9 @@ class Http2Stream(Http2RequestBody):
     def begin_tunnel(self, response: Response) -> None:
         self.cut()  # (nobody can have asked for it: HTTP/2 has no Upgrade)
 
+    def watch_tunnel(self) -> None:
+        pass
+
     def flush(self) -> None:
         if self._head and not self._over:
             self._connection.write(self._take_head())

@@ -45,54 +45,60 @@ class Http2WebSocket(Http2Stream):
         self.send_head(Response.from_upstream(200, b"", headers, None), None)
         self.flush()
         self.resume_body()
-        self._watch()
+        self.watch_tunnel()
 
     def send_chunk(self, chunk: bytes) -> None:
         super().send_chunk(chunk)
         if self._tunnelling:
-            self._watch()
+            self.watch_tunnel()
 
     def pushed(self) -> None:
         super().pushed()
         if self._tunnelling:
-            self._watch()
+            self.watch_tunnel()
 
     def on_end(self, trailers: Headers | None) -> None:
         super().on_end(trailers)
         if self._tunnelling:
-            self._watch()
+            self.watch_tunnel()
 
     def pause_body(self) -> None:
         self._paused = True  # (and a silent tunnel stays bounded)
 
     def _await_body(self, now: float) -> None:
-        self._watch()
+        self.watch_tunnel()
 
-    def _watch(self) -> None:
+    def watch_tunnel(self) -> None:
         """Bound how long a tunnel is silent; less once one of its sides has ended."""
-        if self._over or self.is_unsent:
+        exchange = self._exchange
+        if self._over or self.is_unsent or exchange is None:
             return
         limits = self._connection.limits
         ended = self._ending or not self._reading
         seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
-        self._set_deadline(time.monotonic() + seconds)
+        self._set_deadline(min(time.monotonic() + seconds, exchange.tunnel_deadline))
 
     def on_deadline(self) -> None:
-        if self._tunnelling and not self.is_unsent:
-            self.deadline = NEVER
-            self._end(CANCEL)
-        else:
+        exchange = self._exchange
+        if not self._tunnelling or self.is_unsent or exchange is None:
             super().on_deadline()
+            return
+        self.deadline = NEVER
+        if not exchange.on_tunnel_deadline():
+            self._end(CANCEL)
+        elif self._exchange is exchange:
+            self.watch_tunnel()
 
     def _finish(self) -> None:
         """Our side has ended; a tunnel goes on until the client's has, too."""
-        if self._tunnelling and not self._codec.is_ended(self.number):
+        is_open = self._exchange is not None and not self._codec.is_ended(self.number)
+        if self._tunnelling and is_open:
             self._connection.flush()
-            self._watch()
+            self.watch_tunnel()
         else:
             super()._finish()
 
     def exchange_ended(self) -> None:
         super().exchange_ended()
         if self._tunnelling and not self._over and not self.is_unsent:
-            self._let_go()  # both sides have ended, the client's last
+            self._finish()  # (the client's side may still be open: its answer to a close is read)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from pingap.http.headers import Headers
 from pingap.http.outcome import RequestOutcome
@@ -18,6 +18,8 @@ class BodyFilter:
     Exactly one of ``end`` and ``abandoned`` is called, once.
     """
 
+    _work: ClassVar[str] = ""
+    """The method that authors override in the place of ``feed`` and ``end``."""
     hold_head: int = 0
     """Bytes of a response that wait with its head, so that ``end`` may still change status and headers.
 
@@ -129,6 +131,8 @@ class WholeBodyFilter(BodyFilter):
 
     :param limit: bytes that are kept at most.
     """
+
+    _work = "change"
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

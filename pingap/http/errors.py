@@ -119,6 +119,26 @@ class UpstreamError(HTTPError):
         return self.detail
 
 
+class MessageError(HTTPError):
+    """A body is not made of the messages that it should have, or one of them is too large.
+
+    :param detail: what was sent, for the log: "sent an event of ...".
+    :param status: to answer with, if the client sent it; an upstream's is answered with 502.
+    :param from_client: the client sent it.
+    """
+
+    def __init__(self, detail: str, status: int = 502, *, from_client: bool = False) -> None:
+        message = "The request body is not valid" if status == 400 else "A message is too large"
+        if not from_client:
+            status, message = 502, "The upstream server could not answer"
+        super().__init__(status, message, error_type="InvalidMessage")
+        self.source = Source.DOWNSTREAM if from_client else Source.UPSTREAM
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
 class FileBodyError(HTTPError):
     """A file that is the body of a response cannot be read to its end; it is logged as a warning.
 

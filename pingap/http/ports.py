@@ -49,6 +49,9 @@ class Upstream(Source, Sink, Protocol):
     def close(self) -> None:
         """End the connection once what was written is sent."""
 
+    def read_pieces(self) -> None:
+        """Deliver small pieces from here on: each may hold hundreds of messages that are looked at."""
+
 
 class RelayedBody(Protocol):
     """A body on its way through the proxy."""

@@ -96,6 +96,7 @@ class Chains:
     error_page: Chain = ()
     response: Chain = ()
     response_body: Chain = ()
+    websocket: Chain = ()
     logging: Chain = ()
     rewriters: frozenset[str] = frozenset()
     """Names of the instances whose body filters change the length."""
@@ -113,7 +114,9 @@ class Chains:
     def __post_init__(self) -> None:
         plugins = any(getattr(self, phase) for phase in hookspecs.PHASES)
         object.__setattr__(self, "plugins", plugins)
-        prepares = bool(self.owned_headers or self.early_request or self.whole_body)
+        prepares = bool(
+            self.owned_headers or self.early_request or self.whole_body or self.websocket
+        )
         object.__setattr__(self, "prepares", prepares)
 
     def wrapped(self, wrap: Callable[[Call, Owner, str], Call]) -> Chains:

@@ -16,6 +16,8 @@ from pingap.http.headers import Headers
 from pingap.http.messages import Request
 from pingap.http.outcome import RequestOutcome
 from pingap.plugins.chains import Call, Chains, Owner
+from pingap.plugins.websocket_filter import Sendable, Tunnel, WebSocketFilter
+from pingap.protocol.websocket_frames import WebSocketMessage
 
 
 def is_asked_for(request: Request) -> bool:
@@ -59,6 +61,8 @@ def _timed_if_filter(answer: Any, times: dict[str, float], name: str) -> Any:
         return _TimedFilter(answer, times, name)
     if isinstance(answer, AsyncBodyFilter):
         return _TimedAsyncFilter(answer, times, name)
+    if isinstance(answer, WebSocketFilter):
+        return _TimedWebSocketFilter(answer, times, name)
     return answer
 
 
@@ -123,3 +127,37 @@ class _TimedAsyncFilter(AsyncBodyFilter):
 
     def _end_cancelled(self, outcome: RequestOutcome) -> None:
         self._inner._end_cancelled(outcome)
+
+
+class _TimedWebSocketFilter(WebSocketFilter):
+    """Does the same for the filter of a WebSocket, which may send by itself."""
+
+    def __init__(self, inner: WebSocketFilter, times: dict[str, float], name: str) -> None:
+        self.message_limit = inner.message_limit
+        self.stall_timeout = inner.stall_timeout
+        self._inner = inner
+        self._times = times
+        self._name = name
+
+    def _join(self, tunnel: Tunnel | None, place: int) -> None:
+        self._inner._join(tunnel, place)
+
+    def opened(self) -> None:
+        self._inner.opened()
+
+    def from_client(self, message: WebSocketMessage) -> Sendable | None:
+        began = time.perf_counter()
+        try:
+            return self._inner.from_client(message)
+        finally:
+            _note(self._times, self._name, began)
+
+    def from_upstream(self, message: WebSocketMessage) -> Sendable | None:
+        began = time.perf_counter()
+        try:
+            return self._inner.from_upstream(message)
+        finally:
+            _note(self._times, self._name, began)
+
+    def closed(self, code: int, reason: str) -> None:
+        self._inner.closed(code, reason)

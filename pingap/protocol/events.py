@@ -26,6 +26,9 @@ class HeadLimits:
 
 RESPONSE_LIMITS: Final = HeadLimits()
 
+TUNNEL_PIECE: Final = 4 * 1024
+"""Bytes that a tunnel passes on at once, if they are read as messages, of which some have two bytes."""
+
 
 class EndOfMessage:
     """The message is complete.

@@ -11,7 +11,7 @@ from pingap.http.headers import Headers, make_headers, new
 from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
-from pingap.protocol.events import EndOfMessage, HeadLimits
+from pingap.protocol.events import TUNNEL_PIECE, EndOfMessage, HeadLimits
 from pingap.protocol.fields import (
     connection_options,
     drop_listed,
@@ -54,13 +54,14 @@ class RequestDecoder:
     :param limits: sizes of a head.
     """
 
-    __slots__ = ("_chunked", "_limits", "_reading", "_remaining", "_seen", "unread")
+    __slots__ = ("_chunked", "_in_pieces", "_limits", "_reading", "_remaining", "_seen", "unread")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._reading = _HEAD
         self._chunked: ChunkedDecoder | None = None
         self._remaining = 0  # bytes of a counted body
+        self._in_pieces = False  # what a tunnel carries
         self._seen = 0  # bytes of unread that are known to hold no end of a head
         self.unread = b""
         """What was fed and not yet turned into an event."""
@@ -74,7 +75,7 @@ class RequestDecoder:
     def wanted(self) -> int:
         """How many bytes are no further work than one: those of a body, or of a tunnel."""
         if self._reading == _TUNNEL:
-            return sys.maxsize
+            return 0 if self._in_pieces else sys.maxsize
         return self._remaining if self._reading == _COUNTED else 0
 
     def feed(self, data: bytes) -> None:
@@ -140,12 +141,18 @@ class RequestDecoder:
             raise BadRequest(f"Malformed request: {error}") from None
 
     def _next_tunnelled(self) -> bytes | None:
+        if self._in_pieces and len(self.unread) > TUNNEL_PIECE:
+            data, self.unread = self.unread[:TUNNEL_PIECE], self.unread[TUNNEL_PIECE:]
+            return data
         data, self.unread = self.unread, b""
         return data or None
 
-    def begin_tunnel(self) -> None:
-        """Take everything from here on as it comes (RFC 9110, 7.8)."""
-        self._reading = _TUNNEL
+    def begin_tunnel(self, *, in_pieces: bool = False) -> None:
+        """Take everything from here on as it comes (RFC 9110, 7.8).
+
+        :param in_pieces: return small pieces, since what they carry is read.
+        """
+        self._reading, self._in_pieces = _TUNNEL, in_pieces
 
     def _next_odd_head(self) -> Request | None:
         """Read what begins with empty lines (RFC 9112, 2.2), or is not complete."""

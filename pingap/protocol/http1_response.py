@@ -8,7 +8,7 @@ from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.messages import Response, make_response, set_unchecked
 from pingap.protocol.chunked import ChunkedDecoder
-from pingap.protocol.events import RESPONSE_LIMITS, EndOfMessage
+from pingap.protocol.events import RESPONSE_LIMITS, TUNNEL_PIECE, EndOfMessage
 from pingap.protocol.fields import connection_options, drop_listed, read_length
 from pingap.protocol.http1_head import (
     END_OF_HEAD,
@@ -88,6 +88,7 @@ class ResponseDecoder:
         "_remaining",
         "_unread",
         "_upgrade",
+        "in_pieces",
         "left",
         "reusable",
     )
@@ -95,6 +96,8 @@ class ResponseDecoder:
     def __init__(self) -> None:
         self._chunked: ChunkedDecoder | None = None
         self._remaining = 0
+        self.in_pieces = False
+        """What a tunnel carries is returned in small pieces. (Its connection serves no other request.)"""
         self.expect("GET")
 
     def expect(self, method: str, upgrade: str = "") -> None:
@@ -227,6 +230,8 @@ class ResponseDecoder:
         elif reading == _CHUNKED:
             self._read_chunks(data, events)
         elif reading == _UNTIL_CLOSE:
+            if self.in_pieces and len(data) > TUNNEL_PIECE:
+                data, self.left = data[:TUNNEL_PIECE], data[TUNNEL_PIECE:]
             events.append(data)
         elif not events:
             raise Malformed("bytes after its response")

@@ -13,6 +13,7 @@ from typing import Final
 
 from pingap.http.errors import HTTPError, UpstreamError
 from pingap.http.messages import Request, Response
+from pingap.protocol.websocket_deflate import known_offers
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -27,6 +28,25 @@ def accept_value(key: str) -> str:
     """Return what ``Sec-WebSocket-Accept`` says to a key."""
     digest = hashlib.sha1((key + _GUID).encode("ascii"), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
+
+
+def is_websocket(upgrade: str) -> bool:
+    """Return whether the protocol of an ``Upgrade``, or one of several, is WebSocket."""
+    return "websocket" in _protocols(upgrade)
+
+
+def limit_extensions(request: Request) -> None:
+    """Offer the upstream no extension without which its messages could not be read.
+
+    What is left of the client's offers is permessage-deflate.
+    """
+    offers = request.headers.get("sec-websocket-extensions")
+    if offers is None:
+        return
+    if known := known_offers(offers):
+        request.headers.set("Sec-WebSocket-Extensions", known)
+    else:
+        request.headers.discard(b"sec-websocket-extensions")
 
 
 def check_upgrade(request: Request, response: Response) -> None:

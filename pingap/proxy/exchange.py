@@ -10,18 +10,21 @@ Nothing here knows a socket, a phase or a wire format.
 from __future__ import annotations
 
 import logging
+import math
+import time
 import types
 from collections.abc import Awaitable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from pingap.http.context import RequestContext
-from pingap.http.errors import ClientGone, HTTPError, PingapError, UpstreamError
+from pingap.http.errors import ClientGone, HTTPError, PingapError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 from pingap.http.ports import Sink, Source, Upstream
 from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
+from pingap.proxy.filter_chain import Filters
 from pingap.proxy.filter_stages import Stage
 from pingap.proxy.whole_request import read_whole
 
@@ -59,6 +62,9 @@ class Downstream(Source, Sink, Protocol):
     def begin_tunnel(self, response: Response) -> None:
         """Send 101; from here on, bytes pass both ways as they come."""
 
+    def watch_tunnel(self) -> None:
+        """Set the time limit of a tunnel: its deadline may have changed, or something has passed."""
+
     def flush(self) -> None:
         """Send what was kept back in the hope of more: the head of a response."""
 
@@ -67,6 +73,34 @@ class Downstream(Source, Sink, Protocol):
 
     def exchange_ended(self) -> None:
         """Go on with the next request: this one is over."""
+
+
+class Messages(Protocol):
+    """What reads the messages of a WebSocket inside of a tunnel."""
+
+    @property
+    def client_filters(self) -> Filters:
+        """What filters the bytes of the client."""
+
+    @property
+    def upstream_filters(self) -> Filters:
+        """What filters the bytes of the upstream."""
+
+    @property
+    def is_over(self) -> bool:
+        """Both sides were closed, and the tunnel is to end."""
+
+    def begin(self) -> None:
+        """Begin, before anything is sent to the client."""
+
+    def go_on(self) -> None:
+        """Know that the response head was sent."""
+
+    def on_full(self) -> None:
+        """Know that a side can, or cannot, take more."""
+
+    def on_deadline(self, now: float) -> bool:
+        """Act on ``tunnel_deadline``; return False if it has not passed."""
 
 
 Connecting = TypeVar("Connecting", bound=Upstream)
@@ -80,7 +114,7 @@ def _close(connection: Upstream) -> None:
 
 
 @types.coroutine
-def _suspend() -> Generator[None, None, None]:
+def suspend() -> Generator[None, None, None]:
     """Return when a callback wakes the exchange."""
     yield
 
@@ -118,11 +152,16 @@ class Exchange:
     """The plugin instance whose response is sent."""
     tunnelling = False
     """Both sides speak another protocol."""
+    messages: Messages | None = None
+    """What reads the messages of a WebSocket, if a plugin asked for them."""
+    tunnel_deadline = math.inf
+    """When a tunnel ends or changes; monotonic seconds."""
     client_full = False
     """The client's write buffer is full. It may be set before the response body begins."""
     upstream_full = False
     """The same for the upstream connection."""
-    _awaits_request_end = False
+    awaits_request_end = False
+    """A tunnel waits for the rest of the request body."""
     holding = False
     """The client's connection is full of other responses: see ``hold_answer``."""
     _book_closed = False
@@ -208,52 +247,12 @@ class Exchange:
             self.downstream.flush()
         while not relay.finished:
             self.raise_failure()
-            await _suspend()
+            await suspend()
 
     @property
     def half_ended(self) -> bool:
         """Whether the upstream's side of a tunnel has ended."""
         return self.response_body is not None and self.response_body.finished
-
-    async def tunnel(self, response: Response) -> None:
-        """Pass on whatever both sides send, until both have ended (RFC 9110, 7.8).
-
-        :raises PingapError: one of them is gone.
-        """
-        received = 0
-        if self.request_body is not None:
-            await self._finish_request_body(self.request_body)
-            received = self.request_body.received
-        upstream, answer = self.upstream, self.response_body
-        if upstream is None or answer is None:
-            raise UpstreamError("left right after it had changed the protocol")
-        self.tunnelling = True
-        self.request_body = BodyRelay(self.downstream)
-        self.request_body.received = received
-        self.request_body.open(upstream)
-        self.downstream.begin_tunnel(response)
-        if self.upstream_full:  # (not before: a tunnel begins with reading)
-            self.request_body.set_full(True)
-        answer.open(self.downstream)
-        while not (answer.finished and self.request_body.finished):
-            self.raise_failure()
-            await _suspend()
-        self.upstream = None
-        upstream.close()
-
-    async def _finish_request_body(self, body: BodyRelay) -> None:
-        """Wait until the whole request was sent upstream, since the new protocol begins after it.
-
-        :raises PingapError: the rest of the request will not arrive.
-        """
-        if not body.finished and self.request.expects_continue:
-            # The upstream may switch protocols without sending 100 Continue first (RFC 9110, 7.8).
-            self.downstream.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
-        self._awaits_request_end = True
-        while not body.finished:
-            self.raise_failure()
-            await _suspend()
-        self._awaits_request_end = False
 
     @property
     def tasks(self) -> HookTasks:
@@ -282,7 +281,7 @@ class Exchange:
         while not outcome.done:
             if self.failure is not None:
                 outcome.cancel(self.failure)
-            await _suspend()
+            await suspend()
         self.raise_failure()
         if outcome.error is not None:
             raise outcome.error
@@ -294,13 +293,13 @@ class Exchange:
         :raises PingapError: the exchange failed.
         """
         self.raise_failure()
-        await _suspend()
+        await suspend()
         self.raise_failure()
 
     async def outlast(self, outcome: Outcome) -> None:
         """Return when something has ended, however that was."""
         while not outcome.done:
-            await _suspend()
+            await suspend()
 
     async def connect(self, connecting: Awaitable[Connecting]) -> Connecting:
         """Return a new upstream connection; close it if the exchange no longer needs it.
@@ -349,7 +348,7 @@ class Exchange:
             self.request_body.end(trailers)
         except HTTPError as error:
             self.fail(error)
-        if self.tunnelling or self._awaits_request_end:
+        if self.tunnelling or self.awaits_request_end:
             self.wake()
 
     def on_request_broken(self, error: HTTPError) -> None:
@@ -363,8 +362,17 @@ class Exchange:
     def on_client_full(self, full: bool) -> None:
         """Take note that the client can, or cannot, take more."""
         self.client_full = full
-        if self.response_body is not None:
+        if self.tunnelling and self.messages is not None:
+            self.messages.on_full()
+        elif self.response_body is not None:
             self.response_body.set_full(full)
+
+    def on_tunnel_deadline(self) -> bool:
+        """Act on ``tunnel_deadline``; return False if it has not passed."""
+        if self.messages is None or not self.messages.on_deadline(time.monotonic()):
+            return False
+        self.wake()
+        return True
 
     def hold_answer(self, hold: bool) -> None:
         """Pause or resume reading a response that has not begun.
@@ -446,7 +454,9 @@ class Exchange:
     def on_upstream_full(self, full: bool) -> None:
         """Take note that the upstream can, or cannot, take more."""
         self.upstream_full = full
-        if self.request_body is not None:
+        if self.tunnelling and self.messages is not None:
+            self.messages.on_full()
+        elif self.request_body is not None:
             self.request_body.set_full(full)
 
     # Letting go.

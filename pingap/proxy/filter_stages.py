@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 from pingap.http.body_filters import (
     AnyBodyFilter,
     BodyFilter,
-    WholeBodyFilter,
     innermost,
     overrides_flush,
 )
@@ -185,5 +184,8 @@ def checked(result: object) -> bytes:
 def _place(body_filter: AnyBodyFilter, method: str) -> str:
     """Return where a filter says what it returns."""
     cls = type(innermost(body_filter))
-    inherited = getattr(cls, method) is getattr(WholeBodyFilter, method)
-    return place_of_function(getattr(cls, "change" if inherited else method, None))
+    function = getattr(cls, method)
+    work = getattr(cls, "_work", "")
+    if work and function.__module__.startswith("pingap."):
+        function = getattr(cls, work)
+    return place_of_function(function)

@@ -11,11 +11,11 @@ plugin were not there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 from pingap.http.attempts import Retry
-from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
+from pingap.http.body_filters import AnyBodyFilter, AsyncBodyFilter, BodyFilter
 from pingap.http.errors import ClientGone, HTTPError, PluginError
 from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
@@ -130,6 +130,33 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
     :raises PluginError: a plugin failed, or answered something that is not a filter.
     """
     filters: list[Stage] = []
+
+    def keep(answer: AnyBodyFilter, owner: Owner) -> None:
+        stage = stage_of(x, answer, owner)
+        filters.append(stage)
+        if x.filters:
+            x.filters.append(stage)
+        else:
+            x.filters = [stage]
+
+    await ask_plugins(x, chain, phase, _FILTERS, keep, *arguments)
+    return filters
+
+
+async def ask_plugins(
+    x: Exchange,
+    chain: Chain,
+    phase: str,
+    expected: Answers,
+    keep: Callable[[Any, Owner], None],
+    *arguments: Any,
+) -> None:
+    """Ask every plugin of a phase for an object.
+
+    :param expected: the classes that it may have.
+    :param keep: called with each object as soon as it is there, and its owner.
+    :raises PluginError: a plugin failed, or answered something else; the ones after it were not called.
+    """
     for call, owner in chain:
         try:
             answer = call(*arguments)
@@ -138,17 +165,11 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
         except BaseException as error:
             _failed(x, owner, phase, error)
             continue
-        if answer is not None and not isinstance(answer, _FILTERS):
+        if answer is not None and not isinstance(answer, expected):
             outcome = x.begin(answer, owner.timeout)
-            answer = await _result(x, outcome, owner, phase, _FILTERS)
+            answer = await _result(x, outcome, owner, phase, expected)
         if answer is not None:
-            stage = stage_of(x, answer, owner)
-            filters.append(stage)
-            if x.filters:
-                x.filters.append(stage)
-            else:
-                x.filters = [stage]
-    return tuple(filters)
+            keep(answer, owner)
 
 
 async def abandon_filters(x: Exchange) -> None:

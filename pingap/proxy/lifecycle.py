@@ -25,7 +25,7 @@ from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
-from pingap.protocol.websocket import check_upgrade
+from pingap.protocol.websocket import check_upgrade, is_websocket, limit_extensions
 from pingap.proxy.attempts import ask_upstream
 from pingap.proxy.body_source import produce
 from pingap.proxy.exchange import Exchange
@@ -33,6 +33,8 @@ from pingap.proxy.filter_chain import Filters, rewrites
 from pingap.proxy.held_head import HeldHead, bytes_to_hold
 from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, call_first
 from pingap.proxy.runtime import LocationRuntime
+from pingap.proxy.tunnel import run_tunnel
+from pingap.proxy.websocket_session import begin_session
 
 if TYPE_CHECKING:
     pass
@@ -63,6 +65,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
                     await pending
             if chains.filters_response:
                 filters = await _ask_for_filters(x, chains, response)
+            if chains.websocket:
+                await begin_session(x, response)
         except HTTPError as error:
             response = await _error_response(x, error)
         if not _send_at_once(x, response, filters):
@@ -139,6 +143,8 @@ async def _ask_server_plugins(x: Exchange) -> Response | None:
 async def _prepare(x: Exchange, chains: Chains) -> None:
     """Do what comes before the phase ``request``."""
     request = x.request
+    if chains.websocket and request.upgrade and is_websocket(request.upgrade):
+        limit_extensions(request)
     if chains.owned_headers:
         for key in chains.owned_headers:
             request.headers.discard(key)
@@ -296,7 +302,7 @@ async def _send(
         return
     if response.status == 101:
         close_head(response)
-        await x.tunnel(response)
+        await run_tunnel(x, response)
         return
     held: HeldHead | None = None
     if filters and (limit := bytes_to_hold(filters)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pingap.http.context import RequestContext
-from pingap.http.errors import FileBodyError, HTTPError, PluginError, Source
+from pingap.http.errors import FileBodyError, HTTPError, MessageError, PluginError, Source
 from pingap.http.forwarding import Family
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
@@ -145,7 +145,10 @@ class ServerRuntime:
         if isinstance(error, PluginError):
             self.plugin_failures.report(error, x.ctx.location)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
-            log.warning("upstream %s (%s)", error, error.error_type)
+            ctx = x.ctx
+            peer = f"{ctx.upstream_name}({ctx.upstream_addr}) "  # (the others name it themselves)
+            peer = peer if isinstance(error, MessageError) else ""
+            log.warning("upstream %s%s (%s)", peer, error, error.error_type)
         elif isinstance(error, FileBodyError):
             log.warning("%s, location %s", error, x.ctx.location)
         # One of them holds the exchange, which holds the error: a circle that would wait for the

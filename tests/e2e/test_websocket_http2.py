@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h2.config
-import h2.connection
-import h2.events
-import h2.settings
 import pytest
 from support import h2 as wire
 from support.h2 import H2Client, fields
+from support.h2_websocket import H2WebSocket, connect
 from support.origin import Served
 from support.proxy import Proxy
 from support.rig import Rig, configure, read_to_end, running, until
-from websockets.frames import Frame, Opcode
-from websockets.protocol import Protocol, Side
 from websockets.sync.server import ServerConnection, serve
 
 from pingap.protocol.websocket import accept_value
@@ -29,108 +23,6 @@ from pingap.protocol.websocket import accept_value
 H2_SERVER = (
     'enabled_h2 = true\naccess_log = "{method} {proto} {uri} {status} {size} {payload_size}"\n'
 )
-
-
-def connect(
-    path: str = "/chat", *more: tuple[str, str], protocol: str = "websocket"
-) -> wire.Fields:
-    return [
-        (":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"), (":path", path),
-        (":authority", "a.test"), ("sec-websocket-version", "13"), *more,
-    ]  # fmt: skip
-
-
-class WebSocket:
-    """A client as a browser is one: h2 below, the frames of websockets above."""
-
-    def __init__(self, proxy: Proxy, *more: tuple[str, str]) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", proxy.port()), 10)
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-        self.h2.initiate_connection()
-        self.headers: dict[str, str] = {}
-        self.ended = False
-        self.reset: int | None = None
-        self.unsent = b""
-        self.events: list[Frame] = []
-        self._settled = False
-        self._flush()
-        while not self._settled:
-            self._receive()
-        assert self.h2.remote_settings[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] == 1
-        self.stream = self.h2.get_next_available_stream_id()
-        self.h2.send_headers(self.stream, connect("/chat?x=1", *more))
-        self._flush()
-        while not self.headers:
-            self._receive()
-        self.protocol = Protocol(Side.CLIENT, max_size=None)
-
-    def _flush(self) -> None:
-        self.sock.sendall(self.h2.data_to_send())
-
-    def _receive(self) -> None:
-        data = self.sock.recv(65536)
-        assert data, "the connection ended"
-        for event in self.h2.receive_data(data):
-            if isinstance(event, h2.events.RemoteSettingsChanged):
-                self._settled = True
-            elif isinstance(event, h2.events.ResponseReceived):
-                self.headers = {name.decode(): value.decode() for name, value in event.headers}
-            elif isinstance(event, h2.events.DataReceived):
-                self.protocol.receive_data(event.data)
-                self.h2.acknowledge_received_data(event.flow_controlled_length, self.stream)
-                self.events += self.protocol.events_received()  # type: ignore[arg-type]
-            elif isinstance(event, h2.events.StreamEnded):
-                self.ended = True
-            elif isinstance(event, h2.events.StreamReset):
-                self.reset = event.error_code
-        self._pump()
-
-    def _pump(self) -> None:
-        """Send what there is room for."""
-        while self.unsent:
-            room = min(
-                self.h2.local_flow_control_window(self.stream), self.h2.max_outbound_frame_size
-            )
-            if room <= 0:
-                break
-            self.h2.send_data(self.stream, self.unsent[:room])
-            self.unsent = self.unsent[room:]
-        self._flush()
-
-    def send(self, message: bytes) -> None:
-        self.protocol.send_binary(message)
-        self.unsent += b"".join(self.protocol.data_to_send())
-        self._pump()
-
-    def receive(self) -> bytes:
-        found = b""
-        while True:
-            while not self.events:
-                self._receive()
-            frame = self.events.pop(0)
-            assert frame.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT)
-            found += frame.data
-            if frame.fin:
-                return found
-
-    def close(self) -> int:
-        """Close in order; return the code of the other side."""
-        self.protocol.send_close(4000, "done")
-        self.unsent += b"".join(self.protocol.data_to_send())
-        self._pump()
-        while self.protocol.close_rcvd is None:
-            self._receive()
-        self.h2.end_stream(self.stream)
-        self._flush()
-        while not self.ended and self.reset is None:
-            self._receive()
-        return self.protocol.close_rcvd.code
-
-    def __enter__(self) -> WebSocket:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.sock.close()
 
 
 @contextmanager
@@ -166,7 +58,7 @@ Served2 = tuple[Proxy, list[dict[str, str]]]
 
 def test_messages_pass_both_ways(served: Served2) -> None:
     proxy, seen = served
-    with WebSocket(
+    with H2WebSocket(
         proxy, ("sec-websocket-key", "bm9ib2R5IHNob3VsZCBzZWU="), ("x-a", "b")
     ) as client:
         assert client.headers[":status"] == "200"
@@ -179,7 +71,7 @@ def test_messages_pass_both_ways(served: Served2) -> None:
     headers = {name.lower(): value for name, value in seen[-1].items()}
     assert (headers["x-a"], headers["host"]) == ("b", "a.test")
     before = len(seen)
-    with WebSocket(proxy):
+    with H2WebSocket(proxy):
         until(lambda: len(seen) > before)
     keys = [one["Sec-WebSocket-Key"] for one in seen[-2:]]
     assert len({"bm9ib2R5IHNob3VsZCBzZWU=", *keys}) == 3
@@ -189,7 +81,7 @@ def test_messages_pass_both_ways(served: Served2) -> None:
 
 def test_large_messages_pass_under_back_pressure(served: Served2) -> None:
     message = os.urandom(3 * 1024 * 1024)
-    with WebSocket(served[0]) as client:
+    with H2WebSocket(served[0]) as client:
         client.send(message)
         client.send(message)
         assert client.receive() == message

@@ -153,7 +153,7 @@ category = "wait"
 [plugins.cancelled]
 category = "cancelled"
 """
-ELSEWHERE = ("logging", "server_request", "upstream_error", "error_page")
+ELSEWHERE = ("logging", "server_request", "upstream_error", "error_page", "websocket")
 """Phases that this request does not meet, or whose failure changes no response."""
 FAILING = [f"{phase}{late}" for phase in PHASES if phase not in ELSEWHERE for late in ("", "_late")]
 NONSENSE = [

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cost import cost
-from support.wire import at, every_cut, heads, read_requests
+from support.wire import at, cut, every_cut, heads, read_requests
 
 from pingap.http.errors import BadRequest
 from pingap.http.messages import Request
 from pingap.http.paths import is_odd
-from pingap.protocol.events import EndOfMessage, HeadLimits
+from pingap.protocol.events import TUNNEL_PIECE, EndOfMessage, HeadLimits
 from pingap.protocol.http1_head import (
     Malformed,
     plain_request_line,
@@ -603,3 +603,16 @@ def test_a_body_follows_its_head_each_time() -> None:
         decoder.feed(b"abc")
         assert decoder.next() == b"abc"
         assert isinstance(decoder.next(), EndOfMessage)
+
+
+def test_what_a_tunnel_carries_is_returned_in_pieces_if_wanted() -> None:
+    data = bytes(range(256)) * 100
+    for in_pieces in (False, True):
+        decoder = RequestDecoder(HeadLimits())
+        decoder.begin_tunnel(in_pieces=in_pieces)
+        decoder.feed(data)
+        found = []
+        while (event := decoder.next()) is not None:
+            found.append(event)
+        assert found == (cut(data, TUNNEL_PIECE) if in_pieces else [data])
+        assert bool(decoder.wanted) is not in_pieces

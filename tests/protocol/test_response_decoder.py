@@ -9,6 +9,7 @@ from support.wire import at, every_cut, read_response
 
 from pingap.http.errors import UpstreamError
 from pingap.http.messages import Response
+from pingap.protocol.events import TUNNEL_PIECE
 from pingap.protocol.http1_response import MOST_AT_ONCE, PIECE, ResponseDecoder
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -523,3 +524,18 @@ def test_thousands_of_small_parts_are_read_a_few_at_a_time() -> None:
     assert sum(isinstance(event, Response) for event in events) == 101
     assert b"".join(event for event in events if isinstance(event, bytes)) == b"a" * 20_000
     assert decoder.reusable
+
+
+def test_what_a_tunnel_carries_is_returned_in_pieces_if_wanted() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+    data = bytes(range(256)) * 1000
+    for in_pieces in (False, True):
+        decoder = ResponseDecoder()
+        decoder.expect("GET", "websocket")
+        assert len(decoder.feed(head)) == 1
+        decoder.in_pieces = in_pieces
+        events = decoder.feed(data)
+        while decoder.left:
+            events += decoder.feed(b"")
+        assert b"".join(event for event in events if isinstance(event, bytes)) == data
+        assert len(events) == (-(-len(data) // TUNNEL_PIECE) if in_pieces else 1)

@@ -51,7 +51,16 @@ def ws_frame(
 
 
 class WsTransport(ABC):
-    """An open WebSocket below its frames."""
+    """An open WebSocket below its frames.
+
+    :param port: of the server.
+    :param extensions: that are offered.
+    """
+
+    _unread = b""  # of what ``read`` has received
+
+    @abstractmethod
+    def __init__(self, port: int, extensions: str = "", *, path: str = "/ws") -> None: ...
 
     @abstractmethod
     def send(self, data: bytes) -> None:
@@ -83,6 +92,19 @@ class WsTransport(ABC):
                     self.end(b"\x03\xe8")
         return found
 
+    def read(self, count: int) -> list[WsFrame]:
+        """Return the next frames; fewer at the end."""
+        found: list[WsFrame] = []
+        while len(found) < count:
+            if (one := _read(self._unread)) is not None:
+                frame, self._unread = one
+                found.append(frame)
+            elif data := self.receive():
+                self._unread += data
+            else:
+                break
+        return found
+
     def end(self, code: bytes) -> None:
         """Send a close, or answer one."""
         with suppress(OSError):  # the server did not wait
@@ -106,7 +128,12 @@ class Http1WebSocket(WsTransport):
     """Over HTTP/1.1, by TLS if there is a context."""
 
     def __init__(
-        self, port: int, extensions: str = "", context: ssl.SSLContext | None = None
+        self,
+        port: int,
+        extensions: str = "",
+        context: ssl.SSLContext | None = None,
+        *,
+        path: str = "/ws",
     ) -> None:
         self.sock: socket.socket = socket.create_connection(("127.0.0.1", port), 20)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -114,7 +141,7 @@ class Http1WebSocket(WsTransport):
             self.sock = context.wrap_socket(self.sock, server_hostname="a.test")
         more = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
         self.send(
-            f"GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more}\r\n".encode()
         )
         head = b""
@@ -145,7 +172,7 @@ class Http1WebSocket(WsTransport):
 class Http2WebSocket(WsTransport):
     """Over HTTP/2 (RFC 8441)."""
 
-    def __init__(self, port: int, extensions: str = "") -> None:
+    def __init__(self, port: int, extensions: str = "", *, path: str = "/ws") -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), 20)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.h2.initiate_connection()
@@ -157,7 +184,7 @@ class Http2WebSocket(WsTransport):
             1,
             [
                 (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
-                (":path", "/ws"), (":authority", "a.test"), ("sec-websocket-version", "13"), *more,
+                (":path", path), (":authority", "a.test"), ("sec-websocket-version", "13"), *more,
             ],
         )  # fmt: skip
         self._flush()

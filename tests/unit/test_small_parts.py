@@ -146,6 +146,10 @@ class Every(Noted):
         return (self.tag,)
 
     @hookimpl
+    def websocket(self, ctx: Any, response: Any) -> Any:
+        return (self.tag, ctx, response)
+
+    @hookimpl
     def logging(self, ctx: Any, response: Any, request: Any) -> Any:
         return (self.tag, ctx, response, request)
 
@@ -180,6 +184,7 @@ def test_calls_take_all_arguments_and_pass_on_those_that_are_named() -> None:
     assert calls["upstream_response_body"]("q", "r", "c") == ("t", "c", "r")
     assert calls["response"]("q", "r", "c") == ("t", "q", "r", "c")
     assert calls["response_body"]("q", "r", "c") == ("t",)
+    assert calls["websocket"]("q", "r", "c") == ("t", "c", "r")
     assert calls["logging"]("q", "r", "c") == ("t", "c", "r", "q")
 
 

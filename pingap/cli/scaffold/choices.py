@@ -28,7 +28,7 @@ _NAME_LENGTH: Final = 30
 """Longer names would not fit into the lines of the template."""
 _LINE: Final = re.compile(r'[^"\\{}]*')
 """What can stand in TOML, in Python and in Markdown without being escaped."""
-_TAKEN: Final = {*pingap.__all__, "Settings", "Append", "Digest"}
+_TAKEN: Final = {*pingap.__all__, "Settings", "Append", "Digest", "Prefix"}
 """Names that the module of the plugin needs for something else than its class."""
 
 

@@ -378,6 +378,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._writes.forget(self._transport)
             self._transport.abort()
 
+    def read_pieces(self) -> None:
+        self._decoder.in_pieces = True
+
     def leave(self) -> None:
         self._exchange = None  # (see ``_drop_rest``)
 

@@ -117,6 +117,9 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     def close(self) -> None:
         self.abort()
 
+    def read_pieces(self) -> None:
+        pass  # (frames are small)
+
     # The request.
 
     def _tell_full(self, full: bool) -> None:

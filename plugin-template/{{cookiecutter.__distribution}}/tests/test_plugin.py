@@ -15,7 +15,15 @@ from hashlib import sha256
 import anyio
 {% endif %}
 {% if cookiecutter.__reads or cookiecutter.__rewrites %}
+{% if cookiecutter.__websocket %}
+from pingap import BodyFilter, Headers, WebSocketMessage
+{% else %}
 from pingap import BodyFilter, Headers
+{% endif %}
+{% else %}
+{% if cookiecutter.__websocket %}
+from pingap import WebSocketMessage
+{% endif %}
 {% endif %}
 from pingap.testing import (
     Proxy,
@@ -28,6 +36,9 @@ from pingap.testing import (
 {% endif %}
 )
 
+{% if cookiecutter.__websocket %}
+from {{ cookiecutter.__package }} import plugin
+{% endif %}
 from {{ cookiecutter.__package }}.plugin import {{ cookiecutter.__class }}
 
 
@@ -147,6 +158,16 @@ def test_the_body_of_a_response_is_filtered(proxy: Proxy, upstream: Upstream) ->
 def test_response_tells_the_client(proxy: Proxy) -> None:
     proxy.location(plugins=[({{ cookiecutter.__class }}, {"text": "good day"})])
     assert proxy.get("/some/page").headers["{{ cookiecutter.__header }}"] == "good day"
+{% endif %}
+{% if cookiecutter.__websocket %}
+
+
+def test_text_messages_of_clients_get_the_text_in_front() -> None:
+    messages = plugin.Prefix("good day")
+    assert messages.from_client(WebSocketMessage("Tom")) == "good day: Tom"
+    binary = WebSocketMessage(b"1")
+    assert messages.from_client(binary) is binary
+    assert messages.from_upstream(binary) is binary
 {% endif %}
 {% if cookiecutter.__logging %}
 

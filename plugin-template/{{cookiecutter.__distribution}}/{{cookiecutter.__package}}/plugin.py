@@ -42,6 +42,10 @@ from pingap import (
 {% if cookiecutter.__upstream_attempt %}
     UpstreamAttempt,
 {% endif %}
+{% if cookiecutter.__websocket %}
+    WebSocketFilter,
+    WebSocketMessage,
+{% endif %}
 {% if cookiecutter.__proxy_upstream or cookiecutter.__response %}
     field,
 {% endif %}
@@ -58,7 +62,7 @@ class {{ cookiecutter.__class }}(Plugin):
     """{{ cookiecutter.__description }}."""
 
     category = "{{ cookiecutter.name }}"
-{% if cookiecutter.__server_request or cookiecutter.__upstream_request or cookiecutter.__upstream_attempt or cookiecutter.__upstream_error or cookiecutter.__error_page %}
+{% if cookiecutter.__server_request or cookiecutter.__upstream_request or cookiecutter.__upstream_attempt or cookiecutter.__upstream_error or cookiecutter.__error_page or cookiecutter.__websocket %}
     contract = "1.1"
 {% endif %}
 {% if cookiecutter.__reads %}
@@ -242,6 +246,16 @@ class {{ cookiecutter.__class }}(Plugin):
         """Filter a body on its way to the client."""
         return self.filter_for(response.headers)
 {% endif %}
+{% if cookiecutter.__websocket %}
+
+    @hookimpl
+    {{ cookiecutter.__def }} websocket(self) -> WebSocketFilter | None:
+        """See the messages of a WebSocket."""
+{% if cookiecutter.async %}
+        await self.wait()
+{% endif %}
+        return Prefix(self.text)
+{% endif %}
 {% if cookiecutter.__logging %}
 
     @hookimpl
@@ -313,4 +327,17 @@ class Append(BodyFilter):
     def end(self, trailers: Headers) -> bytes:
         """Take the end of the body; return what is left to send."""
         return self.line
+{% endif %}
+{% if cookiecutter.__websocket %}
+
+
+class Prefix(WebSocketFilter):
+    """Puts the text in front of what clients write."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def from_client(self, message: WebSocketMessage) -> WebSocketMessage | str:
+        """Take a message; return what the upstream gets."""
+        return f"{self.text}: {message.data}" if isinstance(message.data, str) else message
 {% endif %}

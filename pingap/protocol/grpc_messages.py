@@ -1,0 +1,89 @@
+"""Messages of gRPC as they stand in bodies ("Length-Prefixed-Message"), without IO."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+_PREFIX: Final = 5  # a flag, and the length in four bytes
+_MOST: Final = (1 << 32) - 1
+
+
+class GRPCFormatError(Exception):
+    """A body that is not made of messages of gRPC."""
+
+
+class GRPCMessageTooLarge(GRPCFormatError):
+    """A message that is larger than it may be."""
+
+
+class Message(NamedTuple):
+    """A message.
+
+    :param data: without the prefix.
+    :param compressed: by what ``grpc-encoding`` names.
+    """
+
+    data: bytes
+    compressed: bool
+
+
+class GRPCDecoder:
+    """The bytes of one body, read as messages.
+
+    :param limit: bytes a message may have, compressed or not.
+    """
+
+    __slots__ = ("_buffer", "_limit", "_missing")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._missing = _PREFIX  # bytes that the buffer has to have before anything is complete
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take bytes as they came; return the messages they complete.
+
+        :raises GRPCFormatError: a flag that means nothing.
+        :raises GRPCMessageTooLarge: a message larger than the limit.
+        """
+        messages: list[Message] = []
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._missing:
+                return messages
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        at = 0
+        while (end := at + self._size(data, at)) <= len(data):
+            messages.append(Message(data[at + _PREFIX : end], data[at] == 1))
+            at = end
+        self._buffer += data[at:]
+        self._missing = end - at
+        return messages
+
+    def _size(self, data: bytes, at: int) -> int:
+        """Return how many bytes the message has that begins there, as far as that is known."""
+        if len(data) - at < _PREFIX:
+            return _PREFIX
+        if data[at] > 1:
+            raise GRPCFormatError(f"a message of gRPC with the flag {data[at]}")
+        length = int.from_bytes(data[at + 1 : at + _PREFIX])
+        if length > self._limit:
+            raise GRPCMessageTooLarge(
+                f"a message of gRPC of {length} bytes, more than {self._limit}"
+            )
+        return _PREFIX + length
+
+    def end(self) -> bytes:
+        """Take the end of the body; return what there is of a message that is not complete."""
+        return bytes(self._buffer)
+
+
+def encode(message: Message) -> bytes:
+    """Return a message with its prefix.
+
+    :raises ValueError: it has 4 GiB or more.
+    """
+    if len(message.data) > _MOST:
+        raise ValueError(f"a message of gRPC has at most {_MOST} bytes")
+    return bytes((message.compressed,)) + len(message.data).to_bytes(4) + message.data

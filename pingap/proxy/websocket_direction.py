@@ -1,0 +1,152 @@
+"""One direction of a WebSocket whose messages are read: the bytes of a relay, as frames."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pingap.http.body_filters import BodyFilter
+from pingap.http.headers import Headers
+from pingap.http.outcome import RequestOutcome
+from pingap.protocol.websocket_deflate import Deflate
+from pingap.protocol.websocket_frames import (
+    Close,
+    Control,
+    MessageDecoder,
+    MessageEncoder,
+    WebSocketError,
+    WebSocketMessage,
+)
+from pingap.proxy.filter_stages import Holder, Stage
+
+if TYPE_CHECKING:
+    from pingap.plugins.chains import Owner
+
+NEVER: Final = math.inf
+
+
+class Session(Protocol):
+    """What decides on what came, and knows the other direction."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Both sides were closed, and what still comes is dropped."""
+
+    def on_chunk(self, direction: Direction) -> None:
+        """Take note that bytes have come."""
+
+    def pass_on(self, message: WebSocketMessage, direction: Direction) -> None:
+        """Take a message."""
+
+    def on_close(self, close: Close, direction: Direction) -> None:
+        """Take a close frame."""
+
+    def on_violation(self, error: WebSocketError, direction: Direction) -> None:
+        """Take note that nothing more can be read."""
+
+    def settle(self) -> None:
+        """Take note that all of what came was read."""
+
+    def send_now(self, data: bytes, direction: Direction) -> None:
+        """Send bytes that do not belong to what is just being read in this direction."""
+
+    def end(self) -> None:
+        """Take note that the exchange is over."""
+
+
+class Direction(Stage):
+    """Messages in one direction: the only stage of its relay.
+
+    (What plugins do wrong closes the WebSocket; it is not the failure of a body filter.)
+
+    :param from_client: it is the direction from the client to the upstream.
+    """
+
+    __slots__ = (
+        "began",
+        "collected",
+        "decoder",
+        "encoder",
+        "from_client",
+        "is_crossed",
+        "session",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        holder: Holder,
+        owner: Owner,
+        limit: int,
+        deflate: Deflate | None,
+        *,
+        from_client: bool,
+    ) -> None:
+        super().__init__(holder, BodyFilter(), owner)
+        self.session: Session | None = session
+        self.from_client = from_client
+        # Frames of clients are masked on both of their ways; those of servers are not.
+        inflater = deflate.inflater(client=from_client) if deflate is not None else None
+        deflater = deflate.deflater(client=from_client) if deflate is not None else None
+        self.decoder = MessageDecoder(masked=from_client, limit=limit, inflater=inflater)
+        self.encoder = MessageEncoder(masked=from_client, deflater=deflater)
+        self.began = NEVER
+        """When the message began that is not complete."""
+        self.collected: list[bytes] | None = None
+        """What is written is kept, to leave in one piece."""
+        self.is_crossed = False
+        """Something was written because of what came from the other direction."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Read what came, and feed what goes on."""
+        session = self.session
+        if session is None or session.is_closing:
+            return
+        session.on_chunk(self)
+        self.collected = []
+        try:
+            self._read(session, chunk)
+        finally:
+            collected, self.collected = self.collected, None
+        session.settle()
+        if data := b"".join(collected):
+            self._behind.feed(data)
+
+    def flush(self) -> None:
+        """Do nothing: only what is incomplete is kept."""
+
+    def end(self, trailers: Headers) -> None:
+        """Pass the end on; the session ends with the exchange (see ``abandon``)."""
+        self._behind.end(trailers)
+
+    def _read(self, session: Session, chunk: bytes) -> None:
+        decoder = self.decoder
+        decoder.feed(chunk)
+        try:
+            while not session.is_closing and (event := decoder.next()) is not None:
+                if isinstance(event, WebSocketMessage):
+                    self.began = NEVER
+                    session.pass_on(event, self)
+                elif isinstance(event, Control):
+                    self.write(self.encoder.control(event))
+                else:
+                    session.on_close(event, self)
+        except WebSocketError as error:
+            session.on_violation(error, self)
+        if decoder.is_idle:
+            self.began = NEVER
+        elif self.began == NEVER:
+            self.began = time.monotonic()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes on in this direction, in their turn."""
+        if self.collected is not None:
+            self.collected.append(data)
+        elif self.session is not None and data:
+            self.session.send_now(data, self)
+
+    def abandon(self, outcome: RequestOutcome) -> None:
+        """End the session: the exchange is over."""
+        if self.session is not None:
+            self.session.end()
