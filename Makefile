@@ -11,17 +11,21 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The core with TLS, and every distribution below pingap_plugins/ and contrib/, installed so that edits
-# take effect.
+# take effect; but for the one that needs a C compiler.
+SPEEDUPS := contrib/speedups
 PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml contrib/*/pyproject.toml)
+PROJECTS := $(filter-out $(SPEEDUPS)/%,$(PROJECTS))
 EDITABLE := -e '.[tls]' $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
 
-.PHONY: help setup run test fuzz lint docs bench clean
+.PHONY: help setup speedups run test fuzz lint docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(VENV)/setup.stamp ## Make .venv with the core and all plugin distributions.
+
+speedups: $(VENV)/speedups.stamp ## Compile and install contrib/speedups, which nothing else needs.
 
 run: setup ## Serve conf.d: try http://127.0.0.1:8080/
 	$(BIN)/pingap -c conf.d $(ARGS)
@@ -47,6 +51,7 @@ bench: setup ## Measure pingap beside nginx, HAProxy, Caddy and aiohttp.
 
 clean: ## Remove .venv and everything that was built or cached.
 	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(SPEEDUPS)/build $(SPEEDUPS)/*.egg-info $(SPEEDUPS)/pingap_speedups/*.c
 
 # The stamps say what .venv holds; they are made again when a pyproject.toml changes.
 # pip is upgraded first: groups need 25.1, and a Python may bring an older one.
@@ -61,6 +66,10 @@ $(VENV)/setup.stamp: $(PROJECTS)
 
 $(VENV)/dev.stamp: $(VENV)/setup.stamp
 	$(PIP) install --quiet --group dev
+	@touch $@
+
+$(VENV)/speedups.stamp: $(VENV)/setup.stamp $(wildcard $(addprefix $(SPEEDUPS)/,*.toml *.py */*.py*))
+	$(PIP) install --quiet ./$(SPEEDUPS)
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/setup.stamp

@@ -45,7 +45,11 @@ _MOST_DIGITS = 18
 
 
 @lru_cache(maxsize=4096)
-def _length(line: bytes) -> int:
+def length_of(line: bytes) -> int:
+    """Return what a line ``Content-Length: value`` says.
+
+    :raises Malformed: no number (RFC 9110, 8.6).
+    """
     value = line.partition(b": ")[2]
     # (bytes.isdigit knows ASCII digits only)
     if not value.isdigit() or len(value) > _MOST_DIGITS:
@@ -61,7 +65,7 @@ def read_length(headers: Headers) -> int | None:
     keys = headers.keys
     number = keys.count(b"content-length")
     if number == 1:
-        return _length(headers.lines[keys.index(b"content-length")])
+        return length_of(headers.lines[keys.index(b"content-length")])
     if number:
         raise Malformed("Content-Length must be one number")
     return None

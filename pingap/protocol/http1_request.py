@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from pingap.http.errors import BadRequest
-from pingap.http.headers import Headers, make_headers, new
+from pingap.http.headers import Headers, new
 from pingap.http.hosts import parse_host
 from pingap.http.messages import Request
 from pingap.protocol.chunked import ChunkedDecoder
@@ -21,20 +21,19 @@ from pingap.protocol.http1_head import (
     END_OF_HEAD,
     Malformed,
     has_bare_lf,
-    plain_fields,
     plain_request_line,
     read_fields,
     read_request_line,
 )
-from pingap.protocol.own_fields import OWN, take_own
+from pingap.protocol.own_fields import take_own
+from pingap.protocol.plain_heads import NOTABLE
+from pingap.protocol.readers import read_plain_request
 from pingap.protocol.targets import read_path
 
 _CR: Final = 13
 _ABSOLUTE: Final = re.compile(
     r"(?i:https?)://(?P<authority>[^/?#@\x80-\xff]+)(?P<rest>[/?].*)?", re.DOTALL
 )
-_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"expect"))
-_NOTABLE: Final = _FRAMING | OWN
 
 # What the next bytes are: a head, a body of known length, a body in chunked coding.
 # (Plain integers: looking up an enum member costs as much as parsing a header field.)
@@ -88,28 +87,15 @@ class RequestDecoder:
         That is how nearly all requests come. Only for bytes that follow a whole message; they are not
         to be fed then. Whatever is not plain is left to ``next``, which finds out what is wrong.
         """
-        end = data.find(END_OF_HEAD)
         limits = self._limits
-        if end < 1 or end + 4 != len(data) or end + 4 > limits.request_line:
+        if len(data) > limits.request_line or (plain := read_plain_request(data)) is None:
             return None
-        head = data[:end]
-        lines = head.split(b"\r\n")
-        match = plain_request_line(lines.pop(0).decode("latin-1"))
-        keys = plain_fields(head.lower())
-        if (
-            match is None
-            or len(keys) != len(lines)
-            or len(lines) > limits.fields
-            or keys.count(b"host") != 1
-            or not _NOTABLE.isdisjoint(keys)
-        ):
+        method, target, path, query, host, keys, lines = plain
+        if len(keys) > limits.fields:
             return None
-        try:
-            host = parse_host(lines[keys.index(b"host")][6:])
-        except BadRequest:
-            return None
-        headers = make_headers(keys, lines)
-        method, target, path, query = match.groups("")
+        headers: Headers = new(Headers)  # (what make_headers does, with one call less)
+        headers.keys = keys
+        headers.lines = lines
         request: Request = new(Request)
         request.begin(method, target, path, query, host, headers)
         return request
@@ -205,7 +191,7 @@ class RequestDecoder:
             request.begin(method, target, path, query, host, headers)
         else:
             request = self._read_odd(line, headers)
-        if not (plain and _NOTABLE.isdisjoint(keys)):
+        if not (plain and NOTABLE.isdisjoint(keys)):
             request.asks_timing = take_own(headers, keep_shadows=limits.keep_shadows)
             self._read_framing(request)
         elif request.http_version != "1.1":

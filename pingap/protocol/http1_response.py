@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from pingap.http.errors import UpstreamError
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, make_headers
 from pingap.http.messages import Response, make_response, set_unchecked
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, TUNNEL_PIECE, EndOfMessage
@@ -17,6 +17,8 @@ from pingap.protocol.http1_head import (
     read_response_fields,
     read_status_line,
 )
+from pingap.protocol.plain_heads import NO_BODY
+from pingap.protocol.readers import read_plain_response
 
 Event: TypeAlias = Response | bytes | EndOfMessage
 
@@ -31,7 +33,6 @@ _NOTHING: Final = 4  # the answer is complete
 _PREFIX: Final = b"HTTP/1."
 _CODING: Final = b"transfer-encoding"
 _HOP: Final = frozenset((b"connection", b"transfer-encoding"))
-_NO_BODY: Final = frozenset((204, 304))
 
 END: Final = EndOfMessage()
 """The end of a message without trailers."""
@@ -52,6 +53,17 @@ def _read_head(head: bytes) -> tuple[Response, bool, int]:
         is all that tells where it ends, else -1.
     :raises Malformed: it is none.
     """
+    if (plain := read_plain_response(head)) is None:
+        return _read_odd_head(head)
+    status, reason, keys, lines, length, reusable, counted = plain
+    if len(keys) > RESPONSE_LIMITS.fields:
+        raise Malformed("too many header fields")
+    headers = make_headers(keys, lines)
+    return make_response(status, reason, headers, length, b"", True), reusable, counted
+
+
+def _read_odd_head(head: bytes) -> tuple[Response, bool, int]:
+    """Do what ``_read_head`` does, with a closer look."""
     lines = head.split(b"\r\n")
     status, reason, reusable = read_status_line(lines.pop(0))
     if len(lines) > RESPONSE_LIMITS.fields:
@@ -68,7 +80,7 @@ def _read_head(head: bytes) -> tuple[Response, bool, int]:
         drop_listed(headers, options)
     length = read_length(headers)
     response = make_response(status, reason, headers, length, b"", True)
-    if length is None or coded or status < 200 or status in _NO_BODY:
+    if length is None or coded or status < 200 or status in NO_BODY:
         return response, reusable, -1
     return response, reusable, length
 
@@ -193,7 +205,7 @@ class ResponseDecoder:
     def _begin_body(self, response: Response, length: int | None, events: list[Event]) -> None:
         if _CODING in response.headers.keys:
             self._begin_coded_body(response, length, events)
-        elif length == 0 or self._method == "HEAD" or response.status in _NO_BODY:
+        elif length == 0 or self._method == "HEAD" or response.status in NO_BODY:
             self._end(events)
         elif length is None:
             self._reading, self.reusable = _UNTIL_CLOSE, False
@@ -205,7 +217,7 @@ class ResponseDecoder:
     ) -> None:
         if length is not None:
             raise Malformed("both a length and a coding")
-        if self._method == "HEAD" or response.status in _NO_BODY:
+        if self._method == "HEAD" or response.status in NO_BODY:
             self._end(events)
             return
         codings = [coding.lower() for coding in response.headers.find_all(_CODING)]

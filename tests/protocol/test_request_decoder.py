@@ -21,6 +21,8 @@ from pingap.protocol.http1_head import (
 )
 from pingap.protocol.http1_request import RequestDecoder
 
+pytestmark = pytest.mark.usefixtures("reader")
+
 CHUNKED_HEAD = b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

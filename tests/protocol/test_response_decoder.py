@@ -12,6 +12,8 @@ from pingap.http.messages import Response
 from pingap.protocol.events import TUNNEL_PIECE
 from pingap.protocol.http1_response import MOST_AT_ONCE, PIECE, ResponseDecoder
 
+pytestmark = pytest.mark.usefixtures("reader")
+
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 TE = ("Transfer-Encoding", "chunked")

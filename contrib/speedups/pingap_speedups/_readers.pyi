@@ -1,0 +1,6 @@
+def read_plain_request(
+    data: bytes,
+) -> tuple[str, str, str, str, str, list[bytes], list[bytes]] | None: ...
+def read_plain_response(
+    head: bytes,
+) -> tuple[int, bytes, list[bytes], list[bytes], int | None, bool, int] | None: ...
