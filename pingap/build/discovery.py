@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from pingap.config import Config, Problem, UpstreamConfig
 from pingap.config.addresses import TcpAddress
-from pingap.config.problem import KeyPath
+from pingap.config.problem import KeyPath, quoted
+from pingap.plugins import kinds
 from pingap.plugins.discovery import Discovery, DiscoverySettings
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 
@@ -36,10 +37,12 @@ class DiscoveryBuilder:
         path: KeyPath = ("upstreams", name)
         word = settings.discovery or self._guess(path, settings)
         try:
-            cls = self._registry.discovery(word)
+            cls = self._registry.find(kinds.DISCOVERY, word)
         except (MissingPluginError, PluginLoadError) as error:
             key = "discovery" if settings.discovery else "addrs"
-            self._problem((*path, key), str(error))
+            unknown = isinstance(error, MissingPluginError) and word not in kinds.DISCOVERY.ours
+            found = f"found {quoted(word)}, " if unknown else ""
+            self._problem((*path, key), f"{found}{error}")
             return None
         try:
             discovery = cls(_settings(name, settings))
@@ -65,7 +68,7 @@ class DiscoveryBuilder:
             return "dns"
         if any(name.startswith("_") for name in names.values()):
             return "dns"  # a name of SRV records
-        if names and "dns" not in self._registry.discoveries:
+        if names and "dns" not in self._registry.names(kinds.DISCOVERY):
             self._warn(
                 (*path, "addrs", next(iter(names))),
                 "host names are looked up once, at the start: pingap-dns looks them up again as"

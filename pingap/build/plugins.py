@@ -24,6 +24,7 @@ from pingap.config.problem import quoted
 from pingap.config.reuse import claimed_key, plugin_key
 from pingap.hookspecs import SERVER_PHASES
 from pingap.observability.plugin_failures import place_of
+from pingap.plugins import kinds
 from pingap.plugins import local as local_plugins
 from pingap.plugins import tracing as hook_trace
 from pingap.plugins.balancer import BalancerFactory
@@ -151,7 +152,7 @@ class PluginBuilder:
         instances = []
         for key, value in settings.claimed.items():
             try:
-                cls = self._registry.location_key(key)
+                cls = self._registry.find(kinds.LOCATION_KEY, key)
             except (MissingPluginError, PluginLoadError) as error:
                 self._problem((*path, key), str(error))
                 continue
@@ -201,7 +202,7 @@ class PluginBuilder:
 
     def _installed_class(self, path: Key, category: str) -> type[Plugin] | None:
         try:
-            return self._registry.category(category)
+            return self._registry.find(kinds.CATEGORY, category)
         except (MissingPluginError, PluginLoadError) as error:
             self._problem((*path, "category"), f'"{category}": {error}')
             return None
@@ -236,7 +237,7 @@ class PluginBuilder:
         path: Key = ("plugins", name, "path")
         try:
             for word, factory in hook().items():
-                if word in self.balancers or self._registry.has_balancer(word):
+                if word in self.balancers or word in self._registry.names(kinds.BALANCER):
                     self._problem(path, f"there is another balancer {quoted(word)}")
                 self.balancers[word] = factory
                 self.balancer_keys[word] = self.keys[name]

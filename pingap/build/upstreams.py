@@ -13,6 +13,7 @@ from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import shortened
 from pingap.config.reuse import upstream_key
 from pingap.observability.plugin_failures import place_of
+from pingap.plugins import kinds
 from pingap.plugins.balancer import BalancerOptions
 from pingap.plugins.discovery import Discovery
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -176,9 +177,10 @@ class UpstreamBuilder:
             text = 'has no effect without algo = "sticky:<cookie>"'
             self._warn(("upstreams", name, "sticky_secret"), text)
         secret = settings.sticky_secret.get_secret_value().encode()
+        local = self._plugins.balancers
         try:
             balancing = Balancing(
-                factory=self._registry.balancer(word, self._plugins.balancers),
+                factory=local.get(word) or self._registry.find(kinds.BALANCER, word, local),
                 options=BalancerOptions(upstream=name, argument=argument, secret=secret),
                 slow_start=settings.slow_start,
                 panic_threshold=settings.panic_threshold,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+from typing import Any, Final
 
 from pingap.build.builtin import INSTANCES
 from pingap.config import Config
 from pingap.inspection.places import Place, place_of_instance, place_of_key
+from pingap.plugins import kinds
 from pingap.plugins.local import CATEGORY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
-
-_KINDS = {"location:": "location key", "discovery:": "discovery", "balancer:": "balancer"}
-"""What the name of an entry point begins with -> what it stands for; else it is a category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +85,13 @@ def installed(registry: Registry, config: Config | None) -> Installed:
     if config is not None:
         wanted = {settings.category for settings in config.plugins.values()}
         wanted |= {str(INSTANCES[name]["category"]) for name in _listed(config) & INSTANCES.keys()}
-        wanted -= set(registry.categories)
+        wanted -= set(registry.names(kinds.CATEGORY))
         if CATEGORY in wanted:
             result.local = list(_uses(config, CATEGORY))
         for category in sorted(wanted - {CATEGORY}):
             result.missing.append(_provided(category, registry, config))
         words = {settings.discovery for settings in config.upstreams.values()}
-        for word in sorted(filter(None, words - {"transparent", *registry.discoveries})):
+        for word in sorted(filter(None, words - {"transparent", *registry.names(kinds.DISCOVERY)})):
             result.missing.append(_provided(f"discovery:{word}", registry, config))
     return result
 
@@ -104,28 +103,17 @@ def _owner(point: EntryPoint) -> tuple[str, str]:
 
 
 def _provided(point: str, registry: Registry, config: Config | None) -> Provided:
-    prefix = next((prefix for prefix in _KINDS if point.startswith(prefix)), "")
-    name = point.removeprefix(prefix)
-    provided = Provided(_KINDS.get(prefix, "category"), name)
+    kind = kinds.kind_of(point)
+    name = point.removeprefix(kind.prefix)
+    provided = Provided(kind.label, name)
     try:
-        cls = _load(provided, registry)
+        cls = registry.find(kind, name)
         provided.class_name = f"{cls.__module__}.{getattr(cls, '__qualname__', name)}"
     except (MissingPluginError, PluginLoadError) as error:
         provided.error = str(error)
     if config is not None:
-        uses = {"location key": _key_uses, "discovery": _discovery_uses, "balancer": _balancer_uses}
-        provided.uses = list(uses.get(provided.kind, _uses)(config, name))
+        provided.uses = list(_FINDERS[kind](config, name))
     return provided
-
-
-def _load(provided: Provided, registry: Registry) -> object:
-    if provided.kind == "location key":
-        return registry.location_key(provided.name)
-    if provided.kind == "discovery":
-        return registry.discovery(provided.name)
-    if provided.kind == "balancer":
-        return registry.balancer(provided.name)
-    return registry.category(provided.name)
 
 
 def _uses(config: Config, category: str) -> Iterator[Use]:
@@ -165,3 +153,12 @@ def _balancer_uses(config: Config, word: str) -> Iterator[Use]:
         if settings.algo.partition(":")[0] == word:
             place = place_of_key(config.source, ("upstreams", name, "algo"))
             yield Use(f"upstreams.{name}", [], place)
+
+
+_FINDERS: Final[Mapping[kinds.Kind[Any], Callable[[Config, str], Iterator[Use]]]] = {
+    kinds.CATEGORY: _uses,
+    kinds.LOCATION_KEY: _key_uses,
+    kinds.DISCOVERY: _discovery_uses,
+    kinds.BALANCER: _balancer_uses,
+}
+"""Kind -> what finds its uses in a configuration."""

@@ -16,6 +16,7 @@ from pingap.config import SECTIONS, BasicConfig, PluginConfig
 from pingap.config.distributions import LOCATION_KEYS
 from pingap.config.includes import SECTIONS_WITH_INCLUDES
 from pingap.config.supported import SAMPLE_ONLY
+from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 from pingap.plugins.local import CATEGORY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -72,7 +73,7 @@ class _Builder:
         if section == "locations":
             self._add_claimed_keys(schema["properties"])
         if section == "upstreams":
-            words = sorted(["", *self.registry.discoveries, "transparent"])
+            words = sorted(["", *self.registry.names(kinds.DISCOVERY), "transparent"])
             schema["properties"]["discovery"]["enum"] = words
         if section in SECTIONS_WITH_INCLUDES and (required := schema.pop("required", None)):
             # A storage that is included may bring what is required.
@@ -83,10 +84,10 @@ class _Builder:
         for key in LOCATION_KEYS:
             absent = f"Needs the distribution {LOCATION_KEYS[key]}."
             properties[key] = {"enum": [False, ""], "description": absent}
-        for key in sorted(self.registry.location_keys):
+        for key in self.registry.names(kinds.LOCATION_KEY):
             properties[key] = {}
             try:
-                cls = self.registry.location_key(key)
+                cls = self.registry.find(kinds.LOCATION_KEY, key)
             except (MissingPluginError, PluginLoadError) as error:
                 self.failures.append(f"location key {key}: {error}")
                 continue
@@ -109,7 +110,7 @@ class _Builder:
             name = f"plugins.{category}"
             self.definitions[name] = self._plugin(name, cls, own["properties"])
             settings[category] = {"$ref": f"#/$defs/{name}"}
-        known = sorted([*self.registry.categories, CATEGORY])
+        known = sorted([*self.registry.names(kinds.CATEGORY), CATEGORY])
         properties = {**own["properties"]}
         properties["category"] = {**properties["category"], "enum": known}
         return {
@@ -123,9 +124,9 @@ class _Builder:
 
     def _classes(self) -> Mapping[str, type[Plugin]]:
         classes = {}
-        for category in self.registry.categories:
+        for category in self.registry.names(kinds.CATEGORY):
             try:
-                classes[category] = self.registry.category(category)
+                classes[category] = self.registry.find(kinds.CATEGORY, category)
             except (MissingPluginError, PluginLoadError) as error:
                 self.failures.append(f"category {category}: {error}")
         return classes

@@ -1,9 +1,8 @@
 """Finding plugins: installed distributions, what they provide, and loading only what is used.
 
 A distribution declares entry points in the group ``pingap``: one named after each category it
-provides, one named ``location:<key>`` for each key of locations it claims, and one named
-``discovery:<word>`` for each kind of discovery. So it is known who provides what before anything of
-it is imported.
+provides, and one for each other thing it provides (``kinds``): ``location:<key>``. So it is known who
+provides what before anything of it is imported.
 """
 
 from __future__ import annotations
@@ -13,28 +12,23 @@ import os
 import re
 from collections.abc import Awaitable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
-from typing import Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import pluggy
 from pluggy import HookimplOpts
 
 from pingap import hookspecs
-from pingap.config import distributions
 from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
-from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
-from pingap.plugins.chains import ContractError, check_class
-from pingap.plugins.discovery import Discovery
 from pingap.plugins.foreign_code import is_from_outside
+from pingap.plugins.kinds import CATEGORY, KINDS, Kind, kind_of
+
+T = TypeVar("T")
 
 log = logging.getLogger("pingap")
 
 GROUP: Final = "pingap"
-_LOCATION_KEY: Final = "location:"
-_BALANCER: Final = "balancer:"
-_DISCOVERY: Final = "discovery:"
 
 BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
 """The environment variable that names distributions that are not to be used."""
@@ -81,10 +75,7 @@ class Registry:
         self._sort(found)
         self._manager = _ApplicationManager("pingap")
         self._manager.add_hookspecs(_ApplicationSpecs)
-        self._classes: dict[str, type[Plugin]] = {}
-        self._key_classes: dict[str, type[Plugin]] = {}
-        self._balancers: dict[str, BalancerFactory] = {}
-        self._discoveries: dict[str, type[Discovery]] = {}
+        self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
         for name, plugin in core.items():
             self._manager.register(plugin, name=name)
         self._take_in()
@@ -114,7 +105,7 @@ class Registry:
 
         :raises PluginLoadError: the class breaks the contract.
         """
-        if (other := self._classes.get(cls.category)) is not None:
+        if (other := self._loaded[CATEGORY].get(cls.category)) is not None:
             raise PluginLoadError(f"{cls.category!r} is the category of {cls!r} and of {other!r}")
         try:
             self._manager.register(
@@ -125,120 +116,57 @@ class Registry:
             raise PluginLoadError(f"{cls!r} cannot be used: {error}") from error
 
     @property
-    def categories(self) -> list[str]:
-        """Names of all categories that installed distributions provide."""
-        installed = {name for name in self._points if ":" not in name}
-        return sorted(installed | self._classes.keys())
-
-    @property
     def points(self) -> list[EntryPoint]:
         """Every entry point, of all installed distributions, sorted by name."""
         return [point for _, points in sorted(self._points.items()) for point in points]
 
-    @property
-    def location_keys(self) -> dict[str, str]:
-        """Keys of locations that are claimed -> the distribution that claims each."""
+    def names(self, kind: Kind[Any]) -> list[str]:
+        """Return all names of a kind, of the core and of installed distributions, sorted."""
         installed = {
-            name.removeprefix(_LOCATION_KEY): owner
-            for name, owner in (
-                *self._blocked.items(),  # so that the error can say so
-                *((name, _distribution(points[0])) for name, points in self._points.items()),
-            )
-            if name.startswith(_LOCATION_KEY)
+            name.removeprefix(kind.prefix) for name in self._points if kind_of(name) is kind
         }
-        return {key: cls.__module__ for key, cls in self._key_classes.items()} | installed
+        return sorted(installed | self._loaded[kind].keys())
 
-    def category(self, name: str) -> type[Plugin]:
-        """Return the plugin class of a category, importing its distribution.
+    def owners(self, kind: Kind[Any]) -> dict[str, str]:
+        """Return name -> the distribution that provides it, blocked ones included."""
+        points = {name: _distribution(points[0]) for name, points in self._points.items()}
+        return dict.fromkeys(self._loaded[kind], "pingap") | {
+            name.removeprefix(kind.prefix): owner
+            for name, owner in (*self._blocked.items(), *points.items())
+            if kind_of(name) is kind
+        }
 
+    def find(self, kind: Kind[T], name: str, others: Iterable[str] = ()) -> T:
+        """Return a thing by its name, importing its distribution.
+
+        :param others: names of the kind that the registry does not know, for messages.
         :raises MissingPluginError: no installed distribution provides it.
         :raises PluginLoadError: the distribution cannot be imported or breaks the contract.
         """
-        if name not in self._classes:
-            self._load(name)
-            if name not in self._classes:
-                owner = _distribution(self._points[name][0])
+        loaded: dict[str, T] = self._loaded[kind]
+        if name not in loaded:
+            self._load(kind, name, others)
+            if name not in loaded:
+                point = kind.prefix + name
+                owner = _distribution(self._points[point][0])
+                wanted = kind.wanted.format(name=name)
                 raise PluginLoadError(
-                    f"the entry point {name!r} of {owner} leads to no such category: it must be "
-                    f'MODULE:CLASS, of a plugin class with category = "{name}"'
+                    f"the entry point {point!r} of {owner} leads to no such {kind.label}: it must "
+                    f"be {wanted}"
                 )
-        return self._classes[name]
+        return loaded[name]
 
-    def location_key(self, key: str) -> type[Plugin]:
-        """Return the plugin class that serves a key of locations; raises as ``category``."""
-        if key not in self._key_classes:
-            self._load(_LOCATION_KEY + key)
-            if key not in self._key_classes:
-                raise PluginLoadError(f"its entry point for the key {key!r} leads to no claim")
-        return self._key_classes[key]
-
-    def balancer(
-        self, word: str, local: Mapping[str, BalancerFactory] = MappingProxyType({})
-    ) -> BalancerFactory:
-        """Return what makes the balancers of a word of ``algo``.
-
-        :param local: those of files, which are not installed.
-        :raises MissingPluginError: nobody provides it.
-        :raises PluginLoadError: as ``category``.
-        """
-        if word in local:
-            return local[word]
-        if word not in self._balancers:
-            name = _BALANCER + word
-            if name not in self._points and name not in self._blocked:
-                words = self._balancer_words(local)
-                raise MissingPluginError(
-                    f"expected one of {', '.join(words)}{did_you_mean(word, words)}"
-                )
-            self._load(name)
-            if word not in self._balancers:
-                raise PluginLoadError(f"its entry point for algo = {word!r} leads to no balancer")
-        return self._balancers[word]
-
-    def has_balancer(self, word: str) -> bool:
-        """Tell whether the core or an installed distribution has a word of ``algo``."""
-        return word in self._balancers or _BALANCER + word in self._points
-
-    def _balancer_words(self, local: Iterable[str]) -> list[str]:
-        """Return what ``algo`` may say: the forms of the core, and the words of plugins."""
-        points = {name for name in self._points if name.startswith(_BALANCER)}
-        words = {name.removeprefix(_BALANCER) for name in points} | self._balancers.keys()
-        own = {form.partition(":")[0] for form in WORDS}
-        return [*WORDS, *sorted(words.union(local) - own)]
-
-    @property
-    def discoveries(self) -> list[str]:
-        """Words of all kinds of discovery that are installed."""
-        installed = {
-            name.removeprefix(_DISCOVERY) for name in self._points if name.startswith(_DISCOVERY)
-        }
-        return sorted(installed | self._discoveries.keys())
-
-    def discovery(self, word: str) -> type[Discovery]:
-        """Return the class of a kind of discovery; raises as ``category``."""
-        if word not in self._discoveries:
-            name = _DISCOVERY + word
-            if name not in self._points and name not in self._blocked:
-                raise MissingPluginError(_how_to_discover(word, self.discoveries))
-            self._load(name)
-            if word not in self._discoveries:
-                owner = _distribution(self._points[name][0])
-                raise PluginLoadError(
-                    f"the entry point {name!r} of {owner} leads to no such discovery: it must be "
-                    f'MODULE:CLASS, of a subclass of pingap.Discovery with word = "{word}"'
-                )
-        return self._discoveries[word]
-
-    def _load(self, name: str) -> None:
-        points = self._points.get(name, [])
-        if not points and name in self._blocked:
-            owner = self._blocked[name]
+    def _load(self, kind: Kind[Any], name: str, others: Iterable[str]) -> None:
+        points = self._points.get(kind.prefix + name, [])
+        if not points and (owner := self._blocked.get(kind.prefix + name)):
             raise MissingPluginError(f"its distribution {owner} is blocked by {BLOCK_VARIABLE}")
         if not points:
-            raise MissingPluginError(_how_to_get(name) + did_you_mean(name, self.categories))
+            raise MissingPluginError(kind.how_to_get(name, {*self.names(kind), *others}))
         if len(points) > 1:
             owners = ", ".join(sorted(_distribution(point) for point in points))
-            raise PluginLoadError(f"{name!r} is provided by several distributions: {owners}")
+            raise PluginLoadError(
+                f"{kind.prefix + name!r} is provided by several distributions: {owners}"
+            )
         (point,) = points
         try:
             self._register(point)
@@ -264,26 +192,10 @@ class Registry:
 
     def _take_in(self) -> None:
         self._manager.check_pending()
-        for classes in self._manager.hook.pingap_plugin_categories():
-            for cls in classes:
-                check_class(cls)
-                if not hasattr(cls, "category"):
-                    name = f"{cls.__module__}.{cls.__qualname__}"
-                    raise ContractError(f'{name}: set category = "..." on the class')
-                self._classes.setdefault(cls.category, cls)
-        for claims in self._manager.hook.pingap_location_keys():
-            for key, cls in claims.items():
-                check_class(cls)
-                self._key_classes.setdefault(key, cls)
-        for balancers in self._manager.hook.pingap_balancers():
-            for word, factory in balancers.items():
-                self._balancers.setdefault(word, factory)
-        for kinds in self._manager.hook.pingap_discoveries():
-            for kind in kinds:
-                if not hasattr(kind, "word"):
-                    name = f"{kind.__module__}.{kind.__qualname__}"
-                    raise ContractError(f'{name}: set word = "..." on the class')
-                self._discoveries.setdefault(kind.word, kind)
+        for kind in KINDS:
+            for result in getattr(self._manager.hook, kind.hook)():
+                for name, thing in kind.items(result).items():
+                    self._loaded[kind].setdefault(name, thing)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.
@@ -316,17 +228,3 @@ def _distribution(point: EntryPoint) -> str:
 def _normalised(name: str) -> str:
     """Return the name of a distribution as it is compared (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _how_to_get(category: str) -> str:
-    if distribution := distributions.CATEGORIES.get(category):
-        return distributions.needs(distribution)
-    return "no installed distribution provides this category"
-
-
-def _how_to_discover(word: str, known: Iterable[str]) -> str:
-    if distribution := distributions.DISCOVERIES.get(word):
-        return distributions.needs(distribution)
-    words = sorted({*known, *distributions.DISCOVERIES, "transparent"})
-    hint = did_you_mean(word, words)
-    return f"found {quoted(word)}, expected one of {', '.join(words)}{hint}"

@@ -7,6 +7,7 @@ import gc
 from pingap.build.graph import Runtime, build
 from pingap.config import Snapshot, load_snapshot
 from pingap.host.threads import in_thread
+from pingap.plugins import kinds
 
 
 async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
@@ -24,7 +25,8 @@ async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
     def work() -> Runtime:
         registry = serving.registry
         config = load_snapshot(
-            Snapshot.from_bytes(snapshot.encode()), location_keys=registry.location_keys
+            Snapshot.from_bytes(snapshot.encode()),
+            location_keys=registry.owners(kinds.LOCATION_KEY),
         )
         return build(config, registry, log_target, previous=serving)
 

@@ -151,7 +151,7 @@ def test_a_distribution_that_is_blocked_or_wrong_says_so(tmp_path: Path) -> None
     assert "its distribution my-balancers is blocked by PINGAP_BLOCK_PLUGINS" in said
     code, said = check(tmp_path, toml.replace("last", "first"))
     assert code == 2
-    assert "its entry point for algo = 'first' leads to no balancer" in said
+    assert "the entry point 'balancer:first' of my-balancers leads to no such balancer" in said
 
 
 def test_a_secret_without_cookies_is_a_warning(tmp_path: Path) -> None:

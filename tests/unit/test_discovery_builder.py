@@ -87,7 +87,7 @@ def test_what_cannot_do_without_pingap_dns(upstream: str, key: str) -> None:
 
 def test_an_unknown_word() -> None:
     assert problems('addrs = ["app"]\ndiscovery = "dsn"') == [
-        'c:3: upstreams.x.discovery: found "dsn", expected one of dns, docker, static, transparent;'
+        'c:3: upstreams.x.discovery: found "dsn", expected one of static, transparent, dns, docker;'
         ' did you mean "dns"?'
     ]
 

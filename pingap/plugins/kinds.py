@@ -1,0 +1,122 @@
+"""The kinds of things that distributions provide by name, and where each name is declared.
+
+A distribution declares each name as an entry point in the group ``pingap``, so that it is known who
+provides what before anything of it is imported; a hook returns the things themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from pingap.config import distributions
+from pingap.config.problem import did_you_mean
+from pingap.plugins.balancer import WORDS, BalancerFactory
+from pingap.plugins.base import Plugin
+from pingap.plugins.chains import ContractError, check_class
+from pingap.plugins.discovery import Discovery
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[T]):
+    """One kind of things.
+
+    :param label: for messages and listings: ``location key``.
+    :param prefix: what the names of its entry points begin with.
+    :param hook: the hook that returns what a distribution has of the kind.
+    :param items: makes name -> thing of what the hook returned; raises ``ContractError``.
+    :param wanted: what an entry point must lead to, where it led to nothing; ``{name}`` stands in it.
+    :param ours: names that distributions of this project provide -> the distribution.
+    :param forms: how names of the core are written, if a message is to list all names.
+    """
+
+    label: str
+    prefix: str
+    hook: str
+    items: Callable[[Any], Mapping[str, T]] = dict
+    wanted: str = ""
+    ours: Mapping[str, str] = field(default_factory=dict)
+    forms: tuple[str, ...] = ()
+
+    def how_to_get(self, name: str, known: Iterable[str]) -> str:
+        """Return the hint for a name that nothing installed provides.
+
+        :param known: the names that something provides.
+        """
+        if distribution := self.ours.get(name):
+            return distributions.needs(distribution)
+        if not self.forms:
+            hint = did_you_mean(name, {*known, *self.ours})
+            return f"no installed distribution provides this {self.label}{hint}"
+        own = {form.partition(":")[0] for form in self.forms}
+        words = [*self.forms, *sorted({*known, *self.ours} - own)]
+        return f"expected one of {', '.join(words)}{did_you_mean(name, words)}"
+
+
+def _by_category(classes: Iterable[type[Plugin]]) -> Mapping[str, type[Plugin]]:
+    for cls in classes:
+        check_class(cls)
+        if not hasattr(cls, "category"):
+            raise ContractError(f'{_qualified(cls)}: set category = "..." on the class')
+    return {cls.category: cls for cls in classes}
+
+
+def _by_key(claims: Mapping[str, type[Plugin]]) -> Mapping[str, type[Plugin]]:
+    for cls in claims.values():
+        check_class(cls)
+    return claims
+
+
+def _by_word(kinds: Iterable[type[Discovery]]) -> Mapping[str, type[Discovery]]:
+    for kind in kinds:
+        if not hasattr(kind, "word"):
+            raise ContractError(f'{_qualified(kind)}: set word = "..." on the class')
+    return {kind.word: kind for kind in kinds}
+
+
+def _qualified(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+CATEGORY: Final = Kind[type[Plugin]](
+    "category",
+    "",
+    "pingap_plugin_categories",
+    _by_category,
+    'MODULE:CLASS, of a plugin class with category = "{name}"',
+    distributions.CATEGORIES,
+)
+LOCATION_KEY: Final = Kind[type[Plugin]](
+    "location key",
+    "location:",
+    "pingap_location_keys",
+    _by_key,
+    'a module or class whose pingap_location_keys returns "{name}"',
+    distributions.LOCATION_KEYS,
+)
+BALANCER: Final = Kind[BalancerFactory](
+    "balancer",
+    "balancer:",
+    "pingap_balancers",
+    wanted='a module or class whose pingap_balancers returns "{name}"',
+    forms=WORDS,
+)
+DISCOVERY: Final = Kind[type[Discovery]](
+    "discovery",
+    "discovery:",
+    "pingap_discoveries",
+    _by_word,
+    'MODULE:CLASS, of a subclass of pingap.Discovery with word = "{name}"',
+    distributions.DISCOVERIES,
+    ("static", "transparent"),
+)
+
+KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, LOCATION_KEY, BALANCER, DISCOVERY)
+
+
+def kind_of(point: str) -> Kind[Any]:
+    """Return the kind that the name of an entry point declares."""
+    return next((kind for kind in KINDS if kind.prefix and point.startswith(kind.prefix)), CATEGORY)
