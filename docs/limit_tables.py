@@ -55,7 +55,7 @@ from pingap.protocol import (
 )
 from pingap.proxy import body_source, error_page, filter_chain, websocket_session
 from pingap.proxy.body_relay import REPLAY_LIMIT
-from pingap.shared_state import bus, messages, state
+from pingap.shared_state import bus, messages, state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import client_hello, issuer
 from pingap.upstream import transparent, upstream
@@ -575,6 +575,11 @@ def _process_limits() -> Iterator[Row]:
         yield f"shared {kind}", str(getattr(sizes, kind)), "", text
     yield "records of shared tables", str(sizes.tables), "", text
     yield "values of such a record", str(state.MOST_VALUES), "", "an error of the plugin"
+    text = "the one that expires first is forgotten"
+    yield f"shared values of up to {values.SMALL_VALUE} bytes", str(sizes.values), "", text
+    size = format_size(values.LARGE_VALUE)
+    yield f"shared values of up to {size}", str(sizes.large_values), "", text
+    yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"

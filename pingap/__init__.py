@@ -49,6 +49,7 @@ from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
 from pingap.protocol.websocket_frames import WebSocketMessage
+from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
@@ -59,6 +60,7 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
+from pingap.shared_state.values import SharedValues
 
 __all__ = [
     "AsyncBodyFilter",
@@ -108,10 +110,12 @@ __all__ = [
     "ServerSentEvent",
     "SharedCounter",
     "SharedGauge",
+    "SharedLock",
     "SharedRecord",
     "SharedState",
     "SharedStateStats",
     "SharedTable",
+    "SharedValues",
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
