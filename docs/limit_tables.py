@@ -32,6 +32,7 @@ from pingap.http import context, cookies, forms, forwarding, signing
 from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
 from pingap.plugins import (
     background_tasks,
+    durable_store,
     file_body,
     foreign_code,
     message_filters,
@@ -580,6 +581,10 @@ def _process_limits() -> Iterator[Row]:
     size = format_size(values.LARGE_VALUE)
     yield f"shared values of up to {size}", str(sizes.large_values), "", text
     yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
+    size = format_size(durable_store.LARGEST_STORE)
+    yield "file of `worker.store`", size, "", "`StoreError`"
+    size = f"{durable_store.LONGEST_KEY} bytes"
+    yield "key in `worker.store`", size, "", "an error of the plugin"
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"

@@ -41,6 +41,7 @@ from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
@@ -78,6 +79,7 @@ __all__ = [
     "Discovered",
     "Discovery",
     "DiscoverySettings",
+    "DurableStore",
     "Duration",
     "Endpoint",
     "Field",
@@ -122,6 +124,7 @@ __all__ = [
     "SideCallStream",
     "SignedCookie",
     "Signer",
+    "StoreError",
     "Subscription",
     "ThreadedBodyFilter",
     "UpstreamAttempt",
