@@ -54,7 +54,7 @@ from pingap.protocol import (
     websocket_deflate,
     websocket_frames,
 )
-from pingap.proxy import body_source, error_page, filter_chain, websocket_session
+from pingap.proxy import body_source, error_page, filter_chain, unattended, websocket_session
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.shared_state import bus, messages, state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
@@ -542,6 +542,11 @@ def _body_limits() -> Iterator[Row]:
     yield "threads that open and read files (`FileBody`)", threads, "", "further reads wait for one"
     size = f"2 pieces of {format_size(file_body.PIECE)}"
     yield "bytes of a file that are read ahead", size, "", "the client has to take one first"
+    text = "given up, as if no plugin wanted it"
+    size = format_size(unattended.LARGEST_BODY)
+    yield "body that is read for `ctx.finish_without_client`", size, "", text
+    most = str(listener.MOST_UNATTENDED)
+    yield "such bodies at once, of a server, whose connection is lost", most, "", text
     seconds = format_duration(body_source.READ_SECONDS)
     text = "500, or the response is cut if it has begun"
     yield "opening a file, or reading a piece of it", seconds, "", text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,8 @@ async def test_it_has_what_a_worker_has() -> None:
         with pytest.raises(KeyError):
             await worker.metrics("other")
         place = worker.store._path()
-        assert os.path.exists(place)
-    assert not os.path.exists(place.parent.parent)
+        assert place.exists()
+    assert not place.parent.parent.exists()
 
 
 async def test_its_store_may_stay(tmp_path: Path) -> None:
