@@ -18,10 +18,12 @@ from pingap.config import (
 )
 from pingap.downstream import (
     http1_connection,
+    listener,
 )
 from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
 from pingap.plugins import (
     background_tasks,
+    durable_store,
     file_body,
     foreign_code,
     message_filters,
@@ -33,8 +35,8 @@ from pingap.protocol import (
     websocket_deflate,
     websocket_frames,
 )
-from pingap.proxy import body_source, filter_chain, websocket_session
-from pingap.shared_state import state
+from pingap.proxy import body_source, filter_chain, unattended, websocket_session
+from pingap.shared_state import state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import issuer
 
@@ -152,6 +154,11 @@ def _body_limits() -> Iterator[Row]:
     yield "threads that open and read files (`FileBody`)", threads, "", "further reads wait for one"
     size = f"2 pieces of {format_size(file_body.PIECE)}"
     yield "bytes of a file that are read ahead", size, "", "the client has to take one first"
+    text = "given up, as if no plugin wanted it"
+    size = format_size(unattended.LARGEST_BODY)
+    yield "body that is read for `ctx.finish_without_client`", size, "", text
+    most = str(listener.MOST_UNATTENDED)
+    yield "such bodies at once, of a server, whose connection is lost", most, "", text
     seconds = format_duration(body_source.READ_SECONDS)
     text = "500, or the response is cut if it has begun"
     yield "opening a file, or reading a piece of it", seconds, "", text
@@ -187,6 +194,15 @@ def process_limits() -> Iterator[Row]:
         yield f"shared {kind}", str(getattr(sizes, kind)), "", text
     yield "records of shared tables", str(sizes.tables), "", text
     yield "values of such a record", str(state.MOST_VALUES), "", "an error of the plugin"
+    text = "the one that expires first is forgotten"
+    yield f"shared values of up to {values.SMALL_VALUE} bytes", str(sizes.values), "", text
+    size = format_size(values.LARGE_VALUE)
+    yield f"shared values of up to {size}", str(sizes.large_values), "", text
+    yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
+    size = format_size(durable_store.LARGEST_STORE)
+    yield "file of `worker.store`", size, "", "`StoreError`"
+    size = f"{durable_store.LONGEST_KEY} bytes"
+    yield "key in `worker.store`", size, "", "an error of the plugin"
     size = format_size(changes.TEXT_LIMIT)
     yield "text of what changed in the configuration", size, "", "cut"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"

@@ -41,6 +41,7 @@ from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
@@ -49,6 +50,7 @@ from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
 from pingap.protocol.websocket_frames import WebSocketMessage
+from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
@@ -59,6 +61,7 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
+from pingap.shared_state.values import SharedValues
 
 __all__ = [
     "AsyncBodyFilter",
@@ -76,6 +79,7 @@ __all__ = [
     "Discovered",
     "Discovery",
     "DiscoverySettings",
+    "DurableStore",
     "Duration",
     "Endpoint",
     "Field",
@@ -108,16 +112,19 @@ __all__ = [
     "ServerSentEvent",
     "SharedCounter",
     "SharedGauge",
+    "SharedLock",
     "SharedRecord",
     "SharedState",
     "SharedStateStats",
     "SharedTable",
+    "SharedValues",
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
     "SideCallStream",
     "SignedCookie",
     "Signer",
+    "StoreError",
     "Subscription",
     "ThreadedBodyFilter",
     "UpstreamAttempt",

@@ -120,10 +120,12 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             unsent += self._buffered
         self.body_bytes_sent = max(0, self.body_bytes_sent - unsent)
         self._transport = None
-        self.deadline = NEVER
-        self._listener.closed(self)
         if self._exchange is not None:
             self._exchange.on_client_gone()
+        if self._exchange is not None and self._exchange.unattended:
+            self._listener.keep(self._exchange)
+        self.deadline = NEVER
+        self._listener.closed(self)
         if self._connection.pins is not None:
             self._connection.pins.release()
 
@@ -259,6 +261,8 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
+        if exchange.unattended:
+            self._listener.ended(exchange)
         self.deadline = exchange.ctx.ended_at + self._limits.keepalive_timeout
         if self._closing or self._reading_body:
             self._linger()

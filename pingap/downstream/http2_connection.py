@@ -166,9 +166,12 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         assert self._transport is not None
         self._writes.forget(self._transport)
         self._transport = None
+        self._abandon()
+        for exchange in self.exchanges:
+            if exchange.unattended:
+                self._listener.keep(exchange)
         self.deadline = NEVER
         self._listener.closed(self)
-        self._abandon()
         if self.connection.pins is not None:
             self.connection.pins.release()
 
@@ -267,6 +270,10 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     def forget_unsent(self, stream: Http2Stream) -> None:
         """Send nothing more of a stream."""
         self._turns.remove(stream)
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """Take note that a request has ended that went on without its client."""
+        self._listener.ended(exchange)
 
     def stream_ended(self, stream: Http2Stream) -> None:
         """Forget a stream whose exchange and answer are over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pingap.plugins.durable_store import DurableStore
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -26,3 +27,7 @@ class Worker(Protocol):
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
         """
+
+    @property
+    def store(self) -> DurableStore:
+        """A small store that survives restarts, and that all workers share."""

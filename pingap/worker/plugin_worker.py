@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pingap.build.graph import Runtime
+from pingap.plugins.durable_store import DurableStore
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 
@@ -14,12 +15,16 @@ class PluginWorker:
 
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
+    :param store: what survives restarts.
     """
 
-    def __init__(self, shared: SharedState, runtime: Callable[[], Runtime]) -> None:
+    def __init__(
+        self, shared: SharedState, runtime: Callable[[], Runtime], store: DurableStore
+    ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
+        self.store = store
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.
@@ -28,3 +33,7 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    def close(self) -> None:
+        """Let go of what plugins have used: no plugin runs any more."""
+        self.store.close()
