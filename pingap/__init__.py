@@ -18,8 +18,11 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
+from pingap.config.problem import Problem as ConfigProblem
+from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
+from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
@@ -42,6 +45,14 @@ from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, 
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.plugins.file_body import FileBody
+from pingap.plugins.instance import (
+    ApplyError,
+    Instance,
+    InstanceFigures,
+    ReloadResult,
+    RestartError,
+    WorkerFigures,
+)
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
@@ -61,6 +72,7 @@ from pingap.shared_state.state import (
 )
 
 __all__ = [
+    "ApplyError",
     "AsyncBodyFilter",
     "BackgroundTasks",
     "Balancer",
@@ -69,6 +81,9 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "ClientTLS",
+    "ConfigProblem",
+    "ConfigSnapshot",
+    "ConfigView",
     "Connection",
     "ContextKey",
     "Cookie",
@@ -87,6 +102,8 @@ __all__ = [
     "HeaderEntry",
     "Headers",
     "Histogram",
+    "Instance",
+    "InstanceFigures",
     "LogTag",
     "Message",
     "MessageBus",
@@ -98,10 +115,12 @@ __all__ = [
     "Plugin",
     "PluginSettings",
     "Regex",
+    "ReloadResult",
     "Request",
     "RequestContext",
     "RequestOutcome",
     "Response",
+    "RestartError",
     "Retry",
     "SSEFilter",
     "Secret",
@@ -128,6 +147,7 @@ __all__ = [
     "WebSocketMessage",
     "WholeBodyFilter",
     "Worker",
+    "WorkerFigures",
     "WorkerStats",
     "__version__",
     "field",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pingap.plugins.instance import Instance
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -26,3 +27,7 @@ class Worker(Protocol):
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
         """
+
+    @property
+    def instance(self) -> Instance:
+        """The running pingap, with all its processes: its configuration, restarts, figures."""

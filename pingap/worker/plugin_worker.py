@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pingap.build.graph import Runtime
+from pingap.plugins.instance import Instance
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 
@@ -14,12 +15,19 @@ class PluginWorker:
 
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
+    :param instance: returns what controls the running pingap.
     """
 
-    def __init__(self, shared: SharedState, runtime: Callable[[], Runtime]) -> None:
+    def __init__(
+        self,
+        shared: SharedState,
+        runtime: Callable[[], Runtime],
+        instance: Callable[[], Instance],
+    ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
+        self._instance = instance
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.
@@ -28,3 +36,8 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    @property
+    def instance(self) -> Instance:
+        """The running pingap, with all its processes."""
+        return self._instance()

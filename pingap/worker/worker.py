@@ -21,6 +21,7 @@ from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
 from pingap.observability.watchdog import Watchdog
+from pingap.plugins.instance import Instance
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
 from pingap.shared_state.local import LocalState
@@ -30,6 +31,7 @@ from pingap.worker.dismantle import dismantle
 from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
+from pingap.worker.lone_instance import LoneInstance
 from pingap.worker.plugin_worker import PluginWorker
 
 log = logging.getLogger("pingap")
@@ -70,6 +72,7 @@ class Worker:
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
         self._prepared: Runtime | None = None
+        self.instance: Instance = LoneInstance(self)
         self._plugins: PluginTasks
         self._discovery: DiscoveryService
         self._services: TaskGroup
@@ -117,7 +120,8 @@ class Worker:
             self._services, self._plugins = (
                 services,
                 PluginTasks(
-                    runtime.plugin_failures, PluginWorker(self.shared, lambda: self.runtime)
+                    runtime.plugin_failures,
+                    PluginWorker(self.shared, lambda: self.runtime, lambda: self.instance),
                 ),
             )
             self._discovery = DiscoveryService(services)
@@ -259,6 +263,27 @@ class Worker:
             self._plugins.lead()
             self._leading = anyio.CancelScope()
             self._services.start_soon(keep_running, self._check_backends, self._leading)
+
+    async def follow(self) -> None:
+        """Leave that to another worker."""
+        leading, self._leading = self._leading, None
+        if leading is not None:
+            leading.cancel()
+            await self._plugins.follow()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it does what one worker does for all."""
+        return self._leading is not None
+
+    def state(self) -> dict[str, int]:
+        """Return how many connections and requests there are."""
+        stats = self.runtime.stats
+        return {
+            "connections": self.connections,
+            "processing": stats.processing,
+            "accepted": stats.accepted,
+        }
 
     async def _check_backends(self, leading: anyio.CancelScope) -> None:
         with leading:
