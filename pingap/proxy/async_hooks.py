@@ -1,26 +1,17 @@
-"""What a request awaits of plugins: run at once, and in a task from where it first has to wait.
-
-Most async hooks end without waiting: a cache has the answer, a rule does not apply. A task for each
-would cost more than what they do. So a coroutine is begun right away, in the name of a task that was
-made before and waits for something to run (``asyncio._enter_task``, which asyncio documents for other
-implementations of tasks). If it ends, the task waits on; if not, the task goes on with it.
-"""
+"""What a request awaits of plugins: each in a task of its own, with its time limit."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import math
 import time
-import types
-from asyncio import _enter_task, _leave_task, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from asyncio import current_task
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 from pingap.http.errors import ClientGone
-from pingap.plugins.foreign_code import LEAVE_SECONDS, as_exception, end_tasks
+from pingap.plugins.foreign_code import LEAVE_SECONDS, as_exception, end_tasks, is_from_outside
 from pingap.wire.deadlines import Deadlines
 
 _NOTHING: Final = object()
@@ -29,42 +20,34 @@ _NOTHING: Final = object()
 class Outcome:
     """What becomes of something that is awaited.
 
-    :param awaitable: what is awaited.
-    :param wake: called when it is done, unless it was done at once.
+    :param wake: called when it is done.
     :param tasks: those it belongs to.
+    :param limit: seconds that it may take.
     """
 
     # What most outcomes never change costs them nothing: it is kept by the class.
-    _task: asyncio.Task[None] | None = None
     _reason: Exception | None = None
-    _yielded: Any = _NOTHING
-    """What it waits for, as long as its task was not given it."""
-    limit: float | None = None
-    """Seconds that it may take."""
+    _result: Any = _NOTHING
     deadline = math.inf
     done = False
     value: Any = None
     error: Exception | None = None
     discard: Callable[[Any], None] | None = None
     """Called with a value that came when nobody waited for it any more."""
+    task: asyncio.Task[None]
 
-    def __init__(
-        self, awaitable: Awaitable[Any], wake: Callable[[], None], tasks: HookTasks
-    ) -> None:
-        self._coroutine: Coroutine[Any, Any, Any] = (
-            awaitable if isinstance(awaitable, types.CoroutineType) else _await(awaitable)
-        )
-        self._context = contextvars.copy_context()
+    def __init__(self, wake: Callable[[], None], tasks: HookTasks, limit: float | None) -> None:
         self._wake = wake
         self._tasks = tasks
+        self.limit = limit
 
     def cancel(self, reason: Exception) -> None:
         """End it; ``error`` will be the reason, at the latest after ``LEAVE_SECONDS``."""
-        if self._reason is None and self._task is not None:
+        if self._reason is None and not self.done:
             self._reason = reason
             self._tasks.set_deadline(self, LEAVE_SECONDS)
             # Not from within: it may be the very code that runs now that leads here.
-            asyncio.get_running_loop().call_soon(self._task.cancel)
+            asyncio.get_running_loop().call_soon(self.task.cancel)
 
     def restart_limit(self) -> None:
         """Let it have all of its time again, if that is limited."""
@@ -74,7 +57,7 @@ class Outcome:
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
         self.deadline = math.inf
-        if self._reason is None and self._tasks.is_excused(self._task):
+        if self._reason is None and self._tasks.is_excused(self.task):
             self.restart_limit()
         elif self._reason is None:
             self.cancel(TimeoutError("it took longer than its timeout"))
@@ -82,115 +65,45 @@ class Outcome:
             self.done, self.error = True, self._reason
             self._wake()
 
-    def begin(self) -> None:
-        """Run it up to where it first waits."""
-        try:
-            self._yielded = self._context.run(self._coroutine.send, None)
-        except BaseException as error:
-            self._note(error)
+    async def run(self, awaitable: Awaitable[Any]) -> None:
+        """Await something of a plugin, which may raise anything; its task runs this.
 
-    def send(self) -> Any:
-        """Go on, in its task; return what that has to wait for.
-
-        :raises StopIteration: it has ended.
+        :raises Exception: what it raised, or instead of it if that would end the process.
         """
-        yielded, self._yielded = self._yielded, _NOTHING
-        return self._step(self._coroutine.send, None) if yielded is _NOTHING else yielded
-
-    def throw(self, error: BaseException) -> Any:
-        """Raise an error where it waits; returns and raises as ``send``."""
-        yielded, self._yielded = self._yielded, _NOTHING
-        is_cancelled = isinstance(error, asyncio.CancelledError)
-        # As a task does it: what is awaited is cancelled first, and tells by itself.
-        if is_cancelled and isinstance(yielded, asyncio.Future) and yielded.cancel(*error.args):
-            return yielded
-        return self._step(self._coroutine.throw, error)
-
-    def _step(self, go_on: Callable[[Any], Any], argument: Any) -> Any:
+        if not isinstance(awaitable, Awaitable):  # a plain call that returned what it should not
+            kind = type(awaitable).__name__
+            raise TypeError(f"it returned {kind}, which its phase does not take")
         try:
-            return self._context.run(go_on, argument)
+            self._result = await awaitable
+        except (Exception, GeneratorExit):
+            raise
+        except asyncio.CancelledError as error:
+            if is_from_outside(error):
+                raise
+            raise _cancelled().with_traceback(error.__traceback__) from None
         except BaseException as error:
-            left = self.done
-            self._note(error)
-            if error is argument:
-                error.__traceback__ = None  # or it and these frames would keep each other
-            self._tasks.forget(self)
-        if not left:
-            self._wake()
-        raise StopIteration
+            raise as_exception(error) from error
 
-    def _note(self, error: BaseException) -> None:
-        """Take note of how the coroutine ended; a hook that was stopped did not return None."""
+    def on_end(self, task: asyncio.Task[None]) -> None:
+        """Take note of how the task ended; a hook that was stopped did not return None."""
+        self._tasks.forget(self)
+        result, self._result = self._result, _NOTHING
         if self.done:
-            if isinstance(error, StopIteration) and self.discard is not None:
-                self.discard(error.value)
+            if result is not _NOTHING and self.discard is not None:
+                self.discard(result)
             return
         self.done = True
-        if isinstance(error, StopIteration):
+        if result is not _NOTHING:
             # Also if it was cancelled too late: the caller may have to close what was made.
-            self.value, self.error = error.value, self._reason
-        elif isinstance(error, asyncio.CancelledError):
-            cancelled = RuntimeError("what it awaited was cancelled")
-            self.error = self._reason or cancelled.with_traceback(error.__traceback__)
+            self.value, self.error = result, self._reason
         else:
-            self.error = self._reason or as_exception(error)
+            failure = None if task.cancelled() else task.exception()
+            self.error = self._reason or as_exception(failure or _cancelled())
+        self._wake()
 
 
-async def _await(awaitable: Awaitable[Any]) -> Any:
-    if not isinstance(awaitable, Awaitable):  # a plain call that returned what it should not
-        raise TypeError(f"it returned {type(awaitable).__name__}, which its phase does not take")
-    return await awaitable
-
-
-class _Runner(Coroutine[Any, None, None]):
-    """What the task runs that waits for an outcome to go on with.
-
-    (Not a function: one that is cancelled before its first step ends without any, and a time limit
-    within a hook that has passed at once cancels the task before that.)
-
-    :param loop: of the task.
-    """
-
-    # What ``inspect.getcoroutinestate`` asks for, and anyio with it.
-    cr_running = False
-    cr_suspended = True
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._outcome: Outcome | None = None
-        self._ready = loop.create_future()
-        self.task = loop.create_task(self)
-
-    def give(self, outcome: Outcome) -> None:
-        """Let it go on with what has begun."""
-        self._outcome = outcome
-        if not self._ready.done():  # (cancelled, if the hook cancelled its own task)
-            self._ready.set_result(None)
-
-    def send(self, _: None) -> Any:
-        if self._outcome is None:
-            return next(self._ready.__await__())
-        return self._go_on(self._outcome.send)
-
-    def throw(self, error: BaseException, *_: object) -> Any:  # type: ignore[override]
-        if self._outcome is None:
-            raise error
-        return self._go_on(partial(self._outcome.throw, error))
-
-    def _go_on(self, step: Callable[[], Any]) -> Any:
-        try:
-            return step()
-        except (
-            BaseException
-        ):  # it has ended: task and runner would keep each other, and the request
-            self._outcome = None
-            del self.task
-            raise
-
-    def close(self) -> None:
-        """Nothing: what it waits for is forgotten with it."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        raise TypeError("only a task runs this")
+def _cancelled() -> RuntimeError:
+    return RuntimeError("what it awaited was cancelled")
 
 
 class HookTasks:
@@ -202,31 +115,22 @@ class HookTasks:
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._running: dict[asyncio.Task[None], Outcome] = {}
-        self._excused: set[asyncio.Task[Any] | None] = set()
-        self._waiting: list[_Runner] = []  # more than one where what began led to another beginning
+        self._excused: set[asyncio.Task[None] | None] = set()
 
     def start(
         self, awaitable: Awaitable[Any], wake: Callable[[], None], limit: float | None = None
     ) -> Outcome:
-        """Begin to await something.
+        """Begin to await something, in the next turn of the loop.
 
-        :param wake: called when it is done, unless it is done when this returns.
+        :param wake: called when it is done.
         :param limit: seconds after which it is cancelled.
         """
-        outcome = Outcome(awaitable, wake, self)
-        loop = asyncio.get_running_loop()
-        runner = self._waiting.pop() if self._waiting else _Runner(loop)
-        if runner.task.cancelling():  # (a hook before may have cancelled it)
-            runner = _Runner(loop)
-        _in_the_name_of(runner.task, loop, outcome.begin)
-        if outcome.done:
-            self._waiting.append(runner)
-        else:
-            outcome._task = runner.task
-            self._running[runner.task] = outcome
-            runner.give(outcome)
-            outcome.limit = limit
-            outcome.restart_limit()
+        outcome = Outcome(wake, self, limit)
+        task = outcome.task = asyncio.get_running_loop().create_task(outcome.run(awaitable))
+        task.add_done_callback(outcome.on_end)
+        self._running[task] = outcome
+        if limit is not None:
+            self.set_deadline(outcome, limit)
         return outcome
 
     @contextmanager
@@ -255,9 +159,7 @@ class HookTasks:
 
     def forget(self, outcome: Outcome) -> None:
         """Take note that something has ended."""
-        if outcome._task is not None:
-            self._running.pop(outcome._task, None)
-            outcome._task = None
+        del self._running[outcome.task]
         self._deadlines.forget(outcome)
 
     async def end(self) -> None:
@@ -269,20 +171,3 @@ class HookTasks:
                 outcome.cancel(ClientGone())
             await asyncio.wait(tasks, timeout=left)
         await end_tasks(self._running)
-        waiting, self._waiting = self._waiting, []
-        await end_tasks([runner.task for runner in waiting])
-
-
-def _in_the_name_of(
-    task: asyncio.Task[None], loop: asyncio.AbstractEventLoop, run: Callable[[], None]
-) -> None:
-    """Run something for which ``asyncio.current_task`` is a task, whoever calls."""
-    if (caller := current_task(loop)) is not None:
-        _leave_task(loop, caller)
-    _enter_task(loop, task)
-    try:
-        run()
-    finally:
-        _leave_task(loop, task)
-        if caller is not None:
-            _enter_task(loop, caller)

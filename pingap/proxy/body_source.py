@@ -19,6 +19,8 @@ from pingap.proxy.filter_chain import Filters
 
 READ_SECONDS: Final = 30.0
 """How long opening a file, or reading a piece of it, may take."""
+TURNS_TO_FAIL: Final = 2
+"""Turns of the event loop in which an iterable that cannot give its first chunk has failed."""
 
 
 async def produce(x: Exchange, response: Response, filters: Filters, sink: Sink) -> None:
@@ -64,9 +66,10 @@ class Producer:
         x = self._x
         if not isinstance(body, bytes):
             outcome = x.begin(self._pump(body))
-            if not outcome.done:
-                x.downstream.flush()
             try:
+                await self._let_fail_early(outcome)
+                if not outcome.done:
+                    x.downstream.flush()
                 await x.finish(outcome)
             except PingapError:
                 raise
@@ -75,6 +78,17 @@ class Producer:
         elif body:
             self._relay.feed(body)
         await self._end()
+
+    async def _let_fail_early(self, outcome: Outcome) -> None:
+        """Keep the head back until the body has begun: an error page may take its place."""
+        for _ in range(TURNS_TO_FAIL):
+            if not outcome.done:
+                await self._turn()
+
+    async def _turn(self) -> None:
+        """Let others have their turn of the event loop."""
+        asyncio.get_running_loop().call_soon(self._x.wake)
+        await self._x.woken()
 
     async def _end(self) -> None:
         """End the body, and wait for async filters that are not done with it."""
@@ -166,8 +180,7 @@ class FileProducer(Producer):
 
     async def _wait_for_room(self) -> None:
         """Let others have their turn, and wait until the client can take more."""
-        asyncio.get_running_loop().call_soon(self._x.wake)
-        await self._x.woken()
+        await self._turn()
         while not self._flowing.is_set():
             await self._x.woken()
 

@@ -1,9 +1,10 @@
-"""What a request awaits of plugins: tasks are lent, limits are kept, and stand still for slow clients."""
+"""What a request awaits of plugins: limits are kept, and stand still for slow clients."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -52,31 +53,79 @@ async def test_what_begins_another_beginning_waits_in_a_task_of_its_own() -> Non
         tasks.add(asyncio.current_task())
         return nested
 
-    for _ in range(3):
-        outcome = x.start(wait(nested=2))
-        await x.finish(outcome, *inner)
-        assert sorted(one.value for one in (outcome, *inner)) == [0, 1, 2]
-        assert len(tasks) == 3
-        inner.clear()
-        tasks.clear()
+    outcome = x.start(wait(nested=2))
+    await x.finish(outcome)
+    await x.finish(*inner)
+    assert sorted(one.value for one in (outcome, *inner)) == [0, 1, 2]
+    assert len(tasks) == 3
     assert not x.tasks._running
 
 
-async def test_spare_tasks_are_used_again_and_end_with_the_others() -> None:
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_what_is_cancelled_ends_with_the_reason(turns: int) -> None:
     x = Tasks()
 
-    async def at_once(nested: int) -> asyncio.Task[object] | None:
-        if nested:
-            x.start(at_once(nested - 1))
-        return asyncio.current_task()
+    async def wait() -> None:
+        await asyncio.sleep(60)
 
-    before = len(asyncio.all_tasks())
-    first = {x.start(at_once(0)).value for _ in range(10)}
-    assert len(first) == 1
-    x.start(at_once(3))
-    assert len(asyncio.all_tasks()) == before + 4
-    await x.tasks.end()
-    assert len(asyncio.all_tasks()) == before
+    outcome = x.start(wait())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    outcome.cancel(ValueError("the client left"))
+    await x.finish(outcome)
+    assert isinstance(outcome.error, ValueError)
+    assert not x.tasks._running
+
+
+async def test_a_value_that_comes_too_late_is_discarded() -> None:
+    x = Tasks()
+    discarded: list[object] = []
+
+    async def stubborn() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await came.wait()
+        return "late"
+
+    came = asyncio.Event()
+    outcome = x.start(stubborn())
+    outcome.discard = discarded.append
+    await asyncio.sleep(0)
+    outcome.cancel(ValueError("the client left"))
+    await asyncio.sleep(0)
+    x.pass_time(10)
+    await x.finish(outcome)
+    assert isinstance(outcome.error, ValueError)
+    came.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert discarded == ["late"]
+    assert not x.tasks._running
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, ZeroDivisionError])
+async def test_whatever_is_raised_is_an_error_of_the_outcome(kind: type[BaseException]) -> None:
+    x = Tasks()
+
+    async def fail() -> None:
+        raise kind
+
+    outcome = x.start(fail())
+    await x.finish(outcome)
+    assert kind.__name__ in repr(outcome.error)
+
+
+async def test_awaiting_what_was_cancelled_is_an_error() -> None:
+    x = Tasks()
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+
+    async def wait() -> None:
+        await cancelled
+
+    outcome = x.start(wait())
+    await x.finish(outcome)
+    assert str(outcome.error) == "what it awaited was cancelled"
 
 
 async def test_the_limit_stands_still_while_the_client_is_waited_for() -> None:
@@ -90,6 +139,7 @@ async def test_the_limit_stands_still_while_the_client_is_waited_for() -> None:
         return "read"
 
     outcome = x.start(read(), 5.0)
+    await asyncio.sleep(0)
     for _ in range(4):
         x.pass_time(100)
         await asyncio.sleep(0)
