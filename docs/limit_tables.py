@@ -54,7 +54,7 @@ from pingap.protocol import (
     websocket_deflate,
     websocket_frames,
 )
-from pingap.proxy import body_source, error_page, filter_chain, unattended, websocket_session
+from pingap.proxy import body_source, error_page, fetch, filter_chain, unattended, websocket_session
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.shared_state import bus, messages, state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
@@ -586,6 +586,7 @@ def _process_limits() -> Iterator[Row]:
     size = format_size(values.LARGE_VALUE)
     yield f"shared values of up to {size}", str(sizes.large_values), "", text
     yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
+    yield "response to `worker.fetch`", format_size(fetch.LARGEST_RESPONSE), "", "`HTTPError` 502"
     size = format_size(durable_store.LARGEST_STORE)
     yield "file of `worker.store`", size, "", "`StoreError`"
     size = f"{durable_store.LONGEST_KEY} bytes"

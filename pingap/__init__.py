@@ -46,6 +46,7 @@ from pingap.plugins.file_body import FileBody
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
+from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
@@ -99,6 +100,7 @@ __all__ = [
     "Networks",
     "OriginalRequest",
     "Peer",
+    "PeerView",
     "Plugin",
     "PluginSettings",
     "Regex",
@@ -129,6 +131,7 @@ __all__ = [
     "ThreadedBodyFilter",
     "UpstreamAttempt",
     "UpstreamName",
+    "UpstreamView",
     "Usable",
     "Value",
     "WebSocketFilter",

@@ -120,7 +120,9 @@ class Worker:
         requests = self._requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
             self._services = services
-            self._for_plugins = PluginWorker(self.shared, lambda: self.runtime, self._store)
+            self._for_plugins = PluginWorker(
+                self.shared, lambda: self.runtime, self._store, requests
+            )
             self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
             self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
@@ -150,6 +152,7 @@ class Worker:
         # Transports tell in the next turn that they are closed, and their requests let go of
         # connections: what an answer made idle in this very turn is closed as well.
         await anyio.lowlevel.checkpoint()
+        self._for_plugins.fetching.close()
         runtime.pool.close()
         await requests.end()
         runtime.pool.close()
