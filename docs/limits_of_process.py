@@ -35,7 +35,7 @@ from pingap.protocol import (
     websocket_deflate,
     websocket_frames,
 )
-from pingap.proxy import body_source, filter_chain, unattended, websocket_session
+from pingap.proxy import body_source, fetch, filter_chain, unattended, websocket_session
 from pingap.shared_state import state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import issuer
@@ -201,6 +201,7 @@ def process_limits() -> Iterator[Row]:
     yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
     size = format_size(durable_store.LARGEST_STORE)
     yield "file of `worker.store`", size, "", "`StoreError`"
+    yield "response to `worker.fetch`", format_size(fetch.LARGEST_RESPONSE), "", "`HTTPError` 502"
     size = f"{durable_store.LONGEST_KEY} bytes"
     yield "key in `worker.store`", size, "", "an error of the plugin"
     size = format_size(changes.TEXT_LIMIT)

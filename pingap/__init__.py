@@ -57,6 +57,7 @@ from pingap.plugins.instance import (
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
+from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
@@ -116,6 +117,7 @@ __all__ = [
     "Networks",
     "OriginalRequest",
     "Peer",
+    "PeerView",
     "Plugin",
     "PluginSettings",
     "Regex",
@@ -148,6 +150,7 @@ __all__ = [
     "ThreadedBodyFilter",
     "UpstreamAttempt",
     "UpstreamName",
+    "UpstreamView",
     "Usable",
     "Value",
     "WebSocketFilter",

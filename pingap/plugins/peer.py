@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pingap.plugins.balancer import Balancer
+
+
+DRAINED: Final = "drained"
+"""What ``Peer.block`` is told of a peer that a plugin drains."""
 
 
 class Peer:
@@ -72,7 +76,7 @@ class Peer:
     def block(self, obstacle: str) -> None:
         """Send no requests there until ``unblock`` is called with the same word.
 
-        :param obstacle: who says so: ``health``, ``ejected``, ``breaker``.
+        :param obstacle: who says so: ``health``, ``ejected``, ``drained``, ``breaker``.
         """
         self._obstacles.add(obstacle)
         if self.is_available:
@@ -88,6 +92,11 @@ class Peer:
             self.available_since = time.monotonic()
             if self.on_change is not None:
                 self.on_change()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether a plugin wants no requests sent there, not even if all other peers fail."""
+        return DRAINED in self._obstacles
 
     @property
     def obstacles(self) -> frozenset[str]:

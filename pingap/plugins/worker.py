@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pingap.http.messages import Request, Response
     from pingap.plugins.durable_store import DurableStore
     from pingap.plugins.instance import Instance
+    from pingap.plugins.upstream_view import UpstreamView
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -36,3 +40,31 @@ class Worker(Protocol):
     @property
     def instance(self) -> Instance:
         """The running pingap, with all its processes: its configuration, restarts, figures."""
+
+    async def fetch(
+        self,
+        request: Request,
+        *,
+        upstream: str,
+        body: bytes = b"",
+        timeout: float = 30.0,  # noqa: ASYNC109
+    ) -> Response:
+        """Send a request to an upstream, and return its response with the whole body.
+
+        It uses the upstream's connections, balancing, TLS and time limits, and counts for health,
+        circuit breakers and statistics as a client's request does. No location and no plugin sees it.
+        Fields that belong to a connection are left out, and the request itself is not changed. If a
+        connection cannot be made, another attempt is made.
+
+        :param request: method, target and headers.
+        :param upstream: its name in ``[upstreams]``.
+        :param timeout: seconds that it may take in all.
+        :raises HTTPError: 502, 503 or 504, as a client would get it; 502 for a response of more than
+            64 MiB as well.
+        :raises KeyError: there is no such upstream.
+        :raises ValueError: the request asks for a tunnel.
+        """
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamView]:
+        """The configured upstreams by name, with their peers."""

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from pingap.http.messages import Request, Response
 from pingap.plugins.durable_store import DurableStore
+from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.messages import MessageBus
+
+
+class FakeUpstream(UpstreamView):
+    """An upstream without a proxy, for :attr:`FakeWorker.upstreams`.
+
+    :param peers: the peers, of which some may be unavailable.
+    """
+
+    def __init__(self, name: str, peers: Iterable[PeerView] = ()) -> None:
+        self._name = name
+        self._peers = list(peers)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    @property
+    def connections(self) -> int:
+        """Connections to all peers."""
+        return sum(peer.active + peer.idle for peer in self._peers)
+
+    @property
+    def peers(self) -> Sequence[PeerView]:
+        """The peers, drained ones included."""
+        return list(self._peers)
+
+    def drain(self, address: str) -> None:
+        """Let a peer be drained.
+
+        :raises KeyError: there is no such peer.
+        """
+        self._replace(address, is_drained=True, is_available=False)
+
+    def undrain(self, address: str) -> None:
+        """Let a peer be available again, unless it is unhealthy or ejected.
+
+        :raises KeyError: there is no such peer.
+        """
+        self._replace(address, is_drained=False)
+
+    def _replace(self, address: str, *, is_drained: bool, is_available: bool = True) -> None:
+        if address not in [peer.address for peer in self._peers]:
+            raise KeyError(address)
+        for place, peer in enumerate(self._peers):
+            if peer.address == address:
+                is_well = is_available and peer.is_healthy and not peer.is_ejected
+                self._peers[place] = replace(peer, is_drained=is_drained, is_available=is_well)
 
 
 class FakeWorker:
@@ -30,8 +82,26 @@ class FakeWorker:
             self._temporary = TemporaryDirectory(prefix="pingap-testing-")
             state_directory = Path(self._temporary.name)
         self.store = DurableStore(state_directory / "store")
+        self.upstreams: dict[str, UpstreamView] = {}
+        """Name -> upstream, such as a :class:`FakeUpstream`; empty at first."""
+        self.responses: dict[str, Callable[[Request, bytes], Response]] = {}
+        """Upstream -> what makes its response in ``fetch`` of a request and its body."""
         self.metrics_pages: dict[str, bytes] = {}
         """Server -> what ``metrics`` returns."""
+
+    async def fetch(
+        self,
+        request: Request,
+        *,
+        upstream: str,
+        body: bytes = b"",
+        timeout: float = 30.0,  # noqa: ASYNC109
+    ) -> Response:
+        """Return what ``responses`` makes for an upstream; it may raise ``HTTPError``.
+
+        :raises KeyError: it has nothing for that upstream.
+        """
+        return self.responses[upstream](request, body)
 
     async def metrics(self, server: str) -> bytes:
         """Return what ``metrics_pages`` has for a server.

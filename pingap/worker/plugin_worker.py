@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from pingap.build.graph import Runtime
+from pingap.http.context import Connection
+from pingap.http.messages import Request, Response
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.instance import Instance
+from pingap.plugins.upstream_view import UpstreamView
+from pingap.proxy.async_hooks import HookTasks
+from pingap.proxy.fetch import Fetching
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
+from pingap.worker.upstream_views import ServedUpstream
+
+_NOBODY: Final = ("", 0)
+"""The address of a client that is none."""
 
 
 class PluginWorker:
@@ -18,6 +28,7 @@ class PluginWorker:
     :param runtime: returns what the worker serves now.
     :param store: what survives restarts.
     :param instance: returns what controls the running pingap.
+    :param tasks: of the worker.
     """
 
     def __init__(
@@ -27,12 +38,14 @@ class PluginWorker:
         *,
         store: DurableStore,
         instance: Callable[[], Instance],
+        tasks: HookTasks,
     ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
         self.store = store
         self._instance = instance
+        self.fetching = Fetching(tasks)
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.
@@ -41,6 +54,30 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    async def fetch(
+        self,
+        request: Request,
+        *,
+        upstream: str,
+        body: bytes = b"",
+        timeout: float = 30.0,  # noqa: ASYNC109
+    ) -> Response:
+        """Send a request to an upstream (:meth:`pingap.Worker.fetch`)."""
+        runtime = self._runtime()
+        if upstream not in runtime.upstreams:
+            raise KeyError(upstream)
+        server = next(iter(runtime.servers.values()))
+        connection = Connection(0, _NOBODY, _NOBODY, stats=runtime.stats, shared=self.shared)
+        return await self.fetching.fetch(
+            request, body, connection, server, runtime.upstreams, upstream, timeout
+        )
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamView]:
+        """The upstreams that are served now."""
+        runtime = self._runtime()
+        return {name: ServedUpstream(runtime, one) for name, one in runtime.upstreams.items()}
 
     def close(self) -> None:
         """Let go of what plugins have used: no plugin runs any more."""

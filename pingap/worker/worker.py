@@ -128,6 +128,7 @@ class Worker:
                 lambda: self.runtime,
                 store=self._store,
                 instance=lambda: self.instance,
+                tasks=requests,
             )
             self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
             self._discovery = DiscoveryService(services)
@@ -158,6 +159,7 @@ class Worker:
         # Transports tell in the next turn that they are closed, and their requests let go of
         # connections: what an answer made idle in this very turn is closed as well.
         await anyio.lowlevel.checkpoint()
+        self._for_plugins.fetching.close()
         runtime.pool.close()
         await requests.end()
         runtime.pool.close()

@@ -42,3 +42,19 @@ def test_an_announcement_survives(start: Start) -> None:
     assert first.request("POST", "/announcement", body=b"We are closed.").status == 204
     first.stop()
     assert start("announcement.py").get("/announcement").body == b"We are closed."
+
+
+def test_pages_are_asked_for(start: Start, upstream: Upstream) -> None:
+    proxy = start("warm_up.py").start()
+    upstream.wait_for_request(2)
+    assert [request.target for request in upstream.requests] == ["/", "/news"]
+    assert upstream.requests[0].header("host") == "example.org"
+    assert "/news: 200" in proxy.wait_for_log("/news: 200")
+
+
+def test_peers_are_drained(start: Start, upstream: Upstream) -> None:
+    proxy = start("maintenance_api.py")
+    assert proxy.get("/").json() == {upstream.addr: True}
+    assert proxy.request("POST", f"/drain?peer={upstream.addr}").json() == {upstream.addr: False}
+    assert proxy.request("POST", f"/undrain?peer={upstream.addr}").json() == {upstream.addr: True}
+    assert proxy.request("POST", "/drain?peer=10.9.9.9:1").status == 404

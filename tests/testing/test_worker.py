@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pingap import BackgroundTasks, Plugin, Response, Worker, hookimpl
-from pingap.testing import FakeWorker, Proxy
+from pingap import BackgroundTasks, PeerView, Plugin, Response, Worker, hookimpl
+from pingap.testing import FakeUpstream, FakeWorker, Proxy, make_request
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +38,32 @@ async def test_its_store_may_stay(tmp_path: Path) -> None:
         with FakeWorker(state_directory=tmp_path) as worker:
             assert await worker.store.get("a") == expected
             await worker.store.set("a", b"1")
+
+
+async def test_it_fetches_what_the_test_says() -> None:
+    with FakeWorker() as worker:
+        worker.responses["app"] = lambda request, body: Response(200, request.path.encode() + body)
+        answer = await worker.fetch(make_request(target="/a"), upstream="app", body=b"!")
+        assert answer.body == b"/a!"
+        with pytest.raises(KeyError):
+            await worker.fetch(make_request(), upstream="other")
+
+
+async def test_its_upstreams_can_be_drained() -> None:
+    sick = PeerView(address="10.0.0.2:80", weight=1, is_healthy=False, is_available=False)
+    app = FakeUpstream("app", [PeerView(address="10.0.0.1:80", weight=1, idle=2), sick])
+    with FakeWorker() as worker:
+        assert worker.upstreams == {}
+        worker.upstreams["app"] = app
+        assert (app.name, app.connections) == ("app", 2)
+        for address in ("10.0.0.1:80", "10.0.0.2:80"):
+            app.drain(address)
+        assert [(peer.is_drained, peer.is_available) for peer in app.peers] == [(True, False)] * 2
+        for address in ("10.0.0.1:80", "10.0.0.2:80"):
+            app.undrain(address)
+        assert [peer.is_available for peer in app.peers] == [True, False]
+        with pytest.raises(KeyError):
+            app.drain("10.0.0.3:80")
 
 
 class Keeper(Plugin):

@@ -26,6 +26,7 @@ from pingap.upstream.balancing.slow_start import with_slow_start
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.messages import Request
+    from pingap.plugins.peer import Peer as AnyPeer
     from pingap.upstream.peer import Peer
 
 _Choice: TypeAlias = "Callable[[Request, RequestContext, Usable], Peer | None]"
@@ -128,7 +129,7 @@ class Selection:
 
     def _refresh(self) -> None:
         self.panics = self._is_panic()
-        self._usable = _whichever if self.panics else is_available
+        self._usable = _is_not_drained if self.panics else is_available
         self._balancer.refresh(self._usable)
         self._choose = _choice(self._balancer)
         if self._second is not None and not self.panics:
@@ -143,7 +144,7 @@ class Selection:
         return first(request, ctx, usable) or second(request, ctx, usable)
 
     def _is_panic(self) -> bool:
-        primaries = [peer for peer in self._primaries if peer.weight]
+        primaries = [peer for peer in self._primaries if peer.weight and not peer.is_drained]
         available = sum(map(is_available, primaries))
         if not available and any(peer.is_available and peer.weight for peer in self._backups):
             return False
@@ -176,5 +177,5 @@ def _choice(balancer: Balancer) -> _Choice:
     return choose
 
 
-def _whichever(_: object) -> bool:
-    return True
+def _is_not_drained(peer: AnyPeer) -> bool:
+    return not peer.is_drained

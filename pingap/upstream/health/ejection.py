@@ -25,7 +25,7 @@ log = logging.getLogger("pingap")
 LONGEST: Final = 10
 """How many times ``passive_ejection_time`` a peer is ejected at most."""
 
-_OBSTACLE: Final = "ejected"
+EJECTED_OBSTACLE: Final = "ejected"
 _BAD_STATUSES: Final = frozenset((502, 503, 504))  # of a proxy there, whose own upstream fails
 
 
@@ -90,7 +90,11 @@ class PassiveEjection:
             self._failures.pop(peer, None)
             return
         count = self._failures[peer] = self._failures.get(peer, 0) + 1
-        if count >= self._limit and _OBSTACLE not in peer.obstacles and self._may_eject(peer):
+        if (
+            count >= self._limit
+            and EJECTED_OBSTACLE not in peer.obstacles
+            and self._may_eject(peer)
+        ):
             self._eject(peer, count, str(error or f"status {status}"))
 
     def abandoned(self, peer: Peer) -> None:
@@ -98,7 +102,7 @@ class PassiveEjection:
 
     def _may_eject(self, peer: Peer) -> bool:
         peers = self._upstream.peers
-        ejected = sum(_OBSTACLE in one.obstacles for one in peers)
+        ejected = sum(EJECTED_OBSTACLE in one.obstacles for one in peers)
         if (ejected + 1) * 100 > len(peers) * self._percent:
             return False
         return any(one.is_available for one in peers if one is not peer)
@@ -136,13 +140,13 @@ class PassiveEjection:
             if peer.text == text:
                 self._failures.pop(peer, None)
                 self._last[peer] = ejection
-                peer.block(_OBSTACLE)
+                peer.block(EJECTED_OBSTACLE)
                 self.deadlines.watch(_Return(self, peer, ejection))
 
     def end(self, peer: Peer, ejection: Ejection) -> None:
         """Send a peer requests again, unless it was ejected anew."""
         if self._last.get(peer) == ejection:
-            peer.unblock(_OBSTACLE)
+            peer.unblock(EJECTED_OBSTACLE)
         if ejection in self._mine:
             self._mine.remove(ejection)
             log.info("upstream %s(%s) gets requests again", self._upstream.name, peer.text)

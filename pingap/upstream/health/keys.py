@@ -1,6 +1,6 @@
 """Keys of the bus that belong to one peer.
 
-``health:<upstream>:<peer>``, ``ejected:<upstream>:<peer>`` and ``breaker:<upstream>:<peer>``.
+``health:<upstream>:<peer>``, and in the same way ``ejected:``, ``drained:`` and ``breaker:``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ HEALTH: Final = "health:"
 """What checks found; the value is ``up`` or ``down``."""
 EJECTED: Final = "ejected:"
 """That requests failed; the value is an ``Ejection``."""
+
+DRAINED: Final = "drained:"
+"""That a plugin wants no requests sent there; the value is ``yes`` or ``no``."""
+YES: Final = "yes"
+NO: Final = "no"
 
 BREAKER: Final = "breaker:"
 """Of its circuit breaker; the value is ``open:<unix time>`` or ``closed``."""
@@ -37,4 +42,6 @@ def split_key(key: str) -> tuple[str, str]:
 
 def is_of_others(key: str, upstreams: Container[str]) -> bool:
     """Tell whether a key belongs to a peer of an upstream that is not among these."""
-    return key.startswith((HEALTH, EJECTED, BREAKER)) and split_key(key)[0] not in upstreams
+    return (
+        key.startswith((HEALTH, EJECTED, DRAINED, BREAKER)) and split_key(key)[0] not in upstreams
+    )

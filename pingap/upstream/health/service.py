@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -10,12 +11,25 @@ import anyio
 from anyio.abc import TaskGroup
 
 from pingap.observability.notifications import ERROR, INFO, notify
+from pingap.plugins.peer import DRAINED as DRAINED_OBSTACLE
 from pingap.shared_state.bus import Bus
 from pingap.upstream.health.ejection import Ejection
-from pingap.upstream.health.keys import DOWN, EJECTED, HEALTH, UP, peer_key, split_key
+from pingap.upstream.health.keys import (
+    DOWN,
+    DRAINED,
+    EJECTED,
+    HEALTH,
+    NO,
+    UP,
+    YES,
+    peer_key,
+    split_key,
+)
 from pingap.upstream.health.metrics import Counts, HealthCounts
 from pingap.upstream.health.watch import OBSTACLE, Watch
 from pingap.upstream.upstream import UpstreamRuntime
+
+log = logging.getLogger("pingap")
 
 MOST_AT_ONCE: Final = 64
 """Checks at the same time, of all upstreams."""
@@ -40,6 +54,7 @@ class HealthChecks:
         self.follow(upstreams)
         bus.subscribe(HEALTH, self._apply)
         bus.subscribe(EJECTED, self._apply)
+        bus.subscribe(DRAINED, self._apply)
 
     def counts(self) -> HealthCounts:
         """Return what this worker knows and has counted."""
@@ -82,7 +97,7 @@ class HealthChecks:
     def apply_known(self, upstream: UpstreamRuntime) -> None:
         """Apply what is known of the peers of an upstream, which are others than before."""
         for text in {peer.text for peer in upstream.peers}:
-            for prefix in (HEALTH, EJECTED):
+            for prefix in (HEALTH, EJECTED, DRAINED):
                 key = peer_key(prefix, upstream.name, text)
                 if (value := self._bus.values.get(key)) is not None:
                     self._apply(key, value)
@@ -95,13 +110,18 @@ class HealthChecks:
             if upstream.ejection is not None:
                 upstream.ejection.apply(text, Ejection.parse(value))
             return
-        for peer in upstream.peers:
-            if peer.text != text:
-                continue
-            if value == DOWN and upstream.health_check is not None:
-                peer.block(OBSTACLE)
-            else:
-                peer.unblock(OBSTACLE)
+        if key.startswith(DRAINED):
+            _block(upstream, text, DRAINED_OBSTACLE, wanted=value == YES)
+            return
+        down = value == DOWN and upstream.health_check is not None
+        _block(upstream, text, OBSTACLE, wanted=down)
+
+    def drain(self, upstream: UpstreamRuntime, text: str, *, drained: bool) -> None:
+        """Send a peer no requests, or requests again, in all workers: a plugin wants it."""
+        word = "is drained by a plugin" if drained else "is no longer drained"
+        log.info("upstream %s(%s) %s", upstream.name, text, word)
+        value = YES if drained else NO
+        self._bus.publish(peer_key(DRAINED, upstream.name, text), value)
 
     # In one worker: what is known is found out.
 
@@ -172,3 +192,13 @@ class HealthChecks:
             notify("upstream_status", f"upstream {upstream.name} has no healthy backend", ERROR)
         elif good == 1 and healthy:
             notify("upstream_status", f"upstream {upstream.name} has a healthy backend again", INFO)
+
+
+def _block(upstream: UpstreamRuntime, text: str, obstacle: str, *, wanted: bool) -> None:
+    """Put an obstacle in front of a peer, or take it away."""
+    for peer in upstream.peers:
+        if peer.text == text:
+            if wanted:
+                peer.block(obstacle)
+            else:
+                peer.unblock(obstacle)

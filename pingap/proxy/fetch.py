@@ -1,0 +1,227 @@
+"""Requests of plugins to a configured upstream: ``worker.fetch``.
+
+They take the way of any request from ``ask_upstream`` on: balancing, pools, retries, circuit breakers and
+what observers count are the same. In the place of a client there is a plugin, which waits for the whole
+response.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from pingap.http.context import Connection, RequestContext
+from pingap.http.errors import ClientGone, HTTPError, PingapError, forget_frames
+from pingap.http.headers import Headers
+from pingap.http.messages import Request, Response
+from pingap.plugins.chains import NO_CHAINS
+from pingap.proxy.attempts import ask_upstream
+from pingap.proxy.exchange import Exchange
+from pingap.proxy.runtime import LocationRuntime, ServerRuntime
+from pingap.upstream.retrying.retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pingap.proxy.async_hooks import HookTasks
+    from pingap.upstream.upstream import UpstreamRuntime
+
+LARGEST_RESPONSE: Final = 64 * 1024 * 1024
+RETRIES: Final = 1
+"""Further attempts where a connection could not be made."""
+
+_HOP_BY_HOP: Final = (
+    *(b"connection", b"content-length", b"expect", b"keep-alive", b"proxy-connection"),
+    *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+)
+
+
+class Fetching:
+    """The requests of plugins in one worker.
+
+    :param tasks: where connections are made.
+    """
+
+    def __init__(self, tasks: HookTasks) -> None:
+        self._tasks = tasks
+        self._running: set[Exchange] = set()
+        self._is_closed = False
+
+    async def fetch(
+        self,
+        request: Request,
+        body: bytes,
+        connection: Connection,
+        server: ServerRuntime,
+        upstreams: Mapping[str, UpstreamRuntime],
+        name: str,
+        seconds: float,
+    ) -> Response:
+        """Return the whole response to a request.
+
+        :param connection: stands for that of a client.
+        :param server: reports what goes wrong.
+        :param name: of the upstream, which is among ``upstreams``.
+        :param seconds: that it may take in all.
+        :raises HTTPError: there is none, or it is too large.
+        """
+        if self._is_closed:
+            raise HTTPError(503, "The proxy is shutting down")
+        own = _prepared(request, body)
+        plugin = _Plugin(self._tasks)
+        location = LocationRuntime(
+            name="", chains=NO_CHAINS, upstream=name, upstreams=upstreams, retry=_POLICY
+        )
+        ctx = RequestContext(connection, time.monotonic())
+        await self._exchange(Exchange(server, plugin, own, ctx), body, location, plugin, seconds)
+        # (Raised here, where no frame holds the exchange.)
+        if plugin.error is not None:
+            raise plugin.error
+        if plugin.response is None:
+            raise HTTPError(504, "The upstream server did not answer in time")
+        return plugin.response
+
+    async def _exchange(
+        self, x: Exchange, body: bytes, location: LocationRuntime, plugin: _Plugin, seconds: float
+    ) -> None:
+        """Return when an exchange is over, or its time."""
+        if (sent := x.request_body) is not None:
+            sent.feed(body)
+            sent.end(None)
+        x.lifecycle = _run(x, location, plugin).__await__()
+        self._running.add(x)
+        try:
+            x.step()
+            with anyio.move_on_after(seconds):
+                await plugin.over.wait()
+        finally:
+            self._running.discard(x)
+            if not plugin.over.is_set():
+                x.fail(ClientGone())
+
+    def close(self) -> None:
+        """End every request: the worker ends."""
+        self._is_closed = True
+        for x in list(self._running):
+            x.fail(HTTPError(503, "The proxy is shutting down"))
+
+
+_POLICY: Final = RetryPolicy(most=RETRIES)
+
+
+def _prepared(request: Request, body: bytes) -> Request:
+    """Return a request of our own, framed for its body.
+
+    :raises ValueError: it asks for another protocol.
+    """
+    if request.upgrade or request.method == "CONNECT":
+        raise ValueError(f"{request!r} asks for a tunnel, which cannot be fetched")
+    headers = request.headers.copy()
+    for key in _HOP_BY_HOP:
+        headers.discard(key)
+    own = Request(request.method, request.target, headers, request.host)
+    own.content_length = len(body)
+    return own
+
+
+class _Plugin:
+    """In the place of a client's connection (``exchange.Downstream``): keeps what is sent.
+
+    :ivar over: the exchange has ended.
+    """
+
+    def __init__(self, tasks: HookTasks) -> None:
+        self.tasks = tasks
+        self.body_bytes_sent = 0
+        self.over = anyio.Event()
+        self.response: Response | None = None
+        self.error: HTTPError | None = None
+        self.chunks: list[bytes] = []
+
+    def send_chunk(self, chunk: bytes) -> None:
+        """Keep a piece of the body.
+
+        :raises HTTPError: it is too large.
+        """
+        self.body_bytes_sent += len(chunk)
+        if self.body_bytes_sent > LARGEST_RESPONSE:
+            raise HTTPError(502, f"The response has more than {LARGEST_RESPONSE} bytes")
+        self.chunks.append(chunk)
+
+    def exchange_ended(self) -> None:
+        """Wake the plugin."""
+        if self.response is None and self.error is None:
+            self.error = HTTPError(500, "Internal error")
+        self.over.set()
+
+    # What a plugin has no use for.
+
+    def send_end(self, trailers: Headers | None) -> None:
+        """Drop the trailers."""
+
+    def send_interim(self, response: Response) -> None:
+        """Drop an interim response."""
+
+    def send_whole(self, response: Response, body: bytes) -> None:
+        """Never called: there is no lifecycle that sends."""
+
+    def send_head(self, response: Response, length: int | None) -> None:
+        """Never called, either."""
+
+    def withdraw_head(self) -> bool:
+        """Return False: none was sent."""
+        return False
+
+    def begin_tunnel(self, response: Response) -> None:
+        """Never called: no request asks for it."""
+
+    def watch_tunnel(self) -> None:
+        """Never called."""
+
+    def pause_body(self) -> None:
+        """Nothing: all of the body is there."""
+
+    def resume_body(self) -> None:
+        """Nothing, either."""
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def cut(self) -> None:
+        """Nothing was sent."""
+
+
+async def _run(x: Exchange, location: LocationRuntime, plugin: _Plugin) -> None:
+    """Ask the upstream, and keep its response: the lifecycle of such an exchange."""
+    try:
+        response = await ask_upstream(x, location)
+        if x.response_body is not None:
+            x.response_body.open(plugin)
+            await x.relay_response()
+        own = response.copy()
+        if plugin.chunks:  # (otherwise the length that an answer to HEAD announces would be lost)
+            own.body = b"".join(plugin.chunks)
+        plugin.response = own
+    except HTTPError as error:
+        x.ctx.error = plugin.error = error
+        x.server.report(x, error)
+        forget_frames(error)
+    except PingapError as error:  # the plugin was cancelled, or has waited for too long
+        x.ctx.error = error
+        forget_frames(error)
+        plugin.error = HTTPError(504, "The upstream server did not answer in time")
+    finally:
+        _end(x)
+
+
+def _end(x: Exchange) -> None:
+    ctx = x.ctx
+    x.drop_upstream()
+    x.leave_peer()
+    ctx.ended_at = time.monotonic()
+    if ctx.upstream_head_at:
+        ctx.connection.stats.upstream_times[ctx.upstream_name].end(ctx)
+    if ctx.connection.pins is not None:
+        ctx.connection.pins.release()
