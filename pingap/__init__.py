@@ -40,6 +40,8 @@ from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metri
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
+from pingap.plugins.certificate_source import CertificateSource, KeyPair
+from pingap.plugins.certificate_store import CertificateStore
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.plugins.file_body import FileBody
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
@@ -59,6 +61,7 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
+from pingap.tls.facts import CertificateFacts
 
 __all__ = [
     "AsyncBodyFilter",
@@ -68,6 +71,9 @@ __all__ = [
     "BalancerOptions",
     "BodyFilter",
     "ByteSize",
+    "CertificateFacts",
+    "CertificateSource",
+    "CertificateStore",
     "ClientTLS",
     "Connection",
     "ContextKey",
@@ -87,6 +93,7 @@ __all__ = [
     "HeaderEntry",
     "Headers",
     "Histogram",
+    "KeyPair",
     "LogTag",
     "Message",
     "MessageBus",

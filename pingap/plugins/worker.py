@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pingap.plugins.certificate_store import CertificateStore
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -19,6 +20,10 @@ class Worker(Protocol):
     @property
     def bus(self) -> MessageBus:
         """Messages between the workers."""
+
+    @property
+    def certificates(self) -> CertificateStore:
+        """The certificates that servers with TLS have; plugins may replace them."""
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server, in the text format of Prometheus: all workers together.

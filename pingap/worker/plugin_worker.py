@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pingap.build.graph import Runtime
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
+from pingap.worker.certificates import Certificates
 
 
 class PluginWorker:
@@ -14,12 +15,19 @@ class PluginWorker:
 
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
+    :param newest: returns what it is to serve next, if something is prepared, or what it serves.
     """
 
-    def __init__(self, shared: SharedState, runtime: Callable[[], Runtime]) -> None:
+    def __init__(
+        self,
+        shared: SharedState,
+        runtime: Callable[[], Runtime],
+        newest: Callable[[], Runtime],
+    ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
+        self.certificates = Certificates(newest)
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.

@@ -27,6 +27,7 @@ async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
         config = load_snapshot(
             Snapshot.from_bytes(snapshot.encode()),
             location_keys=registry.owners(kinds.LOCATION_KEY),
+            certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
         )
         return build(config, registry, log_target, previous=serving)
 

@@ -117,7 +117,10 @@ class Worker:
             self._services, self._plugins = (
                 services,
                 PluginTasks(
-                    runtime.plugin_failures, PluginWorker(self.shared, lambda: self.runtime)
+                    runtime.plugin_failures,
+                    PluginWorker(
+                        self.shared, lambda: self.runtime, lambda: self._prepared or self.runtime
+                    ),
                 ),
             )
             self._discovery = DiscoveryService(services)
