@@ -90,7 +90,7 @@ class _Builder:
             properties[key] = {"enum": [False, ""], "description": absent}
         self._add_keys(kinds.LOCATION_KEY, "locations", properties)
 
-    def _add_keys(self, kind: Kind[type[Plugin]], section: str, properties: Schema) -> None:
+    def _add_keys(self, kind: Kind[Any], section: str, properties: Schema) -> None:
         for key in self.registry.names(kind):
             try:
                 cls = self.registry.find(kind, key)
