@@ -43,6 +43,7 @@ from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.certificate_source import CertificateSource, KeyPair
 from pingap.plugins.certificate_store import CertificateStore
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
@@ -51,6 +52,7 @@ from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
 from pingap.protocol.websocket_frames import WebSocketMessage
+from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
@@ -61,6 +63,7 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
+from pingap.shared_state.values import SharedValues
 from pingap.tls.facts import CertificateFacts
 
 __all__ = [
@@ -82,6 +85,7 @@ __all__ = [
     "Discovered",
     "Discovery",
     "DiscoverySettings",
+    "DurableStore",
     "Duration",
     "Endpoint",
     "Field",
@@ -115,16 +119,19 @@ __all__ = [
     "ServerSentEvent",
     "SharedCounter",
     "SharedGauge",
+    "SharedLock",
     "SharedRecord",
     "SharedState",
     "SharedStateStats",
     "SharedTable",
+    "SharedValues",
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
     "SideCallStream",
     "SignedCookie",
     "Signer",
+    "StoreError",
     "Subscription",
     "ThreadedBodyFilter",
     "UpstreamAttempt",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pingap.plugins.certificate_store import CertificateStore
+    from pingap.plugins.durable_store import DurableStore
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -31,3 +32,7 @@ class Worker(Protocol):
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
         """
+
+    @property
+    def store(self) -> DurableStore:
+        """A small store that survives restarts, and that all workers share."""

@@ -26,6 +26,7 @@ from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.filter_chain import Filters
 from pingap.proxy.filter_stages import Stage
+from pingap.proxy.unattended import bound_body, can_go_on, go_on
 from pingap.proxy.whole_request import read_whole
 
 if TYPE_CHECKING:
@@ -164,6 +165,10 @@ class Exchange:
     """A tunnel waits for the rest of the request body."""
     holding = False
     """The client's connection is full of other responses: see ``hold_answer``."""
+    unattended = False
+    """The client has left, and the upstream's answer is read to its end all the same."""
+    status_when_left = 0
+    """The status that the client was sent before; 499 if none was."""
     _book_closed = False
     _running = False
 
@@ -357,6 +362,16 @@ class Exchange:
 
     def on_client_gone(self) -> None:
         """Take note that nobody waits for the answer any more."""
+        if self.ctx.finish_without_client and not self._book_closed:
+            if self.unattended:
+                return
+            if can_go_on(self):
+                go_on(self)
+                return
+        self.fail(ClientGone())
+
+    def give_up(self) -> None:
+        """End, although the answer was to be read to its end."""
         self.fail(ClientGone())
 
     def on_client_full(self, full: bool) -> None:
@@ -379,7 +394,7 @@ class Exchange:
 
         :param hold: pause, because the client's connection is full of other responses.
         """
-        self.holding = hold
+        self.holding = hold = hold and not self.unattended
         self._pause_answer(hold)
 
     def _pause_answer(self, pause: bool) -> None:
@@ -401,6 +416,8 @@ class Exchange:
         assert self.upstream is not None
         self.head = response
         self.response_body = BodyRelay(self.upstream)
+        if self.unattended:
+            bound_body(self)
         if self.client_full:
             self.response_body.set_full(True)
         self.wake()
@@ -418,7 +435,10 @@ class Exchange:
         try:
             self.response_body.feed(chunk)
         except HTTPError as error:
-            self.fail(error)
+            if self.unattended and self.response_body.is_too_large:
+                self.give_up()
+            else:
+                self.fail(error)
 
     def on_upstream_end(self, trailers: Headers | None) -> None:
         """Take the end of the response; the upstream's side has let go of the exchange."""

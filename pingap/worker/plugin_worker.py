@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pingap.build.graph import Runtime
+from pingap.plugins.durable_store import DurableStore
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 from pingap.worker.certificates import Certificates
@@ -15,6 +16,7 @@ class PluginWorker:
 
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
+    :param store: what survives restarts.
     :param newest: returns what it is to serve next, if something is prepared, or what it serves.
     """
 
@@ -22,11 +24,13 @@ class PluginWorker:
         self,
         shared: SharedState,
         runtime: Callable[[], Runtime],
+        store: DurableStore,
         newest: Callable[[], Runtime],
     ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
+        self.store = store
         self.certificates = Certificates(newest)
 
     async def metrics(self, server: str) -> bytes:
@@ -36,3 +40,7 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    def close(self) -> None:
+        """Let go of what plugins have used: no plugin runs any more."""
+        self.store.close()
