@@ -36,9 +36,9 @@ from pingap.protocol import (
     websocket_frames,
 )
 from pingap.proxy import body_source, fetch, filter_chain, unattended, websocket_session
-from pingap.shared_state import state, values
+from pingap.shared_state import messages, state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
-from pingap.tls import issuer
+from pingap.tls import issuer, replacements
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -178,6 +178,11 @@ def process_limits() -> Iterator[Row]:
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"
     yield "certificates that an authority signed and keeps", str(issuer.KEPT), "", text
+    text = "`replace` raises an error"
+    names = str(replacements.MOST_NAMES)
+    yield "names of certificates that plugins replaced, added or removed", names, "", text
+    size_of_one = format_size(messages.LARGEST_VALUE)
+    yield "chain, key and names of such a certificate", size_of_one, "", text
     yield "sockets taken over from systemd", str(activation.MOST), "", "the others stay unused"
     text = "logged with its stack, once in "
     text += f"{format_duration(watchdog.REPEAT_SECONDS)} for each place"

@@ -43,6 +43,8 @@ from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metri
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
+from pingap.plugins.certificate_source import CertificateSource, KeyPair
+from pingap.plugins.certificate_store import CertificateStore
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
@@ -74,6 +76,7 @@ from pingap.shared_state.state import (
     SharedWindow,
 )
 from pingap.shared_state.values import SharedValues
+from pingap.tls.facts import CertificateFacts
 
 __all__ = [
     "ApplyError",
@@ -84,6 +87,9 @@ __all__ = [
     "BalancerOptions",
     "BodyFilter",
     "ByteSize",
+    "CertificateFacts",
+    "CertificateSource",
+    "CertificateStore",
     "ClientTLS",
     "ConfigProblem",
     "ConfigSnapshot",
@@ -109,6 +115,7 @@ __all__ = [
     "Histogram",
     "Instance",
     "InstanceFigures",
+    "KeyPair",
     "LogTag",
     "Message",
     "MessageBus",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pingap.http.messages import Request, Response
     from pingap.plugins.balancer import BalancerFactory
     from pingap.plugins.base import Plugin
+    from pingap.plugins.certificate_source import CertificateSource
     from pingap.plugins.discovery import Discovery
     from pingap.plugins.peer import Peer
     from pingap.plugins.websocket_filter import WebSocketFilter
@@ -381,6 +382,24 @@ def pingap_discoveries() -> Sequence[type[Discovery]]:
 
 
 @hookspec
+def pingap_certificate_sources() -> Mapping[str, type[CertificateSource]]:
+    """Claim keys of ``[certificates.<name>]``: a table that has one gets its certificate from the class.
+
+    The keys of one class are the settings of one instance for each table. ``tls_cert`` and ``tls_key``
+    may be claimed, too, instead of the source of pingap; in a table with keys of several sources, the
+    first one that has a certificate counts. The distribution declares each key as an entry point named
+    ``certificates:<key>``.
+
+    Called once, when the configuration first uses a key of the distribution.
+
+    :returns: key -> class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -435,6 +454,7 @@ APPLICATION_HOOKS = (
     "pingap_location_keys",
     "pingap_balancers",
     "pingap_discoveries",
+    "pingap_certificate_sources",
     "pingap_startup",
     "pingap_shutdown",
 )

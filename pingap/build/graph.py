@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from pingap.build.builtin import METRICS, MetricsPage
+from pingap.build.certificate_sources import SourceBuilder
 from pingap.build.plugins import PluginBuilder
 from pingap.build.tls import TlsBuilder
 from pingap.build.upstreams import UpstreamBuilder
@@ -41,6 +42,8 @@ from pingap.proxy.upstream_headers import header_changes
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
+from pingap.tls.replacements import Replacements, is_needless
+from pingap.tls.selection import Served
 from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.health.keys import is_of_others
 from pingap.upstream.health.service import HealthChecks
@@ -63,6 +66,8 @@ class Runtime:
     :param plugins: every configured plugin, and those built in that some location lists.
     :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
     :param plugin_keys: name -> the same for plugin instances.
+    :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
+    :param certificate_keys: name -> the same for certificates.
     :param log_targets: of the log files in use.
     :param shared: what the worker shares with the others.
     :param warnings: what the operator should know, besides those of the configuration.
@@ -88,6 +93,9 @@ class Runtime:
     collectors: Collectors
     upstream_keys: dict[str, str]
     plugin_keys: dict[str, str]
+    certificates: Replacements
+    served: tuple[Served, ...]
+    certificate_keys: dict[str, str]
     log_targets: frozenset[str]
     warnings: list[Problem] = field(default_factory=list)
 
@@ -111,13 +119,24 @@ class Runtime:
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
+        self.certificates.settle(self.certificate_keys)
+        self.certificates.changed = self._replace_certificates
+        self._replace_certificates()
         for server in self.servers.values():
             if server.tls is not None:
                 server.tls.take_effect()
 
+    def _replace_certificates(self) -> None:
+        replacements = self.certificates.active(self.certificate_keys)
+        for server in self.servers.values():
+            if server.tls is not None:
+                server.tls.replace(replacements)
+
     def forget_others(self, bus: Bus) -> None:
-        """Forget values that belong to upstreams which are not served any more."""
+        """Forget values that belong to upstreams and certificates which are not served any more."""
         bus.keep(lambda key: not is_of_others(key, self.upstreams))
+        values = bus.values
+        bus.keep(lambda key: not is_needless(key, values[key], self.certificate_keys))
 
     def release(self, living: Iterable[Runtime]) -> None:
         """Close what only this runtime has, whose last request has ended.
@@ -169,7 +188,6 @@ class _Builder:
         self.shared: SharedState
         self.warnings: list[Problem] = []
         self.plugins = PluginBuilder(config, registry, self.problems, self.warnings)
-        self.tls = TlsBuilder(config, self.problems, self.warnings)
         self.log_files = log_files
         self.open_before = log_files.targets
         self.log_targets = {log_target}
@@ -181,12 +199,16 @@ class _Builder:
             self.stats, self.failures = WorkerStats({}), PluginFailures()
             self.bus, self.shared = Bus(), LocalState()
             self.health = HealthChecks((), self.bus)
+            self.certificates = Replacements(self.bus)
         else:
             self.deadlines, self.writes = previous.deadlines, previous.writes
             self.backlog = previous.backlog
             self.pool = previous.pool
             self.stats, self.failures = previous.stats, previous.plugin_failures
             self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
+            self.certificates = previous.certificates
+        sources = SourceBuilder(config, registry, self.plugins)
+        self.tls = TlsBuilder(config, sources, self.certificates, self.problems, self.warnings)
         self.upstreams = UpstreamBuilder(
             config,
             registry,
@@ -257,6 +279,9 @@ class _Builder:
             collectors=self.collectors,
             upstream_keys=self.upstreams.keys,
             plugin_keys=self.plugins.keys,
+            certificates=self.certificates,
+            served=self.tls.served,
+            certificate_keys=self.tls.keys,
             log_targets=frozenset(self.log_targets),
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
         )

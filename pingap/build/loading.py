@@ -28,7 +28,11 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     :raises ConfigError: with all problems.
     """
     try:
-        return load_snapshot(snapshot, location_keys=registry.owners(kinds.LOCATION_KEY))
+        return load_snapshot(
+            snapshot,
+            location_keys=registry.owners(kinds.LOCATION_KEY),
+            certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
+        )
     except ConfigError as error:
         if error.partial is None:
             raise

@@ -165,6 +165,21 @@ class PluginBuilder:
                 instances.append(instance)
         return instances
 
+    def build(
+        self, path: Key, name: str, cls: type[Plugin], options: object, key: str
+    ) -> Plugin | None:
+        """Build an instance of a table outside of ``[plugins]``, or take over the one that is there.
+
+        :param name: of the instance.
+        :param key: what it is built from.
+        :returns: None if it cannot be built, which is reported.
+        """
+        self.keys[name] = key
+        plugin = self._construct(path, cls, options, key)
+        if plugin is not None:
+            self.instances[name] = Instance(name, plugin)
+        return plugin
+
     def _plugin(self, name: str, settings: PluginConfig) -> None:
         """Build an instance, or take note of why it cannot be built."""
         path: Key = ("plugins", name)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 
 from pingap.plugins.registry import Registry
+from pingap.plugins.static_certificates import StaticCertificates
 from pingap.upstream.balancing import standard
 from pingap.upstream.discovering.static import StaticDiscovery
 
@@ -15,4 +16,9 @@ def installed_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
 
     :param points: entry points of the group ``pingap``; those that are installed by default.
     """
-    return Registry({"pingap": standard, "pingap (static)": StaticDiscovery}, points)
+    core = {
+        "pingap": standard,
+        "pingap (static)": StaticDiscovery,
+        "pingap (certificates)": StaticCertificates,
+    }
+    return Registry(core, points)

@@ -6,9 +6,9 @@ Imports ``cryptography``, which is optional, only if there are certificates.
 from __future__ import annotations
 
 import ssl
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from pingap.build.certificate_sources import SourceBuilder, SourceError
 from pingap.config import (
     CertificateConfig,
     Config,
@@ -18,9 +18,12 @@ from pingap.config import (
     dotted,
     quoted,
 )
+from pingap.config.pem_values import PEM_KEYS
+from pingap.config.reuse import certificate_key
 from pingap.tls.client_context import ClientTls
 from pingap.tls.options import OptionError, TlsOptions, reason
 from pingap.tls.pem import CertificateError, read_pem
+from pingap.tls.replacements import Replacements
 from pingap.tls.selection import Served, ServerTls
 from pingap.upstream.connections.alpn import Speaks
 
@@ -38,17 +41,30 @@ MISSING = "needs the package cryptography: pip install 'pingap[tls]'"
 class TlsBuilder:
     """Builds the TLS of servers and upstreams; what is wrong is collected.
 
+    :param sources: of certificates.
+    :param certificates: those that plugins have replaced.
     :param problems: takes what makes the configuration unusable; ``warnings`` the rest.
     """
 
-    def __init__(self, config: Config, problems: list[Problem], warnings: list[Problem]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sources: SourceBuilder,
+        certificates: Replacements,
+        problems: list[Problem],
+        warnings: list[Problem],
+    ) -> None:
         self._config = config
+        self._sources = sources
+        self._certificates = certificates
         self._source = config.source
         self._problems = problems
         self._warnings = warnings
         self._broken = False  # some certificate is: what is missing may be in it
         self._owners: dict[str, str] = {}
         self.served: tuple[Served, ...] = ()
+        self.keys: dict[str, str] = {}
+        """Name of a certificate -> what it was built from."""
 
     def load_certificates(self) -> None:
         """Load all of ``[certificates]``."""
@@ -76,7 +92,8 @@ class TlsBuilder:
             return None
         path: Key = ("servers", name)
         try:
-            return ServerTls(self._options(settings), self.served, previous)
+            replacements = self._certificates.active(self.keys)
+            return ServerTls(self._options(settings), self.served, previous, replacements)
         except (OptionError, CertificateError) as error:
             self._problem((*path, error.key), str(error))
         except ssl.SSLError as error:
@@ -105,24 +122,32 @@ class TlsBuilder:
             if error.key == "tls_cert":
                 self._check_key(path, settings)
             return None
+        except SourceError:
+            return None
 
     def _load(self, path: Key, name: str, settings: CertificateConfig) -> Served:
         from pingap.tls import certificates, issuer
 
-        directory = self._source.directory
-        if not settings.tls_cert:
-            raise CertificateError("tls_cert", _ABSENT)
-        if not (key := settings.tls_key.get_secret_value()):
-            raise CertificateError("tls_key", _ABSENT)
-        loaded = certificates.load_certificate(settings.tls_cert, key, settings.domains, directory)
-        now = certificates.utc_now()
-        self._check_openssl(loaded)
-        self._warn(path, loaded, settings, now)
-        names = loaded.names + (("*",) if settings.is_default else ())
+        # Before files are read: one that changes later belongs to the next reload.
+        table = self.keys[name] = certificate_key(self._config, name)
+        domains = certificates.split_domains(settings.domains)
+        default = ("*",) if settings.is_default else ()
+        found = self._sources.load(name, settings, table, domains)
+        if found is None:
+            text = "has no certificate yet: its names are unknown until there is one"
+            self._warnings.append(self._source.problem(path, text))
+            self._claim(path, name, domains + default)
+            return Served(name=name, names=domains + default)
+        key, pair = found
+        own = key in PEM_KEYS["certificates"]
+        parts = ("tls_cert", "tls_key") if own else (key, key)
+        loaded = certificates.parse_pair(pair.chain, pair.key, domains, *parts)
+        self._check_openssl(loaded, parts[0])
+        self._warn((*path, parts[0]), loaded, settings)
+        names = loaded.names + default
         self._claim(path, name, names)
-        if settings.is_ca:
-            return Served(names=names, issuer=issuer.Authority(loaded))
-        return Served(names=names, certificate=loaded)
+        authority = issuer.Authority(loaded) if settings.is_ca else None
+        return Served(name=name, names=names, certificate=loaded, issuer=authority)
 
     def _check_key(self, path: Key, settings: CertificateConfig) -> None:
         """Report a key that cannot be read, too: all problems are found in one run."""
@@ -136,22 +161,20 @@ class TlsBuilder:
         except CertificateError as error:
             self._problem((*path, error.key), str(error))
 
-    def _check_openssl(self, loaded: Certificate) -> None:
+    def _check_openssl(self, loaded: Certificate, key: str) -> None:
         """Find out whether OpenSSL takes a certificate: it has opinions on the strength of keys."""
         from pingap.tls.options import use_certificate
 
         try:
             use_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), loaded.pem)
         except ssl.SSLError as error:
-            raise CertificateError("tls_cert", f"OpenSSL refuses it: {reason(error)}") from None
+            raise CertificateError(key, f"OpenSSL refuses it: {reason(error)}") from None
 
-    def _warn(
-        self, path: Key, loaded: Certificate, settings: CertificateConfig, now: datetime
-    ) -> None:
-        from pingap.tls.certificates import doubts
+    def _warn(self, path: Key, loaded: Certificate, settings: CertificateConfig) -> None:
+        from pingap.tls.certificates import doubts, utc_now
 
-        for text in doubts(loaded, settings.buffer_days, now):
-            self._warnings.append(self._source.problem((*path, "tls_cert"), text))
+        for text in doubts(loaded, settings.buffer_days, utc_now()):
+            self._warnings.append(self._source.problem(path, text))
 
     def _claim(self, path: Key, name: str, names: tuple[str, ...]) -> None:
         """Tell of names that another certificate serves: the first one counts."""

@@ -145,6 +145,10 @@ class _Comparison:
             return (model, *self._models.get(name, ()))
         if section == "locations":
             return (model, *self._models.get(f"{name}.{key}", ()))  # of a claimed key
+        if section == "certificates":  # the instance is named after one of the keys of its source
+            start = f"certificates.{name}."
+            named = (self._models[one] for one in self._models if one.startswith(start))
+            return (model, *(one for models in named for one in models))
         return (model,)
 
 

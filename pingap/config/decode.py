@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -51,11 +51,15 @@ def decode_basic(table: Table, report: Report) -> BasicConfig:
 
 
 def decode_items(
-    sections: dict[str, dict[str, Table]], location_keys: Mapping[str, str], report: Report
+    sections: dict[str, dict[str, Table]],
+    location_keys: Mapping[str, str],
+    report: Report,
+    certificate_keys: Collection[str] = (),
 ) -> Items:
     """Make the models of all items.
 
     :param location_keys: keys of locations that installed distributions claim, with their names.
+    :param certificate_keys: keys of certificates for which there is a source.
     """
     items = Items()
     _decode_section(ServerConfig, "servers", sections, items.servers, report)
@@ -70,7 +74,12 @@ def decode_items(
         plugin = _decode(PluginConfig, _with_options(table), ("plugins", name), report)
         if plugin is not None:
             items.plugins[name] = plugin
-    _decode_section(CertificateConfig, "certificates", sections, items.certificates, report)
+    for name, table in sections["certificates"].items():
+        path = ("certificates", name)
+        prepared = _with_sources(table, path, certificate_keys, report)
+        certificate = _decode(CertificateConfig, prepared, path, report)
+        if certificate is not None:
+            items.certificates[name] = certificate
     _decode_section(StorageConfig, "storages", sections, items.storages, report)
     return items
 
@@ -142,6 +151,17 @@ def _with_options(table: Table) -> Table:
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
     own["options"] = {key: table[key] for key in table if key not in own or key == "timeout"}
     return own
+
+
+def _with_sources(table: Table, path: KeyPath, keys: Collection[str], report: Report) -> Table:
+    """Move the keys of sources to ``claimed``, but for those that the model itself has."""
+    fields = CertificateConfig.model_fields
+    ours = {key for key in fields if "not_yet" not in (fields[key].json_schema_extra or {})}  # type: ignore[operator]
+    if "claimed" in table:  # our field, not a key
+        report.error((*path, "claimed"), "unknown key")
+    claimed = {key: table[key] for key in table if key in keys and key not in ours}
+    rest = {key: table[key] for key in table if key not in claimed and key != "claimed"}
+    return {**rest, "claimed": claimed} if claimed else rest
 
 
 def _claim(table: Table, path: KeyPath, location_keys: Mapping[str, str], report: Report) -> Table:

@@ -7,7 +7,7 @@ All problems of all steps are told at once. Plugin options are checked later, by
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def parse(
     name: str = "<text>",
     *,
     location_keys: Mapping[str, str] | None = None,
+    certificate_keys: Collection[str] = (),
     directory: Path = Path(),
 ) -> Config:
     """Load configuration that is not in a file.
@@ -79,16 +80,27 @@ def parse(
     :param text: one TOML document.
     :param name: what problems show instead of a file.
     :param location_keys: see ``load``.
+    :param certificate_keys: see ``load_snapshot``.
     :param directory: where relative paths begin.
     :raises ConfigError: with everything that is wrong.
     """
-    return load_snapshot(Snapshot.of_text(text, name, directory), location_keys=location_keys)
+    return load_snapshot(
+        Snapshot.of_text(text, name, directory),
+        location_keys=location_keys,
+        certificate_keys=certificate_keys,
+    )
 
 
-def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None = None) -> Config:
+def load_snapshot(
+    snapshot: Snapshot,
+    *,
+    location_keys: Mapping[str, str] | None = None,
+    certificate_keys: Collection[str] = (),
+) -> Config:
     """Load configuration that was read before.
 
     :param location_keys: see ``load``.
+    :param certificate_keys: keys of certificates for which installed distributions have a source.
     :raises ConfigError: with everything that is wrong.
     """
     reading = parse_files(snapshot)
@@ -98,7 +110,7 @@ def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None
     basic_table, sections = merge(report)
     expand_includes(sections, report)
     basic = decode_basic(basic_table, report)
-    items = decode_items(sections, location_keys or {}, report)
+    items = decode_items(sections, location_keys or {}, report, certificate_keys)
     if complete:  # otherwise names would be missed that stand in the file that could not be read
         validate(basic, items, sections, report)
     config = Config(

@@ -57,6 +57,25 @@ def plugin_key(config: Config, name: str, cls: type) -> str:
     )
 
 
+def certificate_key(config: Config, name: str) -> str:
+    """Return the key of a certificate: of its table, and the files it names."""
+    settings = config.certificates[name]
+    directory = config.source.directory
+    files = [
+        *pem_files(settings, PEM_KEYS["certificates"], directory),
+        *secret_files(settings.claimed, directory),
+    ]
+    return _digest("certificate", name, _values(settings), _contents(files))
+
+
+def source_key(table: str, cls: type) -> str:
+    """Return the key of the plugin that provides a certificate.
+
+    :param table: the key of the certificate.
+    """
+    return _digest("source", table, _identity(cls))
+
+
 def claimed_key(config: Config, location: str, key: str, cls: type) -> str:
     """Return the key of the plugin behind a key of a location that a distribution claims.
 

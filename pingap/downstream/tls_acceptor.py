@@ -8,14 +8,22 @@ import math
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from pingap.http.context import TlsDetails
 from pingap.http.date_field import date_line
 from pingap.http.networks import shown
 from pingap.observability.handshakes import HandshakeStats
-from pingap.tls.client_hello import HelloReader, alert, objection
+from pingap.tls.client_hello import (
+    DECODE_ERROR,
+    MOST_HELLO,
+    ClientHello,
+    HelloReader,
+    alert,
+    objection,
+)
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
 from pingap.wire.backlog import Backlog
@@ -35,6 +43,10 @@ _REFUSAL: Final = (
     b"HTTP/1.1 400 Bad Request\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
 )
+_CHALLENGE: Final = (b"acme-tls/1",)
+_NO_CHALLENGES: Final[Mapping[bytes, ssl.SSLContext]] = MappingProxyType({})
+_MOST_HELD: Final = 2 * MOST_HELLO
+"""Bytes of records that are held for one ClientHello."""
 _FIRST_OF_METHODS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """TLS begins with the byte 22 (RFC 8446, 5.1), a request with a letter."""
 
@@ -114,13 +126,17 @@ class TlsAcceptor(TlsTransport):
     :param context: of the server (``ServerTls.context``).
     :param spoken: the protocols that are offered by ALPN.
     :param make: makes the protocol that goes on after the handshake.
+    :param challenges: name -> the context that answers a challenge for it (``ServerTls.challenges``).
     """
 
     __slots__ = (
         "_began",
+        "_challenges",
         "_details",
         "_handshakes",
+        "_held",
         "_hello",
+        "_is_challenge",
         "_make",
         "_spoken",
         "deadline",
@@ -133,10 +149,14 @@ class TlsAcceptor(TlsTransport):
         spoken: frozenset[bytes],
         handshakes: Handshakes,
         make: MakeProtocol,
+        challenges: Mapping[bytes, ssl.SSLContext] = _NO_CHALLENGES,
     ) -> None:
         super().__init__(context, handshakes.backlog)
         self._spoken = spoken
         self._hello: HelloReader | None = HelloReader()
+        self._challenges = challenges
+        self._held: bytes | None = b""  # of the ClientHello; None: OpenSSL has some of it
+        self._is_challenge = False
         self._handshakes = handshakes
         self._make = make
         self._details: TlsDetails | None = None
@@ -156,12 +176,30 @@ class TlsAcceptor(TlsTransport):
             if data[0] in _FIRST_OF_METHODS:
                 self._refuse_plain()
                 return
-        if self._hello is not None and (hello := self._hello.feed(data)) is not None:
-            self._hello = None
-            if (description := objection(hello, self._spoken)) is not None:
-                self._refuse_hello(description)
+        if self._hello is not None:
+            if (hello := self._hello.feed(data)) is not None:
+                self._hello = None
+                self._begin_challenge(hello)
+                if not self._is_challenge and (description := objection(hello, self._spoken)):
+                    self._refuse_hello(description)
+                    return
+            elif self._challenges and self._held is not None:
+                # OpenSSL must not see it before it is known which context is to.
+                self._held += data
+                if len(self._held) > _MOST_HELD:
+                    self._refuse_hello(DECODE_ERROR)
                 return
+            data, self._held = (self._held or b"") + data, None
         super()._handshake(data)
+
+    def _begin_challenge(self, hello: ClientHello) -> None:
+        """Go on with the context that answers a challenge, if the client asks for that."""
+        if hello.protocols != _CHALLENGE or hello.server_name is None or self._held is None:
+            return
+        name = hello.server_name.lower().removesuffix(b".")
+        if (context := self._challenges.get(name)) is not None:
+            self._is_challenge = True
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     def _refuse_hello(self, description: int) -> None:
         """End the handshake with an alert."""
@@ -184,6 +222,8 @@ class TlsAcceptor(TlsTransport):
         seconds = time.monotonic() - self._began
         self._details = details(self._tls, seconds)
         self._handshakes.stats.complete(seconds, resumed=bool(self._tls.session_reused))
+        if self._is_challenge:
+            return None  # there is nothing else to say (RFC 8737, 3)
         protocol = self._tls.selected_alpn_protocol()
         if protocol == "h2" and self._details.version == "TLSv1.1":
             return None  # HTTP/2 needs TLS 1.2 (RFC 9113, 9.2)

@@ -19,7 +19,8 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 class Use:
     """A configured plugin, a location that uses a claimed key, or an upstream with a discovery.
 
-    :param name: the key below ``[plugins]``; of a claimed key, the location; or the upstream.
+    :param name: the key below ``[plugins]``; of a claimed key, the location or certificate; or the
+        upstream.
     :param locations: the locations that list it, or use the upstream.
     """
 
@@ -132,6 +133,12 @@ def _key_uses(config: Config, key: str) -> Iterator[Use]:
             yield Use(name, [name], place_of_key(config.source, ("locations", name, key)))
 
 
+def _source_uses(config: Config, key: str) -> Iterator[Use]:
+    for name, certificate in config.certificates.items():
+        if key in certificate.claimed or key in config.tables["certificates"][name]:
+            yield Use(name, [], place_of_key(config.source, ("certificates", name, key)))
+
+
 def _discovery_uses(config: Config, word: str) -> Iterator[Use]:
     for name, settings in config.upstreams.items():
         if settings.discovery == word:
@@ -158,6 +165,7 @@ def _balancer_uses(config: Config, word: str) -> Iterator[Use]:
 _FINDERS: Final[Mapping[kinds.Kind[Any], Callable[[Config, str], Iterator[Use]]]] = {
     kinds.CATEGORY: _uses,
     kinds.LOCATION_KEY: _key_uses,
+    kinds.CERTIFICATE_SOURCE: _source_uses,
     kinds.DISCOVERY: _discovery_uses,
     kinds.BALANCER: _balancer_uses,
 }

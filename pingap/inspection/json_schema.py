@@ -18,14 +18,16 @@ from pingap.config.includes import SECTIONS_WITH_INCLUDES
 from pingap.config.supported import SAMPLE_ONLY
 from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
+from pingap.plugins.kinds import Kind
 from pingap.plugins.local import CATEGORY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
+from pingap.plugins.static_certificates import StaticCertificates
 
 Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-_OUR_FIELDS = {"locations": ("claimed",), "plugins": ("options",)}
+_OUR_FIELDS = {"locations": ("claimed",), "certificates": ("claimed",), "plugins": ("options",)}
 """Fields of the models that are no keys."""
 
 
@@ -72,6 +74,8 @@ class _Builder:
         schema = self._table(section, model)
         if section == "locations":
             self._add_claimed_keys(schema["properties"])
+        if section == "certificates":
+            self._add_keys(kinds.CERTIFICATE_SOURCE, section, schema["properties"])
         if section == "upstreams":
             words = sorted(["", *self.registry.names(kinds.DISCOVERY), "transparent"])
             schema["properties"]["discovery"]["enum"] = words
@@ -84,15 +88,19 @@ class _Builder:
         for key in LOCATION_KEYS:
             absent = f"Needs the distribution {LOCATION_KEYS[key]}."
             properties[key] = {"enum": [False, ""], "description": absent}
-        for key in self.registry.names(kinds.LOCATION_KEY):
-            properties[key] = {}
+        self._add_keys(kinds.LOCATION_KEY, "locations", properties)
+
+    def _add_keys(self, kind: Kind[Any], section: str, properties: Schema) -> None:
+        for key in self.registry.names(kind):
             try:
-                cls = self.registry.find(kinds.LOCATION_KEY, key)
+                cls = self.registry.find(kind, key)
             except (MissingPluginError, PluginLoadError) as error:
-                self.failures.append(f"location key {key}: {error}")
+                properties[key] = {}
+                self.failures.append(f"{kind.label} {key}: {error}")
                 continue
-            settings = self._model(f"locations.{key}", cls.Settings)
-            properties[key] = settings["properties"].get(key, {})
+            if cls is not StaticCertificates:  # whose keys are those of the model
+                settings = self._model(f"{section}.{key}", cls.Settings)
+                properties[key] = settings["properties"].get(key, {})
 
     # Plugins.
 

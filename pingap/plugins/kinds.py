@@ -14,6 +14,7 @@ from pingap.config import distributions
 from pingap.config.problem import did_you_mean
 from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
+from pingap.plugins.certificate_source import CertificateSource
 from pingap.plugins.chains import ContractError, check_class
 from pingap.plugins.discovery import Discovery
 
@@ -30,6 +31,7 @@ class Kind(Generic[T]):
     :param items: makes name -> thing of what the hook returned; raises ``ContractError``.
     :param wanted: what an entry point must lead to, where it led to nothing; ``{name}`` stands in it.
     :param ours: names that distributions of this project provide -> the distribution.
+    :param replaceable: whether a distribution may provide a name of the core, and wins then.
     :param forms: how names of the core are written, if a message is to list all names.
     """
 
@@ -40,6 +42,7 @@ class Kind(Generic[T]):
     wanted: str = ""
     ours: Mapping[str, str] = field(default_factory=dict)
     forms: tuple[str, ...] = ()
+    replaceable: bool = False
 
     def how_to_get(self, name: str, known: Iterable[str]) -> str:
         """Return the hint for a name that nothing installed provides.
@@ -67,6 +70,16 @@ def _by_category(classes: Iterable[type[Plugin]]) -> Mapping[str, type[Plugin]]:
 def _by_key(claims: Mapping[str, type[Plugin]]) -> Mapping[str, type[Plugin]]:
     for cls in claims.values():
         check_class(cls)
+    return claims
+
+
+def _sources_by_key(
+    claims: Mapping[str, type[CertificateSource]],
+) -> Mapping[str, type[CertificateSource]]:
+    _by_key(claims)
+    for cls in claims.values():
+        if not issubclass(cls, CertificateSource):
+            raise ContractError(f"{_qualified(cls)}: base it on pingap.CertificateSource")
     return claims
 
 
@@ -113,8 +126,22 @@ DISCOVERY: Final = Kind[type[Discovery]](
     distributions.DISCOVERIES,
     ("static", "transparent"),
 )
+CERTIFICATE_SOURCE: Final = Kind[type[CertificateSource]](
+    "certificate key",
+    "certificates:",
+    "pingap_certificate_sources",
+    _sources_by_key,
+    'a module or class whose pingap_certificate_sources returns "{name}"',
+    replaceable=True,
+)
 
-KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, LOCATION_KEY, BALANCER, DISCOVERY)
+KINDS: Final[tuple[Kind[Any], ...]] = (
+    CATEGORY,
+    LOCATION_KEY,
+    BALANCER,
+    DISCOVERY,
+    CERTIFICATE_SOURCE,
+)
 
 
 def kind_of(point: str) -> Kind[Any]:

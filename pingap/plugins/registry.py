@@ -76,9 +76,11 @@ class Registry:
         self._manager = _ApplicationManager("pingap")
         self._manager.add_hookspecs(_ApplicationSpecs)
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._core: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
         for name, plugin in core.items():
             self._manager.register(plugin, name=name)
         self._take_in()
+        self._core = {kind: dict(things) for kind, things in self._loaded.items()}
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
         """Take in entry points, but for those of distributions that the environment blocks."""
@@ -144,9 +146,9 @@ class Registry:
         :raises PluginLoadError: the distribution cannot be imported or breaks the contract.
         """
         loaded: dict[str, T] = self._loaded[kind]
-        if name not in loaded:
+        if name not in loaded or self._gives_way(kind, name):
             self._load(kind, name, others)
-            if name not in loaded:
+            if name not in loaded or self._gives_way(kind, name):
                 point = kind.prefix + name
                 owner = _distribution(self._points[point][0])
                 wanted = kind.wanted.format(name=name)
@@ -155,6 +157,13 @@ class Registry:
                     f"be {wanted}"
                 )
         return loaded[name]
+
+    def _gives_way(self, kind: Kind[Any], name: str) -> bool:
+        """Return whether a thing of the core has to give way to one that is not loaded yet."""
+        if not kind.replaceable or kind.prefix + name not in self._points:
+            return False
+        core = self._core[kind].get(name)
+        return core is not None and self._loaded[kind][name] is core
 
     def _load(self, kind: Kind[Any], name: str, others: Iterable[str]) -> None:
         points = self._points.get(kind.prefix + name, [])
@@ -195,7 +204,8 @@ class Registry:
         for kind in KINDS:
             for result in getattr(self._manager.hook, kind.hook)():
                 for name, thing in kind.items(result).items():
-                    self._loaded[kind].setdefault(name, thing)
+                    if name not in self._loaded[kind] or self._gives_way(kind, name):
+                        self._loaded[kind][name] = thing
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

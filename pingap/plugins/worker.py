@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pingap.http.messages import Request, Response
+    from pingap.plugins.certificate_store import CertificateStore
     from pingap.plugins.durable_store import DurableStore
     from pingap.plugins.instance import Instance
     from pingap.plugins.upstream_view import UpstreamView
@@ -25,6 +26,10 @@ class Worker(Protocol):
     @property
     def bus(self) -> MessageBus:
         """Messages between the workers."""
+
+    @property
+    def certificates(self) -> CertificateStore:
+        """The certificates that servers with TLS have; plugins may replace them."""
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server, in the text format of Prometheus: all workers together.

@@ -29,7 +29,12 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     registry = installed_registry(_installed(tuple(sys.path)))
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
-    config = parse(toml, "pingap.toml", location_keys=registry.owners(kinds.LOCATION_KEY))
+    config = parse(
+        toml,
+        "pingap.toml",
+        location_keys=registry.owners(kinds.LOCATION_KEY),
+        certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
+    )
     return build(adjusted(config), registry, log_files=log_files)
 
 

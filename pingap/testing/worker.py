@@ -9,12 +9,16 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from pingap.build.graph import build
+from pingap.build.registry import installed_registry
+from pingap.config import parse
 from pingap.http.messages import Request, Response
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.messages import MessageBus
+from pingap.worker.certificates import Certificates
 
 
 class FakeUpstream(UpstreamView):
@@ -68,7 +72,7 @@ class FakeUpstream(UpstreamView):
 class FakeWorker:
     """A :class:`pingap.Worker` with nothing behind it: for ``startup`` and ``lead``.
 
-    Shared state, bus and store are real ones, of one worker. Use it as a context manager, or call
+    Shared state, bus, store and certificates are real ones, of one worker. Use it as a context manager, or call
     ``close``, so that the temporary directory is removed.
 
     :param state_directory: where ``store`` keeps its file; by default a temporary directory.
@@ -86,6 +90,9 @@ class FakeWorker:
         """Name -> upstream, such as a :class:`FakeUpstream`; empty at first."""
         self.responses: dict[str, Callable[[Request, bytes], Response]] = {}
         """Upstream -> what makes its response in ``fetch`` of a request and its body."""
+        runtime = build(parse(""), installed_registry([]))
+        self.certificates = Certificates(lambda: runtime)
+        """Those that were replaced, checked as in a proxy; no server serves them."""
         self.metrics_pages: dict[str, bytes] = {}
         """Server -> what ``metrics`` returns."""
 

@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
+from pingap.tls.facts import CertificateFacts
 from pingap.tls.pem import CertificateError, blocks, read_pem
 
 SOON: Final = timedelta(days=7)
 """Rest of the life of a certificate below which a warning is given, unless ``buffer_days`` is set."""
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes
+Source: TypeAlias = Literal["configuration", "plugin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,66 @@ def load_certificate(cert: str, key: str, domains: str, directory: Path) -> Cert
     """
     chain = load_chain(cert, "tls_cert", directory)
     private = load_key(key, "tls_key", directory)
-    check_pair(chain, private, "tls_cert", "tls_key")
-    names = [name.strip().lower().removesuffix(".") for name in domains.split(",") if name.strip()]
-    if not names and not (names := list(_names(chain[0]))):
+    return _matched(chain, private, split_domains(domains), "tls_cert", "tls_key")
+
+
+def parse_pair(
+    chain: bytes,
+    key: bytes,
+    names: tuple[str, ...] = (),
+    chain_name: str = "chain",
+    key_name: str = "key",
+) -> Certificate:
+    """Read a certificate and its key from PEM, and check that they belong together.
+
+    :param chain: the leaf and its chain.
+    :param names: what it is served for; by default the names in the certificate.
+    :param chain_name: what messages call the chain, and errors have as their ``key``.
+    :raises CertificateError: what is wrong, and in which of the two.
+    """
+    certificates = parse_chain(chain, chain_name)
+    return _matched(certificates, parse_key(key, key_name), names, chain_name, key_name)
+
+
+def _matched(
+    chain: tuple[x509.Certificate, ...],
+    key: PrivateKey,
+    names: tuple[str, ...],
+    chain_name: str,
+    key_name: str,
+) -> Certificate:
+    check_pair(chain, key, chain_name, key_name)
+    if not names and not (names := tuple(_names(chain[0]))):
         raise CertificateError(
-            "tls_cert", "the certificate names no host: domains must say what it is served for"
+            chain_name, "the certificate names no host: domains must say what it is served for"
         )
-    return Certificate(leaf=chain[0], chain=chain[1:], key=private, names=tuple(names))
+    return Certificate(leaf=chain[0], chain=chain[1:], key=key, names=names)
+
+
+def split_domains(domains: str) -> tuple[str, ...]:
+    """Return the names in a value of ``domains``, in lower case."""
+    return tuple(normal_name(name) for name in domains.split(",") if name.strip())
+
+
+def normal_name(name: str) -> str:
+    """Return a name as names are compared."""
+    return name.strip().lower().removesuffix(".")
+
+
+def facts_of(
+    leaf: x509.Certificate, name: str, names: tuple[str, ...], source: Source, alpn: str = ""
+) -> CertificateFacts:
+    """Return what may be known of a certificate; the parameters are those of ``CertificateFacts``."""
+    return CertificateFacts(
+        name=name,
+        names=names,
+        issuer=leaf.issuer.rfc4514_string(),
+        not_before=leaf.not_valid_before_utc,
+        not_after=leaf.not_valid_after_utc,
+        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
+        source=source,
+        alpn=alpn,
+    )
 
 
 def load_pair(cert: str, key: str, directory: Path) -> bytes:
@@ -74,8 +129,8 @@ def load_pair(cert: str, key: str, directory: Path) -> bytes:
     chain = load_chain(cert, "client_cert", directory)
     private = load_key(key, "client_key", directory)
     check_pair(chain, private, "client_cert", "client_key")
-    if (invalid := _invalid(chain[0], utc_now())) is not None:
-        raise CertificateError("client_cert", invalid)
+    if (why := invalid(chain[0], utc_now())) is not None:
+        raise CertificateError("client_cert", why)
     return _pem(chain, private)
 
 
@@ -94,7 +149,15 @@ def load_chain(text: str, name: str, directory: Path) -> tuple[x509.Certificate,
     :param name: the key of the configuration that the text is of.
     :raises CertificateError: there is none, or one cannot be read.
     """
-    data = read_pem(text, name, directory)
+    return parse_chain(read_pem(text, name, directory), name)
+
+
+def parse_chain(data: bytes, name: str) -> tuple[x509.Certificate, ...]:
+    """Read certificates from PEM.
+
+    :param name: what messages and errors call it.
+    :raises CertificateError: there is none, or one cannot be read.
+    """
     chain = []
     for place, block in enumerate(blocks(data, b"CERTIFICATE"), 1):
         try:
@@ -111,7 +174,15 @@ def load_key(text: str, name: str, directory: Path) -> PrivateKey:
 
     :raises CertificateError: there is none, it cannot be read, or needs a password.
     """
-    data = read_pem(text, name, directory, secret=True)
+    return parse_key(read_pem(text, name, directory, secret=True), name)
+
+
+def parse_key(data: bytes, name: str) -> PrivateKey:
+    """Read a private key from PEM.
+
+    :param name: what messages and errors call it.
+    :raises CertificateError: there is none, it cannot be read, or needs a password.
+    """
     # Other blocks may stand beside it: EC PARAMETERS before, certificates behind.
     for block in blocks(data, b"PRIVATE KEY"):
         return _parse_key(block, name)
@@ -156,7 +227,7 @@ def _public(key: Any) -> bytes:
     return encoded
 
 
-def _invalid(certificate: x509.Certificate, now: datetime) -> str | None:
+def invalid(certificate: x509.Certificate, now: datetime) -> str | None:
     """Say why a certificate cannot convince anybody now; None if it can."""
     if certificate.not_valid_after_utc <= now:
         return f"the certificate expired at {moment(certificate.not_valid_after_utc)}"
@@ -168,9 +239,9 @@ def _invalid(certificate: x509.Certificate, now: datetime) -> str | None:
 def doubts(certificate: Certificate, buffer_days: int, now: datetime) -> Iterator[str]:
     """Yield what an operator should know of a certificate that can be used."""
     end = certificate.leaf.not_valid_after_utc
-    if (invalid := _invalid(certificate.leaf, now)) is not None:
+    if (why := invalid(certificate.leaf, now)) is not None:
         # Not an error: after a restart it would keep all other sites from being served.
-        yield invalid
+        yield why
     elif end - now < (timedelta(days=buffer_days) if buffer_days else SOON):
         yield f"the certificate expires at {moment(end)}"
     every = (certificate.leaf, *certificate.chain)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pingap.tls.options import TlsOptions, use_certificate
+from pingap.tls.options import TlsOptions, reason, use_certificate
+from pingap.tls.replacements import Replacement
 
 if TYPE_CHECKING:
     from pingap.tls.certificates import Certificate
@@ -31,14 +32,49 @@ class Issuer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What one entry of ``[certificates]`` serves: a certificate, or any number of them.
+    """What one entry of ``[certificates]`` serves: a certificate, any number of them, or none yet.
 
+    :param name: of the entry.
     :param names: as in ``Certificate``; ``*`` is the default.
+    :param certificate: with an issuer, the one that it signs with.
     """
 
+    name: str = ""
     names: tuple[str, ...]
     certificate: Certificate | None = None
     issuer: Issuer | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has a certificate; otherwise it waits for one that a plugin provides."""
+        return self.certificate is not None or self.issuer is not None
+
+
+def owners(
+    served: Iterable[Served], replacements: Iterable[Replacement]
+) -> dict[str, Served | Replacement]:
+    """Return what serves each name.
+
+    The entries of the configuration come first, in their order, each with what replaces it; then what
+    was added, in the order of its names. The first one that has a name serves it.
+    """
+    found: dict[str, Served | Replacement] = {}
+    for names, one in _claims(served, {one.name: one for one in replacements if not one.alpn}):
+        for name in names:
+            found.setdefault(name, one)
+    return found
+
+
+def _claims(
+    served: Iterable[Served], replacing: dict[str, Replacement]
+) -> Iterator[tuple[tuple[str, ...], Served | Replacement]]:
+    for one in served:
+        if (new := replacing.pop(one.name, None)) is not None:
+            yield (*new.names, *(("*",) if "*" in one.names else ())), new
+        elif one.is_there:
+            yield one.names, one
+    for _, new in sorted(replacing.items()):
+        yield new.names, new
 
 
 class ServerTls:
@@ -50,6 +86,7 @@ class ServerTls:
     :param served: the certificates, in the order of the configuration: the first with a name counts.
     :param previous: what the server has now. With the same options its context goes on to be used;
         this one chooses the certificates there once it has taken effect.
+    :param replacements: what plugins have put in place of these, or beside them.
     :raises OptionError: a setting cannot be honoured.
     :raises ssl.SSLError: OpenSSL refuses a certificate.
     """
@@ -59,23 +96,74 @@ class ServerTls:
         options: TlsOptions,
         served: tuple[Served, ...],
         previous: ServerTls | None = None,
+        replacements: Iterable[Replacement] = (),
     ) -> None:
         self.options = options
-        self._chosen = chosen = _Chosen()
-        for one in served:
-            if one.issuer is not None:
-                target: ssl.SSLContext | _Signed = _Signed(self.options, one.issuer)
-            else:
-                assert one.certificate is not None
-                target = self.options.context()
-                use_certificate(target, one.certificate.pem)
-            for name in one.names:
-                chosen.by_name.setdefault(name, target)
+        self._served = served
+        self._configured = {id(one): self._target(one) for one in served if one.is_there}
+        self._replaced: dict[str, tuple[Replacement, ssl.SSLContext]] = {}
+        self.challenges: dict[bytes, ssl.SSLContext] = {}
+        """Name -> the context for handshakes that offer ``acme-tls/1`` and nothing else."""
+        self._chosen = _Chosen()
+        self.replace(replacements)
         if previous is not None and previous.options == options:
             self.context: ssl.SSLContext = previous.context
         else:
             self.context = options.context()
             self.take_effect()
+
+    def _target(self, one: Served) -> ssl.SSLContext | _Signed:
+        if one.issuer is not None:
+            return _Signed(self.options, one.issuer)
+        assert one.certificate is not None
+        context = self.options.context()
+        use_certificate(context, one.certificate.pem)
+        return context
+
+    def replace(self, replacements: Iterable[Replacement]) -> None:
+        """Serve these, and none of those before, in place of the configured ones or beside them.
+
+        Contexts of those that were there before are kept. One that cannot be used is logged; then the one
+        before it stays.
+        """
+        before, self._replaced = self._replaced, {}
+        for one in replacements:
+            known = before.get(one.name)
+            if known is None or known[0] is not one:
+                try:
+                    known = one, self.context_for(one.pem, one.alpn)
+                except ssl.SSLError as error:  # other options than where it was checked
+                    text = "the certificate %s of a plugin cannot be used: %s"
+                    log.error(text, one.name, reason(error))  # noqa: TRY400 - not a defect of ours
+            if known is not None:
+                self._replaced[one.name] = known
+        usable = [one for one, _ in self._replaced.values()]
+        self._chosen = _Chosen(
+            {name: self._target_of(one) for name, one in owners(self._served, usable).items()}
+        )
+        self.challenges.clear()  # (not another one: connections look at this)
+        for one, context in self._replaced.values():
+            if one.alpn:
+                for name in one.names:
+                    self.challenges.setdefault(name.encode(), context)
+
+    def _target_of(self, owner: Served | Replacement) -> ssl.SSLContext | _Signed:
+        if isinstance(owner, Replacement):
+            return self._replaced[owner.name][1]
+        return self._configured[id(owner)]
+
+    def context_for(self, pem: bytes, alpn: str = "") -> ssl.SSLContext:
+        """Return a context with a certificate.
+
+        :param alpn: the only protocol that it speaks, without certificates of clients.
+        :raises ssl.SSLError: OpenSSL refuses it.
+        """
+        options = self.options
+        if alpn:
+            options = replace(options, alpn=(alpn,), verify_client="off", client_ca="")
+        context = options.context()
+        use_certificate(context, pem)
+        return context
 
     def take_effect(self) -> None:
         """Serve these certificates from the next handshake on; connections are not touched."""

@@ -90,7 +90,7 @@ class Front:
             handshakes.seconds = settings.tls_handshake_timeout
             after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
             spoken = frozenset(word.encode() for word in server.tls.options.alpn)
-            first = partial(TlsAcceptor, context, spoken, handshakes, after)
+            first = partial(TlsAcceptor, context, spoken, handshakes, after, server.tls.challenges)
         headers = self._proxy_headers
         headers.trusted, headers.seconds = runtime.trusted_proxies, settings.head_read_timeout
         headers.make = first

@@ -15,6 +15,7 @@ from pingap.proxy.async_hooks import HookTasks
 from pingap.proxy.fetch import Fetching
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
+from pingap.worker.certificates import Certificates
 from pingap.worker.upstream_views import ServedUpstream
 
 _NOBODY: Final = ("", 0)
@@ -29,6 +30,7 @@ class PluginWorker:
     :param store: what survives restarts.
     :param instance: returns what controls the running pingap.
     :param tasks: of the worker.
+    :param newest: returns what it is to serve next, if something is prepared, or what it serves.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PluginWorker:
         shared: SharedState,
         runtime: Callable[[], Runtime],
         *,
+        newest: Callable[[], Runtime],
         store: DurableStore,
         instance: Callable[[], Instance],
         tasks: HookTasks,
@@ -46,6 +49,7 @@ class PluginWorker:
         self.store = store
         self._instance = instance
         self.fetching = Fetching(tasks)
+        self.certificates = Certificates(newest)
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.

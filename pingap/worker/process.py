@@ -176,6 +176,7 @@ class WorkerProcess:
         return load_snapshot(
             Snapshot.from_bytes(snapshot.encode()),
             location_keys=self._worker.runtime.registry.owners(kinds.LOCATION_KEY),
+            certificate_keys=self._worker.runtime.registry.owners(kinds.CERTIFICATE_SOURCE),
         )
 
     def _take_sockets(self, message: Message) -> None:

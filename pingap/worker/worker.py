@@ -126,6 +126,7 @@ class Worker:
             self._for_plugins = PluginWorker(
                 self.shared,
                 lambda: self.runtime,
+                newest=lambda: self._prepared or self.runtime,
                 store=self._store,
                 instance=lambda: self.instance,
                 tasks=requests,

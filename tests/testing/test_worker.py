@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.certificates import issue
 
 from pingap import BackgroundTasks, PeerView, Plugin, Response, Worker, hookimpl
 from pingap.testing import FakeUpstream, FakeWorker, Proxy, make_request
@@ -31,6 +32,18 @@ async def test_it_has_what_a_worker_has() -> None:
         place = worker.store._path()
         assert place.exists()
     assert not place.parent.parent.exists()
+
+
+async def test_certificates_are_checked_and_listed() -> None:
+    issued = issue("a.test")
+    with FakeWorker() as worker:
+        worker.certificates.replace("a", issued.cert.encode(), issued.key.encode())
+        (facts,) = worker.certificates.list()
+        assert (facts.name, facts.names, facts.source) == ("a", ("a.test",), "plugin")
+        with pytest.raises(ValueError, match="the key does not belong"):
+            worker.certificates.replace("a", issued.cert.encode(), issue().key.encode())
+        worker.certificates.remove("a")
+        assert worker.certificates.list() == ()
 
 
 async def test_its_store_may_stay(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class CertificateConfig(Model):
         0, description="Days before expiry at which a warning is given; 0: 7 days."
     )
     remark: str = Field("", description="A comment.")
+    claimed: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Not a key of its own: the keys of sources that distributions provide.",
+    )
 
 
 class StorageConfig(Model):

@@ -217,6 +217,22 @@ def test_keys_that_distributions_claim():
     ]
 
 
+def test_keys_of_sources_of_certificates():
+    class Source(PluginSettings):
+        vault: str
+        opener: Login
+
+    head = '[certificates.a]\nvault = "v"\n'
+    old, new = (parse(head + one, certificate_keys=("vault", "opener")) for one in (
+        'opener = { word = "S1" }', 'opener = { word = "S2" }'
+    ))  # fmt: skip
+    models = {"certificates.a.vault": [Source]}
+    assert changes_text(changes_between(old, new, models)).split("\n")[1:] == [
+        '- opener = { word = "***" }',
+        '+ opener = { word = "***" }  # changed',
+    ]
+
+
 def test_headers_that_carry_secrets():
     head = APP + '[locations.all]\nupstream = "app"\n'
     keys = 'proxy_set_headers = ["Authorization: S1", "X-Token: $TOKEN", "X-A: b"]'

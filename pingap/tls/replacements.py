@@ -1,0 +1,173 @@
+"""Certificates that plugins provide at run time, in place of configured ones or beside them.
+
+Every worker knows the same ones: a value of the bus for each name. Messages of two workers may arrive
+in any order, so each carries a version, and the newest one wins everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pingap.shared_state.bus import Bus
+from pingap.shared_state.messages import LARGEST_VALUE
+
+MOST_NAMES: Final = 5000
+"""Names of which certificates were replaced or added, removed ones included."""
+LONGEST_NAME: Final = 256
+
+_PREFIX: Final = "certificate:"
+_REMEMBERED: Final = 60 * 10**9
+"""Nanoseconds for which a removal is remembered at least: no older message is under way for so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """One certificate that a plugin provided, or the removal of it.
+
+    :param name: of the table of ``[certificates]`` that it replaces, or a name of its own.
+    :param table: the key of that table's content, for which alone it is meant; empty: no such table.
+    :param names: what it is served for, in lower case.
+    :param alpn: the protocol that a handshake must offer alone to get it; empty: any handshake gets it.
+    :param pem: key, leaf and chain; empty: it was removed.
+    :param version: nanoseconds of the clock, but always more than that of the one before.
+    """
+
+    name: str
+    table: str = ""
+    names: tuple[str, ...] = ()
+    alpn: str = ""
+    pem: bytes = field(default=b"", repr=False)  # holds the key
+    version: int
+
+    def is_newer_than(self, other: Replacement) -> bool:
+        """Return which of two counts: every worker decides alike."""
+        if self.version != other.version:
+            return self.version > other.version
+        return self.to_text() > other.to_text()
+
+    def is_needless(self, tables: Mapping[str, str]) -> bool:
+        """Return whether it means nothing to a configuration, now or later.
+
+        :param tables: name -> key of each table of the configuration.
+        """
+        if not self.pem:
+            return self.version < time.time_ns() - _REMEMBERED
+        return self.table != tables.get(self.name, "")
+
+    def to_text(self) -> str:
+        """Return it as the bus carries it, with the key in it."""
+        return json.dumps(
+            [self.name, self.table, self.names, self.alpn, self.pem.decode("ascii"), self.version]
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> Replacement:
+        """Read what ``to_text`` gave."""
+        name, table, names, alpn, pem, version = json.loads(text)
+        return cls(
+            name=name,
+            table=table,
+            names=tuple(names),
+            alpn=alpn,
+            pem=pem.encode("ascii"),
+            version=version,
+        )
+
+
+class Replacements:
+    """What this worker knows of them: those of all workers.
+
+    :param bus: carries them.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._known: dict[str, Replacement] = {}
+        self.changed: Callable[[], None] = _nothing
+        """Called in the event loop when there is another one, or one less."""
+        bus.subscribe(_PREFIX, self._take)
+
+    def publish(
+        self, name: str, table: str, names: tuple[str, ...], pem: bytes, alpn: str = ""
+    ) -> None:
+        """Have all workers serve a certificate; the parameters are those of ``Replacement``.
+
+        :raises ValueError: it is too large, or there are too many.
+        """
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise ValueError(f"a name has 1 to {LONGEST_NAME} characters, not {len(name)}")
+        if name not in self._known and len(self._known) >= MOST_NAMES:
+            raise ValueError(f"there are {MOST_NAMES} names of certificates already: reuse some")
+        one = self._next(name, table, names, pem, alpn)
+        if len(text := one.to_text()) > LARGEST_VALUE:
+            raise ValueError(too_large(len(text)))
+        self._bus.publish(_PREFIX + name, text)
+
+    def remove(self, name: str) -> None:
+        """Have all workers serve what the configuration says, if anything."""
+        if (known := self._known.get(name)) is not None and known.pem:
+            self._bus.publish(_PREFIX + name, self._next(name).to_text())
+
+    def _next(
+        self,
+        name: str,
+        table: str = "",
+        names: tuple[str, ...] = (),
+        pem: bytes = b"",
+        alpn: str = "",
+    ) -> Replacement:
+        version = time.time_ns()
+        if (known := self._known.get(name)) is not None:
+            version = max(version, known.version + 1)  # the clock may have been set back
+        return Replacement(name=name, table=table, names=names, alpn=alpn, pem=pem, version=version)
+
+    def active(self, tables: Mapping[str, str]) -> list[Replacement]:
+        """Return those that a configuration is to serve, in the order of their names.
+
+        :param tables: name -> key of each of its tables.
+        """
+        return [
+            one
+            for _, one in sorted(self._known.items())
+            if one.pem and one.table == tables.get(one.name, "")
+        ]
+
+    def settle(self, tables: Mapping[str, str]) -> None:
+        """Forget what means nothing to the configuration that serves from now on."""
+        for name, one in list(self._known.items()):
+            if one.is_needless(tables):
+                del self._known[name]
+
+    def _take(self, key: str, text: str) -> None:
+        new = Replacement.from_text(text)
+        known = self._known.get(new.name)
+        if known is not None and not new.is_newer_than(known):
+            if known.is_newer_than(new):
+                # Workers that start later get what was sent last: it must be the newest one.
+                self._bus.publish(key, known.to_text())
+            return
+        self._known[new.name] = new
+        self.changed()
+
+    def __repr__(self) -> str:
+        return f"<Replacements {', '.join(sorted(self._known))}>"
+
+
+def too_large(size: int) -> str:
+    """Return the message for a certificate of so many bytes."""
+    return (
+        f"chain, key and names have {size} bytes; all workers can be sent {LARGEST_VALUE} at most"
+    )
+
+
+def is_needless(key: str, text: str, tables: Mapping[str, str]) -> bool:
+    """Return whether a value of the bus is one of ours and means nothing to a configuration."""
+    return key.startswith(_PREFIX) and Replacement.from_text(text).is_needless(tables)
+
+
+def _nothing() -> None:
+    pass
