@@ -17,7 +17,15 @@ from pingap.client import (
     SideCallStream,
     http_client,
 )
+from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
+from pingap.config.snapshot import Snapshot as ConfigSnapshot
+from pingap.config.storage.interface import (
+    ConfigStorage,
+    StorageConflict,
+    StorageError,
+    StorageFactory,
+)
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
@@ -69,6 +77,9 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "ClientTLS",
+    "ConfigFormat",
+    "ConfigSnapshot",
+    "ConfigStorage",
     "Connection",
     "ContextKey",
     "Cookie",
@@ -80,6 +91,7 @@ __all__ = [
     "Endpoint",
     "Field",
     "FileBody",
+    "FormatError",
     "GRPCMessageFilter",
     "Gauge",
     "HTTPClient",
@@ -118,6 +130,9 @@ __all__ = [
     "SideCallStream",
     "SignedCookie",
     "Signer",
+    "StorageConflict",
+    "StorageError",
+    "StorageFactory",
     "Subscription",
     "ThreadedBodyFilter",
     "UpstreamAttempt",

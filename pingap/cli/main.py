@@ -179,7 +179,7 @@ def _test(serving: ServeOptions) -> None:
     from pingap.observability.log_files import LogFiles
 
     registry = installed_registry()
-    config = load_configuration(serving.read(), registry)
+    config = load_configuration(serving.read(registry), registry)
     problems = start_problems(config)
     try:
         runtime = build(config, registry, serving.log, LogFiles(opens=False))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pingap.config.decode import decode_basic, decode_items
 from pingap.config.files import parse_files, read
+from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.includes import expand_includes
 from pingap.config.merge import Table, merge
 from pingap.config.model import (
@@ -39,6 +40,7 @@ class Config:
     :param warnings: what the operator should know, in file order.
     :param source: finds the file and the line of a key, for problems that are found later.
     :param tables: ``basic`` and the items of each section as they are written, includes expanded.
+    :param snapshot: the texts it was read from.
     """
 
     basic: BasicConfig
@@ -51,6 +53,7 @@ class Config:
     warnings: list[Problem]
     source: Source
     tables: dict[str, dict[str, Table]] = field(repr=False)  # which may hold secrets
+    snapshot: Snapshot
 
 
 def load(path: str | os.PathLike[str], *, location_keys: Mapping[str, str] | None = None) -> Config:
@@ -83,13 +86,19 @@ def parse(
     return load_snapshot(Snapshot.of_text(text, name, directory), location_keys=location_keys)
 
 
-def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None = None) -> Config:
+def load_snapshot(
+    snapshot: Snapshot,
+    *,
+    location_keys: Mapping[str, str] | None = None,
+    formats: Formats = TOML_ONLY,
+) -> Config:
     """Load configuration that was read before.
 
     :param location_keys: see ``load``.
+    :param formats: those that its files may have.
     :raises ConfigError: with everything that is wrong.
     """
-    reading = parse_files(snapshot)
+    reading = parse_files(snapshot, formats)
     source = Source(reading.documents, Path(snapshot.directory))
     report = Report(source, reading.problems, reading.warnings)
     complete = not reading.problems
@@ -110,6 +119,7 @@ def load_snapshot(snapshot: Snapshot, *, location_keys: Mapping[str, str] | None
         warnings=in_file_order(report.warnings),
         source=source,
         tables={"basic": basic_table, **sections},
+        snapshot=snapshot,
     )
     if report.problems:
         raise ConfigError(report.problems, config if complete else None)

@@ -6,9 +6,10 @@ included. What the texts name (certificates, plugin files, ``file:`` secrets) is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pingap.config.problem import Problem
@@ -32,6 +33,22 @@ class Snapshot:
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.files)
         return f"<Snapshot {names}>"  # the texts may hold secrets
+
+    @property
+    def version(self) -> str:
+        """A hash of the names and texts: equal texts have the same version in every directory.
+
+        64 hexadecimal digits.
+        """
+        files = sorted((self._inside(name), text) for name, text in self.files)
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def _inside(self, name: str) -> str:
+        """Return the name of a file relative to the directory, if it is there."""
+        path = PurePath(name)
+        return str(
+            path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
+        )
 
     @classmethod
     def of_text(cls, text: str, name: str, directory: Path = Path()) -> Snapshot:

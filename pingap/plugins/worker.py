@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pingap.config.storage.interface import ConfigStorage
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -25,4 +26,11 @@ class Worker(Protocol):
 
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
+        """
+
+    @property
+    def storage(self) -> ConfigStorage:
+        """Where the configuration is kept: that of ``-c``.
+
+        Writing does not reload: the process does so by itself with ``-a`` or ``--autoreload``.
         """

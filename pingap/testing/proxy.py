@@ -9,6 +9,7 @@ from typing import Self
 
 from pingap.build.graph import Runtime
 from pingap.config import ConfigError
+from pingap.config.storage.memory import MemoryStorage
 from pingap.plugins.base import Plugin
 from pingap.testing.build import METRICS_PATH, build_runtime
 from pingap.testing.client import Answer, Client
@@ -49,6 +50,7 @@ class Proxy:
         self._recorder = Recorder()
         self._runtime: Runtime | None = None
         self._worker: Worker | None = None
+        self._storage: MemoryStorage | None = None
         self._thread: WorkerThread | None = None
         self._clients: list[Client | Http2Client] = []
 
@@ -117,7 +119,8 @@ class Proxy:
                     numbered = enumerate(toml.splitlines(), 1)
                     error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
                 raise
-            worker = self._worker = Worker(runtime)
+            storage = self._storage = MemoryStorage({"pingap.toml": toml})
+            worker = self._worker = Worker(runtime, storage=lambda: storage)
             basic = runtime.config.basic
             self._thread = WorkerThread(worker, lambda number: recorder.attach(basic, number))
             try:
@@ -171,6 +174,13 @@ class Proxy:
         self.start()
         assert self._thread is not None
         self._thread.settle()
+
+    @property
+    def storage(self) -> MemoryStorage:
+        """What plugins have as ``worker.storage``: it holds ``pingap.toml``. Changes are not served."""
+        self.start()
+        assert self._storage is not None
+        return self._storage
 
     # Talking to it.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 from pingap.build.graph import Runtime
+from pingap.config.storage.interface import ConfigStorage
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 
@@ -14,12 +16,19 @@ class PluginWorker:
 
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
+    :param storage: makes the storage of the configuration.
     """
 
-    def __init__(self, shared: SharedState, runtime: Callable[[], Runtime]) -> None:
+    def __init__(
+        self,
+        shared: SharedState,
+        runtime: Callable[[], Runtime],
+        storage: Callable[[], ConfigStorage],
+    ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
+        self._make_storage = storage
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.
@@ -28,3 +37,8 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    @cached_property
+    def storage(self) -> ConfigStorage:
+        """The storage that this process was started from."""
+        return self._make_storage()

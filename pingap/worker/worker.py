@@ -6,7 +6,7 @@ import gc
 import logging
 import resource
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,6 +17,8 @@ from anyio.abc import TaskGroup
 from pingap.build.graph import Runtime
 from pingap.client import http_client
 from pingap.config import Config
+from pingap.config.storage.interface import ConfigStorage
+from pingap.config.storage.memory import MemoryStorage
 from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
@@ -44,6 +46,7 @@ class Worker:
     :param runtime: what to serve.
     :param sockets: what to accept from; without them, ``bind`` opens some.
     :param shared: what it shares with other workers; by default there are none.
+    :param storage: makes the storage of the configuration.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class Worker:
         runtime: Runtime,
         sockets: Iterable[Listening] = (),
         shared: SharedState | None = None,
+        storage: Callable[[], ConfigStorage] = MemoryStorage,
     ) -> None:
         self.runtime = runtime
+        self._storage = storage
         self.shared = LocalState() if shared is None else shared
         runtime.count_with(self.shared)
         self._sockets = list(sockets)
@@ -117,7 +122,8 @@ class Worker:
             self._services, self._plugins = (
                 services,
                 PluginTasks(
-                    runtime.plugin_failures, PluginWorker(self.shared, lambda: self.runtime)
+                    runtime.plugin_failures,
+                    PluginWorker(self.shared, lambda: self.runtime, self._storage),
                 ),
             )
             self._discovery = DiscoveryService(services)
