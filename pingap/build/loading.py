@@ -27,6 +27,9 @@ Item = TypeVar("Item", bound=BaseModel)
 READ_SECONDS: Final = 10.0
 """How long a storage may take to be read."""
 
+BLOCKED_SECONDS: Final = 5.0
+"""How long it may hold up the event loop beyond that."""
+
 
 async def read_from(storage: ConfigStorage) -> Snapshot:
     """Read the texts of a configuration.
@@ -69,7 +72,9 @@ def read_now(storage: ConfigStorage, place: str) -> Snapshot:
     try:
         if isinstance(storage, FileStorage):
             return storage.snapshot()
-        with time_limit(2 * READ_SECONDS):  # for one that does not let the event loop run
+        with time_limit(
+            READ_SECONDS + BLOCKED_SECONDS
+        ):  # for one that does not let the event loop run
             return anyio.run(read_from, storage)
     except (StorageError, TimeoutError) as error:
         raise ConfigError([Problem((), f"cannot be read: {error}", place)]) from None
