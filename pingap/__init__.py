@@ -49,6 +49,7 @@ from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
@@ -57,6 +58,7 @@ from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
 from pingap.protocol.websocket_frames import WebSocketMessage
+from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
@@ -67,6 +69,7 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
+from pingap.shared_state.values import SharedValues
 
 __all__ = [
     "AsyncBodyFilter",
@@ -87,6 +90,7 @@ __all__ = [
     "Discovered",
     "Discovery",
     "DiscoverySettings",
+    "DurableStore",
     "Duration",
     "Endpoint",
     "Field",
@@ -120,10 +124,12 @@ __all__ = [
     "ServerSentEvent",
     "SharedCounter",
     "SharedGauge",
+    "SharedLock",
     "SharedRecord",
     "SharedState",
     "SharedStateStats",
     "SharedTable",
+    "SharedValues",
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
@@ -133,6 +139,7 @@ __all__ = [
     "StorageConflict",
     "StorageError",
     "StorageFactory",
+    "StoreError",
     "Subscription",
     "ThreadedBodyFilter",
     "UpstreamAttempt",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pingap.config.storage.interface import ConfigStorage
+    from pingap.plugins.durable_store import DurableStore
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -34,3 +35,7 @@ class Worker(Protocol):
 
         Writing does not reload: the process does so by itself with ``-a`` or ``--autoreload``.
         """
+
+    @property
+    def store(self) -> DurableStore:
+        """A small store that survives restarts, and that all workers share."""

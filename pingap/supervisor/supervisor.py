@@ -192,7 +192,7 @@ class Supervisor:
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(column)
-        worker = Worker(self.base.runtime, accepted, shared, self.base.storage)
+        worker = Worker(self.base.runtime, accepted, shared, storage=self.base.storage)
         for key, value in self.news.values.items():  # which it compares with what is shared
             worker.bus.deliver(key, value)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +13,7 @@ from pingap.build.graph import Runtime
 from pingap.config import ConfigError
 from pingap.config.storage.memory import MemoryStorage
 from pingap.plugins.base import Plugin
+from pingap.plugins.durable_store import DurableStore
 from pingap.testing.build import METRICS_PATH, build_runtime
 from pingap.testing.client import Answer, Client
 from pingap.testing.description import Description, PluginLike
@@ -34,6 +37,8 @@ class Proxy:
     :param categories: plugin classes that TOML may name by their category. They need not be installed,
         and win over those that are.
     :param upstream: where locations that are described in Python send requests.
+    :param state_directory: where ``worker.store`` keeps its file; by default a directory that is
+        removed when the proxy stops.
     """
 
     def __init__(
@@ -42,8 +47,11 @@ class Proxy:
         *,
         categories: Iterable[type[Plugin]] = (),
         upstream: Upstream | None = None,
+        state_directory: Path | None = None,
     ) -> None:
         self._upstream = upstream
+        self._state_directory = state_directory
+        self._temporary: TemporaryDirectory[str] | None = None
         self._toml = toml
         self._categories = list(categories)
         self._description = Description(upstream.addr if upstream else "")
@@ -120,7 +128,8 @@ class Proxy:
                     error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
                 raise
             storage = self._storage = MemoryStorage({"pingap.toml": toml})
-            worker = self._worker = Worker(runtime, storage=lambda: storage)
+            store = DurableStore(self._store_directory())
+            worker = self._worker = Worker(runtime, store=store, storage=lambda: storage)
             basic = runtime.config.basic
             self._thread = WorkerThread(worker, lambda number: recorder.attach(basic, number))
             try:
@@ -144,8 +153,17 @@ class Proxy:
         finally:
             self._close(self._worker)
 
+    def _store_directory(self) -> Path:
+        if self._state_directory is not None:
+            return self._state_directory / "store"
+        self._temporary = TemporaryDirectory(prefix="pingap-testing-")
+        return Path(self._temporary.name) / "store"
+
     def _close(self, worker: Worker) -> None:
         worker.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
         self._recorder.detach()
         self._recorder.files.close()
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pingap.build.graph import Runtime
 from pingap.config.storage.interface import ConfigStorage
+from pingap.plugins.durable_store import DurableStore
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 
@@ -16,6 +17,7 @@ class PluginWorker:
 
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
+    :param store: what survives restarts.
     :param storage: makes the storage of the configuration.
     """
 
@@ -23,12 +25,14 @@ class PluginWorker:
         self,
         shared: SharedState,
         runtime: Callable[[], Runtime],
+        store: DurableStore,
         storage: Callable[[], ConfigStorage],
     ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
         self._make_storage = storage
+        self.store = store
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: all workers together.
@@ -42,3 +46,7 @@ class PluginWorker:
     def storage(self) -> ConfigStorage:
         """The storage that this process was started from."""
         return self._make_storage()
+
+    def close(self) -> None:
+        """Let go of what plugins have used: no plugin runs any more."""
+        self.store.close()

@@ -23,6 +23,7 @@ from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
 from pingap.observability.watchdog import Watchdog
+from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
 from pingap.shared_state.local import LocalState
@@ -46,6 +47,7 @@ class Worker:
     :param runtime: what to serve.
     :param sockets: what to accept from; without them, ``bind`` opens some.
     :param shared: what it shares with other workers; by default there are none.
+    :param store: of its plugins; by default that of the machine.
     :param storage: makes the storage of the configuration.
     """
 
@@ -54,10 +56,12 @@ class Worker:
         runtime: Runtime,
         sockets: Iterable[Listening] = (),
         shared: SharedState | None = None,
+        store: DurableStore | None = None,
         storage: Callable[[], ConfigStorage] = MemoryStorage,
     ) -> None:
         self.runtime = runtime
         self._storage = storage
+        self._store = DurableStore() if store is None else store
         self.shared = LocalState() if shared is None else shared
         runtime.count_with(self.shared)
         self._sockets = list(sockets)
@@ -76,6 +80,7 @@ class Worker:
         """Runtimes before this one that still have requests."""
         self._prepared: Runtime | None = None
         self._plugins: PluginTasks
+        self._for_plugins: PluginWorker
         self._discovery: DiscoveryService
         self._services: TaskGroup
 
@@ -119,13 +124,11 @@ class Worker:
         runtime = self.runtime
         requests = self._requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
-            self._services, self._plugins = (
-                services,
-                PluginTasks(
-                    runtime.plugin_failures,
-                    PluginWorker(self.shared, lambda: self.runtime, self._storage),
-                ),
+            self._services = services
+            self._for_plugins = PluginWorker(
+                self.shared, lambda: self.runtime, self._store, self._storage
             )
+            self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
             self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
             try:
@@ -166,6 +169,7 @@ class Worker:
             await self._plugins.ended()
             await http_client.close()
         await self._plugins.cut()
+        self._for_plugins.close()
         if last.cancelled_caught:
             log.warning("plugins did not shut down within %g s", limit)
 
