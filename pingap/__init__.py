@@ -19,6 +19,7 @@ from pingap.client import (
 )
 from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
+from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.storage.interface import (
     ConfigStorage,
@@ -28,6 +29,7 @@ from pingap.config.storage.interface import (
 )
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
+from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
@@ -51,6 +53,14 @@ from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
+from pingap.plugins.instance import (
+    ApplyError,
+    Instance,
+    InstanceFigures,
+    ReloadResult,
+    RestartError,
+    WorkerFigures,
+)
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
@@ -72,6 +82,7 @@ from pingap.shared_state.state import (
 from pingap.shared_state.values import SharedValues
 
 __all__ = [
+    "ApplyError",
     "AsyncBodyFilter",
     "BackgroundTasks",
     "Balancer",
@@ -81,8 +92,10 @@ __all__ = [
     "ByteSize",
     "ClientTLS",
     "ConfigFormat",
+    "ConfigProblem",
     "ConfigSnapshot",
     "ConfigStorage",
+    "ConfigView",
     "Connection",
     "ContextKey",
     "Cookie",
@@ -103,6 +116,8 @@ __all__ = [
     "HeaderEntry",
     "Headers",
     "Histogram",
+    "Instance",
+    "InstanceFigures",
     "LogTag",
     "Message",
     "MessageBus",
@@ -114,10 +129,12 @@ __all__ = [
     "Plugin",
     "PluginSettings",
     "Regex",
+    "ReloadResult",
     "Request",
     "RequestContext",
     "RequestOutcome",
     "Response",
+    "RestartError",
     "Retry",
     "SSEFilter",
     "Secret",
@@ -150,6 +167,7 @@ __all__ = [
     "WebSocketMessage",
     "WholeBodyFilter",
     "Worker",
+    "WorkerFigures",
     "WorkerStats",
     "__version__",
     "field",

@@ -64,8 +64,8 @@ class Snapshot:
             {
                 "directory": self.directory,
                 "files": self.files,
-                "problems": [_written(problem) for problem in self.problems],
-                "warnings": [_written(problem) for problem in self.warnings],
+                "problems": [written(problem) for problem in self.problems],
+                "warnings": [written(problem) for problem in self.warnings],
             }
         ).encode()
 
@@ -80,20 +80,26 @@ class Snapshot:
             return cls(
                 directory=_text(read["directory"]),
                 files=tuple((_text(name), _text(text)) for name, text in read["files"]),
-                problems=tuple(_problem(one) for one in read["problems"]),
-                warnings=tuple(_problem(one) for one in read["warnings"]),
+                problems=tuple(map(read_problem, read["problems"])),
+                warnings=tuple(map(read_problem, read["warnings"])),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ValueError("these bytes are no snapshot of a configuration") from None
 
 
-def _written(problem: Problem) -> list[Any]:
-    return [problem.path, problem.message, problem.file, problem.line]
+def written(problem: Problem) -> list[Any]:
+    """Return a problem as plain data."""
+    return [problem.path, problem.message, problem.file, problem.line, problem.is_warning]
 
 
-def _problem(written: Any) -> Problem:
-    path, message, file, line = written
-    return Problem(tuple(path), _text(message), None if file is None else _text(file), line)
+def read_problem(data: Any) -> Problem:
+    """Read what ``written`` gave.
+
+    :raises ValueError: it is something else; or a ``TypeError``.
+    """
+    path, message, file, line, is_warning = data
+    file = None if file is None else _text(file)
+    return Problem(tuple(path), _text(message), file, line, bool(is_warning))
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pingap.config.storage.interface import ConfigStorage
     from pingap.plugins.durable_store import DurableStore
+    from pingap.plugins.instance import Instance
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -39,3 +40,7 @@ class Worker(Protocol):
     @property
     def store(self) -> DurableStore:
         """A small store that survives restarts, and that all workers share."""
+
+    @property
+    def instance(self) -> Instance:
+        """The running pingap, with all its processes: its configuration, restarts, figures."""

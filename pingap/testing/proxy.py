@@ -14,7 +14,7 @@ from pingap.config import ConfigError
 from pingap.config.storage.memory import MemoryStorage
 from pingap.plugins.base import Plugin
 from pingap.plugins.durable_store import DurableStore
-from pingap.testing.build import METRICS_PATH, build_runtime
+from pingap.testing.build import METRICS_PATH, adjusted, build_runtime
 from pingap.testing.client import Answer, Client
 from pingap.testing.description import Description, PluginLike
 from pingap.testing.fields import FieldsLike, pairs
@@ -23,6 +23,7 @@ from pingap.testing.logs import Recorder
 from pingap.testing.metrics import Metrics
 from pingap.testing.upstream import Upstream
 from pingap.testing.worker_thread import WorkerThread
+from pingap.worker.lone_instance import LoneInstance
 from pingap.worker.worker import Worker
 
 _LOOPBACK = ip_address("127.0.0.1")
@@ -56,7 +57,7 @@ class Proxy:
         self._categories = list(categories)
         self._description = Description(upstream.addr if upstream else "")
         self._recorder = Recorder()
-        self._runtime: Runtime | None = None
+        self._leads = True
         self._worker: Worker | None = None
         self._storage: MemoryStorage | None = None
         self._thread: WorkerThread | None = None
@@ -121,7 +122,7 @@ class Proxy:
             recorder, toml = self._recorder, self.toml
             categories = [*self._categories, *self._description.categories]
             try:
-                runtime = self._runtime = build_runtime(toml, categories, recorder.files)
+                runtime = build_runtime(toml, categories, recorder.files)
             except ConfigError as error:
                 if self._toml is None:  # nobody has seen the lines that it names
                     numbered = enumerate(toml.splitlines(), 1)
@@ -130,8 +131,11 @@ class Proxy:
             storage = self._storage = MemoryStorage({"pingap.toml": toml})
             store = DurableStore(self._store_directory())
             worker = self._worker = Worker(runtime, store=store, storage=lambda: storage)
+            worker.instance = LoneInstance(worker, adjusted)
             basic = runtime.config.basic
-            self._thread = WorkerThread(worker, lambda number: recorder.attach(basic, number))
+            self._thread = WorkerThread(
+                worker, lambda number: recorder.attach(basic, number), leads=self._leads
+            )
             try:
                 worker.bind()
                 self._thread.start()
@@ -200,6 +204,26 @@ class Proxy:
         assert self._storage is not None
         return self._storage
 
+    @property
+    def _runtime(self) -> Runtime:
+        assert self._worker is not None
+        return self._worker.runtime
+
+    def lead(self) -> None:
+        """Let the worker do what one worker does for all: ``lead`` of the plugins begins.
+
+        It does so from the start, unless ``follow`` is called before the first request.
+        """
+        self._leads = True
+        if self._thread is not None:
+            self._thread.lead()
+
+    def follow(self) -> None:
+        """Let another worker lead, as it were; return when ``lead`` of all plugins was cancelled."""
+        self._leads = False
+        if self._thread is not None:
+            self._thread.follow()
+
     # Talking to it.
 
     def address(self, server: str = "") -> tuple[str, int] | str:
@@ -242,7 +266,6 @@ class Proxy:
         :raises ValueError: the server does not speak it.
         """
         address = self.address(server)
-        assert self._runtime is not None
         servers = self._runtime.config.servers
         name = server or next(iter(servers))
         if not servers[name].enabled_h2:
@@ -259,7 +282,6 @@ class Proxy:
         return fields
 
     def _require_trust(self) -> None:
-        assert self._runtime is not None
         if not any(_LOOPBACK in network for network in self._runtime.trusted_proxies):
             raise ValueError('client_ip needs trusted_proxies = ["127.0.0.1/32"] in [basic]')
 
@@ -334,7 +356,6 @@ class Proxy:
         :param server: the first one unless given.
         """
         self.settle()
-        assert self._runtime is not None
         servers = self._runtime.config.servers
         path = servers[server or next(iter(servers))].prometheus_metrics or METRICS_PATH
         return Metrics(self.get(path, server=server).text)

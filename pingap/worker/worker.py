@@ -24,6 +24,7 @@ from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
 from pingap.observability.watchdog import Watchdog
 from pingap.plugins.durable_store import DurableStore
+from pingap.plugins.instance import Instance
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
 from pingap.shared_state.local import LocalState
@@ -33,6 +34,7 @@ from pingap.worker.dismantle import dismantle
 from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
+from pingap.worker.lone_instance import LoneInstance
 from pingap.worker.plugin_worker import PluginWorker
 
 log = logging.getLogger("pingap")
@@ -79,6 +81,7 @@ class Worker:
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
         self._prepared: Runtime | None = None
+        self.instance: Instance = LoneInstance(self)
         self._plugins: PluginTasks
         self._for_plugins: PluginWorker
         self._discovery: DiscoveryService
@@ -126,7 +129,11 @@ class Worker:
         async with anyio.create_task_group() as services:
             self._services = services
             self._for_plugins = PluginWorker(
-                self.shared, lambda: self.runtime, self._store, self._storage
+                self.shared,
+                lambda: self.runtime,
+                store=self._store,
+                storage=self._storage,
+                instance=lambda: self.instance,
             )
             self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
             self._discovery = DiscoveryService(services)
@@ -269,6 +276,27 @@ class Worker:
             self._plugins.lead()
             self._leading = anyio.CancelScope()
             self._services.start_soon(keep_running, self._check_backends, self._leading)
+
+    async def follow(self) -> None:
+        """Leave that to another worker."""
+        leading, self._leading = self._leading, None
+        if leading is not None:
+            leading.cancel()
+            await self._plugins.follow()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it does what one worker does for all."""
+        return self._leading is not None
+
+    def state(self) -> dict[str, int]:
+        """Return how many connections and requests there are."""
+        stats = self.runtime.stats
+        return {
+            "connections": self.connections,
+            "processing": stats.processing,
+            "accepted": stats.accepted,
+        }
 
     async def _check_backends(self, leading: anyio.CancelScope) -> None:
         with leading:

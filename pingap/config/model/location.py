@@ -134,5 +134,6 @@ class LocationConfig(Model):
     remark: str = Field("", description="A comment.")
     claimed: dict[str, Any] = Field(
         default_factory=dict,
+        repr=False,  # which may hold secrets
         description="Not a key of its own: the keys that plugin distributions claim, unchecked.",
     )
