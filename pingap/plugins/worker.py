@@ -34,7 +34,7 @@ class Worker(Protocol):
     def storage(self) -> ConfigStorage:
         """Where the configuration is kept: that of ``-c``.
 
-        Writing does not reload: the process does so by itself with ``-a`` or ``--autoreload``.
+        Writing does not reload: ``instance.apply`` does, or ``-a`` and ``--autoreload`` notice it.
         """
 
     @property

@@ -61,8 +61,7 @@ class Worker:
         store: DurableStore | None = None,
         storage: Callable[[], ConfigStorage] = MemoryStorage,
     ) -> None:
-        self.runtime = runtime
-        self._storage = storage
+        self.runtime, self._storage = runtime, storage
         self._store = DurableStore() if store is None else store
         self.shared = LocalState() if shared is None else shared
         runtime.count_with(self.shared)
@@ -78,8 +77,7 @@ class Worker:
         self._idle = anyio.Event()
         self.bus = runtime.bus
         self._leading: anyio.CancelScope | None = None
-        self._old: list[Runtime] = []
-        """Runtimes before this one that still have requests."""
+        self._old: list[Runtime] = []  # that still have requests
         self._prepared: Runtime | None = None
         self.instance: Instance = LoneInstance(self)
         self._plugins: PluginTasks
