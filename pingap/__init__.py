@@ -17,9 +17,16 @@ from pingap.client import (
     SideCallStream,
     http_client,
 )
+from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
+from pingap.config.storage.interface import (
+    ConfigStorage,
+    StorageConflict,
+    StorageError,
+    StorageFactory,
+)
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.config.view import ConfigView
@@ -91,8 +98,10 @@ __all__ = [
     "CertificateSource",
     "CertificateStore",
     "ClientTLS",
+    "ConfigFormat",
     "ConfigProblem",
     "ConfigSnapshot",
+    "ConfigStorage",
     "ConfigView",
     "Connection",
     "ContextKey",
@@ -106,6 +115,7 @@ __all__ = [
     "Endpoint",
     "Field",
     "FileBody",
+    "FormatError",
     "GRPCMessageFilter",
     "Gauge",
     "HTTPClient",
@@ -152,6 +162,9 @@ __all__ = [
     "SideCallStream",
     "SignedCookie",
     "Signer",
+    "StorageConflict",
+    "StorageError",
+    "StorageFactory",
     "StoreError",
     "Subscription",
     "ThreadedBodyFilter",

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pingap.config.formats.interface import ConfigFormat
+    from pingap.config.storage.interface import StorageFactory
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.context import RequestContext
@@ -400,6 +402,40 @@ def pingap_certificate_sources() -> Mapping[str, type[CertificateSource]]:
 
 
 @hookspec
+def pingap_storages() -> Mapping[str, StorageFactory]:
+    """Name where configuration can be kept: what ``-c`` may say in front of ``://``.
+
+    The distribution declares each scheme as an entry point named ``storage:<scheme>``. Files, a
+    location without a scheme, are the core's own.
+
+    Called once, when ``-c`` first names a scheme of the distribution. The factory is called in every
+    process, before the configuration is known.
+
+    :returns: scheme -> ``factory(location)``, which returns a :class:`pingap.ConfigStorage`. A
+        ``ValueError`` that it raises is an error of ``-c``.
+    :raises Exception: an error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_formats() -> Mapping[str, ConfigFormat]:
+    """Name formats in which configuration can be written.
+
+    The distribution declares each suffix of files as an entry point named ``format:<suffix>``, without
+    dot. Once it is installed, files of that suffix are read beside those in TOML, which is the core's own.
+
+    Called once, when a file of the configuration first has a suffix of the distribution.
+
+    :returns: suffix -> format.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -455,6 +491,8 @@ APPLICATION_HOOKS = (
     "pingap_balancers",
     "pingap_discoveries",
     "pingap_certificate_sources",
+    "pingap_storages",
+    "pingap_formats",
     "pingap_startup",
     "pingap_shutdown",
 )

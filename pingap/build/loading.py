@@ -4,19 +4,93 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import anyio
 from pydantic import BaseModel
 
 from pingap.build.graph import build
 from pingap.build.machine import start_problems
+from pingap.build.storages import formats_of, place_of, storage_at
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
+from pingap.config.storage.files import FileStorage
+from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.host.privileges import account_problems
+from pingap.host.time_limit import time_limit
 from pingap.observability.log_files import LogFiles
 from pingap.plugins import kinds
 from pingap.plugins.registry import Registry
 
 Item = TypeVar("Item", bound=BaseModel)
+
+
+READ_SECONDS: Final = 10.0
+"""How long a storage may take to be read."""
+
+BLOCKED_SECONDS: Final = 5.0
+"""How long it may hold up the event loop beyond that."""
+
+
+async def read_from(storage: ConfigStorage) -> Snapshot:
+    """Read the texts of a configuration.
+
+    :raises StorageError: it cannot be read, or not in time.
+    """
+    if isinstance(storage, FileStorage):
+        return storage.snapshot()
+    snapshot: object = None
+    with anyio.move_on_after(READ_SECONDS) as limit:
+        try:
+            snapshot = await storage.read()
+        except StorageError:
+            raise
+        except Exception as error:  # of a distribution
+            raise StorageError(f"it failed: {type(error).__name__}: {error}") from error
+    if limit.cancelled_caught:
+        raise StorageError(f"it did not answer within {READ_SECONDS:g} s")
+    if not isinstance(snapshot, Snapshot):
+        raise StorageError(f"read returned {type(snapshot).__name__}, expected a ConfigSnapshot")
+    return snapshot
+
+
+def read_configuration(location: str, registry: Registry) -> Snapshot:
+    """Read the texts of a configuration, where no event loop runs.
+
+    :param location: as given to ``-c``.
+    :raises ConfigError: there is no such storage, or it cannot be read. What is wrong with files is in
+        the snapshot.
+    """
+    return read_now(storage_at(location, registry), place_of(location))
+
+
+def read_now(storage: ConfigStorage, place: str) -> Snapshot:
+    """Read a storage where no event loop runs.
+
+    :param place: what problems show.
+    :raises ConfigError: it cannot be read.
+    """
+    try:
+        if isinstance(storage, FileStorage):
+            return storage.snapshot()
+        with time_limit(
+            READ_SECONDS + BLOCKED_SECONDS
+        ):  # for one that does not let the event loop run
+            return anyio.run(read_from, storage)
+    except (StorageError, TimeoutError) as error:
+        raise ConfigError([Problem((), f"cannot be read: {error}", place)]) from None
+
+
+def parse_configuration(snapshot: Snapshot, registry: Registry) -> Config:
+    """Make checked models of the texts of a configuration.
+
+    :raises ConfigError: with the problems that can be found without building.
+    """
+    return load_snapshot(
+        snapshot,
+        location_keys=registry.owners(kinds.LOCATION_KEY),
+        certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
+        formats=formats_of(registry),
+    )
 
 
 def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
@@ -28,11 +102,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     :raises ConfigError: with all problems.
     """
     try:
-        return load_snapshot(
-            snapshot,
-            location_keys=registry.owners(kinds.LOCATION_KEY),
-            certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
-        )
+        return parse_configuration(snapshot, registry)
     except ConfigError as error:
         if error.partial is None:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 
+from pingap.build.storages import OwnStorages
 from pingap.plugins.registry import Registry
 from pingap.plugins.static_certificates import StaticCertificates
 from pingap.upstream.balancing import standard
@@ -16,9 +17,12 @@ def installed_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
 
     :param points: entry points of the group ``pingap``; those that are installed by default.
     """
+    own = OwnStorages()
     core = {
         "pingap": standard,
         "pingap (static)": StaticDiscovery,
         "pingap (certificates)": StaticCertificates,
+        "pingap (storages)": own,
     }
-    return Registry(core, points)
+    own.registry = registry = Registry(core, points)
+    return registry

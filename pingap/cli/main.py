@@ -176,7 +176,8 @@ def _test(serving: ServeOptions) -> None:
     from pingap.build.check import check
     from pingap.build.machine import refuse
 
-    found = check(serving.read(), installed_registry(), serving.log)
+    registry = installed_registry()
+    found = check(serving.read(registry), registry, serving.log)
     refuse([one for one in found if not one.is_warning])
     for warning in found:
         click.echo(f"warning: {warning}", err=True)

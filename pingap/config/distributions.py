@@ -43,6 +43,12 @@ DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
 LOCATION_KEYS: Final = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
 """Key of locations -> the distribution that provides it."""
 
+STORAGES: Final = {"etcd": "pingap-etcd"}
+"""Scheme of ``-c`` -> the distribution that provides it."""
+
+FORMATS: Final = {"hcl": "pingap-hcl", "kdl": "pingap-kdl"}
+"""Suffix of configuration files -> the distribution that provides the format."""
+
 INSTANCES: Final = {
     "pingap:compression": "pingap-compression",
     "pingap:compressionUpstream": "pingap-compression",

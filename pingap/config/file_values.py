@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pingap.config.files import parse_files
+from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.load import Config
 from pingap.config.model import Model
 from pingap.config.pem_values import PEM_KEYS, pem_path, pem_text
@@ -37,10 +38,10 @@ def watched_files(config: Config) -> tuple[str, ...]:
     return tuple(sorted(map(str, found)))
 
 
-def named_files(snapshot: Snapshot) -> tuple[str, ...]:
+def named_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> tuple[str, ...]:
     """Return the files that texts refer to which cannot be loaded: one of them may be the reason."""
     directory = Path(snapshot.directory)
-    documents = parse_files(snapshot).documents
+    documents = parse_files(snapshot, formats).documents
     return tuple(
         sorted(str(path) for one in documents for path in secret_files(one.data, directory))
     )

@@ -1,32 +1,31 @@
 """Reads configuration files: a path as given to ``-c`` becomes a snapshot, and that documents.
 
-Nothing is ever written: pingap's migration between layouts does not exist here. Sources: config.md,
-section 11.
+Nothing is written by reading: pingap's migration between layouts does not exist here. Sources:
+config.md, section 11.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import tomli
-
+from pingap.config.distributions import FORMATS, needs
+from pingap.config.formats.installed import TOML_ONLY, Formats, suffix
+from pingap.config.formats.interface import FormatError
 from pingap.config.problem import Problem, quoted
 from pingap.config.regular_files import read_regular
 from pingap.config.snapshot import Snapshot
 from pingap.config.source import Document
+from pingap.config.storage.interface import scheme_of
 from pingap.config.units import format_size
 
 FILE_LIMIT: Final = 16 * 1024 * 1024
 """Largest configuration file, in bytes."""
 
-_OTHER_FORMATS = {".hcl": "HCL", ".kdl": "KDL"}
 _QUERY_KEYS = ("separation", "enable_history")
-_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass
@@ -54,26 +53,27 @@ class _Files:
         self.problems.append(Problem((), message, file, line))
 
 
-def read(location: str | os.PathLike[str]) -> Snapshot:
-    """Read a TOML file, or all ``*.toml`` files below a directory; nothing is parsed yet.
+def read(location: str | os.PathLike[str], formats: Formats = TOML_ONLY) -> Snapshot:
+    """Read a file, or all files below a directory that have one of the formats; nothing is parsed yet.
 
     Files and directories whose names begin with a dot are left out (editors, Kubernetes mounts).
     What cannot be read is told when the snapshot is loaded.
 
     :param location: a path, with ``?separation`` or ``?enable_history`` as pingap accepts them.
+    :param formats: those that can be read.
     """
     files = _Files()
     location = os.fspath(location)
-    if location.startswith("etcd://"):
-        files.refuse("etcd://", "needs pingap-etcd, which is not available yet")
+    if scheme := scheme_of(location):  # a password may follow
+        files.refuse(f"{scheme}://", "is a storage of a distribution, expected a path")
         return Snapshot(problems=tuple(files.problems))
     path, _, query = location.partition("?")
     _check_query(path, query, files)
     is_directory = os.path.isdir(path)  # noqa: PTH112 - Path would drop the spelling of the operator
     if is_directory:
-        _read_directory(path, files)
-    elif name := _OTHER_FORMATS.get(Path(path).suffix):
-        files.refuse(path, f"{name} is not supported yet")
+        _read_directory(path, files, formats)
+    elif lacking := _lacking(path, formats):
+        files.refuse(path, needs(lacking))
     else:
         _read_file(path, files)
     return Snapshot(
@@ -84,11 +84,11 @@ def read(location: str | os.PathLike[str]) -> Snapshot:
     )
 
 
-def parse_files(snapshot: Snapshot) -> Reading:
+def parse_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> Reading:
     """Parse the texts of a snapshot, each for itself."""
     reading = Reading(problems=list(snapshot.problems), warnings=list(snapshot.warnings))
     for name, text in snapshot.files:
-        _parse(text, name, reading)
+        _parse(text, name, reading, formats)
     return reading
 
 
@@ -103,18 +103,24 @@ def _check_query(path: str, query: str, files: _Files) -> None:
             files.warnings.append(Problem((), message, path))
 
 
-def _read_directory(path: str, files: _Files) -> None:
+def _read_directory(path: str, files: _Files, formats: Formats) -> None:
     names = sorted(_files_below(path, files))
     for name in names:
-        if name.endswith(".toml"):
+        if formats.reads(name):
             _read_file(name, files)
     if files.texts or files.problems:
         return
-    for suffix, format_name in _OTHER_FORMATS.items():
-        if other := next((name for name in names if name.endswith(suffix)), None):
-            files.refuse(other, f"{format_name} is not supported yet")
+    for name in names:
+        if lacking := _lacking(name, formats):
+            files.refuse(name, needs(lacking))
             return
-    files.refuse(path, "there is no *.toml file in this directory")
+    known = " or ".join(f"*.{one}" for one in sorted(formats.suffixes))
+    files.refuse(path, f"there is no {known} file in this directory")
+
+
+def _lacking(name: str, formats: Formats) -> str | None:
+    """Return the distribution of this project that is needed to read a file, if one is."""
+    return None if formats.reads(name) else FORMATS.get(suffix(name))
 
 
 def _files_below(path: str, files: _Files) -> Iterator[str]:
@@ -152,30 +158,18 @@ def _read_file(name: str, files: _Files) -> None:
     files.texts.append((name, text.removeprefix("\ufeff")))
 
 
-def _parse(text: str, name: str, reading: Reading) -> None:
+def _parse(text: str, name: str, reading: Reading, formats: Formats) -> None:
     try:
-        reading.documents.append(Document(name, text, tomli.loads(text)))
-    except ValueError as error:
-        message, line = toml_mistake(error, text)
-        reading.problems.append(Problem((), message, name, line))
-    except RecursionError:
-        message = "is not valid TOML: nested too deeply"
+        kind = formats.of(name)
+        data = kind.parse(text)
+    except FormatError as error:
+        reading.problems.append(Problem((), error.message, name, error.line))
+    except Exception as error:  # of a distribution
+        message = f"its format failed: {type(error).__name__}: {error}"
         reading.problems.append(Problem((), message, name))
-
-
-def toml_mistake(error: ValueError, text: str) -> tuple[str, int]:
-    """The message and the line of a TOML syntax error; line 1 if tomli does not tell.
-
-    :param error: what ``tomli.loads`` raised; it says ``ValueError`` of a number that is too long.
-    :param text: what was parsed.
-    """
-    if not isinstance(error, tomli.TOMLDecodeError):
-        return "is not valid TOML: a number is too long", 1
-    message = str(error)
-    place = _TOML_PLACE.search(message)
-    if place is None or place[1] is None:
-        line, where = text.rstrip().count("\n") + 1, " at the end of the text"
     else:
-        line, where = int(place[1]), f" at column {place[2]}"
-    reason = _TOML_PLACE.sub("", message)
-    return f"is not valid TOML: {reason[:1].lower()}{reason[1:]}{where}", line
+        if isinstance(data, dict):
+            reading.documents.append(Document(name, text, data, kind))
+        else:
+            message = f"its format returns {type(data).__name__}, expected dict"
+            reading.problems.append(Problem((), message, name))

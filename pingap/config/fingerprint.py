@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from pingap.config.formats.installed import TOML_ONLY, Formats
+
 Stamp = tuple[int, int, int, int] | None
 """Times of the content and of the inode, size and inode number; ``None``: there is no such file.
 
@@ -22,7 +24,7 @@ _DEEPEST: Final = 64  # directories below each other
 class Fingerprint:
     """The state of all files on which a configuration depends.
 
-    :param listing: the TOML files, as they were found below the configuration's path.
+    :param listing: the files, as they were found below the configuration's path.
     :param files: the other files.
     """
 
@@ -40,21 +42,24 @@ class Fingerprint:
         return _lacks(before.listing, self.listing) or _lacks(before.files, self.files)
 
 
-def take_fingerprint(location: str, files: Iterable[str] = ()) -> Fingerprint:
+def take_fingerprint(
+    location: str, files: Iterable[str] = (), formats: Formats = TOML_ONLY
+) -> Fingerprint:
     """Look at all files.
 
     :param location: as given to ``-c``, or empty if the configuration is not in files.
     :param files: those of ``watched_files``.
+    :param formats: those of the files that are read.
     """
     path = location.partition("?")[0]
     listing: dict[str, Stamp] = {}
-    if path and not _list(path, listing, 0):
+    if path and not _list(path, listing, 0, formats):
         listing[path] = _stamp(path)
     return Fingerprint(listing, {name: _stamp(name) for name in files})
 
 
-def _list(directory: str, listing: dict[str, Stamp], depth: int) -> bool:
-    """Look at the TOML files below a directory, as ``files.read`` finds them; False if it is none."""
+def _list(directory: str, listing: dict[str, Stamp], depth: int, formats: Formats) -> bool:
+    """Look at the files below a directory, as ``files.read`` finds them; False if it is none."""
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -62,8 +67,8 @@ def _list(directory: str, listing: dict[str, Stamp], depth: int) -> bool:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if depth < _DEEPEST:
-                        _list(entry.path, listing, depth + 1)
-                elif entry.name.endswith(".toml"):
+                        _list(entry.path, listing, depth + 1, formats)
+                elif formats.reads(entry.name):
                     listing[entry.path] = _stamp(entry.path)
     except NotADirectoryError:
         return False

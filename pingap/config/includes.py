@@ -9,9 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-import tomli
-
-from pingap.config.files import toml_mistake
+from pingap.config.formats.interface import FormatError
+from pingap.config.formats.toml import TOML
 from pingap.config.kinds import resolve_secret
 from pingap.config.merge import Table
 from pingap.config.positions import key_lines
@@ -60,15 +59,14 @@ class _Fragment:
 def _parse(fragments: list[_Fragment], path: KeyPath, report: Report) -> dict[str, Any]:
     text = "\n".join(fragment.text for fragment in fragments)
     try:
-        included = tomli.loads(text)
-    except ValueError as error:
-        message, line = toml_mistake(error, text)
-        fragment, line = _at_line(fragments, line)
+        included = TOML.parse(text)
+    except FormatError as error:
+        if error.line is None:
+            report.error((*path, "includes"), error.message)
+            return {}
+        fragment, line = _at_line(fragments, error.line)
         name = quoted(fragment.storage)
-        report.error(fragment.place, f"line {line} of the storage {name} {message}")
-        return {}
-    except RecursionError:
-        report.error((*path, "includes"), "is not valid TOML: nested too deeply")
+        report.error(fragment.place, f"line {line} of the storage {name} {error.message}")
         return {}
     lines = key_lines(text) if included else {}
     for key in included:

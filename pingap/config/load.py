@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pingap.config.decode import decode_basic, decode_items
 from pingap.config.files import parse_files, read
+from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.includes import expand_includes
 from pingap.config.merge import Table, merge
 from pingap.config.model import (
@@ -96,14 +97,16 @@ def load_snapshot(
     *,
     location_keys: Mapping[str, str] | None = None,
     certificate_keys: Collection[str] = (),
+    formats: Formats = TOML_ONLY,
 ) -> Config:
     """Load configuration that was read before.
 
     :param location_keys: see ``load``.
     :param certificate_keys: keys of certificates for which installed distributions have a source.
+    :param formats: those that its files may have.
     :raises ConfigError: with everything that is wrong.
     """
-    reading = parse_files(snapshot)
+    reading = parse_files(snapshot, formats)
     source = Source(reading.documents, Path(snapshot.directory))
     report = Report(source, reading.problems, reading.warnings)
     complete = not reading.problems

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pingap.config.positions import key_lines
+from pingap.config.formats.interface import ConfigFormat
+from pingap.config.formats.toml import TOML
 from pingap.config.problem import KeyPath, Problem
+
+log = logging.getLogger("pingap")
 
 
 @dataclass(frozen=True)
 class Document:
-    """One parsed TOML file.
+    """One parsed file.
 
     :param name: its path as the operator wrote it, or a name such as ``<quick start>``.
+    :param format: finds the lines of its keys.
     """
 
     name: str
     text: str
     data: dict[str, Any] = field(repr=False)
+    format: ConfigFormat = TOML
 
     @cached_property
-    def _lines(self) -> dict[KeyPath, int]:
-        return key_lines(self.text)
+    def _lines(self) -> Mapping[KeyPath, int]:
+        try:
+            return self.format.key_lines(self.text)
+        except Exception:  # of a distribution; problems are more important than their lines
+            log.exception("%s: its format finds no lines", self.name)
+            return {}
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A problem with the line of ``path`` in this file, or of the nearest key around it."""

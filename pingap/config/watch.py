@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pingap.config.fingerprint import Fingerprint, take_fingerprint
+from pingap.config.formats.installed import TOML_ONLY, Formats
 
 POLL_SECONDS: Final = 0.5
 """How often the files are looked at."""
@@ -88,10 +89,12 @@ class ConfigurationWatch:
     Make it before the configuration is read, and give it ``files`` before they are used.
 
     :param location: as given to ``-c``; empty: only ``files``.
+    :param formats: those of the files that are read.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, formats: Formats = TOML_ONLY) -> None:
         self._location = location
+        self._formats = formats
         self._files: tuple[str, ...] = ()
         self._watcher = Watcher(self._look())
 
@@ -113,4 +116,4 @@ class ConfigurationWatch:
         self._watcher.know(self._look())
 
     def _look(self) -> Fingerprint:
-        return take_fingerprint(self._location, self._files)
+        return take_fingerprint(self._location, self._files, self._formats)

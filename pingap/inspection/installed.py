@@ -113,7 +113,7 @@ def _provided(point: str, registry: Registry, config: Config | None) -> Provided
     except (MissingPluginError, PluginLoadError) as error:
         provided.error = str(error)
     if config is not None:
-        provided.uses = list(_FINDERS[kind](config, name))
+        provided.uses = list(_FINDERS[kind](config, name)) if kind in _FINDERS else []
     return provided
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from pingap.config import distributions
+from pingap.config.formats.interface import ConfigFormat
 from pingap.config.problem import did_you_mean
+from pingap.config.storage.interface import StorageFactory
 from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
 from pingap.plugins.certificate_source import CertificateSource
@@ -90,6 +92,13 @@ def _by_word(kinds: Iterable[type[Discovery]]) -> Mapping[str, type[Discovery]]:
     return {kind.word: kind for kind in kinds}
 
 
+def _formats(formats: Mapping[str, ConfigFormat]) -> Mapping[str, ConfigFormat]:
+    for suffix, one in formats.items():
+        if not isinstance(one, ConfigFormat):
+            raise ContractError(f'pingap_formats: "{suffix}": expected an object of ConfigFormat')
+    return formats
+
+
 def _qualified(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -135,12 +144,30 @@ CERTIFICATE_SOURCE: Final = Kind[type[CertificateSource]](
     replaceable=True,
 )
 
+STORAGE: Final = Kind[StorageFactory](
+    "storage",
+    "storage:",
+    "pingap_storages",
+    wanted='a module or class whose pingap_storages returns "{name}"',
+    ours=distributions.STORAGES,
+)
+FORMAT: Final = Kind[ConfigFormat](
+    "format",
+    "format:",
+    "pingap_formats",
+    _formats,
+    'a module or class whose pingap_formats returns "{name}"',
+    distributions.FORMATS,
+)
+
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CATEGORY,
     LOCATION_KEY,
     BALANCER,
     DISCOVERY,
     CERTIFICATE_SOURCE,
+    STORAGE,
+    FORMAT,
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pingap.config.storage.interface import ConfigStorage
     from pingap.http.messages import Request, Response
     from pingap.plugins.certificate_store import CertificateStore
     from pingap.plugins.durable_store import DurableStore
@@ -36,6 +37,13 @@ class Worker(Protocol):
 
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
+        """
+
+    @property
+    def storage(self) -> ConfigStorage:
+        """Where the configuration is kept: that of ``-c``.
+
+        Writing does not reload: ``instance.apply`` does, or ``-a`` and ``--autoreload`` notice it.
         """
 
     @property

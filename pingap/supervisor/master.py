@@ -16,6 +16,8 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from pingap.config.file_values import watched_files
+from pingap.config.storage.files import FileStorage
+from pingap.config.storage.interface import ConfigStorage
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.early_signals import release_signals
 from pingap.host.services import keep_running
@@ -23,6 +25,7 @@ from pingap.host.systemd import Notifier
 from pingap.supervisor.control import Control
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.reload import Reloader
+from pingap.supervisor.storage_watch import StorageWatch
 from pingap.supervisor.succession import Succession
 from pingap.supervisor.supervisor import Supervisor, ended_processes
 from pingap.supervisor.upgrade import HandOverError, hand_over
@@ -54,6 +57,7 @@ class Master:
     :param succession: starts the process that takes this one's place.
     :param notifier: to systemd.
     :param watch: of the configuration's files, made before they were read; None: not watched.
+    :param storage: of the configuration.
     """
 
     def __init__(
@@ -63,13 +67,15 @@ class Master:
         succession: Succession,
         notifier: Notifier,
         watch: ConfigurationWatch | None,
+        storage: ConfigStorage,
     ) -> None:
         self._supervisor = supervisor
         self._options = options
         self._succession = succession
         self._notifier = notifier
         self._watch = watch
-        self._reloader = Reloader(supervisor, options, watch)
+        self._storage = storage
+        self._reloader = Reloader(supervisor, options, storage, watch)
         supervisor.answers |= Control(
             supervisor, self._reloader, notifier, self._refusal, lambda: self._upgrade(True)
         ).answers
@@ -106,6 +112,8 @@ class Master:
                 tasks.start_soon(keep_running, self._supervisor.base.runtime.log_files.run)
                 if self._watch is not None:
                     tasks.start_soon(keep_running, self._watch_files, self._watch)
+                    if not isinstance(self._storage, FileStorage):
+                        tasks.start_soon(self._watch_storage)
                 if (seconds := self._notifier.seconds_between_signs) is not None:
                     tasks.start_soon(keep_running, self._give_signs, seconds)
                 await anyio.sleep_forever()
@@ -235,3 +243,13 @@ class Master:
             if not self._draining and (changed := watch.poll(time.monotonic())):
                 log.info("changed: %s", ", ".join(changed[:8]))
                 await self._reload()
+
+    async def _watch_storage(self) -> None:
+        def served() -> str:
+            return self._supervisor.base.runtime.config.snapshot.version
+
+        async def reload() -> None:
+            if not self._draining:
+                await self._reload()
+
+        await StorageWatch(self._storage, served, reload).run()

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Final
 
-from pingap.config import Snapshot, read
+from pingap.build.loading import read_now
+from pingap.build.storages import place_of, storage_at
+from pingap.config import Snapshot
+from pingap.config.storage.interface import ConfigStorage
+from pingap.config.storage.memory import TextStorage
+from pingap.plugins.registry import Registry
+
+_QUICK_START: Final = "<quick start>"
+"""What problems show instead of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +37,21 @@ class ServeOptions:
     autorestart: bool = False
     arguments: tuple[str, ...] = ()
 
-    def read(self) -> Snapshot:
-        """Read the texts of the configuration as they are now."""
+    def storage(self, registry: Registry) -> ConfigStorage:
+        """Return where the configuration is kept.
+
+        :raises ConfigError: there is no such storage, or its location is wrong.
+        """
         if self.conf:
-            return read(self.conf)
-        return Snapshot.of_text(self.text, "<quick start>", Path())
+            return storage_at(self.conf, registry)
+        return TextStorage(self.text, _QUICK_START)
+
+    def read(self, registry: Registry) -> Snapshot:
+        """Read the texts of the configuration as they are now, where no event loop runs.
+
+        :raises ConfigError: it cannot be read.
+        """
+        return read_now(self.storage(registry), place_of(self.conf) or _QUICK_START)
 
     @property
     def watches(self) -> bool:

@@ -16,13 +16,15 @@ from typing import Final
 import anyio
 
 from pingap.build.graph import Runtime, build
-from pingap.build.loading import load_configuration
+from pingap.build.loading import load_configuration, read_from
 from pingap.build.machine import refuse, start_problems
+from pingap.build.storages import formats_of
 from pingap.config import Config, ConfigError, Problem, Snapshot
 from pingap.config.changes import changes_between, changes_text
 from pingap.config.file_values import named_files, watched_files
 from pingap.config.problem import dotted
 from pingap.config.restart import needs_restart
+from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.time_limit import time_limit
 from pingap.observability.logs import set_log_level
@@ -60,6 +62,7 @@ class Reloader:
 
     :param supervisor: of the workers.
     :param options: of the command line.
+    :param storage: where the configuration is.
     :param watch: knows the files that were read.
     """
 
@@ -67,10 +70,12 @@ class Reloader:
         self,
         supervisor: Supervisor,
         options: ServeOptions,
+        storage: ConfigStorage,
         watch: ConfigurationWatch | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._options = options
+        self._storage = storage
         self._watch = watch
         self._lock = anyio.Lock()
         self._at_start = supervisor.base.runtime.config
@@ -89,7 +94,13 @@ class Reloader:
             if self._watch is not None:
                 self._watch.know()
             try:
-                return await self._serve(self._options.read(), "")
+                snapshot = await read_from(self._storage)
+            except StorageError as error:
+                log.error("%s; it cannot be read: %s", _STAYS, error)  # noqa: TRY400
+                self.last = ReloadResult(at=time.time(), by="", error=f"it cannot be read: {error}")
+                return []
+            try:
+                return await self._serve(snapshot, "")
             except RefusedError:
                 return []
 
@@ -155,7 +166,7 @@ class Reloader:
             config = load_configuration(snapshot, old.registry)
             files = watched_files(config)
         except ConfigError:
-            files = {*watched_files(old.config), *named_files(snapshot)}
+            files = {*watched_files(old.config), *named_files(snapshot, formats_of(old.registry))}
             raise
         finally:
             if self._watch is not None:

@@ -22,7 +22,8 @@ from pingap.build.loading import load_configuration
 from pingap.build.machine import folder_problems, refuse, start_problems
 from pingap.build.registry import installed_registry
 from pingap.config import Config, ConfigError
-from pingap.config.watch import ConfigurationWatch
+from pingap.config.storage.files import watch_of_files
+from pingap.config.storage.interface import ConfigStorage
 from pingap.host.daemon import DaemonError, Parent, daemonize, occupy_standard_streams
 from pingap.host.early_signals import hold_signals
 from pingap.host.pid_file import PidFile, PidFileError
@@ -94,11 +95,11 @@ class _Start:
         # Systemd means this process id: before anything is forked.
         self.notifier = Notifier.from_environment()
         self.inherited: Inherited = ActivatedSockets.from_environment()
-        self.watch = ConfigurationWatch(options.conf) if options.watches else None
         self.registry = installed_registry()
+        self.watch = watch_of_files(self.make_storage()) if options.watches else None
         self.parent: Parent | None = None
         self.take_over: TakeOver | None = None
-        self.config = load_configuration(options.read(), self.registry)
+        self.config = load_configuration(options.read(self.registry), self.registry)
         self.sockets: list[Listening] = []
         self.spare: list[Listening] = []
         self.account: Account | None = None
@@ -163,11 +164,13 @@ class _Start:
             log_file, basic = runtime.log_files.open(options.log), config.basic
             set_up_logging(log_file, basic.log_level, as_json=basic.log_format_json)
             counts = {name: workers_of(config, name, options.threads) for name in config.servers}
-            base = Base(runtime, counts, options.log, self.parent)
+            base = Base(runtime, counts, options.log, self.parent, self.make_storage)
             workers = workers_in_all(config, options.threads)
             supervisor = Supervisor(base, self.sockets, workers, self.spare)
             succession = Succession(options, self.notifier)
-            master = Master(supervisor, options, succession, self.notifier, self.watch)
+            master = Master(
+                supervisor, options, succession, self.notifier, self.watch, self.make_storage()
+            )
             # (asyncio's own loop: it is light, and a process that was forked leaves it behind.)
             try:
                 anyio.run(master.run, self._ready, backend="asyncio")
@@ -178,6 +181,10 @@ class _Start:
             runtime.log_files.close()
         succession.leave()
         return 0
+
+    def make_storage(self) -> ConfigStorage:
+        """Return the storage of the configuration, for one process."""
+        return self.options.storage(self.registry)
 
     def _report(self, text: str, level: str = "INFO") -> None:
         """Print a message to standard error; as JSON if the log goes there and is JSON."""

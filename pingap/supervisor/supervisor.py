@@ -20,6 +20,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from pingap.build.graph import Runtime
+from pingap.config.storage.interface import ConfigStorage
+from pingap.config.storage.memory import MemoryStorage
 from pingap.host.cpu_affinity import pin
 from pingap.host.daemon import Parent
 from pingap.host.parent_death import end_with_parent
@@ -62,12 +64,14 @@ class Base:
     :param counts: server -> how many workers serve it.
     :param log_target: what ``--log`` says.
     :param parent: the process that waits for a daemon to serve.
+    :param storage: makes the storage of the configuration.
     """
 
     runtime: Runtime
     counts: dict[str, int]
     log_target: str = ""
     parent: Parent | None = None
+    storage: Callable[[], ConfigStorage] = MemoryStorage
 
 
 class Supervisor:
@@ -190,7 +194,7 @@ class Supervisor:
             if one not in accepted:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(column)
-        worker = Worker(self.base.runtime, accepted, shared)
+        worker = Worker(self.base.runtime, accepted, shared, storage=self.base.storage)
         for key, value in self.news.values.items():  # which it compares with what is shared
             worker.bus.deliver(key, value)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()

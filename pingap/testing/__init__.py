@@ -6,6 +6,7 @@ The proxy itself imports nothing of this package.
 """
 
 from pingap.config import ConfigError
+from pingap.config.storage.memory import MemoryStorage
 from pingap.plugins.services import PluginStartError
 from pingap.testing.check import configuration_problems
 from pingap.testing.client import Answer, Client
@@ -30,6 +31,7 @@ __all__ = [
     "FakeWorker",
     "Fields",
     "Http2Client",
+    "MemoryStorage",
     "Metrics",
     "PluginStartError",
     "Proxy",

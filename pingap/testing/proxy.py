@@ -11,6 +11,7 @@ from typing import Self
 
 from pingap.build.graph import Runtime
 from pingap.config import ConfigError
+from pingap.config.storage.memory import MemoryStorage
 from pingap.plugins.base import Plugin
 from pingap.plugins.durable_store import DurableStore
 from pingap.testing.build import METRICS_PATH, adjusted, build_runtime
@@ -58,6 +59,7 @@ class Proxy:
         self._recorder = Recorder()
         self._leads = True
         self._worker: Worker | None = None
+        self._storage: MemoryStorage | None = None
         self._thread: WorkerThread | None = None
         self._clients: list[Client | Http2Client] = []
 
@@ -126,7 +128,9 @@ class Proxy:
                     numbered = enumerate(toml.splitlines(), 1)
                     error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
                 raise
-            worker = self._worker = Worker(runtime, store=DurableStore(self._store_directory()))
+            storage = self._storage = MemoryStorage({"pingap.toml": toml})
+            store = DurableStore(self._store_directory())
+            worker = self._worker = Worker(runtime, store=store, storage=lambda: storage)
             worker.instance = LoneInstance(worker, adjusted)
             basic = runtime.config.basic
             self._thread = WorkerThread(
@@ -192,6 +196,13 @@ class Proxy:
         self.start()
         assert self._thread is not None
         self._thread.settle()
+
+    @property
+    def storage(self) -> MemoryStorage:
+        """What plugins have as ``worker.storage``: it holds ``pingap.toml``. Changes are not served."""
+        self.start()
+        assert self._storage is not None
+        return self._storage
 
     @property
     def _runtime(self) -> Runtime:

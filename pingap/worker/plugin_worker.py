@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Final
 
 from pingap.build.graph import Runtime
+from pingap.config.storage.interface import ConfigStorage
 from pingap.http.context import Connection
 from pingap.http.messages import Request, Response
 from pingap.plugins.durable_store import DurableStore
@@ -28,6 +30,7 @@ class PluginWorker:
     :param shared: what the worker shares with the others.
     :param runtime: returns what the worker serves now.
     :param store: what survives restarts.
+    :param storage: makes the storage of the configuration.
     :param instance: returns what controls the running pingap.
     :param tasks: of the worker.
     :param newest: returns what it is to serve next, if something is prepared, or what it serves.
@@ -40,12 +43,14 @@ class PluginWorker:
         *,
         newest: Callable[[], Runtime],
         store: DurableStore,
+        storage: Callable[[], ConfigStorage],
         instance: Callable[[], Instance],
         tasks: HookTasks,
     ) -> None:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
+        self._make_storage = storage
         self.store = store
         self._instance = instance
         self.fetching = Fetching(tasks)
@@ -82,6 +87,11 @@ class PluginWorker:
         """The upstreams that are served now."""
         runtime = self._runtime()
         return {name: ServedUpstream(runtime, one) for name, one in runtime.upstreams.items()}
+
+    @cached_property
+    def storage(self) -> ConfigStorage:
+        """The storage that this process was started from."""
+        return self._make_storage()
 
     def close(self) -> None:
         """Let go of what plugins have used: no plugin runs any more."""

@@ -13,11 +13,11 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pingap.build.graph import Runtime
-from pingap.config import Config, ConfigError, Snapshot, load_snapshot
+from pingap.build.loading import parse_configuration
+from pingap.config import Config, ConfigError, Snapshot
 from pingap.host.services import attempt, keep_running
 from pingap.observability.logs import set_log_level
 from pingap.observability.sums import Figures, no_figures, put
-from pingap.plugins import kinds
 from pingap.plugins.registry import PluginLoadError
 from pingap.plugins.services import PluginStartError, leaves
 from pingap.worker.channel import Channel, Message
@@ -173,11 +173,8 @@ class WorkerProcess:
             self._channel.reply(message, failure=failure)
 
     def _load(self, snapshot: str) -> Config:
-        return load_snapshot(
-            Snapshot.from_bytes(snapshot.encode()),
-            location_keys=self._worker.runtime.registry.owners(kinds.LOCATION_KEY),
-            certificate_keys=self._worker.runtime.registry.owners(kinds.CERTIFICATE_SOURCE),
-        )
+        registry = self._worker.runtime.registry
+        return parse_configuration(Snapshot.from_bytes(snapshot.encode()), registry)
 
     def _take_sockets(self, message: Message) -> None:
         """Put together what is to be accepted from: sockets of now, and those that were passed."""

@@ -6,7 +6,7 @@ import gc
 import logging
 import resource
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,6 +17,8 @@ from anyio.abc import TaskGroup
 from pingap.build.graph import Runtime
 from pingap.client import http_client
 from pingap.config import Config
+from pingap.config.storage.interface import ConfigStorage
+from pingap.config.storage.memory import MemoryStorage
 from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
@@ -48,6 +50,7 @@ class Worker:
     :param sockets: what to accept from; without them, ``bind`` opens some.
     :param shared: what it shares with other workers; by default there are none.
     :param store: of its plugins; by default that of the machine.
+    :param storage: makes the storage of the configuration.
     """
 
     def __init__(
@@ -56,8 +59,9 @@ class Worker:
         sockets: Iterable[Listening] = (),
         shared: SharedState | None = None,
         store: DurableStore | None = None,
+        storage: Callable[[], ConfigStorage] = MemoryStorage,
     ) -> None:
-        self.runtime = runtime
+        self.runtime, self._storage = runtime, storage
         self._store = DurableStore() if store is None else store
         self.shared = LocalState() if shared is None else shared
         runtime.count_with(self.shared)
@@ -73,8 +77,7 @@ class Worker:
         self._idle = anyio.Event()
         self.bus = runtime.bus
         self._leading: anyio.CancelScope | None = None
-        self._old: list[Runtime] = []
-        """Runtimes before this one that still have requests."""
+        self._old: list[Runtime] = []  # that still have requests
         self._prepared: Runtime | None = None
         self.instance: Instance = LoneInstance(self)
         self._plugins: PluginTasks
@@ -128,6 +131,7 @@ class Worker:
                 lambda: self.runtime,
                 newest=lambda: self._prepared or self.runtime,
                 store=self._store,
+                storage=self._storage,
                 instance=lambda: self.instance,
                 tasks=requests,
             )

@@ -14,7 +14,6 @@ import click
 from pingap.build import loading as configuration
 from pingap.cli.commands import expanded
 from pingap.config import Config, ConfigError
-from pingap.config.files import read
 from pingap.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -35,7 +34,9 @@ def configuration_path(conf: str | None) -> str | None:
 def load_configuration(conf: str, registry: Registry) -> Config:
     """Load a configuration; end with its mistakes if there are any."""
     with mistakes_end_the_command():
-        return configuration.load_configuration(read(conf), registry)
+        return configuration.load_configuration(
+            configuration.read_configuration(conf, registry), registry
+        )
 
 
 @contextmanager
@@ -48,7 +49,8 @@ def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
     if path is None:
         raise click.UsageError("where is the configuration? Give -c PATH")
     with mistakes_end_the_command():
-        config = configuration.load_configuration(read(path), registry)
+        snapshot = configuration.read_configuration(path, registry)
+        config = configuration.load_configuration(snapshot, registry)
         runtime = build(config, registry, log_files=LogFiles(opens=False))
     yield runtime
 

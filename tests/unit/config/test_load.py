@@ -184,12 +184,13 @@ def test_an_empty_directory_is_a_problem(conf, tmp_path):
     assert problems("empty") == ["empty: there is no *.toml file in this directory"]
 
 
-@pytest.mark.parametrize(("suffix", "name"), [("hcl", "HCL"), ("kdl", "KDL")])
-def test_other_formats_are_named(conf, tmp_path, suffix, name):
+@pytest.mark.parametrize("suffix", ["hcl", "kdl"])
+def test_other_formats_are_named(conf, tmp_path, suffix):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / f"a.{suffix}").write_text("")
-    assert problems("other") == [f"other/a.{suffix}: {name} is not supported yet"]
-    assert problems(f"other/a.{suffix}") == [f"other/a.{suffix}: {name} is not supported yet"]
+    needed = f"needs the distribution pingap-{suffix}, which this release does not contain yet"
+    assert problems("other") == [f"other/a.{suffix}: {needed}"]
+    assert problems(f"other/a.{suffix}") == [f"other/a.{suffix}: {needed}"]
 
 
 def test_other_formats_beside_toml_are_left_alone(conf, tmp_path):
@@ -198,8 +199,8 @@ def test_other_formats_beside_toml_are_left_alone(conf, tmp_path):
     assert load(path).basic.name == "x"
 
 
-def test_etcd_is_not_available_and_its_password_is_not_shown():
-    assert problems(ETCD) == ["etcd://: needs pingap-etcd, which is not available yet"]
+def test_what_is_no_path_is_refused_and_its_password_is_not_shown():
+    assert problems(ETCD) == ["etcd://: is a storage of a distribution, expected a path"]
 
 
 @pytest.mark.parametrize("query", ["separation", "separation=true", "enable_history=false"])

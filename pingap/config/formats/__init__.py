@@ -1,0 +1,1 @@
+"""Formats of configuration files: text in, tables out. TOML is the core's own."""

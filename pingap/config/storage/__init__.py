@@ -1,0 +1,1 @@
+"""Storages of the configuration: where its texts are kept. Files are the core's own."""

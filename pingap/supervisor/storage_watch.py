@@ -1,0 +1,74 @@
+"""Reloads when the storage of a distribution says that the configuration has changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import anyio
+
+from pingap.build.loading import read_from
+from pingap.config.storage.interface import ConfigStorage, StorageError
+
+log = logging.getLogger("pingap")
+
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 60.0
+"""Pauses in seconds after failures: they double."""
+
+
+class StorageWatch:
+    """Watches one storage.
+
+    :param storage: what to watch.
+    :param served: returns the version of the configuration that is served.
+    :param reload: takes over the new one.
+    """
+
+    def __init__(
+        self,
+        storage: ConfigStorage,
+        served: Callable[[], str],
+        reload: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._storage = storage
+        self._served = served
+        self._reload = reload
+        self._seen = ""
+        self._pause = FIRST_PAUSE
+
+    async def run(self) -> NoReturn:
+        """Reload after each change; goes on if the storage fails."""
+        while True:
+            try:
+                async for _ in self._storage.watch():
+                    await self._look()
+                log.error("the storage of the configuration ended its watch")
+            except Exception:  # of a distribution
+                log.exception("the storage of the configuration failed while it was watched")
+            await self._wait()
+
+    async def _look(self) -> None:
+        """Reload if there is a version that has not been tried."""
+        while (version := await self._version()) is None:
+            await self._wait()
+        self._pause = FIRST_PAUSE
+        # (A version with mistakes is seen and not served.)
+        is_new = version not in (self._seen, self._served())
+        self._seen = version
+        if is_new:
+            log.info("the configuration changed in its storage")
+            await self._reload()
+
+    async def _version(self) -> str | None:
+        try:
+            return (await read_from(self._storage)).version
+        except StorageError as error:
+            if self._pause == FIRST_PAUSE:
+                log.error("the configuration cannot be read: %s", error)  # noqa: TRY400
+            return None
+
+    async def _wait(self) -> None:
+        await anyio.sleep(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
