@@ -29,7 +29,13 @@ from pingap.downstream import (
 )
 from pingap.downstream import tls_acceptor as acceptor
 from pingap.http import context, cookies, forms, forwarding, signing
-from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
+from pingap.observability import (
+    log_files,
+    metric_families,
+    notifications,
+    plugin_metrics,
+    watchdog,
+)
 from pingap.plugins import (
     background_tasks,
     file_body,
@@ -70,6 +76,7 @@ from pingap.upstream.health import service as health_service
 from pingap.upstream.retrying import retries, retry_budget
 from pingap.wire import backlog, http2_halves, tcp
 from pingap.wire import tls_transport as transport
+from pingap.worker import notifying
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -443,6 +450,12 @@ def _health_limits() -> Iterator[Row]:
     text = "others are left out of `Server-Timing`"
     yield "timings that plugins add to a request", str(context.MOST_TIMINGS), "", text
     yield "messages that wait for a plugin", str(messages.MOST_WAITING), "", "the oldest is dropped"
+    waiting = str(notifications.MOST_WAITING)
+    yield "notifications that wait to be handled", waiting, "", "the oldest is dropped"
+    size = format_size(notifications.LARGEST)
+    yield "a notification", size, "", "its detail is cut; `ValueError` if that is not enough"
+    seconds = format_duration(notifying.HANDLER_SECONDS)
+    yield "an async handler of a notification", seconds, "", "it is cancelled, and that is logged"
     size = format_size(messages.LARGEST_VALUE)
     yield "a message between workers", size, "", "`publish` raises an error"
     yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"

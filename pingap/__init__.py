@@ -36,6 +36,7 @@ from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
+from pingap.observability.notifications import Notification
 from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metric
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
@@ -93,6 +94,7 @@ __all__ = [
     "Metric",
     "MultiDict",
     "Networks",
+    "Notification",
     "OriginalRequest",
     "Peer",
     "Plugin",

@@ -4,7 +4,8 @@
 Phases (first part) concern one request and are methods of a plugin class; they run per location,
 in the order of the location's ``plugins``. Those in ``SERVER_PHASES`` run for all requests of a server,
 also where no location matches, for the plugins of the server (``servers.*.plugins``). Application hooks (second part, prefix ``pingap_``)
-concern the process and belong to a distribution; they run in the order of installation names.
+concern the process and belong to a distribution; they run in the order of installation names. Those in
+``INSTANCE_HOOKS`` may be methods of a plugin class as well: then they run for each of its instances.
 
 All phases have in common:
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
     from pingap.http.messages import Request, Response
+    from pingap.observability.notifications import Notification
     from pingap.plugins.balancer import BalancerFactory
     from pingap.plugins.base import Plugin
     from pingap.plugins.discovery import Discovery
@@ -41,6 +43,8 @@ changes when one goes, after it was deprecated (``pingap.plugins.api_version``).
 
 hookspec = pluggy.HookspecMarker("pingap")
 hookimpl = pluggy.HookimplMarker("pingap")
+MARK = f"{hookimpl.project_name}_impl"
+"""The attribute that ``hookimpl`` gives a function."""
 
 
 # Phases, in the order in which they run.
@@ -405,6 +409,25 @@ async def pingap_shutdown() -> None:
     """
 
 
+@hookspec
+def pingap_notification(event: Notification) -> None:
+    """Handle an event that operators should know of: a backend is down, a worker crashed.
+
+    Runs in one worker, the one that leads, once for each event: of distributions of which the
+    configuration uses something, then of all configured plugin instances. Events come one after the
+    other, in the order in which they happened. What no leader has begun to handle when its process ends
+    is handled by the next one; up to 100 wait, of more the oldest is dropped and counted. When all workers
+    shut down, what waits is lost.
+
+    :param event: see :class:`pingap.Notification`.
+    :returns: nothing. It may be async: all async handlers of an event run at the same time, each for
+        30 seconds at most.
+    :raises Exception: counted and logged; the other handlers still run.
+
+    .. versionadded:: 1.1
+    """
+
+
 PHASES = (
     "server_request",
     "early_request",
@@ -437,5 +460,12 @@ APPLICATION_HOOKS = (
     "pingap_discoveries",
     "pingap_startup",
     "pingap_shutdown",
+    "pingap_notification",
 )
 """Names of the application hooks."""
+
+INSTANCE_HOOKS = ("pingap_notification",)
+"""Names of the application hooks that methods of plugins may implement, too."""
+
+SYNC_HOOKS: tuple[str, ...] = ()
+"""Names of the application hooks that cannot be async."""

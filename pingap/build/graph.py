@@ -32,6 +32,7 @@ from pingap.observability.plugin_failures import PluginFailures
 from pingap.plugins.chains import Instance
 from pingap.plugins.collectors import Collectors
 from pingap.plugins.log_tags import tags_of
+from pingap.plugins.process_hooks import Handlers, process_handlers
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
 from pingap.proxy.exposition import ServerMetrics
@@ -64,6 +65,7 @@ class Runtime:
     :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
     :param plugin_keys: name -> the same for plugin instances.
     :param log_targets: of the log files in use.
+    :param handlers: of hooks that run with the process.
     :param shared: what the worker shares with the others.
     :param warnings: what the operator should know, besides those of the configuration.
     """
@@ -89,6 +91,7 @@ class Runtime:
     upstream_keys: dict[str, str]
     plugin_keys: dict[str, str]
     log_targets: frozenset[str]
+    handlers: Handlers
     warnings: list[Problem] = field(default_factory=list)
 
     def count_with(self, shared: SharedState) -> None:
@@ -202,6 +205,7 @@ class _Builder:
             self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
         self.collectors = Collectors(self.failures)
         self.log_tags: dict[str, LogTag] = {}
+        self.handlers: Handlers = {}
 
     def build(self) -> Runtime:
         try:
@@ -217,6 +221,7 @@ class _Builder:
         }
         for name, instance in self.plugins.instances.items():
             self._try(("plugins", name), partial(self._observe, instance))
+        self.handlers = process_handlers(self.registry, self.plugins.instances.values())
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -258,6 +263,7 @@ class _Builder:
             upstream_keys=self.upstreams.keys,
             plugin_keys=self.plugins.keys,
             log_targets=frozenset(self.log_targets),
+            handlers=self.handlers,
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
         )
 

@@ -7,6 +7,7 @@ provides what before anything of it is imported.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import re
@@ -46,6 +47,8 @@ class _ApplicationManager(pluggy.PluginManager):
     """The pluggy manager of application hooks; phases are left to those of locations."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        if name in hookspecs.INSTANCE_HOOKS and isinstance(plugin, type):
+            return None  # a method of its instances
         return super().parse_hookimpl_opts(plugin, name) if name.startswith("pingap_") else None
 
 
@@ -192,10 +195,19 @@ class Registry:
 
     def _take_in(self) -> None:
         self._manager.check_pending()
+        for hook in hookspecs.SYNC_HOOKS:
+            for impl in self.implementations(hook):
+                if inspect.iscoroutinefunction(impl.function):
+                    raise PluginLoadError(f"{hook} cannot be async")
         for kind in KINDS:
             for result in getattr(self._manager.hook, kind.hook)():
                 for name, thing in kind.items(result).items():
                     self._loaded[kind].setdefault(name, thing)
+
+    def implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        """Return what the distributions that were loaded implement of a hook, by their names."""
+        found = getattr(self._manager.hook, hook).get_hookimpls()
+        return sorted(found, key=lambda impl: impl.plugin_name)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pingap.observability.notifications import Notification
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -25,4 +26,12 @@ class Worker(Protocol):
 
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
+        """
+
+    def notify(self, event: Notification) -> None:
+        """Log an event, and have it handled by ``pingap_notification``, in one worker.
+
+        :raises ValueError: it is larger than 64 KiB; a longer ``detail`` is cut.
+
+        .. versionadded:: 1.1
         """

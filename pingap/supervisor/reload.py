@@ -25,6 +25,7 @@ from pingap.config.restart import needs_restart
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.time_limit import time_limit
 from pingap.observability.logs import set_log_level
+from pingap.observability.notifications import INFO
 from pingap.plugins.settings_models import settings_models
 from pingap.supervisor.child import Child
 from pingap.supervisor.options import ServeOptions
@@ -81,6 +82,7 @@ class Reloader:
                     new = build(config, old.registry, target, previous=old)
             except ConfigError as error:
                 log.error("%s; the new one is wrong:\n%s", _STAYS, error)  # noqa: TRY400
+                self._notify_failure(f"{_STAYS}; the new one is wrong", str(error))
                 return []
             for warning in (*config.warnings, *new.warnings):
                 log.warning("%s", warning)
@@ -90,6 +92,9 @@ class Reloader:
                 return restart
             old.log_files.close_others(old.log_targets)
             return []
+
+    def _notify_failure(self, message: str, reason: str) -> None:
+        self._supervisor.notify("reload_config_fail", message, reason)
 
     def _needs_restart(self, config: Config) -> list[str]:
         restart = needs_restart(self._at_start, config)
@@ -131,6 +136,7 @@ class Reloader:
                     child.channel.send("discard")
                 listeners.discard()
                 log.error("%s; the new one cannot be served: %s", _STAYS, "; ".join(failures))
+                self._notify_failure(f"{_STAYS}; the new one cannot be served", "; ".join(failures))
                 return False
             # Before the workers close theirs: the last to do so accepts what waits in them.
             supervisor.listen_on(listeners.sockets, listeners.removed)
@@ -157,6 +163,7 @@ class Reloader:
             return relisten(config, self._options.threads, current, most=supervisor.workers)
         except ListenError as error:
             log.error("%s; the new one cannot be served:\n%s", _STAYS, error)  # noqa: TRY400
+            self._notify_failure(f"{_STAYS}; the new one cannot be served", str(error))
             return None
 
     def _counts(self, config: Config) -> dict[str, int]:
@@ -204,6 +211,7 @@ class Reloader:
         log.info(
             "the configuration was reloaded%s", f":\n{text}" if text else "; its text is the same"
         )
+        self._supervisor.notify("reload_config", "the configuration was reloaded", text, INFO)
         if restart:
             log.warning("needs a restart to take effect: %s", ", ".join(restart))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pingap.build.graph import Runtime
+from pingap.observability.notifications import Notification, notify
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 
@@ -28,3 +29,10 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    def notify(self, event: Notification) -> None:
+        """Log an event, and pass it to all that handle notifications.
+
+        :raises ValueError: it is larger than 64 KiB.
+        """
+        notify(self._runtime().bus, event)

@@ -30,6 +30,7 @@ from pingap.worker.dismantle import dismantle
 from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
+from pingap.worker.notifying import NotificationService
 from pingap.worker.plugin_worker import PluginWorker
 
 log = logging.getLogger("pingap")
@@ -66,6 +67,11 @@ class Worker:
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
         self.bus = runtime.bus
+        self._notifications = NotificationService(
+            runtime.bus,
+            lambda: self.runtime.handlers["pingap_notification"],
+            runtime.plugin_failures,
+        )
         self._leading: anyio.CancelScope | None = None
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
@@ -120,7 +126,7 @@ class Worker:
                     runtime.plugin_failures, PluginWorker(self.shared, lambda: self.runtime)
                 ),
             )
-            self._discovery = DiscoveryService(services)
+            self._discovery = DiscoveryService(services, runtime.bus)
             watchdog = Watchdog()
             try:
                 await runtime.registry.startup()
@@ -131,6 +137,7 @@ class Worker:
                 services.start_soon(keep_running, runtime.deadlines.run)
                 services.start_soon(keep_running, runtime.log_files.run)
                 services.start_soon(keep_running, self._trim_pool)
+                services.start_soon(keep_running, self._notifications.run)
                 watchdog.start()
                 yield
             finally:
@@ -156,6 +163,7 @@ class Worker:
         # Plugins get a last word, but not for ever.
         limit = runtime.config.basic.graceful_shutdown_timeout
         with anyio.move_on_after(limit) as last:
+            await self._notifications.finish()
             await runtime.registry.shutdown()
             await self._plugins.ended()
             await http_client.close()
@@ -257,6 +265,8 @@ class Worker:
         """Do what one worker does for all: check backends, and what plugins have of that kind."""
         if self._leading is None:
             self._plugins.lead()
+            self._discovery.lead()
+            self._notifications.lead()
             self._leading = anyio.CancelScope()
             self._services.start_soon(keep_running, self._check_backends, self._leading)
 
@@ -275,6 +285,8 @@ class Worker:
         if self._leading is not None:
             self._leading.cancel()  # another worker does it from now on
             self._services.start_soon(attempt, self._plugins.follow)
+            self._discovery.follow()
+            self._notifications.follow()
         await self._stop_accepting()
         for front in self._every_front():
             if at_once:
