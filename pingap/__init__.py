@@ -23,6 +23,7 @@ from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
+from pingap.http.client_connection import ClientConnection
 from pingap.http.context import Connection, OriginalRequest, RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
@@ -69,6 +70,7 @@ __all__ = [
     "BalancerOptions",
     "BodyFilter",
     "ByteSize",
+    "ClientConnection",
     "ClientTLS",
     "Connection",
     "ContextKey",

@@ -26,6 +26,7 @@ import pluggy
 if TYPE_CHECKING:
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
+    from pingap.http.client_connection import ClientConnection
     from pingap.http.context import RequestContext
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
@@ -410,6 +411,25 @@ async def pingap_shutdown() -> None:
 
 
 @hookspec
+def pingap_connection(connection: ClientConnection) -> bool | None:
+    """Look at a connection that was accepted, and close it or let it go on.
+
+    Runs for each connection, after a PROXY header was read, and before TLS and any request: for
+    distributions of which the configuration uses something, then for the plugins of the server
+    (``servers.*.plugins``) in listed order. The first one that refuses decides. Everybody else waits
+    meanwhile, so it must be quick.
+
+    :param connection: who connects to which server; see :class:`pingap.ClientConnection`.
+    :returns: False to close it at once, without an answer; it is counted in the metric
+        ``pingap_connections_refused``. Anything else lets it go on.
+    :raises Exception: counted and logged. If the plugin is a ``guard``, the connection is closed, else
+        it goes on.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 def pingap_notification(event: Notification) -> None:
     """Handle an event that operators should know of: a backend is down, a worker crashed.
 
@@ -460,12 +480,13 @@ APPLICATION_HOOKS = (
     "pingap_discoveries",
     "pingap_startup",
     "pingap_shutdown",
+    "pingap_connection",
     "pingap_notification",
 )
 """Names of the application hooks."""
 
-INSTANCE_HOOKS = ("pingap_notification",)
+INSTANCE_HOOKS = ("pingap_connection", "pingap_notification")
 """Names of the application hooks that methods of plugins may implement, too."""
 
-SYNC_HOOKS: tuple[str, ...] = ()
+SYNC_HOOKS = ("pingap_connection",)
 """Names of the application hooks that cannot be async."""

@@ -32,7 +32,7 @@ from pingap.observability.plugin_failures import PluginFailures
 from pingap.plugins.chains import Instance
 from pingap.plugins.collectors import Collectors
 from pingap.plugins.log_tags import tags_of
-from pingap.plugins.process_hooks import Handlers, process_handlers
+from pingap.plugins.process_hooks import Handlers, process_handlers, server_handlers
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
 from pingap.proxy.exposition import ServerMetrics
@@ -354,6 +354,9 @@ class _Builder:
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
+            connection_handlers=server_handlers(
+                self.handlers["pingap_connection"], self.plugins.instances, settings.plugins
+            ),
         )
 
     def _metrics(
@@ -372,6 +375,7 @@ class _Builder:
             UpstreamMetrics(upstreams.values(), self.stats.upstream_times),
             self._handshakes(name) if settings.global_certificates else None,
             self.collectors.run,
+            self.stats.refused,
         )
 
     def _handshakes(self, name: str) -> HandshakeMetrics:

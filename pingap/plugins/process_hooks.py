@@ -6,9 +6,9 @@ Distributions implement them at module level, plugins as methods; see ``hookspec
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pingap import hookspecs
 from pingap.http.errors import PluginError
@@ -16,6 +16,8 @@ from pingap.plugins.base import Plugin
 from pingap.plugins.chains import Call, Instance, adapt
 from pingap.plugins.checks import place_of_function
 from pingap.plugins.registry import Registry
+
+CONNECTION: Final = "pingap_connection"
 
 Handlers: TypeAlias = "Mapping[str, tuple[Handler, ...]]"
 """Hook -> its implementations, in the order in which they run."""
@@ -61,6 +63,28 @@ def process_handlers(registry: Registry, instances: Iterable[Instance]) -> Handl
             wanted = inspect.signature(method).parameters
             found[hook].append(_handler(method, wanted, instance.name, hook, instance.plugin))
     return {hook: tuple(known) for hook, known in found.items()}
+
+
+def takes_part_in_servers(cls: type[Plugin]) -> bool:
+    """Return whether a plugin class does anything for a server that lists its instances."""
+    if any(hasattr(cls, phase) for phase in hookspecs.SERVER_PHASES):
+        return True
+    return any(hook == CONNECTION for hook, _ in methods_of(cls))
+
+
+def server_handlers(
+    all_handlers: Iterable[Handler], instances: Mapping[str, Instance], listed: Sequence[str]
+) -> tuple[Handler, ...]:
+    """Return the handlers of distributions, and those of the plugins that a server lists, in that order.
+
+    :param instances: name -> plugin instance.
+    """
+    found = list(all_handlers)
+    own = [one for one in found if one.plugin is None]
+    for name in listed:
+        if name in instances:
+            own += [one for one in found if one.plugin is instances[name].plugin]
+    return tuple(own)
 
 
 def methods_of(cls: type[Plugin]) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from pingap.observability.counters import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing
 from pingap.plugins.chains import Chains
+from pingap.plugins.process_hooks import Handler
 from pingap.plugins.timing import is_asked_for, timed
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.proxy.error_page import ErrorPage
@@ -126,6 +127,8 @@ class ServerRuntime:
     tls: ServerTls | None = None
     trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
+    connection_handlers: tuple[Handler, ...] = ()
+    """Implementations of ``pingap_connection``."""
 
     looks_back: bool = field(init=False)
     """A plugin of the server has the phase ``logging``."""
