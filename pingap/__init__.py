@@ -37,6 +37,7 @@ from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
+from pingap.observability.failures import Failure
 from pingap.observability.notifications import Notification
 from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metric
 from pingap.plugins.background_tasks import BackgroundTasks
@@ -81,6 +82,7 @@ __all__ = [
     "DiscoverySettings",
     "Duration",
     "Endpoint",
+    "Failure",
     "Field",
     "FileBody",
     "GRPCMessageFilter",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
     from pingap.http.messages import Request, Response
+    from pingap.observability.failures import Failure
     from pingap.observability.notifications import Notification
     from pingap.plugins.balancer import BalancerFactory
     from pingap.plugins.base import Plugin
@@ -448,6 +449,23 @@ def pingap_notification(event: Notification) -> None:
     """
 
 
+@hookspec
+def pingap_failure(failure: Failure) -> None:
+    """Take note of an exception that nothing expected, of a plugin or of pingap itself.
+
+    Runs in the worker where it happened, once for each: for those of plugins, also when the log leaves a
+    repeated one out, and for those that pingap logs with a traceback. Of distributions of which the
+    configuration uses something, then of all configured plugin instances. The request waits meanwhile, so
+    it must be quick; send reports from a thread or a background task. It may be called in a thread, and
+    before ``pingap_startup``.
+
+    :param failure: the exception and where it happened; see :class:`pingap.Failure`.
+    :raises Exception: counted and logged, but passed to no handler; the others still run.
+
+    .. versionadded:: 1.1
+    """
+
+
 PHASES = (
     "server_request",
     "early_request",
@@ -482,11 +500,12 @@ APPLICATION_HOOKS = (
     "pingap_shutdown",
     "pingap_connection",
     "pingap_notification",
+    "pingap_failure",
 )
 """Names of the application hooks."""
 
-INSTANCE_HOOKS = ("pingap_connection", "pingap_notification")
+INSTANCE_HOOKS = ("pingap_connection", "pingap_notification", "pingap_failure")
 """Names of the application hooks that methods of plugins may implement, too."""
 
-SYNC_HOOKS = ("pingap_connection",)
+SYNC_HOOKS = ("pingap_connection", "pingap_failure")
 """Names of the application hooks that cannot be async."""

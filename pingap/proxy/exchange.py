@@ -22,6 +22,7 @@ from pingap.http.errors import ClientGone, HTTPError, PingapError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 from pingap.http.ports import Sink, Source, Upstream
+from pingap.observability.failures import REQUEST
 from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.filter_chain import Filters
@@ -196,7 +197,8 @@ class Exchange:
             # (Unlike ``send``, this makes no exception of the end.)
             ended = next(self.lifecycle, _ENDED) is not None
         except Exception:
-            log.exception("request ended by a defect of pingap: %r", self.request)
+            seen = {REQUEST: (self.request, self.ctx)}
+            log.exception("request ended by a defect of pingap: %r", self.request, extra=seen)
             self.downstream.cut()
             ended = True
         if ended:

@@ -146,7 +146,7 @@ class ServerRuntime:
         The error is dealt with: it lets go of the frames that it passed.
         """
         if isinstance(error, PluginError):
-            self.plugin_failures.report(error, x.ctx.location)
+            self.plugin_failures.report(error, x.ctx.location, x.request, x.ctx)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
             ctx = x.ctx
             peer = f"{ctx.upstream_name}({ctx.upstream_addr}) "  # (the others name it themselves)

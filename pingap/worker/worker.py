@@ -20,7 +20,9 @@ from pingap.config import Config
 from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
+from pingap.observability.failures import DefectHandler
 from pingap.observability.watchdog import Watchdog
+from pingap.plugins.failure_handlers import FailureHandlers
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
 from pingap.shared_state.local import LocalState
@@ -72,6 +74,8 @@ class Worker:
             lambda: self.runtime.handlers["pingap_notification"],
             runtime.plugin_failures,
         )
+        self._on_failure = FailureHandlers(runtime.plugin_failures)
+        self._on_failure.handlers = runtime.handlers["pingap_failure"]
         self._leading: anyio.CancelScope | None = None
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
@@ -128,6 +132,9 @@ class Worker:
             )
             self._discovery = DiscoveryService(services, runtime.bus)
             watchdog = Watchdog()
+            defects = DefectHandler(self._on_failure)
+            defects.attach()
+            runtime.plugin_failures.on_failure = self._on_failure
             try:
                 await runtime.registry.startup()
                 await self._plugins.start(runtime.plugins)
@@ -144,6 +151,7 @@ class Worker:
                 watchdog.stop()
                 with anyio.CancelScope(shield=True):
                     await self._end(requests)
+                    defects.detach()
                     services.cancel_scope.cancel()
 
     async def _end(self, requests: HookTasks) -> None:
@@ -211,6 +219,7 @@ class Worker:
             if front.name in runtime.servers:
                 front.update(runtime)
         runtime.take_effect()
+        self._on_failure.handlers = runtime.handlers["pingap_failure"]
         self._discovery.start(runtime.upstreams.values())
         if sockets is not None:
             self._sockets = list(sockets)
