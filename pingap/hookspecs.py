@@ -19,7 +19,7 @@ All phases have in common:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.client_connection import ClientConnection
     from pingap.http.context import RequestContext
+    from pingap.http.context_keys import ContextKey
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
     from pingap.http.messages import Request, Response
@@ -387,6 +388,25 @@ def pingap_discoveries() -> Sequence[type[Discovery]]:
 
 
 @hookspec
+def pingap_context_keys() -> Sequence[ContextKey[Any]]:
+    """Name values of a request that operators may use: in access logs and in the values of headers.
+
+    A key called ``country`` is ``{:country}`` in an access log, and ``$country`` or ``:country`` where
+    header values may have variables. Its value is a text, a number or a truth value; what is none of
+    these, or cannot stand in a header, counts as no value. The distribution declares each key as an entry
+    point named ``context_key:<name>``, which leads to the module.
+
+    Called when the configuration first uses something of the distribution; return the same keys each time.
+
+    :returns: the keys. Their names have lower-case letters, digits and ``_``, and are none of pingap's own
+        variables nor of another distribution's keys.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -496,6 +516,7 @@ APPLICATION_HOOKS = (
     "pingap_location_keys",
     "pingap_balancers",
     "pingap_discoveries",
+    "pingap_context_keys",
     "pingap_startup",
     "pingap_shutdown",
     "pingap_connection",

@@ -23,6 +23,7 @@ from pingap.config import (
     ServerConfig,
     compile_regex,
 )
+from pingap.config.variables import more_keys
 from pingap.http.networks import Network, parse_trusted
 from pingap.observability.access_log import AccessLog, LogTag, split_setting
 from pingap.observability.counters import LocationStats, WorkerStats
@@ -31,6 +32,7 @@ from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.plugins.chains import Instance
 from pingap.plugins.collectors import Collectors
+from pingap.plugins.context_values import DistributionKeys
 from pingap.plugins.log_tags import tags_of
 from pingap.plugins.process_hooks import Handlers, process_handlers, server_handlers
 from pingap.plugins.registry import Registry
@@ -152,7 +154,8 @@ def build(
     """
     if previous is not None:
         log_files = previous.log_files
-    return _Builder(config, registry, log_target, log_files or LogFiles(), previous).build()
+    with more_keys(DistributionKeys(registry)):
+        return _Builder(config, registry, log_target, log_files or LogFiles(), previous).build()
 
 
 class _Builder:

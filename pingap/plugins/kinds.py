@@ -6,18 +6,23 @@ provides what before anything of it is imported; a hook returns the things thems
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from pingap.config import distributions
 from pingap.config.problem import did_you_mean
+from pingap.config.variables import CONTEXT_KEYS, VARIABLES
+from pingap.http.context_keys import ContextKey
 from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
 from pingap.plugins.chains import ContractError, check_class
 from pingap.plugins.discovery import Discovery
 
 T = TypeVar("T")
+
+_KEY_NAME: Final = re.compile("[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,18 @@ def _by_word(kinds: Iterable[type[Discovery]]) -> Mapping[str, type[Discovery]]:
     return {kind.word: kind for kind in kinds}
 
 
+def _by_name(keys: Iterable[ContextKey[Any]]) -> Mapping[str, ContextKey[Any]]:
+    found: dict[str, ContextKey[Any]] = {}
+    for key in keys:
+        if not _KEY_NAME.fullmatch(key.name):
+            raise ContractError(f"{key!r}: its name must consist of a-z, 0-9 and _")
+        if key.name in CONTEXT_KEYS or key.name in VARIABLES or key.name == "hostname":
+            raise ContractError(f"{key!r}: pingap itself has a variable of this name")
+        if found.setdefault(key.name, key) is not key:
+            raise ContractError(f"{key!r}: there are two keys of this name")
+    return found
+
+
 def _qualified(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -113,8 +130,15 @@ DISCOVERY: Final = Kind[type[Discovery]](
     distributions.DISCOVERIES,
     ("static", "transparent"),
 )
+CONTEXT_KEY: Final = Kind[ContextKey[Any]](
+    "context key",
+    "context_key:",
+    "pingap_context_keys",
+    _by_name,
+    'a module whose pingap_context_keys returns a ContextKey called "{name}"',
+)
 
-KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, LOCATION_KEY, BALANCER, DISCOVERY)
+KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, LOCATION_KEY, BALANCER, DISCOVERY, CONTEXT_KEY)
 
 
 def kind_of(point: str) -> Kind[Any]:

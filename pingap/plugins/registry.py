@@ -23,7 +23,7 @@ from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
 from pingap.plugins.base import Plugin
 from pingap.plugins.foreign_code import is_from_outside
-from pingap.plugins.kinds import CATEGORY, KINDS, Kind, kind_of
+from pingap.plugins.kinds import CATEGORY, CONTEXT_KEY, KINDS, Kind, kind_of
 
 T = TypeVar("T")
 
@@ -202,7 +202,9 @@ class Registry:
         for kind in KINDS:
             for result in getattr(self._manager.hook, kind.hook)():
                 for name, thing in kind.items(result).items():
-                    self._loaded[kind].setdefault(name, thing)
+                    known = self._loaded[kind].setdefault(name, thing)
+                    if kind is CONTEXT_KEY and known is not thing:
+                        raise PluginLoadError(f"another distribution has a key called {name!r}")
 
     def implementations(self, hook: str) -> list[pluggy.HookImpl]:
         """Return what the distributions that were loaded implement of a hook, by their names."""
