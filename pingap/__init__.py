@@ -38,6 +38,7 @@ from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
 from pingap.observability.failures import Failure
+from pingap.observability.log_outputs import LogOutput, LogTargetFactory
 from pingap.observability.notifications import Notification
 from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metric
 from pingap.plugins.background_tasks import BackgroundTasks
@@ -92,7 +93,9 @@ __all__ = [
     "HeaderEntry",
     "Headers",
     "Histogram",
+    "LogOutput",
     "LogTag",
+    "LogTargetFactory",
     "Message",
     "MessageBus",
     "Metric",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pingap.http.headers import Headers
     from pingap.http.messages import Request, Response
     from pingap.observability.failures import Failure
+    from pingap.observability.log_outputs import LogTargetFactory
     from pingap.observability.notifications import Notification
     from pingap.plugins.balancer import BalancerFactory
     from pingap.plugins.base import Plugin
@@ -407,6 +408,25 @@ def pingap_context_keys() -> Sequence[ContextKey[Any]]:
 
 
 @hookspec
+def pingap_log_targets() -> Mapping[str, LogTargetFactory]:
+    """Name targets of logs beside files: what ``--log`` and ``servers.*.access_log`` may begin with.
+
+    The word is what stands in front of the first colon of the target, and the factory gets what stands
+    behind it. The distribution declares each word as an entry point named ``log:<word>``, which leads to
+    the module. A text whose word no installed distribution declares is the name of a file.
+
+    Called once, when a log first uses a word of the distribution. The factory is called when a
+    configuration is built that has a target for the first time.
+
+    :returns: word -> ``factory(text)``, which returns a :class:`pingap.LogOutput`. A ``ValueError`` that it
+        raises is a configuration error of the key.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -517,6 +537,7 @@ APPLICATION_HOOKS = (
     "pingap_balancers",
     "pingap_discoveries",
     "pingap_context_keys",
+    "pingap_log_targets",
     "pingap_startup",
     "pingap_shutdown",
     "pingap_connection",

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from pingap.build.builtin import METRICS, MetricsPage
+from pingap.build.log_targets import output_of
 from pingap.build.plugins import PluginBuilder
 from pingap.build.tls import TlsBuilder
 from pingap.build.upstreams import UpstreamBuilder
@@ -212,7 +213,7 @@ class _Builder:
 
     def build(self) -> Runtime:
         try:
-            self.log_files.open(self.log_target)
+            self._log_file(self.log_target)
         except ValueError as error:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
@@ -396,7 +397,7 @@ class _Builder:
 
     def _log_file(self, target: str) -> LogFile:
         self.log_targets.add(target)
-        return self.log_files.open(target)
+        return self.log_files.open(target, output_of(target, self.registry))
 
 
 def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationRuntime]:

@@ -15,6 +15,7 @@ from pingap.config import distributions
 from pingap.config.problem import did_you_mean
 from pingap.config.variables import CONTEXT_KEYS, VARIABLES
 from pingap.http.context_keys import ContextKey
+from pingap.observability.log_outputs import LogTargetFactory
 from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
 from pingap.plugins.chains import ContractError, check_class
@@ -137,8 +138,21 @@ CONTEXT_KEY: Final = Kind[ContextKey[Any]](
     _by_name,
     'a module whose pingap_context_keys returns a ContextKey called "{name}"',
 )
+LOG_TARGET: Final = Kind[LogTargetFactory](
+    "log target",
+    "log:",
+    "pingap_log_targets",
+    wanted='a module whose pingap_log_targets returns "{name}"',
+)
 
-KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, LOCATION_KEY, BALANCER, DISCOVERY, CONTEXT_KEY)
+KINDS: Final[tuple[Kind[Any], ...]] = (
+    CATEGORY,
+    LOCATION_KEY,
+    BALANCER,
+    DISCOVERY,
+    CONTEXT_KEY,
+    LOG_TARGET,
+)
 
 
 def kind_of(point: str) -> Kind[Any]:

@@ -199,6 +199,7 @@ class Supervisor:
         ours.close()
         for child in self._every_child():
             child.channel.close()
+        self.base.runtime.log_files.forked()
         accepted = self._sockets_of(index)
         for one in (*self.sockets, *self.spare):
             if one not in accepted:
