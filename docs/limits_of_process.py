@@ -20,7 +20,7 @@ from pingap.downstream import (
     http1_connection,
     listener,
 )
-from pingap.observability import log_files, metric_families, plugin_metrics, watchdog
+from pingap.observability import log_files, metric_families, notifications, plugin_metrics, watchdog
 from pingap.plugins import (
     background_tasks,
     durable_store,
@@ -39,6 +39,7 @@ from pingap.proxy import body_source, fetch, filter_chain, unattended, websocket
 from pingap.shared_state import messages, state, values
 from pingap.supervisor import activation, reload, supervisor, upgrade
 from pingap.tls import issuer, replacements
+from pingap.worker import notifying
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -204,6 +205,12 @@ def process_limits() -> Iterator[Row]:
     size = format_size(values.LARGE_VALUE)
     yield f"shared values of up to {size}", str(sizes.large_values), "", text
     yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
+    waiting = str(notifications.MOST_WAITING)
+    yield "notifications that wait to be handled", waiting, "", "the oldest is dropped"
+    size = format_size(notifications.LARGEST)
+    yield "a notification", size, "", "its detail is cut; `ValueError` if that is not enough"
+    seconds = format_duration(notifying.HANDLER_SECONDS)
+    yield "an async handler of a notification", seconds, "", "it is cancelled, and that is logged"
     size = format_size(durable_store.LARGEST_STORE)
     yield "file of `worker.store`", size, "", "`StoreError`"
     yield "response to `worker.fetch`", format_size(fetch.LARGEST_RESPONSE), "", "`HTTPError` 502"

@@ -33,6 +33,7 @@ from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
+from pingap.http.client_connection import ClientConnection
 from pingap.http.context import Connection, OriginalRequest, RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
@@ -46,6 +47,9 @@ from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
 from pingap.observability.counters import WorkerStats
+from pingap.observability.failures import Failure
+from pingap.observability.log_outputs import LogOutput, LogTargetFactory
+from pingap.observability.notifications import Notification
 from pingap.observability.plugin_metrics import Counter, Gauge, Histogram, Metric
 from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
@@ -97,6 +101,7 @@ __all__ = [
     "CertificateFacts",
     "CertificateSource",
     "CertificateStore",
+    "ClientConnection",
     "ClientTLS",
     "ConfigFormat",
     "ConfigProblem",
@@ -113,6 +118,7 @@ __all__ = [
     "DurableStore",
     "Duration",
     "Endpoint",
+    "Failure",
     "Field",
     "FileBody",
     "FormatError",
@@ -126,12 +132,15 @@ __all__ = [
     "Instance",
     "InstanceFigures",
     "KeyPair",
+    "LogOutput",
     "LogTag",
+    "LogTargetFactory",
     "Message",
     "MessageBus",
     "Metric",
     "MultiDict",
     "Networks",
+    "Notification",
     "OriginalRequest",
     "Peer",
     "PeerView",

@@ -4,7 +4,8 @@
 Phases (first part) concern one request and are methods of a plugin class; they run per location,
 in the order of the location's ``plugins``. Those in ``SERVER_PHASES`` run for all requests of a server,
 also where no location matches, for the plugins of the server (``servers.*.plugins``). Application hooks (second part, prefix ``pingap_``)
-concern the process and belong to a distribution; they run in the order of installation names.
+concern the process and belong to a distribution; they run in the order of installation names. Those in
+``INSTANCE_HOOKS`` may be methods of a plugin class as well: then they run for each of its instances.
 
 All phases have in common:
 
@@ -18,7 +19,7 @@ All phases have in common:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
     from pingap.config.storage.interface import StorageFactory
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
+    from pingap.http.client_connection import ClientConnection
     from pingap.http.context import RequestContext
+    from pingap.http.context_keys import ContextKey
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
     from pingap.http.messages import Request, Response
+    from pingap.observability.failures import Failure
+    from pingap.observability.log_outputs import LogTargetFactory
+    from pingap.observability.notifications import Notification
     from pingap.plugins.balancer import BalancerFactory
     from pingap.plugins.base import Plugin
     from pingap.plugins.certificate_source import CertificateSource
@@ -44,6 +50,8 @@ changes when one goes, after it was deprecated (``pingap.plugins.api_version``).
 
 hookspec = pluggy.HookspecMarker("pingap")
 hookimpl = pluggy.HookimplMarker("pingap")
+MARK = f"{hookimpl.project_name}_impl"
+"""The attribute that ``hookimpl`` gives a function."""
 
 
 # Phases, in the order in which they run.
@@ -402,6 +410,25 @@ def pingap_certificate_sources() -> Mapping[str, type[CertificateSource]]:
 
 
 @hookspec
+def pingap_context_keys() -> Sequence[ContextKey[Any]]:
+    """Name values of a request that operators may use: in access logs and in the values of headers.
+
+    A key called ``country`` is ``{:country}`` in an access log, and ``$country`` or ``:country`` where
+    header values may have variables. Its value is a text, a number or a truth value; what is none of
+    these, or cannot stand in a header, counts as no value. The distribution declares each key as an entry
+    point named ``context_key:<name>``, which leads to the module.
+
+    Called when the configuration first uses something of the distribution; return the same keys each time.
+
+    :returns: the keys. Their names have lower-case letters, digits and ``_``, and are none of pingap's own
+        variables nor of another distribution's keys.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 def pingap_storages() -> Mapping[str, StorageFactory]:
     """Name where configuration can be kept: what ``-c`` may say in front of ``://``.
 
@@ -436,6 +463,25 @@ def pingap_formats() -> Mapping[str, ConfigFormat]:
 
 
 @hookspec
+def pingap_log_targets() -> Mapping[str, LogTargetFactory]:
+    """Name targets of logs beside files: what ``--log`` and ``servers.*.access_log`` may begin with.
+
+    The word is what stands in front of the first colon of the target, and the factory gets what stands
+    behind it. The distribution declares each word as an entry point named ``log:<word>``, which leads to
+    the module. A text whose word no installed distribution declares is the name of a file.
+
+    Called once, when a log first uses a word of the distribution. The factory is called when a
+    configuration is built that has a target for the first time.
+
+    :returns: word -> ``factory(text)``, which returns a :class:`pingap.LogOutput`. A ``ValueError`` that it
+        raises is a configuration error of the key.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 async def pingap_startup() -> None:
     """Prepare the process, before a listener accepts.
 
@@ -457,6 +503,61 @@ async def pingap_shutdown() -> None:
     :raises Exception: logged; the other distributions are still called.
 
     .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def pingap_connection(connection: ClientConnection) -> bool | None:
+    """Look at a connection that was accepted, and close it or let it go on.
+
+    Runs for each connection, after a PROXY header was read, and before TLS and any request: for
+    distributions of which the configuration uses something, then for the plugins of the server
+    (``servers.*.plugins``) in listed order. The first one that refuses decides. Everybody else waits
+    meanwhile, so it must be quick.
+
+    :param connection: who connects to which server; see :class:`pingap.ClientConnection`.
+    :returns: False to close it at once, without an answer; it is counted in the metric
+        ``pingap_connections_refused``. Anything else lets it go on.
+    :raises Exception: counted and logged. If the plugin is a ``guard``, the connection is closed, else
+        it goes on.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_notification(event: Notification) -> None:
+    """Handle an event that operators should know of: a backend is down, a worker crashed.
+
+    Runs in one worker, the one that leads, once for each event: of distributions of which the
+    configuration uses something, then of all configured plugin instances. Events come one after the
+    other, in the order in which they happened. What no leader has begun to handle when its process ends
+    is handled by the next one; up to 100 wait, of more the oldest is dropped and counted. When all workers
+    shut down, what waits is lost.
+
+    :param event: see :class:`pingap.Notification`.
+    :returns: nothing. It may be async: all async handlers of an event run at the same time, each for
+        30 seconds at most.
+    :raises Exception: counted and logged; the other handlers still run.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_failure(failure: Failure) -> None:
+    """Take note of an exception that nothing expected, of a plugin or of pingap itself.
+
+    Runs in the worker where it happened, once for each: for those of plugins, also when the log leaves a
+    repeated one out, and for those that pingap logs with a traceback. Of distributions of which the
+    configuration uses something, then of all configured plugin instances. The request waits meanwhile, so
+    it must be quick; send reports from a thread or a background task. It may be called in a thread, and
+    before ``pingap_startup``.
+
+    :param failure: the exception and where it happened; see :class:`pingap.Failure`.
+    :raises Exception: counted and logged, but passed to no handler; the others still run.
+
+    .. versionadded:: 1.1
     """
 
 
@@ -493,7 +594,18 @@ APPLICATION_HOOKS = (
     "pingap_certificate_sources",
     "pingap_storages",
     "pingap_formats",
+    "pingap_context_keys",
+    "pingap_log_targets",
     "pingap_startup",
     "pingap_shutdown",
+    "pingap_connection",
+    "pingap_notification",
+    "pingap_failure",
 )
 """Names of the application hooks."""
+
+INSTANCE_HOOKS = ("pingap_connection", "pingap_notification", "pingap_failure")
+"""Names of the application hooks that methods of plugins may implement, too."""
+
+SYNC_HOOKS = ("pingap_connection", "pingap_failure")
+"""Names of the application hooks that cannot be async."""

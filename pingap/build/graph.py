@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pingap.build.builtin import METRICS, MetricsPage
 from pingap.build.certificate_sources import SourceBuilder
+from pingap.build.log_targets import output_of
 from pingap.build.plugins import PluginBuilder
 from pingap.build.tls import TlsBuilder
 from pingap.build.upstreams import UpstreamBuilder
@@ -24,6 +25,7 @@ from pingap.config import (
     ServerConfig,
     compile_regex,
 )
+from pingap.config.variables import more_keys
 from pingap.http.networks import Network, parse_trusted
 from pingap.observability.access_log import AccessLog, LogTag, split_setting
 from pingap.observability.counters import LocationStats, WorkerStats
@@ -32,7 +34,9 @@ from pingap.observability.log_files import LogFile, LogFiles
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.plugins.chains import Instance
 from pingap.plugins.collectors import Collectors
+from pingap.plugins.context_values import DistributionKeys
 from pingap.plugins.log_tags import tags_of
+from pingap.plugins.process_hooks import Handlers, process_handlers, server_handlers
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
 from pingap.proxy.exposition import ServerMetrics
@@ -69,6 +73,7 @@ class Runtime:
     :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
     :param certificate_keys: name -> the same for certificates.
     :param log_targets: of the log files in use.
+    :param handlers: of hooks that run with the process.
     :param shared: what the worker shares with the others.
     :param warnings: what the operator should know, besides those of the configuration.
     """
@@ -97,6 +102,7 @@ class Runtime:
     served: tuple[Served, ...]
     certificate_keys: dict[str, str]
     log_targets: frozenset[str]
+    handlers: Handlers
     warnings: list[Problem] = field(default_factory=list)
 
     def count_with(self, shared: SharedState) -> None:
@@ -168,7 +174,8 @@ def build(
     """
     if previous is not None:
         log_files = previous.log_files
-    return _Builder(config, registry, log_target, log_files or LogFiles(), previous).build()
+    with more_keys(DistributionKeys(registry)):
+        return _Builder(config, registry, log_target, log_files or LogFiles(), previous).build()
 
 
 class _Builder:
@@ -224,10 +231,11 @@ class _Builder:
             self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
         self.collectors = Collectors(self.failures)
         self.log_tags: dict[str, LogTag] = {}
+        self.handlers: Handlers = {}
 
     def build(self) -> Runtime:
         try:
-            self.log_files.open(self.log_target)
+            self._log_file(self.log_target)
         except ValueError as error:
             self.problems.append(Problem(("--log",), str(error)))
         self.plugins.build_configured()
@@ -239,6 +247,7 @@ class _Builder:
         }
         for name, instance in self.plugins.instances.items():
             self._try(("plugins", name), partial(self._observe, instance))
+        self.handlers = process_handlers(self.registry, self.plugins.instances.values())
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -283,6 +292,7 @@ class _Builder:
             served=self.tls.served,
             certificate_keys=self.tls.keys,
             log_targets=frozenset(self.log_targets),
+            handlers=self.handlers,
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
         )
 
@@ -373,6 +383,9 @@ class _Builder:
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
+            connection_handlers=server_handlers(
+                self.handlers["pingap_connection"], self.plugins.instances, settings.plugins
+            ),
         )
 
     def _metrics(
@@ -391,6 +404,7 @@ class _Builder:
             UpstreamMetrics(upstreams.values(), self.stats.upstream_times),
             self._handshakes(name) if settings.global_certificates else None,
             self.collectors.run,
+            self.stats.refused,
         )
 
     def _handshakes(self, name: str) -> HandshakeMetrics:
@@ -408,7 +422,7 @@ class _Builder:
 
     def _log_file(self, target: str) -> LogFile:
         self.log_targets.add(target)
-        return self.log_files.open(target)
+        return self.log_files.open(target, output_of(target, self.registry))
 
 
 def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationRuntime]:

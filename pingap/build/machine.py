@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pingap.config import Address, Config, ConfigError, Problem, TcpAddress
@@ -63,16 +63,24 @@ def _unknown_host(address: Address) -> str:
 
 
 def folder_problems(
-    config: Config, log_target: str, pid_file: Path, account: Account
+    config: Config,
+    log_target: str,
+    pid_file: Path,
+    account: Account,
+    is_file: Callable[[str], bool] = bool,
 ) -> Iterator[Problem]:
     """Make the folders in which files are opened by the user who serves; yield what is wrong with them.
 
     :param log_target: what ``--log`` says.
+    :param is_file: returns whether a target of a log is a file.
     """
-    keys: list[tuple[KeyPath, Path | None]] = [(("--log",), path_of(log_target))]
+    keys: list[tuple[KeyPath, Path | None]] = []
+    if is_file(log_target):
+        keys.append((("--log",), path_of(log_target)))
     for name, settings in config.servers.items():
         target = split_setting(settings.access_log)[0] or ""
-        keys.append((("servers", name, "access_log"), path_of(target)))
+        if is_file(target):
+            keys.append((("servers", name, "access_log"), path_of(target)))
     keys.append((("basic", "pid_file"), pid_file))
     if config.basic.upgrade_sock:
         place = absolute_path(config.basic.upgrade_sock)

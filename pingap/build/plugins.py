@@ -39,6 +39,7 @@ from pingap.plugins.chains import (
 )
 from pingap.plugins.local import FileKeys, LocalPluginError, find_class, load_module
 from pingap.plugins.order_lint import hazards, may_answer
+from pingap.plugins.process_hooks import CONNECTION, takes_part_in_servers
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 from pingap.proxy.upstream_headers import mistakes_in
 
@@ -119,8 +120,8 @@ class PluginBuilder:
         """
         instances = list(self._listed(path, settings.plugins))
         for instance in instances:
-            if not any(hasattr(instance.plugin, phase) for phase in SERVER_PHASES):
-                phases = ", ".join(SERVER_PHASES)
+            if not takes_part_in_servers(type(instance.plugin)):
+                phases = ", ".join((*SERVER_PHASES, CONNECTION))
                 text = f'"{instance.name}" has none of the phases of a server ({phases})'
                 self._problem((*path, "plugins", settings.plugins.index(instance.name)), text)
         try:

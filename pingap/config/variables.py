@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -125,6 +127,43 @@ CONTEXT_KEYS: dict[str, Lookup] = {
 """``:key`` -> a value of the request context (observability.md 1.3); times in milliseconds."""
 
 
+class MoreKeys(Protocol):
+    """Values of a request that are not of pingap itself."""
+
+    def names(self) -> list[str]:
+        """Return the names of all of them."""
+
+    def find(self, name: str) -> Lookup | None:
+        """Return what a name stands for; None if there is no such value.
+
+        :raises ValueError: it cannot be used.
+        """
+
+
+_more: ContextVar[MoreKeys | None] = ContextVar("more context keys", default=None)
+
+
+@contextmanager
+def more_keys(keys: MoreKeys) -> Iterator[None]:
+    """Know further values inside the block, where a configuration is built."""
+    token = _more.set(keys)
+    try:
+        yield
+    finally:
+        _more.reset(token)
+
+
+def known_keys() -> list[str]:
+    """Return the names of all values of a request, sorted."""
+    more = _more.get()
+    return sorted([*CONTEXT_KEYS, *(more.names() if more is not None else ())])
+
+
+def _found_elsewhere(name: str) -> Lookup | None:
+    more = _more.get()
+    return more.find(name) if more is not None else None
+
+
 class Value:
     """The value of a header entry: constant text or one variable.
 
@@ -149,10 +188,14 @@ class Value:
             self.constant = socket.gethostname()
         elif name.startswith("http_"):
             self.lookup = _header_lookup(name.removeprefix("http_"))
+        elif (lookup := _found_elsewhere(name)) is not None:
+            self.lookup = lookup
         elif name in os.environ:
             self.constant = os.environ[name]
         else:
-            known = ", ".join(f"${one}" for one in sorted(VARIABLES))
+            more = _more.get()
+            others = more.names() if more is not None else []
+            known = ", ".join(f"${one}" for one in sorted([*VARIABLES, *others]))
             raise ValueError(
                 f"${name} is neither an environment variable nor one of {known}, "
                 "$hostname, $http_<header>"
@@ -173,7 +216,10 @@ class Value:
 
 
 def _is_known(name: str) -> bool:
-    return name in VARIABLES or name == "hostname" or name.startswith("http_") or name in os.environ
+    if name in VARIABLES or name == "hostname" or name.startswith("http_") or name in os.environ:
+        return True
+    more = _more.get()
+    return more is not None and name in more.names()
 
 
 def context_lookup(key: str) -> Lookup:
@@ -182,8 +228,8 @@ def context_lookup(key: str) -> Lookup:
     :raises ValueError: there is no such key, with those there are.
     """
     if (lookup := find_context_key(key)) is None:
-        known = ", ".join(sorted(CONTEXT_KEYS))
-        hint = did_you_mean(key, CONTEXT_KEYS)
+        known = ", ".join(known_keys())
+        hint = did_you_mean(key, known_keys())
         raise ValueError(f":{key} is no value of the request{hint} (keys: {known})")
     return lookup
 
@@ -192,7 +238,9 @@ def find_context_key(key: str) -> Lookup | None:
     """Return what ``:key`` stands for; ``_human`` behind a time writes it as ``1.1s``."""
     human = key.endswith("_time_human")
     lookup = CONTEXT_KEYS.get(key.removesuffix("_human") if human else key)
-    return partial(_human, lookup) if human and lookup is not None else lookup
+    if lookup is None:
+        return _found_elsewhere(key)
+    return partial(_human, lookup) if human else lookup
 
 
 def _human(lookup: Lookup, request: Request, ctx: RequestContext) -> str | None:

@@ -181,8 +181,8 @@ class Listener:
         peer = transport.get_extra_info("peername")
         return Connection(
             next(_numbers),
-            _endpoint(peer),
-            _endpoint(transport.get_extra_info("sockname")),
+            endpoint(peer),
+            endpoint(transport.get_extra_info("sockname")),
             server=self.server.name,
             stats=self._stats,
             shared=self._shared,
@@ -233,7 +233,7 @@ class Listener:
             exchange.give_up()
 
 
-def _endpoint(name: Any) -> tuple[str, int]:
+def endpoint(name: Any) -> tuple[str, int]:
     """Return address and port; a Unix socket has neither."""
     if isinstance(name, tuple) and len(name) >= 2:
         return str(name[0]), int(name[1])

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pingap.config.problem import did_you_mean
-from pingap.config.variables import CONTEXT_KEYS, find_context_key, human_time
+from pingap.config.variables import find_context_key, human_time, known_keys
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, header_key
 from pingap.http.messages import Request, Response
@@ -240,7 +240,7 @@ def _context_getter(
     if plugin := name.removeprefix("plugin.") if name.startswith("plugin.") else "":
         return lambda request, ctx: _plugin_time(ctx, plugin)
     if (lookup := find_context_key(name)) is None:
-        hint = did_you_mean(name, [*CONTEXT_KEYS, *tags])
-        known = ", ".join([*sorted(CONTEXT_KEYS), *sorted(tags)])
+        hint = did_you_mean(name, [*known_keys(), *tags])
+        known = ", ".join([*known_keys(), *sorted(tags)])
         raise ValueError(f"unknown context key {{:{name}}}{hint} (keys: {known})")
     return lambda request, ctx: lookup(request, ctx) or ""

@@ -219,6 +219,8 @@ class WorkerStats:
         self.locations = locations
         self.handshakes: dict[str, HandshakeStats] = {}
         """Server -> what is counted of TLS handshakes."""
+        self.refused: Counter[tuple[str, str]] = Counter()
+        """(server, plugin) -> connections that the plugin refused."""
         self.upstream_times: defaultdict[str, UpstreamTimes] = defaultdict(UpstreamTimes)
         """Upstream -> what its requests took."""
         self.backends: Callable[[], Sequence[Any]] = tuple

@@ -8,23 +8,19 @@ lines are lost then, counted, and their number is told.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import select
-import stat
-import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import anyio
 
-from pingap.host.log_targets import LogTarget, LogTargetError, link_to, open_log
+from pingap.host.log_targets import LogTarget, LogTargetError
+from pingap.observability.log_outputs import PIPE_BUF, FileOutput, LogOutput, room_of
 
 log = logging.getLogger("pingap")
 
@@ -33,8 +29,6 @@ _BATCH: Final = 1024
 """Lines that may wait; more are written at once."""
 MOST_KEPT: Final = 16 * 1024 * 1024
 """Bytes kept while a file cannot be written; the oldest lines are lost then."""
-_PIPE_BUF: Final = 4096
-"""A pipe, socket or terminal that is writable takes so much without waiting for its reader."""
 
 
 class LogFile:
@@ -43,10 +37,13 @@ class LogFile:
     :param target: see :class:`LogTarget`; empty for stderr. A regular file gets a suffix with the UTC
         date (daily by default), and a link with the plain name leads to it.
     :param opens: False only checks that it could be opened.
+    :param output: of a distribution, for another target than a file.
     :raises LogTargetError: a target that is not supported, or cannot be opened.
     """
 
-    def __init__(self, target: str = "", *, opens: bool = True) -> None:
+    def __init__(
+        self, target: str = "", *, opens: bool = True, output: LogOutput | None = None
+    ) -> None:
         self.lock: AbstractContextManager[object] = threading.RLock()
         """Held while lines are written: several threads may log."""
         self._waiting: deque[str] = deque()
@@ -60,21 +57,17 @@ class LogFile:
         self.lost = 0
         """Lines that were lost since the start."""
         self._untold = 0
-        self._suffix = ""
-        self._target = LogTarget.parse(target) if target else None
-        self._fd = -1 if target else sys.stderr.fileno()
-        self._room: select.poll | None = None
+        self._name = target or "standard error"
         self.is_application_log = False
-        if self._target is not None and not opens:
-            self._target.check()
-        elif self._target is not None:
-            try:
-                self._roll()
-            except OSError as error:
-                path = self._target.path
-                raise LogTargetError(f"cannot open {path}: {_reason(error)}") from None
+        self._output: LogOutput
+        if output is not None:
+            self._output = output
+            self._write: Callable[[memoryview], int | None] = lambda data: output.write(bytes(data))
         else:
-            self._room = _room_of(self._fd)
+            parsed = LogTarget.parse(target) if target else None
+            self._name = str(parsed.path) if parsed is not None else self._name
+            self._output = file = FileOutput(parsed, opens=opens)
+            self._write = file.write
 
     def write(self, line: str) -> None:
         """Append a line, which ends with a newline."""
@@ -100,11 +93,10 @@ class LogFile:
             self._kept.appendleft(memoryview(b"\n"))
             self._kept_bytes += 1
         try:
-            if self._target is not None:
-                self._roll()
             while self._kept:
                 self._write_next()
-        except OSError as error:
+            self._output.flush()
+        except Exception as error:
             self._on_failure(error)
         else:
             self._on_success()
@@ -133,7 +125,8 @@ class LogFile:
 
     def _write_next(self) -> None:
         data = self._kept[0]
-        written = os.write(self._fd, self._portion(data))
+        taken = self._write(data)
+        written = len(data) if taken is None else taken
         self._is_within_line = bytes(data[written - 1 : written]) != b"\n"
         self._kept_bytes -= written
         if written == len(data):
@@ -141,18 +134,7 @@ class LogFile:
         else:
             self._kept[0] = data[written:]
 
-    def _portion(self, data: memoryview) -> memoryview:
-        """Return what can be written now without waiting for somebody to read.
-
-        :raises BlockingIOError: nothing can.
-        """
-        if self._room is None:
-            return data
-        if not self._room.poll(0):
-            raise BlockingIOError(errno.EAGAIN, "its reader does not read")
-        return data[:_PIPE_BUF]
-
-    def _on_failure(self, error: OSError) -> None:
+    def _on_failure(self, error: Exception) -> None:
         reason = _reason(error)
         if reason != self._failing:
             self._failing = reason
@@ -168,14 +150,13 @@ class LogFile:
         self._tell(f"{event}lines that were lost: {lost}")
 
     def _tell(self, text: str) -> None:
-        name = "standard error" if self._target is None else str(self._target.path)
         if not self.is_application_log or not self._failing:
-            log.warning("log %s: %s", name, text)
+            log.warning("log %s: %s", self._name, text)
             return
-        room = _room_of(2)
+        room = room_of(2)
         if room is None or room.poll(0):
             with contextlib.suppress(OSError):
-                os.write(2, f"pingap: warning: log {name}: {text}\n".encode()[:_PIPE_BUF])
+                os.write(2, f"pingap: warning: log {self._name}: {text}\n".encode()[:PIPE_BUF])
 
     def close(self) -> None:
         """Write what waits and close the file."""
@@ -190,52 +171,33 @@ class LogFile:
             for data in gone:
                 self._lose(data)
             self._tell_lost("is closed; ")
-        if self._target is not None and self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1  # the number is somebody else's soon: who writes later opens the file
+        try:
+            self._output.close()
+        except Exception as error:
+            self._tell(f"cannot be closed: {_reason(error)}")
 
     def reopen(self) -> None:
         """Write what waits, and open the file again by its name."""
         with self.lock:
             self.flush()
-            if self._target is not None:
-                try:
-                    self._open_file(self._target, self._suffix)
-                except (OSError, LogTargetError) as error:
-                    self._on_failure(error if isinstance(error, OSError) else OSError(str(error)))
+            self._reopen()
 
-    def _roll(self) -> None:
-        """Open the file of this period, unless it is open."""
-        assert self._target is not None
-        suffix = time.strftime(self._target.suffix_format, time.gmtime())
-        if self._fd < 0 or suffix != self._suffix:
-            self._open_file(self._target, suffix)
+    def forked(self) -> None:
+        """Let a process that was forked have a connection of its own, if this is no file."""
+        if not isinstance(self._output, FileOutput):
+            with self.lock:
+                self._reopen()
 
-    def _open_file(self, target: LogTarget, suffix: str) -> None:
-        path = target.path.with_name(target.path.name + suffix)
-        fd = open_log(path)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._suffix = fd, suffix
-        self._room = _room_of(fd)
-        if suffix:
-            link_to(target.path, path.name)
+    def _reopen(self) -> None:
+        try:
+            self._output.reopen()
+        except Exception as error:
+            self._on_failure(error)
 
 
-def _room_of(fd: int) -> select.poll | None:
-    """Return what tells whether a pipe, a socket or a terminal has room; None for regular files."""
-    try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-    except OSError:  # standard error is closed
-        return None
-    room = select.poll()
-    room.register(fd, select.POLLOUT)
-    return room
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) else ""
+    return text or str(error) or type(error).__name__
 
 
 def path_of(target: str) -> Path | None:
@@ -261,11 +223,20 @@ class LogFiles:
         """Those that are open."""
         return frozenset(self._files)
 
-    def open(self, target: str) -> LogFile:
-        """Return the file of a target; see :class:`LogFile`."""
+    def open(self, target: str, output: Callable[[], LogOutput] | None = None) -> LogFile:
+        """Return the file of a target; see :class:`LogFile`.
+
+        :param output: makes its output, if it is no file.
+        """
         if target not in self._files:
-            self._files[target] = LogFile(target, opens=self._opens)
+            made = None if output is None else output()
+            self._files[target] = LogFile(target, opens=self._opens, output=made)
         return self._files[target]
+
+    def forked(self) -> None:
+        """Take note that this process was forked from the one that opened them."""
+        for file in self._files.values():
+            file.forked()
 
     async def run(self) -> None:
         """Flush until cancelled."""

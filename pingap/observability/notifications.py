@@ -1,27 +1,144 @@
-"""Events that operators want to be told of. They go to the log; here is where to send them on."""
+"""Events that operators should know of: logged, and passed to the worker that handles them.
+
+They travel on the bus as retained values, so that each process knows those that no worker has begun to
+handle: the worker that leads takes one by saying so, and its successor goes on with the rest.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Final, Literal
+
+from pingap.shared_state.bus import Bus
 
 log = logging.getLogger("pingap")
 
 Level = Literal["info", "warn", "error"]
 
 INFO: Final[Level] = "info"
+WARN: Final[Level] = "warn"
 ERROR: Final[Level] = "error"
+
+MOST_WAITING: Final = 100
+"""Notifications that wait to be handled; with more, the oldest one is dropped."""
+LARGEST: Final = 64 * 1024
+"""Bytes of a notification on its way between processes; a longer detail is cut."""
 
 # What is grave for a backend is not an error of ours.
 _LOG_LEVELS: Final = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.WARNING}
+_WAITING: Final = "notification/"
+_TAKEN: Final = "notification-taken"
+_numbers = count(1)
 
 
-def notify(kind: str, message: str, level: Level = "warn", detail: str = "") -> None:
-    """Tell of an event.
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """An event that operators should know of.
 
-    :param kind: the category that operators choose events by: ``backend_status``.
-    :param message: what happened to whom.
-    :param level: how grave it is.
-    :param detail: why, for the log.
+    :param kind: the category that operators choose by, such as ``backend_status``; begin the kinds of
+        your own with the name of your distribution.
+    :param message: one line.
+    :param level: how serious it is.
+    :param detail: the reason, or a longer text; may be empty.
+    :param time: when it happened, in seconds since 1970.
+    :param fields: further facts, such as the name of the upstream.
+    :raises ValueError: no kind, or an unknown level.
     """
-    log.log(_LOG_LEVELS[level], "%s: %s%s", kind, message, f": {detail}" if detail else "")
+
+    kind: str
+    message: str
+    level: Level = WARN
+    detail: str = ""
+    time: float = field(default_factory=time.time)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.kind:
+            raise ValueError("a notification needs a kind")
+        if self.level not in _LOG_LEVELS:
+            levels = ", ".join(_LOG_LEVELS)
+            raise ValueError(f"{self.level!r:.40} is no level (levels: {levels})")
+
+
+def notify(bus: Bus, event: Notification) -> None:
+    """Log an event, and pass it to the worker that handles notifications.
+
+    :raises ValueError: it is too large even without its detail.
+    """
+    publish(bus, event)
+    log_event(event)
+
+
+def log_event(event: Notification) -> None:
+    """Log an event."""
+    detail = f": {event.detail}" if event.detail else ""
+    log.log(_LOG_LEVELS[event.level], "%s: %s%s", event.kind, event.message, detail)
+
+
+def publish(bus: Bus, event: Notification) -> None:
+    """Pass an event to the worker that handles notifications; for what is logged already.
+
+    :raises ValueError: it is too large even without its detail.
+    """
+    bus.publish(f"{_WAITING}{os.getpid()}-{next(_numbers)}", _to_text(event))
+
+
+def _to_text(event: Notification) -> str:
+    values = {**asdict(event), "fields": dict(event.fields)}
+    text = json.dumps(values)
+    if len(text) > LARGEST:
+        room = LARGEST - len(json.dumps({**values, "detail": ""}))
+        # (A character may take 12 bytes in JSON: one beyond the first 65,536.)
+        text = json.dumps({**values, "detail": event.detail[: max(room, 0) // 12]})
+    if len(text) > LARGEST:
+        raise ValueError(f"a notification has at most {LARGEST} bytes, not {len(text)}")
+    return text
+
+
+class WaitingNotifications:
+    """Notifications that no worker has begun to handle, as one process knows them.
+
+    :param bus: carries them.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: dict[str, str] = {}
+        self.dropped = 0
+        """Those that were dropped here, because too many waited."""
+        self.on_arrival: Callable[[], None] = lambda: None
+        bus.subscribe(_WAITING, self._arrived)
+        bus.subscribe(_TAKEN, lambda _, key: self._forget(key))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> Notification | None:
+        """Return the oldest one, which belongs to this process from now on; None if there is none."""
+        if not self._waiting:
+            return None
+        key, text = next(iter(self._waiting.items()))
+        self._bus.publish(_TAKEN, key, retain=False)
+        return Notification(**json.loads(text))
+
+    def _arrived(self, key: str, text: str) -> None:
+        self._waiting[key] = text
+        if len(self._waiting) > MOST_WAITING:
+            self._forget(next(iter(self._waiting)))
+            self.dropped += 1
+        self.on_arrival()
+
+    def _forget(self, key: str) -> None:
+        self._waiting.pop(key, None)
+        self._bus.forget(key)
+
+
+def taken(key: str) -> tuple[str, str] | None:
+    """Return key and value that say on the bus that a notification was taken; None for other keys."""
+    return (_TAKEN, key) if key.startswith(_WAITING) else None

@@ -6,10 +6,16 @@ import logging
 import os
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pingap.http.errors import PluginError
+from pingap.observability.failures import COUNTED, Failure
+
+if TYPE_CHECKING:
+    from pingap.http.context import RequestContext
+    from pingap.http.messages import Request
 
 log = logging.getLogger("pingap")
 
@@ -25,13 +31,23 @@ class PluginFailures:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         """(plugin instance, location) -> how often it failed."""
+        self.on_failure: Callable[[Failure], None] | None = None
+        """Called for each; never raises."""
         self._told: dict[tuple[str, str, str, str], tuple[float, int]] = {}
 
-    def report(self, error: PluginError, location: str) -> None:
+    def report(
+        self,
+        error: PluginError,
+        location: str,
+        request: Request | None = None,
+        ctx: RequestContext | None = None,
+    ) -> None:
         """Count a failure, and tell it unless it was told lately."""
         key = error.instance, location
         self.counts[key] = self.counts.get(key, 0) + 1
         cause = error.__cause__
+        if self.on_failure is not None:
+            self.on_failure(Failure(cause or error, error.instance, request, ctx))
         place = place_of(cause, error.place.rpartition(":")[0], otherwise=error.place)
         if cause is not None and place == error.place:
             cause.__traceback__ = None  # it leads to pingap only, which is not at fault
@@ -48,7 +64,8 @@ class PluginFailures:
         reason = f"{type(cause).__name__}: {cause}" if cause is not None else ""
         where = f", location {location}" if location else ""
         text = "%s%s, at %s: %s%s"
-        log.error(text, error, where, place or "-", reason, more, exc_info=cause)
+        arguments = (error, where, place or "-", reason, more)
+        log.error(text, *arguments, exc_info=cause, extra={COUNTED: True})
 
 
 def place_of(error: BaseException | None, file: str = "", *, otherwise: str = "") -> str:

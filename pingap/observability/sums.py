@@ -23,6 +23,7 @@ MERGES: Final[Mapping[str, Callable[[float, float], float]]] = {"sum": add, "max
 SECTIONS: Final = {
     "locations": 2,  # location -> figures of LocationStats
     "failures": 3,  # plugin instance -> location -> count
+    "refused": 3,  # server -> plugin -> connections
     "handshakes": 2,  # server -> figures of HandshakeStats
     "plugins": 3,  # plugin instance -> shape of a metric -> series
     GAUGES: 4,  # a key of ``MERGES`` -> plugin instance -> shape of a metric -> series

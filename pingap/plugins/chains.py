@@ -241,12 +241,12 @@ def _chain(caller: pluggy.HookCaller, owners: dict[int, Owner]) -> Chain:
     for impl in caller.get_hookimpls():
         owners[id(impl.plugin)].places[caller.name] = place_of_function(impl.function)
     return tuple(
-        (_adapt(impl.function, tuple(impl.argnames), offered), owners[id(impl.plugin)])
+        (adapt(impl.function, tuple(impl.argnames), offered), owners[id(impl.plugin)])
         for impl in reversed(caller.get_hookimpls())
     )
 
 
-def _adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) -> Call:
+def adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) -> Call:
     """Return a call that takes all arguments of a phase and passes on those the function names."""
     if wanted == offered:
         return function

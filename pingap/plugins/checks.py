@@ -21,9 +21,6 @@ def place_of_function(function: object) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
-_MARK = f"{hookspecs.hookimpl.project_name}_impl"
-
-
 def mistakes(cls: type[Plugin]) -> Iterator[tuple[str, FunctionType, str]]:
     """Yield the name of each method that cannot be what was meant, its function, and why."""
     for name in dir(cls):
@@ -32,13 +29,17 @@ def mistakes(cls: type[Plugin]) -> Iterator[tuple[str, FunctionType, str]]:
         function = getattr(static, "__func__", static)
         if not isinstance(function, FunctionType):
             continue
-        mark = getattr(function, _MARK, None)
+        mark = getattr(function, hookspecs.MARK, None)
         if mark is None:
-            if name in hookspecs.PHASES:
-                yield name, function, "is named after a phase: mark it with @hookimpl, or rename it"
+            for names, what in ((hookspecs.PHASES, "phase"), (hookspecs.INSTANCE_HOOKS, "hook")):
+                if name in names:
+                    text = f"is named after a {what}: mark it with @hookimpl, or rename it"
+                    yield name, function, text
             continue
         hook = mark.get("specname") or name
-        if hook in hookspecs.PHASES:
+        if hook in hookspecs.SYNC_HOOKS and inspect.iscoroutinefunction(function):
+            yield name, function, f"{hook} cannot be async"
+        elif hook in (*hookspecs.PHASES, *hookspecs.INSTANCE_HOOKS):
             if text := _wrong_arguments(function, hook, bound=bound):
                 yield name, function, text
         elif hook not in hookspecs.APPLICATION_HOOKS:

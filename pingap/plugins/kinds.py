@@ -6,6 +6,7 @@ provides what before anything of it is imported; a hook returns the things thems
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -14,6 +15,9 @@ from pingap.config import distributions
 from pingap.config.formats.interface import ConfigFormat
 from pingap.config.problem import did_you_mean
 from pingap.config.storage.interface import StorageFactory
+from pingap.config.variables import CONTEXT_KEYS, VARIABLES
+from pingap.http.context_keys import ContextKey
+from pingap.observability.log_outputs import LogTargetFactory
 from pingap.plugins.balancer import WORDS, BalancerFactory
 from pingap.plugins.base import Plugin
 from pingap.plugins.certificate_source import CertificateSource
@@ -21,6 +25,8 @@ from pingap.plugins.chains import ContractError, check_class
 from pingap.plugins.discovery import Discovery
 
 T = TypeVar("T")
+
+_KEY_NAME: Final = re.compile("[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +105,18 @@ def _formats(formats: Mapping[str, ConfigFormat]) -> Mapping[str, ConfigFormat]:
     return formats
 
 
+def _by_name(keys: Iterable[ContextKey[Any]]) -> Mapping[str, ContextKey[Any]]:
+    found: dict[str, ContextKey[Any]] = {}
+    for key in keys:
+        if not _KEY_NAME.fullmatch(key.name):
+            raise ContractError(f"{key!r}: its name must consist of a-z, 0-9 and _")
+        if key.name in CONTEXT_KEYS or key.name in VARIABLES or key.name == "hostname":
+            raise ContractError(f"{key!r}: pingap itself has a variable of this name")
+        if found.setdefault(key.name, key) is not key:
+            raise ContractError(f"{key!r}: there are two keys of this name")
+    return found
+
+
 def _qualified(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -160,6 +178,20 @@ FORMAT: Final = Kind[ConfigFormat](
     distributions.FORMATS,
 )
 
+CONTEXT_KEY: Final = Kind[ContextKey[Any]](
+    "context key",
+    "context_key:",
+    "pingap_context_keys",
+    _by_name,
+    'a module whose pingap_context_keys returns a ContextKey called "{name}"',
+)
+LOG_TARGET: Final = Kind[LogTargetFactory](
+    "log target",
+    "log:",
+    "pingap_log_targets",
+    wanted='a module whose pingap_log_targets returns "{name}"',
+)
+
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CATEGORY,
     LOCATION_KEY,
@@ -168,6 +200,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     CERTIFICATE_SOURCE,
     STORAGE,
     FORMAT,
+    CONTEXT_KEY,
+    LOG_TARGET,
 )
 
 

@@ -43,7 +43,7 @@ def _guarded(instance: str, function: LogTag, failures: PluginFailures) -> LogTa
         except BaseException as error:
             failure = PluginError(instance, "log_tags", place_of_function(function))
             failure.__cause__ = error
-            failures.report(failure, ctx.location)
+            failures.report(failure, ctx.location, request, ctx)
             return FAILED
 
     return tag

@@ -7,6 +7,7 @@ provides what before anything of it is imported.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import re
@@ -22,7 +23,7 @@ from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
 from pingap.plugins.base import Plugin
 from pingap.plugins.foreign_code import is_from_outside
-from pingap.plugins.kinds import CATEGORY, KINDS, Kind, kind_of
+from pingap.plugins.kinds import CATEGORY, CONTEXT_KEY, KINDS, Kind, kind_of
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class _ApplicationManager(pluggy.PluginManager):
     """The pluggy manager of application hooks; phases are left to those of locations."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        if name in hookspecs.INSTANCE_HOOKS and isinstance(plugin, type):
+            return None  # a method of its instances
         return super().parse_hookimpl_opts(plugin, name) if name.startswith("pingap_") else None
 
 
@@ -201,11 +204,23 @@ class Registry:
 
     def _take_in(self) -> None:
         self._manager.check_pending()
+        for hook in hookspecs.SYNC_HOOKS:
+            for impl in self.implementations(hook):
+                if inspect.iscoroutinefunction(impl.function):
+                    raise PluginLoadError(f"{hook} cannot be async")
         for kind in KINDS:
             for result in getattr(self._manager.hook, kind.hook)():
                 for name, thing in kind.items(result).items():
-                    if name not in self._loaded[kind] or self._gives_way(kind, name):
+                    known = self._loaded[kind].get(name)
+                    if known is None or self._gives_way(kind, name):
                         self._loaded[kind][name] = thing
+                    elif kind is CONTEXT_KEY and known is not thing:
+                        raise PluginLoadError(f"another distribution has a key called {name!r}")
+
+    def implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        """Return what the distributions that were loaded implement of a hook, by their names."""
+        found = getattr(self._manager.hook, hook).get_hookimpls()
+        return sorted(found, key=lambda impl: impl.plugin_name)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from pingap.config.storage.interface import ConfigStorage
     from pingap.http.messages import Request, Response
+    from pingap.observability.notifications import Notification
     from pingap.plugins.certificate_store import CertificateStore
     from pingap.plugins.durable_store import DurableStore
     from pingap.plugins.instance import Instance
@@ -81,3 +82,11 @@ class Worker(Protocol):
     @property
     def upstreams(self) -> Mapping[str, UpstreamView]:
         """The configured upstreams by name, with their peers."""
+
+    def notify(self, event: Notification) -> None:
+        """Log an event, and have it handled by ``pingap_notification``, in one worker.
+
+        :raises ValueError: it is larger than 64 KiB; a longer ``detail`` is cut.
+
+        .. versionadded:: 1.1
+        """

@@ -5,7 +5,9 @@ Names, labels and buckets are pingap's (observability.md 3.2).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from anyio.lowlevel import checkpoint
@@ -37,6 +39,7 @@ class ServerMetrics:
     :param upstreams: the metrics of upstreams, shared by all servers.
     :param handshakes: the metrics of TLS, where the server speaks it.
     :param collect_plugins: has plugins collect metrics into ``plugins``.
+    :param refused: (server, plugin) -> connections that the plugin refused, of all servers.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class ServerMetrics:
         upstreams: UpstreamMetrics | None = None,
         handshakes: HandshakeMetrics | None = None,
         collect_plugins: Callable[[], Awaitable[None]] = checkpoint,
+        refused: Mapping[tuple[str, str], int] = MappingProxyType({}),
     ) -> None:
         self._server = server
         self._locations = locations
@@ -58,6 +62,7 @@ class ServerMetrics:
         self._upstreams = upstreams
         self._handshakes = handshakes
         self._collect_plugins = collect_plugins
+        self._refused = refused
         self._others: Mapping[str, Mapping[str, Any]] = {}
         """Location -> ``figures`` of all other workers."""
         self._process: dict[str, float] = {}
@@ -82,6 +87,10 @@ class ServerMetrics:
         total = ServerMetrics(
             self._server, self._locations, failures, plugins, lambda: health, upstreams, tls
         )
+        refused = Counter(self._refused)
+        for plugin, count in figures["refused"].get(self._server, {}).items():
+            refused[self._server, plugin] += count
+        total._refused = refused
         total._is_folded = True
         total._others = figures["locations"]
         total._process = process_figures()
@@ -151,7 +160,13 @@ class ServerMetrics:
         for (plugin, location), count in self._plugin_failures.items():
             labels = {"server": self._server, "plugin": plugin, "location": location}
             failures.add_sample(failures.name, labels, count)
-        return (reuses, failures)
+        refused = plain_counter(
+            "pingap_connections_refused", "Connections that a plugin refused before they were read"
+        )
+        for (server, plugin), count in self._refused.items():
+            if server == self._server:
+                refused.add_sample(refused.name, {"server": server, "plugin": plugin}, count)
+        return (reuses, failures, refused)
 
 
 def _location_metrics(server: str, rows: Mapping[str, LocationStats]) -> Iterator[Metric]:

@@ -20,6 +20,7 @@ from pingap.observability.counters import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing
 from pingap.plugins.chains import Chains
+from pingap.plugins.process_hooks import Handler
 from pingap.plugins.timing import is_asked_for, timed
 from pingap.proxy.body_relay import REPLAY_LIMIT
 from pingap.proxy.error_page import ErrorPage
@@ -126,6 +127,8 @@ class ServerRuntime:
     tls: ServerTls | None = None
     trusted_forwarding: Family = "any"
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
+    connection_handlers: tuple[Handler, ...] = ()
+    """Implementations of ``pingap_connection``."""
 
     looks_back: bool = field(init=False)
     """A plugin of the server has the phase ``logging``."""
@@ -143,7 +146,7 @@ class ServerRuntime:
         The error is dealt with: it lets go of the frames that it passed.
         """
         if isinstance(error, PluginError):
-            self.plugin_failures.report(error, x.ctx.location)
+            self.plugin_failures.report(error, x.ctx.location, x.request, x.ctx)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
             ctx = x.ctx
             peer = f"{ctx.upstream_name}({ctx.upstream_addr}) "  # (the others name it themselves)

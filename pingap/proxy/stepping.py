@@ -10,9 +10,11 @@ import types
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, PingapError
 from pingap.http.messages import Request
 from pingap.http.ports import Upstream
+from pingap.observability.failures import REQUEST
 from pingap.proxy.sides import Downstream
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Stepping:
     downstream: Downstream
     """The client's side, which is told of the end."""
     request: Request
+    ctx: RequestContext
     failure: PingapError | None
     """What ends the exchange; see ``raise_failure``."""
 
@@ -56,7 +59,8 @@ class Stepping:
             # (Unlike ``send``, this makes no exception of the end.)
             ended = next(self.lifecycle, _ENDED) is not None
         except Exception:
-            log.exception("request ended by a defect of pingap: %r", self.request)
+            seen = {REQUEST: (self.request, self.ctx)}
+            log.exception("request ended by a defect of pingap: %r", self.request, extra=seen)
             self.downstream.cut()
             ended = True
         if ended:

@@ -56,6 +56,10 @@ class Bus:
         for key in [key for key in self.values if not wanted(key)]:
             del self.values[key]
 
+    def forget(self, key: str) -> None:
+        """Forget the value of a key, here."""
+        self.values.pop(key, None)
+
     def deliver(self, key: str, value: str, retain: bool = True) -> None:
         """Take a value, from here or from another worker, and tell the subscribers."""
         if retain:

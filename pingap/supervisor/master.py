@@ -22,6 +22,7 @@ from pingap.config.watch import ConfigurationWatch
 from pingap.host.early_signals import release_signals
 from pingap.host.services import keep_running
 from pingap.host.systemd import Notifier
+from pingap.observability.notifications import INFO
 from pingap.supervisor.control import Control
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.reload import Reloader
@@ -189,12 +190,16 @@ class Master:
         path = self._supervisor.base.runtime.config.basic.upgrade_sock
         try:
             self._starting = successor = self._succession.start() if start else 0
-            log.info("handing over to a new process%s", f" (pid {successor})" if start else "")
+            text = f"handing over to a new process{f' (pid {successor})' if start else ''}"
+            log.info("%s", text)
+            self._supervisor.notify("restart", text, level=INFO)
             await hand_over(
                 self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
             )
         except HandOverError as error:
             log.error("no new process took over, this one goes on: %s", error)  # noqa: TRY400
+            text = "no new process took over, this one goes on"
+            self._supervisor.notify("restart_fail", text, str(error))
             return str(error)
         finally:
             self._handing_over = False
@@ -228,7 +233,9 @@ class Master:
         try:
             restart = await self._reloader.reload()
         except Exception:  # a mistake in code, of a plugin perhaps: those who serve go on
-            log.exception("the configuration stays as it was; the new one cannot be built")
+            text = "the configuration stays as it was; the new one cannot be built"
+            log.exception(text)
+            self._supervisor.notify("reload_config_fail", text)
             return
         finally:
             self._notifier.ready()

@@ -28,6 +28,7 @@ from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.time_limit import time_limit
 from pingap.observability.logs import set_log_level
+from pingap.observability.notifications import INFO
 from pingap.plugins.instance import ReloadResult
 from pingap.plugins.settings_models import settings_models
 from pingap.supervisor.child import Child
@@ -97,6 +98,7 @@ class Reloader:
                 snapshot = await read_from(self._storage)
             except StorageError as error:
                 log.error("%s; it cannot be read: %s", _STAYS, error)  # noqa: TRY400
+                self._notify_failure("it cannot be read", str(error))
                 self.last = ReloadResult(at=time.time(), by="", error=f"it cannot be read: {error}")
                 return []
             try:
@@ -138,6 +140,7 @@ class Reloader:
                 new = build(config, old.registry, target, previous=old)
         except ConfigError as error:
             log.error("%s; %s is wrong:\n%s", _STAYS, which, error)  # noqa: TRY400
+            self._notify_failure(f"{which} is wrong", str(error))
             raise RefusedError(str(error), error.problems) from None
         for warning in (*config.warnings, *new.warnings):
             log.warning("%s", warning)
@@ -146,10 +149,14 @@ class Reloader:
         except RefusedError as error:
             space = "\n" if error.problems else " "
             log.error("%s; %s cannot be served:%s%s", _STAYS, which, space, error)  # noqa: TRY400
+            self._notify_failure(f"{which} cannot be served", str(error))
             old.log_files.close_others(old.log_targets)
             raise
         self.needs_restart = self._keys_that_wait(config)
         self._tell(old, new, by)
+
+    def _notify_failure(self, what: str, reason: str) -> None:
+        self._supervisor.notify("reload_config_fail", f"{_STAYS}; {what}", reason)
 
     def _keys_that_wait(self, config: Config) -> list[str]:
         restart = needs_restart(self._at_start, config)
@@ -264,6 +271,7 @@ class Reloader:
         done = f"applied by {by}" if by else "reloaded"
         what = f":\n{text}" if text else "; its text is the same"
         log.info("the configuration was %s%s", done, what)
+        self._supervisor.notify("reload_config", f"the configuration was {done}", text, INFO)
         if self.needs_restart:
             log.warning("needs a restart to take effect: %s", ", ".join(self.needs_restart))
 

@@ -19,6 +19,7 @@ import anyio
 from pingap._version import __version__
 from pingap.build.graph import build
 from pingap.build.loading import load_configuration
+from pingap.build.log_targets import has_word
 from pingap.build.machine import folder_problems, refuse, start_problems
 from pingap.build.registry import installed_registry
 from pingap.config import Config, ConfigError
@@ -129,7 +130,8 @@ class _Start:
         """
         account, config = self.account, self.config
         if account is not None:
-            refuse(list(folder_problems(config, self.options.log, self.pid_file.path, account)))
+            log, pid_file = self.options.log, self.pid_file.path
+            refuse(list(folder_problems(config, log, pid_file, account, self._is_file)))
         if self.options.upgrade:
             self.take_over = wait_for_sockets(config.basic.upgrade_sock, account, self._waiting)
             self.inherited = self.take_over.inherited
@@ -137,6 +139,9 @@ class _Start:
         self.sockets = open_all(config, self.options.threads, self.inherited, open_one=open_one)
         if isinstance(self.inherited, ActivatedSockets):
             self.spare = self.inherited.take_rest()
+
+    def _is_file(self, target: str) -> bool:
+        return not has_word(target, self.registry)
 
     def located(self, error: Exception) -> str:
         """Return what an error says, with the place in the configuration of the key that it names."""

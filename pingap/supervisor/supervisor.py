@@ -26,6 +26,14 @@ from pingap.host.cpu_affinity import pin
 from pingap.host.daemon import Parent
 from pingap.host.parent_death import end_with_parent
 from pingap.host.services import attempt, keep_running
+from pingap.observability.notifications import (
+    ERROR,
+    Level,
+    Notification,
+    WaitingNotifications,
+    publish,
+    taken,
+)
 from pingap.observability.sums import Figures, add_figures, entries_of, no_figures, put
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.segment import SharedSegment
@@ -101,7 +109,12 @@ class Supervisor:
         self.answers: dict[str, Callable[[Child, Message], Awaitable[dict[str, Any]]]] = {}
         """Kind of a question that workers ask -> what returns the answer."""
         self.news = Bus()
-        """What workers have told each other; the supervisor itself does nothing with it."""
+        """What workers have told each other, and what the supervisor notifies of."""
+        self.news.send = lambda key, value, retain: self.tell(
+            "bus", key=key, value=value, retain=retain
+        )
+        self._waiting = WaitingNotifications(self.news)
+        """Which this process keeps for workers that begin later."""
         self.workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
@@ -154,6 +167,9 @@ class Supervisor:
         for key, value in self.news.values.items():
             if known.get(key) != value:
                 child.channel.send("bus", key=key, value=value, retain=True)
+        for key in known.keys() - self.news.values.keys():
+            if (said := taken(key)) is not None:  # meanwhile
+                child.channel.send("bus", key=said[0], value=said[1], retain=False)
         self._choose_leader()
         if self._stopping:  # since the fork began
             child.channel.send("drain", at_once=self._at_once)
@@ -189,6 +205,7 @@ class Supervisor:
         ours.close()
         for child in self.every_child():
             child.channel.close()
+        self.base.runtime.log_files.forked()
         accepted = self._sockets_of(index)
         for one in (*self.sockets, *self.spare):
             if one not in accepted:
@@ -240,6 +257,9 @@ class Supervisor:
         reason = f": {child.failure}" if child.failure else ""
         level = logging.ERROR if child.status else logging.INFO
         log.log(level, "%s %s%s%s; it is replaced", child.name, child.ending, reason, lost)
+        if child.status:
+            message = f"{child.name} {child.ending}; it is replaced"
+            self.notify("worker_ended", message, f"{reason[2:]}{lost}".lstrip("; "))
         lived = time.monotonic() - child.began
         early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
         self._early_ends[child.index] = early
@@ -296,6 +316,10 @@ class Supervisor:
             if child is not sender:
                 child.channel.send("bus", **said)
 
+    def notify(self, kind: str, message: str, detail: str = "", level: Level = ERROR) -> None:
+        """Have a worker handle a notification of what is logged already."""
+        publish(self.news, Notification(kind, message, level, detail))
+
     def _choose_leader(self) -> None:
         """Have one worker do what is to be done once per host, as long as it has its place."""
         if self.children and self.leader not in self.children.values():
@@ -330,6 +354,8 @@ class Supervisor:
             for child in self.every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     log.error("%s was silent for %.0f s: it is ended", child.name, limit)
+                    message = f"{child.name} was silent for {limit:.0f} s: it is ended"
+                    self.notify("worker_silent", message)
                     child.kill()
 
     # The end.

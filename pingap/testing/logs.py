@@ -11,6 +11,7 @@ from typing import Final
 
 from pingap.config import BasicConfig
 from pingap.observability.log_files import LogFile, LogFiles
+from pingap.observability.log_outputs import LogOutput
 from pingap.observability.logs import JsonFormatter, TextFormatter, parse_level
 from pingap.testing.stream import LIMIT
 
@@ -144,9 +145,10 @@ class _Files(LogFiles):
         self._recorder = recorder
         self._opened: dict[str, LogFile] = {}
 
-    def open(self, target: str) -> LogFile:
+    def open(self, target: str, output: Callable[[], LogOutput] | None = None) -> LogFile:
         if target not in self._opened:
-            named = _NamedFile(target, self._recorder) if target else None
+            made = None if output is None else output()
+            named = _NamedFile(target, self._recorder, made) if target else None
             self._opened[target] = named or _ApplicationLog(self._recorder)
         return self._opened[target]
 
@@ -175,8 +177,8 @@ class _ApplicationLog(LogFile):
 class _NamedFile(LogFile):
     """A file that is written, and its lines recorded."""
 
-    def __init__(self, target: str, recorder: Recorder) -> None:
-        super().__init__(target)
+    def __init__(self, target: str, recorder: Recorder, output: LogOutput | None) -> None:
+        super().__init__(target, output=output)
         self._recorder = recorder
 
     def write(self, line: str) -> None:

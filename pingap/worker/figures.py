@@ -53,6 +53,8 @@ class ChangedFigures:
 def _of_all_but_locations(runtime: Runtime) -> Iterator[tuple[tuple[str, ...], Any]]:
     for (plugin, location), count in list(runtime.plugin_failures.counts.items()):
         yield ("failures", plugin, location), count
+    for (server, plugin), count in list(runtime.stats.refused.items()):
+        yield ("refused", server, plugin), count
     for server, handshakes in runtime.stats.handshakes.items():
         yield ("handshakes", server), handshakes.figures()
     yield from runtime.collectors.metrics.figures()

@@ -8,6 +8,7 @@ from functools import partial
 
 from pingap.build.client_options import client_limits, client_tcp, path_rules
 from pingap.build.graph import Runtime
+from pingap.downstream.connection_gate import Gate, GatedConnection
 from pingap.downstream.http1_connection import Http1Connection
 from pingap.downstream.listener import ConnectionBudget, Listener
 from pingap.downstream.proxy_acceptor import ProxyAcceptor, ProxyHeaders
@@ -39,6 +40,7 @@ class Front:
     ) -> None:
         settings = runtime.config.servers[name]
         self.name = name
+        self._shared = shared
         self.listener = Listener(
             runtime.servers[name],
             client_limits(settings),
@@ -91,6 +93,16 @@ class Front:
             after = _after_handshake(listener, enabled_h2=settings.enabled_h2)
             spoken = frozenset(word.encode() for word in server.tls.options.alpn)
             first = partial(TlsAcceptor, context, spoken, handshakes, after, server.tls.challenges)
+        if server.connection_handlers:
+            gate = Gate(
+                server.connection_handlers,
+                self.name,
+                tls=server.tls is not None,
+                shared=self._shared,
+                failures=runtime.plugin_failures,
+                refused=runtime.stats.refused,
+            )
+            first = partial(GatedConnection, gate, first)
         headers = self._proxy_headers
         headers.trusted, headers.seconds = runtime.trusted_proxies, settings.head_read_timeout
         headers.make = first

@@ -10,6 +10,7 @@ from pingap.build.graph import Runtime
 from pingap.config.storage.interface import ConfigStorage
 from pingap.http.context import Connection
 from pingap.http.messages import Request, Response
+from pingap.observability.notifications import Notification, notify
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.instance import Instance
 from pingap.plugins.upstream_view import UpstreamView
@@ -101,3 +102,10 @@ class PluginWorker:
     def instance(self) -> Instance:
         """The running pingap, with all its processes."""
         return self._instance()
+
+    def notify(self, event: Notification) -> None:
+        """Log an event, and pass it to all that handle notifications.
+
+        :raises ValueError: it is larger than 64 KiB.
+        """
+        notify(self._runtime().bus, event)

@@ -72,7 +72,7 @@ class WorkerProcess:
             self._channel.send("failed", text=text)
             code = 1
         finally:
-            self._worker.runtime.log_files.flush()
+            self._worker.runtime.log_files.close()
         return code
 
     async def _run(self) -> None:

@@ -22,8 +22,10 @@ from pingap.config.storage.memory import MemoryStorage
 from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
+from pingap.observability.failures import DefectHandler
 from pingap.observability.watchdog import Watchdog
 from pingap.plugins.durable_store import DurableStore
+from pingap.plugins.failure_handlers import FailureHandlers
 from pingap.plugins.instance import Instance
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
@@ -35,6 +37,7 @@ from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
 from pingap.worker.lone_instance import LoneInstance
+from pingap.worker.notifying import NotificationService
 from pingap.worker.plugin_worker import PluginWorker
 
 log = logging.getLogger("pingap")
@@ -76,6 +79,13 @@ class Worker:
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
         self._idle = anyio.Event()
         self.bus = runtime.bus
+        self._notifications = NotificationService(
+            runtime.bus,
+            lambda: self.runtime.handlers["pingap_notification"],
+            runtime.plugin_failures,
+        )
+        self._on_failure = FailureHandlers(runtime.plugin_failures)
+        self._on_failure.handlers = runtime.handlers["pingap_failure"]
         self._leading: anyio.CancelScope | None = None
         self._old: list[Runtime] = []  # that still have requests
         self._prepared: Runtime | None = None
@@ -136,8 +146,11 @@ class Worker:
                 tasks=requests,
             )
             self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
-            self._discovery = DiscoveryService(services)
+            self._discovery = DiscoveryService(services, runtime.bus)
             watchdog = Watchdog()
+            defects = DefectHandler(self._on_failure)
+            defects.attach()
+            runtime.plugin_failures.on_failure = self._on_failure
             try:
                 await runtime.registry.startup()
                 await self._plugins.start(runtime.plugins)
@@ -147,12 +160,14 @@ class Worker:
                 services.start_soon(keep_running, runtime.deadlines.run)
                 services.start_soon(keep_running, runtime.log_files.run)
                 services.start_soon(keep_running, self._trim_pool)
+                services.start_soon(keep_running, self._notifications.run)
                 watchdog.start()
                 yield
             finally:
                 watchdog.stop()
                 with anyio.CancelScope(shield=True):
                     await self._end(requests)
+                    defects.detach()
                     services.cancel_scope.cancel()
 
     async def _end(self, requests: HookTasks) -> None:
@@ -173,6 +188,7 @@ class Worker:
         # Plugins get a last word, but not for ever.
         limit = runtime.config.basic.graceful_shutdown_timeout
         with anyio.move_on_after(limit) as last:
+            await self._notifications.finish()
             await runtime.registry.shutdown()
             await self._plugins.ended()
             await http_client.close()
@@ -221,6 +237,7 @@ class Worker:
             if front.name in runtime.servers:
                 front.update(runtime)
         runtime.take_effect()
+        self._on_failure.handlers = runtime.handlers["pingap_failure"]
         self._discovery.start(runtime.upstreams.values())
         if sockets is not None:
             self._sockets = list(sockets)
@@ -275,6 +292,8 @@ class Worker:
         """Do what one worker does for all: check backends, and what plugins have of that kind."""
         if self._leading is None:
             self._plugins.lead()
+            self._discovery.lead()
+            self._notifications.lead()
             self._leading = anyio.CancelScope()
             self._services.start_soon(keep_running, self._check_backends, self._leading)
 
@@ -314,6 +333,8 @@ class Worker:
         if self._leading is not None:
             self._leading.cancel()  # another worker does it from now on
             self._services.start_soon(attempt, self._plugins.follow)
+            self._discovery.follow()
+            self._notifications.follow()
         await self._stop_accepting()
         for front in self._every_front():
             if at_once:

@@ -81,4 +81,4 @@ def registry(examples: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 @pytest.fixture
 def no_log_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let configurations name log files that cannot be written here."""
-    monkeypatch.setattr(LogFiles, "open", lambda self, target: LogFile())
+    monkeypatch.setattr(LogFiles, "open", lambda self, target, output=None: LogFile())

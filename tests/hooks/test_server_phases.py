@@ -187,7 +187,7 @@ def test_a_plugin_without_a_phase_of_servers_is_an_error(tmp_path: Path) -> None
     toml = '[servers.web]\naddr = "127.0.0.1:0"\nplugins = ["pingap:requestId"]\n'
     code, said = check(tmp_path, toml)
     assert code == 2
-    phases = "server_request, error_page, logging"
+    phases = "server_request, error_page, logging, pingap_connection"
     assert f'"pingap:requestId" has none of the phases of a server ({phases})' in said
     assert said.startswith("p.toml:3: servers.web.plugins[0]: ")
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio import CapacityLimiter
 from anyio.abc import TaskGroup
 
-from pingap.observability.notifications import notify
+from pingap.observability.notifications import Notification, log_event, publish
 from pingap.plugins.discovery import Discovered, Discovery, Endpoint
 from pingap.plugins.foreign_code import is_from_outside
+from pingap.shared_state.bus import Bus
 from pingap.upstream.peer import Peer
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Refresher:
         self._failures: tuple[str, ...] = ()
         self._next = 0.0
         self._news: anyio.Event | None = None
+        self.notify: Callable[[Notification], None] = log_event
+        """Called with what failed."""
 
     async def first(self, slots: CapacityLimiter) -> None:
         """Look for the first time; after ``FIRST_SECONDS`` the upstream stays as it is, for now.
@@ -144,14 +147,20 @@ class Refresher:
         """Tell what failed, once, and that it is over."""
         for failure in failures:
             if failure not in self._failures:
-                self._notify(failure)
+                self.notify(self._event(failure))
         if self._failures and not failures:
             log.info("upstream %s: everything is found again", self._upstream.name)
         self._failures = failures
 
-    def _notify(self, failure: str) -> None:
-        kind = self._discovery.word
-        notify(FAILED, f"upstream {self._upstream.name}: {kind} discovery: {failure}")
+    @property
+    def failures(self) -> list[Notification]:
+        """What failed in the last lookup."""
+        return [self._event(failure) for failure in self._failures]
+
+    def _event(self, failure: str) -> Notification:
+        name, word = self._upstream.name, self._discovery.word
+        message = f"upstream {name}: {word} discovery: {failure}"
+        return Notification(kind=FAILED, message=message, fields={"upstream": name})
 
     async def _wait(self) -> None:
         """Return when it is time for the next lookup, or after there were news."""
@@ -176,7 +185,7 @@ class Refresher:
                 return
             if text != told or time.monotonic() - began > RETRY_SECONDS:
                 told = text
-                self._notify(text)
+                self.notify(self._event(text))
             await anyio.sleep(RETRY_SECONDS)
 
     def _changed(self) -> None:
@@ -188,10 +197,13 @@ class DiscoveryService:
     """Runs the refreshers of all upstreams of a worker.
 
     :param tasks: where they run; cancelling it ends them.
+    :param bus: passes on what failed, of the worker that leads; without it, failures are only logged.
     """
 
-    def __init__(self, tasks: TaskGroup) -> None:
+    def __init__(self, tasks: TaskGroup, bus: Bus | None = None) -> None:
         self._tasks = tasks
+        self._bus = bus
+        self._leads = False
         self._slots = anyio.CapacityLimiter(MOST_AT_ONCE)
         self._running: dict[Refresher, anyio.CancelScope] = {}
 
@@ -200,6 +212,7 @@ class DiscoveryService:
         async with anyio.create_task_group() as firsts:
             for one in upstreams:
                 if one.refresher is not None and one.refresher not in self._running:
+                    one.refresher.notify = self._notify
                     firsts.start_soon(one.refresher.first, self._slots)
 
     def start(self, upstreams: Iterable[UpstreamRuntime]) -> None:
@@ -208,6 +221,26 @@ class DiscoveryService:
             if one.refresher is not None and one.refresher not in self._running:
                 scope = self._running[one.refresher] = anyio.CancelScope()
                 self._tasks.start_soon(self._run, one.refresher, scope)
+
+    def lead(self) -> None:
+        """Pass on what fails in this worker, from now on: all workers look up the same."""
+        self._leads = True
+        for refresher in self._running:
+            for event in refresher.failures:
+                self._pass_on(event)
+
+    def follow(self) -> None:
+        """Leave that to another worker from now on."""
+        self._leads = False
+
+    def _notify(self, event: Notification) -> None:
+        log_event(event)
+        if self._leads:
+            self._pass_on(event)
+
+    def _pass_on(self, event: Notification) -> None:
+        if self._bus is not None:
+            publish(self._bus, event)
 
     async def _run(self, refresher: Refresher, scope: anyio.CancelScope) -> None:
         with scope:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
-from pingap.observability.notifications import ERROR, INFO, notify
+from pingap.observability.notifications import ERROR, INFO, Level, Notification, notify
 from pingap.plugins.peer import DRAINED as DRAINED_OBSTACLE
 from pingap.shared_state.bus import Bus
 from pingap.upstream.health.ejection import Ejection
@@ -186,12 +186,21 @@ class HealthChecks:
         self._bus.publish(peer_key(HEALTH, upstream.name, text), state)
         word = "healthy" if healthy else "unhealthy"
         message = f"upstream {upstream.name}({text}) becomes {word}"
-        notify("backend_status", message, INFO if healthy else ERROR, why)
+        facts = {"upstream": upstream.name, "address": text}
+        self._notify("backend_status", message, INFO if healthy else ERROR, why, facts)
         good = sum(standing.healthy for standing in watch.standings.values())
         if good == 0:
-            notify("upstream_status", f"upstream {upstream.name} has no healthy backend", ERROR)
+            message = f"upstream {upstream.name} has no healthy backend"
+            self._notify("upstream_status", message, ERROR, "", {"upstream": upstream.name})
         elif good == 1 and healthy:
-            notify("upstream_status", f"upstream {upstream.name} has a healthy backend again", INFO)
+            message = f"upstream {upstream.name} has a healthy backend again"
+            self._notify("upstream_status", message, INFO, "", {"upstream": upstream.name})
+
+    def _notify(
+        self, kind: str, message: str, level: Level, detail: str, fields: Mapping[str, str]
+    ) -> None:
+        event = Notification(kind=kind, message=message, level=level, detail=detail, fields=fields)
+        notify(self._bus, event)
 
 
 def _block(upstream: UpstreamRuntime, text: str, obstacle: str, *, wanted: bool) -> None:

@@ -1,0 +1,32 @@
+"""The connection of a client before anything was read from it, as ``pingap_connection`` sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pingap.shared_state.state import SharedState
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConnection:
+    """A connection that was accepted; nothing that the client sent has been read yet.
+
+    :param remote_addr: address of the client as text, an IPv4-mapped one as IPv4; empty for a Unix
+        socket. With ``proxy_protocol`` it is the one in the PROXY header.
+    :param remote_port: 0 for a Unix socket.
+    :param server_addr: the local address.
+    :param server_port: the local port.
+    :param server: name of the server that accepted it.
+    :param tls: the server speaks TLS; the handshake is still to come.
+    :param shared: state that all workers share.
+    """
+
+    remote_addr: str
+    remote_port: int
+    server_addr: str
+    server_port: int
+    server: str
+    tls: bool
+    shared: SharedState
