@@ -32,6 +32,7 @@ from pingap.config import (
     restart,
 )
 from pingap.hookspecs import PHASES
+from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 
 DOCS = Path(__file__).parent
@@ -128,11 +129,11 @@ def plugin_settings() -> str:
     """Return a section for each category of the installed distributions."""
     registry = installed_registry()
     pages = []
-    for category in registry.categories:
-        cls = registry.category(category)
+    for category in registry.names(kinds.CATEGORY):
+        cls = registry.find(kinds.CATEGORY, category)
         pages.append(f"### `{category}`\n\n{_about(cls)}\n\n{settings_tables(cls.Settings)}")
-    for key, distribution in sorted(registry.location_keys.items()):
-        cls = registry.location_key(key)
+    for key, distribution in sorted(registry.owners(kinds.LOCATION_KEY).items()):
+        cls = registry.find(kinds.LOCATION_KEY, key)
         pages.append(
             f"### The location key `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
             + settings_tables(cls.Settings)
