@@ -375,7 +375,7 @@ KEEPALIVE = "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_p
     [
         ("basic", "work_stealing = false", f"work_stealing: {ENGINE}"),
         ("basic", "listener_tasks_per_fd = 2", f"listener_tasks_per_fd: {ENGINE}"),
-        ("basic", 'auto_restart_check_interval = "1m"', "auto_restart_check_interval: has no effect: the files are looked at twice a second, and a change is taken over when they are quiet"),
+        ("basic", 'auto_restart_check_interval = "1m"', "auto_restart_check_interval: has no effect: the files are checked twice a second, and changes are applied once the files are stable"),
         ("basic", 'log_buffered_size = "8kb"', "log_buffered_size: has no effect: the log is always written in batches"),
         ("basic", 'cache_directory = "/a"', f"cache_directory: {SAMPLE}"),
         ("basic", 'cache_max_size = "1g"', f"cache_max_size: {SAMPLE}"),
