@@ -112,7 +112,7 @@ class Master:
                 self._tasks.cancel_scope.cancel()
             elif number in (signal.SIGTERM, signal.SIGINT):
                 if self._draining:
-                    log.warning("second %s: ending at once", number.name)
+                    log.warning("second %s: exiting immediately", number.name)
                     self._supervisor.tell("cut")
                 else:
                     if self._starting and not is_sent_by_terminal(number):
@@ -165,7 +165,7 @@ class Master:
         :param start: start it; otherwise somebody else does.
         """
         if self._handing_over:
-            log.warning("a new process is about to take over already")
+            log.warning("another new process is already about to take over")
             return
         self._handing_over = True
         await self._started.wait()
@@ -177,7 +177,7 @@ class Master:
                 self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
             )
         except HandOverError as error:
-            log.error("no new process took over, this one goes on: %s", error)  # noqa: TRY400
+            log.error("no new process took over; this one continues to serve: %s", error)  # noqa: TRY400
             return
         finally:
             self._handing_over = False
@@ -192,7 +192,7 @@ class Master:
     # Changes.
 
     def _reopen_logs(self) -> None:
-        log.info("log files are opened again")
+        log.info("log files were reopened")
         self._supervisor.base.runtime.log_files.reopen()
         self._supervisor.tell("reopen")
 
@@ -208,7 +208,7 @@ class Master:
         finally:
             self._notifier.ready()
         if restart and self._options.autorestart:
-            log.info("a new process is started, which can take it over")
+            log.info("a new process is started to apply the change")
             await self._upgrade(True)
 
     async def _watch_files(self, watch: ConfigurationWatch) -> None:
