@@ -50,13 +50,13 @@ class AllowedHost:
     port: int | None = None
 
     def has_name(self, host: str) -> bool:
-        """Tell whether a host, in lower case, is meant."""
+        """Return whether the entry covers a host, in lower case."""
         if self.below:
             return host.endswith("." + self.name)
         return bool(self.name) and host == self.name
 
     def has_address(self, address: IPAddress) -> bool:
-        """Tell whether an address is meant."""
+        """Return whether the entry covers an address."""
         return self.network is not None and address in self.network
 
     @property
@@ -87,7 +87,7 @@ def parse_allowed_host(text: str) -> AllowedHost:
 
 
 def is_special(address: IPAddress) -> bool:
-    """Tell whether an address leads to this machine, its link, or to nobody in particular."""
+    """Return whether an address is loopback, link-local, multicast or unspecified."""
     return any(address in network for network in _SPECIAL)
 
 

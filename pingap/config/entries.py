@@ -116,7 +116,7 @@ def check_host(host: str) -> str:
 
 def _check_host_name(piece: str) -> None:
     if piece == "*":
-        raise ValueError('found "*"; to match every host, leave the key out')
+        raise ValueError('found "*"; to match every host, omit the key')
     if "*" in piece and ("*" in piece[1:] or not piece.startswith("*.") or len(piece) == 2):
         raise ValueError(f'found {shortened(piece)}, expected a host such as "*.example.com"')
     if not piece.isascii():

@@ -1,4 +1,4 @@
-"""``upstreams.*.health_check``: a URL that says how a backend is checked (config.md 6.3); no IO."""
+"""``upstreams.*.health_check``: a URL that describes how a backend is checked; no IO."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class HealthCheck:
     body: str = ""
 
     def accepts(self, status: int) -> bool:
-        """Tell whether a status is a good one."""
+        """Return whether a status means success."""
         return any(first <= status <= last for first, last in self.status)
 
 
@@ -97,7 +97,9 @@ def parse_health_check(text: str) -> HealthCheck | None:
 
 def _split(text: str) -> SplitResult:
     if _UNSAFE.search(text):
-        raise ValueError(f"found {shortened(text)}: write what is no printable ASCII as %XX")
+        raise ValueError(
+            f"found {shortened(text)}: write characters other than printable ASCII as %XX"
+        )
     try:
         url = urlsplit(text)
         _ = url.port  # raises if it is none
@@ -121,12 +123,12 @@ def _split(text: str) -> SplitResult:
     if url.username is not None:
         raise ValueError("user and password are not sent by a health check")
     if url.fragment:
-        raise ValueError('what follows "#" is never sent: write %23')
+        raise ValueError('text after "#" is never sent: write %23')
     return url
 
 
 def _is_name(host: str) -> bool:
-    """Tell whether TLS takes it for a name."""
+    """Return whether TLS treats it as a name."""
     labels = host.split(".")
     return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
 

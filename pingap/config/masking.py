@@ -89,7 +89,7 @@ def _fingerprint(text: str, directory: Path) -> str:
 
 
 def crc32(text: str) -> str:
-    """Return a checksum, which tells nothing of a text that nobody can guess."""
+    """Return a checksum, which reveals nothing about a text that cannot be guessed."""
     return f"crc32:{zlib.crc32(text.encode(errors='surrogateescape')):08X}"
 
 

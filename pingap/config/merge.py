@@ -70,7 +70,7 @@ def _is_new(path: KeyPath, document: Document, report: Report) -> bool:
         report.source.own(path, document)
         return True
     first = other.problem(path, "")
-    message = f"stands here and in {first.file}:{first.line}"
+    message = f"is defined here and in {first.file}:{first.line}"
     report.problems.append(document.problem(path, message))
     return False
 

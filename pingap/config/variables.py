@@ -1,4 +1,4 @@
-"""``$variables`` in header values (config.md 5.7): compiled when configuration is loaded.
+"""``$variables`` in header values, compiled when the configuration is loaded.
 
 A value is a variable only as a whole: ``prefix-$host`` is plain text, as in pingap, with a warning.
 """
@@ -33,12 +33,12 @@ _PART = re.compile(r"\$(\{)?([A-Za-z_][A-Za-z0-9_]*)|(?<![A-Za-z0-9_/:]):([a-z]+
 
 
 def _forwarded_for(request: Request, ctx: RequestContext) -> str:
-    """Return the hops that a trusted proxy told, and the peer: nobody else adds to the list."""
+    """Return the hops from a trusted proxy, and the peer: only trusted proxies add to the list."""
     return ", ".join(filter(None, (ctx.told(request).hops, ctx.connection.remote_addr)))
 
 
 def _forwarded(request: Request, ctx: RequestContext) -> str:
-    """Return ``Forwarded`` with an element for the peer behind what a trusted proxy told."""
+    """Return ``Forwarded`` with an element for the peer after those of a trusted proxy."""
     told, connection = ctx.told(request), ctx.connection
     before = told.forwarded
     if not before and told.client:

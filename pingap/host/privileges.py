@@ -116,7 +116,7 @@ def check_permitted(account: Account) -> None:
     key = "basic.user" if account.user else "basic.group"
     raise PrivilegeError(
         f"{key}: cannot become {account}: pingap was started by {_own_name()}, and only root can."
-        f" Start it as root or as that user, or leave the key out"
+        f" Start it as root or as that user, or omit the key"
     )
 
 

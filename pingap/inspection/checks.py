@@ -1,4 +1,4 @@
-"""What is allowed and probably wrong: all checks together.
+"""All checks for settings that are valid but probably wrong.
 
 A mistake that keeps a configuration from being served is no finding: loading tells it.
 """
@@ -26,13 +26,13 @@ def findings(runtime: Runtime) -> list[Finding]:
 
 
 def order_hazards(runtime: Runtime) -> Iterator[Finding]:
-    """``order``: plugins that run in front of what they must not."""
+    """``order``: plugins that run before plugins that must precede them."""
     for path, hazard in _hazards(runtime):
         yield finding(runtime, "order", path, hazard.harm, hazard.advice)
 
 
 def load_warnings(runtime: Runtime) -> Iterator[Finding]:
-    """``load-warning``: what loading warns of, and no other check tells."""
+    """``load-warning``: warnings of loading that no other check reports."""
     told = {(path, str(hazard)) for path, hazard in _hazards(runtime)}
     for warning in (*runtime.config.warnings, *runtime.warnings):
         if (warning.path, warning.message) not in told:

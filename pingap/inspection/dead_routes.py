@@ -40,7 +40,7 @@ _FIX = "give it a larger weight or a narrower path, or take it off the server"
 
 def _message(server: str, route: Route, shadow: Route) -> str:
     order = "and comes first" if shadow.weight == route.weight else "and is heavier"
-    by = f'"{shadow.target.name}" takes all that it could, {order}'
+    by = f'"{shadow.target.name}" takes all its requests, {order}'
     by += f" ({shadow.weight}, this one {route.weight})"
     rest = " but OPTIONS *" if _all_but_asterisk(shadow.path, route.path) else ""
     return f"{_NEVER}{rest} on the server {server}: {by}"

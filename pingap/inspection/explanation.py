@@ -1,4 +1,4 @@
-"""What a request would meet: the location that takes it, why the others do not, its plugins.
+"""How a request would be handled: its location, why the others do not match, its plugins.
 
 The matcher and the chains are those that serve. No plugin is called and nothing is sent, so what
 plugins would do to the request (rewrite it, answer it, choose another upstream) is not known.
@@ -89,7 +89,7 @@ class Backends:
 
 @dataclass(slots=True)
 class Explanation:
-    """What a request would meet on one server; without a location it gets 404."""
+    """How one server would handle a request; without a location it gets 404."""
 
     server: str
     path: str = ""
@@ -105,7 +105,7 @@ class Explanation:
     headers: list[HeaderStep] = field(default_factory=list)
     upstream: Backends | None = None
     no_upstream: str = ""
-    """Why no upstream can be asked, if it is not the wish of the configuration."""
+    """Why there is no upstream, unless the configuration has none on purpose."""
 
 
 def explain(runtime: Runtime, server: str, request: Request) -> Explanation:

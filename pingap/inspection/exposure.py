@@ -1,4 +1,4 @@
-"""What everybody can read and probably should not: no guard in front of the proxy's inside.
+"""Internals of the proxy that every client can read, because no guard protects them.
 
 A location is asked for a guard if its path has a word such as ``admin``, or one of its plugins says
 that it answers with the inside of the proxy (``Plugin.answers``). A server that only this machine
@@ -20,12 +20,12 @@ _WORDS = re.compile(
     r"(?![A-Za-z0-9])"
 )
 
-_FIX = "list a plugin that guards in front of the others, such as ip_restriction or basic_auth"
-_METRICS_FIX = "let only those who read them reach this address, or remove the key"
+_FIX = "list a guard before the other plugins, such as ip_restriction or basic_auth"
+_METRICS_FIX = "restrict access to this address, or remove the key"
 
 
 def missing_guards(runtime: Runtime) -> Iterator[Finding]:
-    """``missing-guard``: the inside of the proxy, or an admin-like path, that everybody can reach."""
+    """``missing-guard``: internals of the proxy, or an admin-like path, that every client can reach."""
     config = runtime.config
     built = {one.name: one for one in runtime.plugins}
     open_locations: set[str] = set()
@@ -45,7 +45,9 @@ def missing_guards(runtime: Runtime) -> Iterator[Finding]:
             continue
         inside = [one.name for one in instances if one.plugin.answers == "internal"]
         if inside:
-            message = f'every client can read what "{inside[0]}" tells: no plugin here is a guard'
+            message = (
+                f'every client can read the output of "{inside[0]}": no plugin here is a guard'
+            )
             yield finding(runtime, "missing-guard", ("locations", name, "plugins"), message, _FIX)
         elif match := _WORDS.search(config.locations[name].path):
             message = f'every client can reach "{match[1]}": no plugin here is a guard'

@@ -1,4 +1,4 @@
-"""One thing worth mending."""
+"""A finding of ``pingap lint``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pingap.config.problem import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing worth mending.
+    """A probable mistake in a configuration.
 
     :param id: what kind it is; never changes its meaning.
     :param problem: its place and what is wrong.

@@ -73,7 +73,7 @@ class Installed:
 
 
 def installed(registry: Registry, config: Config | None) -> Installed:
-    """List what is installed, loading all of it.
+    """List everything that is installed, and load it.
 
     :param config: where uses are looked for; without one there are none.
     """

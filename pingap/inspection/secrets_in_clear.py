@@ -1,4 +1,4 @@
-"""Secrets that stand in the configuration as they are. What they are is never shown.
+"""Secrets in plain text in the configuration. Their values are never shown.
 
 A key holds a secret if its model says so (``SecretStr``), or if its name does. Judged as written,
 before anything is resolved.
@@ -37,19 +37,21 @@ _HEADER_FIX = "write $NAME, and put the value into the environment variable NAME
 _MESSAGES = {
     _FIX: "is a secret in clear",
     _NAME_FIX: "looks like a secret in clear",
-    _HEADER_FIX: "sends a secret that stands here in clear",
+    _HEADER_FIX: "sends a secret that is written here in plain text",
 }
 
 
 def secrets_in_clear(runtime: Runtime) -> Iterator[Finding]:
-    """``clear-secret``: a secret that whoever reads the file can read."""
+    """``clear-secret``: a secret that every reader of the file can read."""
     for document in runtime.config.source.documents:
         for path, table, model in _tables(document.data, runtime):
             for key, value in table.items():
                 fix = _fix_of(path, key, value, model)
                 if fix is not None:
                     message = (
-                        "holds a secret in clear" if fix == _FIX else "sends a secret in clear"
+                        "contains a secret in plain text"
+                        if fix == _FIX
+                        else "sends a secret in plain text"
                     )
                     yield Finding("clear-secret", document.problem((*path, key), message), fix)
 
@@ -84,7 +86,7 @@ def _fix_of(path: KeyPath, key: str, value: Any, model: type[BaseModel] | None) 
 
 
 def _names_a_file(text: str) -> bool:
-    """Tell the name of a file from PEM, and from base64, which has no dots."""
+    """Return whether a value is the name of a file, not PEM or base64, which has no dots."""
     return "\n" not in text and (text.startswith(("/", "~")) or "." in text)
 
 

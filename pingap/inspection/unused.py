@@ -25,7 +25,7 @@ def unused(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
-    """Give each section with who could refer to it, and the names that are referred to."""
+    """Yield each section with the message for unused items and the names that are used."""
     config = runtime.config
     locations, servers = config.locations.values(), config.servers.values()
     named = set(_texts([plugin.options for plugin in config.plugins.values()]))
@@ -37,7 +37,7 @@ def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
     yield "plugins", "no location or server lists it", listed | named | balancing
     chosen = {location.upstream for location in locations}
     if not any(name.startswith("$") for name in chosen):  # which may become any name
-        yield "upstreams", "no location names it", chosen | named
+        yield "upstreams", "no location uses it", chosen | named
     if not any(server.global_certificates for server in servers):
         yield "certificates", "no server has global_certificates", ()
     included = {one for server in servers for one in server.includes}

@@ -37,7 +37,7 @@ class ActivatedSockets(Inherited):
 
     @classmethod
     def from_environment(cls) -> ActivatedSockets:
-        """Take what systemd passed, and remove the variables, so that no child takes it for its own.
+        """Take the sockets that systemd passed, and remove the variables, so that no child uses them.
 
         To be called once and early: the numbers of the files are fixed, and the variables are meant for
         the process id that the process has before it forks into the background.
@@ -75,7 +75,7 @@ class ActivatedSockets(Inherited):
         return [_labelled(place, self._names[place]) for place in super().close_rest()]
 
     def take_rest(self) -> list[Listening]:
-        """Return what no server took: a reload may bring one."""
+        """Return the sockets that no server uses; a reload may add a server."""
         rest = [(place, sock) for place, found in self._sockets.items() for sock in found]
         self._sockets.clear()
         return [

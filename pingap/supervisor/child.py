@@ -30,33 +30,33 @@ class Child:
         self.began = self.heard = time.monotonic()
         self.started_at = time.time()
         self.ready = anyio.Event()
-        """It accepts connections, or has ended."""
+        """Set when it accepts connections or has ended."""
         self.ended = anyio.Event()
         self.sockets: frozenset[int] = frozenset()
-        """Numbers of the listening sockets that it has."""
+        """Numbers of its listening sockets."""
         self.failure = ""
         """Why it cannot serve, in its own words."""
         self.status = 0
-        """How it ended, as ``os.wait`` tells."""
+        """Its status from ``os.wait``."""
         self.requests = 0
-        """Requests under way when it was heard last."""
+        """Requests in progress at its last report."""
         self.figures: Figures = no_figures()
-        """What it had counted when it told last."""
+        """Its counts in its last report."""
 
     def on_end(self, status: int) -> None:
-        """Take note that the process is gone."""
+        """Record that the process is gone."""
         self.status = status
         self.ended.set()
         self.ready.set()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         if not self.ended.is_set():
             os.kill(self.pid, signal.SIGKILL)
 
     @property
     def name(self) -> str:
-        """How the log calls it."""
+        """Its name in the log."""
         return f"worker {self.index} (pid {self.pid})"
 
     @property

@@ -7,14 +7,14 @@ import signal
 
 
 def ending(status: int) -> str:
-    """Say how, in words that follow "worker 12": ``was ended by SIGKILL``.
+    """Return how a process ended, in words that follow "worker 12": ``was killed by SIGKILL``.
 
     :param status: as ``os.wait`` tells it.
     """
     if os.WIFEXITED(status):
-        return f"ended with exit code {os.WEXITSTATUS(status)}"
+        return f"exited with code {os.WEXITSTATUS(status)}"
     core = " (core dumped)" if os.WCOREDUMP(status) else ""
-    return f"was ended by {_signal_name(os.WTERMSIG(status))}{core}"
+    return f"was killed by {_signal_name(os.WTERMSIG(status))}{core}"
 
 
 def _signal_name(number: int) -> str:

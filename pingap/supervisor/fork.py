@@ -34,7 +34,7 @@ _FOR_THE_PARENT: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-"""A terminal, or somebody who ends a group, sends them to all; what they mean the parent decides."""
+"""A terminal sends them to the whole process group; only the parent acts on them."""
 CRASHED: Final = 70
 """Exit code of a child that raised (``EX_SOFTWARE``)."""
 

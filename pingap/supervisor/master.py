@@ -47,7 +47,7 @@ _TURNS_OF_A_SIGNAL: Final = 8
 """In so many turns of the loop a signal that came gets to ``_obey``: three, and one for each other."""
 
 
-_HANDING_OVER: Final = "a new process is about to take over already"
+_HANDING_OVER: Final = "another new process is already about to take over"
 
 
 class Master:
@@ -129,7 +129,7 @@ class Master:
                 self._tasks.cancel_scope.cancel()
             elif number in (signal.SIGTERM, signal.SIGINT):
                 if self._draining:
-                    log.warning("second %s: ending at once", number.name)
+                    log.warning("second %s: exiting immediately", number.name)
                     self._supervisor.tell("cut")
                 else:
                     if self._starting and not is_sent_by_terminal(number):
@@ -197,8 +197,8 @@ class Master:
                 self._supervisor.sockets, path, lambda: self._failed.get(successor, 0) != 0
             )
         except HandOverError as error:
-            log.error("no new process took over, this one goes on: %s", error)  # noqa: TRY400
-            text = "no new process took over, this one goes on"
+            log.error("no new process took over; this one continues to serve: %s", error)  # noqa: TRY400
+            text = "no new process took over; this one continues to serve"
             self._supervisor.notify("restart_fail", text, str(error))
             return str(error)
         finally:
@@ -222,7 +222,7 @@ class Master:
         return "pingap is shutting down" if self._draining else ""
 
     def _reopen_logs(self) -> None:
-        log.info("log files are opened again")
+        log.info("log files were reopened")
         self._supervisor.base.runtime.log_files.reopen()
         self._supervisor.tell("reopen")
 
@@ -240,7 +240,7 @@ class Master:
         finally:
             self._notifier.ready()
         if restart and self._options.autorestart:
-            log.info("a new process is started, which can take it over")
+            log.info("a new process is started to apply the change")
             await self._upgrade(True)
 
     async def _watch_files(self, watch: ConfigurationWatch) -> None:

@@ -1,4 +1,4 @@
-"""What the command line asks a serving process to do."""
+"""Options of a serving process from the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUICK_START: Final = "<quick start>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """Options of serving (cli.md, section 1).
+    """Options of serving.
 
     :param conf: what ``-c`` says; empty for a configuration that is not in files.
     :param text: that configuration.
@@ -55,5 +55,5 @@ class ServeOptions:
 
     @property
     def watches(self) -> bool:
-        """Whether changes of the files are taken over without being told."""
+        """Whether changes of the files are applied automatically."""
         return bool(self.conf) and (self.autoreload or self.autorestart)

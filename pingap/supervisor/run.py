@@ -107,7 +107,7 @@ class _Start:
         self.pid_file = PidFile(self.config.basic.pid_file)
 
     def check(self) -> None:
-        """Find out what would fail later.
+        """Check for failures that would otherwise happen later.
 
         :raises ConfigError: there is no such user, host or server; for an upgrade: it cannot be built.
         :raises PrivilegeError: it cannot be switched to.
@@ -199,14 +199,16 @@ class _Start:
 
     def _waiting(self) -> None:
         """Say that the old process lets itself be waited for; whoever started this is to tell it."""
-        text = "pingap waits for the one that runs to hand over its sockets: send that one SIGQUIT"
+        text = (
+            "pingap is waiting for the running instance to hand over its sockets: send it SIGQUIT"
+        )
         if self.parent is None:
             self._report(text)
         else:
             self.parent.succeeded(f"{text} (this is pid {os.getpid()})")
 
     def _ready(self) -> None:
-        """Tell everybody that requests are served now."""
+        """Notify everyone who waits that requests are served now."""
         self._report(_announcement(self.config, self.sockets))
         if self.options.daemon:
             self.pid_file.write()
@@ -219,7 +221,7 @@ class _Start:
             )
 
     def give_up(self, reason: str, code: int) -> None:
-        """Tell whoever waits for this process that it ends."""
+        """Notify the parent, if it waits, that this process ends."""
         if self.take_over is not None:
             self.take_over.failed(reason)
         if self.parent is not None:
@@ -227,7 +229,7 @@ class _Start:
 
 
 def _announcement(config: Config, sockets: list[Listening]) -> str:
-    """Say what listens where."""
+    """Return the addresses of all servers, as text."""
     label = f" ({name})" if (name := config.basic.name) else ""
     lines = [f"pingap {__version__}{label} is serving"]
     for one in sockets:

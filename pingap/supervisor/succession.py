@@ -81,7 +81,7 @@ class Succession:
                 os.set_inheritable(self._writing, False)
 
     def on_success(self, successor: int) -> None:
-        """Take note that a process that was started here serves now."""
+        """Record that a process that was started here serves now."""
         self._successor = successor
         self._notifier.main_pid(successor)
         if self._reading < 0 and self._writing >= 0:
@@ -105,6 +105,6 @@ class Succession:
             signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
 
     def leave(self) -> None:
-        """End, or stay for whoever waits; does not return then."""
+        """Exit, or become a waiter if the parent waits; does not return then."""
         if self._stays:
             become_waiter(last_told(self._reading) or self._successor, self._reading)

@@ -247,18 +247,18 @@ class Supervisor:
         """Have another worker take the place of one that was told to end, while it drains."""
         if self._stopping or self.children.get(child.index) is not child:
             return
-        log.info("%s was told to end: it is replaced", child.name)
+        log.info("%s is shutting down and will be replaced", child.name)
         del self.children[child.index]
         self._leaving.add(child)
         await self._fork_again(child.index)
 
     async def _replace(self, child: Child) -> None:
-        lost = f"; requests under way when it was heard last: {child.requests}"
+        lost = f"; requests in progress at its last report: {child.requests}"
         reason = f": {child.failure}" if child.failure else ""
         level = logging.ERROR if child.status else logging.INFO
-        log.log(level, "%s %s%s%s; it is replaced", child.name, child.ending, reason, lost)
+        log.log(level, "%s %s%s%s; it will be replaced", child.name, child.ending, reason, lost)
         if child.status:
-            message = f"{child.name} {child.ending}; it is replaced"
+            message = f"{child.name} {child.ending}; it will be replaced"
             self.notify("worker_ended", message, f"{reason[2:]}{lost}".lstrip("; "))
         lived = time.monotonic() - child.began
         early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
@@ -353,8 +353,8 @@ class Supervisor:
                 continue  # this process was stopped or busy: what they have said is not read yet
             for child in self.every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
-                    log.error("%s was silent for %.0f s: it is ended", child.name, limit)
-                    message = f"{child.name} was silent for {limit:.0f} s: it is ended"
+                    message = f"{child.name} has not reported for {limit:.0f} s and will be killed"
+                    log.error("%s", message)
                     self.notify("worker_silent", message)
                     child.kill()
 
@@ -388,7 +388,7 @@ class Supervisor:
                 await self._all_ended.wait()
         for child in self.every_child():
             if not child.ended.is_set():
-                log.error("%s does not end: it is ended", child.name)
+                log.error("%s does not exit and will be killed", child.name)
                 child.kill()
 
     def kill(self) -> None:

@@ -32,7 +32,7 @@ SERVE_SECONDS: Final = 120.0
 WAIT_SECONDS: Final = 120.0
 """How long the new process waits for the old one."""
 PATIENCE_SECONDS: Final = 2.0
-"""After how long it says that it waits."""
+"""Time after which it logs that it waits."""
 _RETRY_SECONDS: Final = 0.2
 _MOST_SOCKETS: Final = 128
 """Of one message; the kernel allows 253."""
@@ -70,7 +70,7 @@ async def hand_over(
         except OSError as error:
             raise HandOverError(f"it left: {error.strerror}") from None
     if answer != _READY:
-        raise HandOverError(answer.decode("utf-8", "replace") or "it ended before it served")
+        raise HandOverError(answer.decode("utf-8", "replace") or "it exited before it served")
 
 
 async def _connect(setting: str, has_failed: Callable[[], bool]) -> socket.socket:
@@ -88,7 +88,7 @@ async def _connect(setting: str, has_failed: Callable[[], bool]) -> socket.socke
                 else:
                     return sock
             if has_failed():
-                raise HandOverError("it ended at once; see what it said")
+                raise HandOverError("it exited immediately; see its output")
             await anyio.sleep(_RETRY_SECONDS)
     where = f"to {setting} " if setting else ""
     raise HandOverError(
@@ -97,7 +97,7 @@ async def _connect(setting: str, has_failed: Callable[[], bool]) -> socket.socke
 
 
 def _check_owner(connection: socket.socket, user: int | None = None) -> None:
-    """Trust nobody else than this user and root.
+    """Trust only this user and root.
 
     :param user: another one to trust.
 
@@ -149,11 +149,11 @@ class TakeOver:
         self.inherited = inherited
 
     def succeeded(self) -> None:
-        """Say that this process serves: the other one leaves."""
+        """Report that this process serves, so that the other one leaves."""
         self._say(_READY)
 
     def failed(self, reason: str) -> None:
-        """Say that this process ends: the other one goes on."""
+        """Report that this process ends, so that the other one continues."""
         self._say(reason.encode()[:_LONGEST])
 
     def _say(self, word: bytes) -> None:

@@ -85,7 +85,7 @@ def _make(folder: Path, account: Account | None) -> None:
 
 
 def _check(folder: Path, uid: int) -> None:
-    """Trust a folder only if nobody but this user and root can enter it.
+    """Trust a directory only if no other user than this one and root can enter it.
 
     :raises PlaceError: it is somebody else's.
     """

@@ -46,13 +46,13 @@ def become_waiter(pid: int, fd: int) -> NoReturn:
 
 
 def tell_waiter(fd: int, pid: int) -> None:
-    """Tell the process that waits for this one that another one serves now."""
+    """Notify the waiter of this process that another process serves now."""
     with suppress(OSError):
         os.write(fd, b"%d\n" % pid)
 
 
 def is_sent_by_terminal(number: int) -> bool:
-    """Tell whether a terminal sends it, to all processes of the group: they have it already."""
+    """Return whether a terminal sends it to all processes of the group, which then already have it."""
     return number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0)
 
 
@@ -77,7 +77,7 @@ class _Waiter:
                 return os.waitstatus_to_exitcode(status) % 256
 
     def _watch(self) -> int:
-        """Return once the process that serves is gone; nobody tells its exit code."""
+        """Return once the serving process is gone; its exit code is unknown."""
         while self._has_successor() or _exists(self._pid):
             time.sleep(_LOOK_SECONDS)
         return 0

@@ -70,6 +70,7 @@ def test_hook_says_what_an_exception_does(hook: str) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 def test_phase_stands_in_the_life_of_a_request(phase: str) -> None:
     assert f"| `{phase}` |" in (DOCS / "life-of-a-request.md").read_text()
+    assert f">{phase}</text>" in (DOCS / "assets" / "life-of-a-request.svg").read_text()
 
 
 @pytest.mark.parametrize("name", pingap.__all__)

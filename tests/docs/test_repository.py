@@ -123,6 +123,15 @@ def test_the_plugin_in_the_readme_answers() -> None:
     assert plugin.request().body == b"hello you"
 
 
+def test_the_manual_needs_no_internet() -> None:
+    """Mermaid and the script that searches file:// pages would come from a CDN."""
+    settings = (ROOT / "mkdocs.yml").read_text()
+    (script,) = re.findall(r"polyfills:\n +- (\S+)", settings)
+    assert "iframe-worker" in script  # so that the plugin "offline" adds none
+    assert (DOCS / script).is_file()
+    assert [str(block) for block in blocks("mermaid")] == []
+
+
 def test_pages_of_the_manual_stand_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     missing = [page.name for page in DOCS.glob("*.md") if f"- {page.name}" not in navigation]

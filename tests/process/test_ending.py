@@ -16,10 +16,10 @@ NO_CORE = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); im
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("", "ended with exit code 0"),
-        ("sys.exit(3)", "ended with exit code 3"),
-        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
-        ("os.abort()", "was ended by SIGABRT"),
+        ("", "exited with code 0"),
+        ("sys.exit(3)", "exited with code 3"),
+        ("os.kill(os.getpid(), 9)", "was killed by SIGKILL"),
+        ("os.abort()", "was killed by SIGABRT"),
     ],
 )
 def test_words(code: str, words: str) -> None:
@@ -30,12 +30,12 @@ def test_words(code: str, words: str) -> None:
 def test_a_signal_without_a_name() -> None:
     number = signal.SIGRTMIN + 2
     code = f"os.kill(os.getpid(), {number})"
-    assert ending(status_of(NO_CORE + code)) == f"was ended by signal {number}"
+    assert ending(status_of(NO_CORE + code)) == f"was killed by signal {number}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the number of the bit")
 def test_a_core_is_told() -> None:
-    assert ending(signal.SIGSEGV | 0x80) == "was ended by SIGSEGV (core dumped)"
+    assert ending(signal.SIGSEGV | 0x80) == "was killed by SIGSEGV (core dumped)"
 
 
 def status_of(code: str) -> int:

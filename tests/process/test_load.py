@@ -215,5 +215,7 @@ def test_killed_workers(tmp_path: Path, free_port: int) -> None:
             os.kill(before[0], signal.SIGKILL)
             wait_until(lambda: len(site.proxy.workers) == 2 and before[0] not in site.proxy.workers)  # noqa: B023
             load.wait_for_rounds()
-        wait_until(lambda: site.proxy.log.count("was ended by SIGKILL; requests under way") == 20)
+        wait_until(
+            lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 20
+        )
     assert unexpected == []

@@ -140,7 +140,7 @@ def test_a_worker_that_ends_collects_once_more(proxy: Proxy) -> None:
     for _ in range(40):
         get(proxy)
     victim = replaced(proxy, signal.SIGTERM)
-    proxy.wait_for_log(f"(pid {victim}) ended with exit code 0")
+    proxy.wait_for_log(f"(pid {victim}) exited with code 0")
     assert counts(proxy) == [40.0] * 3
 
 

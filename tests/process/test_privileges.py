@@ -140,7 +140,7 @@ def test_others_than_root_are_refused_with_a_way_out() -> None:
     assert (code, out) == (1, "")
     assert err == (
         'basic.user: cannot become user "root": pingap was started by "nobody", and only root can.'
-        " Start it as root or as that user, or leave the key out\n"
+        " Start it as root or as that user, or omit the key\n"
     )
     _, _, err = switch(NOBODY.pw_uid, 4, "", "adm", before=before)
     assert err.startswith('basic.group: cannot become group "adm": pingap was started by "nobody"')

@@ -80,7 +80,7 @@ def test_every_worker_serves_the_new_configuration(site: Site) -> None:
     assert '[MODIFIED] plugin:hello\n- data = "one"\n+ data = "two"' in site.proxy.log
     first, _ = site.proxy.workers
     os.kill(first, signal.SIGKILL)
-    site.proxy.wait_for_log("is replaced")
+    site.proxy.wait_for_log("will be replaced")
     assert {site.hello() for _ in range(20)} == {"two"}
 
 
@@ -95,7 +95,7 @@ def test_a_mistake_changes_nothing_and_is_told(site: Site) -> None:
     )
     first, _ = site.proxy.workers
     os.kill(first, signal.SIGKILL)  # its replacement does not need the files
-    site.proxy.wait_for_log("is replaced")
+    site.proxy.wait_for_log("will be replaced")
     assert {site.hello() for _ in range(20)} == {"one"}
     site.write("three")
     site.reload()

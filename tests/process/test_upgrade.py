@@ -100,7 +100,7 @@ def test_the_new_process_first(site: Site) -> None:
     site.write("two")
     code, said = site.pingap("-d", "-u")
     assert code == 0
-    assert "waits for the one that runs to hand over its sockets: send that one SIGQUIT" in said
+    assert "waiting for the running instance to hand over its sockets: send it SIGQUIT" in said
     assert site.get() == "one"
     os.kill(old, signal.SIGQUIT)
     wait_until(lambda: site.is_replaced(old))
@@ -130,7 +130,7 @@ def test_a_new_process_that_cannot_serve_changes_nothing(site: Site) -> None:
     old = site.pid
     site.write("two", category="mok")
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: "no new process took over, this one goes on" in site.log)
+    wait_until(lambda: "no new process took over; this one continues to serve" in site.log)
     assert 'no installed distribution provides this category; did you mean "mock"?' in site.log
     assert (site.pid, site.get()) == (old, "one")
     site.write("three")
@@ -160,7 +160,7 @@ def test_a_new_process_that_is_killed_changes_nothing(site: Site) -> None:
     text = site.conf.read_text().replace('status = 200\ndata = "two"', 'path = "slow.py"')
     site.conf.write_text(text)
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: "it ended before it served" in site.log)
+    wait_until(lambda: "it exited before it served" in site.log)
     assert (site.pid, site.get()) == (old, "one")
 
 
@@ -173,7 +173,7 @@ def test_nobody_to_take_over_from(tmp_path: Path, free_port: int) -> None:
     )
     assert process.stderr is not None
     with process, process.stderr:
-        assert "pingap waits for the one that runs" in process.stderr.readline()
+        assert "pingap is waiting for the running instance" in process.stderr.readline()
         assert (site.folder / "upgrade.sock").stat().st_mode & 0o777 == 0o600
         process.terminate()
 

@@ -14,9 +14,9 @@ from typing import Final
 import click
 
 COMMANDS = {
-    "explain": "Tell what a request would meet; send nothing.",
-    "lint": "Find what is allowed and probably wrong.",
-    "new-plugin": "Make a plugin distribution to begin with.",
+    "explain": "Show how a request would be handled, without sending it.",
+    "lint": "Find settings that are valid but probably wrong.",
+    "new-plugin": "Create a plugin distribution.",
     "plugins": "List installed plugins, and where they are used.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
     # A further command needs a line here, in the order of the alphabet, and its module.

@@ -1,4 +1,4 @@
-"""``pingap explain METHOD URL``: what a request would meet."""
+"""``pingap explain METHOD URL``: how a request would be handled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pingap.inspection.asked import choose_server, read_request
 from pingap.inspection.explanation import Explanation, Step, explain
 
 
-@click.command(short_help="Tell what a request would meet; send nothing.")
+@click.command(short_help="Show how a request would be handled, without sending it.")
 @click.argument("method")
 @click.argument("url")
 @conf_option
@@ -33,7 +33,7 @@ def command(
     server: str | None,
     as_json: bool,
 ) -> None:
-    """Tell which location takes a request and why the others do not.
+    """Show which location matches a request and why the others do not.
 
     Shows the plugins the request would pass, phase by phase, and the upstream it would reach.
     Nothing is sent and no plugin is called. URL is http://host[:port]/path, or a path.

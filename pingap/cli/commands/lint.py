@@ -1,4 +1,4 @@
-"""``pingap lint``: what is allowed and probably wrong."""
+"""``pingap lint``: settings that are valid but probably wrong."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pingap.inspection.checks import findings
 from pingap.inspection.finding import Finding
 
 
-@click.command(short_help="Find what is allowed and probably wrong.")
+@click.command(short_help="Find settings that are valid but probably wrong.")
 @conf_option
 @json_option
 def command(conf: str | None, as_json: bool) -> None:
-    """Look for what is allowed and probably wrong, each with its place and a fix.
+    """Find settings that are valid but probably wrong, each with its place and a fix.
 
     Exits with 0 without findings, 1 with findings, 2 if the configuration cannot be used.
     """

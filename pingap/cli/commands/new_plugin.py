@@ -1,4 +1,4 @@
-"""``pingap new-plugin NAME``: a distribution to begin with."""
+"""``pingap new-plugin NAME``: creates a plugin distribution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pingap.cli.scaffold.render import render, template_folder
 from pingap.hookspecs import PHASES
 
 
-@click.command(short_help="Make a plugin distribution to begin with.")
+@click.command(short_help="Create a plugin distribution.")
 @click.argument("name")
 @click.option(
     "--phases",
@@ -26,7 +26,7 @@ from pingap.hookspecs import PHASES
     type=click.Choice(BODIES),
     default="none",
     show_default=True,
-    help="What it needs of bodies: looks at them, rewrites them, or the whole one of requests.",
+    help="Its use of bodies: read them, rewrite them, or need the whole request body.",
 )
 @click.option("--async", "asynchronous", is_flag=True, help="Its phases await something.")
 @click.option(
@@ -36,14 +36,14 @@ from pingap.hookspecs import PHASES
     show_default=True,
     help="What it does, in one line.",
 )
-@click.option("--author", metavar="TEXT", help="Who has the copyright.")
+@click.option("--author", metavar="TEXT", help="Copyright holder.")
 @click.option("--license", type=click.Choice(LICENSES), default=LICENSES[0], show_default=True)
 @click.option(
     "--into",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=".",
-    help="Where its directory is made. [here]",
+    help="Where to create its directory. [here]",
 )
 def command(
     name: str,
@@ -55,7 +55,7 @@ def command(
     license: str,  # noqa: A002 - click passes the name of the option
     into: Path,
 ) -> None:
-    """Make a plugin distribution in the directory pingap-NAME.
+    """Create a plugin distribution in the directory pingap-NAME.
 
     It has settings, working examples of the phases, tests, a README and CI: ready to be changed, and
     to be published. NAME is the category by which TOML will select the plugin.

@@ -1,4 +1,4 @@
-"""``[basic]``: what concerns the whole process (config.md, section 3)."""
+"""``[basic]``: settings of the whole process."""
 
 from __future__ import annotations
 
@@ -53,17 +53,16 @@ class BasicConfig(Model):
     )
     worker_timeout: Duration = Field(
         30.0,
-        description="A worker that shows no sign of life for so long is replaced; 0: never. Its event"
-        " loop must be stuck for that.",
+        description="A worker whose event loop does not respond for this long is replaced; 0: never.",
     )
     grace_period: Duration = Field(
-        300.0, description="How long requests under way may go on after the signal to stop."
+        300.0, description="How long requests in progress may continue after a signal to stop."
     )
     graceful_shutdown_timeout: Duration = Field(
-        5.0, description="How long closing what is left may take after `grace_period`."
+        5.0, description="How long plugins may take to shut down after `grace_period`."
     )
     upstream_keepalive_pool_size: Natural = Field(
-        128, description="Idle upstream connections that are kept for reuse."
+        128, description="Maximum number of idle upstream connections kept for reuse, per worker."
     )
     trusted_proxies: Annotated[
         tuple[Annotated[str, AfterValidator(_check_network)], ...], Field(strict=False)
@@ -87,31 +86,28 @@ class BasicConfig(Model):
 
     pid_file: str = Field(
         "",
-        description="File for the process id of the daemon; what was there becomes `<name>.old`."
+        description="File for the process ID of the daemon; its previous content is kept in `<name>.old`."
         " Empty: `pingap.pid` in `/run`, `/var/run` or `/tmp`, the first that can be written.",
     )
     error_log: str = Field(
         "",
         description="File that standard output and standard error of the daemon are appended to;"
-        " empty: they stay what they were.",
+        " empty: they are unchanged.",
     )
     upgrade_sock: str = Field(
         "",
         description="Socket at which a new process (`--upgrade`) waits for the running one and receives"
         " its listening sockets. Only the same user can connect. Empty: `upgrade.sock` in"
-        " `/run/pingap-<uid>` or `/tmp/pingap-<uid>`, a folder that only the user of the workers can"
+        " `/run/pingap-<uid>` or `/tmp/pingap-<uid>`, a directory that only the user of the workers can"
         " enter.",
     )
     user: str = Field(
         "",
-        description="Name of the user that pingap becomes once its sockets are open, if root"
-        " starts it.",
+        description="User to switch to once the sockets are open, if root starts pingap.",
     )
-    group: str = Field(
-        "", description="Name of the group that it becomes; empty: the one of `user`."
-    )
+    group: str = Field("", description="Group to switch to; empty: the group of `user`.")
     cpu_affinity: bool = Field(
-        False, description="Bind each worker to a processor of its own, where the system can."
+        False, description="Bind each worker to a core of its own, if the system supports it."
     )
     work_stealing: bool = no_effect(
         True, "Tasks move between the threads of a server.", why=_RUST_ENGINE
@@ -121,9 +117,9 @@ class BasicConfig(Model):
     )
     auto_restart_check_interval: Duration = no_effect(
         90.0,
-        "How often the configuration is looked at for changes.",
-        why="has no effect: the files are looked at twice a second, and a change is taken over when"
-        " they are quiet",
+        "How often the configuration is checked for changes.",
+        why="has no effect: the files are checked twice a second, and changes are applied once"
+        " the files are stable",
     )
     log_buffered_size: ByteSize = no_effect(
         0,
@@ -131,7 +127,7 @@ class BasicConfig(Model):
         why="has no effect: the log is always written in batches",
     )
 
-    webhook: str = not_yet("", "URL that is told about events.", needs="webhooks")
+    webhook: str = not_yet("", "URL that receives events.", needs="webhooks")
     webhook_type: str = not_yet("", "Kind of webhook.", needs="webhooks")
     webhook_notifications: Annotated[tuple[str, ...], Field(strict=False)] = not_yet(
         (), "Events that are sent; empty: none.", needs="webhooks"

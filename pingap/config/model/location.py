@@ -1,4 +1,4 @@
-"""``[locations.<name>]``: routes (config.md, section 5).
+"""``[locations.<name>]``: routes.
 
 Keys that plugin distributions claim, such as ``rewrite``, have no field here: they arrive in
 ``LocationConfig.claimed`` and their distribution checks them.
@@ -38,7 +38,7 @@ def _checked_header_condition(entry: str) -> str:
 
 
 RETRY_WORDS = ("connect", "timeout", "reset")
-"""What ``retry_on`` may name besides statuses."""
+"""The entries of ``retry_on`` besides statuses."""
 
 
 def _check_retry(text: str) -> str:
@@ -61,7 +61,7 @@ HeaderConditions = Annotated[
 
 
 class LocationConfig(Model):
-    """A route: which requests it takes, what happens to them, where they go."""
+    """A route: the requests it matches, its plugins and its upstream."""
 
     upstream: str = Field(
         "",
@@ -88,9 +88,9 @@ class LocationConfig(Model):
     plugins: Strings = Field((), description="Names of the plugins, in the order they run in.")
     plugin_timing: bool = Field(
         False,
-        description="Take the time of each plugin: `{:plugin.<name>}` in the access log, "
-        "`Server-Timing`, and a histogram. A request of a trusted address that has the header "
-        "`X-Pingap-Plugin-Timing` has it taken in any location.",
+        description="Measure the time of each plugin, for `{:plugin.<name>}` in the access log, "
+        "`Server-Timing`, and a histogram. A request from a trusted address with the header "
+        "`X-Pingap-Plugin-Timing` is measured in any location.",
     )
     proxy_set_headers: Headers = Field(
         (), description="`Name: value` headers to set on the request to the upstream."
@@ -105,30 +105,32 @@ class LocationConfig(Model):
     )
     forwarded_header: bool = Field(
         False,
-        description="Send them in `Forwarded` (RFC 7239), with or without"
+        description="Send the same in `Forwarded` (RFC 7239), with or without"
         " `enable_reverse_proxy_headers`.",
     )
     client_max_body_size: ByteSize = Field(
-        0, description="Largest request body, beyond which 413 is sent; 0: unlimited."
+        0, description="Maximum size of a request body; larger ones get 413. 0: unlimited."
     )
     max_processing: Natural = Field(
-        0, description="Requests at the same time, beyond which 429 is sent; 0: unlimited."
+        0,
+        description="Maximum number of requests in progress per worker; more get 429. 0: unlimited.",
     )
     max_retries: Annotated[int, Field(ge=0, le=255)] | None = Field(
-        None, description="Further attempts after one failed as `retry_on` says; at most 15."
+        None,
+        description="Maximum number of further attempts, for the reasons in `retry_on`; at most 15.",
     )
     retry_on: Annotated[
         tuple[Annotated[str, AfterValidator(_check_retry)], ...], Field(strict=False)
     ] = Field(
         ("connect",),
-        description="What makes another attempt: `connect`, no connection was made; and for"
+        description="Reasons for another attempt: `connect`, if no connection could be opened; and for"
         " idempotent methods `timeout`, `reset`, and statuses such as `503`. Needs `max_retries`.",
     )
     retry_buffer_size: ByteSize = Field(
-        65536, description="Bytes of a request body kept to be sent again; a longer one is not."
+        65536, description="Maximum size of a request body that is kept for another attempt."
     )
     max_retry_window: Duration | None = Field(
-        None, description="No further attempt once a request is this old."
+        None, description="Maximum age of a request for another attempt."
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")

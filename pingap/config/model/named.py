@@ -1,4 +1,4 @@
-"""``[plugins.<name>]``, ``[certificates.<name>]``, ``[storages.<name>]`` (config.md, 7 and 8)."""
+"""``[plugins.<name>]``, ``[certificates.<name>]``, ``[storages.<name>]``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _ACME = "ordering certificates by ACME"
 
 
 class PluginConfig(Model):
-    """A configured plugin: which implementation it uses, and the options of that."""
+    """A configured plugin: its implementation, and the options of that."""
 
     category: Annotated[str, Field(min_length=1)] = Field(
-        description="The implementation, by the name its distribution gives it."
+        description="Name of the implementation, from an installed distribution, or `python`."
     )
-    step: str = Field("", description="The phase it runs in, for categories that can choose.")
+    step: str = Field("", description="The phase in which it runs, for categories with a choice.")
     fail_open: bool = Field(
-        False, description="Let requests pass if the plugin fails, where its class allows that."
+        False, description="Let requests pass if the plugin fails. Only for classes that allow it."
     )
     timeout: Duration | None = Field(
         None,
-        description="How long an async hook may take; then it is cancelled, and has failed. "
-        "Default: `30s`. If the plugin has a setting of this name, it is that.",
+        description="How long an async hook may take before it is cancelled and counted as failed. "
+        "Default: `30s`. If the plugin has a setting with this name, the key is that setting.",
     )
     remark: str = Field("", description="A comment.")
     options: dict[str, Any] = Field(
@@ -40,23 +40,26 @@ class CertificateConfig(Model):
     """A certificate, or an authority that signs certificates on demand."""
 
     domains: str = Field(
-        "", description="Names it serves, separated by commas; empty: those in the certificate."
+        "",
+        description="Names to serve it for, separated by commas; empty: those in the certificate.",
     )
     tls_cert: str = Field(
         "", description="The certificate and its chain: PEM, base64 of PEM, or a file."
     )
     tls_key: Secret = Field(Secret(""), description="Private key: PEM, base64 of PEM, or a file.")
-    is_default: bool = Field(False, description="Serve it for names that no certificate has.")
-    is_ca: bool = Field(False, description="Sign certificates with it on demand.")
+    is_default: bool = Field(
+        False, description="Serve it for names without a certificate, and to clients without SNI."
+    )
+    is_ca: bool = Field(
+        False, description="Use it as an authority that signs certificates on demand."
+    )
     acme: str = not_yet("", "Not empty: order it from Let's Encrypt.", needs=_ACME)
     dns_challenge: bool = not_yet(False, "Prove the names by DNS.", needs=_ACME)
     dns_provider: str = not_yet("", "Where the DNS records are kept.", needs=_ACME)
     dns_service_url: Secret = not_yet(
         Secret(""), "URL of that provider, with its credentials.", needs=_ACME
     )
-    buffer_days: Natural = Field(
-        0, description="Days before expiry at which a warning is given; 0: 7 days."
-    )
+    buffer_days: Natural = Field(0, description="Warn this many days before it expires; 0: 7 days.")
     remark: str = Field("", description="A comment.")
     claimed: dict[str, Any] = Field(
         default_factory=dict,
@@ -72,5 +75,5 @@ class StorageConfig(Model):
     secret: Secret = not_yet(
         Secret(""), "Key with which the value is encrypted.", needs="encrypted storages"
     )
-    created_at: Natural = Field(0, description="Unix time at which it was made.")
+    created_at: Natural = Field(0, description="Unix time of its creation.")
     remark: str = Field("", description="A comment.")

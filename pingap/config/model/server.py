@@ -1,4 +1,4 @@
-"""``[servers.<name>]``: listeners and the limits of their clients (config.md, section 4)."""
+"""``[servers.<name>]``: listeners and the limits of their clients."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ TlsVerify = Annotated[str, AfterValidator(_check_tls_verify)]
 
 
 class ServerConfig(Model):
-    """A listener: its addresses, its locations, and what it allows its clients."""
+    """A listener: its addresses, its locations, and the limits of its clients."""
 
     ELSEWHERE: ClassVar[dict[str, str]] = dict.fromkeys(
         ("tls_cert", "tls_key", "cert", "key", "ssl_certificate", "ssl_certificate_key"),
@@ -93,8 +93,8 @@ class ServerConfig(Model):
     locations: Strings = Field((), description="Names of the locations to choose from.")
     plugins: Strings = Field(
         (),
-        description="Names of plugin instances that take part in all requests of the server, also where no"
-        " location matches, in this order. Only plugins with a phase of servers can be listed here.",
+        description="Names of plugins that take part in all requests of the server, in this order, even if no"
+        " location matches. Only plugins that implement a phase of servers can be listed here.",
     )
     access_log: str = Field(
         "", description="Format of the access log, or a file and a format; empty: no access log."
@@ -104,18 +104,18 @@ class ServerConfig(Model):
     )
 
     max_request_line: ByteSize = Field(
-        8 * 1024, description="Longest request line; a longer one is answered with 414."
+        8 * 1024, description="Maximum length of a request line; longer ones get 414."
     )
     max_header_size: ByteSize = Field(
-        64 * 1024, description="Largest request head; a larger one is answered with 431."
+        64 * 1024, description="Maximum size of a request head; larger ones get 431."
     )
     max_headers: Positive = Field(
-        256, description="Most header fields of a request; more are answered with 431."
+        256, description="Maximum number of header fields of a request; more get 431."
     )
     path_matching: Annotated[str, _one_of(PATH_MATCHING)] = Field(
         "normalised",
-        description="The path that locations and plugins match on: `normalised`, or `raw`, which lets"
-        " clients bypass guards by another spelling.",
+        description="The path that locations and plugins compare: `normalised`, or `raw`, which lets"
+        " clients bypass guards with another spelling.",
     )
     allow_in_paths: tuple[Annotated[str, _one_of(ALLOWABLE)], ...] = Field(
         (),
@@ -129,9 +129,9 @@ class ServerConfig(Model):
     )
     keep_shadowing_headers: bool = Field(
         False,
-        description="Keep request headers that many applications confuse with another one, since they"
-        " treat `_` and `-` alike: `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are"
-        " always kept.",
+        description="Keep request headers that many applications confuse with others, because they treat `_`"
+        " and `-` alike: `X_Forwarded_For`, or `X_User` beside `X-User`. Other names with `_` are always"
+        " kept.",
     )
     head_read_timeout: Duration = Field(
         60.0, description="How long a request head may take to arrive before 408 is sent."
@@ -140,14 +140,14 @@ class ServerConfig(Model):
         75.0, description="How long a connection may wait for its next request."
     )
     tunnel_idle_timeout: Duration = Field(
-        3600.0, description="How long nothing may pass on an upgraded connection (WebSocket)."
+        3600.0, description="How long an upgraded connection (WebSocket) may be idle."
     )
     keepalive_requests: Positive = Field(
-        100_000, description="Requests on one connection before it is closed."
+        100_000, description="Maximum number of requests on one connection before it is closed."
     )
     pipeline_buffer_size: ByteSize = Field(
         64 * 1024,
-        description="Bytes of further pipelined requests that are held while one is answered.",
+        description="Maximum number of bytes of pipelined requests that are held while one is answered.",
     )
     downstream_read_timeout: Duration = Field(
         60.0, description="How long the next bytes of a request body may take to arrive."
@@ -175,8 +175,8 @@ class ServerConfig(Model):
     )
     reuse_port: bool = Field(
         False,
-        description="Listen with `SO_REUSEPORT`: each worker has a socket of its own, and the system"
-        " spreads connections evenly over them.",
+        description="Listen with `SO_REUSEPORT`: each worker has its own socket, and the system"
+        " distributes connections evenly.",
     )
     backlog: Positive = Field(
         4096,
@@ -185,46 +185,45 @@ class ServerConfig(Model):
     )
     proxy_protocol: bool = Field(
         False,
-        description="Connections begin with a header of the PROXY protocol, v1 or v2; only from"
-        " `basic.trusted_proxies`.",
+        description="Require a PROXY protocol header (v1 or v2) at the start of each connection, and accept"
+        " only connections from `basic.trusted_proxies`.",
     )
 
     global_certificates: bool = Field(
-        False, description="Speak TLS, with the certificate that the client's SNI chooses."
+        False, description="Enable TLS, with the certificate selected by the client's SNI."
     )
     tls_min_version: TlsVersion = Field(
         "tlsv1.2", description="Oldest TLS version: `tlsv1.1`, `tlsv1.2` or `tlsv1.3`."
     )
     tls_max_version: TlsVersion = Field(
-        "", description="Newest TLS version; empty: the newest there is."
+        "", description="Newest TLS version; empty: the newest supported one."
     )
     tls_cipher_list: str = Field(
         "",
-        description="Ciphers up to TLS 1.2, as OpenSSL writes them; empty: Mozilla's intermediate"
-        " list.",
+        description="Ciphers up to TLS 1.2, in OpenSSL's syntax; empty: Mozilla's intermediate list.",
     )
     tls_ciphersuites: str = Field(
         "", description="Suites of TLS 1.3; empty: OpenSSL's. Needs Python 3.15."
     )
     tls_verify_client: TlsVerify = Field(
         "off",
-        description="Ask clients for a certificate: `optional` takes those without one,"
+        description="Request client certificates: `optional` accepts clients without one,"
         " `require` does not.",
     )
     tls_client_ca: str = Field(
         "",
-        description="Certificates of the authorities that certify clients: PEM, a file, or base64"
-        " of PEM.",
+        description="Certificates of the authorities that sign client certificates: PEM, a file, or"
+        " base64 of PEM.",
     )
     tls_handshake_timeout: Duration = Field(10.0, description="How long a TLS handshake may take.")
     tls_max_handshakes: Positive = Field(
         1024,
-        description="TLS handshakes under way at once; beyond this, the oldest connection that has sent"
-        " nothing is reset, or else the oldest one.",
+        description="Maximum number of TLS handshakes in progress; beyond it, the oldest connection that has"
+        " sent nothing is reset, or else the oldest one.",
     )
 
     prometheus_metrics: Annotated[str, AfterValidator(_check_metrics_path)] = Field(
-        "", description="Exact path under which the metrics are read; empty: nowhere."
+        "", description="Exact path of the metrics page; empty: no page."
     )
     enable_server_timing: bool = Field(False, description="Add `Server-Timing` to responses.")
     via: Annotated[str, AfterValidator(_check_via)] = Field(
@@ -237,14 +236,14 @@ class ServerConfig(Model):
 
     enabled_h2: bool = Field(
         False,
-        description="Offer HTTP/2 beside HTTP/1.1: by ALPN; without TLS to clients that begin with"
-        " its preface.",
+        description="Offer HTTP/2 besides HTTP/1.1: by ALPN or, without TLS, to clients that send its"
+        " preface.",
     )
     otlp_exporter: str = not_yet("", "OTLP gRPC URL for traces.", needs="OpenTelemetry")
     modules: Strings = Field(
         (),
-        description="Modules that pingap needs for keys of locations: `grpc-web`. Here the key"
-        " alone is enough; the distribution that serves it must be installed.",
+        description="Modules that pingap 0.13.9 requires for keys of locations: `grpc-web`. Here, the key"
+        " of the location is enough; its distribution must be installed.",
     )
 
     @cached_property

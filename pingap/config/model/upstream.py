@@ -1,4 +1,4 @@
-"""``[upstreams.<name>]``: pools of backends (config.md, section 6)."""
+"""``[upstreams.<name>]``: pools of backends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
 ASKED_HOST = "$host"
-"""As ``sni``: the host that the client asked for."""
+"""As ``sni``: the host that the client requested."""
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
@@ -100,7 +100,7 @@ class UpstreamConfig(Model):
 
     addrs: Strings = Field(
         description="Backends: `host[:port][ weight][ backup]` or `unix:/path[ weight][ backup]`; the"
-        " port is 80, or 443 with `sni`, unless written; the weight is 1. Not used by a transparent"
+        " default port is 80, or 443 with `sni`; the default weight is 1. Not used by a transparent"
         " upstream."
     )
     discovery: Annotated[
@@ -108,21 +108,21 @@ class UpstreamConfig(Model):
         AfterValidator(_check_discovery),
     ] = Field(
         None,
-        description="How backends are found: `static`, those of `addrs`; `dns` (pingap-dns) and"
-        " `docker` (pingap-docker); or `transparent`, the host that the client asked for. Default:"
-        " `dns` if there is a host name among `addrs` and pingap-dns is installed, else `static`.",
+        description="How backends are found: `static` (`addrs`), `dns` (pingap-dns), `docker`"
+        " (pingap-docker) or `transparent` (the host that the client requested). Default: `dns` if"
+        " `addrs` contains a host name and pingap-dns is installed, otherwise `static`.",
     )
     update_frequency: Duration = Field(
         60.0,
-        description="How often backends are looked up again; below 1 s: never, once they were found.",
+        description="How often backends are looked up again; below 1 s: never after they were found.",
     )
     dns_server: Annotated[str, AfterValidator(_check_name_servers)] = Field(
         "",
-        description="Name servers to ask, as `IP[:port]`, separated by commas; default: those of the"
+        description="Name servers, as `IP[:port]`, separated by commas; default: those of the"
         " system.",
     )
     dns_domain: Annotated[str, AfterValidator(_check_domains)] = Field(
-        "", description="The domain of names without a dot; default: that of the system."
+        "", description="Domain of names without a dot; default: that of the system."
     )
     dns_search: Annotated[str, AfterValidator(_check_domains)] = Field(
         "", description="Further domains to try, separated by commas."
@@ -139,22 +139,22 @@ class UpstreamConfig(Model):
         "round_robin",
         description="How a backend is chosen: `round_robin`, `least_conn`, `p2c`, `random`,"
         " `hash:url`, `hash:ip`, `hash:path`, `hash:header:<name>`, `hash:cookie:<name>`,"
-        " `hash:query:<name>`, `sticky:<cookie>`, or what a plugin provides.",
+        " `hash:query:<name>`, `sticky:<cookie>`, or a name that a plugin provides.",
     )
     sticky_secret: Secret = Field(
         Secret(""),
-        description='For `algo = "sticky:<cookie>"`: what values of the cookie are made with, 16'
-        " characters or more; the same in all proxies that serve the same clients.",
+        description='For `algo = "sticky:<cookie>"`: the secret that signs the cookie, at least 16'
+        " characters; the same in all proxies that serve the same clients.",
     )
     panic_threshold: Annotated[int, Field(ge=0, le=100)] = Field(
         0,
-        description="With less than this percentage of backends available, all are used as if they"
-        " were; 0: never.",
+        description="If less than this percentage of the backends is available, all are used; 0:"
+        " never.",
     )
     slow_start: Duration = Field(
         0.0,
-        description="How long the share of a backend grows that is available again, or was found"
-        " new, until it is that of its weight.",
+        description="How long the share of a new or returning backend grows until it matches its"
+        " weight.",
     )
 
     connection_timeout: Duration | None = Field(
@@ -174,11 +174,12 @@ class UpstreamConfig(Model):
     )
     sni: Annotated[str, AfterValidator(_check_sni)] = Field(
         "",
-        description="Speak TLS to the backends; this is the name they are asked for and must have"
-        " a certificate of. `$host`, for a transparent upstream: the host that was asked for.",
+        description="Use TLS, with this name as SNI; the certificate of a backend must contain it. For a"
+        " transparent upstream, `$host` is the requested host.",
     )
     verify_cert: bool = Field(
-        True, description="Check the certificate of a backend; otherwise anybody is taken for it."
+        True,
+        description="Verify the certificates of backends; otherwise, any server could impersonate one.",
     )
     upstream_ca: str = Field(
         "",
@@ -186,16 +187,18 @@ class UpstreamConfig(Model):
         " empty: those of the system.",
     )
     client_cert: str = Field(
-        "", description="Our certificate for backends that ask for one: PEM, a file, or base64."
+        "", description="Client certificate for backends that request one: PEM, a file, or base64."
     )
     client_key: Secret = Field(Secret(""), description="Its private key: PEM, a file, or base64.")
     alpn: Annotated[str, AfterValidator(_check_alpn)] = Field(
         "H1",
-        description="Protocol to the backends: `H1`, `H2` (without `sni`, HTTP/2 with prior"
-        " knowledge), or `H2H1`: HTTP/2 where a backend offers it by ALPN.",
+        description="Protocol to the backends: `H1`; `H2` (without `sni`, HTTP/2 with prior"
+        " knowledge); or `H2H1`, HTTP/2 if a backend offers it by ALPN.",
     )
     max_h2_streams: Positive = Field(
-        1, description="Requests at once on one HTTP/2 connection; the backend may allow fewer."
+        1,
+        description="Maximum number of concurrent requests on one HTTP/2 connection; backends may allow"
+        " fewer.",
     )
     tcp_idle: Duration | None = Field(
         None,
@@ -216,68 +219,68 @@ class UpstreamConfig(Model):
     )
     tcp_fast_open: bool = Field(
         False,
-        description="Send the first bytes with the first packet, where a repetition does no harm (TCP"
-        " Fast Open, Linux).",
+        description="Send the first bytes with the first packet (TCP Fast Open, Linux), if a repetition"
+        " is harmless.",
     )
     proxy_protocol: Literal["", "v1", "v2"] = Field(
         "",
-        description="Begin each connection with a PROXY header that tells the address of the client:"
-        " `v1` or `v2`; then no connection is used twice.",
+        description="Begin each connection with a PROXY header with the client's address: `v1` or `v2`."
+        " Connections are then not reused.",
     )
     health_check: Annotated[str, AfterValidator(_check_health_check)] = Field(
         "",
         description="URL of the health check, such as `http://app/health?check_frequency=5s`, or"
-        " `none`; empty: a TCP connection is made every 10 s.",
+        " `none`; empty: a TCP connection is opened every 10 s.",
     )
     passive_failures: Natural = Field(
         0,
-        description="Requests in a row that a backend fails, after which it gets none for a while:"
-        " no connection, no answer, or 502, 503 or 504; 0: off.",
+        description="Consecutive failed requests (no connection, no response, or 502, 503 or 504) after"
+        " which a backend is ejected for a while; 0: off.",
     )
     passive_ejection_time: Annotated[Duration, Field(gt=0)] = Field(
         30.0,
-        description="For how long; doubled, up to ten times as long, if it fails again soon after.",
+        description="How long a backend is ejected; doubled, up to ten times as long, if it fails again"
+        " soon afterwards.",
     )
     passive_max_ejected_percent: Annotated[int, Field(ge=1, le=100)] = Field(
         50,
-        description="Share of the backends that may be kept out by `passive_failures` at the same"
-        " time.",
+        description="Maximum percentage of the backends that are ejected at the same time.",
     )
     retry_budget: Annotated[int, Field(ge=0, le=100)] = Field(
         20,
-        description="Requests that were sent may be sent again for so many percent of the requests"
-        " of the last 10 seconds, and 10 times more; see `retry_on` of locations.",
+        description="Maximum number of requests that are sent again, in percent of the requests of the"
+        " last 10 seconds, plus 10; see `retry_on` of locations.",
     )
     enable_tracer: bool = Field(
         False,
-        description="Tell how many connections are open: `{:upstream_connected}` in the access log,"
-        " and a metric.",
+        description="Count open connections, for `{:upstream_connected}` in the access log and a"
+        " metric.",
     )
     enable_backend_stats: bool = Field(
         False, description="Count requests, failures and latency of each backend."
     )
     backend_stats_interval: _AboveZero = Field(
         60.0,
-        description="How far back the rate of failures looks, that of the circuit breaker as well.",
+        description="Period of the failure rate, also for the circuit breaker.",
     )
     backend_failure_status_code: Annotated[str, AfterValidator(_check_failure_statuses)] = Field(
         "",
-        description="Statuses that count as failures, separated by commas; empty: all 5xx. To have"
-        " no answer is a failure always.",
+        description="Statuses that count as failures, separated by commas; empty: all 5xx. A missing"
+        " response is always a failure.",
     )
     circuit_break_max_consecutive_failures: Natural = Field(
-        0, description="Failures of a backend in a row that open its circuit breaker; 0: off."
+        0, description="Consecutive failures of a backend that open its circuit breaker; 0: off."
     )
     circuit_break_max_failure_percent: Annotated[int, Field(ge=0, le=100)] = Field(
         0, description="Percentage of failures that opens the circuit breaker; 0: off."
     )
     circuit_break_min_requests_threshold: AtLeastOne = Field(
-        10, description="Requests in `backend_stats_interval` before the percentage counts."
+        10, description="Minimum number of requests in `backend_stats_interval` for the percentage."
     )
     circuit_break_half_open_consecutive_success_threshold: AtLeastOne = Field(
         5,
-        description="Requests at once that a half-open circuit breaker lets through, and successes"
-        " in a row that close it.",
+        description="Maximum number of concurrent requests that pass a half-open circuit breaker, and"
+        " consecutive successes that close it.",
     )
     circuit_break_open_duration: _AboveZero = Field(
         10.0, description="How long a circuit breaker stays open before it is half-open."
@@ -319,7 +322,7 @@ class UpstreamConfig(Model):
 
     @cached_property
     def health(self) -> HealthCheck | None:
-        """How the backends are checked; None: they are not."""
+        """The health check of the backends; None if there is none."""
         return parse_health_check(self.health_check)
 
     @cached_property

@@ -69,8 +69,8 @@ def test_an_item_in_two_files_names_both_places(conf):
         b_toml='[basic]\nname = "b"\n\n[upstreams.pool]\naddrs = ["10.0.0.2"]\n',
     )
     assert problems(path) == [
-        "conf.d/b.toml:1: basic: stands here and in conf.d/a.toml:4",
-        "conf.d/b.toml:4: upstreams.pool: stands here and in conf.d/a.toml:2",
+        "conf.d/b.toml:1: basic: is defined here and in conf.d/a.toml:4",
+        "conf.d/b.toml:4: upstreams.pool: is defined here and in conf.d/a.toml:2",
     ]
 
 

@@ -255,7 +255,7 @@ def test_basic_is_checked(line, message):
         ("locations", 'match_headers = ["a b:c"]', 'match_headers[0]: "a b" is not a header name'),
         ("locations", 'match_query = ["a", ":b"]', 'match_query[1]: found ":b", expected a condition such as "name:value" or "name"'),
         ("locations", 'match_cookies = [":"]', 'match_cookies[0]: found ":", expected a condition such as "name:value" or "name"'),
-        ("locations", 'host = "*"', 'host: found "*"; to match every host, leave the key out'),
+        ("locations", 'host = "*"', 'host: found "*"; to match every host, omit the key'),
         ("locations", 'host = "bücher.example"', 'host: found "bücher.example", expected the name as it is sent: xn--bcher-kva.example'),
         ("locations", 'host = "a..b"', 'host: "a..b" is not a host name'),
         ("locations", 'host = "[::g]"', 'host: "[::g]" is not a host name'),
@@ -375,7 +375,7 @@ KEEPALIVE = "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_p
     [
         ("basic", "work_stealing = false", f"work_stealing: {ENGINE}"),
         ("basic", "listener_tasks_per_fd = 2", f"listener_tasks_per_fd: {ENGINE}"),
-        ("basic", 'auto_restart_check_interval = "1m"', "auto_restart_check_interval: has no effect: the files are looked at twice a second, and a change is taken over when they are quiet"),
+        ("basic", 'auto_restart_check_interval = "1m"', "auto_restart_check_interval: has no effect: the files are checked twice a second, and changes are applied once the files are stable"),
         ("basic", 'log_buffered_size = "8kb"', "log_buffered_size: has no effect: the log is always written in batches"),
         ("basic", 'cache_directory = "/a"', f"cache_directory: {SAMPLE}"),
         ("basic", 'cache_max_size = "1g"', f"cache_max_size: {SAMPLE}"),
@@ -547,7 +547,7 @@ def test_the_proxy_protocol_needs_somebody_to_be_believed():
     text = table("servers", "proxy_protocol = true")
     assert problems(text) == [
         "c:2: servers.x.proxy_protocol: needs basic.trusted_proxies: the addresses whose PROXY"
-        " headers are believed"
+        " headers are trusted"
     ]
     assert warnings(text + TRUSTED) == []
     assert problems(text.replace("127.0.0.1:80", "unix:/run/a.sock") + TRUSTED) == [
