@@ -32,6 +32,7 @@ from pingap.config import (
     restart,
 )
 from pingap.hookspecs import PHASES
+from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 
 DOCS = Path(__file__).parent
@@ -128,15 +129,16 @@ def plugin_settings() -> str:
     """Return a section for each category of the installed distributions."""
     registry = installed_registry()
     pages = []
-    for category in registry.categories:
-        cls = registry.category(category)
+    for category in registry.names(kinds.CATEGORY):
+        cls = registry.find(kinds.CATEGORY, category)
         pages.append(f"### `{category}`\n\n{_about(cls)}\n\n{settings_tables(cls.Settings)}")
-    for key, distribution in sorted(registry.location_keys.items()):
-        cls = registry.location_key(key)
-        pages.append(
-            f"### The location key `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
-            + settings_tables(cls.Settings)
-        )
+    for kind in kinds.CLAIMS.values():
+        for key, distribution in sorted(registry.owners(kind).items()):
+            cls = registry.find(kind, key)
+            pages.append(
+                f"### The {kind.label} `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
+                + settings_tables(cls.Settings)
+            )
     return "\n".join(pages) or "No plugin distribution is installed.\n"
 
 

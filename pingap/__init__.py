@@ -18,6 +18,7 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
+from pingap.config.table import ConfigTable
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.hookspecs import hookimpl
@@ -69,6 +70,7 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "ClientTLS",
+    "ConfigTable",
     "Connection",
     "ContextKey",
     "Cookie",

@@ -332,16 +332,79 @@ def pingap_plugin_categories() -> Sequence[type[Plugin]]:
 def pingap_location_keys() -> Mapping[str, type[Plugin]]:
     """Claim keys of ``[locations.<name>]`` that belong to the distribution.
 
-    A location that has such a key gets an unnamed instance of the class, in front of the plugins
-    it lists; the key's value is the only setting, under the key's own name. The distribution
-    declares each key as an entry point named ``location:<key>``.
+    A location that has such keys gets one unnamed instance of their class, in front of the plugins
+    it lists; the keys are its settings, under their own names. The distribution declares each key as
+    an entry point named ``location:<key>``. A key that pingap itself honours cannot be claimed.
 
     Called once, when the configuration first uses a key of the distribution.
+
+    :returns: key -> plugin class. An ``__init__`` with a parameter ``table`` gets the table as a
+        :class:`pingap.ConfigTable`.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def pingap_server_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[servers.<name>]`` that belong to the distribution.
+
+    A server that has such keys gets one unnamed instance of their class, in front of the plugins it
+    lists. Otherwise as ``pingap_location_keys``, with entry points named ``server:<key>``.
 
     :returns: key -> plugin class.
     :raises Exception: a configuration error that names the distribution.
 
-    .. versionadded:: 0.1
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_basic_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[basic]`` that belong to the distribution.
+
+    There is one instance of the class for the process. Its phases run for the requests of all servers,
+    in front of the plugins of each server. Otherwise as ``pingap_location_keys``, with entry points
+    named ``basic:<key>``.
+
+    :returns: key -> plugin class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_upstream_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[upstreams.<name>]`` that belong to the distribution.
+
+    An upstream that has such keys gets one unnamed instance of their class. Its phases run for attempts
+    at this upstream, behind those of the location, also if a plugin has chosen it by ``ctx.upstream``;
+    it can have ``upstream_request``, ``upstream_attempt``, ``upstream_error`` and
+    ``upstream_response``. Otherwise as ``pingap_location_keys``, with entry points named
+    ``upstream:<key>``.
+
+    :returns: key -> plugin class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_certificate_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[certificates.<name>]`` that belong to the distribution.
+
+    A certificate that has such keys gets one unnamed instance of their class. It can have
+    ``server_request``, ``error_page`` and ``logging``, which run for the requests of all servers: a
+    certificate authority may ask for its token anywhere. Otherwise as ``pingap_location_keys``, with
+    entry points named ``certificate:<key>``.
+
+    :returns: key -> plugin class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
     """
 
 
@@ -427,12 +490,24 @@ PHASES = (
 SERVER_PHASES = ("server_request", "error_page", "logging")
 """Names of the phases that run for the plugins of a server."""
 
+UPSTREAM_PHASES = (
+    "upstream_request",
+    "upstream_attempt",
+    "upstream_error",
+    "upstream_response",
+)
+"""Names of the phases that run for the plugins of an upstream."""
+
 LOCATION_PHASES = tuple(phase for phase in PHASES if phase != "server_request")
 """Names of the phases that run for the plugins of a location."""
 
 APPLICATION_HOOKS = (
     "pingap_plugin_categories",
     "pingap_location_keys",
+    "pingap_server_keys",
+    "pingap_basic_keys",
+    "pingap_upstream_keys",
+    "pingap_certificate_keys",
     "pingap_balancers",
     "pingap_discoveries",
     "pingap_startup",

@@ -99,9 +99,7 @@ def main() -> None:
     gc.disable()
     registry = installed_registry()
     began = time.perf_counter()
-    config = load_snapshot(
-        Snapshot.of_text(text, "bench.toml"), location_keys=registry.location_keys
-    )
+    config = load_snapshot(Snapshot.of_text(text, "bench.toml"), claims=registry.claims)
     runtime = build(config, registry)
     runtime.take_effect()
     print(f"loading and building {count} locations: {time.perf_counter() - began:.2f} s")

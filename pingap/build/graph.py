@@ -63,6 +63,7 @@ class Runtime:
     :param plugins: every configured plugin, and those built in that some location lists.
     :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
     :param plugin_keys: name -> the same for plugin instances.
+    :param claimed: name of an instance behind a claimed key -> path of that key.
     :param log_targets: of the log files in use.
     :param shared: what the worker shares with the others.
     :param warnings: what the operator should know, besides those of the configuration.
@@ -88,6 +89,7 @@ class Runtime:
     collectors: Collectors
     upstream_keys: dict[str, str]
     plugin_keys: dict[str, str]
+    claimed: dict[str, Key]
     log_targets: frozenset[str]
     warnings: list[Problem] = field(default_factory=list)
 
@@ -216,7 +218,7 @@ class _Builder:
             for name, settings in self.config.locations.items()
         }
         for name, instance in self.plugins.instances.items():
-            self._try(("plugins", name), partial(self._observe, instance))
+            self._try(self.plugins.place(name), partial(self._observe, instance))
         servers = {
             name: server
             for name, settings in self.config.servers.items()
@@ -257,6 +259,7 @@ class _Builder:
             collectors=self.collectors,
             upstream_keys=self.upstreams.keys,
             plugin_keys=self.plugins.keys,
+            claimed=self.plugins.claims.places,
             log_targets=frozenset(self.log_targets),
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
         )

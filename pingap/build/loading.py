@@ -13,7 +13,6 @@ from pingap.build.machine import start_problems
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
 from pingap.host.privileges import account_problems
 from pingap.observability.log_files import LogFiles
-from pingap.plugins import kinds
 from pingap.plugins.registry import Registry
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -28,7 +27,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     :raises ConfigError: with all problems.
     """
     try:
-        return load_snapshot(snapshot, location_keys=registry.owners(kinds.LOCATION_KEY))
+        return load_snapshot(snapshot, claims=registry.claims)
     except ConfigError as error:
         if error.partial is None:
             raise

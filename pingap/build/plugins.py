@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pingap.build.builtin import INSTANCES
+from pingap.build.claims import ClaimBuilder, written
 from pingap.config import (
     Config,
     LocationConfig,
@@ -21,14 +23,15 @@ from pingap.config import (
     problems_from,
 )
 from pingap.config.problem import quoted
-from pingap.config.reuse import claimed_key, plugin_key
+from pingap.config.reuse import plugin_key
+from pingap.config.table import ConfigTable
 from pingap.hookspecs import SERVER_PHASES
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins import local as local_plugins
 from pingap.plugins import tracing as hook_trace
 from pingap.plugins.balancer import BalancerFactory
-from pingap.plugins.base import Plugin
+from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.chains import (
     DEFAULT_TIMEOUT,
     NO_CHAINS,
@@ -77,6 +80,8 @@ class PluginBuilder:
         """What was built, by name."""
         self.keys: dict[str, str] = {}
         """What each instance was built from, by name."""
+        self.claims = ClaimBuilder(config, registry, self._construct, self._problem)
+        """Builds the instances behind keys that distributions claim."""
         self._unchanged: dict[str, Instance] = {}
         self._chains: dict[tuple[int, ...], Chains] = {}
         """Chains by the identities of their instances: locations with the same plugins share them."""
@@ -92,14 +97,22 @@ class PluginBuilder:
         }
 
     def build_configured(self) -> None:
-        """Build all of ``[plugins]``; built-in instances only when a location lists them."""
+        """Build all of ``[plugins]``, and what stands behind claimed keys of all tables.
+
+        Built-in instances are only built when a location or server lists them.
+        """
         for name, settings in self._config.plugins.items():
             if name not in INSTANCES:
                 self._plugin(name, settings)
+        self.claims.build_all()
+        self.keys |= self.claims.keys
+        for instances in self.claims.instances.values():
+            self.instances |= {one.name: one for one in instances}
 
     def chains(self, path: Key, settings: LocationConfig) -> Chains:
-        """Return the chains of a location: of the keys it has claimed, then of what it lists."""
-        instances = [*self._claimed(path, settings), *self._listed(path, settings.plugins)]
+        """Return the chains of a location: of its claimed keys, then of what it lists."""
+        claimed = self.claims.instances.get(path, [])
+        instances = [*claimed, *self._listed(path, settings.plugins)]
         if not settings.upstream and not any(map(may_answer, instances)):
             text = "answers every request with 503: it has no upstream, and no plugin that answers"
             self._warnings.append(self._config.source.problem(path, text))
@@ -113,10 +126,15 @@ class PluginBuilder:
         return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
 
     def server_chains(self, path: Key, settings: ServerConfig, own: list[Instance]) -> Chains:
-        """Return the chains of a server: of what it lists, and of pingap itself.
+        """Return the chains of a server: of pingap itself, of claimed keys, then of what it lists.
 
         :param own: instances of pingap for this server.
         """
+        claimed = [
+            *self.claims.of_section("basic"),
+            *self.claims.of_section("certificates"),
+            *self.claims.instances.get(path, []),
+        ]
         instances = list(self._listed(path, settings.plugins))
         for instance in instances:
             if not any(hasattr(instance.plugin, phase) for phase in SERVER_PHASES):
@@ -124,7 +142,7 @@ class PluginBuilder:
                 text = f'"{instance.name}" has none of the phases of a server ({phases})'
                 self._problem((*path, "plugins", settings.plugins.index(instance.name)), text)
         try:
-            return freeze([*own, *instances], self._deprecated, SERVER_PHASES)
+            return freeze([*own, *claimed, *instances], self._deprecated, SERVER_PHASES)
         except ContractError as error:
             self._problem((*path, "plugins"), str(error))
             return NO_CHAINS
@@ -146,24 +164,6 @@ class PluginBuilder:
         if key not in self._chains:
             self._chains[key] = freeze(instances, self._deprecated)
         return self._chains[key]
-
-    def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
-        """Build the instances behind keys of this location that distributions claim."""
-        instances = []
-        for key, value in settings.claimed.items():
-            try:
-                cls = self._registry.find(kinds.LOCATION_KEY, key)
-            except (MissingPluginError, PluginLoadError) as error:
-                self._problem((*path, key), str(error))
-                continue
-            name = f"{path[1]}.{key}"
-            self.keys[name] = claimed_key(self._config, str(path[1]), key, cls)
-            plugin = self._construct(path, cls, {key: value}, self.keys[name])
-            if plugin is not None:
-                instance = Instance(name, plugin)
-                self.instances[instance.name] = instance
-                instances.append(instance)
-        return instances
 
     def _plugin(self, name: str, settings: PluginConfig) -> None:
         """Build an instance, or take note of why it cannot be built."""
@@ -189,7 +189,9 @@ class PluginBuilder:
                 options = {key: options[key] for key in options if key != "timeout"}
             step = self._step(path, cls, settings.step)
             self._check_fail_open(path, cls, settings)
-            plugin = self._construct(path, cls, options, self.keys[name])
+            plugin = self._construct(
+                path, cls, options, self.keys[name], self._table(name, settings)
+            )
         if cls is None or plugin is None:
             self._failed.add(name)
         else:
@@ -257,7 +259,16 @@ class PluginBuilder:
             self._warnings.append(self._config.source.problem(path, text))
         return None
 
-    def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
+    def _table(self, name: str, settings: PluginConfig) -> ConfigTable:
+        """Return the table of a plugin; that of a built-in one is not written anywhere."""
+        path = ("plugins", name)
+        if name in self._config.tables["plugins"]:
+            return ConfigTable(*path, written(self._config, path))
+        return ConfigTable(*path, {"category": settings.category, **settings.options})
+
+    def _construct(
+        self, path: Key, cls: type[Plugin], options: object, key: str, table: ConfigTable
+    ) -> Plugin | None:
         """Check the settings of a plugin; build it, unless one with the same key is there."""
         if isinstance(options, dict):  # an empty text means the same as no key, as everywhere
             options = {key: value for key, value in options.items() if value != ""}
@@ -266,7 +277,7 @@ class PluginBuilder:
             for place, text in mistakes_in(settings):
                 self._warnings.append(self._config.source.problem((*path, *place), text))
             unchanged = self._unchanged.get(key)
-            return cls(settings) if unchanged is None else unchanged.plugin
+            return made(cls, settings, table) if unchanged is None else unchanged.plugin
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except ValueError as error:  # of a plugin, about its settings
@@ -284,11 +295,22 @@ class PluginBuilder:
             self._plugin(name, PluginConfig(category=category, options=options))
         return self.instances.get(name)
 
+    def place(self, name: str) -> Key:
+        """Return the path of the table or key that an instance was built from."""
+        return self.claims.places.get(name, ("plugins", name))
+
     def _deprecated(self, instance: Instance, text: str) -> None:
         """Take note, once, of something deprecated that an instance implements."""
-        warning = self._config.source.problem(("plugins", instance.name), text)
+        warning = self._config.source.problem(self.place(instance.name), text)
         if warning not in self._warnings:
             self._warnings.append(warning)
 
     def _problem(self, path: Key, message: str) -> None:
         self._problems.append(self._config.source.problem(path, message))
+
+
+def made(cls: type[Plugin], settings: PluginSettings, table: ConfigTable) -> Plugin:
+    """Return an instance of a plugin class; its ``__init__`` gets the table if it asks for it."""
+    if "table" in inspect.signature(cls).parameters:
+        return cls(settings, table=table)  # type: ignore[call-arg]  # contract 1.1
+    return cls(settings)

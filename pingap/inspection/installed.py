@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 from pingap.build.builtin import INSTANCES
+from pingap.build.claims import claiming_tables
 from pingap.config import Config
-from pingap.inspection.places import Place, place_of_instance, place_of_key
+from pingap.config.problem import dotted
+from pingap.inspection.places import Place, place_of_key
 from pingap.plugins import kinds
 from pingap.plugins.local import CATEGORY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -17,9 +20,10 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A configured plugin, a location that uses a claimed key, or an upstream with a discovery.
+    """A configured plugin, a table that has a claimed key, or an upstream with a discovery.
 
-    :param name: the key below ``[plugins]``; of a claimed key, the location; or the upstream.
+    :param name: the key below ``[plugins]``; of a claimed key, the location, or the table as
+        ``servers.web``; or the upstream.
     :param locations: the locations that list it, or use the upstream.
     """
 
@@ -30,7 +34,7 @@ class Use:
 
 @dataclass(slots=True)
 class Provided:
-    """A category, a key of locations, a kind of discovery or a word of ``algo``.
+    """A category, a claimed key, a kind of discovery or a word of ``algo``.
 
     :param class_name: module and class, if it loads.
     :param error: why it does not load.
@@ -120,16 +124,18 @@ def _uses(config: Config, category: str) -> Iterator[Use]:
     listed = _listed(config)
     for name, settings in config.plugins.items():
         if settings.category == category:
-            yield Use(name, _listing(config, name), place_of_instance(config, name))
+            place = place_of_key(config.source, ("plugins", name))
+            yield Use(name, _listing(config, name), place)
     for name, options in INSTANCES.items():
         if options["category"] == category and name in listed:
             yield Use(name, _listing(config, name), Place())
 
 
-def _key_uses(config: Config, key: str) -> Iterator[Use]:
-    for name, location in config.locations.items():
-        if key in location.claimed:
-            yield Use(name, [name], place_of_key(config.source, ("locations", name, key)))
+def _key_uses(section: str, config: Config, key: str) -> Iterator[Use]:
+    for path, table in claiming_tables(config):
+        if path[0] == section and key in table.claimed:
+            name = str(path[1]) if section == "locations" else dotted(path)
+            yield Use(name, [name], place_of_key(config.source, (*path, key)))
 
 
 def _discovery_uses(config: Config, word: str) -> Iterator[Use]:
@@ -157,7 +163,7 @@ def _balancer_uses(config: Config, word: str) -> Iterator[Use]:
 
 _FINDERS: Final[Mapping[kinds.Kind[Any], Callable[[Config, str], Iterator[Use]]]] = {
     kinds.CATEGORY: _uses,
-    kinds.LOCATION_KEY: _key_uses,
+    **{kind: partial(_key_uses, section) for section, kind in kinds.CLAIMS.items()},
     kinds.DISCOVERY: _discovery_uses,
     kinds.BALANCER: _balancer_uses,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +54,15 @@ def _short(file: str | None) -> str | None:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def place_of_instance(config: Config, name: str) -> Place:
+def place_of_instance(config: Config, name: str, claimed: Mapping[str, KeyPath]) -> Place:
     """Return where a plugin is configured; nowhere if it is built in.
 
-    :param name: as locations list it, or ``<location>.<key>`` of a claimed key.
+    :param claimed: ``Runtime.claimed``.
     """
+    if name in claimed:
+        return place_of_key(config.source, claimed[name])
     if name in config.plugins:
         return place_of_key(config.source, ("plugins", name))
-    location, _, key = name.rpartition(".")
-    if location in config.locations and key in config.locations[location].claimed:
-        return place_of_key(config.source, ("locations", location, key))
     return Place()
 
 

@@ -89,14 +89,19 @@ CATEGORY: Final = Kind[type[Plugin]](
     'MODULE:CLASS, of a plugin class with category = "{name}"',
     distributions.CATEGORIES,
 )
-LOCATION_KEY: Final = Kind[type[Plugin]](
-    "location key",
-    "location:",
-    "pingap_location_keys",
-    _by_key,
-    'a module or class whose pingap_location_keys returns "{name}"',
-    distributions.LOCATION_KEYS,
-)
+
+
+def _key_kind(label: str, word: str, ours: Mapping[str, str] | None = None) -> Kind[type[Plugin]]:
+    hook = f"pingap_{word}_keys"
+    wanted = f'a module or class whose {hook} returns "{{name}}"'
+    return Kind(label, f"{word}:", hook, _by_key, wanted, ours or {})
+
+
+LOCATION_KEY: Final = _key_kind("location key", "location", distributions.LOCATION_KEYS)
+SERVER_KEY: Final = _key_kind("server key", "server")
+BASIC_KEY: Final = _key_kind("key of [basic]", "basic")
+UPSTREAM_KEY: Final = _key_kind("upstream key", "upstream")
+CERTIFICATE_KEY: Final = _key_kind("certificate key", "certificate")
 BALANCER: Final = Kind[BalancerFactory](
     "balancer",
     "balancer:",
@@ -114,7 +119,16 @@ DISCOVERY: Final = Kind[type[Discovery]](
     ("static", "transparent"),
 )
 
-KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, LOCATION_KEY, BALANCER, DISCOVERY)
+CLAIMS: Final[Mapping[str, Kind[type[Plugin]]]] = {
+    "basic": BASIC_KEY,
+    "servers": SERVER_KEY,
+    "locations": LOCATION_KEY,
+    "upstreams": UPSTREAM_KEY,
+    "certificates": CERTIFICATE_KEY,
+}
+"""Section, or ``basic`` -> the kind of the keys that distributions may claim there."""
+
+KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, *CLAIMS.values(), BALANCER, DISCOVERY)
 
 
 def kind_of(point: str) -> Kind[Any]:

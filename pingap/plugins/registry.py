@@ -22,7 +22,7 @@ from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
 from pingap.plugins.base import Plugin
 from pingap.plugins.foreign_code import is_from_outside
-from pingap.plugins.kinds import CATEGORY, KINDS, Kind, kind_of
+from pingap.plugins.kinds import CATEGORY, CLAIMS, KINDS, Kind, kind_of
 
 T = TypeVar("T")
 
@@ -135,6 +135,11 @@ class Registry:
             for name, owner in (*self._blocked.items(), *points.items())
             if kind_of(name) is kind
         }
+
+    @property
+    def claims(self) -> dict[str, dict[str, str]]:
+        """Section, or ``basic`` -> key that is claimed there -> the distribution that claims it."""
+        return {section: self.owners(kind) for section, kind in CLAIMS.items()}
 
     def find(self, kind: Kind[T], name: str, others: Iterable[str] = ()) -> T:
         """Return a thing by its name, importing its distribution.

@@ -12,7 +12,6 @@ from pingap.build.graph import Runtime, build
 from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.observability.log_files import LogFiles
-from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 from pingap.plugins.registry import GROUP
 
@@ -29,7 +28,7 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     registry = installed_registry(_installed(tuple(sys.path)))
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
-    config = parse(toml, "pingap.toml", location_keys=registry.owners(kinds.LOCATION_KEY))
+    config = parse(toml, "pingap.toml", claims=registry.claims)
     for name, settings in config.servers.items():
         if not settings.prometheus_metrics:
             update = {"prometheus_metrics": METRICS_PATH}

@@ -7,7 +7,6 @@ import gc
 from pingap.build.graph import Runtime, build
 from pingap.config import Snapshot, load_snapshot
 from pingap.host.threads import in_thread
-from pingap.plugins import kinds
 
 
 async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
@@ -24,10 +23,7 @@ async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
 
     def work() -> Runtime:
         registry = serving.registry
-        config = load_snapshot(
-            Snapshot.from_bytes(snapshot.encode()),
-            location_keys=registry.owners(kinds.LOCATION_KEY),
-        )
+        config = load_snapshot(Snapshot.from_bytes(snapshot.encode()), claims=registry.claims)
         return build(config, registry, log_target, previous=serving)
 
     gc.disable()  # a collection would stall the event loop for as long as the graph is large

@@ -21,7 +21,7 @@ def registry() -> Registry:
 def _load(folder: Path, upstream: str, registry: Registry):
     file = folder / "pingap.toml"
     file.write_text(configure("127.0.0.1:1", upstream=upstream))
-    return load(file, location_keys=registry.location_keys)
+    return load(file, claims=registry.claims)
 
 
 def test_either_version_needs_tls_to_choose(tmp_path: Path, registry: Registry) -> None:

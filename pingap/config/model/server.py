@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Address, parse_listen
-from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
+from pingap.config.model.base import Claimable, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 from pingap.http.paths import ALLOWABLE
@@ -76,7 +76,7 @@ TlsVersion = Annotated[str, AfterValidator(_check_tls_version)]
 TlsVerify = Annotated[str, AfterValidator(_check_tls_verify)]
 
 
-class ServerConfig(Model):
+class ServerConfig(Claimable):
     """A listener: its addresses, its locations, and what it allows its clients."""
 
     ELSEWHERE: ClassVar[dict[str, str]] = dict.fromkeys(
