@@ -21,7 +21,7 @@ from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
 from pingap.config.table import ConfigTable
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
-from pingap.hookspecs import hookimpl
+from pingap.hookspecs import hookimpl, hookspec
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.context import Connection, OriginalRequest, RequestContext
@@ -134,6 +134,7 @@ __all__ = [
     "__version__",
     "field",
     "hookimpl",
+    "hookspec",
     "http_client",
     "parse_form",
 ]

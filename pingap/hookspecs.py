@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    import click
+
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.context import RequestContext
@@ -409,6 +411,23 @@ def pingap_certificate_keys() -> Mapping[str, type[Plugin]]:
 
 
 @hookspec
+def pingap_instances() -> Mapping[str, Mapping[str, object]]:
+    """Name plugin instances that every configuration has: what ``plugins`` may list without a table.
+
+    The distribution declares each as an entry point named ``instance:<name>``, such as
+    ``instance:pingap:compression``. The name has a colon in it. An instance is built when a location or
+    server lists it. One that has the name of an instance of pingap itself takes its place.
+
+    Called once, when the configuration first lists an instance of the distribution.
+
+    :returns: name -> the keys of its table in ``[plugins]``, ``category`` among them.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 def pingap_balancers() -> Mapping[str, BalancerFactory]:
     """Name ways of choosing a peer of an upstream: what ``algo`` may say.
 
@@ -440,6 +459,43 @@ def pingap_discoveries() -> Sequence[type[Discovery]]:
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def pingap_commands() -> Sequence[click.Command]:
+    """Add commands to the command line: ``pingap <name>``.
+
+    The distribution declares each as an entry point named ``command:<name>``. ``pingap --help`` lists
+    them without importing anything; a command is imported when it is used. What stands behind ``-c`` is
+    in ``ctx.obj`` of its context. The commands of pingap itself cannot be replaced.
+
+    Called when a command of the distribution is used.
+
+    :returns: commands of click, each with its name.
+    :raises Exception: an error that names the distribution; the exit code is 1.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_hookspecs() -> Sequence[object]:
+    """Define hooks that other distributions may implement.
+
+    A hook is a function that is marked with :data:`pingap.hookspec`. The distribution calls it by
+    ``worker.hooks.<name>(...)``, with keyword arguments, and gets the results of all implementations as
+    a list (:class:`pingap.Worker`). Names of phases and names that begin with ``pingap_`` are taken.
+
+    A distribution that implements such hooks, in a module or in a class that is no plugin, declares an
+    entry point that is named ``hooks:<the distribution that defines them>``; it is loaded with that one.
+
+    Called when the distribution is loaded.
+
+    :returns: modules or classes that contain such functions.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
     """
 
 
@@ -508,8 +564,11 @@ APPLICATION_HOOKS = (
     "pingap_basic_keys",
     "pingap_upstream_keys",
     "pingap_certificate_keys",
+    "pingap_instances",
     "pingap_balancers",
     "pingap_discoveries",
+    "pingap_commands",
+    "pingap_hookspecs",
     "pingap_startup",
     "pingap_shutdown",
 )

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pingap.build.builtin import INSTANCES
 from pingap.build.claims import ClaimBuilder, written
 from pingap.config import (
     Config,
@@ -22,6 +21,7 @@ from pingap.config import (
     Surroundings,
     problems_from,
 )
+from pingap.config.decode import with_options
 from pingap.config.problem import quoted
 from pingap.config.reuse import plugin_key
 from pingap.config.table import ConfigTable
@@ -82,6 +82,8 @@ class PluginBuilder:
         """What each instance was built from, by name."""
         self.claims = ClaimBuilder(config, registry, self._construct, self._problem)
         """Builds the instances behind keys that distributions claim."""
+        self._built_in = registry.owners(kinds.INSTANCE).keys()
+        """Names of instances that every configuration has."""
         self._unchanged: dict[str, Instance] = {}
         self._chains: dict[tuple[int, ...], Chains] = {}
         """Chains by the identities of their instances: locations with the same plugins share them."""
@@ -102,7 +104,7 @@ class PluginBuilder:
         Built-in instances are only built when a location or server lists them.
         """
         for name, settings in self._config.plugins.items():
-            if name not in INSTANCES:
+            if name not in self._built_in:
                 self._plugin(name, settings)
         self.claims.build_all()
         self.keys |= self.claims.keys
@@ -289,10 +291,17 @@ class PluginBuilder:
         return None
 
     def _instance(self, name: str) -> Instance | None:
-        if name in INSTANCES and name not in self.instances and name not in self._failed:
-            options = dict(INSTANCES[name])
-            category = options.pop("category")
-            self._plugin(name, PluginConfig(category=category, options=options))
+        if name in self._built_in and name not in self.instances and name not in self._failed:
+            path: Key = ("plugins", name)
+            try:
+                table = with_options(self._registry.find(kinds.INSTANCE, name))
+                self._plugin(name, PluginConfig.model_validate(table))
+            except (MissingPluginError, PluginLoadError) as error:
+                self._failed.add(name)
+                self._problem(path, str(error))
+            except ValidationError as error:
+                self._failed.add(name)
+                self._problems += problems_from(error, path, self._config.source, PluginConfig)
         return self.instances.get(name)
 
     def place(self, name: str) -> Key:

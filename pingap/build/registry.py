@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 
+from pingap.build import builtin
 from pingap.plugins.registry import Registry
 from pingap.upstream.balancing import standard
 from pingap.upstream.discovering.static import StaticDiscovery
@@ -15,4 +16,5 @@ def installed_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
 
     :param points: entry points of the group ``pingap``; those that are installed by default.
     """
-    return Registry({"pingap": standard, "pingap (static)": StaticDiscovery}, points)
+    core = {"pingap": standard, "pingap (static)": StaticDiscovery, "pingap (instances)": builtin}
+    return Registry(core, points)

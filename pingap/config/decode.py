@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -30,7 +30,10 @@ from pingap.config.supported import SAMPLE_ONLY, check_support
 M = TypeVar("M", bound=Model)
 
 Claims = Mapping[str, Mapping[str, str]]
-"""Section, or ``basic`` -> key that a distribution claims there -> name of the distribution."""
+"""Section, or ``basic`` -> key that a distribution claims there -> name of the distribution.
+
+In ``plugins`` these are the names of instances that every configuration has.
+"""
 
 MODULES = {"grpc-web": "grpc_web"}
 """Words of a server's key ``modules`` -> the key of locations for which pingap needs them."""
@@ -63,7 +66,7 @@ def decode_items(sections: dict[str, dict[str, Table]], claims: Claims, report: 
     :param claims: the keys that installed distributions claim.
     """
     items = Items()
-    plugins = {name: _with_options(table) for name, table in sections["plugins"].items()}
+    plugins = {name: with_options(table) for name, table in sections["plugins"].items()}
     sections = {**sections, "plugins": plugins}
     _decode_section(ServerConfig, "servers", sections, items.servers, claims, report)
     _decode_section(LocationConfig, "locations", sections, items.locations, claims, report)
@@ -142,7 +145,7 @@ def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
     return {key: table[key] for key in table if key not in found} if found else table
 
 
-def _with_options(table: Table) -> Table:
+def with_options(table: Mapping[str, Any]) -> Table:
     """Move what is the plugin's own business to ``options``."""
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
     own["options"] = {key: table[key] for key in table if key not in own or key == "timeout"}

@@ -97,7 +97,7 @@ def load_snapshot(snapshot: Snapshot, *, claims: Claims | None = None) -> Config
     basic = decode_basic(basic_table, claims or {}, report)
     items = decode_items(sections, claims or {}, report)
     if complete:  # otherwise names would be missed that stand in the file that could not be read
-        validate(basic, items, sections, report)
+        validate(basic, items, sections, claims or {}, report)
     config = Config(
         basic=basic,
         servers=items.servers,

@@ -31,6 +31,8 @@ class Kind(Generic[T]):
     :param wanted: what an entry point must lead to, where it led to nothing; ``{name}`` stands in it.
     :param ours: names that distributions of this project provide -> the distribution.
     :param forms: how names of the core are written, if a message is to list all names.
+    :param replaceable: whether a distribution may provide a name that the core has as well.
+    :param lazy: whether the hook is only called when something of the kind is used.
     """
 
     label: str
@@ -40,6 +42,8 @@ class Kind(Generic[T]):
     wanted: str = ""
     ours: Mapping[str, str] = field(default_factory=dict)
     forms: tuple[str, ...] = ()
+    replaceable: bool = False
+    lazy: bool = False
 
     def how_to_get(self, name: str, known: Iterable[str]) -> str:
         """Return the hint for a name that nothing installed provides.
@@ -68,6 +72,24 @@ def _by_key(claims: Mapping[str, type[Plugin]]) -> Mapping[str, type[Plugin]]:
     for cls in claims.values():
         check_class(cls)
     return claims
+
+
+def _by_instance(
+    tables: Mapping[str, Mapping[str, object]],
+) -> Mapping[str, Mapping[str, object]]:
+    for name, table in tables.items():
+        if ":" not in name:
+            raise ContractError(f'the instance "{name}": its name must have a colon in it')
+        if not isinstance(table.get("category"), str):
+            raise ContractError(f'the instance "{name}": its table needs a category')
+    return tables
+
+
+def _by_command(commands: Iterable[Any]) -> Mapping[str, Any]:
+    for one in commands:
+        if not getattr(one, "name", None):
+            raise ContractError(f"{one!r} is no command of click with a name")
+    return {one.name: one for one in commands}
 
 
 def _by_word(kinds: Iterable[type[Discovery]]) -> Mapping[str, type[Discovery]]:
@@ -102,6 +124,23 @@ SERVER_KEY: Final = _key_kind("server key", "server")
 BASIC_KEY: Final = _key_kind("key of [basic]", "basic")
 UPSTREAM_KEY: Final = _key_kind("upstream key", "upstream")
 CERTIFICATE_KEY: Final = _key_kind("certificate key", "certificate")
+INSTANCE: Final = Kind[Mapping[str, object]](
+    "instance",
+    "instance:",
+    "pingap_instances",
+    _by_instance,
+    'a module or class whose pingap_instances returns "{name}"',
+    distributions.INSTANCES,
+    replaceable=True,
+)
+COMMAND: Final = Kind[Any](
+    "command",
+    "command:",
+    "pingap_commands",
+    _by_command,
+    'a module or class whose pingap_commands returns a command called "{name}"',
+    lazy=True,
+)
 BALANCER: Final = Kind[BalancerFactory](
     "balancer",
     "balancer:",
@@ -128,9 +167,25 @@ CLAIMS: Final[Mapping[str, Kind[type[Plugin]]]] = {
 }
 """Section, or ``basic`` -> the kind of the keys that distributions may claim there."""
 
-KINDS: Final[tuple[Kind[Any], ...]] = (CATEGORY, *CLAIMS.values(), BALANCER, DISCOVERY)
+KINDS: Final[tuple[Kind[Any], ...]] = (
+    CATEGORY,
+    *CLAIMS.values(),
+    INSTANCE,
+    COMMAND,
+    BALANCER,
+    DISCOVERY,
+)
+
+HOOKS: Final = Kind[object]("hooks of", "hooks:", "")
+"""What entry points declare that stand for implementations of another distribution's hooks.
+
+They are named after that distribution, so several may have the same name.
+"""
 
 
 def kind_of(point: str) -> Kind[Any]:
     """Return the kind that the name of an entry point declares."""
-    return next((kind for kind in KINDS if kind.prefix and point.startswith(kind.prefix)), CATEGORY)
+    return next(
+        (kind for kind in (*KINDS, HOOKS) if kind.prefix and point.startswith(kind.prefix)),
+        CATEGORY,
+    )

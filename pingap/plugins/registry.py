@@ -15,14 +15,13 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar, cast
 
 import pluggy
-from pluggy import HookimplOpts
 
-from pingap import hookspecs
 from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
+from pingap.plugins.application_hooks import ApplicationHooks
 from pingap.plugins.base import Plugin
 from pingap.plugins.foreign_code import is_from_outside
-from pingap.plugins.kinds import CATEGORY, CLAIMS, KINDS, Kind, kind_of
+from pingap.plugins.kinds import CATEGORY, CLAIMS, HOOKS, INSTANCE, KINDS, Kind, kind_of
 
 T = TypeVar("T")
 
@@ -42,21 +41,6 @@ class PluginLoadError(Exception):
     """A distribution cannot be used; the message names it and says why."""
 
 
-class _ApplicationManager(pluggy.PluginManager):
-    """The pluggy manager of application hooks; phases are left to those of locations."""
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
-        return super().parse_hookimpl_opts(plugin, name) if name.startswith("pingap_") else None
-
-
-class _ApplicationSpecs:
-    """The application hooks of ``hookspecs``, without the phases."""
-
-
-for _name in hookspecs.APPLICATION_HOOKS:
-    setattr(_ApplicationSpecs, _name, staticmethod(getattr(hookspecs, _name)))
-
-
 class Registry:
     """The installed distributions, loaded when something of theirs is used.
 
@@ -73,12 +57,18 @@ class Registry:
         self.warnings: list[str] = []
         """What the operator should know of the distributions that were loaded."""
         self._sort(found)
-        self._manager = _ApplicationManager("pingap")
-        self._manager.add_hookspecs(_ApplicationSpecs)
+        self._manager = ApplicationHooks()
+        self._waiting: list[object] = []
+        """Plugins that implement hooks of other distributions."""
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._of_core: set[tuple[Kind[Any], str]] = set()
+        """What a distribution may still replace."""
         for name, plugin in core.items():
             self._manager.register(plugin, name=name)
         self._take_in()
+        self._of_core = {
+            (kind, name) for kind in KINDS if kind.replaceable for name in self._loaded[kind]
+        }
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
         """Take in entry points, but for those of distributions that the environment blocks."""
@@ -138,8 +128,12 @@ class Registry:
 
     @property
     def claims(self) -> dict[str, dict[str, str]]:
-        """Section, or ``basic`` -> key that is claimed there -> the distribution that claims it."""
-        return {section: self.owners(kind) for section, kind in CLAIMS.items()}
+        """Section, or ``basic`` -> key that is claimed there -> the distribution that claims it.
+
+        In ``plugins`` these are the names of instances that every configuration has.
+        """
+        kinds: dict[str, Kind[Any]] = {**CLAIMS, "plugins": INSTANCE}
+        return {section: self.owners(kind) for section, kind in kinds.items()}
 
     def find(self, kind: Kind[T], name: str, others: Iterable[str] = ()) -> T:
         """Return a thing by its name, importing its distribution.
@@ -149,9 +143,10 @@ class Registry:
         :raises PluginLoadError: the distribution cannot be imported or breaks the contract.
         """
         loaded: dict[str, T] = self._loaded[kind]
-        if name not in loaded:
+        replaced = (kind, name) in self._of_core and kind.prefix + name in self._points
+        if name not in loaded or replaced:
             self._load(kind, name, others)
-            if name not in loaded:
+            if name not in loaded or (kind, name) in self._of_core:
                 point = kind.prefix + name
                 owner = _distribution(self._points[point][0])
                 wanted = kind.wanted.format(name=name)
@@ -172,9 +167,19 @@ class Registry:
             raise PluginLoadError(
                 f"{kind.prefix + name!r} is provided by several distributions: {owners}"
             )
-        (point,) = points
+        self.load_point(points[0])
+
+    def load_point(self, point: EntryPoint) -> None:
+        """Load the distribution of an entry point.
+
+        :raises PluginLoadError: it cannot be imported or breaks the contract.
+        """
         try:
             self._register(point)
+            if (kind := kind_of(point.name)).lazy:
+                self._take(kind)
+        except PluginLoadError:  # of a distribution that is loaded with it
+            raise
         except BaseException as error:
             text = f"{_distribution(point)} cannot be loaded: {error}"
             if isinstance(error, ImportError) and error.name == "pingap":  # a name it should have
@@ -185,6 +190,9 @@ class Registry:
         loaded = point.load()
         if self._manager.is_registered(loaded):
             return
+        owner = _distribution(point)
+        if any(one.name.startswith(HOOKS.prefix) for one in self._points_of(owner)):
+            self._waiting.append(loaded)
         name = f"{_distribution(point)} ({point.value})"
         self.warnings += [
             f"{name}: {deprecated}" for deprecated in register(self._manager, loaded, name)
@@ -194,13 +202,35 @@ class Registry:
         except BaseException:
             self._manager.unregister(loaded)  # or the next distribution would fail with it
             raise
+        for one in self.points:  # that implement hooks which this distribution may define
+            if one.name.startswith(HOOKS.prefix):
+                definer = one.name.removeprefix(HOOKS.prefix)
+                if _normalised(definer) == _normalised(owner):
+                    self.load_point(one)
+
+    def _points_of(self, owner: str) -> list[EntryPoint]:
+        return [point for point in self.points if _distribution(point) == owner]
 
     def _take_in(self) -> None:
-        self._manager.check_pending()
+        self._manager.take_specs()
         for kind in KINDS:
-            for result in getattr(self._manager.hook, kind.hook)():
-                for name, thing in kind.items(result).items():
-                    self._loaded[kind].setdefault(name, thing)
+            if not kind.lazy:
+                self._take(kind)
+        self._manager.check_names(self._waiting)
+
+    def _take(self, kind: Kind[Any]) -> None:
+        """Take in all of a kind that loaded distributions provide."""
+        for result in getattr(self._manager.hook, kind.hook)():
+            for name, thing in kind.items(result).items():
+                if (kind, name) in self._of_core and thing is not self._loaded[kind][name]:
+                    self._of_core.remove((kind, name))
+                    del self._loaded[kind][name]
+                self._loaded[kind].setdefault(name, thing)
+
+    @property
+    def hooks(self) -> pluggy.HookRelay:
+        """All application hooks, to be called: those that distributions define among them."""
+        return self._manager.hook
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

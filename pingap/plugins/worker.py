@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pluggy import HookRelay
+
+__all__ = ["HookRelay", "Worker"]
+
 if TYPE_CHECKING:
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
@@ -26,3 +30,7 @@ class Worker(Protocol):
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
         """
+
+    @property
+    def hooks(self) -> HookRelay:
+        """The hooks that distributions define (``pingap_hookspecs``), to be called."""

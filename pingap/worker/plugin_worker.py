@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pingap.build.graph import Runtime
+from pingap.plugins.worker import HookRelay
 from pingap.shared_state.messages import MessageBus
 from pingap.shared_state.state import SharedState
 
@@ -28,3 +29,8 @@ class PluginWorker:
         """
         runtime = self._runtime()
         return await runtime.servers[server].metrics.page_of_all(runtime.stats)
+
+    @property
+    def hooks(self) -> HookRelay:
+        """The hooks that distributions define, to be called."""
+        return self._runtime().registry.hooks
