@@ -18,6 +18,7 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
+from pingap.config.load import Config
 from pingap.config.table import ConfigTable
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
@@ -70,6 +71,7 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "ClientTLS",
+    "Config",
     "ConfigTable",
     "Connection",
     "ContextKey",

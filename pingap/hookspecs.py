@@ -25,6 +25,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from pingap.config.load import Config
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.context import RequestContext
@@ -463,6 +464,23 @@ def pingap_discoveries() -> Sequence[type[Discovery]]:
 
 
 @hookspec
+def pingap_listeners(config: Config) -> Mapping[str, Mapping[str, object]]:
+    """Ask for further servers that a configuration needs, such as one on port 80 for tokens.
+
+    Called for each distribution that the configuration uses, whenever a configuration was read, in
+    every process; the result may depend on nothing but the configuration. The servers are checked,
+    opened, reloaded and handed over as those that are written.
+
+    :param config: the configuration that was read; it cannot be changed.
+    :returns: name -> the keys of its table in ``[servers]``. A name begins with that of the
+        distribution, without ``pingap-``, and a colon: ``acme:tokens``.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 def pingap_commands() -> Sequence[click.Command]:
     """Add commands to the command line: ``pingap <name>``.
 
@@ -567,6 +585,7 @@ APPLICATION_HOOKS = (
     "pingap_instances",
     "pingap_balancers",
     "pingap_discoveries",
+    "pingap_listeners",
     "pingap_commands",
     "pingap_hookspecs",
     "pingap_startup",

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from pingap.build.graph import build
+from pingap.build.listeners import with_listeners
 from pingap.build.machine import start_problems
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
 from pingap.host.privileges import account_problems
@@ -27,12 +28,13 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     :raises ConfigError: with all problems.
     """
     try:
-        return load_snapshot(snapshot, claims=registry.claims)
+        config = load_snapshot(snapshot, claims=registry.claims)
     except ConfigError as error:
         if error.partial is None:
             raise
         more = _problems_of_rest(error.partial, error.problems, registry)
         raise ConfigError([*error.problems, *more]) from None
+    return with_listeners(config, registry)
 
 
 def _problems_of_rest(

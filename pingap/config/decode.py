@@ -78,6 +78,19 @@ def decode_items(sections: dict[str, dict[str, Table]], claims: Claims, report: 
     return items
 
 
+def decode_servers(
+    tables: Mapping[str, Table], claims: Claims, report: Report
+) -> dict[str, ServerConfig]:
+    """Make the models of servers that stand in no file.
+
+    :param claims: see ``decode_items``.
+    """
+    servers: dict[str, ServerConfig] = {}
+    _decode_section(ServerConfig, "servers", {"servers": dict(tables)}, servers, claims, report)
+    _check_modules(servers, claims.get("locations", {}), report)
+    return servers
+
+
 def _check_modules(
     servers: Mapping[str, ServerConfig], location_keys: Mapping[str, str], report: Report
 ) -> None:

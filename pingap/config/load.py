@@ -38,6 +38,7 @@ class Config:
     :param warnings: what the operator should know, in file order.
     :param source: finds the file and the line of a key, for problems that are found later.
     :param tables: ``basic`` and the items of each section as they are written, includes expanded.
+    :param added: name of a server that is written nowhere -> the distribution that asked for it.
     """
 
     basic: BasicConfig
@@ -50,6 +51,7 @@ class Config:
     warnings: list[Problem]
     source: Source
     tables: dict[str, dict[str, Table]] = field(repr=False)  # which may hold secrets
+    added: dict[str, str] = field(default_factory=dict)
 
 
 def load(path: str | os.PathLike[str], *, claims: Claims | None = None) -> Config:

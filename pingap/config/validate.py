@@ -286,7 +286,8 @@ def _check_addresses(
             where = "twice in this key"
         else:
             first = report.source.problem(("servers", taken[same], "addr"), "")
-            where = f"by {dotted(('servers', taken[same]))} ({first.file}:{first.line})"
+            line = "" if first.line is None else f":{first.line}"
+            where = f"by {dotted(('servers', taken[same]))} ({first.file}{line})"
         report.error(path, f"{quoted(str(address))} is already used {where}")
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar, cast
 
 import pluggy
 
+from pingap.config.load import Config
 from pingap.config.problem import did_you_mean, quoted
 from pingap.plugins.api_version import register, what_this_is
 from pingap.plugins.application_hooks import ApplicationHooks
@@ -58,6 +60,8 @@ class Registry:
         """What the operator should know of the distributions that were loaded."""
         self._sort(found)
         self._manager = ApplicationHooks()
+        self._owner_of: dict[str, str] = {}
+        """Name of a plugin of pluggy -> its distribution."""
         self._waiting: list[object] = []
         """Plugins that implement hooks of other distributions."""
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
@@ -193,7 +197,8 @@ class Registry:
         owner = _distribution(point)
         if any(one.name.startswith(HOOKS.prefix) for one in self._points_of(owner)):
             self._waiting.append(loaded)
-        name = f"{_distribution(point)} ({point.value})"
+        name = f"{owner} ({point.value})"
+        self._owner_of[name] = owner
         self.warnings += [
             f"{name}: {deprecated}" for deprecated in register(self._manager, loaded, name)
         ]
@@ -231,6 +236,19 @@ class Registry:
     def hooks(self) -> pluggy.HookRelay:
         """All application hooks, to be called: those that distributions define among them."""
         return self._manager.hook
+
+    def listeners(
+        self, config: Config, used: Container[str]
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Yield the implementations of ``pingap_listeners``, each with its distribution.
+
+        :param used: the distributions that are asked.
+        """
+        for impl in reversed(self._manager.hook.pingap_listeners.get_hookimpls()):
+            owner = self._owner_of.get(impl.plugin_name, "")
+            if owner in used:
+                arguments = (config,) if impl.argnames else ()
+                yield owner, partial(impl.function, *arguments)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from pingap.build.graph import Runtime, build
+from pingap.build.listeners import with_listeners
 from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.observability.log_files import LogFiles
@@ -29,6 +30,7 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
     config = parse(toml, "pingap.toml", claims=registry.claims)
+    config = with_listeners(config, registry)
     for name, settings in config.servers.items():
         if not settings.prometheus_metrics:
             update = {"prometheus_metrics": METRICS_PATH}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from pingap.build.graph import Runtime, build
+from pingap.build.listeners import with_listeners
 from pingap.config import Snapshot, load_snapshot
 from pingap.host.threads import in_thread
 
@@ -24,6 +25,7 @@ async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
     def work() -> Runtime:
         registry = serving.registry
         config = load_snapshot(Snapshot.from_bytes(snapshot.encode()), claims=registry.claims)
+        config = with_listeners(config, registry)
         return build(config, registry, log_target, previous=serving)
 
     gc.disable()  # a collection would stall the event loop for as long as the graph is large

@@ -29,7 +29,7 @@ _FILLED_IN = {
 }
 """What a fragment refers to -> a table that will do."""
 
-CONFIGURATIONS = [block for block in blocks("toml") if block.file not in NO_PINGAP]
+CONFIGURATIONS = [block for block in blocks("toml") if Path(block.file).name not in NO_PINGAP]
 
 
 def filled_in(text: str) -> str:
