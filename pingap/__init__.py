@@ -18,10 +18,12 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
-from pingap.config.load import Config
+from pingap.config.problem import Problem as ConfigProblem
+from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.table import ConfigTable
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
+from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl, hookspec
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
@@ -43,7 +45,16 @@ from pingap.plugins.background_tasks import BackgroundTasks
 from pingap.plugins.balancer import Balancer, BalancerFactory, BalancerOptions, Usable
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.discovery import Discovered, Discovery, DiscoverySettings, Endpoint
+from pingap.plugins.durable_store import DurableStore, StoreError
 from pingap.plugins.file_body import FileBody
+from pingap.plugins.instance import (
+    ApplyError,
+    Instance,
+    InstanceFigures,
+    ReloadResult,
+    RestartError,
+    WorkerFigures,
+)
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
@@ -51,6 +62,7 @@ from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
 from pingap.protocol.websocket_frames import WebSocketMessage
+from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.messages import Message, MessageBus, Subscription
 from pingap.shared_state.state import (
     SharedCounter,
@@ -61,8 +73,10 @@ from pingap.shared_state.state import (
     SharedTable,
     SharedWindow,
 )
+from pingap.shared_state.values import SharedValues
 
 __all__ = [
+    "ApplyError",
     "AsyncBodyFilter",
     "BackgroundTasks",
     "Balancer",
@@ -71,8 +85,10 @@ __all__ = [
     "BodyFilter",
     "ByteSize",
     "ClientTLS",
-    "Config",
+    "ConfigProblem",
+    "ConfigSnapshot",
     "ConfigTable",
+    "ConfigView",
     "Connection",
     "ContextKey",
     "Cookie",
@@ -80,6 +96,7 @@ __all__ = [
     "Discovered",
     "Discovery",
     "DiscoverySettings",
+    "DurableStore",
     "Duration",
     "Endpoint",
     "Field",
@@ -91,6 +108,8 @@ __all__ = [
     "HeaderEntry",
     "Headers",
     "Histogram",
+    "Instance",
+    "InstanceFigures",
     "LogTag",
     "Message",
     "MessageBus",
@@ -102,26 +121,31 @@ __all__ = [
     "Plugin",
     "PluginSettings",
     "Regex",
+    "ReloadResult",
     "Request",
     "RequestContext",
     "RequestOutcome",
     "Response",
+    "RestartError",
     "Retry",
     "SSEFilter",
     "Secret",
     "ServerSentEvent",
     "SharedCounter",
     "SharedGauge",
+    "SharedLock",
     "SharedRecord",
     "SharedState",
     "SharedStateStats",
     "SharedTable",
+    "SharedValues",
     "SharedWindow",
     "SideCallError",
     "SideCallResponse",
     "SideCallStream",
     "SignedCookie",
     "Signer",
+    "StoreError",
     "Subscription",
     "ThreadedBodyFilter",
     "UpstreamAttempt",
@@ -132,6 +156,7 @@ __all__ = [
     "WebSocketMessage",
     "WholeBodyFilter",
     "Worker",
+    "WorkerFigures",
     "WorkerStats",
     "__version__",
     "field",

@@ -25,7 +25,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from pingap.config.load import Config
+    from pingap.config.view import ConfigView
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.context import RequestContext
@@ -464,14 +464,14 @@ def pingap_discoveries() -> Sequence[type[Discovery]]:
 
 
 @hookspec
-def pingap_listeners(config: Config) -> Mapping[str, Mapping[str, object]]:
+def pingap_listeners(config: ConfigView) -> Mapping[str, Mapping[str, object]]:
     """Ask for further servers that a configuration needs, such as one on port 80 for tokens.
 
     Called for each distribution that the configuration uses, whenever a configuration was read, in
     every process; the result may depend on nothing but the configuration. The servers are checked,
     opened, reloaded and handed over as those that are written.
 
-    :param config: the configuration that was read; it cannot be changed.
+    :param config: the configuration that was read.
     :returns: name -> the keys of its table in ``[servers]``. A name begins with that of the
         distribution, without ``pingap-``, and a colon: ``acme:tokens``.
     :raises Exception: a configuration error that names the distribution.

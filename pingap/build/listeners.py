@@ -10,6 +10,7 @@ from pingap.build.claims import claiming_tables
 from pingap.config import Config, ConfigError, Problem
 from pingap.config.further import with_servers
 from pingap.config.problem import quoted
+from pingap.config.view import ConfigView
 from pingap.plugins import kinds
 from pingap.plugins.kinds import Kind
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -23,7 +24,7 @@ def with_listeners(config: Config, registry: Registry) -> Config:
     tables: dict[str, dict[str, Any]] = {}
     owners: dict[str, str] = {}
     problems: list[Problem] = []
-    for owner, call in registry.listeners(config, _used(config, registry)):
+    for owner, call in registry.listeners(ConfigView.of(config), _used(config, registry)):
         try:
             for name, table in call().items():
                 if problem := _misnamed(name, owner, config):

@@ -173,20 +173,12 @@ def _test(serving: ServeOptions) -> None:
 
     :raises ConfigError: with everything that is wrong.
     """
-    from pingap.build.graph import build
-    from pingap.build.loading import load_configuration
-    from pingap.build.machine import refuse, start_problems
-    from pingap.observability.log_files import LogFiles
+    from pingap.build.check import check
+    from pingap.build.machine import refuse
 
-    registry = installed_registry()
-    config = load_configuration(serving.read(), registry)
-    problems = start_problems(config)
-    try:
-        runtime = build(config, registry, serving.log, LogFiles(opens=False))
-    except ConfigError as error:
-        problems += error.problems
-    refuse(problems)
-    for warning in (*config.warnings, *runtime.warnings):
+    found = check(serving.read(), installed_registry(), serving.log)
+    refuse([one for one in found if not one.is_warning])
+    for warning in found:
         click.echo(f"warning: {warning}", err=True)
     click.echo("The configuration is valid.")
 

@@ -43,6 +43,7 @@ from pingap.config.units import (
     parse_size,
 )
 from pingap.config.validate import BUILT_IN_PLUGINS
+from pingap.config.view import ConfigView
 
 __all__ = [
     "BUILT_IN_PLUGINS",
@@ -55,6 +56,7 @@ __all__ = [
     "CertificateConfig",
     "Config",
     "ConfigError",
+    "ConfigView",
     "Duration",
     "LocationConfig",
     "Networks",

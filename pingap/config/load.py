@@ -38,6 +38,7 @@ class Config:
     :param warnings: what the operator should know, in file order.
     :param source: finds the file and the line of a key, for problems that are found later.
     :param tables: ``basic`` and the items of each section as they are written, includes expanded.
+    :param snapshot: the texts it was read from.
     :param added: name of a server that is written nowhere -> the distribution that asked for it.
     """
 
@@ -51,6 +52,7 @@ class Config:
     warnings: list[Problem]
     source: Source
     tables: dict[str, dict[str, Table]] = field(repr=False)  # which may hold secrets
+    snapshot: Snapshot
     added: dict[str, str] = field(default_factory=dict)
 
 
@@ -111,6 +113,7 @@ def load_snapshot(snapshot: Snapshot, *, claims: Claims | None = None) -> Config
         warnings=in_file_order(report.warnings),
         source=source,
         tables={"basic": basic_table, **sections},
+        snapshot=snapshot,
     )
     if report.problems:
         raise ConfigError(report.problems, config if complete else None)

@@ -33,12 +33,14 @@ class Problem:
     :param message: what is wrong and what was expected, without a full stop.
     :param file: the file as the operator wrote its path, if it is known.
     :param line: its line in that file, counted from 1, if it is known.
+    :param is_warning: the configuration can be served all the same.
     """
 
     path: KeyPath
     message: str
     file: str | None = None
     line: int | None = None
+    is_warning: bool = False
 
     def __str__(self) -> str:
         place = self.file

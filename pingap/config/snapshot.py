@@ -6,9 +6,10 @@ included. What the texts name (certificates, plugin files, ``file:`` secrets) is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pingap.config.problem import Problem
@@ -33,6 +34,22 @@ class Snapshot:
         names = ", ".join(name for name, _ in self.files)
         return f"<Snapshot {names}>"  # the texts may hold secrets
 
+    @property
+    def version(self) -> str:
+        """A hash of the names and texts: equal texts have the same version in every directory.
+
+        64 hexadecimal digits.
+        """
+        files = sorted((self._inside(name), text) for name, text in self.files)
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def _inside(self, name: str) -> str:
+        """Return the name of a file relative to the directory, if it is there."""
+        path = PurePath(name)
+        return str(
+            path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
+        )
+
     @classmethod
     def of_text(cls, text: str, name: str, directory: Path = Path()) -> Snapshot:
         """Make a snapshot of a configuration that is not in a file.
@@ -47,8 +64,8 @@ class Snapshot:
             {
                 "directory": self.directory,
                 "files": self.files,
-                "problems": [_written(problem) for problem in self.problems],
-                "warnings": [_written(problem) for problem in self.warnings],
+                "problems": [written(problem) for problem in self.problems],
+                "warnings": [written(problem) for problem in self.warnings],
             }
         ).encode()
 
@@ -63,20 +80,26 @@ class Snapshot:
             return cls(
                 directory=_text(read["directory"]),
                 files=tuple((_text(name), _text(text)) for name, text in read["files"]),
-                problems=tuple(_problem(one) for one in read["problems"]),
-                warnings=tuple(_problem(one) for one in read["warnings"]),
+                problems=tuple(map(read_problem, read["problems"])),
+                warnings=tuple(map(read_problem, read["warnings"])),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ValueError("these bytes are no snapshot of a configuration") from None
 
 
-def _written(problem: Problem) -> list[Any]:
-    return [problem.path, problem.message, problem.file, problem.line]
+def written(problem: Problem) -> list[Any]:
+    """Return a problem as plain data."""
+    return [problem.path, problem.message, problem.file, problem.line, problem.is_warning]
 
 
-def _problem(written: Any) -> Problem:
-    path, message, file, line = written
-    return Problem(tuple(path), _text(message), None if file is None else _text(file), line)
+def read_problem(data: Any) -> Problem:
+    """Read what ``written`` gave.
+
+    :raises ValueError: it is something else; or a ``TypeError``.
+    """
+    path, message, file, line, is_warning = data
+    file = None if file is None else _text(file)
+    return Problem(tuple(path), _text(message), file, line, bool(is_warning))
 
 
 def _text(value: object) -> str:

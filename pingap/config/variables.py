@@ -114,6 +114,7 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "upstream_processing_time": lambda request, ctx: _milliseconds(ctx.upstream_processing_time),
     "upstream_response_time": lambda request, ctx: _milliseconds(ctx.upstream_response_time),
     "upstream_connection_time": lambda request, ctx: _age(ctx.upstream_connection_began, ctx),
+    "user": lambda request, ctx: ctx.user,
     "service_time": lambda request, ctx: _milliseconds(ctx.service_time),
     # Of plugins that do not exist yet: empty, as for every request they have nothing to do with.
     "cache_lookup_time": lambda request, ctx: None,

@@ -1,36 +1,31 @@
 """A client's connection of HTTP/1.1: reads requests, one exchange at a time, and writes answers.
 
-Time limits, pipelining, keep-alive and the careful end of a connection are here. What the bytes
-mean is the codec's business, what is done with a request is the lifecycle's.
+Pipelining, keep-alive and the careful end of a connection are here. What the bytes mean is the codec's
+business, what is done with a request is the lifecycle's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
-from pingap.downstream.http1_writer import Http1Writer
+from pingap.downstream.http1_reader import Http1Reader
+from pingap.downstream.http1_time_limits import NEVER, PROBE_SECONDS
 from pingap.http.context import Connection, RequestContext
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
-from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
-from pingap.protocol.http1_request import RequestDecoder
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
-from pingap.wire.backlog import FULL_READ, PIECE, Leftover
-from pingap.wire.tcp import has_ended, has_error, is_reset, send_probes, unacknowledged
+from pingap.wire.backlog import PIECE
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
     from pingap.proxy.async_hooks import HookTasks
-
-NEVER: Final = math.inf
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -43,68 +38,21 @@ LINGER_BYTES: Final = 1024 * 1024
 """How much of that is read and thrown away."""
 LAST_REQUEST_SECONDS: Final = 5.0
 """How long a connection waits for its last request, when another process takes over."""
-LOOK_SECONDS: Final = 2.0
-"""How often the socket of a client is looked at that is not read from, since enough is here."""
-PROBE_SECONDS: Final = 0.5
-MOST_PROBE_SECONDS: Final = 8.0
-"""How often a client that ended its side is looked for while its answer is not complete: first after
-the one, then after twice as long each time, up to the other."""
 
 
-class Http1Connection(Http1Writer, asyncio.Protocol):
+class Http1Connection(Http1Reader, asyncio.Protocol):
     """One connection of a client.
 
     :param listener: the server it belongs to, its limits and what is shared in the worker.
     """
 
-    __slots__ = (
-        "_advancing",
-        "_body_paused",
-        "_buffered",
-        "_connection",
-        "_decoder",
-        "_ending",
-        "_exchange",
-        "_half_closed",
-        "_head_begun",
-        "_last_request",
-        "_left",
-        "_limits",
-        "_linger_left",
-        "_lingering",
-        "_listener",
-        "_pending",
-        "_probed",
-        "_reading_paused",
-        "_seen_sent",
-        "_waits_for_turn",
-        "_writing_paused",
-        "deadline",
-    )
+    __slots__ = ("_advancing", "_connection", "_last_request", "_linger_left")
 
     def __init__(self, listener: Listener) -> None:
-        super().__init__(listener.writes)
-        self._listener = listener
-        self._limits = listener.limits
-        self._decoder = RequestDecoder(listener.limits.head)
-        self._exchange: Exchange | None = None
+        super().__init__(listener)
         self._advancing = False  # inside _advance: a request that ends at once must not recurse
-        self._head_begun = False  # and its time limit runs
-        self._body_paused = False  # the exchange can take no more of them
-        self._reading_paused = False
-        self._left: Leftover | None = None  # what the decoder has not been given yet; not empty
-        self._waits_for_turn = False  # work is left over to the next turn of the loop
-        self._writing_paused = False
-        self._lingering = False
         self._linger_left = LINGER_BYTES
-        self._half_closed = False  # the client sends nothing more
-        self._probed = 0.0  # seconds between the last two looks for such a client
-        self._ending = False  # closed by us, once all is written
         self._last_request: float = listener.limits.keepalive_requests
-        self._buffered = 0  # bytes that waited in the transport then
-        self._seen_sent = 0  # bytes of the answer, when we last looked
-        self._pending = 0  # bytes the client had not acknowledged when we last looked
-        self.deadline = NEVER
 
     # Callbacks of the transport.
 
@@ -141,44 +89,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if decoder.unread and (self._exchange is not None or self._writing_paused):
             self._bound_unread()
 
-    def _receive_much(self, data: bytes) -> None:
-        """Take more than is looked at in one go; the decoder is given a piece after the other."""
-        if self._left is None:
-            self._left = Leftover()
-        self._left.put(data)
-        if not self._decoder.unread:
-            self._refill()
-        if self._exchange is None or self._reading_body:
-            self._advance()
-        if len(data) >= FULL_READ and not self._waits_for_turn:
-            self._leave_over()  # or the loop would read on
-        self._bound_unread()
-
-    def _refill(self) -> bool:
-        """Give the decoder its next piece; False if there is none."""
-        left = self._left
-        if left is None:
-            return False
-        self._decoder.unread += left.take(max(PIECE, self._decoder.wanted))
-        if not left:
-            self._left = None
-        return True
-
-    def _leave_over(self) -> None:
-        """Go on in the next turn, and read nothing until then."""
-        self._waits_for_turn = True
-        self._pause_reading()
-        self._listener.backlog.add(self)
-
-    def on_turn(self) -> None:
-        """Called when it is this connection's turn to go on with what was left over."""
-        self._waits_for_turn = False
-        if self._transport is None or self._transport.is_closing():
-            return
-        if not self._lingering:
-            self._advance()
-        self._settle_reading()
-
     def eof_received(self) -> bool:
         """Keep our side open for a client that ended its own after a complete request.
 
@@ -210,10 +120,12 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             unsent += self._buffered
         self.body_bytes_sent = max(0, self.body_bytes_sent - unsent)
         self._transport = None
-        self.deadline = NEVER
-        self._listener.closed(self)
         if self._exchange is not None:
             self._exchange.on_client_gone()
+        if self._exchange is not None and self._exchange.unattended:
+            self._listener.keep(self._exchange)
+        self.deadline = NEVER
+        self._listener.closed(self)
         if self._connection.pins is not None:
             self._connection.pins.release()
 
@@ -236,100 +148,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._exchange.on_client_full(False)
         else:
             self._between_requests()
-
-    def on_deadline(self) -> None:
-        """Called by the sweep when ``deadline`` has passed."""
-        self.deadline = NEVER
-        if self._lingering or self._ending or self._writing_paused:
-            self._cut_unless_progress()
-        elif self._tunnelling and self._exchange is not None:
-            self._end_tunnel(self._exchange)
-        elif self._exchange is None:
-            if self._decoder.in_head:
-                self._refuse(BadRequest("The request head did not arrive in time", 408))
-            else:
-                self.close()  # idle
-        elif self._reading_paused:
-            self._look_behind()
-        elif self._reading_body:
-            self._closing = True
-            error = BadRequest("The request body did not arrive in time", 408)
-            self._exchange.on_request_broken(error)
-        elif self._half_closed:
-            self._look_for_client()
-
-    def _await_taking(self) -> None:
-        """Set the limit for the client to take what was sent."""
-        if self._transport is not None:
-            self._pending = unacknowledged(self._transport)
-            self._buffered = self._transport.get_write_buffer_size()
-        self.deadline = time.monotonic() + self._limits.write_timeout
-
-    def _cut_unless_progress(self) -> None:
-        """Give a client more time as long as it takes anything at all."""
-        if self._transport is None:
-            return
-        if 0 < unacknowledged(self._transport) < self._pending:
-            self._await_taking()
-        else:
-            self.cut()
-
-    def _look_for_client(self) -> None:
-        """Find out whether a client that ended its side still waits for the answer.
-
-        Data that is sent to a client that left is answered with a reset, which the socket then
-        reports as an error. So one interim response is sent before the answer (RFC 9110, 15.2).
-        Later the client may leave without any sign, since its FIN was sent before. Then the kernel
-        finds out: it sends keep-alive probes, which carry no data, and which are answered with a
-        reset once the client's system has forgotten the connection (Linux: after a minute,
-        tcp_fin_timeout). HTTP/1.0 knows no interim responses; there only that is left. Once the
-        answer has begun, its own bytes tell; if there are none for a while, the client is given up.
-        """
-        exchange, transport = self._exchange, self._transport
-        if exchange is None or transport is None:
-            return
-        silent = exchange.head_sent and self.body_bytes_sent == self._seen_sent
-        if (self._probed and silent) or has_error(transport):
-            exchange.on_client_gone()
-            self.cut()
-            return
-        self._seen_sent = self.body_bytes_sent
-        if not self._probed:
-            send_probes(transport)
-            knows_interim = self._request is not None and self._request.http_version != "1.0"
-            if knows_interim and not exchange.head_sent:
-                self._writes.write(transport, http1_write.CONTINUE)
-        self._await_client()
-
-    def _look_behind(self) -> None:
-        """Find out whether the client has left, although nothing is read.
-
-        Its FIN comes behind what it sent. If that does not fit in our buffers, the kernel's probes find
-        out, once the client's system has given the connection up (Linux: after minutes).
-        """
-        exchange, transport = self._exchange, self._transport
-        if exchange is None or transport is None:
-            return
-        if has_error(transport) or is_reset(transport):
-            exchange.on_client_gone()
-            self.cut()
-        elif has_ended(transport):
-            self._look_for_client()
-        else:
-            send_probes(transport)
-            self.deadline = time.monotonic() + LOOK_SECONDS
-
-    def _watch_unread(self) -> None:
-        """Look at the socket from time to time: the loop does not see how a client ends that is not read."""
-        if self._exchange is not None and self.deadline == NEVER:
-            self.deadline = time.monotonic() + LOOK_SECONDS
-
-    def _await_client(self) -> None:
-        """Set the moment of the next look for a client that ended its side."""
-        if self._writing_paused:
-            return
-        self._probed = min(2 * self._probed or PROBE_SECONDS, MOST_PROBE_SECONDS)
-        self.deadline = time.monotonic() + self._probed
 
     # Reading requests.
 
@@ -425,36 +243,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
         if self._tunnelling:
             self.watch_tunnel()
 
-    def watch_tunnel(self) -> None:
-        """Bound how long a tunnel is silent; less once one of its sides has ended."""
-        exchange = self._exchange
-        if self._writing_paused or exchange is None:
-            return  # then the limit is for the client to take what was sent
-        limits = self._limits
-        ended = self._half_closed or exchange.half_ended
-        seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
-        self.deadline = min(time.monotonic() + seconds, exchange.tunnel_deadline)
-
-    def _end_tunnel(self, exchange: Exchange) -> None:
-        """End a tunnel that was silent for too long, unless its deadline means something else."""
-        if not exchange.on_tunnel_deadline():
-            exchange.on_client_gone()
-            self.cut()
-        elif self._exchange is exchange:
-            self.watch_tunnel()
-
-    def _await_bytes(self) -> None:
-        """Set the limit for the bytes that are missing."""
-        if self._writing_paused:
-            return
-        if self._tunnelling:
-            self.watch_tunnel()
-        elif self._reading_body:
-            self.deadline = time.monotonic() + self._limits.read_timeout
-        elif self._decoder.in_head and not self._head_begun:
-            self._head_begun = True
-            self.deadline = time.monotonic() + self._limits.head_read_timeout
-
     def _refuse(self, error: BadRequest) -> None:
         """Answer what could not be read, and end the connection."""
         self._closing = True
@@ -463,45 +251,6 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
             self._exchange.on_request_broken(error)
         else:
             self._begin(error.request or Request("-", "-", Headers()), error)
-
-    def _bound_unread(self) -> None:
-        """Leave further pipelined requests in the network."""
-        if self._unread_size >= self._limits.pipeline_buffer_size:
-            self._pause_reading()
-
-    @property
-    def _unread_size(self) -> int:
-        return len(self._decoder.unread) + len(self._left or ())
-
-    def pause_body(self) -> None:
-        self._body_paused = True
-        if not (self._writing_paused or self._tunnelling):
-            self.deadline = NEVER  # it is not the client that is slow
-        self._pause_reading()
-        self._watch_unread()
-
-    def resume_body(self) -> None:
-        self._body_paused = False
-        self._advance()
-        self._settle_reading()
-
-    def _pause_reading(self) -> None:
-        if not self._reading_paused and self._transport is not None:
-            self._reading_paused = True
-            self._transport.pause_reading()
-            self._watch_unread()
-
-    def _settle_reading(self) -> None:
-        """Read on, unless there is enough here already."""
-        if self._waits_for_turn or (self._reading_body and self._body_paused):
-            return
-        if self._unread_size < self._limits.pipeline_buffer_size:
-            self._resume_reading()
-
-    def _resume_reading(self) -> None:
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
 
     # Answers, and the end of the connection.
 
@@ -512,6 +261,8 @@ class Http1Connection(Http1Writer, asyncio.Protocol):
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
+        if exchange.unattended:
+            self._listener.ended(exchange)
         self.deadline = exchange.ctx.ended_at + self._limits.keepalive_timeout
         if self._closing or self._reading_body:
             self._linger()

@@ -1,27 +1,25 @@
 """A client's connection of HTTP/2: many streams, each with an exchange, share its bytes.
 
-Time limits, the share of each stream and the careful end of a connection are here. What the bytes
-mean is the codec's business, one request and its answer are a stream's.
+The share of each stream and the careful end of a connection are here. What the bytes mean is the codec's
+business, one request and its answer are a stream's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.downstream.http2_stream import Http2Stream
+from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, NEVER, Http2TimeLimits
 from pingap.downstream.http2_websocket import Http2WebSocket
 from pingap.http.context import Connection
-from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import (
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
     NO_ERROR,
-    PROTOCOL_ERROR,
     REFUSED_STREAM,
     Http2Error,
 )
@@ -40,85 +38,50 @@ from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
 from pingap.wire.backlog import FULL_READ
 from pingap.wire.http2_turns import Turns
-from pingap.wire.tcp import unacknowledged
 
 if TYPE_CHECKING:
-    from pingap.downstream.listener import ClientLimits, Listener
+    from pingap.downstream.listener import Listener
     from pingap.proxy.async_hooks import HookTasks
     from pingap.proxy.exchange import Exchange
     from pingap.proxy.runtime import ServerRuntime
 
 log = logging.getLogger("pingap")
 
-NEVER: Final = math.inf
-
 MOST_UNSENT: Final = 256 * 1024
 """Bytes waiting in the transport; with more, a client that takes nothing is not read either."""
 MOST_HELD: Final = 4 * 1024 * 1024
 """Bytes of all answers of a connection that wait for room in the client's windows; with more, no answer is
 begun to be read from its upstream before half of them have gone."""
-GOAWAY_SECONDS: Final = 1.0
-"""How long a client may go on to open streams after it was told to stop, if it answers no PING."""
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     """One connection of a client. Whoever makes it knows that the client speaks HTTP/2.
 
     :param listener: the server it belongs to, its limits and what is shared in the worker.
     """
 
     __slots__ = (
-        "_closing",
-        "_ending",
-        "_give_up_at",
-        "_heard",
-        "_last_goaway",
         "_linger_left",
-        "_lingering",
         "_listener",
-        "_pending",
-        "_ping_sent",
-        "_quiet_since",
         "_reading_paused",
-        "_streams",
-        "_transport",
         "_turns",
         "_waits_for_turn",
         "_writes",
-        "codec",
         "connection",
         "crowded",
-        "deadline",
-        "limits",
-        "writable",
     )
 
     def __init__(self, listener: Listener) -> None:
-        self.limits: ClientLimits = listener.limits
-        self.codec = Http2Codec(listener.limits.head)
+        super().__init__(listener)
         self.connection: Connection
-        self.writable = True
-        """The transport takes more."""
         self.crowded = False
         """So much waits for room that further answers are not read."""
-        self.deadline = NEVER
         self._listener = listener
         self._writes = listener.writes
-        self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, Http2Stream] = {}
         self._turns = Turns(self)
-        self._heard = 0.0  # when the client sent something
-        self._quiet_since = 0.0  # no stream is open
-        self._ping_sent = 0.0  # and not answered
-        self._closing = 0.0  # when the client was told to open no more streams
-        self._last_goaway = False  # what it opens from now on is not looked at
         self._reading_paused = False
         self._waits_for_turn = False  # frames are left over to the next turn of the loop
-        self._lingering = False
         self._linger_left = LINGER_BYTES
-        self._ending = False  # closed by us, once all is written
-        self._give_up_at = NEVER  # on a client that takes nothing
-        self._pending = 0  # bytes the client had not acknowledged when we last looked
 
     # Callbacks of the transport.
 
@@ -203,9 +166,12 @@ class Http2Connection(asyncio.Protocol):
         assert self._transport is not None
         self._writes.forget(self._transport)
         self._transport = None
+        self._abandon()
+        for exchange in self.exchanges:
+            if exchange.unattended:
+                self._listener.keep(exchange)
         self.deadline = NEVER
         self._listener.closed(self)
-        self._abandon()
         if self.connection.pins is not None:
             self.connection.pins.release()
 
@@ -287,10 +253,6 @@ class Http2Connection(asyncio.Protocol):
         if data := self.codec.to_send():
             self.write(data)
 
-    def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
-        self.deadline = min(self.deadline, deadline)
-
     def pump(self, stream: Http2Stream) -> None:
         """Send what waits of a stream, in its turn."""
         self._turns.add(stream)
@@ -309,6 +271,10 @@ class Http2Connection(asyncio.Protocol):
         """Send nothing more of a stream."""
         self._turns.remove(stream)
 
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """Take note that a request has ended that went on without its client."""
+        self._listener.ended(exchange)
+
     def stream_ended(self, stream: Http2Stream) -> None:
         """Forget a stream whose exchange and answer are over."""
         self._streams.pop(stream.number, None)
@@ -317,75 +283,7 @@ class Http2Connection(asyncio.Protocol):
             self.hasten(self._quiet_since + self.limits.keepalive_timeout)
             self._close_if_done()
 
-    # Time limits.
-
-    def on_deadline(self) -> None:
-        """Called by the sweep when ``deadline`` has passed."""
-        self.deadline = NEVER
-        now = time.monotonic()
-        if self._lingering or self._ending or not self.writable:
-            if self._give_up_at <= now:
-                self._cut_unless_progress()
-            self.hasten(self._give_up_at)
-            if self._lingering or self._ending:
-                return
-        for stream in list(self._streams.values()):
-            if stream.deadline <= now:
-                stream.on_deadline()
-            self.hasten(stream.deadline)
-        self._look_for_client(now)
-
-    def _look_for_client(self, now: float) -> None:
-        """End a connection that is not used, or whose client is gone; set the next time limit."""
-        limits = self.limits
-        if since := self.codec.waiting_since:
-            if since + limits.head_read_timeout <= now:
-                self._fail(Http2Error(PROTOCOL_ERROR, "a frame did not arrive in time"))
-                return
-            self.hasten(since + limits.head_read_timeout)
-        if self._closing and not self._last_goaway:
-            if self._closing + GOAWAY_SECONDS <= now:
-                self._send_last_goaway()
-            else:
-                self.hasten(self._closing + GOAWAY_SECONDS)
-        if not self._streams:
-            if self._quiet_since + limits.keepalive_timeout <= now:
-                self.close()
-            else:
-                self.hasten(self._quiet_since + limits.keepalive_timeout)
-            return
-        half = limits.keepalive_timeout / 2
-        if self._ping_sent:
-            if self._ping_sent + half <= now:
-                self.cut()
-                return
-            self.hasten(self._ping_sent + half)
-        elif self._heard + half <= now:
-            self._ping_sent = now
-            self.codec.ping()
-            self.flush()
-            self.hasten(now + half)
-        else:
-            self.hasten(self._heard + half)
-
-    def _await_taking(self, *, seconds: float | None = None) -> None:
-        """Set the limit for the client to take what was sent."""
-        if seconds is None:
-            seconds = self.limits.write_timeout
-        if self._transport is not None:
-            self._pending = unacknowledged(self._transport)
-        self._give_up_at = time.monotonic() + seconds
-        self.hasten(self._give_up_at)
-
-    def _cut_unless_progress(self) -> None:
-        """Give a client more time as long as it takes anything at all."""
-        if self._transport is None:
-            return
-        if 0 < unacknowledged(self._transport) < self._pending:
-            self._await_taking()
-        else:
-            self._give_up_at = NEVER
-            self.cut()
+    # Reading no more than can be answered.
 
     def _bound_unsent(self) -> None:
         """Read no more from a client that takes no answers, lest they pile up."""

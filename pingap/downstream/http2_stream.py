@@ -250,7 +250,9 @@ class Http2Stream(Http2RequestBody):
             self._connection.stream_ended(self)
 
     def exchange_ended(self) -> None:
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.unattended:
+            self._connection.exchange_ended(exchange)
         if self._lingering:
             return
         if self._over:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MOST_TURNED_AWAY: Final = 64
 """Connections above ``max_connections`` whose first bytes are awaited, to answer in their protocol."""
 
+MOST_UNATTENDED: Final = 256
+"""Requests that go on though their connection is gone (``ctx.finish_without_client``)."""
+
 _numbers = count(1)
 
 
@@ -116,6 +119,8 @@ class Listener:
         self._trusted = trusted
         self._shared = LocalState() if shared is None else shared
         self._connections: set[ClientConnection] = set()
+        self._unattended: set[Exchange] = set()
+        self._is_cut = False
         self.on_idle: Callable[[], None] = lambda: None
 
     def update(
@@ -146,6 +151,25 @@ class Listener:
         """The requests that are under way."""
         for connection in self._connections:
             yield from connection.exchanges
+        yield from self._unattended
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any connection is open, or a request goes on without one."""
+        return bool(self._connections or self._unattended)
+
+    def keep(self, exchange: Exchange) -> None:
+        """Wait for a request that goes on, though its connection is gone, unless there are too many."""
+        if self._is_cut or len(self._unattended) >= MOST_UNATTENDED:
+            exchange.give_up()
+        else:
+            self._unattended.add(exchange)
+
+    def ended(self, exchange: Exchange) -> None:
+        """Forget a request that went on without its connection."""
+        if exchange in self._unattended:
+            self._unattended.discard(exchange)
+            self._tell_if_idle()
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
         """Take in a new connection, which is to look whether it is in ``excess``."""
@@ -180,7 +204,10 @@ class Listener:
         self._connections.discard(connection)
         self._deadlines.forget(connection)
         self._budget.used -= 1
-        if self.draining and not self._connections:
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if self.draining and not self.is_busy:
             self.on_idle()
 
     def drain(self, *, at_once: bool = True) -> None:
@@ -198,9 +225,12 @@ class Listener:
             connection.drain(at_once=True)
 
     def cut(self) -> None:
-        """End every connection at once."""
+        """End every connection at once; there will be no others."""
+        self._is_cut = True
         for connection in list(self._connections):
             connection.cut()
+        for exchange in list(self._unattended):
+            exchange.give_up()
 
 
 def _endpoint(name: Any) -> tuple[str, int]:

@@ -203,6 +203,13 @@ class RequestContext:
     """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
     processing: int = 0
     """Requests in progress on the location when this one began, itself included."""
+    finish_without_client: bool = False
+    """Set by a plugin: read the upstream's response to its end although the client has left.
+
+    Body filters then get all of it, and ``end`` instead of ``abandoned``. It does not apply while the
+    client's request is incomplete, to upgrades, and to bodies that plugins produce. Limits: the time
+    limits of the upstream, 64 MiB, and the grace period when pingap shuts down."""
+    _user: str = ""
     _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
     _read_body: Callable[[int], Awaitable[bytes]] | None = None
 
@@ -284,6 +291,23 @@ class RequestContext:
         self._request_id = value
 
     @property
+    def user(self) -> str:
+        """Who the client is, set by a plugin that authenticates it; empty if none did.
+
+        The access log shows it as ``{:user}``.
+
+        :raises TypeError: when assigned: not a string.
+        :raises ValueError: when assigned: a character that is invalid in a header field.
+        """
+        return self._user
+
+    @user.setter
+    def user(self, value: str) -> None:
+        if _PLAIN(value) is None:
+            field("X-User", value)
+        self._user = value
+
+    @property
     def upstream(self) -> str:
         """Name of the upstream; a plugin may set it before the upstream is chosen.
 
@@ -304,6 +328,18 @@ class RequestContext:
         if state is None:
             state = self.__dict__["_state"] = {}
         return state
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """What distinguishes variants of the response, by name: ``{"encoding": "br"}``.
+
+        A plugin that changes a response depending on the request says here what it depends on. A
+        cache behind it makes these part of its key. Begin names with that of the plugin's category.
+        """
+        variants: dict[str, str] | None = self.__dict__.get("_variants")
+        if variants is None:
+            variants = self.__dict__["_variants"] = {}
+        return variants
 
     def __getitem__(self, key: ContextKey[T]) -> T:
         """Return the value of a key.

@@ -22,6 +22,8 @@ class ApplicationHooks(pluggy.PluginManager):
         super().__init__("pingap")
         self.add_hookspecs(_ApplicationSpecs)
         self._defined: list[object] = []
+        self._broken: list[tuple[object, Exception]] = []
+        """Specs that could not be added, and why: they cannot be added twice."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
         """Take every implementation, but for those of phases."""
@@ -46,9 +48,14 @@ class ApplicationHooks(pluggy.PluginManager):
                 continue
             if name in hookspecs.PHASES or name.startswith(PREFIX):
                 raise ContractError(f'the hook "{name}" belongs to pingap: choose another name')
+        for one, known in self._broken:
+            if one is specs:
+                raise known
         try:
             self.add_hookspecs(specs)
-        except ValueError as error:  # nothing is marked, or another distribution has the name
+        except (ValueError, pluggy.PluginValidationError) as error:
+            # Nothing is marked, another distribution has the name, or an implementation does not fit.
+            self._broken.append((specs, ContractError(str(error))))
             raise ContractError(str(error)) from None
         self._defined.append(specs)
 

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar, cast
 
 import pluggy
 
-from pingap.config.load import Config
 from pingap.config.problem import did_you_mean, quoted
+from pingap.config.view import ConfigView
 from pingap.plugins.api_version import register, what_this_is
 from pingap.plugins.application_hooks import ApplicationHooks
 from pingap.plugins.base import Plugin
@@ -62,6 +62,8 @@ class Registry:
         self._manager = ApplicationHooks()
         self._owner_of: dict[str, str] = {}
         """Name of a plugin of pluggy -> its distribution."""
+        self._definers: set[str] = set()
+        """Distributions whose implementers are being loaded."""
         self._waiting: list[object] = []
         """Plugins that implement hooks of other distributions."""
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
@@ -146,11 +148,10 @@ class Registry:
         :raises MissingPluginError: no installed distribution provides it.
         :raises PluginLoadError: the distribution cannot be imported or breaks the contract.
         """
-        loaded: dict[str, T] = self._loaded[kind]
         replaced = (kind, name) in self._of_core and kind.prefix + name in self._points
-        if name not in loaded or replaced:
+        if name not in self._loaded[kind] or replaced:
             self._load(kind, name, others)
-            if name not in loaded or (kind, name) in self._of_core:
+            if name not in self._loaded[kind] or (kind, name) in self._of_core:
                 point = kind.prefix + name
                 owner = _distribution(self._points[point][0])
                 wanted = kind.wanted.format(name=name)
@@ -158,7 +159,8 @@ class Registry:
                     f"the entry point {point!r} of {owner} leads to no such {kind.label}: it must "
                     f"be {wanted}"
                 )
-        return loaded[name]
+        found: T = self._loaded[kind][name]
+        return found
 
     def _load(self, kind: Kind[Any], name: str, others: Iterable[str]) -> None:
         points = self._points.get(kind.prefix + name, [])
@@ -195,6 +197,7 @@ class Registry:
         if self._manager.is_registered(loaded):
             return
         owner = _distribution(point)
+        self._load_implementers(owner)
         if any(one.name.startswith(HOOKS.prefix) for one in self._points_of(owner)):
             self._waiting.append(loaded)
         name = f"{owner} ({point.value})"
@@ -202,16 +205,30 @@ class Registry:
         self.warnings += [
             f"{name}: {deprecated}" for deprecated in register(self._manager, loaded, name)
         ]
+        before = {kind: dict(found) for kind, found in self._loaded.items()}
+        of_core = set(self._of_core)
         try:
             self._take_in()
         except BaseException:
             self._manager.unregister(loaded)  # or the next distribution would fail with it
+            self._loaded, self._of_core = before, of_core
             raise
-        for one in self.points:  # that implement hooks which this distribution may define
-            if one.name.startswith(HOOKS.prefix):
+
+    def _load_implementers(self, owner: str) -> None:
+        """Load the distributions that implement hooks of one that is about to be loaded.
+
+        :raises PluginLoadError: one of them cannot be loaded.
+        """
+        if owner in self._definers:  # which implements hooks of an implementer
+            return
+        self._definers.add(owner)
+        try:
+            for one in self.points:
                 definer = one.name.removeprefix(HOOKS.prefix)
-                if _normalised(definer) == _normalised(owner):
+                if definer != one.name and _normalised(definer) == _normalised(owner):
                     self.load_point(one)
+        finally:
+            self._definers.remove(owner)
 
     def _points_of(self, owner: str) -> list[EntryPoint]:
         return [point for point in self.points if _distribution(point) == owner]
@@ -238,7 +255,7 @@ class Registry:
         return self._manager.hook
 
     def listeners(
-        self, config: Config, used: Container[str]
+        self, config: ConfigView, used: Container[str]
     ) -> Iterator[tuple[str, Callable[[], Any]]]:
         """Yield the implementations of ``pingap_listeners``, each with its distribution.
 

@@ -9,6 +9,8 @@ from pluggy import HookRelay
 __all__ = ["HookRelay", "Worker"]
 
 if TYPE_CHECKING:
+    from pingap.plugins.durable_store import DurableStore
+    from pingap.plugins.instance import Instance
     from pingap.shared_state.messages import MessageBus
     from pingap.shared_state.state import SharedState
 
@@ -30,6 +32,14 @@ class Worker(Protocol):
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
         """
+
+    @property
+    def store(self) -> DurableStore:
+        """A small store that survives restarts, and that all workers share."""
+
+    @property
+    def instance(self) -> Instance:
+        """The running pingap, with all its processes: its configuration, restarts, figures."""
 
     @property
     def hooks(self) -> HookRelay:

@@ -83,6 +83,11 @@ class BodyRelay:
         """Whether some of it may have gone to a sink."""
         return self._opened
 
+    @property
+    def is_too_large(self) -> bool:
+        """Whether more came than the limit allows."""
+        return 0 < self.limit < self.received
+
     async def collect(self, limit: int) -> bytes:
         """Hold all of the body, whose sink is not opened yet, and return it.
 

@@ -1,125 +1,42 @@
 """One request between a client and an upstream: who waits for whom, and who is told what.
 
-An exchange holds the two sides together. Its lifecycle is a coroutine, but not a task: it is
-stepped from the callbacks of the two connections, so that a request costs no task, future or lock.
-Only what a plugin awaits runs in a task. Body bytes pass from side to side without waking it.
+An exchange holds the two sides together; their callbacks step its lifecycle (``stepping``). Body bytes pass
+from side to side without waking it.
 
 Nothing here knows a socket, a phase or a wire format.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from pingap.http.context import RequestContext
-from pingap.http.errors import ClientGone, HTTPError, PingapError
+from pingap.http.errors import ClientGone, HTTPError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
-from pingap.http.ports import Sink, Source, Upstream
+from pingap.http.ports import Upstream
 from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
-from pingap.proxy.filter_chain import Filters
 from pingap.proxy.filter_stages import Stage
+from pingap.proxy.sides import Downstream, Messages
+from pingap.proxy.stepping import Stepping, suspend
+from pingap.proxy.unattended import bound_body, can_go_on, go_on
 from pingap.proxy.whole_request import read_whole
 
 if TYPE_CHECKING:
     from pingap.plugins.file_body import FileBody
-    from pingap.proxy.async_hooks import HookTasks, Outcome
     from pingap.proxy.runtime import LocationRuntime, ServerRuntime
     from pingap.upstream.peer import Peer
 
-log = logging.getLogger("pingap")
-
-
-class Downstream(Source, Sink, Protocol):
-    """The client's side: takes a response, delivers the request body."""
-
-    body_bytes_sent: int
-    """Bytes of the response body that were handed over, without framing."""
-
-    @property
-    def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
-
-    def send_interim(self, response: Response) -> None:
-        """Pass on a 1xx response."""
-
-    def send_whole(self, response: Response, body: bytes) -> None:
-        """Send a response with all of its body."""
-
-    def send_head(self, response: Response, length: int | None) -> None:
-        """Begin a response with so many bytes of body, None if that is not known."""
-
-    def withdraw_head(self) -> bool:
-        """Discard a buffered head, so that another one can be sent; return False if it was already sent."""
-
-    def begin_tunnel(self, response: Response) -> None:
-        """Send 101; from here on, bytes pass both ways as they come."""
-
-    def watch_tunnel(self) -> None:
-        """Set the time limit of a tunnel: its deadline may have changed, or something has passed."""
-
-    def flush(self) -> None:
-        """Send what was kept back in the hope of more: the head of a response."""
-
-    def cut(self) -> None:
-        """Break off, so that the client sees that the answer is not complete."""
-
-    def exchange_ended(self) -> None:
-        """Go on with the next request: this one is over."""
-
-
-class Messages(Protocol):
-    """What reads the messages of a WebSocket inside of a tunnel."""
-
-    @property
-    def client_filters(self) -> Filters:
-        """What filters the bytes of the client."""
-
-    @property
-    def upstream_filters(self) -> Filters:
-        """What filters the bytes of the upstream."""
-
-    @property
-    def is_over(self) -> bool:
-        """Both sides were closed, and the tunnel is to end."""
-
-    def begin(self) -> None:
-        """Begin, before anything is sent to the client."""
-
-    def go_on(self) -> None:
-        """Know that the response head was sent."""
-
-    def on_full(self) -> None:
-        """Know that a side can, or cannot, take more."""
-
-    def on_deadline(self, now: float) -> bool:
-        """Act on ``tunnel_deadline``; return False if it has not passed."""
-
-
-Connecting = TypeVar("Connecting", bound=Upstream)
-
-_ENDED: Final = object()
 _NO_FILTERS: Final[list[Stage]] = []  # (the first filter gets a list of its own)
 
 
-def _close(connection: Upstream) -> None:
-    connection.close()
-
-
-@types.coroutine
-def suspend() -> Generator[None, None, None]:
-    """Return when a callback wakes the exchange."""
-    yield
-
-
-class Exchange:
+class Exchange(Stepping):
     """One request and its answer.
 
     :param server: the server whose listener took the request.
@@ -129,8 +46,6 @@ class Exchange:
     """
 
     # What most exchanges never change costs them nothing: it is kept by the class.
-    lifecycle: Generator[None, None, None]
-    """What ``step`` goes on with."""
     location: LocationRuntime | None = None
     chains: Chains
     """Those of the location, or the same ones with their time taken; empty before it is found."""
@@ -164,8 +79,10 @@ class Exchange:
     """A tunnel waits for the rest of the request body."""
     holding = False
     """The client's connection is full of other responses: see ``hold_answer``."""
-    _book_closed = False
-    _running = False
+    unattended = False
+    """The client has left, and the upstream's answer is read to its end all the same."""
+    status_when_left = 0
+    """The status that the client was sent before; 499 if none was."""
 
     def __init__(
         self, server: ServerRuntime, downstream: Downstream, request: Request, ctx: RequestContext
@@ -174,49 +91,17 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.ctx = ctx
+        self.failure = None
         ctx._received = (request, request.method, request.target, request.host)
         # (What every exchange asks for is found sooner in the object than in its class.)
         self.upstream = self.peer = self.response_body = None
         self.filters = _NO_FILTERS
         self.chains = NO_CHAINS
         self.holding = False
-        self.failure: PingapError | None = None
-        """What ends the exchange; see ``raise_failure``."""
         self.request_body: BodyRelay | None = None
         if request.chunked or request.content_length:
             self.request_body = body = BodyRelay(downstream)
             ctx._read_body = partial(read_whole, downstream, request, body)
-
-    # Stepping the lifecycle.
-
-    def step(self) -> None:
-        """Go on with the lifecycle; returns when it waits, or has ended."""
-        self._running = True
-        try:
-            # (Unlike ``send``, this makes no exception of the end.)
-            ended = next(self.lifecycle, _ENDED) is not None
-        except Exception:
-            log.exception("request ended by a defect of pingap: %r", self.request)
-            self.downstream.cut()
-            ended = True
-        if ended:
-            self.downstream.exchange_ended()
-        else:
-            self._running = False
-
-    def wake(self) -> None:
-        """Let the lifecycle look again at what it waits for."""
-        # Called from within the lifecycle there is nothing to wake: it looks before it waits.
-        if not self._running:
-            self.step()
-
-    def fail(self, failure: PingapError) -> None:
-        """Let the lifecycle end for a reason; the first one counts, or that the client left."""
-        if self._book_closed:
-            return
-        if self.failure is None or isinstance(failure, ClientGone):
-            self.failure = failure
-            self.wake()
 
     # What the lifecycle waits for.
 
@@ -254,83 +139,6 @@ class Exchange:
         """Whether the upstream's side of a tunnel has ended."""
         return self.response_body is not None and self.response_body.finished
 
-    @property
-    def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
-        return self.downstream.tasks
-
-    async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
-        """Run something that awaits in a task, and return its result.
-
-        :param limit: seconds it may take; after them it is cancelled.
-        :raises PingapError: the client left; what was awaited is cancelled.
-        :raises TimeoutError: it took longer than the limit.
-        :raises Exception: whatever the awaitable raises.
-        """
-        return await self.finish(self.begin(awaitable, limit))
-
-    def begin(self, awaitable: Awaitable[Any], limit: float | None = None) -> Outcome:
-        """Begin what ``in_task`` does; most outcomes are done when this returns.
-
-        :param limit: seconds it may take.
-        """
-        return self.downstream.tasks.start(awaitable, self.wake, limit)
-
-    async def finish(self, outcome: Outcome) -> Any:
-        """Return the result of what was begun; raises as ``in_task``."""
-        while not outcome.done:
-            if self.failure is not None:
-                outcome.cancel(self.failure)
-            await suspend()
-        self.raise_failure()
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
-
-    async def woken(self) -> None:
-        """Return when something has happened, for callers that look whether it was theirs.
-
-        :raises PingapError: the exchange failed.
-        """
-        self.raise_failure()
-        await suspend()
-        self.raise_failure()
-
-    async def outlast(self, outcome: Outcome) -> None:
-        """Return when something has ended, however that was."""
-        while not outcome.done:
-            await suspend()
-
-    async def connect(self, connecting: Awaitable[Connecting]) -> Connecting:
-        """Return a new upstream connection; close it if the exchange no longer needs it.
-
-        :raises PingapError: connecting failed, or the exchange failed meanwhile.
-        """
-        outcome = self.begin(connecting)
-        outcome.discard = _close
-        try:
-            connection: Connecting = await self.finish(outcome)
-        except PingapError:
-            if outcome.value is not None:
-                outcome.value.close()
-            raise
-        return connection
-
-    def raise_failure(self) -> None:
-        """Raise what ended the exchange, if something did."""
-        if self.failure is not None:
-            raise self.failure
-
-    def forgive(self) -> None:
-        """Forget a failure that was dealt with. That the client left is not forgotten."""
-        if not isinstance(self.failure, ClientGone):
-            self.failure = None
-
-    def close_book(self) -> None:
-        """Forget every failure: what is still awaited is of no concern to the client."""
-        self.failure = None
-        self._book_closed = True
-
     # What the client's side reports.
 
     def on_request_chunk(self, chunk: bytes) -> None:
@@ -357,6 +165,16 @@ class Exchange:
 
     def on_client_gone(self) -> None:
         """Take note that nobody waits for the answer any more."""
+        if self.ctx.finish_without_client and not self._book_closed:
+            if self.unattended:
+                return
+            if can_go_on(self):
+                go_on(self)
+                return
+        self.fail(ClientGone())
+
+    def give_up(self) -> None:
+        """End, although the answer was to be read to its end."""
         self.fail(ClientGone())
 
     def on_client_full(self, full: bool) -> None:
@@ -379,7 +197,7 @@ class Exchange:
 
         :param hold: pause, because the client's connection is full of other responses.
         """
-        self.holding = hold
+        self.holding = hold = hold and not self.unattended
         self._pause_answer(hold)
 
     def _pause_answer(self, pause: bool) -> None:
@@ -401,6 +219,8 @@ class Exchange:
         assert self.upstream is not None
         self.head = response
         self.response_body = BodyRelay(self.upstream)
+        if self.unattended:
+            bound_body(self)
         if self.client_full:
             self.response_body.set_full(True)
         self.wake()
@@ -418,7 +238,10 @@ class Exchange:
         try:
             self.response_body.feed(chunk)
         except HTTPError as error:
-            self.fail(error)
+            if self.unattended and self.response_body.is_too_large:
+                self.give_up()
+            else:
+                self.fail(error)
 
     def on_upstream_end(self, trailers: Headers | None) -> None:
         """Take the end of the response; the upstream's side has let go of the exchange."""

@@ -26,6 +26,7 @@ from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
 from pingap.protocol.own_fields import drop_twins
 from pingap.protocol.websocket import check_upgrade, is_websocket, limit_extensions
+from pingap.proxy import unattended
 from pingap.proxy.attempts import ask_upstream
 from pingap.proxy.body_source import produce
 from pingap.proxy.exchange import Exchange
@@ -71,8 +72,10 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             response = await _error_response(x, error)
         if not _send_at_once(x, response, filters):
             await _send(x, response, filters)
+        if x.unattended:
+            unattended.end()
     except ClientGone as gone:
-        x.ctx.status = x.ctx.status or 499
+        x.ctx.status = x.status_when_left or x.ctx.status or 499
         x.ctx.fail(RequestOutcome.CLIENT_GONE, gone)
         gone.__traceback__ = None  # (see ``ServerRuntime.report``)
     except PingapError as error:
@@ -286,7 +289,8 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
         or (x.response_body is not None and response.upstream)
     ):
         return False
-    x.downstream.send_whole(response, body)
+    if not x.unattended:
+        x.downstream.send_whole(response, body)
     return True
 
 
@@ -297,6 +301,8 @@ async def _send(
 
     :param replaceable: it is no error page, so that one may take its place.
     """
+    if x.unattended and (response.status == 101 or not response.upstream):
+        unattended.end()
     if response.body is NO_ANSWER:
         x.downstream.cut()
         return

@@ -11,7 +11,9 @@ from pingap.http.headers import Headers
 from pingap.http.messages import Response
 from pingap.http.ports import Upstream
 from pingap.proxy.body_relay import BodyRelay
-from pingap.proxy.exchange import Exchange, Messages, suspend
+from pingap.proxy.exchange import Exchange
+from pingap.proxy.sides import Messages
+from pingap.proxy.stepping import suspend
 
 
 async def run_tunnel(x: Exchange, response: Response) -> None:

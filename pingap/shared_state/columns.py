@@ -165,7 +165,17 @@ class SegmentWindow(_Columns, SharedWindow):
             return 0.0
         return self._sum(time.monotonic() if now is None else now)
 
+    def counts(self, now: float | None = None) -> tuple[int, int]:
+        region = self._region
+        if region.identities[self._slot] != self._identity and not self._is_there():
+            return 0, 0
+        return self._counts(time.monotonic() if now is None else now)
+
     def _sum(self, now: float) -> float:
+        before, count = self._counts(now)
+        return count + before * (1.0 - now % self._seconds / self._seconds)
+
+    def _counts(self, now: float) -> tuple[int, int]:
         region, seconds = self._region, self._seconds
         piece = int(now // seconds)
         this = self._generation << 20 | piece & _PIECES
@@ -178,4 +188,4 @@ class SegmentWindow(_Columns, SharedWindow):
                 count += word & _COUNT
             elif tag == last:
                 before += word & _COUNT
-        return count + before * (1.0 - now % seconds / seconds)
+        return before, count

@@ -9,9 +9,10 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, TypeVar
 
+from pingap.shared_state.keys import LONGEST_KEY, short_key
+from pingap.shared_state.lock import LocalLocks, SharedLock
 from pingap.shared_state.state import (
     DEFAULT_SIZES,
-    LONGEST_KEY,
     NESTED,
     KindStats,
     RecordLayout,
@@ -27,8 +28,14 @@ from pingap.shared_state.state import (
     check_length,
     not_countable,
     record_layout,
-    short_key,
     stats_of,
+)
+from pingap.shared_state.values import (
+    SMALL_VALUE,
+    LocalEntries,
+    LocalValues,
+    SharedValues,
+    check_value_bytes,
 )
 
 _CANDIDATES: Final = 16
@@ -178,13 +185,22 @@ class _Window(_Record, SharedWindow):
     def total(self, now: float | None = None) -> float:
         if self.forgotten:
             return one.total(now) if (one := self._home.get(self._key)) else 0.0
-        seconds = self._seconds
-        piece, passed = divmod(time.monotonic() if now is None else now, seconds)
+        now = time.monotonic() if now is None else now
+        self._turn(now // self._seconds)
+        return self._count + self._before * (1.0 - now % self._seconds / self._seconds)
+
+    def counts(self, now: float | None = None) -> tuple[int, int]:
+        if self.forgotten:
+            return one.counts(now) if (one := self._home.get(self._key)) else (0, 0)
+        self._turn((time.monotonic() if now is None else now) // self._seconds)
+        return self._before, self._count
+
+    def _turn(self, piece: float) -> None:
+        """Begin a piece, unless it runs already."""
         if piece != self._piece:
             self._before = self._count if piece == self._piece + 1 else 0
             self._count = 0
             self._piece = piece
-        return self._count + self._before * (1.0 - passed / seconds)
 
 
 class _Values(_Record):
@@ -287,13 +303,16 @@ class _Held(SharedRecord):
 class LocalState(SharedState):
     """The shared state where there is one worker."""
 
-    __slots__ = ("_counters", "_gauges", "_tables", "_windows")
+    __slots__ = ("_counters", "_gauges", "_large", "_locks", "_small", "_tables", "_windows")
 
     def __init__(self, sizes: Sizes = DEFAULT_SIZES) -> None:
         self._counters = _Records[str, _Counter](_Counter, sizes.counters)
         self._gauges = _Records[str, _Gauge](_Gauge, sizes.gauges)
         self._windows = _Records[tuple[str, float], _Window](_Window, sizes.windows)
         self._tables = _TableRecords(lambda home, key: _Values(), sizes.tables)
+        self._small = LocalEntries(sizes.values)
+        self._large = LocalEntries(sizes.large_values)
+        self._locks = LocalLocks(sizes.locks)
 
     def counter(self, key: str) -> SharedCounter:
         """Return the counter of a key."""
@@ -312,6 +331,16 @@ class LocalState(SharedState):
         """Return a table."""
         return _Table(name, fields, record_layout(name, fields), self._tables)
 
+    def values(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedValues:
+        """Return a table of bytes that expire."""
+        check_value_bytes(name, value_bytes)
+        entries = self._small if value_bytes <= SMALL_VALUE else self._large
+        return LocalValues(entries, name, value_bytes)
+
+    def lock(self, key: str, seconds: float) -> SharedLock:
+        """Return a lock."""
+        return SharedLock(self._locks, short_key(key), seconds)
+
     def stats(self) -> SharedStateStats:
         """Return figures of the records."""
         return stats_of(
@@ -320,4 +349,11 @@ class LocalState(SharedState):
             gauges=self._gauges.stats(),
             windows=self._windows.stats(),
             tables=self._tables.stats(),
+            values=_entry_stats(self._small),
+            large_values=_entry_stats(self._large),
+            locks=KindStats(len(self._locks.held), self._locks.most, 0),
         )
+
+
+def _entry_stats(entries: LocalEntries) -> KindStats:
+    return KindStats(len(entries.entries), entries.most, entries.evictions)

@@ -27,6 +27,14 @@ class ProcessLocks:
         """Wait for a lock."""
         fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, number)
 
+    def try_acquire(self, number: int) -> bool:
+        """Take a lock if no other process has it; return whether that was so."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+        except (BlockingIOError, PermissionError):  # (POSIX allows EAGAIN and EACCES)
+            return False
+        return True
+
     def release(self, number: int) -> None:
         """Let go of a lock."""
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)

@@ -155,6 +155,14 @@ class Region:
         """Let others do it."""
         self.locks.release(self._first_lock + bucket)
 
+    def try_lock(self, bucket: int) -> bool:
+        """Do what ``lock`` does, but return False instead of waiting."""
+        return self.locks.try_acquire(self._first_lock + bucket)
+
+    def free(self, slot: int) -> None:
+        """Take a slot, whose bucket is locked, away from its key."""
+        self.identities[slot] &= ~DIGEST
+
     def _victim(self, bucket: int) -> int:
         """Return a slot that is free, or that of the record which was not used for longest."""
         first, end = bucket * WAYS, (bucket + 1) * WAYS

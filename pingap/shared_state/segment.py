@@ -16,11 +16,14 @@ import os
 from typing import Final, TypeVar
 
 from pingap.shared_state.columns import SegmentCounter, SegmentGauge, SegmentWindow
+from pingap.shared_state.keys import LONGEST_KEY
+from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.locks import ProcessLocks
 from pingap.shared_state.region import WAYS, GaugeRegion, Region
+from pingap.shared_state.segment_locks import LockRegion, SegmentLocks
+from pingap.shared_state.segment_values import SegmentValues, ValueRecords, record_words
 from pingap.shared_state.state import (
     DEFAULT_SIZES,
-    LONGEST_KEY,
     SharedCounter,
     SharedGauge,
     SharedState,
@@ -33,6 +36,12 @@ from pingap.shared_state.state import (
     stats_of,
 )
 from pingap.shared_state.table import RECORD_WORDS, SegmentTable, Tables
+from pingap.shared_state.values import (
+    LARGE_VALUE,
+    SMALL_VALUE,
+    SharedValues,
+    check_value_bytes,
+)
 
 _MOST_HANDLES: Final = 8192
 """Handles that a worker keeps at hand, of each kind. When there are more, all are dropped."""
@@ -55,6 +64,9 @@ class SharedSegment:
             (GaugeRegion, sizes.gauges, workers),
             (Region, sizes.windows, 2 * workers),
             (Region, sizes.tables, RECORD_WORDS),
+            (Region, sizes.values, record_words(SMALL_VALUE)),
+            (Region, sizes.large_values, record_words(LARGE_VALUE)),
+            (LockRegion, sizes.locks, 1),
         )
         rounded = [(kind, -(-slots // WAYS) * WAYS, width) for kind, slots, width in kinds]
         needed = [Region.words_needed(slots, width, workers) for _, slots, width in rounded]
@@ -67,7 +79,8 @@ class SharedSegment:
             regions.append(kind(words, start, slots, width, workers, locks, first_lock, secret))
             start += words_needed
             first_lock += slots // WAYS
-        self.counters, self.gauges, self.windows, self.tables = regions
+        self.counters, self.gauges, self.windows, self.tables, *rest = regions
+        self.values, self.large_values, self.locks = rest
 
     def attach(self, worker: int) -> SharedState:
         """Return the shared state of a worker; called in its process."""
@@ -76,12 +89,14 @@ class SharedSegment:
         return _SegmentState(self, worker)
 
     def release_worker(self, worker: int) -> None:
-        """Forget what a dead worker had in gauges; called before another one gets its index.
+        """Forget the gauges and locks of a dead worker; called before another one gets its index.
 
         What it added to counters and windows stays.
         """
         assert isinstance(self.gauges, GaugeRegion)
         self.gauges.release(worker)
+        assert isinstance(self.locks, LockRegion)
+        self.locks.release(worker)
 
     def stats(self) -> SharedStateStats:
         """Return figures of the segment."""
@@ -91,13 +106,26 @@ class SharedSegment:
             gauges=self.gauges.stats(),
             windows=self.windows.stats(),
             tables=self.tables.stats(),
+            values=self.values.stats(),
+            large_values=self.large_values.stats(),
+            locks=self.locks.stats(),
         )
 
 
 class _SegmentState(SharedState):
     """The segment as one worker sees it."""
 
-    __slots__ = ("_counters", "_gauges", "_segment", "_tables", "_windows", "_worker")
+    __slots__ = (
+        "_counters",
+        "_gauges",
+        "_large",
+        "_locks",
+        "_segment",
+        "_small",
+        "_tables",
+        "_windows",
+        "_worker",
+    )
 
     def __init__(self, segment: SharedSegment, worker: int) -> None:
         self._segment = segment
@@ -106,6 +134,9 @@ class _SegmentState(SharedState):
         self._gauges: dict[str, SegmentGauge] = {}
         self._windows: dict[tuple[str, float], SegmentWindow] = {}
         self._tables = Tables(segment.tables, worker)
+        self._small = ValueRecords(segment.values, worker, SMALL_VALUE)
+        self._large = ValueRecords(segment.large_values, worker, LARGE_VALUE)
+        self._locks = SegmentLocks(segment.locks, worker)
 
     def counter(self, key: str) -> SharedCounter:
         if (found := self._counters.get(key)) is not None:
@@ -129,6 +160,14 @@ class _SegmentState(SharedState):
 
     def table(self, name: str, fields: str) -> SharedTable:
         return SegmentTable(self._tables, name, fields, record_layout(name, fields))
+
+    def values(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedValues:
+        check_value_bytes(name, value_bytes)
+        records = self._small if value_bytes <= SMALL_VALUE else self._large
+        return SegmentValues(records, name, value_bytes)
+
+    def lock(self, key: str, seconds: float) -> SharedLock:
+        return SharedLock(self._locks, key, seconds)
 
     def stats(self) -> SharedStateStats:
         return self._segment.stats()

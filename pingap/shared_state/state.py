@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Final, NamedTuple, TypeAlias
+
+from pingap.shared_state.lock import SharedLock
+from pingap.shared_state.values import SMALL_VALUE, SharedValues
 
 Values: TypeAlias = tuple[float, ...]
 
@@ -17,9 +19,6 @@ MOST_VALUES: Final = 6
 """Values in a record of a table."""
 
 NESTED: Final = "a record is held already: blocks of table.locked() cannot be nested"
-
-LONGEST_KEY: Final = 200
-"""Longer keys are not kept as text anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +33,9 @@ class Sizes:
     gauges: int = 16384
     windows: int = 65536
     tables: int = 4096
+    values: int = 32768
+    large_values: int = 2048
+    locks: int = 1024
 
 
 DEFAULT_SIZES: Final = Sizes()
@@ -49,7 +51,10 @@ class KindStats(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SharedStateStats:
-    """Figures of the shared state, by kind: ``counters``, ``gauges``, ``windows``, ``tables``.
+    """Figures of the shared state, by kind.
+
+    The kinds are ``counters``, ``gauges``, ``windows``, ``tables``, ``values``, ``large_values`` and
+    ``locks``.
 
     :param size: bytes of the shared memory; 0 with one worker.
     :param used: how many records there are.
@@ -140,6 +145,15 @@ class SharedWindow(ABC):
     @abstractmethod
     def total(self, now: float | None = None) -> float:
         """Return how much happened within the window, and count nothing."""
+
+    @abstractmethod
+    def counts(self, now: float | None = None) -> tuple[int, int]:
+        """Return how much happened in the piece before the one that runs, and in that one.
+
+        These are the two numbers that ``total`` is made of, for those who weigh them differently.
+
+        :param now: from ``time.monotonic()``, if you have it at hand.
+        """
 
 
 class SharedRecord(ABC):
@@ -240,6 +254,37 @@ class SharedState(ABC):
         """
 
     @abstractmethod
+    def values(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedValues:
+        """Return a table of bytes that expire.
+
+        Tables for values of up to 64 bytes share one room, tables for longer ones another one. When
+        it is used up, the entry that expires first gives way.
+
+        :param name: begin it with the name of your plugin.
+        :param value_bytes: how long a value may be, at most 4096.
+        :raises ValueError: ``value_bytes`` is more than that.
+        """
+
+    @abstractmethod
+    def lock(self, key: str, seconds: float) -> SharedLock:
+        """Return a lock among all tasks of all workers.
+
+        Example::
+
+            async with ctx.shared.lock("acme/example.org", 30):
+                ...
+
+        If its holder has not left the block after so many seconds, others get the lock; if its worker
+        dies, within a moment. So ask ``is_held`` before you do what must not be done twice. Do
+        not take a lock again inside of its block: that waits until it has expired. While about a
+        thousand locks are held, another one waits until there is room.
+
+        :param key: text of any length, which clients may choose.
+        :param seconds: how long it is held at most.
+        :raises ValueError: ``seconds`` is not positive.
+        """
+
+    @abstractmethod
     def stats(self) -> SharedStateStats:
         """Return figures of the shared state itself."""
 
@@ -275,13 +320,6 @@ def record_layout(table: str, fields: str) -> RecordLayout:
     :raises ValueError: there is no such layout.
     """
     return RecordLayout(table, fields)
-
-
-def short_key(key: str) -> str:
-    """Return a key that is no longer than it may be."""
-    if len(key) <= LONGEST_KEY:
-        return key
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
 
 
 def check_length(seconds: float) -> None:

@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Final
 from zlib import crc32
 
+from pingap.shared_state.keys import LONGEST_KEY
 from pingap.shared_state.region import NOWHERE, Region, tick
 from pingap.shared_state.state import (
-    LONGEST_KEY,
     MOST_VALUES,
     NESTED,
     RecordLayout,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Final
 
-from pingap.config import Address, TcpAddress, UnixAddress
+from pingap.config import Address, TcpAddress
 from pingap.worker.listening import Inherited, Listening
+from pingap.worker.relisten import bound, resolved
 
 _FIRST: Final = 3
 MOST: Final = 1024
@@ -105,25 +105,6 @@ def _adopt(fd: int) -> socket.socket:
         raise ValueError("this socket does not listen (Accept=no is needed)")
     sock.setblocking(False)
     return sock
-
-
-def bound(sock: socket.socket) -> Address:
-    """Return what a socket is bound to."""
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return UnixAddress(os.fsdecode(name))
-    return TcpAddress(str(ip_address(name[0])), name[1])
-
-
-def resolved(address: Address) -> Iterator[Address]:
-    """Yield what a socket that was bound to the address says of itself; a name has many hosts."""
-    if isinstance(address, UnixAddress):
-        yield address
-    elif address.port:  # any free port is none of these
-        kind = socket.SOCK_STREAM
-        with suppress(OSError):  # an unknown host is told when it is to be bound
-            for *_, place in socket.getaddrinfo(address.host, address.port, type=kind):
-                yield TcpAddress(str(ip_address(place[0])), address.port)
 
 
 def _serves_both(sock: socket.socket) -> bool:

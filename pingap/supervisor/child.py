@@ -28,6 +28,7 @@ class Child:
         self.pid = pid
         self.channel = channel
         self.began = self.heard = time.monotonic()
+        self.started_at = time.time()
         self.ready = anyio.Event()
         """It accepts connections, or has ended."""
         self.ended = anyio.Event()

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import anyio
@@ -19,6 +20,7 @@ from pingap.config.watch import ConfigurationWatch
 from pingap.host.early_signals import release_signals
 from pingap.host.services import keep_running
 from pingap.host.systemd import Notifier
+from pingap.supervisor.control import Control
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.reload import Reloader
 from pingap.supervisor.succession import Succession
@@ -39,6 +41,9 @@ _SIGNALS: Final = (
 
 _TURNS_OF_A_SIGNAL: Final = 8
 """In so many turns of the loop a signal that came gets to ``_obey``: three, and one for each other."""
+
+
+_HANDING_OVER: Final = "a new process is about to take over already"
 
 
 class Master:
@@ -65,6 +70,9 @@ class Master:
         self._notifier = notifier
         self._watch = watch
         self._reloader = Reloader(supervisor, options, watch)
+        supervisor.answers |= Control(
+            supervisor, self._reloader, notifier, self._refusal, lambda: self._upgrade(True)
+        ).answers
         self._draining = False
         self._started = anyio.Event()
         self._handing_over = False
@@ -159,14 +167,15 @@ class Master:
             await anyio.lowlevel.checkpoint()
         self._tasks.cancel_scope.cancel()
 
-    async def _upgrade(self, start: bool) -> None:
+    async def _upgrade(self, start: bool) -> str:
         """Let another process take over; it goes on here if that one does not serve.
 
         :param start: start it; otherwise somebody else does.
+        :returns: why none took over; empty if one did.
         """
         if self._handing_over:
-            log.warning("a new process is about to take over already")
-            return
+            log.warning(_HANDING_OVER)
+            return _HANDING_OVER
         self._handing_over = True
         await self._started.wait()
         path = self._supervisor.base.runtime.config.basic.upgrade_sock
@@ -178,7 +187,7 @@ class Master:
             )
         except HandOverError as error:
             log.error("no new process took over, this one goes on: %s", error)  # noqa: TRY400
-            return
+            return str(error)
         finally:
             self._handing_over = False
             self._starting = 0
@@ -187,9 +196,17 @@ class Master:
         if start:
             self._succession.on_success(successor)
         if not self._draining:
-            await self._end(at_once=False)
+            self._draining = True
+            self._tasks.start_soon(partial(self._end, at_once=False))
+        return ""
 
     # Changes.
+
+    def _refusal(self) -> str:
+        """Return why plugins can change nothing now; empty if they can."""
+        if not self._started.is_set():
+            return "pingap is still starting"
+        return "pingap is shutting down" if self._draining else ""
 
     def _reopen_logs(self) -> None:
         log.info("log files are opened again")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import anyio
@@ -17,7 +18,7 @@ import anyio
 from pingap.build.graph import Runtime, build
 from pingap.build.loading import load_configuration
 from pingap.build.machine import refuse, start_problems
-from pingap.config import Config, ConfigError, Snapshot
+from pingap.config import Config, ConfigError, Problem, Snapshot
 from pingap.config.changes import changes_between, changes_text
 from pingap.config.file_values import named_files, watched_files
 from pingap.config.problem import dotted
@@ -25,20 +26,33 @@ from pingap.config.restart import needs_restart
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.time_limit import time_limit
 from pingap.observability.logs import set_log_level
+from pingap.plugins.instance import ReloadResult
 from pingap.plugins.settings_models import settings_models
 from pingap.supervisor.child import Child
 from pingap.supervisor.options import ServeOptions
-from pingap.supervisor.relisten import Relisting, relisten
 from pingap.supervisor.supervisor import Supervisor, numbers_of
 from pingap.worker.listening import ListenError, Listening, of_worker, workers_of
+from pingap.worker.relisten import Relisting, relisten
 
 log = logging.getLogger("pingap")
 
 PREPARE_SECONDS: Final = 60.0
 """How long a worker may take to build a configuration and to start its plugins."""
-
+SWAP_SECONDS: Final = 5.0
+"""How long it is waited for a worker to serve what it has prepared."""
 
 _STAYS: Final = "the configuration stays as it was"
+
+
+class RefusedError(Exception):
+    """A configuration is not served; the log says so already.
+
+    :param problems: what is wrong with it, if that is the reason.
+    """
+
+    def __init__(self, reason: str, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(reason)
+        self.problems = list(problems)
 
 
 class Reloader:
@@ -61,6 +75,10 @@ class Reloader:
         self._lock = anyio.Lock()
         self._at_start = supervisor.base.runtime.config
         """How many work is from here."""
+        self.last: ReloadResult | None = None
+        """What became of the last one."""
+        self.needs_restart: list[str] = []
+        """The keys of what serves that only a new process can take over."""
 
     async def reload(self) -> list[str]:
         """Read the configuration and serve by it; if it cannot be served, nothing changes.
@@ -68,30 +86,61 @@ class Reloader:
         :returns: the changes that only a new process can take over.
         """
         async with self._lock:
-            old = self._supervisor.base.runtime
             if self._watch is not None:
                 self._watch.know()
-            snapshot = self._options.read()
             try:
-                # (A supervisor that is held up by a plugin could replace no worker.)
-                with time_limit(old.config.basic.worker_timeout):
-                    config = self._load(snapshot, old)
-                    refuse(start_problems(config))
-                    target = self._supervisor.base.log_target
-                    new = build(config, old.registry, target, previous=old)
-            except ConfigError as error:
-                log.error("%s; the new one is wrong:\n%s", _STAYS, error)  # noqa: TRY400
+                return await self._serve(self._options.read(), "")
+            except RefusedError:
                 return []
-            for warning in (*config.warnings, *new.warnings):
-                log.warning("%s", warning)
-            restart = self._needs_restart(config)
-            if await self._change(snapshot, new):
-                self._tell(old, new, restart)
-                return restart
-            old.log_files.close_others(old.log_targets)
-            return []
 
-    def _needs_restart(self, config: Config) -> list[str]:
+    async def apply(self, snapshot: Snapshot, by: str) -> list[str]:
+        """Serve a configuration that was not read from the files.
+
+        :param by: who applies it.
+        :returns: the changes that only a new process can take over.
+        :raises RefusedError: it cannot be served, and nothing changes.
+        """
+        async with self._lock:
+            return await self._serve(snapshot, by)
+
+    async def _serve(self, snapshot: Snapshot, by: str) -> list[str]:
+        failure = "it was interrupted"
+        try:
+            await self._take_over(snapshot, by)
+            failure = ""
+        except Exception as error:
+            failure = str(error) or type(error).__name__
+            raise
+        finally:
+            self.last = ReloadResult(at=time.time(), by=by, error=failure)
+        return self.needs_restart
+
+    async def _take_over(self, snapshot: Snapshot, by: str) -> None:
+        old = self._supervisor.base.runtime
+        which = f"the new one, applied by {by}," if by else "the new one"
+        try:
+            # (A supervisor that is held up by a plugin could replace no worker.)
+            with time_limit(old.config.basic.worker_timeout):
+                config = self._load(snapshot, old)
+                refuse(start_problems(config))
+                target = self._supervisor.base.log_target
+                new = build(config, old.registry, target, previous=old)
+        except ConfigError as error:
+            log.error("%s; %s is wrong:\n%s", _STAYS, which, error)  # noqa: TRY400
+            raise RefusedError(str(error), error.problems) from None
+        for warning in (*config.warnings, *new.warnings):
+            log.warning("%s", warning)
+        try:
+            await self._change(snapshot, new)
+        except RefusedError as error:
+            space = "\n" if error.problems else " "
+            log.error("%s; %s cannot be served:%s%s", _STAYS, which, space, error)  # noqa: TRY400
+            old.log_files.close_others(old.log_targets)
+            raise
+        self.needs_restart = self._keys_that_wait(config)
+        self._tell(old, new, by)
+
+    def _keys_that_wait(self, config: Config) -> list[str]:
         restart = needs_restart(self._at_start, config)
         workers, threads = self._supervisor.workers, self._options.threads
         for name in config.servers.keys() - self._at_start.servers.keys():
@@ -113,11 +162,10 @@ class Reloader:
                 self._watch.watch(files)
         return config
 
-    async def _change(self, snapshot: Snapshot, new: Runtime) -> bool:
+    async def _change(self, snapshot: Snapshot, new: Runtime) -> None:
         supervisor, old = self._supervisor, self._supervisor.base.runtime
         async with supervisor.forking:
-            if (listeners := self._relisten(new.config)) is None:
-                return False
+            listeners = self._relisten(new.config)
             children = list(supervisor.children.values())
             counts = self._counts(new.config)
             given = {child: of_worker(listeners.sockets, child.index, counts) for child in children}
@@ -130,8 +178,7 @@ class Reloader:
                 for child in children:
                     child.channel.send("discard")
                 listeners.discard()
-                log.error("%s; the new one cannot be served: %s", _STAYS, "; ".join(failures))
-                return False
+                raise RefusedError("; ".join(failures))
             # Before the workers close theirs: the last to do so accepts what waits in them.
             supervisor.listen_on(listeners.sockets, listeners.removed)
             listeners.take_effect(new.config)
@@ -139,6 +186,7 @@ class Reloader:
                 child.sockets = numbers_of(sockets)
                 child.channel.send("swap")
             supervisor.base.runtime, supervisor.base.counts = new, counts
+        await _wait_for_swap(children)
         _tell_listeners(listeners)
         new.take_effect()
         new.forget_others(supervisor.news)
@@ -147,17 +195,18 @@ class Reloader:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        return True
 
-    def _relisten(self, config: Config) -> Relisting | None:
-        """Open the listening sockets of a configuration; None if one of them cannot be opened."""
+    def _relisten(self, config: Config) -> Relisting:
+        """Open the listening sockets of a configuration.
+
+        :raises RefusedError: one of them cannot be opened.
+        """
         supervisor = self._supervisor
         current = [*supervisor.sockets, *supervisor.spare]
         try:
             return relisten(config, self._options.threads, current, most=supervisor.workers)
         except ListenError as error:
-            log.error("%s; the new one cannot be served:\n%s", _STAYS, error)  # noqa: TRY400
-            return None
+            raise RefusedError(str(error), error.problems) from None
 
     def _counts(self, config: Config) -> dict[str, int]:
         threads, most = self._options.threads, self._supervisor.workers
@@ -198,14 +247,21 @@ class Reloader:
             failures = [f"{name} ended while it prepared it" for name in ended]
         return list(dict.fromkeys(failures))
 
-    def _tell(self, old: Runtime, new: Runtime, restart: list[str]) -> None:
+    def _tell(self, old: Runtime, new: Runtime, by: str) -> None:
         models = settings_models(old.plugins, new.plugins)
         text = changes_text(changes_between(old.config, new.config, models))
-        log.info(
-            "the configuration was reloaded%s", f":\n{text}" if text else "; its text is the same"
-        )
-        if restart:
-            log.warning("needs a restart to take effect: %s", ", ".join(restart))
+        done = f"applied by {by}" if by else "reloaded"
+        what = f":\n{text}" if text else "; its text is the same"
+        log.info("the configuration was %s%s", done, what)
+        if self.needs_restart:
+            log.warning("needs a restart to take effect: %s", ", ".join(self.needs_restart))
+
+
+async def _wait_for_swap(children: Iterable[Child]) -> None:
+    """Return when all workers serve what they were told to; one that is stuck is not waited for."""
+    async with anyio.create_task_group() as tasks:
+        for child in children:
+            tasks.start_soon(child.channel.ask, "swapped", SWAP_SECONDS)
 
 
 def _tell_listeners(listeners: Relisting) -> None:

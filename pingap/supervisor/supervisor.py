@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from socket import socket
@@ -93,14 +93,16 @@ class Supervisor:
         """Index -> the worker that has this place."""
         self._leaving: set[Child] = set()
         """Workers that were told to end by somebody else; others have their places."""
-        self._leader: Child | None = None
+        self.leader: Child | None = None
+        self.answers: dict[str, Callable[[Child, Message], Awaitable[dict[str, Any]]]] = {}
+        """Kind of a question that workers ask -> what returns the answer."""
         self.news = Bus()
         """What workers have told each other; the supervisor itself does nothing with it."""
         self.workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
         self._early_ends: dict[int, int] = {}
-        self._gone: Figures = no_figures()
+        self.gone: Figures = no_figures()
         """What workers had counted that have ended."""
         self._all_ended = anyio.Event()
         self.forking = anyio.Lock()
@@ -170,7 +172,7 @@ class Supervisor:
 
     def _free_column(self, index: int) -> int:
         """Return which column of the shared state a new worker has to itself."""
-        used = {child.column for child in self._every_child()}
+        used = {child.column for child in self.every_child()}
         return index if index not in used else index + self.workers
 
     def _be_worker(self, index: int, column: int, theirs: socket, ours: socket) -> int:
@@ -181,7 +183,7 @@ class Supervisor:
         if self.base.runtime.config.basic.cpu_affinity:
             pin(index)
         ours.close()
-        for child in self._every_child():
+        for child in self.every_child():
             child.channel.close()
         accepted = self._sockets_of(index)
         for one in (*self.sockets, *self.spare):
@@ -213,10 +215,11 @@ class Supervisor:
             del self.children[child.index]
             if self._has_begun and not self._stopping:
                 await self._replace(child)
-        if not self._every_child():
+        if not self.every_child():
             self._all_ended.set()
 
-    def _every_child(self) -> list[Child]:
+    def every_child(self) -> list[Child]:
+        """Return all workers, those that drain included."""
         return [*self.children.values(), *self._leaving]
 
     async def _let_go(self, child: Child) -> None:
@@ -268,41 +271,47 @@ class Supervisor:
             self._tasks.start_soon(attempt, self._tell_of_others, child, message)
         elif kind == "bus":
             self._pass_on(child, message)
+        else:
+            self._tasks.start_soon(attempt, self._answer, child, message)
 
     # What concerns all workers.
 
     def tell(self, kind: str, /, **fields: Any) -> None:
         """Send a message to every worker."""
-        for child in self._every_child():
+        for child in self.every_child():
             child.channel.send(kind, **fields)
+
+    async def _answer(self, child: Child, question: Message) -> None:
+        answer = await self.answers[question["kind"]](child, question)
+        child.channel.reply(question, **answer)
 
     def _pass_on(self, sender: Child, message: Message) -> None:
         said = {name: message[name] for name in ("key", "value", "retain")}
         self.news.deliver(**said)
-        for child in self._every_child():
+        for child in self.every_child():
             if child is not sender:
                 child.channel.send("bus", **said)
 
     def _choose_leader(self) -> None:
         """Have one worker do what is to be done once per host, as long as it has its place."""
-        if self.children and self._leader not in self.children.values():
-            self._leader = self.children[min(self.children)]
-            self._leader.channel.send("lead")
+        if self.children and self.leader not in self.children.values():
+            self.leader = self.children[min(self.children)]
+            self.leader.channel.send("lead")
 
     async def _tell_of_others(self, child: Child, question: Message) -> None:
         """Tell a worker what all others have counted, living and ended ones."""
-        others = [one for one in self._every_child() if one is not child]
+        others = [one for one in self.every_child() if one is not child]
         async with anyio.create_task_group() as tasks:
             for other in others:
                 tasks.start_soon(other.channel.ask, "report", REPORT_SECONDS)
-        entries = entries_of(add_figures([self._gone, *(other.figures for other in others)]))
+        entries = entries_of(add_figures([self.gone, *(other.figures for other in others)]))
         while part := list(islice(entries, MOST_ENTRIES)):
             child.channel.send("others", entries=part)
         child.channel.reply(question)
 
     def _count_in(self, child: Child) -> None:
         """Keep what a worker that ended had counted, as far as it could tell."""
-        self._gone = add_figures([self._gone, without_gauges(child.figures)])
+        self.gone = add_figures([self.gone, without_gauges(child.figures)])
 
     async def _watch_silence(self) -> None:
         """End workers that do not show any more that they are alive; they are replaced then."""
@@ -314,7 +323,7 @@ class Supervisor:
             now = time.monotonic()
             if now - before > 2 * LOOK_SECONDS:
                 continue  # this process was stopped or busy: what they have said is not read yet
-            for child in self._every_child():
+            for child in self.every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     log.error("%s was silent for %.0f s: it is ended", child.name, limit)
                     child.kill()
@@ -323,7 +332,7 @@ class Supervisor:
 
     def on_end(self, pid: int, status: int) -> bool:
         """Take note that a process has ended; tell whether it was a worker."""
-        for child in self._every_child():
+        for child in self.every_child():
             if child.pid == pid:
                 child.on_end(status)
                 return True
@@ -342,12 +351,12 @@ class Supervisor:
             if not child.ready.is_set():  # it has no requests, and does not listen yet
                 child.kill()
         self.tell("drain", at_once=at_once)
-        if self._every_child():
+        if self.every_child():
             basic = self.base.runtime.config.basic
             seconds = basic.grace_period + basic.graceful_shutdown_timeout + LAST_SECONDS
             with anyio.move_on_after(seconds):
                 await self._all_ended.wait()
-        for child in self._every_child():
+        for child in self.every_child():
             if not child.ended.is_set():
                 log.error("%s does not end: it is ended", child.name)
                 child.kill()
@@ -355,7 +364,7 @@ class Supervisor:
     def kill(self) -> None:
         """End all workers at once."""
         self._stopping = True
-        for child in self._every_child():
+        for child in self.every_child():
             child.kill()
 
 

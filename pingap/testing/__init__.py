@@ -19,12 +19,14 @@ from pingap.testing.phases import make_context, make_request
 from pingap.testing.proxy import Proxy
 from pingap.testing.served import Received, Served
 from pingap.testing.upstream import ScriptError, Upstream
+from pingap.testing.worker import FakeWorker
 
 __all__ = [
     "Answer",
     "Client",
     "Clock",
     "ConfigError",
+    "FakeWorker",
     "Fields",
     "Http2Client",
     "Metrics",

@@ -11,7 +11,7 @@ from typing import Final
 from pingap.build.graph import Runtime, build
 from pingap.build.listeners import with_listeners
 from pingap.build.registry import installed_registry
-from pingap.config import parse
+from pingap.config import Config, parse
 from pingap.observability.log_files import LogFiles
 from pingap.plugins.base import Plugin
 from pingap.plugins.registry import GROUP
@@ -30,7 +30,11 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
     config = parse(toml, "pingap.toml", claims=registry.claims)
-    config = with_listeners(config, registry)
+    return build(adjusted(with_listeners(config, registry)), registry, log_files=log_files)
+
+
+def adjusted(config: Config) -> Config:
+    """Change what tests need otherwise: there is a metrics page, and backends are not checked."""
     for name, settings in config.servers.items():
         if not settings.prometheus_metrics:
             update = {"prometheus_metrics": METRICS_PATH}
@@ -38,7 +42,7 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     for name, upstream in config.upstreams.items():
         if "health_check" not in upstream.model_fields_set:  # tests count connections and requests
             config.upstreams[name] = upstream.model_copy(update={"health_check": "none"})
-    return build(config, registry, log_files=log_files)
+    return config
 
 
 @lru_cache(maxsize=8)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
 from pingap.build.graph import Runtime
 from pingap.config import ConfigError
 from pingap.plugins.base import Plugin
-from pingap.testing.build import METRICS_PATH, build_runtime
+from pingap.plugins.durable_store import DurableStore
+from pingap.testing.build import METRICS_PATH, adjusted, build_runtime
 from pingap.testing.client import Answer, Client
 from pingap.testing.description import Description, PluginLike
 from pingap.testing.fields import FieldsLike, pairs
@@ -19,6 +22,7 @@ from pingap.testing.logs import Recorder
 from pingap.testing.metrics import Metrics
 from pingap.testing.upstream import Upstream
 from pingap.testing.worker_thread import WorkerThread
+from pingap.worker.lone_instance import LoneInstance
 from pingap.worker.worker import Worker
 
 _LOOPBACK = ip_address("127.0.0.1")
@@ -33,6 +37,8 @@ class Proxy:
     :param categories: plugin classes that TOML may name by their category. They need not be installed,
         and win over those that are.
     :param upstream: where locations that are described in Python send requests.
+    :param state_directory: where ``worker.store`` keeps its file; by default a directory that is
+        removed when the proxy stops.
     """
 
     def __init__(
@@ -41,13 +47,16 @@ class Proxy:
         *,
         categories: Iterable[type[Plugin]] = (),
         upstream: Upstream | None = None,
+        state_directory: Path | None = None,
     ) -> None:
         self._upstream = upstream
+        self._state_directory = state_directory
+        self._temporary: TemporaryDirectory[str] | None = None
         self._toml = toml
         self._categories = list(categories)
         self._description = Description(upstream.addr if upstream else "")
         self._recorder = Recorder()
-        self._runtime: Runtime | None = None
+        self._leads = True
         self._worker: Worker | None = None
         self._thread: WorkerThread | None = None
         self._clients: list[Client | Http2Client] = []
@@ -111,15 +120,18 @@ class Proxy:
             recorder, toml = self._recorder, self.toml
             categories = [*self._categories, *self._description.categories]
             try:
-                runtime = self._runtime = build_runtime(toml, categories, recorder.files)
+                runtime = build_runtime(toml, categories, recorder.files)
             except ConfigError as error:
                 if self._toml is None:  # nobody has seen the lines that it names
                     numbered = enumerate(toml.splitlines(), 1)
                     error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
                 raise
-            worker = self._worker = Worker(runtime)
+            worker = self._worker = Worker(runtime, store=DurableStore(self._store_directory()))
+            worker.instance = LoneInstance(worker, adjusted)
             basic = runtime.config.basic
-            self._thread = WorkerThread(worker, lambda number: recorder.attach(basic, number))
+            self._thread = WorkerThread(
+                worker, lambda number: recorder.attach(basic, number), leads=self._leads
+            )
             try:
                 worker.bind()
                 self._thread.start()
@@ -141,8 +153,17 @@ class Proxy:
         finally:
             self._close(self._worker)
 
+    def _store_directory(self) -> Path:
+        if self._state_directory is not None:
+            return self._state_directory / "store"
+        self._temporary = TemporaryDirectory(prefix="pingap-testing-")
+        return Path(self._temporary.name) / "store"
+
     def _close(self, worker: Worker) -> None:
         worker.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
         self._recorder.detach()
         self._recorder.files.close()
 
@@ -171,6 +192,26 @@ class Proxy:
         self.start()
         assert self._thread is not None
         self._thread.settle()
+
+    @property
+    def _runtime(self) -> Runtime:
+        assert self._worker is not None
+        return self._worker.runtime
+
+    def lead(self) -> None:
+        """Let the worker do what one worker does for all: ``lead`` of the plugins begins.
+
+        It does so from the start, unless ``follow`` is called before the first request.
+        """
+        self._leads = True
+        if self._thread is not None:
+            self._thread.lead()
+
+    def follow(self) -> None:
+        """Let another worker lead, as it were; return when ``lead`` of all plugins was cancelled."""
+        self._leads = False
+        if self._thread is not None:
+            self._thread.follow()
 
     # Talking to it.
 
@@ -214,7 +255,6 @@ class Proxy:
         :raises ValueError: the server does not speak it.
         """
         address = self.address(server)
-        assert self._runtime is not None
         servers = self._runtime.config.servers
         name = server or next(iter(servers))
         if not servers[name].enabled_h2:
@@ -231,7 +271,6 @@ class Proxy:
         return fields
 
     def _require_trust(self) -> None:
-        assert self._runtime is not None
         if not any(_LOOPBACK in network for network in self._runtime.trusted_proxies):
             raise ValueError('client_ip needs trusted_proxies = ["127.0.0.1/32"] in [basic]')
 
@@ -306,7 +345,6 @@ class Proxy:
         :param server: the first one unless given.
         """
         self.settle()
-        assert self._runtime is not None
         servers = self._runtime.config.servers
         path = servers[server or next(iter(servers))].prometheus_metrics or METRICS_PATH
         return Metrics(self.get(path, server=server).text)

@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
@@ -42,11 +42,15 @@ class WorkerThread:
     """Runs a worker whose sockets are bound.
 
     :param on_thread: called in the thread before anything else, with its number.
+    :param leads: the worker leads from the start.
     """
 
-    def __init__(self, worker: Worker, on_thread: Callable[[int], None]) -> None:
+    def __init__(
+        self, worker: Worker, on_thread: Callable[[int], None], *, leads: bool = True
+    ) -> None:
         self._worker = worker
         self._on_thread = on_thread
+        self._leads = leads
         self._ready: Future[None] = Future()
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,7 +85,8 @@ class WorkerThread:
         self._loop = asyncio.get_running_loop()
         self._stop = anyio.Event()
         async with self._worker.serving():
-            self._worker.lead()
+            if self._leads:
+                self._worker.lead()
             self._ready.set_result(None)
             await self._stop.wait()
 
@@ -99,6 +104,11 @@ class WorkerThread:
         self._loop.call_soon_threadsafe(run)
         return result.result(_LIMIT)
 
+    def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run an async function in the loop, and return what it returns."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(function(), self._loop).result(_LIMIT)
+
     def settle(self) -> None:
         """Return when the loop has handled all that the sockets had for it."""
         loop, done = self._loop, threading.Event()
@@ -113,6 +123,15 @@ class WorkerThread:
         loop.call_soon_threadsafe(turn, _TURNS)
         if not done.wait(_LIMIT):
             raise AssertionError("the proxy does not answer: a plugin blocks its loop")
+
+    def lead(self) -> None:
+        """Let the worker lead."""
+        self.call(self._worker.lead)
+        self.settle()
+
+    def follow(self) -> None:
+        """Let the worker lead no more; return when nothing of that is left."""
+        self.run(self._worker.follow)
 
     def sweep(self) -> None:
         """Let the worker check all time limits."""

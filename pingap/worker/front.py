@@ -102,9 +102,9 @@ class Front:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any connection is open."""
+        """Whether any connection is open, or a request goes on without one."""
         early = self._handshakes.under_way + self._proxy_headers.under_way
-        return bool(early + self.listener.connections)
+        return bool(early) or self.listener.is_busy
 
     def cut_early(self) -> None:
         """End the connections that have no request yet: their client can begin anew elsewhere."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from functools import partial
 from socket import socket
 from typing import Final
 
@@ -12,7 +13,8 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pingap.build.graph import Runtime
-from pingap.config import ConfigError
+from pingap.build.listeners import with_listeners
+from pingap.config import Config, ConfigError, Snapshot, load_snapshot
 from pingap.host.services import attempt, keep_running
 from pingap.observability.logs import set_log_level
 from pingap.observability.sums import Figures, no_figures, put
@@ -20,6 +22,7 @@ from pingap.plugins.registry import PluginLoadError
 from pingap.plugins.services import PluginStartError, leaves
 from pingap.worker.channel import Channel, Message
 from pingap.worker.event_loop import run_loop
+from pingap.worker.instance import SupervisedInstance
 from pingap.worker.listening import Listening
 from pingap.worker.rebuild import rebuild
 from pingap.worker.reporter import Reporter
@@ -78,6 +81,9 @@ class WorkerProcess:
         self._asking = anyio.Lock()
         self._worker.runtime.stats.ask_others = self._ask_others
         self._worker.bus.send = self._tell_others
+        self._worker.instance = SupervisedInstance(
+            lambda: self._worker.runtime, self._channel, self._log_target
+        )
         raise_file_limit(self._worker.runtime.config)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
@@ -126,6 +132,10 @@ class WorkerProcess:
             self._tasks.start_soon(self._prepare, message)
         elif kind == "swap":
             await self._swap()
+        elif kind == "swapped":  # (what came before it has been done)
+            self._channel.reply(message)
+        elif kind == "state":
+            self._channel.reply(message, state=self._worker.state())
         elif kind == "discard":
             self._preparing.cancel()
             self._worker.discard()
@@ -150,7 +160,8 @@ class WorkerProcess:
         failure = ""
         with anyio.CancelScope() as self._preparing:
             try:
-                runtime = await rebuild(self._worker.runtime, message["snapshot"], self._log_target)
+                load = partial(self._load, message["snapshot"])
+                runtime = await rebuild(self._worker.runtime, load, self._log_target)
                 await self._worker.prepare(runtime)
             except (ConfigError, PluginLoadError, PluginStartError) as error:
                 failure = str(error)
@@ -160,6 +171,11 @@ class WorkerProcess:
             else:
                 self._prepared = runtime
             self._channel.reply(message, failure=failure)
+
+    def _load(self, snapshot: str) -> Config:
+        registry = self._worker.runtime.registry
+        config = load_snapshot(Snapshot.from_bytes(snapshot.encode()), claims=registry.claims)
+        return with_listeners(config, registry)
 
     def _take_sockets(self, message: Message) -> None:
         """Put together what is to be accepted from: sockets of now, and those that were passed."""

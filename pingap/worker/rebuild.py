@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 
 from pingap.build.graph import Runtime, build
-from pingap.build.listeners import with_listeners
-from pingap.config import Snapshot, load_snapshot
+from pingap.config import Config
 from pingap.host.threads import in_thread
 
 
-async def rebuild(serving: Runtime, snapshot: str, log_target: str) -> Runtime:
+async def rebuild(serving: Runtime, load: Callable[[], Config], log_target: str) -> Runtime:
     """Return what a configuration becomes; what has not changed is taken over.
 
     It is built in a thread, and requests go on meanwhile. The garbage collector never looks at it:
     neither the graph nor its building makes reference cycles.
 
     :param serving: the runtime that serves now.
-    :param snapshot: the texts of the configuration.
+    :param load: returns the configuration; called in the thread.
     :param log_target: what ``--log`` says.
     :raises ConfigError: with everything that cannot be built.
     """
 
     def work() -> Runtime:
-        registry = serving.registry
-        config = load_snapshot(Snapshot.from_bytes(snapshot.encode()), claims=registry.claims)
-        config = with_listeners(config, registry)
-        return build(config, registry, log_target, previous=serving)
+        return build(load(), serving.registry, log_target, previous=serving)
 
     gc.disable()  # a collection would stall the event loop for as long as the graph is large
     try:

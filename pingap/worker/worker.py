@@ -21,6 +21,8 @@ from pingap.downstream.listener import ConnectionBudget
 from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
 from pingap.observability.watchdog import Watchdog
+from pingap.plugins.durable_store import DurableStore
+from pingap.plugins.instance import Instance
 from pingap.plugins.services import PluginTasks
 from pingap.proxy.async_hooks import HookTasks
 from pingap.shared_state.local import LocalState
@@ -30,6 +32,7 @@ from pingap.worker.dismantle import dismantle
 from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
+from pingap.worker.lone_instance import LoneInstance
 from pingap.worker.plugin_worker import PluginWorker
 
 log = logging.getLogger("pingap")
@@ -44,6 +47,7 @@ class Worker:
     :param runtime: what to serve.
     :param sockets: what to accept from; without them, ``bind`` opens some.
     :param shared: what it shares with other workers; by default there are none.
+    :param store: of its plugins; by default that of the machine.
     """
 
     def __init__(
@@ -51,8 +55,10 @@ class Worker:
         runtime: Runtime,
         sockets: Iterable[Listening] = (),
         shared: SharedState | None = None,
+        store: DurableStore | None = None,
     ) -> None:
         self.runtime = runtime
+        self._store = DurableStore() if store is None else store
         self.shared = LocalState() if shared is None else shared
         runtime.count_with(self.shared)
         self._sockets = list(sockets)
@@ -70,7 +76,9 @@ class Worker:
         self._old: list[Runtime] = []
         """Runtimes before this one that still have requests."""
         self._prepared: Runtime | None = None
+        self.instance: Instance = LoneInstance(self)
         self._plugins: PluginTasks
+        self._for_plugins: PluginWorker
         self._discovery: DiscoveryService
         self._services: TaskGroup
 
@@ -114,12 +122,14 @@ class Worker:
         runtime = self.runtime
         requests = self._requests = HookTasks(runtime.deadlines)
         async with anyio.create_task_group() as services:
-            self._services, self._plugins = (
-                services,
-                PluginTasks(
-                    runtime.plugin_failures, PluginWorker(self.shared, lambda: self.runtime)
-                ),
+            self._services = services
+            self._for_plugins = PluginWorker(
+                self.shared,
+                lambda: self.runtime,
+                store=self._store,
+                instance=lambda: self.instance,
             )
+            self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
             self._discovery = DiscoveryService(services)
             watchdog = Watchdog()
             try:
@@ -160,6 +170,7 @@ class Worker:
             await self._plugins.ended()
             await http_client.close()
         await self._plugins.cut()
+        self._for_plugins.close()
         if last.cancelled_caught:
             log.warning("plugins did not shut down within %g s", limit)
 
@@ -259,6 +270,27 @@ class Worker:
             self._plugins.lead()
             self._leading = anyio.CancelScope()
             self._services.start_soon(keep_running, self._check_backends, self._leading)
+
+    async def follow(self) -> None:
+        """Leave that to another worker."""
+        leading, self._leading = self._leading, None
+        if leading is not None:
+            leading.cancel()
+            await self._plugins.follow()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it does what one worker does for all."""
+        return self._leading is not None
+
+    def state(self) -> dict[str, int]:
+        """Return how many connections and requests there are."""
+        stats = self.runtime.stats
+        return {
+            "connections": self.connections,
+            "processing": stats.processing,
+            "accepted": stats.accepted,
+        }
 
     async def _check_backends(self, leading: anyio.CancelScope) -> None:
         with leading:

@@ -180,9 +180,9 @@ STATES: dict[str, tuple[str, int, Callable[[socket.socket], None]]] = {
 @pytest.fixture(scope="module")
 def bounds() -> Iterator[dict[str, int]]:
     sys.path.insert(0, str(DOCS))  # as it is for the script that makes the page
-    import limit_tables
+    import limits_of_clients
 
-    yield limit_tables.STATES
+    yield limits_of_clients.STATES
     sys.path.remove(str(DOCS))
 
 

@@ -24,7 +24,7 @@ from support.tls import TlsOrigin
 
 from pingap.testing import Clock
 from pingap.testing import Proxy as InProcess
-from pingap.upstream.connections.http2_connection import ANSWER_SECONDS, PING_SECONDS
+from pingap.upstream.connections.http2_time_limits import ANSWER_SECONDS, PING_SECONDS
 
 LARGE = 3_000_000
 

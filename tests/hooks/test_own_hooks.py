@@ -91,7 +91,8 @@ def test_an_implementation_waits_for_the_distribution_that_defines_the_hook(tmp_
             IMPLEMENTER,
             'the-zoo cannot be loaded: the hook "pingap_zoo" belongs to pingap',
         ),
-        (DEFINER, IMPLEMENTER.replace("(loud)", "(lout)"), "cows cannot be loaded: "),
+        (DEFINER, IMPLEMENTER.replace("(loud)", "(lout)"), "Argument(s) {'lout'} are declared"),
+        (DEFINER, f"import not_there\n{IMPLEMENTER}", "cows cannot be loaded: No module named"),
         (DEFINER, IMPLEMENTER.replace("zoo_sounds", "pingap_sounds"), "unknown hook"),
     ],
 )

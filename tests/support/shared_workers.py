@@ -23,12 +23,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+import anyio
+
 import pingap.shared_state
 from pingap import SharedState
 from pingap.shared_state.segment import SharedSegment
 from pingap.shared_state.state import Sizes
 
 PACKAGE: Final = str(Path(pingap.shared_state.__file__).parent)
+SMALL: Final = Sizes(
+    counters=16, gauges=16, windows=16, tables=16, values=16, large_values=16, locks=16
+)
 PATIENCE: Final = 20
 """Seconds after which something is not slow, but blocked."""
 
@@ -74,12 +79,24 @@ def check(values: tuple[float, ...] | None) -> tuple[float, ...]:
 def exact(workers: int = 4, rounds: int = 1500) -> dict[str, Any]:
     """Hammer the same keys, which all workers make at the same time."""
     segment = SharedSegment(workers=workers)
+    unguarded = memoryview(mmap.mmap(-1, 8)).cast("Q")
+
+    async def count_locked(state: SharedState) -> None:
+        for _ in range(rounds // 50):
+            async with state.lock("same", 60):
+                number = unguarded[0]
+                await anyio.sleep(0.0001)
+                unguarded[0] = number + 1
 
     def work(index: int) -> None:
         state = segment.attach(index)
+        anyio.run(count_locked, state)
+        used = state.values("used")
         for turn in range(rounds):
             key = f"{turn % 50}"
             state.counter(key).add(3)
+            if used.add(key, b"", 600):
+                state.counter("added").add()
             gauge = state.gauge(key)
             gauge.add(2)
             gauge.add(-1)
@@ -92,13 +109,16 @@ def exact(workers: int = 4, rounds: int = 1500) -> dict[str, Any]:
     state = segment.attach(0)
     table = state.table("t", "qqd")
     keys = [str(key) for key in range(50)]
+    before = segment.stats().used
     return {
         "rounds": workers * rounds,
         "counters": sum(state.counter(key).value for key in keys),
         "gauges": sum(state.gauge(key).value for key in keys),
         "windows": sum(state.window(key, 1e9).total(now=1.0) for key in keys),
         "table": sum(check(table.get(key))[0] for key in keys[::5]),
-        "used": segment.stats().used,
+        "used": before,
+        "added": state.counter("added").value,
+        "locked": unguarded[0],
     }
 
 
@@ -205,11 +225,39 @@ def make_record(state: SharedState, turn: int) -> None:
     bump(state, f"new {turn}")
 
 
+def make_value(state: SharedState, turn: int) -> None:
+    values = state.values("v", value_bytes=100)
+    values.set(f"new {turn}", value_of(turn), 60)
+    values.add(f"new {turn}", b"another", 60)
+
+
+def change_value(state: SharedState, turn: int) -> None:
+    state.values("v").set("same", value_of(turn)[:64], 60)
+
+
+def value_of(turn: int) -> bytes:
+    return str(turn).encode() * 16
+
+
+def lock_and_go(state: SharedState, turn: int) -> None:
+    async def work() -> None:
+        async with state.lock("same", 3600) as lock:
+            assert lock.is_held
+
+    anyio.run(work)
+
+
 def change_record(state: SharedState, turn: int) -> None:
     bump(state, "same")
 
 
-OPERATIONS: Final = {one.__name__: one for one in (new_key, add, make_record, change_record)}
+OPERATIONS: Final = {
+    one.__name__: one
+    for one in (
+        *(new_key, add, make_record, change_record),
+        *(make_value, change_value, lock_and_go),
+    )
+}
 
 
 def every_point(operation: str, *, every_instruction: bool) -> dict[str, Any]:
@@ -219,11 +267,12 @@ def every_point(operation: str, *, every_instruction: bool) -> dict[str, Any]:
         between two changes all is as it was.
     """
     operate = OPERATIONS[operation]
-    segment = SharedSegment(workers=2, sizes=Sizes(counters=16, gauges=16, windows=16, tables=16))
+    segment = SharedSegment(workers=2, sizes=SMALL)
     other = segment.attach(1)
     for turn in range(16):  # all slots of new keys are taken
         other.counter(f"old {turn}").add()
         other.gauge("same").add(0)
+        other.values("v", value_bytes=100).set(f"old {turn}", b"old", 1)
         bump(other, f"old {turn}") if operation == "make_record" else None
     turn = 0
     while True:
@@ -235,6 +284,9 @@ def every_point(operation: str, *, every_instruction: bool) -> dict[str, Any]:
         assert status in (0, signal.SIGKILL)
         segment.release_worker(0)
         signal.alarm(PATIENCE)  # ends this program if a lock was left behind
+        if operation == "change_value" and turn > 1:  # the old one or the new one
+            found = other.values("v").get("same")
+            assert found in (value_of(turn - 1)[:64], value_of(turn)[:64]), found
         before = other.counter("same").value, other.window("same", 10).total(now=1.0)
         operate(other, turn)
         for state in (other, segment.attach(0)):
@@ -253,6 +305,12 @@ def everything_is_right(
         assert state.counter("same").value == before[0] + 1
         assert state.window("same", 10).total(now=1.0) == before[1] + 1
         assert state.gauge("same").value == turn
+    elif operation == "make_value":
+        assert state.values("v", value_bytes=100).get(f"new {turn}") == value_of(turn)
+    elif operation == "change_value":
+        assert state.values("v").get("same") == value_of(turn)[:64]
+    elif operation == "lock_and_go":
+        assert state.stats().used["locks"] == 0
     else:
         key = "same" if operation == "change_record" else f"new {turn}"
         number = check(state.table("t", "qqd").get(key))[0]

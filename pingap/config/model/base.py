@@ -19,6 +19,7 @@ class Claimable(Model):
 
     claimed: dict[str, Any] = Field(
         default_factory=dict,
+        repr=False,  # which may hold secrets
         description="Not a key of its own: the keys that plugin distributions claim, unchecked.",
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from typing import TYPE_CHECKING, Final, cast
 
@@ -15,9 +14,9 @@ from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import WHOLE, Event, ResponseDecoder
 from pingap.upstream.connections import connect_errors
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
-from pingap.upstream.connections.fast_open import has_connected
+from pingap.upstream.connections.http1_time_limits import NEVER, UpstreamTimeLimits
 from pingap.wire.backlog import FULL_READ, last_time
-from pingap.wire.tcp import MOST_REST, read_rest, unacknowledged
+from pingap.wire.tcp import MOST_REST, read_rest
 
 if TYPE_CHECKING:
     from pingap.http.ports import Asker
@@ -25,15 +24,11 @@ if TYPE_CHECKING:
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
 
-NEVER: Final = math.inf
-
-SLOW_REQUEST_SECONDS: Final = 5.0
-"""How long a request has to take until its upstream may end the connection without being blamed for it."""
 CLOSE_SECONDS: Final = 10.0
 """How long an upstream may take to read what was sent before the connection was closed."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
     """One connection: idle in the pool, or sending a request and reading its answer.
 
     :param upstream: whose time limits apply and whose pool it goes back to.
@@ -43,19 +38,10 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_chunked",
         "_decoder",
-        "_exchange",
         "_pool",
-        "_reading_paused",
-        "_request_done",
-        "_timeouts",
-        "_transport",
-        "_unacknowledged",
-        "_upstream",
         "_waits_for_turn",
         "_writes",
-        "_writing_paused",
         "began_at",
-        "deadline",
         "home",
         "peer",
         "read_at",
@@ -72,34 +58,21 @@ class UpstreamConnection(asyncio.Protocol):
     """How long the TLS handshake took; None without one."""
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
+        super().__init__(upstream)
         self.peer = peer
         self.home: Peer | PinnedConnections = peer
         """Where it waits for the next request."""
         self.began_at = self.read_at = time.monotonic()
         self.tcp_seconds = self.tls_seconds = None
-        self.deadline = NEVER
-        self._upstream = upstream
-        self._timeouts = upstream.timeouts
         self._pool = upstream.pool
         self._writes = upstream.pool.writes
         self._decoder = ResponseDecoder()
-        self._transport: asyncio.Transport | None = None
-        self._exchange: Asker | None = None
         self._chunked = False
-        self._request_done = True
-        self._reading_paused = False
         self._waits_for_turn = False  # work is left over to the next turn of the loop
-        self._writing_paused = False
-        self._unacknowledged = 0  # bytes, when we last looked
 
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "busy" if self._exchange else "idle"
         return f"<UpstreamConnection {self.peer.text} {state}>"
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._transport is None or self._transport.is_closing()
 
     # Callbacks of the transport.
 
@@ -206,13 +179,6 @@ class UpstreamConnection(asyncio.Protocol):
                     self._finish(exchange, EndOfMessage())
         return False
 
-    def _waited_for_client(self) -> bool:
-        """Return whether the upstream may have lost its patience with a client that sends slowly."""
-        if self._request_done or self._writing_paused or self._exchange is None:
-            return False
-        began = self._exchange.ctx.upstream_connected_at
-        return time.monotonic() - began > SLOW_REQUEST_SECONDS
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._upstream.connections -= 1
         self._pool.deadlines.forget(self)
@@ -236,10 +202,6 @@ class UpstreamConnection(asyncio.Protocol):
             return connect_errors.unreachable(exc)
         untouched = self._decoder.untouched
         return UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched)
-
-    def _lacks_connection(self, transport: asyncio.BaseTransport) -> bool:
-        """Tell whether there never was one; with TCP Fast Open, a request is sent before."""
-        return self._upstream.fast_open and not has_connected(transport.get_extra_info("socket"))
 
     def _receive_rest(self, transport: asyncio.BaseTransport) -> None:
         """Take what came before the connection was lost: the upstream may have answered early.
@@ -266,43 +228,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._await_upstream()
         if self._exchange is not None:
             self._exchange.on_upstream_full(False)
-
-    def on_deadline(self) -> None:
-        """Called by the sweep when ``deadline`` has passed."""
-        self.deadline = NEVER
-        if self._exchange is None:
-            if self.is_closing:
-                self.abort()  # it does not take what is still to be sent
-            else:
-                self.close()  # idle for too long
-            return
-        if self._writing_paused and self._takes_bytes():
-            self._await_upstream()
-            return
-        if self._transport is not None and self._lacks_connection(self._transport):
-            self.on_connect_timeout()
-            return
-        what, kind = (
-            ("take the request", "WriteTimedout")
-            if self._writing_paused
-            else (
-                "answer",
-                "ReadTimedout",
-            )
-        )
-        self._lose(
-            UpstreamError(f"did not {what} in time", error_type=kind, status=504),
-        )
-
-    def _takes_bytes(self) -> bool:
-        """Return whether the upstream took any bytes since the time limit was set."""
-        if self._transport is None:
-            return False
-        return unacknowledged(self._transport) < self._unacknowledged
-
-    def on_connect_timeout(self) -> None:
-        """With TCP Fast Open, the peer has not accepted the connection in time."""
-        self._lose(connect_errors.not_in_time())
 
     # What the lifecycle and the exchange call.
 
@@ -401,24 +326,6 @@ class UpstreamConnection(asyncio.Protocol):
     def _leave_broken(self) -> None:
         """Keep none that ended as this one did: the next attempt is not to find those."""
         self.home.idle[:] = [one for one in self.home.idle if not one.is_closing]
-
-    def _await_upstream(self) -> None:
-        """Set the time limit for the upstream, if it is its turn to do something.
-
-        It is not while the body of the request is missing, nor while the client takes no more of the
-        answer (an upstream that cannot go on sending need not go on reading). The client's side
-        has limits for both, and for a tunnel.
-        """
-        timeout: float | None = None
-        if self._exchange is None or self._reading_paused:
-            pass
-        elif self._writing_paused:
-            timeout = self._timeouts.write
-            if self._transport is not None:
-                self._unacknowledged = unacknowledged(self._transport)
-        elif self._request_done and not self._exchange.tunnelling:
-            timeout = self._timeouts.read
-        self.deadline = NEVER if timeout is None else time.monotonic() + timeout
 
     def _finish(self, exchange: Asker, end: EndOfMessage) -> None:
         """The answer is complete."""

@@ -1,20 +1,19 @@
 """A connection of HTTP/2 to an upstream, shared by the streams of many exchanges.
 
-Time limits, the share of each stream and the end of a connection are here. What the bytes mean is
-the codec's business, one request and its answer are a stream's.
+The share of each stream and the end of a connection are here. What the bytes mean is the codec's
+business, one request and its answer are a stream's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pingap.http.errors import UpstreamError
-from pingap.protocol.http2_client import MOST_RESETS, Http2ClientCodec
+from pingap.protocol.http2_client import MOST_RESETS
 from pingap.protocol.http2_errors import NO_ERROR, Http2Error, error_name
 from pingap.protocol.http2_events import (
     DataReceived,
@@ -29,6 +28,11 @@ from pingap.protocol.http2_events import (
 from pingap.upstream.connections.fast_open import has_connected
 from pingap.upstream.connections.http1_connection import CLOSE_SECONDS
 from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+from pingap.upstream.connections.http2_time_limits import (
+    NEVER,
+    PING_SECONDS,
+    Http2UpstreamTimeLimits,
+)
 from pingap.upstream.connections.pinned import pins_of
 from pingap.wire.backlog import FULL_READ, last_time
 from pingap.wire.http2_halves import Http2Halves
@@ -42,18 +46,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pingap")
 
-NEVER: Final = math.inf
 
-SETTINGS_SECONDS: Final = 10.0
-"""How long an upstream may take to begin HTTP/2, unless ``total_connection_timeout`` is shorter."""
-PING_SECONDS: Final = 330.0
-"""Silence after which an upstream with open streams is asked for a sign of life. (More than the five
-minutes that servers of gRPC want between two PINGs; they end connections that are asked more often.)"""
-ANSWER_SECONDS: Final = 20.0
-"""How long it may take to answer that."""
-
-
-class Http2UpstreamConnection(asyncio.Protocol):
+class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
     """One connection. It takes part in the pool from its first SETTINGS until it has to end.
 
     :param upstream: whose time limits apply.
@@ -61,71 +55,53 @@ class Http2UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_goaway",
         "_has_time",
         "_leaving",
-        "_ping_sent",
         "_pool",
         "_promised",
-        "_quiet_since",
-        "_streams",
         "_touched",
-        "_transport",
         "_turns",
         "_upstream",
         "_waits_for_turn",
         "_writes",
         "began_at",
-        "codec",
-        "deadline",
         "listed",
         "most_streams",
         "name",
         "peer",
-        "read_at",
-        "ready",
         "scheme",
         "shared",
         "tcp_seconds",
-        "timeouts",
         "tls_seconds",
         "writable",
     )
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
+        super().__init__(upstream)
         self.peer = peer
         self.shared = peer.shared
         """Those among which it is."""
         self.name = f"{upstream.name}({peer.text})"
         self.scheme = "https" if upstream.has_tls else "http"
-        self.timeouts = upstream.timeouts
         self.tcp_seconds: float | None = None
         self.tls_seconds: float | None = None
         """(As those of ``UpstreamConnection``.)"""
         self.most_streams = upstream.max_h2_streams
-        self.codec = Http2ClientCodec(self.most_streams)
-        self.began_at = self.read_at = self._quiet_since = time.monotonic()
-        self.deadline = self.began_at + SETTINGS_SECONDS
+        self.began_at = self.read_at
         self.writable = True
         """The transport takes more."""
         self.listed = False
         """The pool may give out its streams."""
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the upstream has begun HTTP/2, or failed to."""
         self._upstream = upstream
         self._pool = upstream.pool
         self._writes = upstream.pool.writes
         self._has_time = upstream.pool.backlog.has_time
         self._waits_for_turn = False  # frames are left over to the next turn of the loop
-        self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, Http2UpstreamStream] = {}
         # Streams that were taken and not begun; who wanted one may have left.
         self._promised: weakref.WeakSet[Http2UpstreamStream] = weakref.WeakSet()
         self._touched: dict[Http2UpstreamStream, None] = {}  # in this read
         self._turns = Turns(self)
-        self._ping_sent = 0.0  # and not answered
         self._leaving = False  # no stream begins any more
-        self._goaway = ""  # what the upstream said when it left
 
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "leaving" if self._leaving else "open"
@@ -246,7 +222,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
             self._turns.send()
         elif type(event) is SettingsReceived:
             self._turns.send()
-            self.shared.offer(self)  # perhaps it allows more streams now
+            self._offer()  # perhaps it allows more streams now
         elif type(event) is GoawayReceived:
             self._on_goaway(event)
         elif isinstance(event, ResponseReceived | DataReceived | TrailersReceived | StreamReset):
@@ -314,10 +290,6 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if data := self.codec.to_send():
             self.write(data)
 
-    def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
-        self.deadline = min(self.deadline, deadline)
-
     def pump(self, stream: Http2Halves[Any]) -> None:
         """Send what waits of a stream, in its turn."""
         self._turns.add(stream)
@@ -334,7 +306,7 @@ class Http2UpstreamConnection(asyncio.Protocol):
         if not self._streams:
             self._await_use()
             self._close_if_done()
-        self.shared.offer(self)
+        self._offer()
 
     def leave_to(self, client: Connection) -> None:
         """Serve no other clients from now on: this one may sign in on the connection.
@@ -346,60 +318,11 @@ class Http2UpstreamConnection(asyncio.Protocol):
             self._leave()
             pins_of(client).pin(self.peer)
 
-    # Time limits.
-
-    def _await_use(self) -> None:
-        """Set the limit for the next stream to begin."""
-        self._quiet_since = time.monotonic()
-        if (idle := self.timeouts.idle) is not None:
-            self.hasten(self._quiet_since + idle)
-
-    def on_deadline(self) -> None:
-        """Called by the sweep when ``deadline`` has passed."""
-        self.deadline = NEVER
-        now = time.monotonic()
-        if self._transport is not None and self._transport.is_closing():
-            self.abort()  # it does not take what is still to be sent
-            return
-        if not self.ready.done():
-            self._refuse_start("did not begin HTTP/2 in time", status=504)
-            self.abort()
-            return
-        for stream in list(self._streams.values()):
-            if stream.deadline <= now:
-                self._doubt(stream)
-                stream.on_deadline()
-            self.hasten(stream.deadline)
-        if self._streams:
-            self._look_for_upstream(now)
-        elif (idle := self.timeouts.idle) is not None:
-            if self._quiet_since + idle <= now:
-                self.close()
-            else:
-                self.hasten(self._quiet_since + idle)
-        self.shared.offer(self)  # a promise may have been forgotten
-
-    def _doubt(self, stream: Http2UpstreamStream) -> None:
-        """Begin no more streams if the upstream said nothing at all while one waited in vain."""
-        if self.read_at <= stream.asked_at:
-            self._leave()
-
-    def _look_for_upstream(self, now: float) -> None:
-        """Ask an upstream that says nothing for a sign of life; give up one that gives none."""
-        if self._ping_sent:
-            if self._ping_sent + ANSWER_SECONDS <= now:
-                self._goaway = self._goaway or "no answer to a PING"
-                self.abort()
-            self.hasten(self._ping_sent + ANSWER_SECONDS)
-        elif self.read_at + PING_SECONDS <= now:
-            self._ping_sent = now
-            self.codec.ping()
-            self.flush()
-            self.hasten(now + ANSWER_SECONDS)
-        else:
-            self.hasten(self.read_at + PING_SECONDS)
-
     # The end of the connection.
+
+    def _offer(self) -> None:
+        """Let the pool give out its streams, if it has any."""
+        self.shared.offer(self)
 
     def _leave(self) -> None:
         """Begin no stream any more."""

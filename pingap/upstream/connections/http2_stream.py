@@ -14,7 +14,7 @@ from pingap.protocol.http2_errors import CANCEL, REFUSED_STREAM, error_name
 from pingap.protocol.http2_events import StreamReset
 from pingap.protocol.http2_hpack import fields_block, request_block
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
-from pingap.upstream.connections.http1_connection import SLOW_REQUEST_SECONDS
+from pingap.upstream.connections.http1_time_limits import SLOW_REQUEST_SECONDS
 from pingap.wire.http2_halves import NEVER, Http2Halves
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pingap.shared_state.local import LocalState
 from pingap.shared_state.segment import SharedSegment
 from pingap.shared_state.state import Sizes
 
-SMALL = Sizes(counters=16, gauges=16, windows=16, tables=16)
+SMALL = Sizes(counters=16, gauges=16, windows=16, tables=16, values=16, large_values=16, locks=16)
 
 Make = Callable[[Sizes], SharedState]
 
@@ -112,6 +112,23 @@ def test_windows_use_the_time_that_is(state: SharedState) -> None:
     assert window.add() == 1
     assert 1.99 < window.add() <= 2
     assert 1.99 < window.total() <= 2
+
+
+def test_window_shows_its_two_numbers(make: Make) -> None:
+    state = make(SMALL)
+    window = state.window("a", 10)
+    assert window.counts(now=100.0) == (0, 0)
+    window.count(8, now=100.0)
+    window.count(2, now=111.0)
+    assert window.counts(now=119.0) == (8, 2)
+    assert window.counts(now=125.0) == (2, 0)
+    assert window.total(now=125.0) == 1
+    assert window.counts(now=130.0) == (0, 0)
+    for number in range(100):  # the record gives way
+        state.window(f"{number}", 10).add(now=130.0)
+    assert window.counts(now=130.0) == (0, 0)
+    state.window("b", 3600).count()
+    assert sum(state.window("b", 3600).counts()) == 1
 
 
 @pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan])
@@ -249,14 +266,16 @@ def test_gauges_that_are_not_zero_go_last(make: Make) -> None:
 def test_all_kinds_are_bounded(make: Make) -> None:
     state = make(SMALL)
     for number in range(200):
+        state.values("v").set(f"{number}", b"v", 60)
+        state.values("v", value_bytes=100).set(f"{number}", b"v", 60)
         state.counter(f"{number}").add()
         state.gauge(f"{number}").add()
         state.window(f"{number}", 10).add()
         state.table("t", "q").set(f"{number}", (number,))
         assert state.table("t", "q").get(f"{number}") == (number,)
     stats = state.stats()
-    assert set(stats.used.values()) == {16}
-    assert set(stats.evictions.values()) == {184}
+    assert stats.used == dict.fromkeys(stats.used, 16) | {"locks": 0}
+    assert stats.evictions == dict.fromkeys(stats.used, 184) | {"locks": 0}
 
 
 def test_who_holds_on_to_an_evicted_record_gets_a_new_one(make: Make) -> None:

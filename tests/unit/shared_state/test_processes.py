@@ -35,7 +35,10 @@ def test_totals_are_exact_when_all_hammer_the_same_keys(arguments: list[str]) ->
     assert found["counters"] == 3 * rounds
     assert found["gauges"] == found["windows"] == rounds
     assert found["table"] == rounds / 5
-    assert found["used"] == {"counters": 50, "gauges": 50, "windows": 50, "tables": 10}
+    kinds = ("counters", "gauges", "windows", "tables", "values", "locks")
+    assert [found["used"][kind] for kind in kinds] == [51, 50, 50, 10, 50, 0]
+    assert found["added"] == 50
+    assert found["locked"] == rounds // 50
 
 
 @pytest.mark.timeout(120)

@@ -12,7 +12,7 @@ from pingap.shared_state.segment import SharedSegment
 from pingap.shared_state.state import Sizes
 
 WORKERS = 3
-SIZES = Sizes(counters=16, gauges=16, windows=16, tables=16)
+SIZES = Sizes(counters=16, gauges=16, windows=16, tables=16, values=16, large_values=16, locks=16)
 
 
 def test_workers_see_what_the_others_add() -> None:
@@ -84,10 +84,12 @@ def test_keys_cannot_be_chosen_to_fall_into_one_bucket() -> None:
 
 
 def test_size_is_fixed_and_told() -> None:
-    segment = SharedSegment(workers=4, sizes=Sizes(counters=1, gauges=17, windows=1, tables=1))
+    sizes = Sizes(counters=1, gauges=17, windows=1, tables=1, values=1, large_values=1, locks=1)
+    segment = SharedSegment(workers=4, sizes=sizes)
     before = segment.stats()
-    assert before.slots == {"counters": 16, "gauges": 32, "windows": 16, "tables": 16}
-    assert before.size == segment.size == 8 * (16 * 6 + 32 * 6 + 16 * 10 + 16 * 17 + 4 * 4)
+    assert before.slots == dict.fromkeys(before.slots, 16) | {"gauges": 32}
+    words = 16 * 6 + 32 * 6 + 16 * 10 + 16 * 17 + 16 * 25 + 16 * 1033 + 16 * 3 + 7 * 4
+    assert before.size == segment.size == 8 * words
 
 
 @pytest.mark.parametrize("worker", [-1, 2])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket as sockets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from socket import IPPROTO_TCP, SO_REUSEPORT, SOL_SOCKET, TCP_FASTOPEN, socket
 from typing import Any
 
 from pingap.config import Address, Config, TcpAddress, UnixAddress
 from pingap.host.sockets import BindError, listen
-from pingap.supervisor.activation import bound, resolved
 from pingap.worker.listening import Inherited, Listening, open_all
 
 
@@ -128,3 +130,22 @@ def _sharing(port: int, leaving: list[Listening]) -> Iterator[None]:
     finally:
         for sock, value in zip(same, before, strict=True):
             sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, value)
+
+
+def bound(sock: socket) -> Address:
+    """Return what a socket is bound to."""
+    name = sock.getsockname()
+    if sock.family == sockets.AF_UNIX:
+        return UnixAddress(os.fsdecode(name))
+    return TcpAddress(str(ip_address(name[0])), name[1])
+
+
+def resolved(address: Address) -> Iterator[Address]:
+    """Yield what a socket that was bound to the address says of itself; a name has many hosts."""
+    if isinstance(address, UnixAddress):
+        yield address
+    elif address.port:  # any free port is none of these
+        kind = sockets.SOCK_STREAM
+        with suppress(OSError):  # an unknown host is told when it is to be bound
+            for *_, place in sockets.getaddrinfo(address.host, address.port, type=kind):
+                yield TcpAddress(str(ip_address(place[0])), address.port)

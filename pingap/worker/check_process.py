@@ -1,0 +1,79 @@
+"""Checking a configuration in a process of its own.
+
+Building runs the ``__init__`` of plugins, loads their files and compiles regular expressions. Here, none of
+that can hold up requests, change the modules of the worker or leave memory behind, and what hangs can be
+ended. It costs the start of a Python process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from typing import Any, Final
+
+import anyio
+
+from pingap.build.check import check
+from pingap.build.registry import installed_registry
+from pingap.config import Problem, Snapshot
+from pingap.config.snapshot import read_problem, written
+from pingap.host.parent_death import end_with_parent
+from pingap.plugins.registry import PluginLoadError
+
+_COMMAND: Final = (sys.executable, "-m", "pingap.worker.check_process")
+
+
+async def check_in_process(
+    snapshot: Snapshot, log_target: str, seconds: float, command: tuple[str, ...] = _COMMAND
+) -> list[Problem]:
+    """Return what is wrong with a configuration, or the warnings.
+
+    :param log_target: what ``--log`` says.
+    :param seconds: how long it may take.
+    """
+    question = {
+        "snapshot": snapshot.to_bytes().decode(),
+        "log": log_target,
+        "path": sys.path,
+        "parent": os.getpid(),
+    }
+    data = json.dumps(question).encode()
+    try:
+        with anyio.fail_after(seconds):
+            done = await anyio.run_process(command, input=data, stderr=None, check=False)
+    except TimeoutError:
+        return [Problem((), f"checking it took longer than {seconds:g} s: does a plugin hang?")]
+    except OSError as error:
+        return [Problem((), f"it cannot be checked: {error.strerror or error}")]
+    if done.returncode:
+        return [Problem((), f"checking it ended with exit code {done.returncode}")]
+    return [read_problem(one) for one in json.loads(done.stdout)]
+
+
+def main() -> None:
+    """Answer the question that comes on standard input."""
+    gc.disable()
+    question = json.load(sys.stdin)
+    end_with_parent(question["parent"])
+    sys.path[:] = question["path"]
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what plugins print does not mix with the answer
+    found = _problems(question)
+    with os.fdopen(answer, "w") as out:
+        json.dump([written(one) for one in found], out)
+
+
+def _problems(question: dict[str, Any]) -> list[Problem]:
+    try:
+        snapshot = Snapshot.from_bytes(question["snapshot"].encode())
+        return check(snapshot, installed_registry(), question["log"])
+    except PluginLoadError as error:
+        return [Problem((), str(error))]
+    except Exception as error:  # a mistake in code, of a plugin perhaps
+        return [Problem((), f"{type(error).__name__}: {error}")]
+
+
+if __name__ == "__main__":
+    main()
