@@ -2,8 +2,9 @@
 """Every hook of pingap: what a plugin may implement.
 
 Phases (first part) concern one request and are methods of a plugin class; they run per location,
-in the order of the location's ``plugins``. Those in ``SERVER_PHASES`` run for all requests of a server,
-also where no location matches, for the plugins of the server (``servers.*.plugins``). Application hooks (second part, prefix ``pingap_``)
+in the order of the location's ``plugins``. A server may list plugins as well (``servers.*.plugins``): those
+in ``SERVER_PHASES`` run for all of its requests, also where no location matches, and the others in each
+of its locations, before those of the location's own plugins. Application hooks (second part, prefix ``pingap_``)
 concern the process and belong to a distribution; they run in the order of installation names.
 
 All phases have in common:
@@ -562,7 +563,7 @@ PHASES = (
 """Names of the phases, in the order in which they run."""
 
 SERVER_PHASES = ("server_request", "error_page", "logging")
-"""Names of the phases that run for the plugins of a server."""
+"""Names of the phases that run at a server, also where no location matches."""
 
 UPSTREAM_PHASES = (
     "upstream_request",

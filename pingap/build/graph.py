@@ -293,6 +293,7 @@ class _Builder:
             chains=self.plugins.chains(path, settings),
             upstream=settings.upstream,
             upstreams=upstreams,
+            upstream_chains=self.plugins.upstream_chains,
             upstream_headers=header_changes(
                 settings,
                 lambda key, text: self._problem((*path, *key), text),
@@ -317,7 +318,11 @@ class _Builder:
         upstreams: dict[str, UpstreamRuntime],
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
-        served = {one: locations[one] for one in settings.locations if one in locations}
+        served = {
+            one: self.plugins.at_server(name, locations[one])
+            for one in settings.locations
+            if one in locations
+        }
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         error_page = ErrorPage(self.config.basic.error_template)
         own = [Instance("pingap:error_page", error_page)]
@@ -342,7 +347,7 @@ class _Builder:
         return ServerRuntime(
             name=name,
             router=router,
-            chains=self.plugins.server_chains(path, settings, own),
+            chains=self.plugins.servers.chains(name, own),
             error_page=error_page,
             metrics=metrics,
             access_log=access_log,

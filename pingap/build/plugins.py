@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,12 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from pingap.build.claims import ClaimBuilder, written
+from pingap.build.server_plugins import ServerPlugins
 from pingap.config import (
     Config,
     LocationConfig,
     PluginConfig,
     Problem,
-    ServerConfig,
     Surroundings,
     problems_from,
 )
@@ -25,7 +27,7 @@ from pingap.config.decode import with_options
 from pingap.config.problem import quoted
 from pingap.config.reuse import plugin_key
 from pingap.config.table import ConfigTable
-from pingap.hookspecs import SERVER_PHASES
+from pingap.hookspecs import UPSTREAM_PHASES
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins import local as local_plugins
@@ -34,7 +36,6 @@ from pingap.plugins.balancer import BalancerFactory
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.chains import (
     DEFAULT_TIMEOUT,
-    NO_CHAINS,
     Chains,
     ContractError,
     Instance,
@@ -43,6 +44,7 @@ from pingap.plugins.chains import (
 from pingap.plugins.local import FileKeys, LocalPluginError, find_class, load_module
 from pingap.plugins.order_lint import hazards, may_answer
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
+from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.upstream_headers import mistakes_in
 
 Key = tuple[str | int, ...]
@@ -82,6 +84,11 @@ class PluginBuilder:
         """What each instance was built from, by name."""
         self.claims = ClaimBuilder(config, registry, self._construct, self._problem)
         """Builds the instances behind keys that distributions claim."""
+        self.servers = ServerPlugins(
+            config, self.claims, self._problem, self._warn, self._deprecated
+        )
+        """The plugins of servers."""
+        self._of_location: dict[str, list[Instance]] = {}
         self._built_in = registry.owners(kinds.INSTANCE).keys()
         """Names of instances that every configuration has."""
         self._unchanged: dict[str, Instance] = {}
@@ -110,12 +117,17 @@ class PluginBuilder:
         self.keys |= self.claims.keys
         for instances in self.claims.instances.values():
             self.instances |= {one.name: one for one in instances}
+        for name, server in self._config.servers.items():
+            self.servers.prepare(name, list(self._listed(("servers", name), server.plugins)))
 
     def chains(self, path: Key, settings: LocationConfig) -> Chains:
         """Return the chains of a location: of its claimed keys, then of what it lists."""
         claimed = self.claims.instances.get(path, [])
         instances = [*claimed, *self._listed(path, settings.plugins)]
-        if not settings.upstream and not any(map(may_answer, instances)):
+        name = str(path[1])
+        self._of_location[name] = instances
+        front = self.servers.in_front_of(name)
+        if not settings.upstream and not any(map(may_answer, (*instances, *front))):
             text = "answers every request with 503: it has no upstream, and no plugin that answers"
             self._warnings.append(self._config.source.problem(path, text))
         for hazard in hazards(instances):
@@ -125,29 +137,29 @@ class PluginBuilder:
         except ContractError as error:
             self._problem((*path, "plugins"), str(error))
             return Chains()
-        return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
+        return hook_trace.traced(chains, name) if hook_trace.is_on() else chains
 
-    def server_chains(self, path: Key, settings: ServerConfig, own: list[Instance]) -> Chains:
-        """Return the chains of a server: of pingap itself, of claimed keys, then of what it lists.
+    @cached_property
+    def upstream_chains(self) -> dict[str, Chains]:
+        """The chains of each upstream that has claimed keys."""
+        found = {}
+        for path, instances in self.claims.instances.items():
+            if path[0] == "upstreams":
+                name = str(path[1])
+                try:
+                    chains = freeze(instances, self._deprecated, UPSTREAM_PHASES)
+                except ContractError as error:
+                    self._problem(path, str(error))
+                    continue
+                traced = hook_trace.is_on()
+                found[name] = hook_trace.traced(chains, f"of {name}") if traced else chains
+        return found
 
-        :param own: instances of pingap for this server.
-        """
-        claimed = [
-            *self.claims.of_section("basic"),
-            *self.claims.of_section("certificates"),
-            *self.claims.instances.get(path, []),
-        ]
-        instances = list(self._listed(path, settings.plugins))
-        for instance in instances:
-            if not any(hasattr(instance.plugin, phase) for phase in SERVER_PHASES):
-                phases = ", ".join(SERVER_PHASES)
-                text = f'"{instance.name}" has none of the phases of a server ({phases})'
-                self._problem((*path, "plugins", settings.plugins.index(instance.name)), text)
-        try:
-            return freeze([*own, *claimed, *instances], self._deprecated, SERVER_PHASES)
-        except ContractError as error:
-            self._problem((*path, "plugins"), str(error))
-            return NO_CHAINS
+    def at_server(self, server: str, location: LocationRuntime) -> LocationRuntime:
+        """Return a location as it is at a server: the same, unless plugins of the server are in front."""
+        own, instances = location.chains, self._of_location[location.name]
+        chains = self.servers.at_location(server, location.name, own, instances)
+        return location if chains is own else replace(location, chains=chains)
 
     def _listed(self, path: Key, names: Sequence[str]) -> Iterator[Instance]:
         """Yield the instances that a location or server lists."""
@@ -311,6 +323,11 @@ class PluginBuilder:
     def _deprecated(self, instance: Instance, text: str) -> None:
         """Take note, once, of something deprecated that an instance implements."""
         warning = self._config.source.problem(self.place(instance.name), text)
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def _warn(self, path: Key, message: str) -> None:
+        warning = self._config.source.problem(path, message)
         if warning not in self._warnings:
             self._warnings.append(warning)
 

@@ -21,7 +21,7 @@ from pingap.http.messages import Request
 from pingap.http.paths import as_matched
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
 from pingap.observability.counters import WorkerStats
-from pingap.plugins.chains import Chains, Instance
+from pingap.plugins.chains import NO_CHAINS, Chains, Instance
 from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path
 from pingap.proxy.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
@@ -140,9 +140,11 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
         explanation.location, explanation.weight = location.name, winner.weight
         explanation.place = place_of_key(runtime.config.source, ("locations", location.name))
         explanation.captures = dict(captures)
-        explanation.chain = chain(runtime, location.chains, server_chains)
         explanation.headers = list(_header_steps(runtime, location.name))
         _add_upstream(runtime, location, captures, explanation)
+        chosen = explanation.upstream.name if explanation.upstream is not None else ""
+        behind = location.upstream_chains.get(chosen, NO_CHAINS)
+        explanation.chain = chain(runtime, location.chains, behind, server_chains)
     for candidate in router.candidates:
         if candidate is not winner:
             name = candidate.target.name
@@ -200,7 +202,7 @@ def _path_mismatch(path: PathMatcher) -> str:
 def chain(runtime: Runtime, *frozen: Chains) -> dict[str, list[Step]]:
     """Return what runs in each phase, with the functions behind it.
 
-    :param frozen: the chains of a location, then those of its server.
+    :param frozen: the chains of a location, of its upstream, and of its server.
     """
     built = {one.name: one for one in runtime.plugins}
     found: dict[str, list[Step]] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pingap.build.graph import Runtime
 from pingap.config import Config, Source
 from pingap.config.problem import KeyPath
 from pingap.plugins.chains import Instance
@@ -64,6 +65,17 @@ def place_of_instance(config: Config, name: str, claimed: Mapping[str, KeyPath])
     if name in config.plugins:
         return place_of_key(config.source, ("plugins", name))
     return Place()
+
+
+def instances_of_server(runtime: Runtime, server: str) -> list[Instance]:
+    """Return the plugins that take part in all phases of the requests of a server."""
+    listed = runtime.config.servers[server].plugins
+    claimed = [
+        name
+        for name, path in runtime.claimed.items()
+        if path[0] == "basic" or path[:2] == ("servers", server)
+    ]
+    return [one for one in runtime.plugins if one.name in claimed or one.name in listed]
 
 
 def instances_of(config: Config, location: str, built: dict[str, Instance]) -> list[Instance]:

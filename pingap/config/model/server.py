@@ -93,8 +93,9 @@ class ServerConfig(Claimable):
     locations: Strings = Field((), description="Names of the locations to choose from.")
     plugins: Strings = Field(
         (),
-        description="Names of plugin instances that take part in all requests of the server, also where no"
-        " location matches, in this order. Only plugins with a phase of servers can be listed here.",
+        description="Names of plugin instances that take part in all requests of the server, in this order:"
+        " `server_request`, `error_page` and `logging` also where no location matches, other phases in each"
+        " location of the server, before its own plugins.",
     )
     access_log: str = Field(
         "", description="Format of the access log, or a file and a format; empty: no access log."
