@@ -132,12 +132,13 @@ def plugin_settings() -> str:
     for category in registry.names(kinds.CATEGORY):
         cls = registry.find(kinds.CATEGORY, category)
         pages.append(f"### `{category}`\n\n{_about(cls)}\n\n{settings_tables(cls.Settings)}")
-    for key, distribution in sorted(registry.owners(kinds.LOCATION_KEY).items()):
-        cls = registry.find(kinds.LOCATION_KEY, key)
-        pages.append(
-            f"### The location key `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
-            + settings_tables(cls.Settings)
-        )
+    for kind in kinds.CLAIMS.values():
+        for key, distribution in sorted(registry.owners(kind).items()):
+            cls = registry.find(kind, key)
+            pages.append(
+                f"### The {kind.label} `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
+                + settings_tables(cls.Settings)
+            )
     return "\n".join(pages) or "No plugin distribution is installed.\n"
 
 

@@ -27,10 +27,11 @@ from pingap.config.storage.interface import (
     StorageError,
     StorageFactory,
 )
+from pingap.config.table import ConfigTable
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.config.view import ConfigView
-from pingap.hookspecs import hookimpl
+from pingap.hookspecs import hookimpl, hookspec
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.client_connection import ClientConnection
@@ -107,6 +108,7 @@ __all__ = [
     "ConfigProblem",
     "ConfigSnapshot",
     "ConfigStorage",
+    "ConfigTable",
     "ConfigView",
     "Connection",
     "ContextKey",
@@ -191,6 +193,7 @@ __all__ = [
     "__version__",
     "field",
     "hookimpl",
+    "hookspec",
     "http_client",
     "parse_form",
 ]

@@ -2,10 +2,12 @@
 """Every hook of pingap: what a plugin may implement.
 
 Phases (first part) concern one request and are methods of a plugin class; they run per location,
-in the order of the location's ``plugins``. Those in ``SERVER_PHASES`` run for all requests of a server,
-also where no location matches, for the plugins of the server (``servers.*.plugins``). Application hooks (second part, prefix ``pingap_``)
-concern the process and belong to a distribution; they run in the order of installation names. Those in
-``INSTANCE_HOOKS`` may be methods of a plugin class as well: then they run for each of its instances.
+in the order of the location's ``plugins``. A server may list plugins as well (``servers.*.plugins``): those
+in ``SERVER_PHASES`` run for all of its requests, also where no location matches, and the others in each
+of its locations, before those of the location's own plugins. Application hooks (second part, prefix
+``pingap_``) concern the process and belong to a distribution; they run in the order of installation
+names. Those in ``INSTANCE_HOOKS`` may be methods of a plugin class as well: then they run for each of its
+instances.
 
 All phases have in common:
 
@@ -24,8 +26,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    import click
+
     from pingap.config.formats.interface import ConfigFormat
     from pingap.config.storage.interface import StorageFactory
+    from pingap.config.view import ConfigView
     from pingap.http.attempts import Retry, UpstreamAttempt
     from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
     from pingap.http.client_connection import ClientConnection
@@ -343,16 +348,96 @@ def pingap_plugin_categories() -> Sequence[type[Plugin]]:
 def pingap_location_keys() -> Mapping[str, type[Plugin]]:
     """Claim keys of ``[locations.<name>]`` that belong to the distribution.
 
-    A location that has such a key gets an unnamed instance of the class, in front of the plugins
-    it lists; the key's value is the only setting, under the key's own name. The distribution
-    declares each key as an entry point named ``location:<key>``.
+    A location that has such keys gets one unnamed instance of their class, in front of the plugins
+    it lists; the keys are its settings, under their own names. The distribution declares each key as
+    an entry point named ``location:<key>``. A key that pingap itself honours cannot be claimed.
 
     Called once, when the configuration first uses a key of the distribution.
+
+    :returns: key -> plugin class. An ``__init__`` with a parameter ``table`` gets the table as a
+        :class:`pingap.ConfigTable`.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def pingap_server_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[servers.<name>]`` that belong to the distribution.
+
+    A server that has such keys gets one unnamed instance of their class, in front of the plugins it
+    lists. Otherwise as ``pingap_location_keys``, with entry points named ``server:<key>``.
 
     :returns: key -> plugin class.
     :raises Exception: a configuration error that names the distribution.
 
-    .. versionadded:: 0.1
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_basic_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[basic]`` that belong to the distribution.
+
+    There is one instance of the class for the process. Its phases run for the requests of all servers,
+    in front of the plugins of each server. Otherwise as ``pingap_location_keys``, with entry points
+    named ``basic:<key>``.
+
+    :returns: key -> plugin class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_upstream_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[upstreams.<name>]`` that belong to the distribution.
+
+    An upstream that has such keys gets one unnamed instance of their class. Its phases run for attempts
+    at this upstream, behind those of the location, also if a plugin has chosen it by ``ctx.upstream``;
+    it can have ``upstream_request``, ``upstream_attempt``, ``upstream_error`` and
+    ``upstream_response``. Otherwise as ``pingap_location_keys``, with entry points named
+    ``upstream:<key>``.
+
+    :returns: key -> plugin class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_certificate_keys() -> Mapping[str, type[Plugin]]:
+    """Claim keys of ``[certificates.<name>]`` that belong to the distribution.
+
+    A certificate that has such keys gets one unnamed instance of their class. It can have
+    ``server_request``, ``error_page`` and ``logging``, which run for the requests of all servers: a
+    certificate authority may ask for its token anywhere. Otherwise as ``pingap_location_keys``, with
+    entry points named ``certificate:<key>``.
+
+    :returns: key -> plugin class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_instances() -> Mapping[str, Mapping[str, object]]:
+    """Name plugin instances that every configuration has: what ``plugins`` may list without a table.
+
+    The distribution declares each as an entry point named ``instance:<name>``, such as
+    ``instance:pingap:compression``. The name has a colon in it. An instance is built when a location or
+    server lists it. One that has the name of an instance of pingap itself takes its place.
+
+    Called once, when the configuration first lists an instance of the distribution.
+
+    :returns: name -> the keys of its table in ``[plugins]``, ``category`` among them.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
     """
 
 
@@ -403,6 +488,23 @@ def pingap_certificate_sources() -> Mapping[str, type[CertificateSource]]:
     Called once, when the configuration first uses a key of the distribution.
 
     :returns: key -> class.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_listeners(config: ConfigView) -> Mapping[str, Mapping[str, object]]:
+    """Ask for further servers that a configuration needs, such as one on port 80 for tokens.
+
+    Called for each distribution that the configuration uses, whenever a configuration was read, in
+    every process; the result may depend on nothing but the configuration. The servers are checked,
+    opened, reloaded and handed over as those that are written.
+
+    :param config: the configuration that was read.
+    :returns: name -> the keys of its table in ``[servers]``. A name begins with that of the
+        distribution, without ``pingap-``, and a colon: ``acme:tokens``.
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 1.1
@@ -475,6 +577,43 @@ def pingap_log_targets() -> Mapping[str, LogTargetFactory]:
 
     :returns: word -> ``factory(text)``, which returns a :class:`pingap.LogOutput`. A ``ValueError`` that it
         raises is a configuration error of the key.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_commands() -> Sequence[click.Command]:
+    """Add commands to the command line: ``pingap <name>``.
+
+    The distribution declares each as an entry point named ``command:<name>``. ``pingap --help`` lists
+    them without importing anything; a command is imported when it is used. What stands behind ``-c`` is
+    in ``ctx.obj`` of its context. The commands of pingap itself cannot be replaced.
+
+    Called when a command of the distribution is used.
+
+    :returns: commands of click, each with its name.
+    :raises Exception: an error that names the distribution; the exit code is 1.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
+def pingap_hookspecs() -> Sequence[object]:
+    """Define hooks that other distributions may implement.
+
+    A hook is a function that is marked with :data:`pingap.hookspec`. The distribution calls it by
+    ``worker.hooks.<name>(...)``, with keyword arguments, and gets the results of all implementations as
+    a list (:class:`pingap.Worker`). Names of phases and names that begin with ``pingap_`` are taken.
+
+    A distribution that implements such hooks, in a module or in a class that is no plugin, declares an
+    entry point that is named ``hooks:<the distribution that defines them>``; it is loaded with that one.
+
+    Called when the distribution is loaded.
+
+    :returns: modules or classes that contain such functions.
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 1.1
@@ -581,7 +720,15 @@ PHASES = (
 """Names of the phases, in the order in which they run."""
 
 SERVER_PHASES = ("server_request", "error_page", "logging")
-"""Names of the phases that run for the plugins of a server."""
+"""Names of the phases that run at a server, also where no location matches."""
+
+UPSTREAM_PHASES = (
+    "upstream_request",
+    "upstream_attempt",
+    "upstream_error",
+    "upstream_response",
+)
+"""Names of the phases that run for the plugins of an upstream."""
 
 LOCATION_PHASES = tuple(phase for phase in PHASES if phase != "server_request")
 """Names of the phases that run for the plugins of a location."""
@@ -589,6 +736,11 @@ LOCATION_PHASES = tuple(phase for phase in PHASES if phase != "server_request")
 APPLICATION_HOOKS = (
     "pingap_plugin_categories",
     "pingap_location_keys",
+    "pingap_server_keys",
+    "pingap_basic_keys",
+    "pingap_upstream_keys",
+    "pingap_certificate_keys",
+    "pingap_instances",
     "pingap_balancers",
     "pingap_discoveries",
     "pingap_certificate_sources",
@@ -596,6 +748,9 @@ APPLICATION_HOOKS = (
     "pingap_formats",
     "pingap_context_keys",
     "pingap_log_targets",
+    "pingap_listeners",
+    "pingap_commands",
+    "pingap_hookspecs",
     "pingap_startup",
     "pingap_shutdown",
     "pingap_connection",

@@ -19,7 +19,6 @@ import anyio.lowlevel
 from pingap.build.graph import Runtime, build
 from pingap.build.registry import installed_registry
 from pingap.config import Snapshot, load_snapshot
-from pingap.plugins import kinds
 from pingap.worker.channel import Channel, pair
 from pingap.worker.dismantle import dismantle
 from pingap.worker.event_loop import run_loop
@@ -100,9 +99,7 @@ def main() -> None:
     gc.disable()
     registry = installed_registry()
     began = time.perf_counter()
-    config = load_snapshot(
-        Snapshot.of_text(text, "bench.toml"), location_keys=registry.owners(kinds.LOCATION_KEY)
-    )
+    config = load_snapshot(Snapshot.of_text(text, "bench.toml"), claims=registry.claims)
     runtime = build(config, registry)
     runtime.take_effect()
     print(f"loading and building {count} locations: {time.perf_counter() - began:.2f} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from pingap.hookspecs import hookimpl
@@ -19,6 +19,13 @@ INSTANCES: Final[dict[str, dict[str, Any]]] = {
     "pingap:requestId": {"category": "request_id"},
 }
 """Plugin instances that every configuration has (config.md, section 7)."""
+
+
+@hookimpl(trylast=True)
+def pingap_instances() -> Mapping[str, Mapping[str, object]]:
+    """Name the instances of pingap itself; distributions may replace them."""
+    return INSTANCES
+
 
 METRICS: Final = "pingap:metrics"
 """Name of what serves ``servers.*.prometheus_metrics``, in front of all locations."""

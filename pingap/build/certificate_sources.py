@@ -60,7 +60,7 @@ class SourceBuilder:
                 continue
             instance = f"certificates.{name}.{first}"
             path = ("certificates", name)
-            plugin = self._plugins.build(path, instance, cls, keys, source_key(table, cls))
+            plugin = self._plugins.source(path, instance, cls, keys, source_key(table, cls))
             if plugin is None:
                 raise SourceError
             assert isinstance(plugin, CertificateSource)
@@ -75,8 +75,8 @@ class SourceBuilder:
         }
         found: dict[type[CertificateSource], Any] = {}
         for key, value in values.items():
-            if value == "":  # means the same as no key
-                continue
+            if value == "" or key in self._registry.names(kinds.CERTIFICATE_KEY):
+                continue  # the same as no key; or a plugin's that is no source
             try:
                 cls = self._registry.find(kinds.CERTIFICATE_SOURCE, key)
             except (MissingPluginError, PluginLoadError) as error:

@@ -72,6 +72,7 @@ class Runtime:
     :param plugin_keys: name -> the same for plugin instances.
     :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
     :param certificate_keys: name -> the same for certificates.
+    :param claimed: name of an instance behind a claimed key -> path of that key.
     :param log_targets: of the log files in use.
     :param handlers: of hooks that run with the process.
     :param shared: what the worker shares with the others.
@@ -101,6 +102,7 @@ class Runtime:
     certificates: Replacements
     served: tuple[Served, ...]
     certificate_keys: dict[str, str]
+    claimed: dict[str, Key]
     log_targets: frozenset[str]
     handlers: Handlers
     warnings: list[Problem] = field(default_factory=list)
@@ -246,7 +248,7 @@ class _Builder:
             for name, settings in self.config.locations.items()
         }
         for name, instance in self.plugins.instances.items():
-            self._try(("plugins", name), partial(self._observe, instance))
+            self._try(self.plugins.place(name), partial(self._observe, instance))
         self.handlers = process_handlers(self.registry, self.plugins.instances.values())
         servers = {
             name: server
@@ -291,6 +293,7 @@ class _Builder:
             certificates=self.certificates,
             served=self.tls.served,
             certificate_keys=self.tls.keys,
+            claimed=self.plugins.claims.places,
             log_targets=frozenset(self.log_targets),
             handlers=self.handlers,
             warnings=[*self.warnings, *(Problem((), text) for text in self.registry.warnings)],
@@ -325,6 +328,7 @@ class _Builder:
             chains=self.plugins.chains(path, settings),
             upstream=settings.upstream,
             upstreams=upstreams,
+            upstream_chains=self.plugins.upstream_chains,
             upstream_headers=header_changes(
                 settings,
                 lambda key, text: self._problem((*path, *key), text),
@@ -349,7 +353,11 @@ class _Builder:
         upstreams: dict[str, UpstreamRuntime],
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
-        served = {one: locations[one] for one in settings.locations if one in locations}
+        served = {
+            one: self.plugins.at_server(name, locations[one])
+            for one in settings.locations
+            if one in locations
+        }
         routes = [_route(self.config.locations[one], target) for one, target in served.items()]
         error_page = ErrorPage(self.config.basic.error_template)
         own = [Instance("pingap:error_page", error_page)]
@@ -374,7 +382,7 @@ class _Builder:
         return ServerRuntime(
             name=name,
             router=router,
-            chains=self.plugins.server_chains(path, settings, own),
+            chains=self.plugins.servers.chains(name, own),
             error_page=error_page,
             metrics=metrics,
             access_log=access_log,

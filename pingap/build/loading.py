@@ -10,6 +10,7 @@ import anyio
 from pydantic import BaseModel
 
 from pingap.build.graph import build
+from pingap.build.listeners import with_listeners
 from pingap.build.machine import start_problems
 from pingap.build.storages import formats_of, place_of, storage_at
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
@@ -18,7 +19,6 @@ from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.host.privileges import account_problems
 from pingap.host.time_limit import time_limit
 from pingap.observability.log_files import LogFiles
-from pingap.plugins import kinds
 from pingap.plugins.registry import Registry
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -85,12 +85,7 @@ def parse_configuration(snapshot: Snapshot, registry: Registry) -> Config:
 
     :raises ConfigError: with the problems that can be found without building.
     """
-    return load_snapshot(
-        snapshot,
-        location_keys=registry.owners(kinds.LOCATION_KEY),
-        certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
-        formats=formats_of(registry),
-    )
+    return load_snapshot(snapshot, claims=registry.claims, formats=formats_of(registry))
 
 
 def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
@@ -102,12 +97,13 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     :raises ConfigError: with all problems.
     """
     try:
-        return parse_configuration(snapshot, registry)
+        config = parse_configuration(snapshot, registry)
     except ConfigError as error:
         if error.partial is None:
             raise
         more = _problems_of_rest(error.partial, error.problems, registry)
         raise ConfigError([*error.problems, *more]) from None
+    return with_listeners(config, registry)
 
 
 def _problems_of_rest(

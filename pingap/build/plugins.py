@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pydantic import ValidationError
 
-from pingap.build.builtin import INSTANCES
+from pingap.build.claims import ClaimBuilder, written
+from pingap.build.server_plugins import ServerPlugins
 from pingap.config import (
     Config,
     LocationConfig,
     PluginConfig,
     Problem,
-    ServerConfig,
     Surroundings,
     problems_from,
 )
+from pingap.config.decode import with_options
 from pingap.config.problem import quoted
-from pingap.config.reuse import claimed_key, plugin_key
-from pingap.hookspecs import SERVER_PHASES
+from pingap.config.reuse import plugin_key
+from pingap.config.table import ConfigTable
+from pingap.hookspecs import UPSTREAM_PHASES
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins import local as local_plugins
 from pingap.plugins import tracing as hook_trace
 from pingap.plugins.balancer import BalancerFactory
-from pingap.plugins.base import Plugin
+from pingap.plugins.base import Plugin, PluginSettings
 from pingap.plugins.chains import (
     DEFAULT_TIMEOUT,
-    NO_CHAINS,
     Chains,
     ContractError,
     Instance,
@@ -39,8 +43,8 @@ from pingap.plugins.chains import (
 )
 from pingap.plugins.local import FileKeys, LocalPluginError, find_class, load_module
 from pingap.plugins.order_lint import hazards, may_answer
-from pingap.plugins.process_hooks import CONNECTION, takes_part_in_servers
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
+from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.upstream_headers import mistakes_in
 
 Key = tuple[str | int, ...]
@@ -78,6 +82,15 @@ class PluginBuilder:
         """What was built, by name."""
         self.keys: dict[str, str] = {}
         """What each instance was built from, by name."""
+        self.claims = ClaimBuilder(config, registry, self._construct, self._problem)
+        """Builds the instances behind keys that distributions claim."""
+        self.servers = ServerPlugins(
+            config, self.claims, self._problem, self._warn, self._deprecated
+        )
+        """The plugins of servers."""
+        self._of_location: dict[str, list[Instance]] = {}
+        self._built_in = registry.owners(kinds.INSTANCE).keys()
+        """Names of instances that every configuration has."""
         self._unchanged: dict[str, Instance] = {}
         self._chains: dict[tuple[int, ...], Chains] = {}
         """Chains by the identities of their instances: locations with the same plugins share them."""
@@ -93,15 +106,28 @@ class PluginBuilder:
         }
 
     def build_configured(self) -> None:
-        """Build all of ``[plugins]``; built-in instances only when a location lists them."""
+        """Build all of ``[plugins]``, and what stands behind claimed keys of all tables.
+
+        Built-in instances are only built when a location or server lists them.
+        """
         for name, settings in self._config.plugins.items():
-            if name not in INSTANCES:
+            if name not in self._built_in:
                 self._plugin(name, settings)
+        self.claims.build_all()
+        self.keys |= self.claims.keys
+        for instances in self.claims.instances.values():
+            self.instances |= {one.name: one for one in instances}
+        for name, server in self._config.servers.items():
+            self.servers.prepare(name, list(self._listed(("servers", name), server.plugins)))
 
     def chains(self, path: Key, settings: LocationConfig) -> Chains:
-        """Return the chains of a location: of the keys it has claimed, then of what it lists."""
-        instances = [*self._claimed(path, settings), *self._listed(path, settings.plugins)]
-        if not settings.upstream and not any(map(may_answer, instances)):
+        """Return the chains of a location: of its claimed keys, then of what it lists."""
+        claimed = self.claims.instances.get(path, [])
+        instances = [*claimed, *self._listed(path, settings.plugins)]
+        name = str(path[1])
+        self._of_location[name] = instances
+        front = self.servers.in_front_of(name)
+        if not settings.upstream and not any(map(may_answer, (*instances, *front))):
             text = "answers every request with 503: it has no upstream, and no plugin that answers"
             self._warnings.append(self._config.source.problem(path, text))
         for hazard in hazards(instances):
@@ -111,24 +137,29 @@ class PluginBuilder:
         except ContractError as error:
             self._problem((*path, "plugins"), str(error))
             return Chains()
-        return hook_trace.traced(chains, str(path[1])) if hook_trace.is_on() else chains
+        return hook_trace.traced(chains, name) if hook_trace.is_on() else chains
 
-    def server_chains(self, path: Key, settings: ServerConfig, own: list[Instance]) -> Chains:
-        """Return the chains of a server: of what it lists, and of pingap itself.
+    @cached_property
+    def upstream_chains(self) -> dict[str, Chains]:
+        """The chains of each upstream that has claimed keys."""
+        found = {}
+        for path, instances in self.claims.instances.items():
+            if path[0] == "upstreams":
+                name = str(path[1])
+                try:
+                    chains = freeze(instances, self._deprecated, UPSTREAM_PHASES)
+                except ContractError as error:
+                    self._problem(path, str(error))
+                    continue
+                traced = hook_trace.is_on()
+                found[name] = hook_trace.traced(chains, f"of {name}") if traced else chains
+        return found
 
-        :param own: instances of pingap for this server.
-        """
-        instances = list(self._listed(path, settings.plugins))
-        for instance in instances:
-            if not takes_part_in_servers(type(instance.plugin)):
-                phases = ", ".join((*SERVER_PHASES, CONNECTION))
-                text = f'"{instance.name}" has none of the phases of a server ({phases})'
-                self._problem((*path, "plugins", settings.plugins.index(instance.name)), text)
-        try:
-            return freeze([*own, *instances], self._deprecated, SERVER_PHASES)
-        except ContractError as error:
-            self._problem((*path, "plugins"), str(error))
-            return NO_CHAINS
+    def at_server(self, server: str, location: LocationRuntime) -> LocationRuntime:
+        """Return a location as it is at a server: the same, unless plugins of the server are in front."""
+        own, instances = location.chains, self._of_location[location.name]
+        chains = self.servers.at_location(server, location.name, own, instances)
+        return location if chains is own else replace(location, chains=chains)
 
     def _listed(self, path: Key, names: Sequence[str]) -> Iterator[Instance]:
         """Yield the instances that a location or server lists."""
@@ -148,37 +179,21 @@ class PluginBuilder:
             self._chains[key] = freeze(instances, self._deprecated)
         return self._chains[key]
 
-    def _claimed(self, path: Key, settings: LocationConfig) -> list[Instance]:
-        """Build the instances behind keys of this location that distributions claim."""
-        instances = []
-        for key, value in settings.claimed.items():
-            try:
-                cls = self._registry.find(kinds.LOCATION_KEY, key)
-            except (MissingPluginError, PluginLoadError) as error:
-                self._problem((*path, key), str(error))
-                continue
-            name = f"{path[1]}.{key}"
-            self.keys[name] = claimed_key(self._config, str(path[1]), key, cls)
-            plugin = self._construct(path, cls, {key: value}, self.keys[name])
-            if plugin is not None:
-                instance = Instance(name, plugin)
-                self.instances[instance.name] = instance
-                instances.append(instance)
-        return instances
-
-    def build(
+    def source(
         self, path: Key, name: str, cls: type[Plugin], options: object, key: str
     ) -> Plugin | None:
-        """Build an instance of a table outside of ``[plugins]``, or take over the one that is there.
+        """Build what provides the certificate of a table, or take over what is there.
 
         :param name: of the instance.
         :param key: what it is built from.
         :returns: None if it cannot be built, which is reported.
         """
         self.keys[name] = key
-        plugin = self._construct(path, cls, options, key)
+        table = ConfigTable("certificates", str(path[1]), written(self._config, path))
+        plugin = self._construct(path, cls, options, key, table)
         if plugin is not None:
-            self.instances[name] = Instance(name, plugin)
+            instance = self.instances[name] = Instance(name, plugin)
+            self.claims.instances.setdefault(path, []).append(instance)
         return plugin
 
     def _plugin(self, name: str, settings: PluginConfig) -> None:
@@ -205,7 +220,9 @@ class PluginBuilder:
                 options = {key: options[key] for key in options if key != "timeout"}
             step = self._step(path, cls, settings.step)
             self._check_fail_open(path, cls, settings)
-            plugin = self._construct(path, cls, options, self.keys[name])
+            plugin = self._construct(
+                path, cls, options, self.keys[name], self._table(name, settings)
+            )
         if cls is None or plugin is None:
             self._failed.add(name)
         else:
@@ -273,7 +290,16 @@ class PluginBuilder:
             self._warnings.append(self._config.source.problem(path, text))
         return None
 
-    def _construct(self, path: Key, cls: type[Plugin], options: object, key: str) -> Plugin | None:
+    def _table(self, name: str, settings: PluginConfig) -> ConfigTable:
+        """Return the table of a plugin; that of a built-in one is not written anywhere."""
+        path = ("plugins", name)
+        if name in self._config.tables["plugins"]:
+            return ConfigTable(*path, written(self._config, path))
+        return ConfigTable(*path, {"category": settings.category, **settings.options})
+
+    def _construct(
+        self, path: Key, cls: type[Plugin], options: object, key: str, table: ConfigTable
+    ) -> Plugin | None:
         """Check the settings of a plugin; build it, unless one with the same key is there."""
         if isinstance(options, dict):  # an empty text means the same as no key, as everywhere
             options = {key: value for key, value in options.items() if value != ""}
@@ -282,7 +308,7 @@ class PluginBuilder:
             for place, text in mistakes_in(settings):
                 self._warnings.append(self._config.source.problem((*path, *place), text))
             unchanged = self._unchanged.get(key)
-            return cls(settings) if unchanged is None else unchanged.plugin
+            return made(cls, settings, table) if unchanged is None else unchanged.plugin
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
         except ValueError as error:  # of a plugin, about its settings
@@ -294,17 +320,40 @@ class PluginBuilder:
         return None
 
     def _instance(self, name: str) -> Instance | None:
-        if name in INSTANCES and name not in self.instances and name not in self._failed:
-            options = dict(INSTANCES[name])
-            category = options.pop("category")
-            self._plugin(name, PluginConfig(category=category, options=options))
+        if name in self._built_in and name not in self.instances and name not in self._failed:
+            path: Key = ("plugins", name)
+            try:
+                table = with_options(self._registry.find(kinds.INSTANCE, name))
+                self._plugin(name, PluginConfig.model_validate(table))
+            except (MissingPluginError, PluginLoadError) as error:
+                self._failed.add(name)
+                self._problem(path, str(error))
+            except ValidationError as error:
+                self._failed.add(name)
+                self._problems += problems_from(error, path, self._config.source, PluginConfig)
         return self.instances.get(name)
+
+    def place(self, name: str) -> Key:
+        """Return the path of the table or key that an instance was built from."""
+        return self.claims.places.get(name, ("plugins", name))
 
     def _deprecated(self, instance: Instance, text: str) -> None:
         """Take note, once, of something deprecated that an instance implements."""
-        warning = self._config.source.problem(("plugins", instance.name), text)
+        warning = self._config.source.problem(self.place(instance.name), text)
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def _warn(self, path: Key, message: str) -> None:
+        warning = self._config.source.problem(path, message)
         if warning not in self._warnings:
             self._warnings.append(warning)
 
     def _problem(self, path: Key, message: str) -> None:
         self._problems.append(self._config.source.problem(path, message))
+
+
+def made(cls: type[Plugin], settings: PluginSettings, table: ConfigTable) -> Plugin:
+    """Return an instance of a plugin class; its ``__init__`` gets the table if it asks for it."""
+    if "table" in inspect.signature(cls).parameters:
+        return cls(settings, table=table)  # type: ignore[call-arg]  # contract 1.1
+    return cls(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 
+from pingap.build import builtin
 from pingap.build.storages import OwnStorages
 from pingap.plugins.registry import Registry
 from pingap.plugins.static_certificates import StaticCertificates
@@ -21,6 +22,7 @@ def installed_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     core = {
         "pingap": standard,
         "pingap (static)": StaticDiscovery,
+        "pingap (instances)": builtin,
         "pingap (certificates)": StaticCertificates,
         "pingap (storages)": own,
     }

@@ -127,29 +127,23 @@ class _Comparison:
         before, after = tables
         lines: list[str] = []
         for key in sorted(before.keys() | after.keys()):
-            models = self._models_of(section, name, key)
             as_before = _text(before.get(key)) == _text(after.get(key))
             # What is written may be the same, and the file of a secret it names different.
             if as_before and getattr(old, key, None) == getattr(new, key, None):
                 continue
+            models = self._models_of(section, name)
             shown_before = _shown(section, key, before, models, self._old.source.directory)
             shown_after = _shown(section, key, after, models, self._new.source.directory)
             lines += _line_pair(key, shown_before, shown_after)
         return tuple(lines)
 
-    def _models_of(self, section: str, name: str, key: str) -> Models:
-        if section == "basic":
-            return (BasicConfig,)
-        model = SECTIONS[section]
+    def _models_of(self, section: str, name: str) -> Models:
         if section == "plugins":
-            return (model, *self._models.get(name, ()))
-        if section == "locations":
-            return (model, *self._models.get(f"{name}.{key}", ()))  # of a claimed key
-        if section == "certificates":  # the instance is named after one of the keys of its source
-            start = f"certificates.{name}."
-            named = (self._models[one] for one in self._models if one.startswith(start))
-            return (model, *(one for models in named for one in models))
-        return (model,)
+            return (SECTIONS[section], *self._models.get(name, ()))
+        own = BasicConfig if section == "basic" else SECTIONS[section]
+        begins = {"basic": "basic.", "locations": f"{name}."}.get(section, f"{section}.{name}.")
+        claimed = [found for one, found in self._models.items() if one.startswith(begins)]
+        return (own, *(model for found in claimed for model in found))
 
 
 def _shown(section: str, key: str, table: Table, models: Models, directory: Path) -> str | None:

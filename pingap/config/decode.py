@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,6 +14,7 @@ from pingap.config.merge import Table
 from pingap.config.model import (
     BasicConfig,
     CertificateConfig,
+    Claimable,
     LocationConfig,
     Model,
     PluginConfig,
@@ -27,6 +28,12 @@ from pingap.config.source import Report
 from pingap.config.supported import SAMPLE_ONLY, check_support
 
 M = TypeVar("M", bound=Model)
+
+Claims = Mapping[str, Mapping[str, str]]
+"""Section, or ``basic`` -> key that a distribution claims there -> name of the distribution.
+
+In ``plugins`` these are the names of instances that every configuration has.
+"""
 
 MODULES = {"grpc-web": "grpc_web"}
 """Words of a server's key ``modules`` -> the key of locations for which pingap needs them."""
@@ -45,43 +52,43 @@ class Items:
     storages: dict[str, StorageConfig] = field(default_factory=dict)
 
 
-def decode_basic(table: Table, report: Report) -> BasicConfig:
-    """Make the model of ``[basic]``; the defaults if it does not fit."""
-    return _decode(BasicConfig, table, ("basic",), report) or BasicConfig()
+def decode_basic(table: Table, claims: Claims, report: Report) -> BasicConfig:
+    """Make the model of ``[basic]``; the defaults if it does not fit.
+
+    :param claims: see ``decode_items``.
+    """
+    return _decode(BasicConfig, table, ("basic",), claims, report) or BasicConfig()
 
 
-def decode_items(
-    sections: dict[str, dict[str, Table]],
-    location_keys: Mapping[str, str],
-    report: Report,
-    certificate_keys: Collection[str] = (),
-) -> Items:
+def decode_items(sections: dict[str, dict[str, Table]], claims: Claims, report: Report) -> Items:
     """Make the models of all items.
 
-    :param location_keys: keys of locations that installed distributions claim, with their names.
-    :param certificate_keys: keys of certificates for which there is a source.
+    :param claims: the keys that installed distributions claim.
     """
     items = Items()
-    _decode_section(ServerConfig, "servers", sections, items.servers, report)
-    _check_modules(items.servers, location_keys, report)
-    for name, table in sections["locations"].items():
-        prepared = _claim(table, ("locations", name), location_keys, report)
-        location = _decode(LocationConfig, prepared, ("locations", name), report)
-        if location is not None:
-            items.locations[name] = location
-    _decode_section(UpstreamConfig, "upstreams", sections, items.upstreams, report)
-    for name, table in sections["plugins"].items():
-        plugin = _decode(PluginConfig, _with_options(table), ("plugins", name), report)
-        if plugin is not None:
-            items.plugins[name] = plugin
-    for name, table in sections["certificates"].items():
-        path = ("certificates", name)
-        prepared = _with_sources(table, path, certificate_keys, report)
-        certificate = _decode(CertificateConfig, prepared, path, report)
-        if certificate is not None:
-            items.certificates[name] = certificate
-    _decode_section(StorageConfig, "storages", sections, items.storages, report)
+    plugins = {name: with_options(table) for name, table in sections["plugins"].items()}
+    sections = {**sections, "plugins": plugins}
+    _decode_section(ServerConfig, "servers", sections, items.servers, claims, report)
+    _decode_section(LocationConfig, "locations", sections, items.locations, claims, report)
+    _decode_section(UpstreamConfig, "upstreams", sections, items.upstreams, claims, report)
+    _decode_section(PluginConfig, "plugins", sections, items.plugins, claims, report)
+    _decode_section(CertificateConfig, "certificates", sections, items.certificates, claims, report)
+    _decode_section(StorageConfig, "storages", sections, items.storages, claims, report)
+    _check_modules(items.servers, claims.get("locations", {}), report)
     return items
+
+
+def decode_servers(
+    tables: Mapping[str, Table], claims: Claims, report: Report
+) -> dict[str, ServerConfig]:
+    """Make the models of servers that stand in no file.
+
+    :param claims: see ``decode_items``.
+    """
+    servers: dict[str, ServerConfig] = {}
+    _decode_section(ServerConfig, "servers", {"servers": dict(tables)}, servers, claims, report)
+    _check_modules(servers, claims.get("locations", {}), report)
+    return servers
 
 
 def _check_modules(
@@ -104,15 +111,20 @@ def _decode_section(
     section: str,
     sections: dict[str, dict[str, Table]],
     items: dict[str, M],
+    claims: Claims,
     report: Report,
 ) -> None:
     for name, table in sections[section].items():
-        if (item := _decode(model, table, (section, name), report)) is not None:
+        if (item := _decode(model, table, (section, name), claims, report)) is not None:
             items[name] = item
 
 
-def _decode(model: type[M], table: Table, path: KeyPath, report: Report) -> M | None:
+def _decode(
+    model: type[M], table: Table, path: KeyPath, claims: Claims, report: Report
+) -> M | None:
     table = _without_sample_keys(table, path, report)
+    if issubclass(model, Claimable):
+        table = _claim(model, table, path, claims.get(str(path[0]), {}), report)
     surroundings = Surroundings(directory=report.source.directory)
     try:
         item = model.model_validate(table, context=surroundings)
@@ -146,36 +158,32 @@ def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
     return {key: table[key] for key in table if key not in found} if found else table
 
 
-def _with_options(table: Table) -> Table:
+def with_options(table: Mapping[str, Any]) -> Table:
     """Move what is the plugin's own business to ``options``."""
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
     own["options"] = {key: table[key] for key in table if key not in own or key == "timeout"}
     return own
 
 
-def _with_sources(table: Table, path: KeyPath, keys: Collection[str], report: Report) -> Table:
-    """Move the keys of sources to ``claimed``, but for those that the model itself has."""
-    fields = CertificateConfig.model_fields
-    ours = {key for key in fields if "not_yet" not in (fields[key].json_schema_extra or {})}  # type: ignore[operator]
-    if "claimed" in table:  # our field, not a key
-        report.error((*path, "claimed"), "unknown key")
-    claimed = {key: table[key] for key in table if key in keys and key not in ours}
-    rest = {key: table[key] for key in table if key not in claimed and key != "claimed"}
-    return {**rest, "claimed": claimed} if claimed else rest
+def _claim(
+    model: type[Claimable], table: Table, path: KeyPath, owners: Mapping[str, str], report: Report
+) -> Table:
+    """Move what distributions claim to ``claimed``, and say which distribution is missing.
 
-
-def _claim(table: Table, path: KeyPath, location_keys: Mapping[str, str], report: Report) -> Table:
-    """Move what distributions claim to ``claimed``, and say which distribution is missing."""
+    :param owners: the keys that are claimed in this section.
+    """
+    ours = distributions.LOCATION_KEYS if model is LocationConfig else {}
     rest = {}
     claimed = {}
     for key, value in table.items():
-        if key in location_keys and key not in LocationConfig.model_fields:
-            claimed[key] = value
-        elif key in distributions.LOCATION_KEYS:
-            if value is not False and value != "":  # these mean the same as no key
-                report.error((*path, key), distributions.needs(distributions.LOCATION_KEYS[key]))
-        elif key == "claimed":  # our field, not a key
+        if key == "claimed":  # our field, not a key
             report.error((*path, key), "unknown key")
+        elif key in owners and not model.owns(key):
+            if value != "":  # which means the same as no key
+                claimed[key] = value
+        elif key in ours:
+            if value is not False and value != "":  # these mean the same as no key
+                report.error((*path, key), distributions.needs(ours[key]))
         else:
             rest[key] = value
     if claimed:

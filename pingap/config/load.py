@@ -7,11 +7,10 @@ All problems of all steps are told at once. Plugin options are checked later, by
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pingap.config.decode import decode_basic, decode_items
+from pingap.config.decode import Claims, decode_basic, decode_items
 from pingap.config.files import parse_files, read
 from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.includes import expand_includes
@@ -41,6 +40,7 @@ class Config:
     :param source: finds the file and the line of a key, for problems that are found later.
     :param tables: ``basic`` and the items of each section as they are written, includes expanded.
     :param snapshot: the texts it was read from.
+    :param added: name of a server that is written nowhere -> the distribution that asked for it.
     """
 
     basic: BasicConfig
@@ -54,55 +54,45 @@ class Config:
     source: Source
     tables: dict[str, dict[str, Table]] = field(repr=False)  # which may hold secrets
     snapshot: Snapshot
+    added: dict[str, str] = field(default_factory=dict)
 
 
-def load(path: str | os.PathLike[str], *, location_keys: Mapping[str, str] | None = None) -> Config:
+def load(path: str | os.PathLike[str], *, claims: Claims | None = None) -> Config:
     """Load a TOML file, or all TOML files below a directory.
 
     :param path: as given to ``-c``; ``?separation`` and ``?enable_history`` may follow. Relative
         paths in the configuration begin at the directory, or at that of the file.
-    :param location_keys: keys of locations that installed distributions claim, with the name of the
-        distribution; they are kept unchecked in ``LocationConfig.claimed``.
+    :param claims: the keys that installed distributions claim: section -> key -> distribution. They
+        are kept unchecked in ``claimed`` of each table.
     :raises ConfigError: with everything that is wrong.
     """
-    return load_snapshot(read(path), location_keys=location_keys)
+    return load_snapshot(read(path), claims=claims)
 
 
 def parse(
     text: str,
     name: str = "<text>",
     *,
-    location_keys: Mapping[str, str] | None = None,
-    certificate_keys: Collection[str] = (),
+    claims: Claims | None = None,
     directory: Path = Path(),
 ) -> Config:
     """Load configuration that is not in a file.
 
     :param text: one TOML document.
     :param name: what problems show instead of a file.
-    :param location_keys: see ``load``.
-    :param certificate_keys: see ``load_snapshot``.
+    :param claims: see ``load``.
     :param directory: where relative paths begin.
     :raises ConfigError: with everything that is wrong.
     """
-    return load_snapshot(
-        Snapshot.of_text(text, name, directory),
-        location_keys=location_keys,
-        certificate_keys=certificate_keys,
-    )
+    return load_snapshot(Snapshot.of_text(text, name, directory), claims=claims)
 
 
 def load_snapshot(
-    snapshot: Snapshot,
-    *,
-    location_keys: Mapping[str, str] | None = None,
-    certificate_keys: Collection[str] = (),
-    formats: Formats = TOML_ONLY,
+    snapshot: Snapshot, *, claims: Claims | None = None, formats: Formats = TOML_ONLY
 ) -> Config:
     """Load configuration that was read before.
 
-    :param location_keys: see ``load``.
-    :param certificate_keys: keys of certificates for which installed distributions have a source.
+    :param claims: see ``load``.
     :param formats: those that its files may have.
     :raises ConfigError: with everything that is wrong.
     """
@@ -112,10 +102,10 @@ def load_snapshot(
     complete = not reading.problems
     basic_table, sections = merge(report)
     expand_includes(sections, report)
-    basic = decode_basic(basic_table, report)
-    items = decode_items(sections, location_keys or {}, report, certificate_keys)
+    basic = decode_basic(basic_table, claims or {}, report)
+    items = decode_items(sections, claims or {}, report)
     if complete:  # otherwise names would be missed that stand in the file that could not be read
-        validate(basic, items, sections, report)
+        validate(basic, items, sections, claims or {}, report)
     config = Config(
         basic=basic,
         servers=items.servers,

@@ -28,6 +28,7 @@ from pingap.config.model import Model
 from pingap.config.pem_values import PEM_KEYS
 
 _COMMENTS: Final = {"remark", "includes"}  # included keys stand in the table by now
+_NO_VALUES: Final = {*_COMMENTS, "claimed"}  # those of the plugin behind them
 _CONTENT_LIMIT: Final = 1024 * 1024  # of a larger file its times and size are compared
 
 
@@ -76,14 +77,18 @@ def source_key(table: str, cls: type) -> str:
     return _digest("source", table, _identity(cls))
 
 
-def claimed_key(config: Config, location: str, key: str, cls: type) -> str:
-    """Return the key of the plugin behind a key of a location that a distribution claims.
+def claimed_key(config: Config, section: str, name: str, cls: type) -> str:
+    """Return the key of the plugin behind keys of a table that a distribution claims.
 
-    :param cls: the class that serves the key.
+    It is of the whole table, which the plugin may look at.
+
+    :param name: of the table in its section; empty for ``[basic]``.
+    :param cls: the class that serves the keys.
     """
-    value = config.locations[location].claimed[key]
-    files = secret_files(value, config.source.directory)
-    return _digest("claimed", location, key, _identity(cls), value, _contents(files))
+    written = config.tables[section][name] if name else config.tables[section]
+    values = {key: written[key] for key in written if key not in _COMMENTS}
+    files = secret_files(values, config.source.directory)
+    return _digest("claimed", section, name, _identity(cls), values, _contents(files))
 
 
 def _identity(cls: type) -> str:
@@ -92,7 +97,7 @@ def _identity(cls: type) -> str:
 
 def _values(settings: Model) -> dict[str, Any]:
     return {
-        key: getattr(settings, key) for key in type(settings).model_fields if key not in _COMMENTS
+        key: getattr(settings, key) for key in type(settings).model_fields if key not in _NO_VALUES
     }
 
 

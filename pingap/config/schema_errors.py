@@ -13,9 +13,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from pingap.config.model.base import Model
 from pingap.config.problem import KeyPath, Problem, did_you_mean, shown
 from pingap.config.source import Source
 
+_NO_KEYS = ("claimed", "options")  # fields of our models
 _SHORT_LIST = 60  # characters of known keys that are listed when none is near
 
 _EXPECTED = {
@@ -161,7 +163,8 @@ class _Place:
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+    ours = _NO_KEYS if issubclass(model, Model) else ()
+    return [field.alias or name for name, field in model.model_fields.items() if name not in ours]
 
 
 def _field_annotation(model: type[BaseModel], key: str) -> Any:

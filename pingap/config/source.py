@@ -65,9 +65,8 @@ class Source:
 
     def owner(self, path: KeyPath) -> Document | None:
         """The file that holds a section's item, ``("servers", "web")``, or ``("basic",)``."""
-        if len(self.documents) == 1:
-            return self.documents[0]
-        return self._owners.get(path[:2]) or self._owners.get(path[:1])
+        only = self.documents[0] if len(self.documents) == 1 else None
+        return self._owners.get(path[:2]) or self._owners.get(path[:1]) or only
 
     def first_owner(self, path: KeyPath) -> Document | None:
         """The file of exactly this item, if one was noted."""

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, ip_address
 
 from pingap.config import distributions
 from pingap.config.addresses import Address, TcpAddress, UnixAddress, parse_backend
-from pingap.config.decode import Items
+from pingap.config.decode import Claims, Items
 from pingap.config.entries import never_matched
 from pingap.config.merge import Table
 from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, UpstreamConfig
@@ -37,16 +37,23 @@ _STATIC = (None, "static")  # other kinds of discovery read addresses in their o
 
 
 def validate(
-    basic: BasicConfig, items: Items, sections: dict[str, dict[str, Table]], report: Report
+    basic: BasicConfig,
+    items: Items,
+    sections: dict[str, dict[str, Table]],
+    claims: Claims,
+    report: Report,
 ) -> None:
     """Check what the tables say about each other.
 
     :param items: the items that fit their models.
     :param sections: all items by name, those that did not fit included: they do exist.
+    :param claims: what distributions provide.
     """
+    built_in = {*BUILT_IN_PLUGINS, *claims.get("plugins", ())}
     _check_upstreams(items, sections["upstreams"], report)
     _check_locations(items, sections, report)
-    _check_plugin_names(sections["plugins"], report)
+    _check_plugin_lists(items, sections["plugins"], built_in, report)
+    _check_plugin_names(sections["plugins"], built_in, report)
     _check_servers(basic, items, sections, report)
     _check_tls(items, sections, report)
 
@@ -132,17 +139,22 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
                     report.warn(("locations", name, key), "has no effect without max_retries")
+
+
+def _check_plugin_lists(
+    items: Items, configured: Iterable[str], built_in: set[str], report: Report
+) -> None:
+    plugins = {*configured, *built_in}
     for name, location in items.locations.items():
-        _check_plugin_list(("locations", name), location.plugins, sections, report)
+        _check_plugin_list(("locations", name), location.plugins, plugins, built_in, report)
     for name, server in items.servers.items():
-        _check_plugin_list(("servers", name), server.plugins, sections, report)
+        _check_plugin_list(("servers", name), server.plugins, plugins, built_in, report)
 
 
 def _check_plugin_list(
-    path: KeyPath, names: Iterable[str], sections: dict[str, dict[str, Table]], report: Report
+    path: KeyPath, names: Iterable[str], plugins: set[str], built_in: set[str], report: Report
 ) -> None:
     """Report names in the list of a location or server that no plugin has."""
-    plugins = {*sections["plugins"], *BUILT_IN_PLUGINS}
     for index, name in enumerate(names):
         place = (*path, "plugins", index)
         if name in plugins:
@@ -150,15 +162,15 @@ def _check_plugin_list(
         if home := distributions.INSTANCES.get(name):
             report.error(place, distributions.needs(home))
         elif name.startswith("pingap:"):
-            report.error(place, _no_such_instance(name))
+            report.error(place, _no_such_instance(name, built_in))
         else:
             _report_unknown("plugin", name, plugins, place, report)
 
 
-def _no_such_instance(name: str) -> str:
+def _no_such_instance(name: str, built_in: set[str]) -> str:
     """Return the message for a built-in instance that does not exist or has parameters."""
     word = name.removeprefix("pingap:").partition("?")[0]
-    known = (*BUILT_IN_PLUGINS, *distributions.INSTANCES)
+    known = (*sorted(built_in), *distributions.INSTANCES)
     if f"pingap:{word}" in known:
         return f"{quoted(f'pingap:{word}')} takes no parameters: set them in a block of [plugins]"
     if word in distributions.CATEGORIES:
@@ -223,10 +235,10 @@ def _report_unknown(
     report.error(path, f"no {kind} block is named {quoted(name)}{hint}")
 
 
-def _check_plugin_names(plugins: dict[str, Table], report: Report) -> None:
+def _check_plugin_names(plugins: dict[str, Table], built_in: set[str], report: Report) -> None:
     """Refuse the names of built-in plugins, whose blocks pingap 0.13.9 silently overrides."""
     for name in plugins:
-        if name in BUILT_IN_PLUGINS or name in distributions.INSTANCES:
+        if name in built_in or name in distributions.INSTANCES:
             report.error(("plugins", name), "this name belongs to a built-in plugin")
 
 
@@ -274,7 +286,8 @@ def _check_addresses(
             where = "twice in this key"
         else:
             first = report.source.problem(("servers", taken[same], "addr"), "")
-            where = f"by {dotted(('servers', taken[same]))} ({first.file}:{first.line})"
+            line = "" if first.line is None else f":{first.line}"
+            where = f"by {dotted(('servers', taken[same]))} ({first.file}{line})"
         report.error(path, f"{quoted(str(address))} is already used {where}")
 
 

@@ -21,7 +21,7 @@ from pingap.http.messages import Request
 from pingap.http.paths import as_matched
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
 from pingap.observability.counters import WorkerStats
-from pingap.plugins.chains import Instance
+from pingap.plugins.chains import NO_CHAINS, Chains, Instance
 from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path
 from pingap.proxy.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
@@ -132,15 +132,19 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
     if request.path_danger:
         explanation.refusal = f"400: {request.path_danger}"
     winner: Candidate[LocationRuntime] | None = None
+    server_chains = runtime.servers[server].chains
+    explanation.chain = chain(runtime, server_chains)
     if found is not None:
         location, captures = found
         winner = next(one for one in router.candidates if one.target is location)
         explanation.location, explanation.weight = location.name, winner.weight
         explanation.place = place_of_key(runtime.config.source, ("locations", location.name))
         explanation.captures = dict(captures)
-        explanation.chain = chain(runtime, location)
         explanation.headers = list(_header_steps(runtime, location.name))
         _add_upstream(runtime, location, captures, explanation)
+        chosen = explanation.upstream.name if explanation.upstream is not None else ""
+        behind = location.upstream_chains.get(chosen, NO_CHAINS)
+        explanation.chain = chain(runtime, location.chains, behind, server_chains)
     for candidate in router.candidates:
         if candidate is not winner:
             name = candidate.target.name
@@ -195,12 +199,16 @@ def _path_mismatch(path: PathMatcher) -> str:
 # What then.
 
 
-def chain(runtime: Runtime, location: LocationRuntime) -> dict[str, list[Step]]:
-    """Return the frozen chain of a location, phase by phase, with the functions behind it."""
+def chain(runtime: Runtime, *frozen: Chains) -> dict[str, list[Step]]:
+    """Return what runs in each phase, with the functions behind it.
+
+    :param frozen: the chains of a location, of its upstream, and of its server.
+    """
     built = {one.name: one for one in runtime.plugins}
     found: dict[str, list[Step]] = {}
     for phase in PHASES:
-        names = dict.fromkeys(owner.name for _, owner in getattr(location.chains, phase))
+        steps_of = [step for chains in frozen for step in getattr(chains, phase)]
+        names = dict.fromkeys(owner.name for _, owner in steps_of)
         steps = [
             step for name in names if name in built for step in _steps(runtime, built[name], phase)
         ]
@@ -210,7 +218,7 @@ def chain(runtime: Runtime, location: LocationRuntime) -> dict[str, list[Step]]:
 
 
 def _steps(runtime: Runtime, instance: Instance, phase: str) -> list[Step]:
-    configured = place_of_instance(runtime.config, instance.name)
+    configured = place_of_instance(runtime.config, instance.name, runtime.claimed)
     return [
         Step(instance.name, _class_name(instance, function), place_of_code(function), configured)
         for where, function in implementations(instance)

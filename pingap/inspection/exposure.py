@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pingap.build.graph import Runtime
 from pingap.config import ServerConfig, TcpAddress
 from pingap.inspection.finding import Finding, finding
-from pingap.inspection.places import instances_of
+from pingap.inspection.places import instances_of, instances_of_server
 
 _WORDS = re.compile(
     r"(?<![A-Za-z0-9])(admin|stats|metrics|debug|internal|console|actuator|pprof)"
@@ -32,7 +32,8 @@ def missing_guards(runtime: Runtime) -> Iterator[Finding]:
     for name, server in config.servers.items():
         if _is_local(server) and not config.basic.trusted_proxies:
             continue
-        open_locations.update(server.locations)
+        if not any(one.plugin.guard for one in instances_of_server(runtime, name)):
+            open_locations.update(server.locations)
         if server.prometheus_metrics:
             path = ("servers", name, "prometheus_metrics")
             message = "every client of this server can read the metrics"

@@ -13,21 +13,20 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from pingap.config import SECTIONS, BasicConfig, PluginConfig
-from pingap.config.distributions import LOCATION_KEYS
 from pingap.config.includes import SECTIONS_WITH_INCLUDES
+from pingap.config.model import Claimable
 from pingap.config.supported import SAMPLE_ONLY
 from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 from pingap.plugins.kinds import Kind
 from pingap.plugins.local import CATEGORY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
-from pingap.plugins.static_certificates import StaticCertificates
 
 Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-_OUR_FIELDS = {"locations": ("claimed",), "certificates": ("claimed",), "plugins": ("options",)}
+_OUR_FIELDS = {**dict.fromkeys(kinds.CLAIMS, ("claimed",)), "plugins": ("options",)}
 """Fields of the models that are no keys."""
 
 
@@ -68,14 +67,12 @@ class _Builder:
         schema = self._model(section, model)
         for key, why in SAMPLE_ONLY.get(section, {}).items():
             schema["properties"][key] = {"description": f"{key} {why}.", "deprecated": True}
+        if issubclass(model, Claimable):
+            self._add_claimed_keys(section, model, schema["properties"])
         return schema
 
     def _item(self, section: str, model: type[BaseModel]) -> Schema:
         schema = self._table(section, model)
-        if section == "locations":
-            self._add_claimed_keys(schema["properties"])
-        if section == "certificates":
-            self._add_keys(kinds.CERTIFICATE_SOURCE, section, schema["properties"])
         if section == "upstreams":
             words = sorted(["", *self.registry.names(kinds.DISCOVERY), "transparent"])
             schema["properties"]["discovery"]["enum"] = words
@@ -84,23 +81,29 @@ class _Builder:
             schema["anyOf"] = [{"required": required}, {"required": ["includes"]}]
         return schema
 
-    def _add_claimed_keys(self, properties: Schema) -> None:
-        for key in LOCATION_KEYS:
-            absent = f"Needs the distribution {LOCATION_KEYS[key]}."
+    def _add_claimed_keys(self, section: str, model: type[Claimable], properties: Schema) -> None:
+        kind = kinds.CLAIMS[section]
+        for key, distribution in kind.ours.items():
+            absent = f"Needs the distribution {distribution}."
             properties[key] = {"enum": [False, ""], "description": absent}
-        self._add_keys(kinds.LOCATION_KEY, "locations", properties)
+        self._add_keys(kind, section, model, properties)
+        if section == "certificates":
+            self._add_keys(kinds.CERTIFICATE_SOURCE, section, model, properties)
 
-    def _add_keys(self, kind: Kind[Any], section: str, properties: Schema) -> None:
+    def _add_keys(
+        self, kind: Kind[Any], section: str, model: type[Claimable], properties: Schema
+    ) -> None:
         for key in self.registry.names(kind):
+            if model.owns(key):
+                continue
+            properties[key] = {}
             try:
                 cls = self.registry.find(kind, key)
             except (MissingPluginError, PluginLoadError) as error:
-                properties[key] = {}
                 self.failures.append(f"{kind.label} {key}: {error}")
                 continue
-            if cls is not StaticCertificates:  # whose keys are those of the model
-                settings = self._model(f"{section}.{key}", cls.Settings)
-                properties[key] = settings["properties"].get(key, {})
+            settings = self._model(f"{section}.{key}", cls.Settings)
+            properties[key] = settings["properties"].get(key, {})
 
     # Plugins.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pingap.build.graph import Runtime
 from pingap.config import Config, Source
 from pingap.config.problem import KeyPath
 from pingap.plugins.chains import Instance
@@ -54,17 +55,27 @@ def _short(file: str | None) -> str | None:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def place_of_instance(config: Config, name: str) -> Place:
+def place_of_instance(config: Config, name: str, claimed: Mapping[str, KeyPath]) -> Place:
     """Return where a plugin is configured; nowhere if it is built in.
 
-    :param name: as locations list it, or ``<location>.<key>`` of a claimed key.
+    :param claimed: ``Runtime.claimed``.
     """
+    if name in claimed:
+        return place_of_key(config.source, claimed[name])
     if name in config.plugins:
         return place_of_key(config.source, ("plugins", name))
-    location, _, key = name.rpartition(".")
-    if location in config.locations and key in config.locations[location].claimed:
-        return place_of_key(config.source, ("locations", location, key))
     return Place()
+
+
+def instances_of_server(runtime: Runtime, server: str) -> list[Instance]:
+    """Return the plugins that take part in all phases of the requests of a server."""
+    listed = runtime.config.servers[server].plugins
+    claimed = [
+        name
+        for name, path in runtime.claimed.items()
+        if path[0] == "basic" or path[:2] == ("servers", server)
+    ]
+    return [one for one in runtime.plugins if one.name in claimed or one.name in listed]
 
 
 def instances_of(config: Config, location: str, built: dict[str, Instance]) -> list[Instance]:

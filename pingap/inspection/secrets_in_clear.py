@@ -44,9 +44,9 @@ _MESSAGES = {
 def secrets_in_clear(runtime: Runtime) -> Iterator[Finding]:
     """``clear-secret``: a secret that every reader of the file can read."""
     for document in runtime.config.source.documents:
-        for path, table, model in _tables(document.data, runtime):
+        for path, table, models in _tables(document.data, runtime):
             for key, value in table.items():
-                fix = _fix_of(path, key, value, model)
+                fix = _fix_of(path, key, value, models)
                 if fix is not None:
                     message = (
                         "contains a secret in plain text"
@@ -58,24 +58,27 @@ def secrets_in_clear(runtime: Runtime) -> Iterator[Finding]:
 
 def _tables(
     data: dict[str, Any], runtime: Runtime
-) -> Iterator[tuple[KeyPath, dict[str, Any], type[BaseModel] | None]]:
-    """Give every table with the model of its settings."""
-    classes = {one.name: type(one.plugin).Settings for one in runtime.plugins}
+) -> Iterator[tuple[KeyPath, dict[str, Any], list[type[BaseModel]]]]:
+    """Give every table with the models that know its keys."""
+    classes: dict[KeyPath, list[type[BaseModel]]] = {}
+    for one in runtime.plugins:
+        path = runtime.claimed.get(one.name, ("plugins", one.name, ""))[:-1]
+        classes.setdefault(path, []).append(type(one.plugin).Settings)
     for section, content in data.items():
         if section == "basic":
-            yield (section,), content, BasicConfig
+            yield (section,), content, [BasicConfig, *classes.get((section,), ())]
             continue
         for name, table in content.items():
-            model = classes.get(name) if section == "plugins" else SECTIONS[section]
-            yield (section, name), table, model
+            own = [] if section == "plugins" else [SECTIONS[section]]
+            yield (section, name), table, [*own, *classes.get((section, name), ())]
 
 
-def _fix_of(path: KeyPath, key: str, value: Any, model: type[BaseModel] | None) -> str | None:
+def _fix_of(path: KeyPath, key: str, value: Any, models: list[type[BaseModel]]) -> str | None:
     if path[0] == "storages" and key == "value":
         return None  # lines of TOML, secret only because they may hold secrets
     if key in HEADER_LISTS and isinstance(value, list):
         return _HEADER_FIX if any(is_secret_header(str(entry)) for entry in value) else None
-    declared = model is not None and has_secret(annotation_of(model, key))
+    declared = any(has_secret(annotation_of(model, key)) for model in models)
     if not declared and not sounds_secret(key):
         return None
     if key in _KEYS and _names_a_file(str(value)):

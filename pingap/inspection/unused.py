@@ -28,8 +28,10 @@ def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
     """Yield each section with the message for unused items and the names that are used."""
     config = runtime.config
     locations, servers = config.locations.values(), config.servers.values()
+    upstreams = config.upstreams.values()
     named = set(_texts([plugin.options for plugin in config.plugins.values()]))
-    named |= set(_texts([location.claimed for location in locations]))
+    tables = (config.basic, *servers, *locations, *upstreams, *config.certificates.values())
+    named |= set(_texts([table.claimed for table in tables]))
     yield "locations", "no server lists it", {one for server in servers for one in server.locations}
     listed = {one for location in locations for one in location.plugins}
     listed |= {one for server in servers for one in server.plugins}
@@ -42,7 +44,7 @@ def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
         yield "certificates", "no server has global_certificates", ()
     included = {one for server in servers for one in server.includes}
     included |= {one for location in locations for one in location.includes}
-    included |= {one for upstream in config.upstreams.values() for one in upstream.includes}
+    included |= {one for upstream in upstreams for one in upstream.includes}
     yield "storages", "nothing includes it", included | named
 
 

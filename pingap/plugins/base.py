@@ -109,7 +109,11 @@ class Plugin:
     (``stats``); ``pingap lint`` wants a guard for it."""
 
     def __init__(self, settings: PluginSettings) -> None:
-        """Build an instance; a ``ValueError`` is a configuration error of this instance."""
+        """Build an instance; a ``ValueError`` is a configuration error of this instance.
+
+        An ``__init__`` of a subclass that has a parameter ``table`` gets the table of the instance, too,
+        as a :class:`pingap.ConfigTable`: its section, its name, and all its keys.
+        """
 
     def active_phases(self) -> Collection[str] | None:
         """Name the phases this instance takes part in, if its settings leave some without work.

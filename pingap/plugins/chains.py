@@ -201,11 +201,27 @@ def freeze(
         rewriters=frozenset(one.name for one in instances if one.plugin.body == "rewrites"),
         filters_response=any(map(chains.get, ("upstream_response_body", "response_body"))),
         whole_body=min(limits, default=0),
-        owned_headers=_owned_headers(instances),
+        owned_headers=owned_headers(instances),
     )
 
 
-def _owned_headers(instances: Sequence[Instance]) -> tuple[bytes, ...]:
+def joined(first: Chains, second: Chains, owned: tuple[bytes, ...]) -> Chains:
+    """Return chains that run in each phase what the first has, then what the second has.
+
+    :param owned: the request headers that only plugins of both set.
+    """
+    phases = {phase: getattr(first, phase) + getattr(second, phase) for phase in hookspecs.PHASES}
+    limits = [chains.whole_body for chains in (first, second) if chains.whole_body]
+    return Chains(
+        **phases,
+        rewriters=first.rewriters | second.rewriters,
+        filters_response=first.filters_response or second.filters_response,
+        whole_body=min(limits, default=0),
+        owned_headers=owned,
+    )
+
+
+def owned_headers(instances: Sequence[Instance]) -> tuple[bytes, ...]:
     """Return the request headers that plugins add and none of them reads from the client."""
     added = {header_key(name) for one in instances for name in one.plugin.adds_headers}
     read = {header_key(name) for one in instances for name in one.plugin.reads_headers}

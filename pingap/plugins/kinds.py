@@ -39,8 +39,9 @@ class Kind(Generic[T]):
     :param items: makes name -> thing of what the hook returned; raises ``ContractError``.
     :param wanted: what an entry point must lead to, where it led to nothing; ``{name}`` stands in it.
     :param ours: names that distributions of this project provide -> the distribution.
-    :param replaceable: whether a distribution may provide a name of the core, and wins then.
     :param forms: how names of the core are written, if a message is to list all names.
+    :param replaceable: whether a distribution may provide a name that the core has as well.
+    :param lazy: whether the hook is only called when something of the kind is used.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Kind(Generic[T]):
     ours: Mapping[str, str] = field(default_factory=dict)
     forms: tuple[str, ...] = ()
     replaceable: bool = False
+    lazy: bool = False
 
     def how_to_get(self, name: str, known: Iterable[str]) -> str:
         """Return the hint for a name that nothing installed provides.
@@ -91,6 +93,24 @@ def _sources_by_key(
     return claims
 
 
+def _by_instance(
+    tables: Mapping[str, Mapping[str, object]],
+) -> Mapping[str, Mapping[str, object]]:
+    for name, table in tables.items():
+        if ":" not in name:
+            raise ContractError(f'the instance "{name}": its name must have a colon in it')
+        if not isinstance(table.get("category"), str):
+            raise ContractError(f'the instance "{name}": its table needs a category')
+    return tables
+
+
+def _by_command(commands: Iterable[Any]) -> Mapping[str, Any]:
+    for one in commands:
+        if not getattr(one, "name", None):
+            raise ContractError(f"{one!r} is no command of click with a name")
+    return {one.name: one for one in commands}
+
+
 def _by_word(kinds: Iterable[type[Discovery]]) -> Mapping[str, type[Discovery]]:
     for kind in kinds:
         if not hasattr(kind, "word"):
@@ -129,13 +149,35 @@ CATEGORY: Final = Kind[type[Plugin]](
     'MODULE:CLASS, of a plugin class with category = "{name}"',
     distributions.CATEGORIES,
 )
-LOCATION_KEY: Final = Kind[type[Plugin]](
-    "location key",
-    "location:",
-    "pingap_location_keys",
-    _by_key,
-    'a module or class whose pingap_location_keys returns "{name}"',
-    distributions.LOCATION_KEYS,
+
+
+def _key_kind(label: str, word: str, ours: Mapping[str, str] | None = None) -> Kind[type[Plugin]]:
+    hook = f"pingap_{word}_keys"
+    wanted = f'a module or class whose {hook} returns "{{name}}"'
+    return Kind(label, f"{word}:", hook, _by_key, wanted, ours or {})
+
+
+LOCATION_KEY: Final = _key_kind("location key", "location", distributions.LOCATION_KEYS)
+SERVER_KEY: Final = _key_kind("server key", "server")
+BASIC_KEY: Final = _key_kind("key of [basic]", "basic")
+UPSTREAM_KEY: Final = _key_kind("upstream key", "upstream")
+CERTIFICATE_KEY: Final = _key_kind("certificate key", "certificate")
+INSTANCE: Final = Kind[Mapping[str, object]](
+    "instance",
+    "instance:",
+    "pingap_instances",
+    _by_instance,
+    'a module or class whose pingap_instances returns "{name}"',
+    distributions.INSTANCES,
+    replaceable=True,
+)
+COMMAND: Final = Kind[Any](
+    "command",
+    "command:",
+    "pingap_commands",
+    _by_command,
+    'a module or class whose pingap_commands returns a command called "{name}"',
+    lazy=True,
 )
 BALANCER: Final = Kind[BalancerFactory](
     "balancer",
@@ -177,7 +219,6 @@ FORMAT: Final = Kind[ConfigFormat](
     'a module or class whose pingap_formats returns "{name}"',
     distributions.FORMATS,
 )
-
 CONTEXT_KEY: Final = Kind[ContextKey[Any]](
     "context key",
     "context_key:",
@@ -192,9 +233,20 @@ LOG_TARGET: Final = Kind[LogTargetFactory](
     wanted='a module whose pingap_log_targets returns "{name}"',
 )
 
+CLAIMS: Final[Mapping[str, Kind[type[Plugin]]]] = {
+    "basic": BASIC_KEY,
+    "servers": SERVER_KEY,
+    "locations": LOCATION_KEY,
+    "upstreams": UPSTREAM_KEY,
+    "certificates": CERTIFICATE_KEY,
+}
+"""Section, or ``basic`` -> the kind of the keys that distributions may claim there."""
+
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CATEGORY,
-    LOCATION_KEY,
+    *CLAIMS.values(),
+    INSTANCE,
+    COMMAND,
     BALANCER,
     DISCOVERY,
     CERTIFICATE_SOURCE,
@@ -204,7 +256,16 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     LOG_TARGET,
 )
 
+HOOKS: Final = Kind[object]("hooks of", "hooks:", "")
+"""What entry points declare that stand for implementations of another distribution's hooks.
+
+They are named after that distribution, so several may have the same name.
+"""
+
 
 def kind_of(point: str) -> Kind[Any]:
     """Return the kind that the name of an entry point declares."""
-    return next((kind for kind in KINDS if kind.prefix and point.startswith(kind.prefix)), CATEGORY)
+    return next(
+        (kind for kind in (*KINDS, HOOKS) if kind.prefix and point.startswith(kind.prefix)),
+        CATEGORY,
+    )

@@ -11,19 +11,31 @@ import inspect
 import logging
 import os
 import re
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar, cast
 
 import pluggy
-from pluggy import HookimplOpts
 
 from pingap import hookspecs
 from pingap.config.problem import did_you_mean, quoted
+from pingap.config.view import ConfigView
 from pingap.plugins.api_version import register, what_this_is
+from pingap.plugins.application_hooks import ApplicationHooks
 from pingap.plugins.base import Plugin
 from pingap.plugins.foreign_code import is_from_outside
-from pingap.plugins.kinds import CATEGORY, CONTEXT_KEY, KINDS, Kind, kind_of
+from pingap.plugins.kinds import (
+    CATEGORY,
+    CERTIFICATE_SOURCE,
+    CLAIMS,
+    CONTEXT_KEY,
+    HOOKS,
+    INSTANCE,
+    KINDS,
+    Kind,
+    kind_of,
+)
 
 T = TypeVar("T")
 
@@ -43,23 +55,6 @@ class PluginLoadError(Exception):
     """A distribution cannot be used; the message names it and says why."""
 
 
-class _ApplicationManager(pluggy.PluginManager):
-    """The pluggy manager of application hooks; phases are left to those of locations."""
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
-        if name in hookspecs.INSTANCE_HOOKS and isinstance(plugin, type):
-            return None  # a method of its instances
-        return super().parse_hookimpl_opts(plugin, name) if name.startswith("pingap_") else None
-
-
-class _ApplicationSpecs:
-    """The application hooks of ``hookspecs``, without the phases."""
-
-
-for _name in hookspecs.APPLICATION_HOOKS:
-    setattr(_ApplicationSpecs, _name, staticmethod(getattr(hookspecs, _name)))
-
-
 class Registry:
     """The installed distributions, loaded when something of theirs is used.
 
@@ -76,14 +71,22 @@ class Registry:
         self.warnings: list[str] = []
         """What the operator should know of the distributions that were loaded."""
         self._sort(found)
-        self._manager = _ApplicationManager("pingap")
-        self._manager.add_hookspecs(_ApplicationSpecs)
+        self._manager = ApplicationHooks()
+        self._owner_of: dict[str, str] = {}
+        """Name of a plugin of pluggy -> its distribution."""
+        self._definers: set[str] = set()
+        """Distributions whose implementers are being loaded."""
+        self._waiting: list[object] = []
+        """Plugins that implement hooks of other distributions."""
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
-        self._core: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._of_core: set[tuple[Kind[Any], str]] = set()
+        """What a distribution may still replace."""
         for name, plugin in core.items():
             self._manager.register(plugin, name=name)
         self._take_in()
-        self._core = {kind: dict(things) for kind, things in self._loaded.items()}
+        self._of_core = {
+            (kind, name) for kind in KINDS if kind.replaceable for name in self._loaded[kind]
+        }
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
         """Take in entry points, but for those of distributions that the environment blocks."""
@@ -141,6 +144,17 @@ class Registry:
             if kind_of(name) is kind
         }
 
+    @property
+    def claims(self) -> dict[str, dict[str, str]]:
+        """Section, or ``basic`` -> key that is claimed there -> the distribution that claims it.
+
+        In ``plugins`` these are the names of instances that every configuration has.
+        """
+        kinds: dict[str, Kind[Any]] = {**CLAIMS, "plugins": INSTANCE}
+        claims = {section: self.owners(kind) for section, kind in kinds.items()}
+        claims["certificates"] |= self.owners(CERTIFICATE_SOURCE)
+        return claims
+
     def find(self, kind: Kind[T], name: str, others: Iterable[str] = ()) -> T:
         """Return a thing by its name, importing its distribution.
 
@@ -148,10 +162,10 @@ class Registry:
         :raises MissingPluginError: no installed distribution provides it.
         :raises PluginLoadError: the distribution cannot be imported or breaks the contract.
         """
-        loaded: dict[str, T] = self._loaded[kind]
-        if name not in loaded or self._gives_way(kind, name):
+        replaced = (kind, name) in self._of_core and kind.prefix + name in self._points
+        if name not in self._loaded[kind] or replaced:
             self._load(kind, name, others)
-            if name not in loaded or self._gives_way(kind, name):
+            if name not in self._loaded[kind] or (kind, name) in self._of_core:
                 point = kind.prefix + name
                 owner = _distribution(self._points[point][0])
                 wanted = kind.wanted.format(name=name)
@@ -159,14 +173,8 @@ class Registry:
                     f"the entry point {point!r} of {owner} leads to no such {kind.label}: it must "
                     f"be {wanted}"
                 )
-        return loaded[name]
-
-    def _gives_way(self, kind: Kind[Any], name: str) -> bool:
-        """Return whether a thing of the core has to give way to one that is not loaded yet."""
-        if not kind.replaceable or kind.prefix + name not in self._points:
-            return False
-        core = self._core[kind].get(name)
-        return core is not None and self._loaded[kind][name] is core
+        found: T = self._loaded[kind][name]
+        return found
 
     def _load(self, kind: Kind[Any], name: str, others: Iterable[str]) -> None:
         points = self._points.get(kind.prefix + name, [])
@@ -179,9 +187,19 @@ class Registry:
             raise PluginLoadError(
                 f"{kind.prefix + name!r} is provided by several distributions: {owners}"
             )
-        (point,) = points
+        self.load_point(points[0])
+
+    def load_point(self, point: EntryPoint) -> None:
+        """Load the distribution of an entry point.
+
+        :raises PluginLoadError: it cannot be imported or breaks the contract.
+        """
         try:
             self._register(point)
+            if (kind := kind_of(point.name)).lazy:
+                self._take(kind)
+        except PluginLoadError:  # of a distribution that is loaded with it
+            raise
         except BaseException as error:
             text = f"{_distribution(point)} cannot be loaded: {error}"
             if isinstance(error, ImportError) and error.name == "pingap":  # a name it should have
@@ -192,35 +210,87 @@ class Registry:
         loaded = point.load()
         if self._manager.is_registered(loaded):
             return
-        name = f"{_distribution(point)} ({point.value})"
+        owner = _distribution(point)
+        self._load_implementers(owner)
+        if any(one.name.startswith(HOOKS.prefix) for one in self._points_of(owner)):
+            self._waiting.append(loaded)
+        name = f"{owner} ({point.value})"
+        self._owner_of[name] = owner
         self.warnings += [
             f"{name}: {deprecated}" for deprecated in register(self._manager, loaded, name)
         ]
+        before = {kind: dict(found) for kind, found in self._loaded.items()}
+        of_core = set(self._of_core)
         try:
             self._take_in()
         except BaseException:
             self._manager.unregister(loaded)  # or the next distribution would fail with it
+            self._loaded, self._of_core = before, of_core
             raise
 
+    def _load_implementers(self, owner: str) -> None:
+        """Load the distributions that implement hooks of one that is about to be loaded.
+
+        :raises PluginLoadError: one of them cannot be loaded.
+        """
+        if owner in self._definers:  # which implements hooks of an implementer
+            return
+        self._definers.add(owner)
+        try:
+            for one in self.points:
+                definer = one.name.removeprefix(HOOKS.prefix)
+                if definer != one.name and _normalised(definer) == _normalised(owner):
+                    self.load_point(one)
+        finally:
+            self._definers.remove(owner)
+
+    def _points_of(self, owner: str) -> list[EntryPoint]:
+        return [point for point in self.points if _distribution(point) == owner]
+
     def _take_in(self) -> None:
-        self._manager.check_pending()
+        self._manager.take_specs()
         for hook in hookspecs.SYNC_HOOKS:
             for impl in self.implementations(hook):
                 if inspect.iscoroutinefunction(impl.function):
                     raise PluginLoadError(f"{hook} cannot be async")
         for kind in KINDS:
-            for result in getattr(self._manager.hook, kind.hook)():
-                for name, thing in kind.items(result).items():
-                    known = self._loaded[kind].get(name)
-                    if known is None or self._gives_way(kind, name):
-                        self._loaded[kind][name] = thing
-                    elif kind is CONTEXT_KEY and known is not thing:
-                        raise PluginLoadError(f"another distribution has a key called {name!r}")
+            if not kind.lazy:
+                self._take(kind)
+        self._manager.check_names(self._waiting)
+
+    def _take(self, kind: Kind[Any]) -> None:
+        """Take in all of a kind that loaded distributions provide."""
+        for result in getattr(self._manager.hook, kind.hook)():
+            for name, thing in kind.items(result).items():
+                if (kind, name) in self._of_core and thing is not self._loaded[kind][name]:
+                    self._of_core.remove((kind, name))
+                    del self._loaded[kind][name]
+                known = self._loaded[kind].setdefault(name, thing)
+                if kind is CONTEXT_KEY and known is not thing:
+                    raise PluginLoadError(f"another distribution has a key called {name!r}")
 
     def implementations(self, hook: str) -> list[pluggy.HookImpl]:
         """Return what the distributions that were loaded implement of a hook, by their names."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return sorted(found, key=lambda impl: impl.plugin_name)
+
+    @property
+    def hooks(self) -> pluggy.HookRelay:
+        """All application hooks, to be called: those that distributions define among them."""
+        return self._manager.hook
+
+    def listeners(
+        self, config: ConfigView, used: Container[str]
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Yield the implementations of ``pingap_listeners``, each with its distribution.
+
+        :param used: the distributions that are asked.
+        """
+        for impl in reversed(self._manager.hook.pingap_listeners.get_hookimpls()):
+            owner = self._owner_of.get(impl.plugin_name, "")
+            if owner in used:
+                arguments = (config,) if impl.argnames else ()
+                yield owner, partial(impl.function, *arguments)
 
     async def startup(self) -> None:
         """Call ``pingap_startup`` of every distribution that was loaded.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pluggy import HookRelay
+
+__all__ = ["HookRelay", "Worker"]
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -90,3 +94,7 @@ class Worker(Protocol):
 
         .. versionadded:: 1.1
         """
+
+    @property
+    def hooks(self) -> HookRelay:
+        """The hooks that distributions define (``pingap_hookspecs``), to be called."""

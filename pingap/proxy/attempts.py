@@ -46,6 +46,8 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
         raise BadRequest(f"Bad request: {x.request.path_danger}")
     upstream = location.choose_upstream(x.ctx)
+    if location.upstream_chains and upstream.name in location.upstream_chains:
+        _add_plugins_of(x, location, upstream.name)
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, x.ctx)
@@ -58,6 +60,14 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     if x.request_body is not None:
         x.request_body.keep_nothing()
     return response
+
+
+def _add_plugins_of(x: Exchange, location: LocationRuntime, upstream: str) -> None:
+    """Let the plugins of an upstream take part from now on, behind those of the location."""
+    for key in location.upstream_chains[upstream].owned_headers:
+        if key not in x.chains.owned_headers:  # of which plugins of the location may have set one
+            x.request.headers.discard(key)
+    x.chains = location.chains_at(upstream, x.chains)
 
 
 async def _try_or_replace(

@@ -124,8 +124,8 @@ async def _find_response(x: Exchange) -> Response:
         if answer is not None:
             return answer
     response = await ask_upstream(x, location)
-    if chains.upstream_response:
-        response = await _change_upstream_response(x, chains.upstream_response, response)
+    if x.chains.upstream_response:  # those of the upstream are among them now
+        response = await _change_upstream_response(x, x.chains.upstream_response, response)
     if ctx.choice_fields:  # (not before: a cache may have stored what it got)
         for prepared in ctx.choice_fields:
             response.headers.append(prepared)
@@ -136,6 +136,8 @@ async def _ask_server_plugins(x: Exchange) -> Response | None:
     """Run ``server_request``."""
     x.ctx.told(x.request)  # before plugins may change what it is read from
     x.request.__class__ = PluginRequest
+    if owned := x.server.chains.owned_headers:
+        _drop(x, owned)
     chain = x.server.chains.server_request
     answer = call_first(x, chain, "server_request", x.request, x.ctx)
     if answer is not None and not isinstance(answer, Response):
@@ -149,9 +151,7 @@ async def _prepare(x: Exchange, chains: Chains) -> None:
     if chains.websocket and request.upgrade and is_websocket(request.upgrade):
         limit_extensions(request)
     if chains.owned_headers:
-        for key in chains.owned_headers:
-            request.headers.discard(key)
-        drop_twins(request.headers, chains.owned_headers)
+        _drop(x, chains.owned_headers)
     if chains.early_request:
         pending = call_all(x, chains.early_request, "early_request", request, x.ctx)
         if pending is not None:
@@ -161,6 +161,13 @@ async def _prepare(x: Exchange, chains: Chains) -> None:
             await x.in_task(x.ctx.read_body(chains.whole_body))
         else:
             request.body = b""
+
+
+def _drop(x: Exchange, owned: tuple[bytes, ...]) -> None:
+    """Drop what a client sends under names that only plugins set."""
+    for key in owned:
+        x.request.headers.discard(key)
+    drop_twins(x.request.headers, owned)
 
 
 def _match(x: Exchange) -> LocationRuntime:

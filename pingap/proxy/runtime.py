@@ -19,7 +19,7 @@ from pingap.http.messages import Request, Response
 from pingap.observability.counters import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing
-from pingap.plugins.chains import Chains
+from pingap.plugins.chains import Chains, joined
 from pingap.plugins.process_hooks import Handler
 from pingap.plugins.timing import is_asked_for, timed
 from pingap.proxy.body_relay import REPLAY_LIMIT
@@ -45,6 +45,7 @@ class LocationRuntime:
 
     :param upstream: name of the upstream, ``$name`` for a captured variable, or empty.
     :param upstreams: all upstreams by name.
+    :param upstream_chains: name of an upstream that has plugins -> their chains.
     :param upstream_headers: changes to the headers sent to the upstream, in order.
     :param retry: when a request is asked again of another peer.
     :param retry_buffer_size: bytes of a request body kept for that.
@@ -56,6 +57,7 @@ class LocationRuntime:
     chains: Chains
     upstream: str = ""
     upstreams: Mapping[str, UpstreamRuntime] = field(default_factory=dict)
+    upstream_chains: Mapping[str, Chains] = field(default_factory=dict)
     upstream_headers: tuple[HeaderChange, ...] = ()
     client_max_body_size: int = 0
     max_processing: int = 0
@@ -71,10 +73,11 @@ class LocationRuntime:
     repeats_sent: bool = field(init=False)
     _fixed_upstream: UpstreamRuntime | None = field(init=False)
     _timed_chains: Chains | None = field(init=False, default=None)
+    _at_upstreams: dict[tuple[str, bool], Chains] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.has_limits = bool(self.client_max_body_size or self.max_processing)
-        self.has_plugins = self.chains.plugins
+        self.has_plugins = self.chains.plugins or bool(self.upstream_chains)
         self.looks_back = bool(self.chains.logging) or self.may_take_time
         self.repeats_sent = self.retry.repeats_sent
         self._fixed_upstream = self.upstreams.get(self.upstream)
@@ -89,6 +92,19 @@ class LocationRuntime:
         if self._timed_chains is None:
             self._timed_chains = timed(self.chains)
         return self._timed_chains
+
+    def chains_at(self, upstream: str, chains: Chains) -> Chains:
+        """Return chains with those of an upstream behind them; made when first used.
+
+        :param upstream: one of ``upstream_chains``.
+        :param chains: ``chains`` or ``timed_chains``.
+        """
+        key = (upstream, chains is self._timed_chains)
+        if key not in self._at_upstreams:
+            behind = self.upstream_chains[upstream]
+            behind = timed(behind) if key[1] else behind
+            self._at_upstreams[key] = joined(chains, behind, chains.owned_headers)
+        return self._at_upstreams[key]
 
     def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
         """Return the upstream a plugin named in ``ctx.upstream``, else the configured one.

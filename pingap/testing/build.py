@@ -9,10 +9,10 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from pingap.build.graph import Runtime, build
+from pingap.build.listeners import with_listeners
 from pingap.build.registry import installed_registry
 from pingap.config import Config, parse
 from pingap.observability.log_files import LogFiles
-from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 from pingap.plugins.registry import GROUP
 
@@ -29,13 +29,8 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     registry = installed_registry(_installed(tuple(sys.path)))
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
-    config = parse(
-        toml,
-        "pingap.toml",
-        location_keys=registry.owners(kinds.LOCATION_KEY),
-        certificate_keys=registry.owners(kinds.CERTIFICATE_SOURCE),
-    )
-    return build(adjusted(config), registry, log_files=log_files)
+    config = parse(toml, "pingap.toml", claims=registry.claims)
+    return build(adjusted(with_listeners(config, registry)), registry, log_files=log_files)
 
 
 def adjusted(config: Config) -> Config:

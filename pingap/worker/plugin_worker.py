@@ -14,6 +14,7 @@ from pingap.observability.notifications import Notification, notify
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.instance import Instance
 from pingap.plugins.upstream_view import UpstreamView
+from pingap.plugins.worker import HookRelay
 from pingap.proxy.async_hooks import HookTasks
 from pingap.proxy.fetch import Fetching
 from pingap.shared_state.messages import MessageBus
@@ -109,3 +110,8 @@ class PluginWorker:
         :raises ValueError: it is larger than 64 KiB.
         """
         notify(self._runtime().bus, event)
+
+    @property
+    def hooks(self) -> HookRelay:
+        """The hooks that distributions define, to be called."""
+        return self._runtime().registry.hooks

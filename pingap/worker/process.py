@@ -13,6 +13,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from pingap.build.graph import Runtime
+from pingap.build.listeners import with_listeners
 from pingap.build.loading import parse_configuration
 from pingap.config import Config, ConfigError, Snapshot
 from pingap.host.services import attempt, keep_running
@@ -174,7 +175,8 @@ class WorkerProcess:
 
     def _load(self, snapshot: str) -> Config:
         registry = self._worker.runtime.registry
-        return parse_configuration(Snapshot.from_bytes(snapshot.encode()), registry)
+        config = parse_configuration(Snapshot.from_bytes(snapshot.encode()), registry)
+        return with_listeners(config, registry)
 
     def _take_sockets(self, message: Message) -> None:
         """Put together what is to be accepted from: sockets of now, and those that were passed."""

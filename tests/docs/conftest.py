@@ -21,10 +21,14 @@ EXAMPLES = {
     "door": "pingap_door:Door",
     "visitors": "pingap_door:Visitors",
     "header_limit": "pingap_header_limit:HeaderLimit",
+    "basic:beacon_path": "acme_beacon",
 }
-"""Categories of the examples in the manual -> where they are."""
+"""Entry points of the examples in the manual -> where they are."""
 
-ELSEWHERE = {"pingap_header_limit": ("first-plugin.md", "plugins/header_limit.py")}
+ELSEWHERE = {
+    "pingap_header_limit": ("first-plugin.md", "plugins/header_limit.py"),
+    "acme_beacon": ("distributions.md", "acme_beacon.py"),
+}
 """Modules that ``writing-a-plugin.md`` does not show -> the page that does, and as which file."""
 
 

@@ -12,7 +12,6 @@ from docs.conftest import write_certificates
 
 from pingap.build.graph import build
 from pingap.config import SECTIONS, BasicConfig, ConfigError, load, parse
-from pingap.plugins import kinds
 from pingap.plugins.registry import Registry
 
 NO_PINGAP = ("pyproject.toml",)
@@ -30,7 +29,7 @@ _FILLED_IN = {
 }
 """What a fragment refers to -> a table that will do."""
 
-CONFIGURATIONS = [block for block in blocks("toml") if block.file not in NO_PINGAP]
+CONFIGURATIONS = [block for block in blocks("toml") if Path(block.file).name not in NO_PINGAP]
 
 
 def filled_in(text: str) -> str:
@@ -67,9 +66,7 @@ def test_a_block_is_a_configuration(
     text = filled_in(block.text) if block.is_fragment else block.text
     for name in re.findall(r"\$ENV:(\w+)", text):
         monkeypatch.setenv(name, "a secret that is long enough for a key")
-    config = parse(
-        text, str(block), location_keys=registry.owners(kinds.LOCATION_KEY), directory=directory
-    )
+    config = parse(text, str(block), claims=registry.claims, directory=directory)
     runtime = build(config, registry)
     warnings = [*config.warnings, *runtime.warnings]
     if block.is_fragment:  # what makes a location answer need not be part of it
@@ -92,7 +89,7 @@ def test_the_example_directory_uses_every_supported_key(
             file.parent.mkdir(exist_ok=True, parents=True)
             file.write_text(block.text)
     write_certificates(tmp_path / "conf" / "tls")
-    config = load(tmp_path / "conf", location_keys=registry.owners(kinds.LOCATION_KEY))
+    config = load(tmp_path / "conf", claims=registry.claims)
     runtime = build(config, registry)
     warnings = [*config.warnings, *runtime.warnings]
     if block.is_fragment:  # what makes a location answer need not be part of it

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.plugins import serving
+from support.plugins import serving, write_distribution
 from support.rig import Rig
 
 SOURCE = '''
@@ -183,13 +183,25 @@ def test_the_metrics_page_is_answered_before_locations(rig: Rig) -> None:
         assert client.get("/sound/").status == 200
 
 
-def test_a_plugin_without_a_phase_of_servers_is_an_error(tmp_path: Path) -> None:
-    toml = '[servers.web]\naddr = "127.0.0.1:0"\nplugins = ["pingap:requestId"]\n'
-    code, said = check(tmp_path, toml)
-    assert code == 2
-    phases = "server_request, error_page, logging, pingap_connection"
-    assert f'"pingap:requestId" has none of the phases of a server ({phases})' in said
-    assert said.startswith("p.toml:3: servers.web.plugins[0]: ")
+def test_a_plugin_without_a_phase_is_an_error(tmp_path: Path) -> None:
+    write_distribution(tmp_path / "site", "idle", 'class Idle(Plugin):\n    category = "idle"\n')
+    toml = '[plugins.x]\ncategory = "idle"\n[servers.web]\naddr = "127.0.0.1:0"\nplugins = ["x"]\n'
+    assert check(tmp_path, toml) == (
+        2,
+        'p.toml:5: servers.web.plugins[0]: "x" has no phase\n1 problem.\n',
+    )
+
+
+def test_a_plugin_of_a_server_and_of_its_location_is_an_error(tmp_path: Path) -> None:
+    toml = (
+        '[locations.a]\nplugins = ["pingap:ping"]\n'
+        '[servers.web]\naddr = "127.0.0.1:0"\nlocations = ["a"]\nplugins = ["pingap:ping"]\n'
+    )
+    assert check(tmp_path, toml) == (
+        2,
+        'p.toml:6: servers.web.plugins[0]: "pingap:ping" is listed by the location a, too: it would'
+        " run twice\n1 problem.\n",
+    )
 
 
 def test_an_unknown_plugin_of_a_server_is_an_error(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from support.rig import configure
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import ConfigError, load
-from pingap.plugins import kinds
 from pingap.plugins.registry import Registry
 
 
@@ -22,7 +21,7 @@ def registry() -> Registry:
 def _load(folder: Path, upstream: str, registry: Registry):
     file = folder / "pingap.toml"
     file.write_text(configure("127.0.0.1:1", upstream=upstream))
-    return load(file, location_keys=registry.owners(kinds.LOCATION_KEY))
+    return load(file, claims=registry.claims)
 
 
 def test_either_version_needs_tls_to_choose(tmp_path: Path, registry: Registry) -> None:

@@ -13,8 +13,8 @@ from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.hookspecs import CONTRACT, hookspec
+from pingap.plugins import application_hooks as plugins
 from pingap.plugins import chains
-from pingap.plugins import registry as plugins
 from pingap.plugins.api_version import DeprecatedHook, misfit, register
 from pingap.plugins.chains import ContractError, check_class
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cached_property
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from pingap.plugins.registry import Registry
 
 COMMANDS = {
     "explain": "Show how a request would be handled, without sending it.",
@@ -43,28 +47,62 @@ class CommandGroup(click.Group):
             split += found.groups() if found else (argument,)
         return super().parse_args(ctx, split)
 
+    @cached_property
+    def _registry(self) -> Registry:
+        from pingap.build.registry import installed_registry
+
+        return installed_registry()
+
+    @property
+    def _further(self) -> dict[str, str]:
+        """Name of a command that a distribution provides -> its line in ``--help``."""
+        from pingap.plugins.kinds import COMMAND
+
+        owners = self._registry.owners(COMMAND)
+        return {
+            name: f"Of the distribution {owners[name]}."
+            for name in self._registry.names(COMMAND)
+            if name not in COMMANDS
+        }
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
-        return list(COMMANDS)
+        return [*COMMANDS, *self._further]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         if cmd_name not in COMMANDS:
-            return None
+            return self._further_command(cmd_name) if cmd_name in self._further else None
         module = import_module(f"pingap.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
+        return command
+
+    def _further_command(self, name: str) -> click.Command:
+        """Import a command of a distribution.
+
+        :raises click.ClickException: it cannot be used.
+        """
+        from pingap.plugins.kinds import COMMAND
+        from pingap.plugins.registry import MissingPluginError, PluginLoadError
+
+        try:
+            command = self._registry.find(COMMAND, name)
+        except (MissingPluginError, PluginLoadError) as error:
+            raise click.ClickException(f"the command {name}: {error}") from None
+        if not isinstance(command, click.Command):
+            raise click.ClickException(f"the command {name}: {command!r} is no command of click")
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of the first argument; it may be a slip, such as a path without -c."""
-        if args[0] not in COMMANDS:
-            known = ", ".join(COMMANDS)
+        if args[0] not in COMMANDS and args[0] not in (further := self._further):
+            known = ", ".join((*COMMANDS, *further))
             ctx.fail(f"unexpected extra argument {args[0]!r}: the commands are {known}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of ``--help``."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list({**COMMANDS, **self._further}.items()))

@@ -73,7 +73,8 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
     server = explanation.server
     yield f"{request.method} {_as_text(request.target)}, host {request.host or 'not named'}"
     yield ""
-    facts = [("server", server, config.servers[server].addr)]
+    added = f"  (of the distribution {config.added[server]})" if server in config.added else ""
+    facts = [("server", server, config.servers[server].addr + added)]
     if explanation.path and explanation.path != _as_text(request.target).partition("?")[0]:
         facts.append(("path", explanation.path, config.servers[server].path_matching))
     if explanation.refusal and explanation.location is None:
@@ -102,6 +103,8 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
         yield from _plugin_lines(explanation)
         yield from _header_lines(explanation)
         yield from _upstream_lines(explanation)
+    elif explanation.chain:  # of the plugins of the server
+        yield from _plugin_lines(explanation)
 
 
 def _as_text(target: str) -> str:

@@ -6,7 +6,7 @@ page is made. Durations are ``float`` seconds, sizes ``int`` bytes, arrays tuple
 
 from __future__ import annotations
 
-from pingap.config.model.base import Model
+from pingap.config.model.base import Claimable, Model
 from pingap.config.model.basic import BasicConfig
 from pingap.config.model.location import LocationConfig
 from pingap.config.model.named import CertificateConfig, PluginConfig, StorageConfig
@@ -27,6 +27,7 @@ __all__ = [
     "SECTIONS",
     "BasicConfig",
     "CertificateConfig",
+    "Claimable",
     "LocationConfig",
     "Model",
     "PluginConfig",

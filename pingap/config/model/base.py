@@ -14,6 +14,23 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+class Claimable(Model):
+    """A table in which plugin distributions may have keys of their own, such as ``rewrite``."""
+
+    claimed: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,  # which may hold secrets
+        description="Not a key of its own: the keys that plugin distributions claim, unchecked.",
+    )
+
+    @classmethod
+    def owns(cls, key: str) -> bool:
+        """Return whether a key is one that this version honours: no distribution can claim it."""
+        field = cls.model_fields.get(key)
+        extra = None if field is None else field.json_schema_extra
+        return field is not None and not (isinstance(extra, dict) and "not_yet" in extra)
+
+
 # Strict mode would refuse a TOML array for a tuple; the elements stay strict.
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 Natural = Annotated[int, Field(ge=0)]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pingap.config.model.base import Model, Natural, Positive, no_effect, not_yet
+from pingap.config.model.base import Claimable, Natural, Positive, no_effect, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 from pingap.http.networks import parse_trusted
@@ -39,7 +39,7 @@ def _check_log_level(text: str) -> str:
     return text
 
 
-class BasicConfig(Model):
+class BasicConfig(Claimable):
     """Settings of the whole process."""
 
     name: str = Field("", description="Label of this instance.")

@@ -1,12 +1,12 @@
 """``[locations.<name>]``: routes.
 
 Keys that plugin distributions claim, such as ``rewrite``, have no field here: they arrive in
-``LocationConfig.claimed`` and their distribution checks them.
+``claimed`` and their distribution checks them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -17,7 +17,7 @@ from pingap.config.entries import (
     parse_header,
     parse_header_condition,
 )
-from pingap.config.model.base import Model, Natural, Strings
+from pingap.config.model.base import Claimable, Natural, Strings
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 
@@ -60,7 +60,7 @@ HeaderConditions = Annotated[
 ]
 
 
-class LocationConfig(Model):
+class LocationConfig(Claimable):
     """A route: the requests it matches, its plugins and its upstream."""
 
     upstream: str = Field(
@@ -134,8 +134,3 @@ class LocationConfig(Model):
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
-    claimed: dict[str, Any] = Field(
-        default_factory=dict,
-        repr=False,  # which may hold secrets
-        description="Not a key of its own: the keys that plugin distributions claim, unchecked.",
-    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pingap.config.kinds import Secret
-from pingap.config.model.base import Model, Natural, not_yet
+from pingap.config.model.base import Claimable, Model, Natural, not_yet
 from pingap.config.units import Duration
 
 _ACME = "ordering certificates by ACME"
@@ -36,7 +36,7 @@ class PluginConfig(Model):
     )
 
 
-class CertificateConfig(Model):
+class CertificateConfig(Claimable):
     """A certificate, or an authority that signs certificates on demand."""
 
     domains: str = Field(

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from pingap.config.addresses import Address, parse_listen
-from pingap.config.model.base import Model, Natural, Positive, Strings, not_yet
+from pingap.config.model.base import Claimable, Natural, Positive, Strings, not_yet
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 from pingap.http.paths import ALLOWABLE
@@ -76,7 +76,7 @@ TlsVersion = Annotated[str, AfterValidator(_check_tls_version)]
 TlsVerify = Annotated[str, AfterValidator(_check_tls_verify)]
 
 
-class ServerConfig(Model):
+class ServerConfig(Claimable):
     """A listener: its addresses, its locations, and the limits of its clients."""
 
     ELSEWHERE: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -93,8 +93,9 @@ class ServerConfig(Model):
     locations: Strings = Field((), description="Names of the locations to choose from.")
     plugins: Strings = Field(
         (),
-        description="Names of plugins that take part in all requests of the server, in this order, even if no"
-        " location matches. Only plugins that implement a phase of servers can be listed here.",
+        description="Names of plugins that take part in all requests of the server, in this order:"
+        " `server_request`, `error_page` and `logging` even if no location matches, other phases in each"
+        " location of the server, before its own plugins.",
     )
     access_log: str = Field(
         "", description="Format of the access log, or a file and a format; empty: no access log."

@@ -12,7 +12,7 @@ from pingap.config.addresses import Backend, TcpAddress, parse_backend, parse_na
 from pingap.config.allowed_hosts import AllowedHost, parse_allowed_host
 from pingap.config.health_check import HealthCheck, parse_health_check
 from pingap.config.kinds import Secret
-from pingap.config.model.base import AtLeastOne, Model, Natural, Positive, Strings
+from pingap.config.model.base import AtLeastOne, Claimable, Natural, Positive, Strings
 from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
@@ -95,7 +95,7 @@ def _check_alpn(text: str) -> str:
     return word
 
 
-class UpstreamConfig(Model):
+class UpstreamConfig(Claimable):
     """A pool of backends, and how connections to them are made."""
 
     addrs: Strings = Field(

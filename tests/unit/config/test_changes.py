@@ -208,7 +208,7 @@ def test_keys_that_distributions_claim():
         opener: Login
 
     head = APP + '[locations.all]\nupstream = "app"\n'
-    old, new = (parse(head + one, location_keys={"opener": "x"}) for one in (
+    old, new = (parse(head + one, claims={"locations": {"opener": "x"}}) for one in (
         'opener = { word = "S1" }', 'opener = { word = "S2" }'
     ))  # fmt: skip
     assert changes_text(changes_between(old, new, {"all.opener": [Claim]})).split("\n")[1:] == [
@@ -223,7 +223,7 @@ def test_keys_of_sources_of_certificates():
         opener: Login
 
     head = '[certificates.a]\nvault = "v"\n'
-    old, new = (parse(head + one, certificate_keys=("vault", "opener")) for one in (
+    old, new = (parse(head + one, claims={"certificates": {"vault": "v", "opener": "v"}}) for one in (
         'opener = { word = "S1" }', 'opener = { word = "S2" }'
     ))  # fmt: skip
     models = {"certificates.a.vault": [Source]}

@@ -115,11 +115,13 @@ def test_names_belong_to_it(files):
 def test_keys_that_distributions_claim(files):
     def key(value, cls=One):
         text = f'{APP}[locations.all]\nupstream = "app"\nclaim = {value}'
-        config = parse(text, directory=files, location_keys={"claim": "x"})
-        return claimed_key(config, "all", "claim", cls)
+        config = parse(text, directory=files, claims={"locations": {"claim": "x"}})
+        return claimed_key(config, "locations", "all", cls)
 
     assert key("1") == key("1")
     assert len({key("1"), key("true"), key('"1"'), key("1", Other)}) == 4
+    assert key('1\nremark = "x"') == key("1")
+    assert key("1\nweight = 3") != key("1")  # which the plugin may look at
     before = key('{ a = "file:token" }')
     (files / "token").write_text("other")
     assert key('{ a = "file:token" }') != before

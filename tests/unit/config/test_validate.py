@@ -499,7 +499,7 @@ def test_a_module_needs_the_distribution_of_its_key():
         " release: install it, too"
     ]
     keys = {"grpc_web": "pingap-grpc-web"}
-    assert parse(text, location_keys=keys).servers["x"].modules == ("grpc-web",)
+    assert parse(text, claims={"locations": keys}).servers["x"].modules == ("grpc-web",)
 
 
 def test_an_unknown_module_is_told():
@@ -513,14 +513,47 @@ def test_an_unknown_module_is_told():
 def test_claimed_keys_are_passed_on_unchecked():
     text = table("locations", 'rewrite = ["anything"]\nmirror = { to = "x" }\nweight = 1')
     keys = {"rewrite": "pingap-rewrite", "mirror": "acme-mirror"}
-    location = parse(text, location_keys=keys).locations["x"]
+    location = parse(text, claims={"locations": keys}).locations["x"]
     assert location.claimed == {"rewrite": ["anything"], "mirror": {"to": "x"}}
     assert location.weight == 1
 
 
 def test_a_key_of_the_core_cannot_be_claimed():
-    location = parse(table("locations", "weight = 1"), location_keys={"weight": "x"}).locations["x"]
+    claims = {"locations": {"weight": "x"}}
+    location = parse(table("locations", "weight = 1"), claims=claims).locations["x"]
     assert (location.weight, location.claimed) == (1, {})
+
+
+CLAIMING = ("basic", "servers", "locations", "upstreams", "certificates")
+
+
+@pytest.mark.parametrize("section", CLAIMING)
+def test_each_section_has_claimed_keys_of_its_own(section):
+    name = f"[{section}]" if section == "basic" else f"[{section}.x]"
+    line = {"servers": 'addr = "127.0.0.1:1"', "upstreams": 'addrs = ["127.0.0.1:2"]'}
+    text = f"{name}\nmine = [1]\n{line.get(section, '')}\n"
+    config = parse(text, claims={section: {"mine": "acme"}})
+    table = config.basic if section == "basic" else getattr(config, section)["x"]
+    assert table.claimed == {"mine": [1]}
+    others = {one: {"mine": "acme"} for one in CLAIMING if one != section}
+    with pytest.raises(ConfigError) as caught:
+        parse(text, claims=others)
+    (problem,) = caught.value.problems
+    assert (problem.path[-1], problem.line) == ("mine", 2)
+    assert problem.message.startswith("unknown key")
+
+
+def test_a_key_that_this_version_does_not_honour_can_be_claimed():
+    text = table("servers", 'otlp_exporter = "http://x"')
+    assert "not supported yet" in problems(text)[0]
+    server = parse(text, claims={"servers": {"otlp_exporter": "x"}}).servers["x"]
+    assert server.claimed == {"otlp_exporter": "http://x"}
+    assert server.otlp_exporter == ""
+
+
+def test_an_empty_text_means_that_a_claimed_key_is_absent():
+    text = table("locations", 'mirror = ""')
+    assert parse(text, claims={"locations": {"mirror": "x"}}).locations["x"].claimed == {}
 
 
 def test_plugin_options_are_passed_on_unchecked():

@@ -24,7 +24,7 @@ locations = ["shop"]
 
 
 def test_a_view_has_the_items_and_cannot_be_changed() -> None:
-    view = ConfigView.of(parse(TOML, location_keys={"rewrite": "pingap-rewrite"}))
+    view = ConfigView.of(parse(TOML, claims={"locations": {"rewrite": "pingap-rewrite"}}))
     assert view.servers["web"].locations == ("shop",)
     assert view.plugins["door"].options == {"secret": "key-of-the-door"}
     with pytest.raises(TypeError):
@@ -34,7 +34,7 @@ def test_a_view_has_the_items_and_cannot_be_changed() -> None:
 
 
 def test_a_view_shows_no_secrets() -> None:
-    view = ConfigView.of(parse(TOML, location_keys={"rewrite": "pingap-rewrite"}))
+    view = ConfigView.of(parse(TOML, claims={"locations": {"rewrite": "pingap-rewrite"}}))
     assert repr(view) == "<Config servers: web; locations: shop>"
     for section in (view.plugins, view.certificates, view.locations, view.servers):
         assert "key-of" not in repr(section)

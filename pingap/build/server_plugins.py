@@ -1,0 +1,151 @@
+"""The plugins of servers: their chains, and what they add to the chains of locations.
+
+``SERVER_PHASES`` of a plugin run at the server; its other phases run for each location of the server,
+in front of the location's own plugins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pingap.build.claims import ClaimBuilder
+from pingap.config import Config
+from pingap.config.problem import KeyPath
+from pingap.hookspecs import LOCATION_PHASES, SERVER_PHASES
+from pingap.plugins import tracing as hook_trace
+from pingap.plugins.chains import (
+    NO_CHAINS,
+    Chains,
+    ContractError,
+    Instance,
+    freeze,
+    joined,
+    owned_headers,
+)
+from pingap.plugins.order_lint import hazards, implementations
+from pingap.plugins.process_hooks import takes_part_in_servers
+
+FRONT_PHASES: Final = tuple(phase for phase in LOCATION_PHASES if phase not in SERVER_PHASES)
+"""The phases of a server's plugins that run for its locations."""
+
+Take = Callable[[KeyPath, str], None]
+
+
+class ServerPlugins:
+    """The plugins of all servers.
+
+    :param problem: takes note of what cannot be built.
+    :param warn: takes note of what is allowed and probably wrong.
+    :param deprecated: takes note of something deprecated that an instance implements.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        claims: ClaimBuilder,
+        problem: Take,
+        warn: Take,
+        deprecated: Callable[[Instance, str], None],
+    ) -> None:
+        self._config = config
+        self._claims = claims
+        self._problem = problem
+        self._warn = warn
+        self._deprecated = deprecated
+        self._instances: dict[str, list[Instance]] = {}
+        """What takes part in all phases of the requests of a server."""
+        self._fronts: dict[tuple[int, ...], Chains] = {}
+        self._joined: dict[tuple[int, int], Chains] = {}
+        self._servers_of: dict[str, list[str]] = {}
+
+    def prepare(self, name: str, listed: list[Instance]) -> None:
+        """Take the plugins that a server lists; done for all servers before anything else.
+
+        :param name: of the server.
+        """
+        claimed = self._claims.instances.get(("servers", name), [])
+        self._instances[name] = [*self._claims.of_section("basic"), *claimed, *listed]
+        path: KeyPath = ("servers", name, "plugins")
+        settings = self._config.servers[name]
+        for instance in listed:
+            if not implementations(instance) and not takes_part_in_servers(type(instance.plugin)):
+                place = settings.plugins.index(instance.name)
+                self._problem((*path, place), f'"{instance.name}" has no phase')
+        for hazard in hazards(self._instances[name]):
+            self._warn(path, str(hazard))
+        for location in settings.locations:
+            self._servers_of.setdefault(location, []).append(name)
+            self._check_twice(name, location)
+
+    def _check_twice(self, server: str, location: str) -> None:
+        """Report a plugin that would run twice, for the server and for its location."""
+        names = self._config.servers[server].plugins
+        if names and (settings := self._config.locations.get(location)) is not None:
+            for place, name in enumerate(names):
+                if name in settings.plugins:
+                    text = f'"{name}" is listed by the location {location}, too: it would run twice'
+                    self._problem(("servers", server, "plugins", place), text)
+
+    def in_front_of(self, location: str) -> Iterator[Instance]:
+        """Yield what runs in front of a location, in any server that has it."""
+        for server in self._servers_of.get(location, []):
+            yield from self._instances[server]
+
+    def chains(self, server: str, own: Sequence[Instance]) -> Chains:
+        """Return the chains of the server itself.
+
+        :param own: instances of pingap for this server, which are in front.
+        """
+        basic, certificates = map(self._claims.of_section, ("basic", "certificates"))
+        instances = [*own, *basic, *certificates, *self._instances[server][len(basic) :]]
+        try:
+            chains = freeze(instances, self._deprecated, SERVER_PHASES)
+        except ContractError as error:
+            self._problem(("servers", server, "plugins"), str(error))
+            return NO_CHAINS
+        early = [one for one in instances if _runs_at_server(one)]
+        return replace(chains, owned_headers=owned_headers(early))
+
+    def at_location(
+        self, server: str, location: str, own: Chains, instances: Sequence[Instance]
+    ) -> Chains:
+        """Return the chains of a location of a server: the same object if the server adds nothing.
+
+        :param own: the chains of the location.
+        :param instances: its plugins.
+        """
+        of_server = self._instances[server]
+        front = self._front(of_server)
+        if not (front.plugins or front.whole_body or front.owned_headers):
+            return own
+        late = [one for one in of_server if not _runs_at_server(one)]
+        for hazard in hazards([*of_server, *instances]):
+            both = {hazard.early, hazard.late}
+            if all(both - {one.name for one in part} for part in (of_server, instances)):
+                self._warn(("servers", server, "plugins"), str(hazard))
+        if hook_trace.is_on():
+            front = hook_trace.traced(front, location)
+            return joined(front, own, owned_headers([*late, *instances]))
+        key = (id(front), id(own))  # both live as long as this
+        if key not in self._joined:
+            self._joined[key] = joined(front, own, owned_headers([*late, *instances]))
+        return self._joined[key]
+
+    def _front(self, instances: Sequence[Instance]) -> Chains:
+        """Return what the plugins of a server add to its locations; servers with the same share it."""
+        key = tuple(map(id, instances))
+        if key not in self._fronts:
+            try:
+                front = freeze(instances, self._deprecated, FRONT_PHASES)
+            except ContractError:  # told with the chains of the server
+                front = NO_CHAINS
+            late = [one for one in instances if not _runs_at_server(one)]
+            self._fronts[key] = replace(front, owned_headers=owned_headers(late))
+        return self._fronts[key]
+
+
+def _runs_at_server(instance: Instance) -> bool:
+    """Return whether an instance may set headers before a location is chosen."""
+    return any(phase == "server_request" for phase, _ in implementations(instance))

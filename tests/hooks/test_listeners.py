@@ -1,0 +1,133 @@
+"""Servers that a distribution asks for, beside those of the configuration."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from support.check import check
+from support.command import run
+from support.origin import Origin
+from support.plugins import python_path, routes, write_distribution
+from support.proxy import Proxy
+
+SOURCE = """
+class Token(Plugin):
+    class Settings(PluginSettings):
+        tokens: bool = False
+
+    @hookimpl
+    def server_request(self, request, ctx):
+        if request.path == "/token":
+            return Response.text(200, ctx.connection.server)
+
+
+@hookimpl
+def pingap_basic_keys(): return {"tokens": Token}
+
+@hookimpl
+def pingap_listeners(config):
+    if config.basic.claimed.get("tokens"):
+        return {"tokens:http": {"addr": "127.0.0.1:0", "remark": str(len(config.servers))}}
+    return {}
+"""
+POINTS = {"basic:tokens": "tokens"}
+USED = "[basic]\ntokens = true\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, str]:
+    write_distribution(tmp_path / "site", "tokens", SOURCE, POINTS)
+    return python_path(tmp_path / "site")
+
+
+def test_hook_pingap_listeners_are_opened_and_reloaded_as_any_server(
+    tmp_path: Path, origin: Origin, site: dict[str, str]
+) -> None:
+    toml = routes({"a": ""}, origin.addr)
+    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+        assert proxy.addresses.keys() == {"web"}
+    with Proxy(USED + toml, tmp_path / "proxy", env=site) as proxy:
+        assert proxy.addresses.keys() == {"web", "tokens:http"}
+        for server in ("tokens:http", "web"):
+            with proxy.connect(server) as client:
+                assert client.get("/token").body.decode() == server
+        with proxy.connect("tokens:http") as client:
+            assert client.get("/a/").status == 404
+        port = proxy.port("tokens:http")
+        proxy.conf.write_text(USED + toml + "via = 'me'\n")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration was reloaded")
+        with proxy.connect("tokens:http") as client:
+            assert client.get("/token").body == b"tokens:http"
+        assert proxy.port("tokens:http") == port
+
+
+def test_a_server_of_a_distribution_comes_with_a_reload(
+    tmp_path: Path, origin: Origin, site: dict[str, str]
+) -> None:
+    toml = routes({"a": ""}, origin.addr)
+    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+        proxy.conf.write_text(USED + toml)
+        proxy.process.send_signal(signal.SIGHUP)
+        log = proxy.wait_for_log("the configuration was reloaded")
+        assert "++ [ADDED] server:tokens:http" in log
+
+
+@pytest.mark.parametrize(
+    ("servers", "told"),
+    [
+        (
+            '{"tokens:http": {"addr": "127.0.0.1:0", "adr": 1}}',
+            'distribution tokens: servers."tokens:http".adr: unknown key; did you mean "addr"?',
+        ),
+        (
+            '{"tokens:http": {"addr": "127.0.0.1:0", "locations": ["x"]}}',
+            'distribution tokens: servers."tokens:http".locations[0]: no location block is named "x"',
+        ),
+        (
+            '{"tokens:http": {"addr": "127.0.0.1:0", "via": "a b"}}',
+            'distribution tokens: servers."tokens:http".via: ',
+        ),
+        (
+            '{"tokens:a": {"addr": "127.0.0.1:1"}, "tokens:b": {"addr": "127.0.0.1:1"}}',
+            '"127.0.0.1:1" is already used by servers."tokens:a" (distribution tokens)',
+        ),
+        (
+            '{"http": {"addr": "127.0.0.1:0"}}',
+            "distribution tokens: servers.http: the name of a server of tokens must begin with"
+            ' "tokens:"',
+        ),
+        (
+            "1 / 0",
+            "distribution tokens: pingap_listeners failed: ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_mistakes_name_the_distribution(tmp_path: Path, servers: str, told: str) -> None:
+    source = SOURCE.replace(
+        '{"tokens:http": {"addr": "127.0.0.1:0", "remark": str(len(config.servers))}}', servers
+    )
+    assert source != SOURCE
+    write_distribution(tmp_path / "site", "tokens", source, POINTS)
+    code, said = check(tmp_path, USED)
+    assert code == 2
+    assert told in said
+
+
+def test_explain_shows_where_a_server_comes_from(tmp_path: Path, site: dict[str, str]) -> None:
+    path = tmp_path / "pingap.toml"
+    path.write_text(USED + routes({"a": ""}, "127.0.0.1:9"))
+    _, out, _ = run("explain", "GET", "/token", "--server", "tokens:http", "-c", path, **site)
+    (line,) = [line for line in out.splitlines() if line.startswith("server ")]
+    assert line.split() == [
+        "server",
+        "tokens:http",
+        "127.0.0.1:0",
+        "(of",
+        "the",
+        "distribution",
+        "tokens)",
+    ]
+    assert "Token.server_request" in out
