@@ -35,8 +35,8 @@ _NAME_FIX = (
 _HEADER_FIX = "write $NAME, and put the value into the environment variable NAME"
 
 _MESSAGES = {
-    _FIX: "is a secret in clear",
-    _NAME_FIX: "looks like a secret in clear",
+    _FIX: "is a secret in plain text",
+    _NAME_FIX: "looks like a secret in plain text",
     _HEADER_FIX: "sends a secret that is written here in plain text",
 }
 

@@ -119,7 +119,7 @@ def test_documents_of_several_formats_are_one_configuration(conf: Path) -> None:
     assert list(config.plugins) == ["hello"]
     (conf / "again.json").write_text('{\n"locations": {\n"all": {}}}')
     assert problems(conf) == [
-        "conf.d/locations.toml:1: locations.all: stands here and in conf.d/again.json:3"
+        "conf.d/locations.toml:1: locations.all: is defined here and in conf.d/again.json:3"
     ]
 
 

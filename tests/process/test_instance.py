@@ -139,7 +139,7 @@ def test_every_worker_serves_what_was_applied(proxy: Proxy) -> None:
         proxy.log,
     )
     os.kill(first, signal.SIGKILL)
-    proxy.wait_for_log("is replaced")
+    proxy.wait_for_log("will be replaced")
     assert texts(proxy) == {"three"}
 
 

@@ -98,7 +98,7 @@ def test_a_server_comes_and_another_one_goes(
         assert all(answers(two) for _ in range(8))
         for pid in site.proxy.workers:  # what takes its place has the socket as well
             os.kill(pid, signal.SIGKILL)
-        until(lambda: site.proxy.log.count("is replaced") == threads)
+        until(lambda: site.proxy.log.count("will be replaced") == threads)
         wait_until(lambda: len(site.proxy.workers) == threads and answers(two))
         log = site.reload({"new": f"127.0.0.1:{two}"})
         assert f"not listening on 127.0.0.1:{one} any more" in log

@@ -89,7 +89,7 @@ def test_hook_pingap_notification_is_called_once_for_a_worker_that_was_killed(
         victim, other = proxy.workers[which], proxy.workers[1 - which]
         kill(proxy, victim)
         proxy.wait_for_log("method worker_ended: worker")
-        assert f"(pid {victim}) was ended by SIGKILL; it is replaced" in proxy.log
+        assert f"(pid {victim}) was killed by SIGKILL; it will be replaced" in proxy.log
         # What comes later is handled later.
         notify(proxy, other)
         proxy.wait_for_log("method test: number 0")
