@@ -9,6 +9,7 @@ from pingap.config import Config
 from pingap.config.model import Claimable
 from pingap.config.problem import KeyPath
 from pingap.config.reuse import claimed_key
+from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import SERVER_PHASES, UPSTREAM_PHASES
 from pingap.plugins.base import Plugin
@@ -26,21 +27,13 @@ _PHASES: Final = {"certificates": SERVER_PHASES, "upstreams": UPSTREAM_PHASES}
 class ClaimBuilder:
     """Builds one instance for all keys of one class in one table.
 
-    :param construct: checks the settings of an instance and builds it; returns None if it cannot.
-    :param problem: takes note of what cannot be built.
+    :param report: takes note of what cannot be built.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        registry: Registry,
-        construct: Construct,
-        problem: Callable[[KeyPath, str], None],
-    ) -> None:
+    def __init__(self, config: Config, registry: Registry, report: Report) -> None:
         self._config = config
         self._registry = registry
-        self._construct = construct
-        self._problem = problem
+        self._report = report
         self.instances: dict[KeyPath, list[Instance]] = {}
         """Path of a table that has such keys -> its instances."""
         self.keys: dict[str, str] = {}
@@ -48,11 +41,24 @@ class ClaimBuilder:
         self.places: dict[str, KeyPath] = {}
         """Path of the first key of each instance, by name."""
 
-    def build_all(self) -> None:
-        """Build the instances of all tables."""
+    def build_all(self, construct: Construct) -> None:
+        """Build the instances of all tables.
+
+        :param construct: checks the settings of an instance and builds it; returns None if it cannot.
+        """
         for path, table in claiming_tables(self._config):
             if table.claimed:
-                self.instances[path] = list(self._of_table(path, table.claimed))
+                self.instances[path] = list(self._of_table(path, table.claimed, construct))
+
+    def place(self, name: str) -> KeyPath:
+        """Return the path of the table or key that an instance of any kind was built from."""
+        return self.places.get(name, ("plugins", name))
+
+    def deprecated(self, instance: Instance, text: str) -> None:
+        """Take note, once, of something deprecated that an instance implements."""
+        warning = self._report.source.problem(self.place(instance.name), text)
+        if warning not in self._report.warnings:
+            self._report.warnings.append(warning)
 
     def of_section(self, section: str) -> list[Instance]:
         """Return the instances of all tables of a section, or of ``[basic]``."""
@@ -60,7 +66,9 @@ class ClaimBuilder:
             one for path, found in self.instances.items() if path[0] == section for one in found
         ]
 
-    def _of_table(self, path: KeyPath, claimed: Mapping[str, Any]) -> Iterator[Instance]:
+    def _of_table(
+        self, path: KeyPath, claimed: Mapping[str, Any], construct: Construct
+    ) -> Iterator[Instance]:
         """Yield the instances of one table, one for each class."""
         section, name = str(path[0]), "".join(map(str, path[1:]))
         settings: dict[type[Plugin], dict[str, Any]] = {}
@@ -70,7 +78,7 @@ class ClaimBuilder:
             try:
                 cls = self._registry.find(CLAIMS[section], key)
             except (MissingPluginError, PluginLoadError) as error:
-                self._problem((*path, key), str(error))
+                self._report.error((*path, key), str(error))
                 continue
             settings.setdefault(cls, {})[key] = value
         for cls, options in settings.items():
@@ -80,7 +88,7 @@ class ClaimBuilder:
             )
             self.keys[full] = claimed_key(self._config, section, name, cls)
             table = ConfigTable(section, name, written(self._config, path))
-            plugin = self._construct(path, cls, options, self.keys[full], table)
+            plugin = construct(path, cls, options, self.keys[full], table)
             if plugin is not None:
                 instance = Instance(full, plugin)
                 self.places[full] = (*path, first)
@@ -102,7 +110,7 @@ class ClaimBuilder:
             if phase not in runs:
                 kind = section.removesuffix("s")
                 text = f"its plugin has a phase that does not run for {_article(kind)}: {phase}"
-                self._problem(self.places[instance.name], text)
+                self._report.error(self.places[instance.name], text)
 
 
 def written(config: Config, path: KeyPath) -> Mapping[str, object]:

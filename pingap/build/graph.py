@@ -248,7 +248,7 @@ class _Builder:
             for name, settings in self.config.locations.items()
         }
         for name, instance in self.plugins.instances.items():
-            self._try(self.plugins.place(name), partial(self._observe, instance))
+            self._try(self.plugins.claims.place(name), partial(self._observe, instance))
         self.handlers = process_handlers(self.registry, self.plugins.instances.values())
         servers = {
             name: server

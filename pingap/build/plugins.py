@@ -26,6 +26,7 @@ from pingap.config import (
 from pingap.config.decode import with_options
 from pingap.config.problem import quoted
 from pingap.config.reuse import plugin_key
+from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import UPSTREAM_PHASES
 from pingap.observability.plugin_failures import place_of
@@ -82,11 +83,10 @@ class PluginBuilder:
         """What was built, by name."""
         self.keys: dict[str, str] = {}
         """What each instance was built from, by name."""
-        self.claims = ClaimBuilder(config, registry, self._construct, self._problem)
+        report = Report(config.source, problems, warnings)
+        self.claims = ClaimBuilder(config, registry, report)
         """Builds the instances behind keys that distributions claim."""
-        self.servers = ServerPlugins(
-            config, self.claims, self._problem, self._warn, self._deprecated
-        )
+        self.servers = ServerPlugins(config, self.claims, report)
         """The plugins of servers."""
         self._of_location: dict[str, list[Instance]] = {}
         self._built_in = registry.owners(kinds.INSTANCE).keys()
@@ -113,7 +113,7 @@ class PluginBuilder:
         for name, settings in self._config.plugins.items():
             if name not in self._built_in:
                 self._plugin(name, settings)
-        self.claims.build_all()
+        self.claims.build_all(self._construct)
         self.keys |= self.claims.keys
         for instances in self.claims.instances.values():
             self.instances |= {one.name: one for one in instances}
@@ -147,7 +147,7 @@ class PluginBuilder:
             if path[0] == "upstreams":
                 name = str(path[1])
                 try:
-                    chains = freeze(instances, self._deprecated, UPSTREAM_PHASES)
+                    chains = freeze(instances, self.claims.deprecated, UPSTREAM_PHASES)
                 except ContractError as error:
                     self._problem(path, str(error))
                     continue
@@ -176,7 +176,7 @@ class PluginBuilder:
         """
         key = tuple(map(id, instances))  # all of them live as long as the builder
         if key not in self._chains:
-            self._chains[key] = freeze(instances, self._deprecated)
+            self._chains[key] = freeze(instances, self.claims.deprecated)
         return self._chains[key]
 
     def source(
@@ -332,21 +332,6 @@ class PluginBuilder:
                 self._failed.add(name)
                 self._problems += problems_from(error, path, self._config.source, PluginConfig)
         return self.instances.get(name)
-
-    def place(self, name: str) -> Key:
-        """Return the path of the table or key that an instance was built from."""
-        return self.claims.places.get(name, ("plugins", name))
-
-    def _deprecated(self, instance: Instance, text: str) -> None:
-        """Take note, once, of something deprecated that an instance implements."""
-        warning = self._config.source.problem(self.place(instance.name), text)
-        if warning not in self._warnings:
-            self._warnings.append(warning)
-
-    def _warn(self, path: Key, message: str) -> None:
-        warning = self._config.source.problem(path, message)
-        if warning not in self._warnings:
-            self._warnings.append(warning)
 
     def _problem(self, path: Key, message: str) -> None:
         self._problems.append(self._config.source.problem(path, message))

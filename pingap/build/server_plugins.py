@@ -6,13 +6,14 @@ in front of the location's own plugins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from pingap.build.claims import ClaimBuilder
 from pingap.config import Config
 from pingap.config.problem import KeyPath
+from pingap.config.source import Report
 from pingap.hookspecs import LOCATION_PHASES, SERVER_PHASES
 from pingap.plugins import tracing as hook_trace
 from pingap.plugins.chains import (
@@ -30,30 +31,17 @@ from pingap.plugins.process_hooks import takes_part_in_servers
 FRONT_PHASES: Final = tuple(phase for phase in LOCATION_PHASES if phase not in SERVER_PHASES)
 """The phases of a server's plugins that run for its locations."""
 
-Take = Callable[[KeyPath, str], None]
-
 
 class ServerPlugins:
     """The plugins of all servers.
 
-    :param problem: takes note of what cannot be built.
-    :param warn: takes note of what is allowed and probably wrong.
-    :param deprecated: takes note of something deprecated that an instance implements.
+    :param report: takes note of what cannot be built, and of what is probably wrong.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        claims: ClaimBuilder,
-        problem: Take,
-        warn: Take,
-        deprecated: Callable[[Instance, str], None],
-    ) -> None:
+    def __init__(self, config: Config, claims: ClaimBuilder, report: Report) -> None:
         self._config = config
         self._claims = claims
-        self._problem = problem
-        self._warn = warn
-        self._deprecated = deprecated
+        self._report = report
         self._instances: dict[str, list[Instance]] = {}
         """What takes part in all phases of the requests of a server."""
         self._fronts: dict[tuple[int, ...], Chains] = {}
@@ -72,7 +60,7 @@ class ServerPlugins:
         for instance in listed:
             if not implementations(instance) and not takes_part_in_servers(type(instance.plugin)):
                 place = settings.plugins.index(instance.name)
-                self._problem((*path, place), f'"{instance.name}" has no phase')
+                self._report.error((*path, place), f'"{instance.name}" has no phase')
         for hazard in hazards(self._instances[name]):
             self._warn(path, str(hazard))
         for location in settings.locations:
@@ -86,7 +74,7 @@ class ServerPlugins:
             for place, name in enumerate(names):
                 if name in settings.plugins:
                     text = f'"{name}" is listed by the location {location}, too: it would run twice'
-                    self._problem(("servers", server, "plugins", place), text)
+                    self._report.error(("servers", server, "plugins", place), text)
 
     def in_front_of(self, location: str) -> Iterator[Instance]:
         """Yield what runs in front of a location, in any server that has it."""
@@ -101,9 +89,9 @@ class ServerPlugins:
         basic, certificates = map(self._claims.of_section, ("basic", "certificates"))
         instances = [*own, *basic, *certificates, *self._instances[server][len(basic) :]]
         try:
-            chains = freeze(instances, self._deprecated, SERVER_PHASES)
+            chains = freeze(instances, self._claims.deprecated, SERVER_PHASES)
         except ContractError as error:
-            self._problem(("servers", server, "plugins"), str(error))
+            self._report.error(("servers", server, "plugins"), str(error))
             return NO_CHAINS
         early = [one for one in instances if _runs_at_server(one)]
         return replace(chains, owned_headers=owned_headers(early))
@@ -133,12 +121,18 @@ class ServerPlugins:
             self._joined[key] = joined(front, own, owned_headers([*late, *instances]))
         return self._joined[key]
 
+    def _warn(self, path: KeyPath, message: str) -> None:
+        """Take note of something, once."""
+        warning = self._report.source.problem(path, message)
+        if warning not in self._report.warnings:
+            self._report.warnings.append(warning)
+
     def _front(self, instances: Sequence[Instance]) -> Chains:
         """Return what the plugins of a server add to its locations; servers with the same share it."""
         key = tuple(map(id, instances))
         if key not in self._fronts:
             try:
-                front = freeze(instances, self._deprecated, FRONT_PHASES)
+                front = freeze(instances, self._claims.deprecated, FRONT_PHASES)
             except ContractError:  # told with the chains of the server
                 front = NO_CHAINS
             late = [one for one in instances if not _runs_at_server(one)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -170,3 +171,21 @@ class Answer(Plugin):
     told = '"answer" may answer before the guard "guard" is asked'
     assert said.startswith(f"warning: p.toml:10: servers.web.plugins: {told}")
     assert "answers every request with 503" not in said
+
+
+def test_building_makes_no_reference_cycles_with_them() -> None:
+    names = [f"l{number}" for number in range(200)]
+    toml = '[plugins.y]\ncategory = "request_id"\n[servers.web]\naddr = "127.0.0.1:0"\n'
+    toml += f'plugins = ["y"]\nlocations = {names}\n'
+    toml += "".join(f'[locations.{name}]\npath = "/{name}"\nupstream = "u"\n' for name in names)
+    toml += '[upstreams.u]\naddrs = ["127.0.0.1:9"]\n'
+    registry = installed_registry()
+    first = build(parse(toml), registry)
+    gc.collect()
+    gc.disable()
+    try:
+        build(parse(toml), registry, previous=first)
+        assert gc.collect() < len(names)
+    finally:
+        gc.enable()
+        first.log_files.close()

@@ -301,8 +301,7 @@ def test_that_directory_uses_every_supported_key(directory):
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header includes remark"
-            " claimed",
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header includes remark",
         ),
         (
             "upstreams",
@@ -329,7 +328,7 @@ def test_that_directory_uses_every_supported_key(directory):
     ],
 )
 def test_the_keys_are_those_of_the_reference(section, keys):
-    assert set(MODELS[section].model_fields) == set(keys.split())
+    assert set(MODELS[section].model_fields) - {"claimed"} == set(keys.split())
 
 
 @pytest.mark.parametrize(
