@@ -23,6 +23,7 @@ from pydantic import Field
 from pingap.config.model import Model
 from pingap.config.problem import did_you_mean, quoted
 from pingap.config.regular_files import read_regular
+from pingap.hookspecs import INSTANCE_HOOKS
 from pingap.plugins.base import Plugin
 from pingap.plugins.chains import LOCAL, ContractError, check_class
 
@@ -112,7 +113,7 @@ def _check_for_one_file(cls: type[Plugin]) -> None:
     """
     own = [base for base in cls.__mro__ if base not in Plugin.__mro__]
     for name in (name for base in own for name in vars(base)):
-        if name.startswith("pingap_") and name != "pingap_balancers":
+        if name.startswith("pingap_") and name not in ("pingap_balancers", *INSTANCE_HOOKS):
             raise ContractError(f"{cls.__name__}.{name}: only distributions have application hooks")
     for key in KEYS:
         if key in cls.Settings.model_fields:

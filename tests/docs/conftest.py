@@ -22,12 +22,16 @@ EXAMPLES = {
     "visitors": "pingap_door:Visitors",
     "header_limit": "pingap_header_limit:HeaderLimit",
     "basic:beacon_path": "acme_beacon",
+    "country": "pingap_operations",
+    "context_key:country": "pingap_operations",
+    "log:datagram": "pingap_operations",
 }
 """Entry points of the examples in the manual -> where they are."""
 
 ELSEWHERE = {
     "pingap_header_limit": ("first-plugin.md", "plugins/header_limit.py"),
     "acme_beacon": ("distributions.md", "acme_beacon.py"),
+    "pingap_operations": ("process-hooks.md", "pingap_operations.py"),
 }
 """Modules that ``writing-a-plugin.md`` does not show -> the page that does, and as which file."""
 
