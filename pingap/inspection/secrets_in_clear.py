@@ -35,9 +35,9 @@ _NAME_FIX = (
 _HEADER_FIX = "write $NAME, and put the value into the environment variable NAME"
 
 _MESSAGES = {
-    _FIX: "is a secret in plain text",
+    _FIX: "contains a secret in plain text",
     _NAME_FIX: "looks like a secret in plain text",
-    _HEADER_FIX: "sends a secret that is written here in plain text",
+    _HEADER_FIX: "sends a secret in plain text",
 }
 
 
@@ -48,12 +48,9 @@ def secrets_in_clear(runtime: Runtime) -> Iterator[Finding]:
             for key, value in table.items():
                 fix = _fix_of(path, key, value, models)
                 if fix is not None:
-                    message = (
-                        "contains a secret in plain text"
-                        if fix == _FIX
-                        else "sends a secret in plain text"
+                    yield Finding(
+                        "clear-secret", document.problem((*path, key), _MESSAGES[fix]), fix
                     )
-                    yield Finding("clear-secret", document.problem((*path, key), message), fix)
 
 
 def _tables(

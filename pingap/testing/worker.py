@@ -9,16 +9,20 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from pingap.build.graph import build
+from pingap.build.graph import Runtime, build
 from pingap.build.registry import installed_registry
 from pingap.config import parse
+from pingap.config.storage.memory import MemoryStorage
 from pingap.http.messages import Request, Response
+from pingap.observability.notifications import Notification
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.messages import MessageBus
 from pingap.worker.certificates import Certificates
+from pingap.worker.listening import Listening
+from pingap.worker.lone_instance import LoneInstance
 
 
 class FakeUpstream(UpstreamView):
@@ -69,6 +73,27 @@ class FakeUpstream(UpstreamView):
                 self._peers[place] = replace(peer, is_drained=is_drained, is_available=is_well)
 
 
+class _Nothing:
+    """What serves a configuration without servers."""
+
+    leads = False
+    connections = 0
+
+    def __init__(self) -> None:
+        self.runtime = build(parse(""), installed_registry([]))
+        self.sockets: list[Listening] = []
+
+    async def prepare(self, runtime: Runtime) -> None:
+        """Do nothing: no plugin is started."""
+
+    def discard(self) -> None:
+        """Do nothing: no plugin was started."""
+
+    async def swap(self, runtime: Runtime, sockets: Iterable[Listening] | None = None) -> None:
+        """Take the next configuration."""
+        self.runtime = runtime
+
+
 class FakeWorker:
     """A :class:`pingap.Worker` with nothing behind it: for ``startup`` and ``lead``.
 
@@ -90,9 +115,17 @@ class FakeWorker:
         """Name -> upstream, such as a :class:`FakeUpstream`; empty at first."""
         self.responses: dict[str, Callable[[Request, bytes], Response]] = {}
         """Upstream -> what makes its response in ``fetch`` of a request and its body."""
-        runtime = build(parse(""), installed_registry([]))
-        self.certificates = Certificates(lambda: runtime)
+        serving = _Nothing()
+        self.certificates = Certificates(lambda: serving.runtime)
         """Those that were replaced, checked as in a proxy; no server serves them."""
+        self.storage = MemoryStorage()
+        """A configuration in memory; empty at first."""
+        self.instance = LoneInstance(serving)
+        """Checks configurations; what is applied is shown as ``instance.config``, and nothing serves it."""
+        self.hooks = serving.runtime.registry.hooks
+        """Without the hooks of distributions."""
+        self.notifications: list[Notification] = []
+        """What ``notify`` was called with."""
         self.metrics_pages: dict[str, bytes] = {}
         """Server -> what ``metrics`` returns."""
 
@@ -116,6 +149,10 @@ class FakeWorker:
         :raises KeyError: it has nothing.
         """
         return self.metrics_pages[server]
+
+    def notify(self, event: Notification) -> None:
+        """Keep an event in ``notifications``."""
+        self.notifications.append(event)
 
     def close(self) -> None:
         """Close the store, and remove a temporary directory."""

@@ -81,7 +81,7 @@ def test_challenges_and_a_new_certificate_in_both_workers(proxy: Proxy) -> None:
         with connect(proxy) as client:
             assert client.request("POST", "/acme-order").status == 202
         wait_until(lambda: {one for one, _ in by_worker(proxy).values()} == {"CN=acme-tokens"})
-        token = re.search(r"token (\S+)", proxy.wait_for_log("acme_tokens"))
+        token = re.search(r"token (\S+)", proxy.wait_for_log("token "))
         assert token
         path = f"/.well-known/acme-challenge/{token[1]}"
         answers = {body for _, body in by_worker(proxy, path).values()}
