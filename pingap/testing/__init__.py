@@ -20,6 +20,7 @@ from pingap.testing.phases import make_context, make_request
 from pingap.testing.proxy import Proxy
 from pingap.testing.served import Received, Served
 from pingap.testing.upstream import ScriptError, Upstream
+from pingap.testing.websocket_client import WebSocketClient
 from pingap.testing.worker import FakeUpstream, FakeWorker
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Served",
     "UnexpectedError",
     "Upstream",
+    "WebSocketClient",
     "configuration_problems",
     "filter_every_cut",
     "make_context",

@@ -22,6 +22,7 @@ from pingap.testing.http2 import Http2Client
 from pingap.testing.logs import Recorder
 from pingap.testing.metrics import Metrics
 from pingap.testing.upstream import Upstream
+from pingap.testing.websocket_client import WebSocketClient
 from pingap.testing.worker_thread import WorkerThread
 from pingap.worker.lone_instance import LoneInstance
 from pingap.worker.worker import Worker
@@ -273,6 +274,15 @@ class Proxy:
         client = Http2Client(address, headers=self._said_by(client_ip, headers))
         self._clients.append(client)
         return client
+
+    def connect_websocket(
+        self, target: str, server: str = "", *, client_ip: str = "", headers: FieldsLike = ()
+    ) -> WebSocketClient:
+        """Open a WebSocket; further arguments as for :meth:`connect`.
+
+        :raises AssertionError: the answer opens none.
+        """
+        return WebSocketClient(self.connect(server, client_ip=client_ip), target, headers)
 
     def _said_by(self, client_ip: str, headers: FieldsLike) -> list[tuple[str, str]]:
         fields = pairs(headers)
