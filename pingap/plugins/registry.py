@@ -24,6 +24,7 @@ from pingap.config.view import ConfigView
 from pingap.plugins.api_version import register, what_this_is
 from pingap.plugins.application_hooks import ApplicationHooks
 from pingap.plugins.base import Plugin
+from pingap.plugins.chains import ContractError
 from pingap.plugins.foreign_code import is_from_outside
 from pingap.plugins.kinds import (
     CATEGORY,
@@ -252,7 +253,7 @@ class Registry:
         for hook in hookspecs.SYNC_HOOKS:
             for impl in self.implementations(hook):
                 if inspect.iscoroutinefunction(impl.function):
-                    raise PluginLoadError(f"{hook} cannot be async")
+                    raise ContractError(f"{hook} cannot be async")
         for kind in KINDS:
             if not kind.lazy:
                 self._take(kind)
@@ -267,7 +268,7 @@ class Registry:
                     del self._loaded[kind][name]
                 known = self._loaded[kind].setdefault(name, thing)
                 if kind is CONTEXT_KEY and known is not thing:
-                    raise PluginLoadError(f"another distribution has a key called {name!r}")
+                    raise ContractError(f"another distribution has a key called {name!r}")
 
     def implementations(self, hook: str) -> list[pluggy.HookImpl]:
         """Return what the distributions that were loaded implement of a hook, by their names."""
