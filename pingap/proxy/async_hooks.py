@@ -8,13 +8,11 @@ import time
 from asyncio import current_task
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from pingap.http.errors import ClientGone
 from pingap.plugins.foreign_code import LEAVE_SECONDS, as_exception, end_tasks, is_from_outside
 from pingap.wire.deadlines import Deadlines
-
-_NOTHING: Final = object()
 
 
 class Outcome:
@@ -27,7 +25,6 @@ class Outcome:
 
     # What most outcomes never change costs them nothing: it is kept by the class.
     _reason: Exception | None = None
-    _result: Any = _NOTHING
     deadline = math.inf
     done = False
     value: Any = None
@@ -40,6 +37,8 @@ class Outcome:
         self._wake = wake
         self._tasks = tasks
         self.limit = limit
+        self.result: list[Any] = []
+        """The value, once there is one."""
 
     def cancel(self, reason: Exception) -> None:
         """End it; ``error`` will be the reason, at the latest after ``LEAVE_SECONDS``."""
@@ -65,41 +64,43 @@ class Outcome:
             self.done, self.error = True, self._reason
             self._wake()
 
-    async def run(self, awaitable: Awaitable[Any]) -> None:
-        """Await something of a plugin, which may raise anything; its task runs this.
-
-        :raises Exception: what it raised, or instead of it if that would end the process.
-        """
-        if not isinstance(awaitable, Awaitable):  # a plain call that returned what it should not
-            kind = type(awaitable).__name__
-            raise TypeError(f"it returned {kind}, which its phase does not take")
-        try:
-            self._result = await awaitable
-        except (Exception, GeneratorExit):
-            raise
-        except asyncio.CancelledError as error:
-            if is_from_outside(error):
-                raise
-            raise _cancelled().with_traceback(error.__traceback__) from None
-        except BaseException as error:
-            raise as_exception(error) from error
-
     def on_end(self, task: asyncio.Task[None]) -> None:
         """Take note of how the task ended; a hook that was stopped did not return None."""
         self._tasks.forget(self)
-        result, self._result = self._result, _NOTHING
         if self.done:
-            if result is not _NOTHING and self.discard is not None:
-                self.discard(result)
+            if self.result and self.discard is not None:
+                self.discard(self.result[0])
             return
         self.done = True
-        if result is not _NOTHING:
+        if self.result:
             # Also if it was cancelled too late: the caller may have to close what was made.
-            self.value, self.error = result, self._reason
+            self.value, self.error = self.result[0], self._reason
         else:
             failure = None if task.cancelled() else task.exception()
             self.error = self._reason or as_exception(failure or _cancelled())
         self._wake()
+
+
+async def _run(awaitable: Awaitable[Any], result: list[Any]) -> None:
+    """Await something of a plugin, which may raise anything; its task runs this.
+
+    (It knows no outcome: the traceback of an error would keep that, and it the error.)
+
+    :param result: takes the value.
+    :raises Exception: what it raised, or instead of it if that would end the process.
+    """
+    if not isinstance(awaitable, Awaitable):  # a plain call that returned what it should not
+        raise TypeError(f"it returned {type(awaitable).__name__}, which its phase does not take")
+    try:
+        result.append(await awaitable)
+    except (Exception, GeneratorExit):
+        raise
+    except asyncio.CancelledError as error:
+        if is_from_outside(error):
+            raise
+        raise _cancelled().with_traceback(error.__traceback__) from None
+    except BaseException as error:
+        raise as_exception(error) from error
 
 
 def _cancelled() -> RuntimeError:
@@ -126,7 +127,9 @@ class HookTasks:
         :param limit: seconds after which it is cancelled.
         """
         outcome = Outcome(wake, self, limit)
-        task = outcome.task = asyncio.get_running_loop().create_task(outcome.run(awaitable))
+        task = outcome.task = asyncio.get_running_loop().create_task(
+            _run(awaitable, outcome.result)
+        )
         task.add_done_callback(outcome.on_end)
         self._running[task] = outcome
         if limit is not None:

@@ -18,7 +18,7 @@ from docs.blocks import DOCS, every_block
 from pingap.testing import Proxy, Received, Served, Upstream
 
 PAGE = DOCS / "bodies.md"
-FILES = [block.file for block in every_block(PAGE) if block.language == "python"]
+FILES = [block.file for block in every_block(PAGE) if block.language == "python" and block.file]
 
 Show = Callable[..., Proxy]
 

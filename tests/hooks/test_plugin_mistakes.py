@@ -199,7 +199,7 @@ def test_step_of_a_plugin_with_fixed_phases_is_a_warning(tmp_path: Path, site: P
         (
             "class Bad(Plugin):\n    category = 'bad'\n    @classmethod\n    @hookimpl\n"
             "    def pingap_strtup(cls): pass\n",
-            "unknown hook 'pingap_strtup'",
+            'pingap_strtup: there is no such hook; did you mean "pingap_startup"?',
         ),
     ],
 )
