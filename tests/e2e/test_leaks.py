@@ -272,15 +272,10 @@ class Rig:
         self.workers = [edge, inner]
         self.port = int(edge.addresses["web"][0].rpartition(":")[2])
 
-    @property
-    def spare_tasks(self) -> int:
-        """How many tasks wait for a hook to run; one that does not wait leaves its there."""
-        return sum(len(worker._requests._waiting) for worker in self.workers)
-
     def state(self) -> dict[str, object]:
         """Return all that is counted, without what is idle."""
         state: dict[str, object] = {
-            "tasks": len(asyncio.all_tasks()) - self.spare_tasks,
+            "tasks": len(asyncio.all_tasks()),
             "files": len(list(Path("/proc/self/fd").iterdir())),
             "filters": Counting.waiting,
             "threads": [one.get().borrowed_tokens for one in (FILES, FILTERS)],
