@@ -12,8 +12,8 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
-from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache, partial
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Final, TypeVar, cast
 
 import pluggy
@@ -318,7 +318,13 @@ class Registry:
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.value
+    return _name_of(point.dist) if point.dist is not None else point.value
+
+
+@lru_cache(maxsize=256)
+def _name_of(distribution: Distribution) -> str:
+    """Return the name of a distribution, for which its metadata are parsed."""
+    return distribution.name
 
 
 def _normalised(name: str) -> str:
