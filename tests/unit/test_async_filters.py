@@ -146,11 +146,12 @@ async def test_sync_and_async_filters_mix(seed: int) -> None:
     assert (sink.body, sink.ended, x.filters) == (expected, True, [])
 
 
-async def test_calls_that_wait_for_nothing_need_no_task_and_no_turn() -> None:
+async def test_calls_that_wait_for_nothing_leave_no_task() -> None:
     x = FakeExchange((Upper(lambda: 0), "upper"))
     sink = x.open()
     x.relay.feed(b"a")
     x.relay.end(None)
+    await turns()
     assert (sink.body, sink.ended) == (b"A!", True)
     assert not x.tasks._running
 
@@ -356,6 +357,7 @@ async def test_methods_of_the_wrong_kind_are_named() -> None:
     x = FakeExchange((Plain(), "plain"))
     x.open()
     x.relay.feed(b"a")
+    await turns()
     assert "it returned bytes" in str(x.failure.__cause__)  # type: ignore[union-attr]
     x = FakeExchange((Coroutine(), "coroutine"))
     x.open()

@@ -52,7 +52,7 @@ KEYS = {
     "location": "shop", "upstream_addr": "10.0.0.9:80", "upstream_status": "204",
     "upstream_reused": "true", "upstream_connect_time": "1", "upstream_tcp_connect_time": None,
     "upstream_tls_handshake_time": None, "cache_lookup_time": None, "cache_lock_time": None,
-    "compression_time": None, "compression_ratio": None,
+    "compression_time": None, "compression_ratio": None, "user": None,
     "upstream_processing_time": "250",
     "upstream_response_time": "500", "upstream_connection_time": "2000", "service_time": "850",
     "tls_version": "TLSv1.3", "tls_cipher": "TLS_AES_128_GCM_SHA256", "tls_client_subject": "CN=alice",

@@ -322,7 +322,7 @@ def test_that_directory_uses_every_supported_key(directory):
         (
             "certificates",
             "domains tls_cert tls_key is_default is_ca acme dns_challenge dns_provider"
-            " dns_service_url buffer_days remark claimed",
+            " dns_service_url buffer_days remark",
         ),
         ("storages", "category value secret remark created_at"),
     ],
