@@ -52,15 +52,11 @@ def limit_extensions(request: Request) -> None:
 def check_upgrade(request: Request, response: Response) -> None:
     """Check the answer to a request that asks for another protocol.
 
-    :raises HTTPError: it begins one that was not asked for (RFC 9110, 7.8), or is no answer to a
-        client of HTTP/2 that asks for a WebSocket.
+    :raises HTTPError: it is no answer to a client of HTTP/2 that asks for a WebSocket. (A client of
+        HTTP/1.1 sees itself which protocol begins, as behind other proxies.)
     """
     if request.websocket_key:
         _check_answer(request, response)
-        return
-    chosen = response.headers.get("upgrade", "") if response.status == 101 else ""
-    if chosen and not _protocols(chosen) <= _protocols(request.upgrade):
-        raise UpstreamError("changed to another protocol than was asked for")
 
 
 def _protocols(upgrade: str) -> set[str]:
