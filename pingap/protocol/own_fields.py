@@ -50,6 +50,16 @@ def _shadows(key: bytes, there: frozenset[bytes]) -> bool:
     return dashed in there or dashed in _MEANT or dashed.startswith(_MEANT_PREFIX)
 
 
+def drop_owned(headers: Headers, names: Collection[bytes]) -> None:
+    """Drop what a client sends under names that only plugins set, and under their twins.
+
+    :param names: in lower case.
+    """
+    for key in names:
+        headers.discard(key)
+    drop_twins(headers, names)
+
+
 def drop_twins(headers: Headers, names: Collection[bytes]) -> None:
     """Drop fields whose names are those of others but for underscores.
 

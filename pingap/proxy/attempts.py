@@ -17,6 +17,7 @@ from pingap.http.headers import Headers
 from pingap.http.hops import without_credentials
 from pingap.http.messages import Response
 from pingap.http.plugin_heads import close_head
+from pingap.protocol.own_fields import drop_owned
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, rewrites
 from pingap.proxy.hook_runner import ask_filters, call_all, call_first
@@ -64,9 +65,9 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
 
 def _add_plugins_of(x: Exchange, location: LocationRuntime, upstream: str) -> None:
     """Let the plugins of an upstream take part from now on, behind those of the location."""
-    for key in location.upstream_chains[upstream].owned_headers:
-        if key not in x.chains.owned_headers:  # of which plugins of the location may have set one
-            x.request.headers.discard(key)
+    of_location = x.chains.owned_headers  # plugins of the location may have set some of these
+    owned = location.upstream_chains[upstream].owned_headers
+    drop_owned(x.request.headers, [key for key in owned if key not in of_location])
     x.chains = location.chains_at(upstream, x.chains)
 
 

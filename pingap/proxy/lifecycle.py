@@ -8,7 +8,6 @@ Sockets, wire formats and pools are elsewhere.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from pingap.http.date_field import add_date
 from pingap.http.errors import (
@@ -24,7 +23,7 @@ from pingap.http.messages import NO_ANSWER, Response
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
 from pingap.plugins.chains import Chain, Chains
-from pingap.protocol.own_fields import drop_twins
+from pingap.protocol.own_fields import drop_owned
 from pingap.protocol.websocket import check_upgrade, is_websocket, limit_extensions
 from pingap.proxy import unattended
 from pingap.proxy.attempts import ask_upstream
@@ -36,9 +35,6 @@ from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, cal
 from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.tunnel import run_tunnel
 from pingap.proxy.websocket_session import begin_session
-
-if TYPE_CHECKING:
-    pass
 
 _NO_BODY = frozenset((101, 204, 304))
 RETRY_HEADER = "X-Retry-Attempt"
@@ -137,7 +133,7 @@ async def _ask_server_plugins(x: Exchange) -> Response | None:
     x.ctx.told(x.request)  # before plugins may change what it is read from
     x.request.__class__ = PluginRequest
     if owned := x.server.chains.owned_headers:
-        _drop(x, owned)
+        drop_owned(x.request.headers, owned)
     chain = x.server.chains.server_request
     answer = call_first(x, chain, "server_request", x.request, x.ctx)
     if answer is not None and not isinstance(answer, Response):
@@ -151,7 +147,7 @@ async def _prepare(x: Exchange, chains: Chains) -> None:
     if chains.websocket and request.upgrade and is_websocket(request.upgrade):
         limit_extensions(request)
     if chains.owned_headers:
-        _drop(x, chains.owned_headers)
+        drop_owned(request.headers, chains.owned_headers)
     if chains.early_request:
         pending = call_all(x, chains.early_request, "early_request", request, x.ctx)
         if pending is not None:
@@ -161,13 +157,6 @@ async def _prepare(x: Exchange, chains: Chains) -> None:
             await x.in_task(x.ctx.read_body(chains.whole_body))
         else:
             request.body = b""
-
-
-def _drop(x: Exchange, owned: tuple[bytes, ...]) -> None:
-    """Drop what a client sends under names that only plugins set."""
-    for key in owned:
-        x.request.headers.discard(key)
-    drop_twins(x.request.headers, owned)
 
 
 def _match(x: Exchange) -> LocationRuntime:

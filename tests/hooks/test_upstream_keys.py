@@ -139,6 +139,15 @@ def test_a_client_cannot_send_what_they_add(proxy: Proxy, origin: Origin) -> Non
             assert found == kept
 
 
+def test_a_name_with_an_underscore_does_not_get_past_that(proxy: Proxy, origin: Origin) -> None:
+    with proxy.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX_Key: forged\r\nX_Other: kept\r\n\r\n")
+        client.answer()
+    names = [name for name, _ in origin.requests[-1].headers]
+    assert "X_Other" in names
+    assert "X_Key" not in names
+
+
 def test_a_reload_changes_them_and_keeps_connections(proxy: Proxy, origin: Origin) -> None:
     with proxy.connect() as client:
         client.get("/")
