@@ -16,8 +16,9 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.lowlevel
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import Snapshot, load_snapshot
 from pingap.worker.channel import Channel, pair
 from pingap.worker.dismantle import dismantle

@@ -6,8 +6,7 @@ upstream addresses, log formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from pingap.build.builtin import METRICS, MetricsPage
 from pingap.build.certificate_sources import SourceBuilder
 from pingap.build.log_targets import output_of
 from pingap.build.plugins import PluginBuilder
+from pingap.build.runtime import Key, Runtime
 from pingap.build.tls import TlsBuilder
 from pingap.build.upstreams import UpstreamBuilder
 from pingap.config import (
@@ -26,7 +26,7 @@ from pingap.config import (
     compile_regex,
 )
 from pingap.config.variables import more_keys
-from pingap.http.networks import Network, parse_trusted
+from pingap.http.networks import parse_trusted
 from pingap.observability.access_log import AccessLog, LogTag, split_setting
 from pingap.observability.counters import LocationStats, WorkerStats
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
@@ -46,116 +46,17 @@ from pingap.proxy.upstream_headers import header_changes
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
-from pingap.tls.replacements import Replacements, is_needless
-from pingap.tls.selection import Served
+from pingap.tls.replacements import Replacements
 from pingap.upstream.connections.pool import KeepalivePool
-from pingap.upstream.health.keys import is_of_others
 from pingap.upstream.health.service import HealthChecks
 from pingap.upstream.metrics import UpstreamMetrics
 from pingap.upstream.retrying.retries import RetryPolicy
-from pingap.upstream.stats import report_on
 from pingap.upstream.upstream import UpstreamRuntime
 from pingap.wire.backlog import Backlog
 from pingap.wire.deadlines import Deadlines
 from pingap.wire.write_batch import WriteBatch
 
-Key = tuple[str | int, ...]
 T = TypeVar("T")
-
-
-@dataclass(slots=True, kw_only=True)
-class Runtime:
-    """Everything a worker serves from.
-
-    :param plugins: every configured plugin, and those built in that some location lists.
-    :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
-    :param plugin_keys: name -> the same for plugin instances.
-    :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
-    :param certificate_keys: name -> the same for certificates.
-    :param claimed: name of an instance behind a claimed key -> path of that key.
-    :param log_targets: of the log files in use.
-    :param handlers: of hooks that run with the process.
-    :param shared: what the worker shares with the others.
-    :param warnings: what the operator should know, besides those of the configuration.
-    """
-
-    config: Config
-    registry: Registry
-    stats: WorkerStats
-    servers: dict[str, ServerRuntime]
-    upstreams: dict[str, UpstreamRuntime]
-    locations: dict[str, LocationRuntime]
-    plugins: list[Instance]
-    pool: KeepalivePool
-    deadlines: Deadlines
-    writes: WriteBatch
-    backlog: Backlog
-    log_files: LogFiles
-    bus: Bus
-    shared: SharedState
-    health: HealthChecks
-    trusted_proxies: tuple[Network, ...]
-    plugin_failures: PluginFailures
-    collectors: Collectors
-    upstream_keys: dict[str, str]
-    plugin_keys: dict[str, str]
-    certificates: Replacements
-    served: tuple[Served, ...]
-    certificate_keys: dict[str, str]
-    claimed: dict[str, Key]
-    log_targets: frozenset[str]
-    handlers: Handlers
-    warnings: list[Problem] = field(default_factory=list)
-
-    def count_with(self, shared: SharedState) -> None:
-        """Count with other workers from now on; called in the event loop, before there are requests."""
-        self.shared = shared
-        for upstream in self.upstreams.values():
-            upstream.count_with(shared)
-
-    def take_effect(self) -> None:
-        """Bound what the upstreams keep, and count for these locations: requests come here now."""
-        self.pool.upstreams = self.upstreams.values()
-        self.pool.size = self.config.basic.upstream_keepalive_pool_size
-        self.health.follow(self.upstreams.values())
-        self.forget_others(self.bus)
-        self.stats.locations = {
-            location.name: location.stats for location in self.locations.values()
-        }
-        self.stats.backends = partial(report_on, self.upstreams.values())
-        self.count_with(self.shared)
-        for upstream in self.upstreams.values():
-            if upstream.breakers is not None:
-                upstream.breakers.follow()
-        self.certificates.settle(self.certificate_keys)
-        self.certificates.changed = self._replace_certificates
-        self._replace_certificates()
-        for server in self.servers.values():
-            if server.tls is not None:
-                server.tls.take_effect()
-
-    def _replace_certificates(self) -> None:
-        replacements = self.certificates.active(self.certificate_keys)
-        for server in self.servers.values():
-            if server.tls is not None:
-                server.tls.replace(replacements)
-
-    def forget_others(self, bus: Bus) -> None:
-        """Forget values that belong to upstreams and certificates which are not served any more."""
-        bus.keep(lambda key: not is_of_others(key, self.upstreams))
-        values = bus.values
-        bus.keep(lambda key: not is_needless(key, values[key], self.certificate_keys))
-
-    def release(self, living: Iterable[Runtime]) -> None:
-        """Close what only this runtime has, whose last request has ended.
-
-        :param living: those that have requests, or will have.
-        """
-        kept = {id(upstream) for one in living for upstream in one.upstreams.values()}
-        for upstream in self.upstreams.values():
-            if id(upstream) not in kept:
-                upstream.close()
-        self.log_files.close_others({target for one in living for target in one.log_targets})
 
 
 def build(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config.problem import KeyPath
 from pingap.inspection.dead_routes import dead_routes
 from pingap.inspection.exposure import missing_guards

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.http.paths import as_matched
 from pingap.inspection.finding import Finding, finding
 from pingap.proxy.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher

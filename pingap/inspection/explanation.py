@@ -12,7 +12,7 @@ from typing import Final
 
 from pingap.build.builtin import METRICS
 from pingap.build.client_options import path_rules
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import Config
 from pingap.hookspecs import PHASES
 from pingap.http.context import Connection, RequestContext

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import ServerConfig, TcpAddress
 from pingap.inspection.finding import Finding, finding
 from pingap.inspection.places import instances_of, instances_of_server

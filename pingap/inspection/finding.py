@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import Problem
 from pingap.config.problem import KeyPath
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import Config, Source
 from pingap.config.problem import KeyPath
 from pingap.plugins.chains import Instance

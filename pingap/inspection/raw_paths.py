@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import Config
 from pingap.inspection.finding import Finding, finding
 from pingap.inspection.places import instances_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import SECTIONS, BasicConfig
 from pingap.config.problem import KeyPath
 from pingap.config.secret_keys import (

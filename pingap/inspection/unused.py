@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.inspection.finding import Finding, finding
 
 

@@ -15,9 +15,10 @@ from typing import Final
 
 import anyio
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.loading import load_configuration, read_from
 from pingap.build.machine import refuse, start_problems
+from pingap.build.runtime import Runtime
 from pingap.build.storages import formats_of
 from pingap.config import Config, ConfigError, Problem, Snapshot
 from pingap.config.changes import changes_between, changes_text

@@ -19,7 +19,7 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.memory import MemoryStorage
 from pingap.host.cpu_affinity import pin

@@ -8,9 +8,10 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.listeners import with_listeners
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import Config, parse
 from pingap.observability.log_files import LogFiles
 from pingap.plugins.base import Plugin

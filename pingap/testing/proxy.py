@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import ConfigError
 from pingap.config.storage.memory import MemoryStorage
 from pingap.plugins.base import Plugin

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.config.storage.memory import MemoryStorage
 from pingap.http.messages import Request, Response

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config.problem import shortened
 from pingap.shared_state.messages import LARGEST_VALUE
 from pingap.tls.facts import CertificateFacts

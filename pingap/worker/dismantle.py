@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import anyio.lowlevel
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 
 _AT_ONCE: Final = 100
 """Objects freed in one turn of the event loop, each with all that only it holds."""

@@ -12,7 +12,7 @@ from pingap.observability.sums import GAUGES, Entry, Figures, no_figures, put
 from pingap.upstream.metrics import clear_gauges, upstream_figures
 
 if TYPE_CHECKING:
-    from pingap.build.graph import Runtime
+    from pingap.build.runtime import Runtime
 
 
 class ChangedFigures:

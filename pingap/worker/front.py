@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pingap.build.client_options import client_limits, client_tcp, path_rules
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.downstream.connection_gate import Gate, GatedConnection
 from pingap.downstream.http1_connection import Http1Connection
 from pingap.downstream.listener import ConnectionBudget, Listener

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import anyio
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config import ConfigView, Problem, Snapshot, format_size
 from pingap.config.snapshot import read_problem
 from pingap.plugins.instance import (

@@ -11,9 +11,9 @@ import anyio
 
 from pingap._version import __version__
 from pingap.build.check import check
-from pingap.build.graph import Runtime
 from pingap.build.loading import load_configuration
 from pingap.build.machine import refuse, start_problems
+from pingap.build.runtime import Runtime
 from pingap.config import Config, ConfigError, Problem, Snapshot
 from pingap.config.restart import needs_restart
 from pingap.host.memory import resident_memory

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.config.storage.interface import ConfigStorage
 from pingap.http.context import Connection
 from pingap.http.messages import Request, Response

@@ -12,9 +12,9 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from pingap.build.graph import Runtime
 from pingap.build.listeners import with_listeners
 from pingap.build.loading import parse_configuration
+from pingap.build.runtime import Runtime
 from pingap.config import Config, ConfigError, Snapshot
 from pingap.host.services import attempt, keep_running
 from pingap.observability.logs import set_log_level

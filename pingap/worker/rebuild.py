@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
+from pingap.build.runtime import Runtime
 from pingap.config import Config
 from pingap.host.threads import in_thread
 

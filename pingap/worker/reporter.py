@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.observability.process_figures import process_figures
 from pingap.observability.sums import Entry
 from pingap.worker.channel import Channel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.upstream.health.ejection import EJECTED_OBSTACLE
 from pingap.upstream.health.watch import OBSTACLE

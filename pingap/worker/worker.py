@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from pingap.build.graph import Runtime
+from pingap.build.runtime import Runtime
 from pingap.client import http_client
 from pingap.config import Config
 from pingap.config.storage.interface import ConfigStorage

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.http.context import Connection, RequestContext
 from pingap.http.errors import UpstreamError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.shared_state import bus as bus_module
 from pingap.shared_state.bus import Bus

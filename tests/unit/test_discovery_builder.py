@@ -6,8 +6,9 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import ConfigError, parse
 from pingap.plugins.registry import GROUP, Registry
 from pingap.upstream.upstream import UpstreamRuntime

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.observability.sums import add_figures, entries_of, no_figures, put
 from pingap.proxy.runtime import LocationRuntime

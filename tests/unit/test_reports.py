@@ -8,8 +8,9 @@ import anyio
 import pytest
 
 from pingap import Counter, Gauge, Metric, Plugin
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.observability.sums import Figures, no_figures, put
 from pingap.worker.channel import Channel, pair

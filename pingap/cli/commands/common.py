@@ -17,7 +17,7 @@ from pingap.config import Config, ConfigError
 from pingap.plugins.registry import Registry
 
 if TYPE_CHECKING:
-    from pingap.build.graph import Runtime
+    from pingap.build.runtime import Runtime
 
 conf_option = click.option(
     "-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files. [$PINGAP_CONF]"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pingap.build.graph import Runtime, build
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
+from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.observability.sums import add_figures
 from pingap.upstream.health.metrics import HealthCounts
