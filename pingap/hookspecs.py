@@ -685,7 +685,7 @@ def pingap_notification(event: Notification) -> None:
 
 @hookspec
 def pingap_failure(failure: Failure) -> None:
-    """Take note of an exception that nothing expected, of a plugin or of pingap itself.
+    """Handle an unexpected exception in a plugin or in pingap itself.
 
     Runs in the worker where it happened, once for each: for those of plugins, also when the log leaves a
     repeated one out, and for those that pingap logs with a traceback. Of distributions of which the

@@ -104,7 +104,7 @@ class _Nobody:
         self.left = 0
 
     def exchange_ended(self) -> None:
-        """Take note of it."""
+        """Wake the bench after the last one."""
         self.left -= 1
         if not self.left:
             self.ended.set()

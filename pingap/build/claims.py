@@ -27,7 +27,7 @@ _PHASES: Final = {"certificates": SERVER_PHASES, "upstreams": UPSTREAM_PHASES}
 class ClaimBuilder:
     """Builds one instance for all keys of one class in one table.
 
-    :param report: takes note of what cannot be built.
+    :param report: collects what cannot be built.
     """
 
     def __init__(self, config: Config, registry: Registry, report: Report) -> None:
@@ -55,7 +55,7 @@ class ClaimBuilder:
         return self.places.get(name, ("plugins", name))
 
     def deprecated(self, instance: Instance, text: str) -> None:
-        """Take note, once, of something deprecated that an instance implements."""
+        """Report something deprecated that an instance implements, once."""
         warning = self._report.source.problem(self.place(instance.name), text)
         if warning not in self._report.warnings:
             self._report.warnings.append(warning)

@@ -35,7 +35,7 @@ FRONT_PHASES: Final = tuple(phase for phase in LOCATION_PHASES if phase not in S
 class ServerPlugins:
     """The plugins of all servers.
 
-    :param report: takes note of what cannot be built, and of what is probably wrong.
+    :param report: collects what cannot be built, and what is probably wrong.
     """
 
     def __init__(self, config: Config, claims: ClaimBuilder, report: Report) -> None:
@@ -122,7 +122,7 @@ class ServerPlugins:
         return self._joined[key]
 
     def _warn(self, path: KeyPath, message: str) -> None:
-        """Take note of something, once."""
+        """Report something once."""
         warning = self._report.source.problem(path, message)
         if warning not in self._report.warnings:
             self._report.warnings.append(warning)

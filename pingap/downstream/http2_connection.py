@@ -272,7 +272,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         self._turns.remove(stream)
 
     def exchange_ended(self, exchange: Exchange) -> None:
-        """Take note that a request has ended that went on without its client."""
+        """Count down the requests that went on without their client."""
         self._listener.ended(exchange)
 
     def stream_ended(self, stream: Http2Stream) -> None:
