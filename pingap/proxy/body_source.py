@@ -16,6 +16,7 @@ from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters
+from pingap.proxy.stepping import suspend
 
 READ_SECONDS: Final = 30.0
 """How long opening a file, or reading a piece of it, may take."""
@@ -80,15 +81,14 @@ class Producer:
         await self._end()
 
     async def _let_fail_early(self, outcome: Outcome) -> None:
-        """Keep the head back until the body has begun: an error page may take its place."""
-        for _ in range(TURNS_TO_FAIL):
-            if not outcome.done:
-                await self._turn()
+        """Keep the head back until the body has begun: an error page may take its place.
 
-    async def _turn(self) -> None:
-        """Let others have their turn of the event loop."""
-        asyncio.get_running_loop().call_soon(self._x.wake)
-        await self._x.woken()
+        Raises nothing: ``finish`` ends what was begun, if the client leaves meanwhile.
+        """
+        for _ in range(TURNS_TO_FAIL):
+            if not outcome.done and self._x.failure is None:
+                asyncio.get_running_loop().call_soon(self._x.wake)
+                await suspend()
 
     async def _end(self) -> None:
         """End the body, and wait for async filters that are not done with it."""
@@ -180,7 +180,8 @@ class FileProducer(Producer):
 
     async def _wait_for_room(self) -> None:
         """Let others have their turn, and wait until the client can take more."""
-        await self._turn()
+        asyncio.get_running_loop().call_soon(self._x.wake)
+        await self._x.woken()
         while not self._flowing.is_set():
             await self._x.woken()
 
