@@ -169,11 +169,7 @@ class AsyncStage(Stage):
             raise
         except BaseException as error:
             raise self.failure(method) from error
-        outcome = self.holder.tasks.start(awaitable, self._on_done, self.owner.timeout)
-        if outcome.done:
-            self._pass_on(outcome)
-        else:
-            self._pending = outcome
+        self._pending = self.holder.tasks.start(awaitable, self._on_done, self.owner.timeout)
 
     def _on_done(self) -> None:
         """Take note that the call that was under way has ended."""

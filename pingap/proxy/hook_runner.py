@@ -48,9 +48,7 @@ def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitabl
             continue
         if answer is not None:
             outcome = x.begin(answer, owner.timeout)
-            if not outcome.done:
-                return _await_all(x, chain[chain.index(step) :], phase, outcome, arguments)
-            _settle(x, outcome, owner, phase)
+            return _await_all(x, chain[chain.index(step) :], phase, outcome, arguments)
     return None
 
 
@@ -82,12 +80,8 @@ def call_first(
         if answer is not None:
             if not isinstance(answer, Response) and type(answer) is not Retry:
                 outcome = x.begin(answer, owner.timeout)
-                if not outcome.done:
-                    return _await_first(x, chain[chain.index(step) :], phase, outcome, arguments)
-                answer = _settle(x, outcome, owner, phase, _answers(phase))
-                if answer is None:
-                    continue
-            elif type(answer) is Retry and (misfit := _misfit(answer, _answers(phase))):
+                return _await_first(x, chain[chain.index(step) :], phase, outcome, arguments)
+            if type(answer) is Retry and (misfit := _misfit(answer, _answers(phase))):
                 _failed(x, owner, phase, misfit)
                 continue
             x.answered_by = owner.name
@@ -194,29 +188,18 @@ async def abandon_filters(x: Exchange) -> None:
 async def _result(
     x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: Answers = ()
 ) -> Any:
-    """Wait for what an async plugin began, and check what comes of it."""
-    if not outcome.done:
-        try:
-            await x.finish(outcome)
-        except (HTTPError, ClientGone):
-            raise
-        except Exception as error:
-            _failed(x, owner, phase, error)
-            return None
-    return _settle(x, outcome, owner, phase, expected)
-
-
-def _settle(x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: Answers = ()) -> Any:
-    """Return the result of what is done, or apply the failure rule."""
-    error, value = outcome.error, outcome.value
-    if error is None and value is not None and expected:
-        error = _misfit(value, expected)
-    if error is None:
-        return value
-    if isinstance(error, HTTPError | ClientGone):
-        raise error
-    _failed(x, owner, phase, error)
-    return None
+    """Return the result of what an async plugin began, or apply the failure rule."""
+    try:
+        value = await x.finish(outcome)
+    except (HTTPError, ClientGone):
+        raise
+    except Exception as error:
+        _failed(x, owner, phase, error)
+        return None
+    if value is not None and expected and (misfit := _misfit(value, expected)):
+        _failed(x, owner, phase, misfit)
+        return None
+    return value
 
 
 def _misfit(result: object, expected: Answers) -> TypeError | None:

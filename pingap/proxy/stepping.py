@@ -98,7 +98,7 @@ class Stepping:
         return await self.finish(self.begin(awaitable, limit))
 
     def begin(self, awaitable: Awaitable[Any], limit: float | None = None) -> Outcome:
-        """Begin what ``in_task`` does; most outcomes are done when this returns.
+        """Begin what ``in_task`` does.
 
         :param limit: seconds it may take.
         """
