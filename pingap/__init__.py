@@ -35,7 +35,8 @@ from pingap.hookspecs import hookimpl, hookspec
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.client_connection import ClientConnection
-from pingap.http.context import Connection, OriginalRequest, RequestContext
+from pingap.http.connection import Connection
+from pingap.http.context import OriginalRequest, RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
 from pingap.http.errors import HTTPError

@@ -26,7 +26,7 @@ from pingap.worker.event_loop import run_loop
 from pingap.worker.figures import figures_of
 from pingap.worker.rebuild import rebuild
 from pingap.worker.reporter import Reporter
-from pingap.worker.worker import settle_memory
+from pingap.worker.resources import settle_memory
 
 
 def configuration(count: int) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_reader import Http1Reader
 from pingap.downstream.http1_time_limits import NEVER, PROBE_SECONDS
-from pingap.http.context import Connection, RequestContext
+from pingap.http.connection import Connection
+from pingap.http.context import RequestContext
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response

@@ -15,7 +15,7 @@ from pingap.downstream.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.downstream.http2_stream import Http2Stream
 from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, NEVER, Http2TimeLimits
 from pingap.downstream.http2_websocket import Http2WebSocket
-from pingap.http.context import Connection
+from pingap.http.connection import Connection
 from pingap.protocol.http2_errors import (
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pingap.http.context import Connection
+from pingap.http.connection import Connection
 from pingap.http.networks import Network
 from pingap.protocol.events import HeadLimits
 from pingap.shared_state.local import LocalState

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from pingap.http.context import TlsDetails
+from pingap.http.connection import TlsDetails
 from pingap.http.date_field import date_line
 from pingap.http.networks import shown
 from pingap.observability.handshakes import HandshakeStats

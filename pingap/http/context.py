@@ -1,4 +1,4 @@
-"""The state of one request, shared by all its phases, and the connection it came on."""
+"""The state of one request, shared by all its phases."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
 from pingap.http.errors import PingapError
-from pingap.http.forwarding import NOTHING, Family, Told, read
+from pingap.http.forwarding import NOTHING, Told
 from pingap.http.headers import Field, field
 from pingap.http.messages import Request
-from pingap.http.networks import Network, contains, is_trusted_peer, shown
 from pingap.http.outcome import RequestOutcome
-from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 
 if TYPE_CHECKING:
-    from pingap.http.ports import Pins, Statistics
+    pass
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -30,106 +28,6 @@ MOST_TIMINGS: Final = 32
 """Metrics of ``Server-Timing`` that plugins may add to a response."""
 T = TypeVar("T")
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsDetails:
-    """What is known of a client's TLS.
-
-    :param version: ``TLSv1.3``.
-    :param cipher: its name in OpenSSL.
-    :param handshake_seconds: from the connection to the end of the handshake.
-    :param client_subject: of the client's certificate, as in RFC 4514; empty without one.
-    :param client_fingerprint: SHA-256 of that certificate, in hexadecimal.
-    """
-
-    version: str
-    cipher: str
-    handshake_seconds: float
-    client_subject: str = ""
-    client_fingerprint: str = ""
-
-
-class Connection:
-    """The connection of a client, shared by all its requests.
-
-    :param number: sequence number of the connection in this worker.
-    :param remote_addr: address of the peer as text, an IPv4-mapped address as IPv4; empty for a Unix
-        socket.
-    :param server: name of the server whose listener accepted it.
-    :param stats: statistics of the worker that serves it.
-    :param shared: state that all workers share.
-    :param scheme: ``http`` or ``https``.
-    :param tls: properties of its TLS session; None for plain TCP.
-    :param trusted: networks whose forwarded headers are trusted (``basic.trusted_proxies``).
-    :param family: which forwarded headers are read (``basic.trusted_forwarding``).
-    :param unix: the client connected to a Unix socket.
-    """
-
-    __slots__ = (
-        "began",
-        "family",
-        "is_trusted",
-        "number",
-        "pins",
-        "remote_addr",
-        "remote_port",
-        "requests",
-        "scheme",
-        "server",
-        "server_addr",
-        "server_port",
-        "shared",
-        "stats",
-        "tls",
-        "trusted",
-    )
-
-    def __init__(
-        self,
-        number: int,
-        remote: tuple[str, int],
-        local: tuple[str, int],
-        *,
-        server: str = "",
-        stats: Statistics | None = None,
-        shared: SharedState | None = None,
-        scheme: str = "http",
-        tls: TlsDetails | None = None,
-        trusted: tuple[Network, ...] = (),
-        family: Family = "any",
-        unix: bool = False,
-    ) -> None:
-        self.number = number
-        self.began = time.monotonic()
-        self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
-        self.server_addr, self.server_port = shown(local[0]), local[1]
-        self.server = server
-        self.stats = cast("Statistics", stats)  # (None only where no request is served)
-        self.shared = LocalState() if shared is None else shared
-        self.scheme = scheme if tls is None else "https"
-        self.tls = tls
-        self.trusted = trusted
-        self.family = family
-        self.is_trusted = is_trusted_peer(remote[0], trusted, unix=unix)
-        """Whether the peer is a proxy whose forwarded headers are trusted."""
-        self.requests = 0
-        self.pins: Pins | None = None  # upstream connections that serve only this client's
-
-    def told(self, request: Request) -> Told:
-        """Return the forwarded values of a request; empty unless the peer is trusted."""
-        if not self.is_trusted:
-            return NOTHING
-        return read(request.headers, partial(contains, self.trusted), self.family)
-
-    def client_ip(self, request: Request) -> str:
-        """Return the address of the client, also behind trusted proxies.
-
-        ``X-Forwarded-For`` is read from its end: trusted proxies are skipped, because only the members
-        that they appended can be trusted. If it names no client, ``X-Real-IP`` is used; without either
-        header, ``Forwarded``. These headers are ignored unless the peer is a trusted proxy.
-        """
-        return self.told(request).client or self.remote_addr
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from pingap.build.client_options import path_rules
 from pingap.build.runtime import Runtime
 from pingap.config import Config
 from pingap.hookspecs import PHASES
-from pingap.http.context import Connection, RequestContext
+from pingap.http.connection import Connection
+from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.messages import Request
 from pingap.http.paths import as_matched

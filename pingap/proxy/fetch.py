@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from pingap.http.context import Connection, RequestContext
+from pingap.http.connection import Connection
+from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, HTTPError, PingapError, forget_frames
 from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response

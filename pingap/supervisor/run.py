@@ -41,10 +41,11 @@ from pingap.observability.log_files import LogFiles
 from pingap.observability.logs import json_line, set_up_logging
 from pingap.plugins.services import leaves
 from pingap.supervisor.activation import ActivatedSockets
+from pingap.supervisor.base import Base, StartError
 from pingap.supervisor.master import Master
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.succession import STARTED_BY, Succession
-from pingap.supervisor.supervisor import Base, StartError, Supervisor
+from pingap.supervisor.supervisor import Supervisor
 from pingap.supervisor.upgrade import HandOverError, TakeOver, wait_for_sockets
 from pingap.worker.listening import (
     Inherited,

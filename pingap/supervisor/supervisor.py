@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from socket import socket
 from typing import Any, Final
@@ -19,11 +18,7 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from pingap.build.runtime import Runtime
-from pingap.config.storage.interface import ConfigStorage
-from pingap.config.storage.memory import MemoryStorage
 from pingap.host.cpu_affinity import pin
-from pingap.host.daemon import Parent
 from pingap.host.parent_death import end_with_parent
 from pingap.host.services import attempt, keep_running
 from pingap.observability.notifications import (
@@ -37,6 +32,7 @@ from pingap.observability.notifications import (
 from pingap.observability.sums import Figures, add_figures, entries_of, no_figures, put
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.segment import SharedSegment
+from pingap.supervisor.base import Base, StartError
 from pingap.supervisor.child import Child
 from pingap.supervisor.fork import fork
 from pingap.worker.channel import Channel, Message, pair
@@ -58,28 +54,6 @@ SHORT_LIFE: Final = 1.0
 LONGEST_WAIT: Final = 10.0
 LAST_SECONDS: Final = 5.0
 """How much longer than it may a worker can take to end, before it is ended."""
-
-
-class StartError(Exception):
-    """A worker cannot serve; the message says why."""
-
-
-@dataclass(slots=True)
-class Base:
-    """What a new worker begins with.
-
-    :param runtime: the configuration that serves, built.
-    :param counts: server -> how many workers serve it.
-    :param log_target: what ``--log`` says.
-    :param parent: the process that waits for a daemon to serve.
-    :param storage: makes the storage of the configuration.
-    """
-
-    runtime: Runtime
-    counts: dict[str, int]
-    log_target: str = ""
-    parent: Parent | None = None
-    storage: Callable[[], ConfigStorage] = MemoryStorage
 
 
 class Supervisor:

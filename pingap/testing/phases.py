@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pingap.http.context import Connection, RequestContext
+from pingap.http.connection import Connection
+from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request

@@ -7,7 +7,7 @@ import re
 import ssl
 from typing import Final
 
-from pingap.http.context import TlsDetails
+from pingap.http.connection import TlsDetails
 
 _UNSAFE: Final = re.compile(r"[^ -~]")
 

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import anyio
 
 from pingap.config.allowed_hosts import AllowedHost, IPAddress, is_special, plain_address
-from pingap.http.context import Connection
+from pingap.http.connection import Connection
 from pingap.http.errors import HTTPError, UpstreamError
 from pingap.http.messages import Request
 from pingap.tls.client_context import ClientTls

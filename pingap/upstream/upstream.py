@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from pingap.http.context import Connection
+from pingap.http.connection import Connection
 from pingap.http.errors import UpstreamError
 from pingap.http.messages import Request
 from pingap.protocol.proxy_protocol import proxy_header

@@ -8,7 +8,7 @@ from typing import Final
 
 from pingap.build.runtime import Runtime
 from pingap.config.storage.interface import ConfigStorage
-from pingap.http.context import Connection
+from pingap.http.connection import Connection
 from pingap.http.messages import Request, Response
 from pingap.observability.notifications import Notification, notify
 from pingap.plugins.durable_store import DurableStore

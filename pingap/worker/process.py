@@ -27,7 +27,8 @@ from pingap.worker.instance import SupervisedInstance
 from pingap.worker.listening import Listening
 from pingap.worker.rebuild import rebuild
 from pingap.worker.reporter import Reporter
-from pingap.worker.worker import Worker, raise_file_limit, settle_memory
+from pingap.worker.resources import raise_file_limit, settle_memory
+from pingap.worker.worker import Worker
 
 log = logging.getLogger("pingap")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -16,11 +14,9 @@ from anyio.abc import TaskGroup
 
 from pingap.build.runtime import Runtime
 from pingap.client import http_client
-from pingap.config import Config
 from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.memory import MemoryStorage
 from pingap.downstream.listener import ConnectionBudget
-from pingap.downstream.proxy_acceptor import MOST_WAITING
 from pingap.host.services import attempt, keep_running
 from pingap.observability.failures import DefectHandler
 from pingap.observability.watchdog import Watchdog
@@ -391,33 +387,3 @@ class Worker:
         while True:
             await anyio.sleep(1)
             self.runtime.pool.trim()
-
-
-def settle_memory() -> None:
-    """Keep the collector away from what lives as long as the configuration."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(20_000, 20, 50)
-
-
-def raise_file_limit(config: Config) -> None:
-    """Allow this process as many open files as its connections may need."""
-    wanted = _files_needed(config)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _files_needed(config: Config) -> int:
-    """Return how many open files may be needed: connections on both sides, early ones, others."""
-    early = sum(MOST_WAITING for server in config.servers.values() if server.proxy_protocol)
-    handshakes = sum(
-        server.tls_max_handshakes
-        for server in config.servers.values()
-        if server.global_certificates
-    )
-    return 2 * config.basic.max_connections + early + handshakes + 256

@@ -10,7 +10,8 @@ from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.build.runtime import Runtime
 from pingap.config import parse
-from pingap.http.context import Connection, RequestContext
+from pingap.http.connection import Connection
+from pingap.http.context import RequestContext
 from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.messages import Request

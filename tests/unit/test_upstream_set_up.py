@@ -10,7 +10,7 @@ import pytest
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import parse
-from pingap.http.context import Connection
+from pingap.http.connection import Connection
 from pingap.http.errors import UpstreamError
 from pingap.upstream import upstream as upstream_module
 

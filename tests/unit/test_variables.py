@@ -8,7 +8,7 @@ import pytest
 
 from pingap import Connection, HeaderEntry, Headers, Request, RequestContext, Value
 from pingap.config.variables import CONTEXT_KEYS, VARIABLES
-from pingap.http.context import TlsDetails
+from pingap.http.connection import TlsDetails
 
 HEADERS = {"X-Forwarded-For": "203.0.113.9", "User-Agent": "ua", "X_Odd": "odd", "X-Both": "dash"}
 

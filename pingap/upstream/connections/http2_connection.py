@@ -40,7 +40,7 @@ from pingap.wire.http2_turns import Turns
 from pingap.wire.tcp import MOST_REST, read_rest
 
 if TYPE_CHECKING:
-    from pingap.http.context import Connection
+    from pingap.http.connection import Connection
     from pingap.upstream.peer import Peer
     from pingap.upstream.upstream import UpstreamRuntime
 

@@ -15,7 +15,8 @@ from pingap.upstream.connections.challenges import SCHEMES
 from pingap.upstream.connections.http2_pool import SharedConnections
 
 if TYPE_CHECKING:
-    from pingap.http.context import Connection, RequestContext
+    from pingap.http.connection import Connection
+    from pingap.http.context import RequestContext
     from pingap.upstream.connections.http1_connection import UpstreamConnection
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
     from pingap.upstream.peer import Peer
