@@ -101,22 +101,7 @@ class _Builder:
         self.log_files = log_files
         self.open_before = log_files.targets
         self.log_targets = {log_target}
-        if previous is None:
-            size = config.basic.upstream_keepalive_pool_size
-            self.deadlines, self.writes = Deadlines(), WriteBatch()
-            self.backlog = Backlog(self.writes)
-            self.pool = KeepalivePool(size, self.deadlines, self.writes, self.backlog)
-            self.stats, self.failures = WorkerStats({}), PluginFailures()
-            self.bus, self.shared = Bus(), LocalState()
-            self.health = HealthChecks((), self.bus)
-            self.certificates = Replacements(self.bus)
-        else:
-            self.deadlines, self.writes = previous.deadlines, previous.writes
-            self.backlog = previous.backlog
-            self.pool = previous.pool
-            self.stats, self.failures = previous.stats, previous.plugin_failures
-            self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
-            self.certificates = previous.certificates
+        self._share(previous)
         sources = SourceBuilder(config, registry, self.plugins)
         self.tls = TlsBuilder(config, sources, self.certificates, self.problems, self.warnings)
         self.upstreams = UpstreamBuilder(
@@ -135,6 +120,25 @@ class _Builder:
         self.collectors = Collectors(self.failures)
         self.log_tags: dict[str, LogTag] = {}
         self.handlers: Handlers = {}
+
+    def _share(self, previous: Runtime | None) -> None:
+        """Take what all runtimes of a process have in common, or make it."""
+        if previous is None:
+            size = self.config.basic.upstream_keepalive_pool_size
+            self.deadlines, self.writes = Deadlines(), WriteBatch()
+            self.backlog = Backlog(self.writes)
+            self.pool = KeepalivePool(size, self.deadlines, self.writes, self.backlog)
+            self.stats, self.failures = WorkerStats({}), PluginFailures()
+            self.bus, self.shared = Bus(), LocalState()
+            self.health = HealthChecks((), self.bus)
+            self.certificates = Replacements(self.bus)
+        else:
+            self.deadlines, self.writes = previous.deadlines, previous.writes
+            self.backlog = previous.backlog
+            self.pool = previous.pool
+            self.stats, self.failures = previous.stats, previous.plugin_failures
+            self.bus, self.shared, self.health = previous.bus, previous.shared, previous.health
+            self.certificates = previous.certificates
 
     def build(self) -> Runtime:
         try:

@@ -238,26 +238,40 @@ async def _attempt(
         ctx.upstream_reused = True
         ctx.upstream_connected_at = time.monotonic()
     else:
-        ctx.upstream_reused = False
-        began = time.monotonic()
-        repeatable = x.request_body is None and x.request.method in IDEMPOTENT
-        connection = await x.connect(
-            upstream.connect(peer, ctx.connection, home, upgrades=upgrades, repeatable=repeatable)
-        )
-        ctx.upstream_connected_at = time.monotonic()
-        ctx.upstream_connect_time = ctx.upstream_connected_at - began
-        if connection.began_at >= began:  # (not a stream of a connection that was there)
-            ctx.upstream_tcp_connect_time = connection.tcp_seconds
-            ctx.upstream_tls_handshake_time = connection.tls_seconds
-            ctx.connection.stats.upstream_times[upstream.name].connected(
-                connection.tcp_seconds, connection.tls_seconds
-            )
+        connection = await _connect(x, upstream, peer, home, upgrades=upgrades)
     ctx.upstream_connection_began = connection.began_at
     _send_request(x, location, connection, headers, filters)
     response = await x.receive_head()
     ctx.upstream_head_at = connection.read_at
     ctx.upstream_status = response.status
     return response
+
+
+async def _connect(
+    x: Exchange,
+    upstream: UpstreamRuntime,
+    peer: Peer,
+    home: Peer | PinnedConnections,
+    *,
+    upgrades: bool,
+) -> UpstreamConnection | Http2UpstreamStream:
+    """Return a new connection, or a stream of one; note how long that took."""
+    ctx = x.ctx
+    ctx.upstream_reused = False
+    began = time.monotonic()
+    repeatable = x.request_body is None and x.request.method in IDEMPOTENT
+    connection = await x.connect(
+        upstream.connect(peer, ctx.connection, home, upgrades=upgrades, repeatable=repeatable)
+    )
+    ctx.upstream_connected_at = time.monotonic()
+    ctx.upstream_connect_time = ctx.upstream_connected_at - began
+    if connection.began_at >= began:  # (not a stream of a connection that was there)
+        ctx.upstream_tcp_connect_time = connection.tcp_seconds
+        ctx.upstream_tls_handshake_time = connection.tls_seconds
+        ctx.connection.stats.upstream_times[upstream.name].connected(
+            connection.tcp_seconds, connection.tls_seconds
+        )
+    return connection
 
 
 def _upstream_headers(x: Exchange, location: LocationRuntime) -> Headers:
