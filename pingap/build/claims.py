@@ -95,6 +95,15 @@ class ClaimBuilder:
                 self._check_phases(instance, section)
                 yield instance
 
+    def add_source(self, path: KeyPath, key: str, instance: Instance) -> None:
+        """Take in what provides the certificate of a table.
+
+        :param key: the first of its keys.
+        """
+        self.instances.setdefault(path, []).append(instance)
+        self.places[instance.name] = (*path, key)
+        self._check_phases(instance, "certificates")
+
     def _is_of_source(self, section: str, key: str) -> bool:
         """Return whether a key belongs to what provides a certificate (``SourceBuilder``)."""
         if section != "certificates" or key in self._registry.names(CERTIFICATE_KEY):

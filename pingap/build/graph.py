@@ -297,7 +297,7 @@ class _Builder:
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
             connection_handlers=server_handlers(
-                self.handlers["pingap_connection"], self.plugins.instances, settings.plugins
+                self.handlers["pingap_connection"], self.plugins.servers.of(name)
             ),
         )
 

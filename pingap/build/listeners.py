@@ -69,6 +69,8 @@ def _names(config: Config) -> Iterator[tuple[Kind[Any], str]]:
     for path, table in claiming_tables(config):
         for key in table.claimed:
             yield kinds.CLAIMS[str(path[0])], key
+            if path[0] == "certificates":
+                yield kinds.CERTIFICATE_SOURCE, key
     for listing in (config.locations, config.servers):
         for one in _listed(listing):
             yield kinds.INSTANCE, one

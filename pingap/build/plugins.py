@@ -193,7 +193,7 @@ class PluginBuilder:
         plugin = self._construct(path, cls, options, key, table)
         if plugin is not None:
             instance = self.instances[name] = Instance(name, plugin)
-            self.claims.instances.setdefault(path, []).append(instance)
+            self.claims.add_source(path, name.rpartition(".")[2], instance)
         return plugin
 
     def _plugin(self, name: str, settings: PluginConfig) -> None:

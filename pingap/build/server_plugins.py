@@ -67,6 +67,10 @@ class ServerPlugins:
             self._servers_of.setdefault(location, []).append(name)
             self._check_twice(name, location)
 
+    def of(self, server: str) -> Sequence[Instance]:
+        """Return the plugins of a server: of ``[basic]``, of its claimed keys, and those it lists."""
+        return self._instances[server]
+
     def _check_twice(self, server: str, location: str) -> None:
         """Report a plugin that would run twice, for the server and for its location."""
         names = self._config.servers[server].plugins

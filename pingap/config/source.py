@@ -25,7 +25,7 @@ class Document:
     """
 
     name: str
-    text: str
+    text: str = field(repr=False)  # which may hold secrets
     data: dict[str, Any] = field(repr=False)
     format: ConfigFormat = TOML
 

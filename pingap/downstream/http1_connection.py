@@ -123,7 +123,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
         self._transport = None
         if self._exchange is not None:
             self._exchange.on_client_gone()
-        if self._exchange is not None and self._exchange.unattended:
+        if self._exchange is not None:
             self._listener.keep(self._exchange)
         self.deadline = NEVER
         self._listener.closed(self)
@@ -262,7 +262,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        if exchange.unattended:
+        if self._transport is None:
             self._listener.ended(exchange)
         self.deadline = exchange.ctx.ended_at + self._limits.keepalive_timeout
         if self._closing or self._reading_body:

@@ -168,8 +168,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         self._transport = None
         self._abandon()
         for exchange in self.exchanges:
-            if exchange.unattended:
-                self._listener.keep(exchange)
+            self._listener.keep(exchange)
         self.deadline = NEVER
         self._listener.closed(self)
         if self.connection.pins is not None:
@@ -272,8 +271,9 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         self._turns.remove(stream)
 
     def exchange_ended(self, exchange: Exchange) -> None:
-        """Count down the requests that went on without their client."""
-        self._listener.ended(exchange)
+        """Say that a request is over, if the connection is gone."""
+        if self._transport is None:
+            self._listener.ended(exchange)
 
     def stream_ended(self, stream: Http2Stream) -> None:
         """Forget a stream whose exchange and answer are over."""

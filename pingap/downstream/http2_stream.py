@@ -251,7 +251,7 @@ class Http2Stream(Http2RequestBody):
 
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None
-        if exchange is not None and exchange.unattended:
+        if exchange is not None:
             self._connection.exchange_ended(exchange)
         if self._lingering:
             return

@@ -119,7 +119,8 @@ class Listener:
         self._trusted = trusted
         self._shared = LocalState() if shared is None else shared
         self._connections: set[ClientConnection] = set()
-        self._unattended: set[Exchange] = set()
+        self._left: set[Exchange] = set()
+        """Requests whose connection is gone: they are read to their end, or plugins are not done with them."""
         self._is_cut = False
         self.on_idle: Callable[[], None] = lambda: None
 
@@ -143,32 +144,37 @@ class Listener:
 
     @property
     def excess(self) -> int:
-        """How many connections there are above the limit; not positive if it is kept."""
-        return self._budget.used - self._budget.limit
+        """How many connections there are above the limit; not positive if it is kept.
+
+        A request whose connection is gone counts as one: else clients that leave would go on taking room.
+        """
+        return self._budget.used + len(self._left) - self._budget.limit
 
     @property
     def exchanges(self) -> Iterator[Exchange]:
         """The requests that are under way."""
         for connection in self._connections:
             yield from connection.exchanges
-        yield from self._unattended
+        yield from self._left
 
     @property
     def is_busy(self) -> bool:
         """Whether any connection is open, or a request goes on without one."""
-        return bool(self._connections or self._unattended)
+        return bool(self._connections or self._left)
 
     def keep(self, exchange: Exchange) -> None:
-        """Wait for a request that goes on, though its connection is gone, unless there are too many."""
-        if self._is_cut or len(self._unattended) >= MOST_UNATTENDED:
+        """Wait for a request that goes on, though its connection is gone.
+
+        One that is only read to its end (``unattended``) is given up if there are too many.
+        """
+        self._left.add(exchange)
+        if exchange.unattended and (self._is_cut or len(self._left) > MOST_UNATTENDED):
             exchange.give_up()
-        else:
-            self._unattended.add(exchange)
 
     def ended(self, exchange: Exchange) -> None:
         """Forget a request that went on without its connection."""
-        if exchange in self._unattended:
-            self._unattended.discard(exchange)
+        if exchange in self._left:
+            self._left.discard(exchange)
             self._tell_if_idle()
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
@@ -229,7 +235,7 @@ class Listener:
         self._is_cut = True
         for connection in list(self._connections):
             connection.cut()
-        for exchange in list(self._unattended):
+        for exchange in list(self._left):
             exchange.give_up()
 
 

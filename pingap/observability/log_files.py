@@ -8,6 +8,7 @@ lines are lost then, counted, and their number is told.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -62,6 +63,7 @@ class LogFile:
         self._output: LogOutput
         if output is not None:
             self._output = output
+            self._name = target.partition(":")[0]  # what follows may have a password in it
             self._write: Callable[[memoryview], int | None] = lambda data: output.write(bytes(data))
         else:
             parsed = LogTarget.parse(target) if target else None
@@ -125,8 +127,7 @@ class LogFile:
 
     def _write_next(self) -> None:
         data = self._kept[0]
-        taken = self._write(data)
-        written = len(data) if taken is None else taken
+        written = _checked(self._write(data), len(data))
         self._is_within_line = bytes(data[written - 1 : written]) != b"\n"
         self._kept_bytes -= written
         if written == len(data):
@@ -281,3 +282,18 @@ class LogFileHandler(logging.Handler):
         self._file.write(self.format(record) + "\n")
         if record.levelno >= logging.WARNING:
             self._file.flush()
+
+
+def _checked(taken: object, size: int) -> int:
+    """Return how many bytes an output has taken.
+
+    :raises BlockingIOError: none; the next flush tries again.
+    :raises TypeError: it returned something else than ``LogOutput.write`` may.
+    """
+    if taken is None:
+        return size
+    if type(taken) is not int or not 0 <= taken <= size:
+        raise TypeError(f"its write returned {taken!r:.40}, not a number of bytes up to {size}")
+    if not taken:
+        raise BlockingIOError(errno.EAGAIN, "it takes nothing")
+    return taken

@@ -6,7 +6,7 @@ Distributions implement them at module level, plugins as methods; see ``hookspec
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -73,17 +73,16 @@ def takes_part_in_servers(cls: type[Plugin]) -> bool:
 
 
 def server_handlers(
-    all_handlers: Iterable[Handler], instances: Mapping[str, Instance], listed: Sequence[str]
+    all_handlers: Iterable[Handler], instances: Iterable[Instance]
 ) -> tuple[Handler, ...]:
-    """Return the handlers of distributions, and those of the plugins that a server lists, in that order.
+    """Return the handlers of distributions, and those of the plugins of a server, in that order.
 
-    :param instances: name -> plugin instance.
+    :param instances: the plugins of the server, in their order.
     """
     found = list(all_handlers)
     own = [one for one in found if one.plugin is None]
-    for name in listed:
-        if name in instances:
-            own += [one for one in found if one.plugin is instances[name].plugin]
+    for instance in instances:
+        own += [one for one in found if one.plugin is instance.plugin]
     return tuple(own)
 
 

@@ -77,6 +77,8 @@ class Registry:
         """Name of a plugin of pluggy -> its distribution."""
         self._definers: set[str] = set()
         """Distributions whose implementers are being loaded."""
+        self._started: set[str] = set()
+        """Plugins of pluggy whose ``pingap_startup`` has run in this process."""
         self._waiting: list[object] = []
         """Plugins that implement hooks of other distributions."""
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
@@ -294,13 +296,16 @@ class Registry:
                 yield owner, partial(impl.function, *arguments)
 
     async def startup(self) -> None:
-        """Call ``pingap_startup`` of every distribution that was loaded.
+        """Call ``pingap_startup`` of every distribution that was loaded since the last call.
 
         :raises PluginLoadError: one of them raised.
         """
         for impl in self._manager.hook.pingap_startup.get_hookimpls():
+            if impl.plugin_name in self._started:
+                continue
             try:
                 await cast("Awaitable[None]", impl.function())
+                self._started.add(impl.plugin_name)
             except BaseException as error:
                 if is_from_outside(error):
                     raise

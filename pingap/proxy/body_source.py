@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable
 from typing import Any, Final
 
 import anyio
@@ -99,15 +99,19 @@ class Producer:
     async def _pump(self, body: AsyncIterable[bytes]) -> None:
         """Send what is produced, and see that it is what was announced."""
         size, length = 0, self._length
-        async for chunk in body:
-            if not isinstance(chunk, bytes):
-                raise TypeError(f"the chunks of a body are bytes, not {type(chunk).__name__}")
-            size += len(chunk)
-            if length is not None and size > length:
-                break
-            if chunk:
-                self._relay.feed(chunk)
-            await self._flowing.wait()
+        try:
+            async for chunk in body:
+                if not isinstance(chunk, bytes):
+                    raise TypeError(f"the chunks of a body are bytes, not {type(chunk).__name__}")
+                size += len(chunk)
+                if length is not None and size > length:
+                    break
+                if chunk:
+                    self._relay.feed(chunk)
+                await self._flowing.wait()
+        finally:
+            if isinstance(body, AsyncGenerator):  # what it holds is let go of now
+                await body.aclose()
         if length is not None and size != length:
             than = "more" if size > length else f"{size}, less"
             raise ValueError(f"the body has {than} bytes than its content_length of {length}")

@@ -179,7 +179,7 @@ async def abandon_filters(x: Exchange) -> None:
             await x.outlast(call)
         try:
             stage.abandon(outcome)
-        except Exception as error:
+        except BaseException as error:  # (see the module: CancelledError, too)
             failure = PluginError(stage.owner.name, "body filter")
             failure.__cause__ = error
             x.server.report(x, failure)

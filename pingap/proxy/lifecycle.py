@@ -37,8 +37,6 @@ from pingap.proxy.tunnel import run_tunnel
 from pingap.proxy.websocket_session import begin_session
 
 _NO_BODY = frozenset((101, 204, 304))
-RETRY_HEADER = "X-Retry-Attempt"
-"""Tells an upstream which attempt after the first a request is; clients cannot send it."""
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -373,7 +371,7 @@ async def _look_back(x: Exchange, response: Response | None) -> None:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)
             if pending is not None:
                 await pending
-        except HTTPError as error:
+        except PingapError as error:  # ClientGone, too: the worker ends
             x.server.report(x, error)
     if x.location is not None:
         x.location.stats.observe_plugins(x.ctx.plugin_times)

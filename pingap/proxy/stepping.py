@@ -58,7 +58,7 @@ class Stepping:
         try:
             # (Unlike ``send``, this makes no exception of the end.)
             ended = next(self.lifecycle, _ENDED) is not None
-        except Exception:
+        except BaseException:  # a CancelledError of a plugin, say
             seen = {REQUEST: (self.request, self.ctx)}
             log.exception("request ended by a defect of pingap: %r", self.request, extra=seen)
             self.downstream.cut()

@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
+from pingap.config import Snapshot
 from pingap.config.file_values import watched_files
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage
@@ -226,12 +227,15 @@ class Master:
         self._supervisor.base.runtime.log_files.reopen()
         self._supervisor.tell("reopen")
 
-    async def _reload(self) -> None:
-        """Read the configuration again, and do what is needed for it to take effect."""
+    async def _reload(self, snapshot: Snapshot | None = None) -> None:
+        """Read the configuration again, and do what is needed for it to take effect.
+
+        :param snapshot: what was read already.
+        """
         await self._started.wait()
         self._notifier.reloading()
         try:
-            restart = await self._reloader.reload()
+            restart = await self._reloader.reload(snapshot)
         except Exception:  # a mistake in code, of a plugin perhaps: those who serve go on
             text = "the configuration stays as it was; the new one cannot be built"
             log.exception(text)
@@ -255,8 +259,8 @@ class Master:
         def served() -> str:
             return self._supervisor.base.runtime.config.snapshot.version
 
-        async def reload() -> None:
+        async def reload(snapshot: Snapshot) -> None:
             if not self._draining:
-                await self._reload()
+                await self._reload(snapshot)
 
         await StorageWatch(self._storage, served, reload).run()

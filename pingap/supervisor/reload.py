@@ -87,16 +87,17 @@ class Reloader:
         self.needs_restart: list[str] = []
         """The keys of what serves that only a new process can take over."""
 
-    async def reload(self) -> list[str]:
+    async def reload(self, snapshot: Snapshot | None = None) -> list[str]:
         """Read the configuration and serve by it; if it cannot be served, nothing changes.
 
+        :param snapshot: what was read already.
         :returns: the changes that only a new process can take over.
         """
         async with self._lock:
             if self._watch is not None:
                 self._watch.know()
             try:
-                snapshot = await read_from(self._storage)
+                snapshot = snapshot or await read_from(self._storage)
             except StorageError as error:
                 log.error("%s; it cannot be read: %s", _STAYS, error)  # noqa: TRY400
                 self._notify_failure("it cannot be read", str(error))
@@ -205,10 +206,11 @@ class Reloader:
                 child.sockets = numbers_of(sockets)
                 child.channel.send("swap")
             supervisor.base.runtime, supervisor.base.counts = new, counts
+            # Before the next fork: a new worker has all of this as it is here.
+            new.take_effect()
+            new.forget_others(supervisor.news)
         await _wait_for_swap(children)
         _tell_listeners(listeners)
-        new.take_effect()
-        new.forget_others(supervisor.news)
         old.release([new])
         set_log_level(new.config.basic.log_level)
         gc.unfreeze()
@@ -254,6 +256,8 @@ class Reloader:
                     ended.append(child.name)
                 else:
                     failures.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
+            elif answer["leaving"]:
+                ended.append(child.name)
             elif answer["failure"]:
                 failures.append(answer["failure"])
 

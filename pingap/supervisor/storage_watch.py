@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 import anyio
 
 from pingap.build.loading import read_from
+from pingap.config import Snapshot
 from pingap.config.storage.interface import ConfigStorage, StorageError
 
 log = logging.getLogger("pingap")
@@ -23,14 +24,14 @@ class StorageWatch:
 
     :param storage: what to watch.
     :param served: returns the version of the configuration that is served.
-    :param reload: takes over the new one.
+    :param reload: takes over what was read.
     """
 
     def __init__(
         self,
         storage: ConfigStorage,
         served: Callable[[], str],
-        reload: Callable[[], Awaitable[None]],
+        reload: Callable[[Snapshot], Awaitable[None]],
     ) -> None:
         self._storage = storage
         self._served = served
@@ -51,19 +52,19 @@ class StorageWatch:
 
     async def _look(self) -> None:
         """Reload if there is a version that has not been tried."""
-        while (version := await self._version()) is None:
+        while (snapshot := await self._read()) is None:
             await self._wait()
         self._pause = FIRST_PAUSE
         # (A version with mistakes is seen and not served.)
-        is_new = version not in (self._seen, self._served())
-        self._seen = version
+        is_new = snapshot.version not in (self._seen, self._served())
+        self._seen = snapshot.version
         if is_new:
             log.info("the configuration changed in its storage")
-            await self._reload()
+            await self._reload(snapshot)  # (read again, it might fail, and nothing would say so)
 
-    async def _version(self) -> str | None:
+    async def _read(self) -> Snapshot | None:
         try:
-            return (await read_from(self._storage)).version
+            return await read_from(self._storage)
         except StorageError as error:
             if self._pause == FIRST_PAUSE:
                 log.error("the configuration cannot be read: %s", error)  # noqa: TRY400

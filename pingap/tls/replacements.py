@@ -100,6 +100,8 @@ class Replacements:
         """
         if not 0 < len(name) <= LONGEST_NAME:
             raise ValueError(f"a name has 1 to {LONGEST_NAME} characters, not {len(name)}")
+        if len(self._known) >= MOST_NAMES:
+            self._forget_removed()
         if name not in self._known and len(self._known) >= MOST_NAMES:
             raise ValueError(f"there are {MOST_NAMES} names of certificates already: reuse some")
         one = self._next(name, table, names, pem, alpn)
@@ -140,6 +142,12 @@ class Replacements:
         """Forget what means nothing to the configuration that serves from now on."""
         for name, one in list(self._known.items()):
             if one.is_needless(tables):
+                del self._known[name]
+
+    def _forget_removed(self) -> None:
+        long_ago = time.time_ns() - _REMEMBERED
+        for name, one in list(self._known.items()):
+            if not one.pem and one.version < long_ago:
                 del self._known[name]
 
     def _take(self, key: str, text: str) -> None:

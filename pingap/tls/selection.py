@@ -105,8 +105,11 @@ class ServerTls:
         self.challenges: dict[bytes, ssl.SSLContext] = {}
         """Name -> the context for handshakes that offer ``acme-tls/1`` and nothing else."""
         self._chosen = _Chosen()
+        same = previous is not None and previous.options == options
+        if previous is not None and same:
+            self._replaced = dict(previous._replaced)  # their contexts need not be made again
         self.replace(replacements)
-        if previous is not None and previous.options == options:
+        if previous is not None and same:
             self.context: ssl.SSLContext = previous.context
         else:
             self.context = options.context()

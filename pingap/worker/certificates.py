@@ -85,6 +85,8 @@ def _checked(
     except ImportError:
         raise ValueError("certificates need the package cryptography") from None
     table = runtime.config.certificates.get(name)
+    if isinstance(names, str):
+        raise TypeError(f"names is a sequence of names, not the text {shortened(names)}")
     if names:
         served = tuple(map(certificates.normal_name, names))
     else:

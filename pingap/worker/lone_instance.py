@@ -29,7 +29,7 @@ from pingap.plugins.registry import PluginLoadError
 from pingap.plugins.services import PluginStartError
 from pingap.worker.instance import Served
 from pingap.worker.listening import ListenError, Listening
-from pingap.worker.rebuild import rebuild
+from pingap.worker.rebuild import Rebuild
 from pingap.worker.relisten import relisten
 
 
@@ -107,7 +107,7 @@ class LoneInstance(Served):
             return self._adjusted(config)
 
         try:
-            runtime = await rebuild(worker.runtime, load, "")
+            runtime = await Rebuild(worker.runtime, load, "").run()
             listeners = relisten(runtime.config, 1, worker.sockets, most=1)
         except (ConfigError, ListenError) as error:
             worker.discard()

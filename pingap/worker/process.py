@@ -25,7 +25,7 @@ from pingap.worker.channel import Channel, Message
 from pingap.worker.event_loop import run_loop
 from pingap.worker.instance import SupervisedInstance
 from pingap.worker.listening import Listening
-from pingap.worker.rebuild import rebuild
+from pingap.worker.rebuild import Rebuild
 from pingap.worker.reporter import Reporter
 from pingap.worker.resources import raise_file_limit, settle_memory
 from pingap.worker.worker import Worker
@@ -160,10 +160,11 @@ class WorkerProcess:
         """Build the next runtime beside the one that serves, and tell whether it works."""
         self._take_sockets(message)
         failure = ""
+        load = partial(self._load, message["snapshot"])
+        rebuild = Rebuild(self._worker.runtime, load, self._log_target)
         with anyio.CancelScope() as self._preparing:
             try:
-                load = partial(self._load, message["snapshot"])
-                runtime = await rebuild(self._worker.runtime, load, self._log_target)
+                runtime = await rebuild.run()
                 await self._worker.prepare(runtime)
             except (ConfigError, PluginLoadError, PluginStartError) as error:
                 failure = str(error)
@@ -172,7 +173,13 @@ class WorkerProcess:
                 failure = f"{type(error).__name__}: {error}"
             else:
                 self._prepared = runtime
-            self._channel.reply(message, failure=failure)
+        if rebuild.is_stuck and not self._leaving.is_set():
+            log.error(
+                "code of a plugin hangs while the configuration is built: the worker is replaced"
+            )
+            self._channel.send("leaving")
+            self._leave(at_once=False)
+        self._channel.reply(message, failure=failure, leaving=self._leaving.is_set())
 
     def _load(self, snapshot: str) -> Config:
         registry = self._worker.runtime.registry

@@ -233,3 +233,40 @@ def test_a_method_that_cannot_be_called_is_an_error(tmp_path: Path, method: str,
     code, text = check(tmp_path, '[plugins.own]\ncategory = "python"\npath = "own.py"\n')
     assert code == 2
     assert said in text
+
+
+CLAIMED = """
+class Block(Plugin):
+    class Settings(PluginSettings):
+        block: str
+
+    def __init__(self, settings): self.block = settings.block
+
+    @hookimpl
+    def pingap_connection(self, connection): return connection.remote_addr != self.block
+
+
+@hookimpl
+def pingap_server_keys(): return {"block": Block}
+
+@hookimpl
+def pingap_basic_keys(): return {"block": Block}
+"""
+
+
+@pytest.mark.parametrize("where", ["servers.web", "basic"])
+def test_plugins_behind_keys_see_connections_as_well(
+    tmp_path: Path, origin: Origin, where: str
+) -> None:
+    points = {"server:block": "block", "basic:block": "block"}
+    write_distribution(tmp_path / "site", "block", CLAIMED, points)
+    toml = routes({"a": ""}, origin.addr)
+    block = 'block = "127.0.0.1"\n'
+    if where == "basic":
+        toml = f"[basic]\n{block}{toml}"
+    else:
+        toml = toml.replace("[servers.web]\n", f"[servers.web]\n{block}")
+    env = python_path(tmp_path / "site")
+    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+        client.send(b"GET /a/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.read_to_end() == b""

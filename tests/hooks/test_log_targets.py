@@ -115,7 +115,8 @@ def test_lines_wait_while_it_raises(tmp_path: Path, origin: Origin) -> None:
         (tmp_path / "broken").touch()
         get(proxy, range(20))
         log = proxy.wait_for_log("cannot be written: nobody listens; lines wait")
-        assert f"log box:{tmp_path}/log" in log
+        assert "log box: " in log
+        assert str(tmp_path) not in log  # it might be a URL with a password
         assert not (tmp_path / "log").exists()
         (tmp_path / "broken").unlink()
         wait_until(lambda: (tmp_path / "log").exists())

@@ -41,13 +41,19 @@ def test_a_subscriber_that_fails_costs_nobody_a_value(caplog: pytest.LogCaptureF
 
 def test_the_oldest_value_is_forgotten() -> None:
     bus = Bus()
+    bus.publish("other:a", "stays")
     for number in range(bus_module.MOST_VALUES):
-        bus.publish(f"{number}", "a")
-    bus.publish("0", "b")
-    bus.publish("new", "c")
-    assert len(bus.values) == bus_module.MOST_VALUES
-    assert "1" not in bus.values
-    assert (bus.values["0"], bus.values["new"]) == ("b", "c")
+        bus.publish(f"message:{number}", "a")
+    bus.publish("message:0", "b")
+    bus.publish("message:new", "c")
+    assert len(bus.values) == bus_module.MOST_VALUES + 1
+    assert "message:1" not in bus.values
+    assert (bus.values["message:0"], bus.values["message:new"]) == ("b", "c")
+    assert bus.values["other:a"] == "stays"  # what one kind has too much of costs no other
+    bus.keep(lambda key: key.startswith("other:"))
+    for number in range(bus_module.MOST_VALUES):
+        bus.publish(f"message:{number}", "d")
+    assert len(bus.values) == bus_module.MOST_VALUES + 1
 
 
 def test_values_of_upstreams_that_are_gone_are_forgotten() -> None:

@@ -319,3 +319,36 @@ def test_threads_may_log_while_the_event_loop_writes(
     assert not failed
     written = (tmp_path / "a.log").read_text().splitlines()
     assert sorted(written) == sorted(f"{a} {b}" for a in range(threads) for b in range(lines))
+
+
+class Odd:
+    """An output that takes what a test says."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.taken: list[bytes] = []
+
+    def write(self, lines: bytes) -> int | None:
+        answer = self.answers.pop(0) if self.answers else None
+        self.taken.append(lines)
+        return answer  # type: ignore[return-value]
+
+    def flush(self) -> None: ...
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("answer", [0, -1, 1000, True, "all"])
+def test_an_output_that_takes_nothing_or_nonsense_holds_nobody_up(
+    answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = Odd(answer)
+    file = LogFile("odd:secret", output=output)
+    file.write("line\n")
+    file.flush()
+    assert len(output.taken) == 1
+    assert "log odd: cannot be written" in caplog.text
+    file.flush()
+    assert output.taken == [b"line\n", b"line\n"]

@@ -61,10 +61,6 @@ class CertificateConfig(Claimable):
     )
     buffer_days: Natural = Field(0, description="Warn this many days before it expires; 0: 7 days.")
     remark: str = Field("", description="A comment.")
-    claimed: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Not a key of its own: the keys of sources that distributions provide.",
-    )
 
 
 class StorageConfig(Model):

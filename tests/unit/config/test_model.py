@@ -430,3 +430,9 @@ def test_thresholds_of_zero_count_as_one():
 def test_versions_of_tls_in_other_spellings(text: str) -> None:
     config = parse(f'[servers.a]\naddr = "127.0.0.1:0"\ntls_min_version = "{text}"', "c")
     assert config.servers["a"].tls_min_version == "tlsv1.2"
+
+
+def test_secrets_of_claimed_keys_are_not_shown():
+    settings = MODELS["certificates"](claimed={"vault": "S3CRET"}, domains="a.test")
+    assert "S3CRET" not in repr(settings)
+    assert "S3CRET" not in repr(parse('[basic]\nname = "S3CRET"\n').source.documents)
