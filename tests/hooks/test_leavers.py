@@ -1,0 +1,180 @@
+"""Clients that leave while plugins are still busy with their request."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+from support.processes import wait_until
+
+from pingap import BodyFilter, Plugin, PluginSettings, RequestOutcome, Response, hookimpl
+from pingap.testing import Client, Http2Client, Proxy, Upstream
+from pingap.testing.fixtures import proxy, upstream
+
+__all__ = ["proxy", "upstream"]
+
+
+@pytest.fixture(params=["HTTP/1.1", "HTTP/2"])
+def http2(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "HTTP/2")
+
+
+def leave(proxy: Proxy, target: str, *, http2: bool, began: threading.Event) -> None:
+    """Ask for something, and leave as soon as a plugin is at work."""
+    client: Client | Http2Client = proxy.connect_http2() if http2 else proxy.connect()
+    client.send_request("GET", target)
+    assert began.wait(10)
+    client.reset()
+
+
+def listeners(proxy: Proxy) -> tuple[int, bool, int]:
+    """Return the connections, whether any listener is busy, and the requests under way."""
+    worker, thread = proxy._worker, proxy._thread
+    assert worker is not None
+    assert thread is not None
+
+    def look() -> tuple[int, bool, int]:
+        [front] = worker._every_front()
+        one = front.listener
+        return one.connections, one.is_busy, len(list(one.exchanges))
+
+    return thread.call(look)
+
+
+class SlowLog(Plugin):
+    """Takes its time after the answer."""
+
+    category = "slow_log"
+
+    def __init__(self, settings: PluginSettings) -> None:
+        self.began, self.go, self.done = threading.Event(), threading.Event(), 0
+
+    @hookimpl
+    def request(self) -> Response:
+        return Response.text(200, "answer")
+
+    @hookimpl
+    async def logging(self) -> None:
+        self.began.set()
+        while not self.go.is_set():  # noqa: ASYNC110 - the test is in another thread
+            await anyio.sleep(0.01)
+        self.done += 1
+
+
+@pytest.fixture
+def slow(proxy: Proxy) -> Iterator[SlowLog]:
+    plugin = SlowLog(PluginSettings())
+    proxy.location("/", plugins=[plugin])
+    proxy.configure("servers.web", enabled_h2=True)
+    yield plugin
+    plugin.go.set()
+
+
+def test_a_request_without_a_connection_is_waited_for(
+    proxy: Proxy, slow: SlowLog, http2: bool
+) -> None:
+    leave(proxy, "/", http2=http2, began=slow.began)
+    wait_until(lambda: listeners(proxy) == (0, True, 1))
+    slow.go.set()
+    wait_until(lambda: listeners(proxy) == (0, False, 0))
+    assert slow.done == 1
+
+
+def test_requests_without_a_connection_count_as_connections(proxy: Proxy, slow: SlowLog) -> None:
+    proxy.configure("basic", max_connections=2)
+    for _ in range(2):
+        leave(proxy, "/", http2=False, began=slow.began)
+        slow.began.clear()
+    wait_until(lambda: listeners(proxy) == (0, True, 2))
+    assert proxy.get("/").status == 503
+    slow.go.set()
+    wait_until(lambda: not listeners(proxy)[1])
+    assert proxy.get("/").status == 200
+
+
+def test_a_worker_that_ends_is_no_defect(proxy: Proxy, slow: SlowLog) -> None:
+    leave(proxy, "/", http2=False, began=slow.began)
+    proxy.stop()  # would report an error in the log
+    assert slow.done == 0
+
+
+class Odd(Plugin):
+    """Its filter raises what ends tasks, when the body stays incomplete."""
+
+    category = "odd"
+    body = "reads"
+
+    def __init__(self, settings: PluginSettings) -> None:
+        self.began, self.logged = threading.Event(), threading.Event()
+
+    @hookimpl
+    def response_body(self) -> BodyFilter:
+        self.began.set()
+        return OddFilter()
+
+    @hookimpl
+    def logging(self) -> None:
+        self.logged.set()
+
+
+class OddFilter(BodyFilter):
+    """Awaits nothing, and behaves as if it had been cancelled."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        raise asyncio.CancelledError
+
+
+def test_a_filter_that_raises_a_cancellation_is_a_failing_plugin(
+    proxy: Proxy, upstream: Upstream, http2: bool
+) -> None:
+    plugin = Odd(PluginSettings())
+    never = threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x"
+        never.wait(10)
+
+    upstream.stream("/a", chunks)
+    proxy.location("/", plugins=[plugin])
+    proxy.configure("servers.web", enabled_h2=True)
+    leave(proxy, "/a", http2=http2, began=plugin.began)
+    assert plugin.logged.wait(10)
+    proxy.expect_error("CancelledError")
+    wait_until(lambda: listeners(proxy) == (0, False, 0))
+    never.set()
+
+
+class Holding(SlowLog):
+    """Has something open as long as it produces."""
+
+    category = "holding"
+    closed = False
+
+    @hookimpl
+    def request(self) -> Response:
+        return Response(200, self.produce())
+
+    async def produce(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                self.began.set()
+                yield b"x" * 100_000
+        finally:
+            self.closed = True
+
+
+def test_a_generator_is_closed_before_plugins_look_back(proxy: Proxy, http2: bool) -> None:
+    plugin = Holding(PluginSettings())
+    proxy.location("/", plugins=[plugin])
+    proxy.configure("servers.web", enabled_h2=True)
+    leave(proxy, "/", http2=http2, began=plugin.began)
+    wait_until(lambda: plugin.closed)
+    assert plugin.done == 0  # ``logging`` still waits
+    plugin.go.set()
+    wait_until(lambda: plugin.done == 1)
