@@ -96,11 +96,13 @@ class Plugin:
     guard: ClassVar[bool] = False
     """Decides whether a request may pass: never fails open, and belongs in front of what answers."""
 
-    before: ClassVar[tuple[str, ...]] = ()
-    """Categories in front of which this plugin belongs, in the list of a location."""
+    before: tuple[str, ...] = ()
+    """Categories in front of which this plugin belongs, in the list of a location. May be set by
+    ``__init__``, if it depends on a setting."""
 
-    after: ClassVar[tuple[str, ...]] = ()
-    """Categories behind which this plugin belongs, in the list of a location."""
+    after: tuple[str, ...] = ()
+    """Categories behind which this plugin belongs, in the list of a location. May be set by ``__init__``,
+    too."""
 
     answers: ClassVar[Literal["content", "public", "internal"]] = "content"
     """What its answers tell, if it answers by itself. ``content``: something of the site, which a

@@ -1,6 +1,6 @@
 """Hazards in the order of a location's plugins: what runs in front of what it must not.
 
-Judged by what classes declare (``Plugin.guard``, ``before``, ``after``, ``answers``), never by their
+Judged by what plugins declare (``Plugin.guard``, ``before``, ``after``, ``answers``), never by their
 names. A plugin may answer in front of a guard if it says that its answers are ``public``, or if its
 hook says that it never answers (``-> None``). Nothing is changed here, only told.
 """
@@ -43,8 +43,8 @@ def hazards(instances: Sequence[Instance]) -> list[Hazard]:
     :param instances: in the order in which they run.
     :returns: at most one for two plugins; a defeated guard before broken wishes.
     """
-    classes = [type(one.plugin) for one in instances]
-    if not any(cls.guard or cls.before or cls.after for cls in classes):
+    plugins = [one.plugin for one in instances]
+    if not any(plugin.guard or plugin.before or plugin.after for plugin in plugins):
         return []
     found: dict[tuple[str, str], Hazard] = {}
     for hazard in (*_defeated_guards(instances), *_broken_wishes(instances)):
