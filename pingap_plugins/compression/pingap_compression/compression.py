@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator
@@ -10,6 +11,7 @@ from pydantic import Field as SettingsField
 
 from pingap import (
     AsyncBodyFilter,
+    BodyFilter,
     ByteSize,
     ContextKey,
     Counter,
@@ -27,7 +29,7 @@ from pingap_compression.decoders import Limits
 from pingap_compression.encoders import MOST_LEVEL, PREFERENCE
 from pingap_compression.filters import Compressing, CompressingAnywhere, Decompressing, Work
 from pingap_compression.media_types import DEFAULT_TYPES, MediaTypes, check_type
-from pingap_compression.pace import Pace
+from pingap_compression.pace import QUICK, Pace
 from pingap_compression.plans import Policy
 
 log = logging.getLogger("pingap")
@@ -36,6 +38,9 @@ COMPRESSION_TIME: Final = ContextKey[int]("compression_time")
 """Milliseconds that coding the body of a response took."""
 COMPRESSION_RATIO: Final = ContextKey[str]("compression_ratio")
 """How many times smaller it became, with one decimal."""
+
+_MARGIN: Final = 4096
+"""Bytes by which a body that cannot be compressed may become longer."""
 
 MediaType = Annotated[str, AfterValidator(check_type)]
 Level = Annotated[int, SettingsField(ge=0)]
@@ -156,7 +161,9 @@ class Compression(Plugin):
         self.response(request, response, ctx)
 
     @hookimpl
-    def response_body(self, response: Response, ctx: RequestContext) -> AsyncBodyFilter | None:
+    def response_body(
+        self, response: Response, ctx: RequestContext
+    ) -> BodyFilter | AsyncBodyFilter | None:
         """Do what was decided."""
         found = ctx[self._work]
         if found is None or found[0] is not response:
@@ -165,13 +172,19 @@ class Compression(Plugin):
         if not work.compresses:
             return ThreadedBodyFilter(Decompressing(work, self._limits))
         coding = work.coding
-        inner = Compressing(work, self._paces[coding], self._levels[coding], length)
+        done = partial(_tell, ctx)
+        inner = Compressing(work, self._paces[coding], self._levels[coding], length, done)
+        if isinstance(response.body, bytes) and len(response.body) == length:
+            # All of it is at hand, so the head need not leave before: it can tell length and time.
+            inner.hold_head = length + _MARGIN
+        if length is not None and inner.estimate(length) <= QUICK:
+            return inner
         return CompressingAnywhere(inner)
 
     @hookimpl
     def upstream_response_body(
         self, response: Response, ctx: RequestContext
-    ) -> AsyncBodyFilter | None:
+    ) -> BodyFilter | AsyncBodyFilter | None:
         """Do the same for what a cache stores."""
         return self.response_body(response, ctx)
 
@@ -204,3 +217,8 @@ class Compression(Plugin):
             self.bytes_out.labels(work.coding).inc(work.made)
         else:
             self.decompressed.labels(work.coding).inc()
+
+
+def _tell(ctx: RequestContext, work: Work) -> None:
+    """Tell the time for ``Server-Timing``, if the head has not been sent yet."""
+    ctx.timing("compression", work.seconds, f"{work.coding} {work.ratio:.1f}")

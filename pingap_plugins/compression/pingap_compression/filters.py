@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,7 @@ class Work:
     made: int = 0
     """Bytes that came out."""
     seconds: float = 0.0
+    """Of processor time: what others do on a busy machine says nothing about a coding."""
     complete: bool = False
     failure: str = ""
     """Why it could not be decompressed."""
@@ -48,10 +50,19 @@ class Compressing(BodyFilter):
     :param work: where its figures go.
     :param pace: of the coding and its level.
     :param length: bytes of the body, if they are known.
+    :param done: called with the figures when the body is complete.
     """
 
-    def __init__(self, work: Work, pace: Pace, level: int, length: int | None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        pace: Pace,
+        level: int,
+        length: int | None,
+        done: Callable[[Work], None],
+    ) -> None:
         self._work = work
+        self._done = done
         self._pace = pace
         self._encoder: Encoder | None = encoder(work.coding, level, length)
         self._unflushed = 0
@@ -60,7 +71,7 @@ class Compressing(BodyFilter):
     def feed(self, chunk: bytes) -> bytes:
         """Compress a chunk."""
         assert self._encoder is not None
-        began = time.perf_counter()
+        began = time.thread_time()
         made = self._encoder.compress(chunk)
         self._work.taken += len(chunk)
         self._unflushed += len(chunk)
@@ -70,7 +81,7 @@ class Compressing(BodyFilter):
     def flush(self) -> bytes:
         """Let out everything: nothing more comes for now."""
         assert self._encoder is not None
-        began = time.perf_counter()
+        began = time.thread_time()
         made = self._encoder.flush()
         self._note(made, began)
         self._measure()
@@ -80,12 +91,13 @@ class Compressing(BodyFilter):
         """Let out the rest; trailers stay, but for digests of other bytes."""
         assert self._encoder is not None
         drop_digests(trailers)
-        began = time.perf_counter()
+        began = time.thread_time()
         made = self._encoder.finish()
         self._encoder = None
         self._note(made, began)
         self._measure()
         self._work.complete = True
+        self._done(self._work)
         return made
 
     def abandoned(self, outcome: RequestOutcome) -> None:
@@ -101,7 +113,7 @@ class Compressing(BodyFilter):
         return (size + kept) * self._pace.per_byte
 
     def _note(self, made: bytes, began: float) -> None:
-        seconds = time.perf_counter() - began
+        seconds = time.thread_time() - began
         self._seconds += seconds
         self._work.seconds += seconds
         self._work.made += len(made)
@@ -131,13 +143,13 @@ class Decompressing(BodyFilter):
         :raises HTTPError: 502, it cannot be decompressed.
         """
         assert self._decoder is not None
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             made = self._decoder.feed(chunk)
         except DecodeError as error:
             raise self._refuse(str(error)) from error
         finally:
-            self._work.seconds += time.perf_counter() - began
+            self._work.seconds += time.thread_time() - began
         self._work.taken += len(chunk)
         self._work.made += len(made)
         return made

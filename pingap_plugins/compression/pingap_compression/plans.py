@@ -21,7 +21,13 @@ from pingap_compression.media_types import MediaTypes
 _NEVER: Final = frozenset((101, 204, 205, 206, 416))
 """Statuses of responses without content, and of parts (RFC 9110, 14): their bytes are counted as they
 are without a coding."""
-DECODABLE: Final = {"gzip": "gzip", "x-gzip": "gzip", "br": "br", "zstd": "zstd", "deflate": "deflate"}
+DECODABLE: Final = {
+    "gzip": "gzip",
+    "x-gzip": "gzip",
+    "br": "br",
+    "zstd": "zstd",
+    "deflate": "deflate",
+}
 """Value of ``Content-Encoding`` -> the coding, of those that can be taken away."""
 
 Action: TypeAlias = Literal["compress", "decompress"]
