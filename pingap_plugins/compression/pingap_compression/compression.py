@@ -39,6 +39,8 @@ COMPRESSION_TIME: Final = ContextKey[int]("compression_time")
 COMPRESSION_RATIO: Final = ContextKey[str]("compression_ratio")
 """How many times smaller it became, with one decimal."""
 
+_HELD: Final = 256 * 1024
+"""Bytes that come out of a whole body before the head leaves."""
 _MARGIN: Final = 4096
 """Bytes by which a body that cannot be compressed may become longer."""
 
@@ -148,9 +150,9 @@ class Compression(Plugin):
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
         """Decide what is done with the body, and change the head."""
-        ctx[self._work] = None
         if ctx.error is not None:
             return  # the body of an error page passes no filters
+        ctx[self._work] = None
         plan = self._policy.apply(ctx[self._accepted], request, response)
         if plan is not None:
             ctx[self._work] = (response, Work(plan.coding, plan.action == "compress"))
@@ -169,12 +171,15 @@ class Compression(Plugin):
         if found is None or found[0] is not response:
             return None
         work, length = found[1], response.content_length
+        is_whole = isinstance(response.body, bytes) and len(response.body) == length
         if not work.compresses:
-            return ThreadedBodyFilter(Decompressing(work, self._limits))
+            decompressing = Decompressing(work, self._limits)
+            decompressing.hold_head = _HELD if is_whole else 0  # an error page may take its place
+            return ThreadedBodyFilter(decompressing)
         coding = work.coding
         done = partial(_tell, ctx)
         inner = Compressing(work, self._paces[coding], self._levels[coding], length, done)
-        if isinstance(response.body, bytes) and len(response.body) == length:
+        if is_whole and length is not None:
             # All of it is at hand, so the head need not leave before: it can tell length and time.
             inner.hold_head = length + _MARGIN
         if length is not None and inner.estimate(length) <= QUICK:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import zstandard
 
 FREE: Final = 1024 * 1024

@@ -8,17 +8,19 @@ what that comes to.
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from types import ModuleType
 from typing import Any, Final, Protocol, cast
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import zstandard
 
-try:  # the extra "fast"; it has the interface of zlib
-    from zlib_ng import zlib_ng as _deflate
-except ImportError:
-    _deflate = zlib
+_deflate: ModuleType = zlib
+with suppress(ImportError):  # the extra "fast"; it has the interface of zlib
+    _deflate = importlib.import_module("zlib_ng.zlib_ng")
 
 ENGINE: Final[str] = _deflate.__name__.rpartition(".")[2]
 """The library that makes gzip."""
@@ -33,7 +35,7 @@ _LEAST_BROTLI_WINDOW: Final = 10
 _ZSTD_SIZE: Final = 256 * 1024
 """Parameters of zstandard are those for bodies of at most this size."""
 
-MEMORY: Final = {"gzip": 300_000, "br": 3_000_000, "zstd": 6_500_000}
+MEMORY: Final = {"gzip": 350_000, "br": 3_200_000, "zstd": 6_500_000}
 """Bytes that compressing one body may take, whatever the level."""
 
 
@@ -57,7 +59,8 @@ def encoder(coding: str, level: int, length: int | None) -> Encoder:
     :param level: from 1 on.
     :param length: bytes of the body, if they are known.
     """
-    return _ENCODERS[coding](level, length)
+    made: Encoder = _ENCODERS[coding](level, length)
+    return made
 
 
 class _Gzip:
