@@ -61,7 +61,7 @@ class Compressing(BodyFilter):
         length: int | None,
         done: Callable[[Work], None],
     ) -> None:
-        self._work = work
+        self._figures = work
         self._done = done
         self._pace = pace
         self._encoder: Encoder | None = encoder(work.coding, level, length)
@@ -73,7 +73,7 @@ class Compressing(BodyFilter):
         assert self._encoder is not None
         began = time.thread_time()
         made = self._encoder.compress(chunk)
-        self._work.taken += len(chunk)
+        self._figures.taken += len(chunk)
         self._unflushed += len(chunk)
         self._note(made, began)
         return made
@@ -96,8 +96,8 @@ class Compressing(BodyFilter):
         self._encoder = None
         self._note(made, began)
         self._measure()
-        self._work.complete = True
-        self._done(self._work)
+        self._figures.complete = True
+        self._done(self._figures)
         return made
 
     def abandoned(self, outcome: RequestOutcome) -> None:
@@ -109,14 +109,14 @@ class Compressing(BodyFilter):
 
         :param size: bytes of its chunk.
         """
-        kept = min(self._unflushed, _KEPT[self._work.coding])
+        kept = min(self._unflushed, _KEPT[self._figures.coding])
         return (size + kept) * self._pace.per_byte
 
     def _note(self, made: bytes, began: float) -> None:
         seconds = time.thread_time() - began
         self._seconds += seconds
-        self._work.seconds += seconds
-        self._work.made += len(made)
+        self._figures.seconds += seconds
+        self._figures.made += len(made)
 
     def _measure(self) -> None:
         self._pace.note(self._unflushed, self._seconds)
@@ -134,7 +134,7 @@ class Decompressing(BodyFilter):
     """
 
     def __init__(self, work: Work, limits: Limits) -> None:
-        self._work = work
+        self._figures = work
         self._decoder: Decoder | None = decoder(work.coding, limits)
 
     def feed(self, chunk: bytes) -> bytes:
@@ -149,9 +149,9 @@ class Decompressing(BodyFilter):
         except DecodeError as error:
             raise self._refuse(str(error)) from error
         finally:
-            self._work.seconds += time.thread_time() - began
-        self._work.taken += len(chunk)
-        self._work.made += len(made)
+            self._figures.seconds += time.thread_time() - began
+        self._figures.taken += len(chunk)
+        self._figures.made += len(made)
         return made
 
     def end(self, trailers: Headers) -> bytes:
@@ -161,10 +161,10 @@ class Decompressing(BodyFilter):
         """
         assert self._decoder is not None
         drop_digests(trailers)
-        if self._work.taken and not self._decoder.is_complete:
+        if self._figures.taken and not self._decoder.is_complete:
             raise self._refuse("its end is missing")
         self._decoder = None
-        self._work.complete = True
+        self._figures.complete = True
         return b""
 
     def abandoned(self, outcome: RequestOutcome) -> None:
@@ -173,7 +173,7 @@ class Decompressing(BodyFilter):
 
     def _refuse(self, reason: str) -> HTTPError:
         self._decoder = None
-        self._work.failure = reason
+        self._figures.failure = reason
         return HTTPError(502, "The response cannot be decompressed", error_type="Decompression")
 
 
