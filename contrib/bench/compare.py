@@ -19,7 +19,7 @@ from load import LoadError, run
 from origin import write_origin
 from processes import Processes, cpu_time, free_port, memory
 from proxies import KINDS, Kind, Ports, pingap_kind, version
-from report import Row, Sample, machine, publish, show, tables
+from report import Row, Sample, machine, publish, rounds, show, tables
 from scenarios import SCENARIOS, Scenario
 
 WARM_UP_SECONDS: Final = 1
@@ -172,16 +172,15 @@ def measure(bench: Bench, arguments: argparse.Namespace) -> dict[str, Row]:
     return results
 
 
-def about(kinds: dict[str, Kind], names: list[str], arguments: argparse.Namespace) -> str:
-    """Return where and how it was measured."""
-    columns = "\n".join(f"- {name}: {version(kinds[name])}" for name in names)
-    rounds = f"Median of {arguments.rounds} rounds of {arguments.seconds} s."
-    return f"{machine()}. {rounds}\n\n{columns}"
+def versions(kinds: dict[str, Kind]) -> str:
+    """Return a list of what was measured."""
+    return "\n".join(f"- {name}: {version(kind)}" for name, kind in kinds.items())
 
 
 def main() -> int:
     """Run the comparison; 1 if something that was asked for could not be measured."""
     arguments = parse_arguments()
+    about = f"{machine()}. {rounds(arguments.rounds, arguments.seconds)}."
     with tempfile.TemporaryDirectory(prefix="pingap-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -190,9 +189,9 @@ def main() -> int:
             if not bench.start(arguments.kinds):
                 return 1
             results = measure(bench, arguments)
-            names = list(bench.running)
+            measured = {name: one.kind for name, one in bench.running.items()}
     if arguments.markdown:
-        text = tables(results, names, about(arguments.kinds, names, arguments))
+        text = tables(results, list(measured), f"{about}\n\n{versions(measured)}")
         publish(text, "results", arguments.markdown)
     ours = [name for name in arguments.kinds if name.startswith("pingap")]
     return 0 if all(name in row for row in results.values() for name in ours) else 1

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from compare import Bench, Running, interpreters
+from compare import Bench, Running, interpreters, versions
 from load import LoadError, run
 from processes import Processes, family
-from proxies import pingap_kind, version
-from report import Sample, machine, publish, table
+from proxies import pingap_kind
+from report import Sample, machine, publish, rounds, table
 from scenarios import SCENARIOS, Scenario
 
 KINDS_OF_REQUEST: Final = ("mixed-1k", "proxy-1k", "ping")
@@ -221,6 +221,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Profile]:
 def main() -> int:
     """Measure and publish; 1 if something failed."""
     arguments = parse_arguments()
+    about = f"{machine()}. {rounds(arguments.rounds, arguments.seconds)}."
     with tempfile.TemporaryDirectory(prefix="pingap-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx reads it as another user
@@ -229,10 +230,8 @@ def main() -> int:
         except LoadError as error:
             print(error, file=sys.stderr)
             return 1
-    columns = "\n".join(
-        f"- {label}: {version(pingap_kind(python))}" for label, python in arguments.pythons.items()
-    )
-    text = tables(profiles, arguments.scenario, f"{machine()}.\n\n{columns}")
+    kinds = {label: pingap_kind(python) for label, python in arguments.pythons.items()}
+    text = tables(profiles, arguments.scenario, f"{about}\n\n{versions(kinds)}")
     publish(text, "profile", arguments.markdown)
     return 0
 

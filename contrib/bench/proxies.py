@@ -7,6 +7,7 @@ are passed on as they come: nginx would write those of 1 MiB to a file first.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -249,7 +250,8 @@ KINDS: Final = {
 
 
 def version(kind: Kind) -> str:
-    """Return what a proxy says of its version, on one line."""
+    """Return the version of a proxy; for pingap, the interpreter and its readers as well."""
     done = subprocess.run(kind.version, capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines()
-    return lines[0].strip() if lines else "unknown version"
+    line = (done.stdout + done.stderr).partition("\n")[0].strip()
+    number = re.search(r"\d+\.\d[\w.+~-]*", line)
+    return line if line.startswith("pingap") or number is None else number[0]

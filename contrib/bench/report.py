@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import statistics
@@ -139,12 +140,22 @@ def _most_memory(name: str, results: dict[str, Row]) -> str:
 
 
 def machine() -> str:
-    """Return the date, the processor, its number and the kernel."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    """Return the date, the processor, the kernel and how busy the machine is."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", cpuinfo)
     processor = model[1].strip() if model else platform.machine()
-    count = Path("/proc/cpuinfo").read_text().count("processor\t:")
-    today = datetime.now(UTC)
-    return f"{today:%-d %B %Y}; {processor}, {count} cores; Linux {platform.release()}"
+    today, load = datetime.now(UTC), os.getloadavg()[0]
+    return (
+        f"{today:%-d %B %Y}; {processor}, {os.cpu_count()} cores; Linux {platform.release()}; "
+        f"load average before the run {load:.1f}"
+    )
+
+
+def rounds(number: int, seconds: int) -> str:
+    """Say how often and how long was measured."""
+    return (
+        f"Median of {number} rounds of {seconds} s" if number > 1 else f"One round of {seconds} s"
+    )
 
 
 def publish(text: str, name: str, target: str) -> None:
