@@ -31,6 +31,7 @@ _NGINX: Final = """
         listen 127.0.0.1:{ports.tls} ssl backlog=4096;
         listen 127.0.0.1:{ports.h2} http2 backlog=4096;
         ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
         location = /ping {{ return 200 pong; }}
         location / {{
             proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
