@@ -1,4 +1,4 @@
-"""Header blocks of HTTP/2 (RFC 7541): read with ``hpack``, and written by us.
+"""Header blocks of HTTP/2 (RFC 7541): what they say, and how ours are written.
 
 Reading: a peer repeats itself, so the header list of a block is remembered as long as the dynamic
 table is what it was when the block was read. Then the same bytes mean the same list.
@@ -22,14 +22,13 @@ from itertools import compress
 from operator import not_
 from typing import Final, Generic, TypeVar
 
-from hpack import Decoder
-from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from pingap.http.headers import Headers, make_headers
 from pingap.http.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
+from pingap.protocol.hpack_decoder import HpackDecoder, MalformedBlock, OversizedBlock
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList, list_size
 from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERED, is_harmless
@@ -74,16 +73,6 @@ _STATUSES: Final = {
 }
 
 
-class _CountingTable(HeaderTable):
-    """A dynamic table that counts what changes it, but for its size (see ``HeadReader.fields``)."""
-
-    changes = 0
-
-    def add(self, name: bytes, value: bytes) -> None:
-        self.changes += 1
-        super().add(name, value)
-
-
 class HeadReader(Generic[H]):
     """Reads the header blocks that one peer sends.
 
@@ -92,15 +81,13 @@ class HeadReader(Generic[H]):
         the connection cannot go on after that, so a client that is only careless gets 431 before.
     """
 
-    __slots__ = ("_decoder", "_known", "_limits", "_read", "_table", "most")
+    __slots__ = ("_decoder", "_known", "_limits", "_read", "most")
 
     def __init__(self, read: Callable[[HeaderList, HeadLimits], H], limits: HeadLimits) -> None:
         self._read = read
         self._limits = limits
         self.most = 2 * (limits.size + FIELD_OVERHEAD * limits.fields)
-        self._table = _CountingTable()
-        self._decoder = Decoder(max_header_list_size=self.most)
-        self._decoder.header_table = self._table
+        self._decoder = HpackDecoder(self.most)
         self._known: dict[bytes, H] = {}
 
     def fields(self, block: bytes) -> HeaderList:
@@ -108,19 +95,17 @@ class HeadReader(Generic[H]):
 
         :raises Http2Error: it is none, or far too large.
         """
-        changes = self._table.changes
-        if block[:1] and block[0] & 0xE0 == 0x20:
-            self._table.changes += 1  # it begins with a change of the table's size
-            if _SIZE_UPDATES.match(block):
-                raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
+        changes = self._decoder.changes
+        if block[:1] and block[0] & 0xE0 == 0x20 and _SIZE_UPDATES.match(block):
+            raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
         try:
-            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
-        except OversizedHeaderListError:
-            raise Http2Error(ENHANCE_YOUR_CALM, "header list too large") from None
-        except (HPACKError, IndexError, ValueError, OverflowError):
-            raise Http2Error(COMPRESSION_ERROR, "malformed header block") from None
+            return self._decoder.decode(block)
+        except OversizedBlock as error:
+            raise Http2Error(ENHANCE_YOUR_CALM, str(error)) from None
+        except MalformedBlock as error:
+            raise Http2Error(COMPRESSION_ERROR, str(error)) from None
         finally:
-            if self._table.changes != changes:
+            if self._decoder.changes != changes:
                 self._known.clear()
 
     def head(self, block: bytes) -> H:
@@ -132,11 +117,11 @@ class HeadReader(Generic[H]):
         known = self._known
         if block in known:
             return known[block]
-        changes = self._table.changes
+        changes = self._decoder.changes
         fields = self.fields(block)
         head = self._read(fields, self._limits)
         if (
-            self._table.changes == changes
+            self._decoder.changes == changes
             and len(block) <= LONGEST_BLOCK
             and list_size(fields) <= LONGEST_LIST
             and is_harmless(fields)
