@@ -60,6 +60,8 @@ _NAMES: Final = {
 }
 """Name -> its first index in the static table."""
 _NEVER_INDEXED: Final = 0x10
+_SHORT: Final = [bytes((size,)) for size in range(127)]
+"""The lengths of short strings (RFC 7541, 5.2)."""
 _AUTHORITY_NAME: Final = 1
 _METHOD_NAME: Final = 2
 _PATH_NAME: Final = 4
@@ -180,16 +182,31 @@ def fields_block(headers: Headers) -> bytes:
     return block
 
 
+class _Starts(dict[bytes, tuple[bytes, bool]]):
+    """Field name -> what its representation begins with, and whether its values are harmless."""
+
+    def __missing__(self, written: bytes) -> tuple[bytes, bool]:
+        name = written.lower()
+        harmless = name in HARMLESS
+        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
+        start = _start(0 if harmless else _NEVER_INDEXED, _NAMES.get(name, 0), name)
+        if len(written) <= LONGEST_REMEMBERED:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[written] = start, harmless
+        return start, harmless
+
+
+_starts: Final = _Starts()
+
+
 class _Encoded(dict[bytes, bytes]):
     """Field line -> its representation in a header block."""
 
     def __missing__(self, line: bytes) -> bytes:
         name, _, value = line.partition(b": ")
-        name = name.lower()
-        harmless = name in HARMLESS
-        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
-        kind = 0 if harmless else _NEVER_INDEXED
-        encoded = _literal(kind, _NAMES.get(name, 0), name, value)
+        start, harmless = _starts[name]
+        encoded = start + _length(value) + value
         if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
@@ -200,36 +217,43 @@ class _Encoded(dict[bytes, bytes]):
 _encoded: Final = _Encoded()
 
 
-def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
-    """Return a field with a literal value, and a name that is literal if it has no index."""
+def _start(kind: int, place: int, name: bytes) -> bytes:
+    """Return what a field with a literal value begins with: its name, by index if it has one."""
     start = _integer(kind, 4, place)
-    if not place:
-        start += _integer(0, 7, len(name)) + name
-    return start + _integer(0, 7, len(value)) + value
+    return start if place else start + _length(name) + name
+
+
+def _length(text: bytes) -> bytes:
+    size = len(text)
+    return _SHORT[size] if size < len(_SHORT) else _integer(0, 7, size)
+
+
+def _literal(kind: int, place: int, value: bytes) -> bytes:
+    return _start(kind, place, b"") + _length(value) + value
 
 
 def _method(method: str) -> bytes:
-    return _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
+    return _METHODS.get(method) or _literal(0, _METHOD_NAME, method.encode("ascii"))
 
 
 @lru_cache(maxsize=1024)
 def _origin(scheme: str, authority: bytes) -> bytes:
-    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
+    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, authority)
 
 
 def _path(target: str) -> bytes:
     # (There are tokens in queries and paths.)
-    return _literal(_NEVER_INDEXED, _PATH_NAME, b"", target.encode("latin-1"))
+    return _literal(_NEVER_INDEXED, _PATH_NAME, target.encode("latin-1"))
 
 
 @lru_cache(maxsize=1024)
 def _status(status: int) -> bytes:
-    return _literal(0, _STATUS_NAME, b"", b"%d" % status)
+    return _literal(0, _STATUS_NAME, b"%d" % status)
 
 
 @lru_cache(maxsize=4096)
 def _content_length(length: int) -> bytes:
-    return _literal(0, _NAMES[b"content-length"], b"", b"%d" % length)
+    return _literal(0, _NAMES[b"content-length"], b"%d" % length)
 
 
 def _integer(first: int, bits: int, value: int) -> bytes:
