@@ -22,7 +22,7 @@ from pingap.http.messages import Request, Response
 from pingap.protocol.events import EndOfMessage
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
-from pingap.wire.backlog import PIECE
+from pingap.wire.backlog import PIECE, Backlog
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
@@ -258,6 +258,10 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     @property
     def tasks(self) -> HookTasks:
         return self._listener.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._listener.backlog
 
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None

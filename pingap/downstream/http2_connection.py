@@ -36,7 +36,7 @@ from pingap.protocol.http2_events import (
 )
 from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
-from pingap.wire.backlog import FULL_READ
+from pingap.wire.backlog import FULL_READ, Backlog
 from pingap.wire.http2_turns import Turns
 
 if TYPE_CHECKING:
@@ -241,6 +241,11 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     def tasks(self) -> HookTasks:
         """Where what plugins await is run."""
         return self._listener.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        """Of the worker."""
+        return self._listener.backlog
 
     def write(self, data: bytes) -> None:
         """Write frames at the end of this turn."""

@@ -25,6 +25,7 @@ from pingap.wire.http2_halves import NEVER
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection
     from pingap.proxy.async_hooks import HookTasks
+    from pingap.wire.backlog import Backlog
 
 _NO_BODY: Final = frozenset((204, 304))
 
@@ -106,6 +107,10 @@ class Http2Stream(Http2RequestBody):
     @property
     def tasks(self) -> HookTasks:
         return self._connection.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._connection.backlog
 
     def send_interim(self, response: Response) -> None:
         if not self._over and response.status != 101:
