@@ -29,7 +29,7 @@ _HOST: Final = re.compile(
 class Certificates:
     """Implements ``pingap.CertificateStore``.
 
-    :param runtime: returns the newest runtime of the worker.
+    :param runtime: returns the runtime that a plugin belongs to: that of the tables it has in mind.
     """
 
     def __init__(self, runtime: Callable[[], Runtime]) -> None:
@@ -65,7 +65,8 @@ class Certificates:
 
     def remove(self, name: str) -> None:
         """Serve what the configuration says; see ``CertificateStore``."""
-        self._runtime().certificates.remove(name)
+        runtime = self._runtime()
+        runtime.certificates.remove(name, runtime.certificate_keys.get(name, ""))
 
     def list(self) -> Sequence[CertificateFacts]:
         """Return the facts of all certificates that are served."""
