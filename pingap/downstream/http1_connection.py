@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_reader import Http1Reader
-from pingap.downstream.http1_time_limits import NEVER, PROBE_SECONDS
+from pingap.downstream.http1_time_limits import PROBE_SECONDS
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import BadRequest
@@ -23,6 +23,7 @@ from pingap.protocol.events import EndOfMessage
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
 from pingap.wire.backlog import PIECE, Backlog
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener

@@ -8,10 +8,9 @@ meanwhile nothing more is read.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pingap.http.body_filters import BodyFilter
 from pingap.http.headers import Headers
@@ -27,11 +26,10 @@ from pingap.protocol.websocket_frames import (
 )
 from pingap.proxy.filter_stages import Holder, Stage
 from pingap.wire.backlog import Backlog, last_time
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.plugins.chains import Owner
-
-NEVER: Final = math.inf
 
 
 class Session(Protocol):

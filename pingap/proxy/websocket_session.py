@@ -30,7 +30,8 @@ from pingap.protocol.websocket_frames import (
 )
 from pingap.proxy.filter_chain import Filters
 from pingap.proxy.hook_runner import ask_plugins
-from pingap.proxy.websocket_direction import NEVER, Direction
+from pingap.proxy.websocket_direction import Direction
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.plugins.chains import Owner

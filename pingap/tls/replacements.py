@@ -18,6 +18,8 @@ from typing import Final
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.messages import LARGEST_VALUE
 
+CHALLENGE: Final = "acme-tls/1"
+"""The protocol of handshakes in which a certificate authority looks for a challenge (RFC 8737, 3)."""
 MOST_NAMES: Final = 5000
 """Names of which certificates were replaced or added, removed ones included."""
 LONGEST_NAME: Final = 256
@@ -32,7 +34,7 @@ class Replacement:
     """One certificate that a plugin provided, or the removal of it.
 
     :param name: of the table of ``[certificates]`` that it replaces, or a name of its own.
-    :param table: the key of that table's content, for which alone it is meant; empty: no such table.
+    :param table: the digest of that table's content, for which alone it is meant; empty: no such table.
     :param names: what it is served for, in lower case.
     :param alpn: the protocol that a handshake must offer alone to get it; empty: any handshake gets it.
     :param pem: key, leaf and chain; empty: it was removed.
@@ -55,7 +57,7 @@ class Replacement:
     def is_needless(self, tables: Mapping[str, str]) -> bool:
         """Return whether it means nothing to a configuration, now or later.
 
-        :param tables: name -> key of each table of the configuration.
+        :param tables: name -> digest of each table of the configuration.
         """
         if not self.pem:
             return self.version < time.time_ns() - _REMEMBERED
@@ -137,7 +139,7 @@ class Replacements:
     def active(self, tables: Mapping[str, str]) -> list[Replacement]:
         """Return those that a configuration is to serve, in the order of their names.
 
-        :param tables: name -> key of each of its tables.
+        :param tables: name -> digest of each of its tables.
         """
         return [
             one

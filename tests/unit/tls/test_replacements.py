@@ -7,12 +7,12 @@ import ssl
 from pathlib import Path
 
 import pytest
-from support.certificates import Issued, issue
+from support.certificates import Issued, issue, load_certificate
 from support.handshake import shake_hands
 from support.tls import client_context
 
 from pingap.shared_state.bus import Bus
-from pingap.tls.certificates import load_certificate, parse_pair
+from pingap.tls.certificates import parse_pair
 from pingap.tls.options import TlsOptions
 from pingap.tls.replacements import MOST_NAMES, Replacement, Replacements, is_needless
 from pingap.tls.selection import Served, ServerTls, owners
