@@ -295,6 +295,43 @@ def test_a_worker_that_ends_while_it_prepares_begins_with_the_new_configuration(
         assert "cannot be served" not in proxy.log
 
 
+WAITING = """
+from pathlib import Path
+import anyio
+from pingap import Plugin, Response, hookimpl
+class Local(Plugin):
+    async def startup(self, tasks):
+        here = Path(__file__).parent
+        (here / "began").touch()
+        while not (here / "go").exists(): await anyio.sleep(0.01)
+    @hookimpl
+    def request(self):
+        return Response(200, b"new")
+"""
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_reload_is_replaced_by_a_new_one(
+    tmp_path: Path,
+) -> None:
+    """It is forked when the reload is over, so it has what the others have."""
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Proxy(LOCAL.format(threads=2), tmp_path) as proxy:
+        before = proxy.workers
+        (tmp_path / "local.new").write_text(WAITING)
+        (tmp_path / "local.new").replace(tmp_path / "local.py")
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_until((tmp_path / "began").exists, 20)
+        os.kill(before[0], signal.SIGKILL)
+        proxy.wait_for_log("was killed by SIGKILL", 20)
+        assert proxy.workers == before[1:]
+        (tmp_path / "go").touch()
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        wait_until(lambda: len(proxy.workers) == 2, 20)
+        wait_until(lambda: answers(proxy) == {b"new"})
+        assert [answers(proxy) for _ in range(3)] == [{b"new"}] * 3
+        assert before[1] in proxy.workers
+
+
 def test_a_backend_of_http2_that_goes_ends_its_streams_first(tmp_path: Path) -> None:
     asked, go, goaways = Event(), Event(), []
 
