@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from api_examples.small_cache import SmallCache
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy as Process
 
 from pingap import PluginSettings
 from pingap.testing import Clock, Proxy, Upstream

@@ -12,7 +12,7 @@ import pytest
 from pingap_basics.request_id import RequestId
 from pingap_basics.stats import Stats
 from support.command import invoke, run
-from support.proxy import Proxy
+from support.process import Process
 
 CONF = """
 [upstreams.app]
@@ -291,8 +291,8 @@ def test_it_says_what_the_proxy_does(tmp_path: Path) -> None:
     """
     conf = tmp_path / "pingap.toml"
     conf.write_text(toml)
-    with Proxy(toml, tmp_path / "proxy") as proxy, proxy.connect() as client:
+    with Process(toml, tmp_path / "proxy") as proxy, proxy.connect() as client:
         for path, host in [("/x", "a.example"), ("/x", "example"), ("/x?b", "b"), ("/?b", "b")]:
-            asked = client.get(path, Host=host)
+            asked = client.get(path, headers={"Host": host})
             found = explain(conf, "GET", path, "-H", f"Host: {host}")["location"]
             assert (asked.body.decode() if asked.status == 200 else None) == found

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import Issued, issue
 from support.check import check
 from support.plugins import python_path, write_distribution
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
 from support.tls import TlsClient, client_context
 
 from pingap import KeyPair
@@ -103,12 +103,12 @@ def table(vault: Path, more: str = "") -> str:
 
 
 @contextmanager
-def serving(folder: Path, toml: str) -> Iterator[Proxy]:
-    with Proxy(SERVER + toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+def serving(folder: Path, toml: str) -> Iterator[Process]:
+    with Process(SERVER + toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
         yield proxy
 
 
-def shown(proxy: Proxy, name: str) -> bytes:
+def shown(proxy: Process, name: str) -> bytes:
     with TlsClient(proxy, client_context(), name) as client:
         return client.peer
 
@@ -135,7 +135,7 @@ def test_a_source_provides_the_certificate_and_lives_with_its_table(
         proxy.wait_for_log("x ends")
 
 
-def reload(proxy: Proxy, server: str, vault: Path, more: str = "") -> None:
+def reload(proxy: Process, server: str, vault: Path, more: str = "") -> None:
     count = proxy.log.count("the configuration was reloaded")
     proxy.conf.write_text(server + table(vault, more))
     proxy.process.send_signal(signal.SIGHUP)
@@ -157,7 +157,7 @@ def test_a_table_waits_for_its_certificate(tmp_path: Path, vault: Path) -> None:
         assert shown(proxy, "elsewhere.test") == der(other)
 
 
-def refused_or(proxy: Proxy) -> bytes:
+def refused_or(proxy: Process) -> bytes:
     try:
         return shown(proxy, "x.test")
     except ssl.SSLError:

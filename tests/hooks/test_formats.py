@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.command import run
 from support.plugins import python_path, write_distribution
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
 
 from pingap.build.loading import load_configuration, read_configuration
 from pingap.build.registry import installed_registry
@@ -96,7 +96,7 @@ def test_hook_pingap_formats_adds_a_format(tmp_path: Path, env: dict[str, str]) 
     directory = tmp_path / "conf.d"
     write(directory)
     arguments = ("-c", str(directory), "--autoreload")
-    with Proxy("", tmp_path / "proxy", *arguments, env=env) as proxy:
+    with Process("", tmp_path / "proxy", *arguments, env=env) as proxy:
 
         def hello() -> bytes:
             with proxy.connect() as client:

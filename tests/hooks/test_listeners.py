@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from support.check import check
 from support.command import run
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
+
+from pingap.testing import Upstream
 
 SOURCE = """
 class Token(Plugin):
@@ -43,12 +44,12 @@ def site(tmp_path: Path) -> dict[str, str]:
 
 
 def test_hook_pingap_listeners_are_opened_and_reloaded_as_any_server(
-    tmp_path: Path, origin: Origin, site: dict[str, str]
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
 ) -> None:
-    toml = routes({"a": ""}, origin.addr)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+    toml = routes({"a": ""}, upstream.addr)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy:
         assert proxy.addresses.keys() == {"web"}
-    with Proxy(USED + toml, tmp_path / "proxy", env=site) as proxy:
+    with Process(USED + toml, tmp_path / "proxy", env=site) as proxy:
         assert proxy.addresses.keys() == {"web", "tokens:http"}
         for server in ("tokens:http", "web"):
             with proxy.connect(server) as client:
@@ -65,10 +66,10 @@ def test_hook_pingap_listeners_are_opened_and_reloaded_as_any_server(
 
 
 def test_a_server_of_a_distribution_comes_with_a_reload(
-    tmp_path: Path, origin: Origin, site: dict[str, str]
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
 ) -> None:
-    toml = routes({"a": ""}, origin.addr)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+    toml = routes({"a": ""}, upstream.addr)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy:
         proxy.conf.write_text(USED + toml)
         proxy.process.send_signal(signal.SIGHUP)
         log = proxy.wait_for_log("the configuration was reloaded")

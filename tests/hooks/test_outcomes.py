@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 from support.h2 import H2Client
 from support.h2 import reset as reset_stream
-from support.origin import Served
 from support.plugins import serving
 from support.rig import Rig, until
+
+from pingap.testing import Served
 
 SOURCE = """
 class Watch(BodyFilter):

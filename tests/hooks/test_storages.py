@@ -12,16 +12,15 @@ import anyio
 import pytest
 from support.command import run
 from support.plugins import python_path, write_distribution
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
 
 from pingap import ConfigSnapshot, Plugin, Response, Worker, hookimpl
 from pingap.build import loading
 from pingap.build.loading import read_configuration
 from pingap.build.registry import installed_registry
 from pingap.config import ConfigError
-from pingap.testing import MemoryStorage
-from pingap.testing import Proxy as InProcess
+from pingap.testing import MemoryStorage, Proxy
 
 SOURCE = '''
 import json
@@ -127,12 +126,12 @@ def store(folder: Path, hello: str, more: Mapping[str, str] | None = None) -> st
 
 
 @contextmanager
-def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Proxy]:
-    with Proxy("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
+def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Process]:
+    with Process("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
         yield proxy
 
 
-def hello(proxy: Proxy) -> bytes:
+def hello(proxy: Process) -> bytes:
     with proxy.connect() as client:
         return client.get("/").body
 
@@ -265,7 +264,7 @@ class Renames(Plugin):
 
 
 def test_a_proxy_of_tests_has_a_storage_in_memory() -> None:
-    proxy = InProcess(categories=[Renames])
+    proxy = Proxy(categories=[Renames])
     proxy.location(plugins=[("renames", {})])
     with proxy:
         assert proxy.get("/").text == "saved"

@@ -15,24 +15,12 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import Issued, issue
+from support.local_plugin import local_plugin
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
 from support.tls import TlsClient, client_context
 
-TOML = """
-[basic]
-threads = 2
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-global_certificates = true
-enabled_h2 = true
-"""
+TOML = local_plugin(basic="threads = 2", server="global_certificates = true\nenabled_h2 = true")
 PLUGIN = """
 import json, os
 from pathlib import Path
@@ -76,7 +64,7 @@ class Local(Plugin):
 class Site:
     """A proxy of two workers with TLS, whose plugin does what it is asked for."""
 
-    def __init__(self, proxy: Proxy, folder: Path) -> None:
+    def __init__(self, proxy: Process, folder: Path) -> None:
         self.proxy = proxy
         self.folder = folder
 
@@ -128,7 +116,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
         def start(more: str = "") -> Site:
             (tmp_path / "local.py").write_text(PLUGIN)
-            proxy = Proxy(TOML + A.toml("a", "is_default = true") + more, tmp_path)
+            proxy = Process(TOML + A.toml("a", "is_default = true") + more, tmp_path)
             return Site(stack.enter_context(proxy), tmp_path)
 
         yield start

@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin, Served
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
 from support.rig import configure
+
+from pingap.testing import Client, Served, Upstream
 
 WHO_AM_I = """
 import os
@@ -47,7 +47,7 @@ class Setting:
         self.status = 503
         self.waits: Event | None = None
         self._stack = stack
-        self.origin = stack.enter_context(Origin(self._serve))
+        self.origin = stack.enter_context(Upstream(self._serve))
         (folder / "whoami.py").write_text(WHO_AM_I)
         toml = configure(
             self.origin.addr,
@@ -56,7 +56,7 @@ class Setting:
             locations='"whoami", ',
             more=MORE,
         )
-        self.proxy = stack.enter_context(Proxy(toml, folder))
+        self.proxy = stack.enter_context(Process(toml, folder))
 
     def _serve(self, served: Served) -> None:
         while served.read_request() is not None:
@@ -74,15 +74,15 @@ class Setting:
         assert self.waits is not None
         self.waits.set()
 
-    def clients(self, count: int = 1) -> list[RawClient]:
+    def clients(self, count: int = 1) -> list[Client]:
         """Return so many clients of each worker, each with a connection that it keeps."""
-        found: dict[int, list[RawClient]] = {worker: [] for worker in self.proxy.workers}
+        found: dict[int, list[Client]] = {worker: [] for worker in self.proxy.workers}
         while any(len(clients) < count for clients in found.values()):
             client = self._stack.enter_context(self.proxy.connect())
             found[int(client.get("/whoami").body)].append(client)
         return [client for clients in found.values() for client in clients[:count]]
 
-    def refused_of(self, clients: list[RawClient], *, held: int) -> list[RawClient]:
+    def refused_of(self, clients: list[Client], *, held: int) -> list[Client]:
         """Let clients ask at the same time; return those that are told that there is no backend.
 
         :param held: requests at the backend before. Others that get there stay as well.
@@ -96,7 +96,7 @@ class Setting:
         return refused
 
 
-def _answered(clients: list[RawClient]) -> list[RawClient]:
+def _answered(clients: list[Client]) -> list[Client]:
     ready = select.select([client.sock for client in clients], [], [], 0)[0]
     return [client for client in clients if client.sock in ready]
 

@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from support.client import RawClient
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
+
+from pingap.testing import Client
 
 TOML = """
 [basic]
@@ -52,7 +53,7 @@ def write(folder: Path, text: str, startup: str = "pass") -> None:
     (folder / "local.py").write_text(PLUGIN.format(text=text, startup=startup))
 
 
-def get(proxy: Proxy, path: str = "/") -> str:
+def get(proxy: Process, path: str = "/") -> str:
     with proxy.connect() as client:
         return client.get(path).body.decode()
 
@@ -60,7 +61,7 @@ def get(proxy: Proxy, path: str = "/") -> str:
 def test_a_worker_is_replaced_after_a_server_has_gone(tmp_path: Path) -> None:
     write(tmp_path, "one")
     toml = TOML.format(port=0)
-    with Proxy(toml + OTHER, tmp_path) as proxy:
+    with Process(toml + OTHER, tmp_path) as proxy:
         proxy.conf.write_text(toml)
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("not listening on 127.0.0.1:0 any more")
@@ -75,7 +76,7 @@ def test_a_worker_is_replaced_after_a_server_has_gone(tmp_path: Path) -> None:
 
 def test_the_end_does_not_wait_for_a_worker_that_cannot_be_replaced(tmp_path: Path) -> None:
     write(tmp_path, "one", 'if (FOLDER / "crash").exists(): os._exit(3)')
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         for _ in range(5):
             get(proxy)
         assert 'server="web"} 5' in get(proxy, "/metrics")
@@ -88,7 +89,7 @@ def test_the_end_does_not_wait_for_a_worker_that_cannot_be_replaced(tmp_path: Pa
 
 def test_a_plugin_that_ends_the_process_is_not_taken_up(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         old = proxy.workers
         write(tmp_path, "two", "os._exit(3)")
         proxy.process.send_signal(signal.SIGHUP)
@@ -103,7 +104,7 @@ def test_a_plugin_that_ends_the_process_is_not_taken_up(tmp_path: Path) -> None:
 
 def test_the_end_does_not_wait_for_a_plugin_that_hangs_in_a_reload(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         write(tmp_path, "two", HANGS)
         proxy.process.send_signal(signal.SIGHUP)
         wait_until((tmp_path / "starting").exists)
@@ -113,7 +114,7 @@ def test_the_end_does_not_wait_for_a_plugin_that_hangs_in_a_reload(tmp_path: Pat
 
 def test_a_plugin_whose_constructor_hangs_in_a_reload_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         old = proxy.workers
         (tmp_path / "local.py").write_text(
             PLUGIN.format(text="two", startup="pass").replace(
@@ -144,7 +145,7 @@ def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
 
 def test_workers_outlive_a_pause_of_the_supervisor(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         old = proxy.workers
         proxy.process.send_signal(signal.SIGSTOP)
         time.sleep(3)  # longer than worker_timeout
@@ -162,7 +163,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, free_port: int) -> None:
     command = ("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "pingap")
     with subprocess.Popen([*command, "-c", conf]) as process:
         wait_until(lambda: _answers(free_port))
-        with RawClient(("127.0.0.1", free_port)) as client:
+        with Client(("127.0.0.1", free_port)) as client:
             assert client.get("/").body == b"one"  # (it listens before it serves)
         files = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in range(3)]
         assert files == [os.devnull] * 3
@@ -172,7 +173,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, free_port: int) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        RawClient(("127.0.0.1", port)).close()
+        Client(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return False
     return True

@@ -12,9 +12,9 @@ from threading import Event
 import pytest
 from support.h2 import GOAWAY
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin
+from support.local_plugin import local_plugin
+from support.process import Process
 from support.processes import wait_until
-from support.proxy import Proxy
 from support.rig import configure, until
 
 from pingap.testing import Served, Upstream
@@ -43,7 +43,7 @@ prometheus_metrics = "/metrics"
 class Site:
     """A proxy whose configuration is changed while it serves."""
 
-    def __init__(self, proxy: Proxy, origin: Upstream) -> None:
+    def __init__(self, proxy: Process, origin: Upstream) -> None:
         self.proxy = proxy
         self.origin = origin
 
@@ -68,7 +68,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     arguments = getattr(request, "param", ())
     with Upstream() as origin:
         toml = TOML.format(addr=origin.addr, text="one", threads=2, location="")
-        with Proxy(toml, tmp_path, *arguments) as proxy:
+        with Process(toml, tmp_path, *arguments) as proxy:
             yield Site(proxy, origin)
 
 
@@ -171,17 +171,7 @@ class Local(Plugin):
 def test_code_of_a_plugin_is_taken_up(tmp_path: Path) -> None:
     file = tmp_path / "local.py"
     file.write_text(PLUGIN.format(text="old"))
-    toml = """
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
-    with Proxy(toml, tmp_path, "--autoreload") as proxy:
+    with Process(local_plugin(), tmp_path, "--autoreload") as proxy:
 
         def ask() -> bytes:
             with proxy.connect() as client:
@@ -198,19 +188,8 @@ locations = ["all"]
 def test_a_plugin_whose_start_fails_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "local.py"
     file.write_text(PLUGIN.format(text="old"))
-    toml = """
-[basic]
-threads = 2
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
-    with Proxy(toml, tmp_path) as proxy:
+    toml = local_plugin(basic="threads = 2")
+    with Process(toml, tmp_path) as proxy:
         bad = PLUGIN.format(text="bad") + (
             "    async def startup(self, tasks):\n        raise OSError('no such service')\n"
         )
@@ -238,9 +217,9 @@ def test_a_backend_of_http2_that_goes_ends_its_streams_first(tmp_path: Path) -> 
 
     keys = {"upstream": 'alpn = "H2"\nmax_h2_streams = 10', "basic": "threads = 1"}
     with (
-        Origin(h2_script(hold)) as first,
-        Origin(h2_script(quick)) as second,
-        Proxy(configure(first.addr, **keys), tmp_path) as proxy,
+        Upstream(h2_script(hold)) as first,
+        Upstream(h2_script(quick)) as second,
+        Process(configure(first.addr, **keys), tmp_path) as proxy,
         proxy.connect() as waiting,
     ):
         waiting.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -12,11 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin
+from support.process import Process
 from support.processes import is_running, wait_until
-from support.proxy import Proxy
 from support.rig import configure
+
+from pingap.testing import Client, Upstream
 
 TOML = """
 [basic]
@@ -71,7 +71,7 @@ class Site:
         return int((self.folder / "pingap.pid").read_text())
 
     def get(self) -> str:
-        with RawClient(("127.0.0.1", self.port)) as client:
+        with Client(("127.0.0.1", self.port)) as client:
             return client.get("/").body.decode()
 
     @property
@@ -181,7 +181,7 @@ def test_nobody_to_take_over_from(tmp_path: Path, free_port: int) -> None:
 def test_in_the_foreground_the_first_process_stays(tmp_path: Path, free_port: int) -> None:
     """Whoever waits for it waits for those that take its place, and its signals go to them."""
     made = Site(tmp_path, free_port)
-    with Proxy(made.conf.read_text(), tmp_path) as proxy:
+    with Process(made.conf.read_text(), tmp_path) as proxy:
         for count, data in enumerate(("two", "three"), 1):
             made.write(data)
             proxy.process.send_signal(signal.SIGUSR2)
@@ -203,7 +203,7 @@ delay = "1m"
 [locations.all]
 plugins = ["slow", """
     toml = made.conf.read_text().replace("[locations.all]\nplugins = [", slow)
-    with Proxy(toml, tmp_path) as proxy, RawClient(("127.0.0.1", free_port)) as client:
+    with Process(toml, tmp_path) as proxy, Client(("127.0.0.1", free_port)) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.answer().body == b"one"  # so the other one has come, too
         made.write("two")
@@ -219,12 +219,12 @@ plugins = ["slow", """
 
 
 def test_what_a_worker_accepted_is_served_before_it_leaves(
-    tmp_path: Path, free_port: int, origin: Origin
+    tmp_path: Path, free_port: int, upstream: Upstream
 ) -> None:
     """Also a connection that is accepted just when the worker is told to leave."""
     basic = f'threads = 2\nupgrade_sock = "{tmp_path}/upgrade.sock"'
-    toml = configure(origin.addr, basic=basic, server=f'addr = "127.0.0.1:{free_port}"')
-    with Proxy(toml, tmp_path) as proxy, ExitStack() as stack:
+    toml = configure(upstream.addr, basic=basic, server=f'addr = "127.0.0.1:{free_port}"')
+    with Process(toml, tmp_path) as proxy, ExitStack() as stack:
         old = proxy.workers
         signal_all(
             old, signal.SIGSTOP
@@ -234,7 +234,7 @@ def test_what_a_worker_accepted_is_served_before_it_leaves(
         (successor,) = set(proxy.workers).difference(old)
         new = children_of(successor)
         signal_all(new, signal.SIGSTOP)  # so that they leave the connections to the old ones
-        clients = [stack.enter_context(RawClient(("127.0.0.1", free_port))) for _ in range(8)]
+        clients = [stack.enter_context(Client(("127.0.0.1", free_port))) for _ in range(8)]
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         signal_all(old, signal.SIGCONT)
@@ -263,7 +263,7 @@ def test_no_signal_is_lost_when_the_old_process_ends(tmp_path: Path, free_port: 
     """Also one that comes right after its last worker has ended is for the new one."""
     made = Site(tmp_path, free_port)
     program = (sys.executable, "-c", TOLD_TO_END_AT_THE_LAST_MOMENT)
-    with Proxy(made.conf.read_text(), tmp_path, program=program) as proxy:
+    with Process(made.conf.read_text(), tmp_path, program=program) as proxy:
         proxy.process.send_signal(signal.SIGUSR2)
         assert proxy.process.wait(20) == 0
         assert not _answers(free_port)
@@ -274,7 +274,7 @@ def test_a_process_that_ends_takes_along_the_one_that_it_has_started(
 ) -> None:
     """It is told to end while the other one begins; nobody else knows that one."""
     made = Site(tmp_path, free_port)
-    with Proxy(made.conf.read_text(), tmp_path) as proxy:
+    with Process(made.conf.read_text(), tmp_path) as proxy:
         workers = proxy.workers
         signal_all(workers, signal.SIGSTOP)  # they end when the other one serves, and not before
         proxy.process.send_signal(signal.SIGUSR2)
@@ -291,7 +291,7 @@ def test_a_process_that_ends_takes_along_the_one_that_it_has_started(
 def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
     made = Site(tmp_path, free_port)
     toml = made.conf.read_text()
-    with Proxy(toml, tmp_path, "--autorestart") as proxy:
+    with Process(toml, tmp_path, "--autorestart") as proxy:
         proxy.conf.write_text(toml.replace("threads = 2", "threads = 3").replace('"one"', '"two"'))
         wait_until(lambda: made.get() == "two")
         wait_until(lambda: len(proxy.workers) == 1)  # which is the new process
@@ -311,7 +311,7 @@ def signal_all(pids: list[int], number: signal.Signals) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        RawClient(("127.0.0.1", port)).close()
+        Client(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return False
     return True

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from support.plugins import python_path
+import pytest
+
+from support.command import invoke
+from support.plugins import installed
 
 
-def check(tmp_path: Path, toml: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+def check(tmp_path: Path, toml: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Return the exit code, and what is said, without the folder of the configuration.
 
     :param tmp_path: its folder; distributions are in ``site`` below it.
@@ -20,13 +21,10 @@ def check(tmp_path: Path, toml: str, env: dict[str, str] | None = None) -> tuple
         toml += '\n[servers.added]\naddr = "127.0.0.1:0"\n'
     path = tmp_path / "p.toml"
     path.write_text(toml)
-    done = subprocess.run(
-        [sys.executable, "-m", "pingap", "-t", "-c", str(path)],
-        env={**os.environ, **python_path(tmp_path / "site"), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=40,
-    )
-    assert "Traceback" not in done.stderr
-    assert done.stdout in ("", "The configuration is valid.\n")
-    return done.returncode, (done.stderr + done.stdout).replace(f"{tmp_path}/", "")
+    with installed(tmp_path / "site"), pytest.MonkeyPatch.context() as patch:
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        code, out, err = invoke("-t", "-c", path)
+    assert "Traceback" not in err
+    assert out in ("", "The configuration is valid.\n")
+    return code, (err + out).replace(f"{tmp_path}/", "")

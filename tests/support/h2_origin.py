@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from hpack import Decoder, Encoder
 
+from pingap.testing import Served
 from support.h2 import (
     ACK,
     DATA,
@@ -27,7 +28,7 @@ from support.h2 import (
     settings,
     window_update,
 )
-from support.origin import Script, Served
+from support.origin import Script
 
 
 @dataclass

@@ -11,8 +11,8 @@ import h2.settings
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from pingap.testing import Proxy
 from support import h2 as wire
-from support.proxy import Proxy
 
 
 def connect(

@@ -7,10 +7,10 @@ import socket
 import ssl
 import warnings
 
+from pingap.testing import Client, Upstream
 from support.certificates import Issued
-from support.client import RawClient
-from support.origin import Origin, Script, echo
-from support.proxy import Proxy
+from support.origin import Script, echo
+from support.process import Process
 
 
 def client_context(
@@ -40,14 +40,14 @@ def client_context(
     return context
 
 
-class TlsClient(RawClient):
+class TlsClient(Client):
     """One connection by TLS."""
 
     sock: ssl.SSLSocket
 
     def __init__(
         self,
-        proxy: Proxy,
+        proxy: Process,
         context: ssl.SSLContext,
         name: str | None = None,
         session: ssl.SSLSession | None = None,
@@ -76,7 +76,7 @@ class TlsClient(RawClient):
         return self.sock.getpeercert(binary_form=True) or b""
 
 
-class TlsOrigin(Origin):
+class TlsOrigin(Upstream):
     """An origin that speaks TLS.
 
     :param own: files of its certificate and key.
