@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.downstream.http2_stream import Http2Stream
-from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, NEVER, Http2TimeLimits
+from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, Http2TimeLimits
 from pingap.downstream.http2_websocket import Http2WebSocket
 from pingap.http.connection import Connection
 from pingap.protocol.http2_errors import (
@@ -37,6 +37,7 @@ from pingap.protocol.http2_events import (
 from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
 from pingap.wire.backlog import FULL_READ
+from pingap.wire.http2_deadlines import NEVER
 from pingap.wire.http2_turns import Turns
 
 if TYPE_CHECKING:

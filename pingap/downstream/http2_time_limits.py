@@ -12,13 +12,14 @@ from pingap.wire.http2_deadlines import NEVER, Http2Deadlines
 from pingap.wire.tcp import unacknowledged
 
 if TYPE_CHECKING:
+    from pingap.downstream.http2_stream import Http2Stream
     from pingap.downstream.listener import ClientLimits, Listener
 
 GOAWAY_SECONDS: Final = 1.0
 """How long a client may go on to open streams after it was told to stop, if it answers no PING."""
 
 
-class Http2TimeLimits(Http2Deadlines["Http2Stream"]):
+class Http2TimeLimits(Http2Deadlines):
     """A client's connection: one that is used, or whose client at least gives signs of life.
 
     :param listener: the server it belongs to, its limits and what is shared in the worker.
@@ -36,6 +37,9 @@ class Http2TimeLimits(Http2Deadlines["Http2Stream"]):
         "limits",
         "writable",
     )
+
+    codec: Http2Codec
+    _streams: dict[int, Http2Stream]
 
     def __init__(self, listener: Listener) -> None:
         super().__init__()

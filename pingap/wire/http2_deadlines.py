@@ -5,36 +5,25 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final
 
 from pingap.protocol.http2_endpoint import Http2Endpoint
 
 NEVER: Final = math.inf
 
 
-class Timed(Protocol):
-    """A stream, as far as its deadline goes."""
-
-    deadline: float
-
-    def on_deadline(self) -> None:
-        """Called when ``deadline`` has passed."""
-
-
-StreamT = TypeVar("StreamT", bound=Timed)
-
-
-class Http2Deadlines(ABC, Generic[StreamT]):
+class Http2Deadlines(ABC):
     """A connection with one deadline: the earliest of its own and those of its streams."""
 
     __slots__ = ("_ping_sent", "_quiet_since", "_streams", "_transport", "deadline")
 
     codec: Http2Endpoint
+    _streams: dict[int, Any]  # of the side's own class
 
     def __init__(self) -> None:
         self.deadline = NEVER
         self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, StreamT] = {}
+        self._streams = {}
         self._quiet_since = 0.0  # no stream is open
         self._ping_sent = 0.0  # and not answered
 
@@ -58,7 +47,7 @@ class Http2Deadlines(ABC, Generic[StreamT]):
                 stream.on_deadline()
             self.hasten(stream.deadline)
 
-    def _on_stream_deadline(self, stream: StreamT) -> None:
+    def _on_stream_deadline(self, stream: Any) -> None:  # noqa: B027 - one side draws none
         """Draw conclusions for the connection before a stream acts."""
 
     def _close_if_unused(self, now: float, idle: float) -> None:

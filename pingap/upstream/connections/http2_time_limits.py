@@ -23,7 +23,7 @@ ANSWER_SECONDS: Final = 20.0
 """How long it may take to answer that."""
 
 
-class Http2UpstreamTimeLimits(Http2Deadlines["Http2UpstreamStream"]):
+class Http2UpstreamTimeLimits(Http2Deadlines):
     """A connection to an upstream: one that begins in time, is used, and gives signs of life.
 
     :param upstream: whose time limits apply.
@@ -36,6 +36,9 @@ class Http2UpstreamTimeLimits(Http2Deadlines["Http2UpstreamStream"]):
         "ready",
         "timeouts",
     )
+
+    codec: Http2ClientCodec
+    _streams: dict[int, Http2UpstreamStream]
 
     def __init__(self, upstream: UpstreamRuntime) -> None:
         super().__init__()
