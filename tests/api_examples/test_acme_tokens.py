@@ -11,8 +11,8 @@ from cryptography import x509
 from support.certificates import issue
 from support.h2 import H2Client, fields
 from support.process import Process
-from support.processes import wait_until
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 BEFORE = issue("site.test")
 TOML = f"""
@@ -80,7 +80,7 @@ def test_challenges_and_a_new_certificate_in_both_workers(proxy: Process) -> Non
         pid = open_before.get("/").body
         with connect(proxy) as client:
             assert client.request("POST", "/acme-order").status == 202
-        wait_until(lambda: {one for one, _ in by_worker(proxy).values()} == {"CN=acme-tokens"})
+        until(lambda: {one for one, _ in by_worker(proxy).values()} == {"CN=acme-tokens"})
         token = re.search(r"token (\S+)", proxy.wait_for_log("token "))
         assert token
         path = f"/.well-known/acme-challenge/{token[1]}"

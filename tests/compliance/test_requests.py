@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.rig import Rig, answer_or_none, read_to_end, running, until
+from support.rig import Rig, answer_or_none, read_to_end, running
+from support.waiting import until
 
 from pingap.testing import Client
 

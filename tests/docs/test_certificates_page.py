@@ -9,8 +9,8 @@ from docs.blocks import shown_file
 from support.certificates import Issued, issue
 from support.plugins import python_path, write_distribution
 from support.process import Process
-from support.processes import wait_until
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 SERVER = """
 [basic]
@@ -57,7 +57,7 @@ every = "20ms"
         Path(chain).write_text(second.cert)
         proxy.wait_for_log("shop stays as it is: key: the key does not belong")
         Path(key).write_text(second.key)
-        wait_until(lambda: {shown(proxy) for _ in range(8)} == {der(second)})
+        until(lambda: {shown(proxy) for _ in range(8)} == {der(second)})
 
 
 def test_a_source_of_a_folder(tmp_path: Path) -> None:

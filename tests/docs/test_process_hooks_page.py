@@ -11,7 +11,7 @@ import pytest
 from docs.blocks import DOCS, every_block
 from support.plugins import python_path, routes
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.testing import Proxy, Upstream
 
@@ -49,7 +49,7 @@ def test_events_are_sent_to_the_web_service(
     toml = shown("alerts.py").replace("127.0.0.1:9000", upstream.addr)
     toml = toml.replace('kinds = ["', 'kinds = ["alerts_started", "')
     with Proxy(f'{toml}\n[servers.web]\naddr = "127.0.0.1:0"\n'):
-        wait_until(lambda: upstream.requests)
+        until(lambda: upstream.requests)
         (request,) = upstream.requests
     assert request.method == "POST"
     assert json.loads(request.body) == {

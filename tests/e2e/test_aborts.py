@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.rig import Rig, running, running_process, until
+from support.rig import Rig, running, running_process
+from support.waiting import until
 
 from pingap.testing import Client, Served
 

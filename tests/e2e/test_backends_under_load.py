@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support.origin_process import OriginProcess
 from support.process import Process
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 CLIENTS = 6
 LOCATION = 'max_retries = 2\nretry_on = ["connect", "reset", "timeout"]'

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import pytest
 from support.h2_origin import H2Served, h2_script
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.testing import Answer, Clock, Proxy, Served, Upstream
 from pingap.upstream.peer import Peer

@@ -10,7 +10,8 @@ from threading import Event
 
 import pytest
 from support.h2_origin import H2Served, h2_script
-from support.rig import running, running_process, until
+from support.rig import running, running_process
+from support.waiting import until
 
 from pingap.testing import Served
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from support.certificates import issue
 from support.chromium import PROGRAM, chromium
-from support.rig import DEADLINE, running, until
+from support.rig import running
+from support.waiting import DEADLINE, until
 from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side
 

@@ -12,7 +12,8 @@ from threading import Event
 
 from support.origin import echo
 from support.process import Process
-from support.rig import configure, read_to_end, until
+from support.rig import configure, read_to_end
+from support.waiting import until
 
 from pingap.testing import Client, Proxy, Served, Upstream
 

@@ -13,7 +13,8 @@ from threading import Event
 import pytest
 from support import h2
 from support.h2 import H2Client, fields
-from support.rig import Rig, answer_or_none, resident, running, running_process, until
+from support.rig import Rig, answer_or_none, resident, running, running_process
+from support.waiting import until
 
 from pingap.downstream.listener import MOST_TURNED_AWAY
 from pingap.testing import Client, Served

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.plugins import python_path, write_distribution
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.testing import Upstream
 
@@ -78,19 +78,19 @@ def test_a_reload_keeps_what_stays_and_ends_what_goes(
         assert ask(proxy, "/a") == (200, b"one")
         proxy.conf.write_text(both)
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: ask(proxy, "/b")[0] == 503)  # it has none, and does not hinder a
+        until(lambda: ask(proxy, "/b")[0] == 503)  # it has none, and does not hinder a
         assert ask(proxy, "/a") == (200, b"one")
         second.write_text(two.addr)
-        wait_until(lambda: ask(proxy, "/b") == (200, b"two"))
+        until(lambda: ask(proxy, "/b") == (200, b"two"))
         first.write_text(two.addr)
-        wait_until(lambda: ask(proxy, "/a") == (200, b"two"))
+        until(lambda: ask(proxy, "/a") == (200, b"two"))
         proxy.conf.write_text(alone)
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: ask(proxy, "/b")[0] == 404)
+        until(lambda: ask(proxy, "/b")[0] == 404)
         looked = 0
         for origin, word in ((one, b"one"), (two, b"two"), (one, b"one")):  # a second for each
             looked = proxy.log.count(f"looking at {second}")
             first.write_text(origin.addr)
-            wait_until(lambda word=word: ask(proxy, "/a") == (200, word))  # type: ignore[misc]
+            until(lambda word=word: ask(proxy, "/a") == (200, word))  # type: ignore[misc]
         assert proxy.log.count(f"looking at {second}") == looked
         assert proxy.stop() == 0

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.rig import Rig, running_process, until
+from support.rig import Rig, running_process
+from support.waiting import until
 
 from pingap.testing import Served
 

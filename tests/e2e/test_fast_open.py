@@ -14,8 +14,9 @@ from support.h2_origin import H2Served, h2_script
 from support.network import SERVERS, Network, full_backlog, private_network, refusing_port
 from support.origin import echo
 from support.process import Process
-from support.rig import configure, until
+from support.rig import configure
 from support.tls import TlsOrigin
+from support.waiting import until
 
 from pingap.testing import Answer, Proxy, Served, Upstream
 

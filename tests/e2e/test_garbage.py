@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.proxy.exchange import Exchange
 from pingap.testing import Proxy, Served, Upstream

@@ -11,7 +11,8 @@ import pytest
 from support.certificates import issue
 from support.grpc_service import OPTIONS, GrpcServer
 from support.h2 import H2Client, fields
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.testing import Proxy
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from support.grpc_service import GrpcServer
 from support.process import Process
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.testing import Proxy, Received, Served, Upstream
 

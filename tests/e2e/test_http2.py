@@ -19,7 +19,8 @@ import pytest
 from support import h2
 from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame
 from support.plugins import serving
-from support.rig import Rig, configure, resident, running, running_process, until
+from support.rig import Rig, configure, resident, running, running_process
+from support.waiting import until
 from support.wire import cut
 
 from pingap.build.graph import build

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.rig import Rig, running, until
+from support.rig import Rig, running
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")

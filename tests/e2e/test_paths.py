@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.h2 import H2Client, fields
-from support.rig import Rig, running, until
+from support.rig import Rig, running
+from support.waiting import until
 
 GUARDS = """
 [plugins.deny]

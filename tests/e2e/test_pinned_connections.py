@@ -9,7 +9,8 @@ import pytest
 from support.h2 import H2Answer, H2Client
 from support.h2_origin import H2Served, h2_script
 from support.plugins import serving
-from support.rig import Rig, running, running_process, until
+from support.rig import Rig, running, running_process
+from support.waiting import until
 
 from pingap.testing import Served
 

@@ -15,8 +15,9 @@ import pytest
 from support.certificates import issue
 from support.h2 import PREFACE, H2Client, settings
 from support.process import Process
-from support.rig import Rig, configure, running, running_process, until
+from support.rig import Rig, configure, running, running_process
 from support.tls import TlsClient, TlsOrigin, client_context
+from support.waiting import until
 
 from pingap.protocol.proxy_protocol import SIGNATURE, ProxyHeader, ProxyHeaderDecoder, proxy_header
 from pingap.testing import Served

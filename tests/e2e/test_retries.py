@@ -11,7 +11,8 @@ import pytest
 from support import h2
 from support.h2_origin import H2Served, h2_script
 from support.origin import Script, echo
-from support.rig import configure, read_to_end, running, until
+from support.rig import configure, read_to_end, running
+from support.waiting import until
 
 from pingap.testing import Proxy, Served, Upstream
 

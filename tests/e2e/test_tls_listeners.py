@@ -23,8 +23,9 @@ from support.certificates import issue
 from support.h2 import H2Client
 from support.origin import Script
 from support.process import Process
-from support.rig import Rig, configure, running, running_process, until
+from support.rig import Rig, configure, running, running_process
 from support.tls import TlsClient, client_context, end_tls
+from support.waiting import until
 
 from pingap.testing import Client, Served, Upstream
 

@@ -18,8 +18,9 @@ import pytest
 from support.certificates import Issued, issue
 from support.origin import Script, echo
 from support.process import Process
-from support.rig import configure, until
+from support.rig import configure
 from support.tls import TlsOrigin
+from support.waiting import until
 
 from pingap.build.registry import installed_registry
 from pingap.testing import Answer, Proxy, Served

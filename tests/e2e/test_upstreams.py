@@ -14,7 +14,8 @@ from threading import Barrier, Event
 import pytest
 from support import network
 from support.origin import echo
-from support.rig import configure, read_to_end, running, running_process, signal_workers, until
+from support.rig import configure, read_to_end, running, running_process, signal_workers
+from support.waiting import until
 
 from pingap.testing import Proxy, Served, Upstream
 from pingap.upstream.retrying.retries import MOST_REFUSALS

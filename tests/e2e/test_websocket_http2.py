@@ -13,7 +13,8 @@ import pytest
 from support import h2 as wire
 from support.h2 import H2Client, fields
 from support.h2_websocket import H2WebSocket, connect
-from support.rig import Rig, configure, read_to_end, running, running_process, until
+from support.rig import Rig, configure, read_to_end, running, running_process
+from support.waiting import until
 from websockets.sync.server import ServerConnection, serve
 
 from pingap.protocol.websocket import accept_value

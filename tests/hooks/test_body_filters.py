@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.plugins import serving
-from support.rig import DEADLINE, Rig
+from support.rig import Rig
+from support.waiting import DEADLINE
 
 from pingap.testing import Answer, Served
 

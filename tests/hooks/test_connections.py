@@ -14,8 +14,8 @@ from support.check import check
 from support.h2 import PREFACE, settings
 from support.plugins import installed, python_path, routes, write_distribution
 from support.process import Process
-from support.processes import wait_until
 from support.tls import client_context
+from support.waiting import until
 
 from pingap.testing import Proxy, Upstream
 
@@ -208,7 +208,7 @@ def test_connections_that_are_refused_do_not_count(proxy: Process) -> None:
     few = len(list(folder.iterdir()))
     for _ in range(50):
         answer(connect(proxy, "web", "127.0.0.2"))
-    wait_until(lambda: len(list(folder.iterdir())) <= few)
+    until(lambda: len(list(folder.iterdir())) <= few)
 
 
 @pytest.mark.parametrize(

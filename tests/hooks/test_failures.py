@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.plugins import serving
-from support.rig import Rig, answer_or_none, until
+from support.rig import Rig, answer_or_none
+from support.waiting import until
 
 from pingap.hookspecs import PHASES
 from pingap.testing import Answer, Client

@@ -10,7 +10,7 @@ import pytest
 from support.check import check
 from support.plugins import python_path, routes, write_distribution
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.testing import Upstream
 
@@ -101,12 +101,12 @@ def test_each_worker_connects_by_itself_and_closes(tmp_path: Path, upstream: Ups
     with start(tmp_path, upstream) as proxy:
         before = proxy.workers
         get(proxy, range(10))
-        wait_until(lambda: calls(tmp_path, "connect"))
+        until(lambda: calls(tmp_path, "connect"))
         assert set(calls(tmp_path, "connect")) <= set(before)
         os.kill(before[0], signal.SIGKILL)
-        wait_until(lambda: len(proxy.workers) == 2 and before[0] not in proxy.workers)
+        until(lambda: len(proxy.workers) == 2 and before[0] not in proxy.workers)
         (new,) = set(proxy.workers) - set(before)
-        wait_until(lambda: new in calls(tmp_path, "reopen"))
+        until(lambda: new in calls(tmp_path, "reopen"))
         while new not in calls(tmp_path, "connect"):
             get(proxy, range(1))
         assert proxy.stop() == 0
@@ -122,19 +122,19 @@ def test_lines_wait_while_it_raises(tmp_path: Path, upstream: Upstream) -> None:
         assert str(tmp_path) not in log  # it might be a URL with a password
         assert not (tmp_path / "log").exists()
         (tmp_path / "broken").unlink()
-        wait_until(lambda: (tmp_path / "log").exists())
-        wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == 20)
+        until(lambda: (tmp_path / "log").exists())
+        until(lambda: len((tmp_path / "log").read_text().splitlines()) == 20)
         proxy.wait_for_log("can be written again; lines that were lost: 0")
 
 
 def test_logs_are_opened_again(tmp_path: Path, upstream: Upstream) -> None:
     with start(tmp_path, upstream) as proxy:
         get(proxy, range(3))
-        wait_until(lambda: (tmp_path / "log").exists())
+        until(lambda: (tmp_path / "log").exists())
         workers = set(proxy.workers)
         (tmp_path / "log.calls").write_text("")
         proxy.process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: workers <= set(calls(tmp_path, "reopen")))
+        until(lambda: workers <= set(calls(tmp_path, "reopen")))
 
 
 def test_a_reload_closes_what_is_not_used_any_more(tmp_path: Path, upstream: Upstream) -> None:
@@ -144,16 +144,16 @@ def test_a_reload_closes_what_is_not_used_any_more(tmp_path: Path, upstream: Ups
         proxy.conf.write_text(toml.replace(f"{tmp_path}/log", f"{tmp_path}/other"))
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("the configuration was reloaded")
-        wait_until(lambda: workers <= set(calls(tmp_path, "close")))
+        until(lambda: workers <= set(calls(tmp_path, "close")))
         get(proxy, range(3))
-        wait_until(lambda: (tmp_path / "other").exists())
+        until(lambda: (tmp_path / "other").exists())
 
 
 def test_the_application_log_can_go_there(tmp_path: Path, upstream: Upstream) -> None:
     with start(tmp_path, upstream, "--log", f"box:{tmp_path}/app") as proxy:
         proxy.process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: (tmp_path / "app").exists())
-        wait_until(lambda: "log files were reopened" in (tmp_path / "app").read_text())
+        until(lambda: (tmp_path / "app").exists())
+        until(lambda: "log files were reopened" in (tmp_path / "app").read_text())
         assert proxy.stop() == 0
     assert "draining" in (tmp_path / "app").read_text()
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.plugins import serving
-from support.rig import DEADLINE, Rig, answer_or_none
+from support.rig import Rig, answer_or_none
+from support.waiting import DEADLINE
 
 from pingap.testing import Served
 

@@ -10,7 +10,8 @@ import pytest
 from support.h2 import H2Client
 from support.h2 import reset as reset_stream
 from support.plugins import serving
-from support.rig import Rig, until
+from support.rig import Rig
+from support.waiting import until
 
 from pingap.testing import Served
 

@@ -13,7 +13,7 @@ import pytest
 from support.command import run
 from support.plugins import python_path, write_distribution
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap import ConfigSnapshot, Plugin, Response, Worker, hookimpl
 from pingap.build import loading
@@ -142,13 +142,13 @@ def test_hook_pingap_storages_adds_where_configuration_is_kept(
     with serving(tmp_path, store(tmp_path, "one"), env, "--autoreload") as proxy:
         assert hello(proxy) == b"one"
         store(tmp_path, "two")
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
         store(tmp_path, "three", {"x.toml": "nonsense = 1\n"})
         proxy.wait_for_log("x.toml:1: nonsense: unknown key")
         assert hello(proxy) == b"two"
         store(tmp_path, "ends")
         proxy.wait_for_log("the storage of the configuration failed while it was watched")
-        wait_until(lambda: hello(proxy) == b"ends")
+        until(lambda: hello(proxy) == b"ends")
         assert proxy.stop() == 0
 
 
@@ -163,7 +163,7 @@ def test_without_autoreload_only_a_signal_reloads(tmp_path: Path, env: dict[str,
         assert hello(proxy) == b"one"
         store(tmp_path, "two")
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
 
 
 @pytest.mark.parametrize("kind", ["files", "dict"])
@@ -178,7 +178,7 @@ def test_plugins_write_the_configuration(tmp_path: Path, env: dict[str, str], ki
     with serving(tmp_path, location, env, "-a") as proxy:
         with proxy.connect() as client:
             assert b"changed meanwhile" in client.get("/write").body
-        wait_until(lambda: hello(proxy) == b"written")
+        until(lambda: hello(proxy) == b"written")
 
 
 def test_commands_read_it(tmp_path: Path, env: dict[str, str]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.plugins import serving
-from support.rig import Rig, until
+from support.rig import Rig
+from support.waiting import until
 
 from pingap.testing import Served
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.process import Process
-from support.rig import until
+from support.waiting import until
 
 from pingap import BackgroundTasks, PeerView, Plugin, Request, Response, Worker, hookimpl
 from pingap.testing import Proxy, Upstream

@@ -20,7 +20,8 @@ import pytest
 from support.h2_websocket import H2WebSocket
 from support.plugins import python_path, routes, write_distribution
 from support.process import Process
-from support.rig import resident, until
+from support.rig import resident
+from support.waiting import until
 from support.websocket import (
     BINARY,
     CLOSE,

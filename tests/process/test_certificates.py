@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import Issued, issue
 from support.local_plugin import local_plugin
 from support.process import Process
-from support.processes import wait_until
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 TOML = local_plugin(basic="threads = 2", server="global_certificates = true\nenabled_h2 = true")
 PLUGIN = """
@@ -94,7 +94,7 @@ class Site:
 
     def wait_for(self, name: str, issued: Issued) -> None:
         """Return once all workers serve a certificate."""
-        wait_until(lambda: set(self.served(name).values()) == {der(issued)})
+        until(lambda: set(self.served(name).values()) == {der(issued)})
 
     def list(self) -> list[list[object]]:
         """Return the facts that a worker lists."""
@@ -175,8 +175,8 @@ def test_a_worker_that_takes_the_place_of_a_killed_one(start: Callable[..., Site
     site.wait_for("b.extra.test", extra)
     for worker in site.proxy.workers:
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda gone=worker: gone not in site.proxy.workers)  # type: ignore[misc]
-        wait_until(lambda: len(site.proxy.workers) == 2)
+        until(lambda gone=worker: gone not in site.proxy.workers)  # type: ignore[misc]
+        until(lambda: len(site.proxy.workers) == 2)
     site.wait_for("a.test", new)
     site.wait_for("b.extra.test", extra)
 
@@ -185,7 +185,7 @@ def reload(site: Site, toml: str) -> None:
     count = site.proxy.log.count("the configuration was reloaded")
     site.proxy.conf.write_text(toml)
     site.proxy.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: site.proxy.log.count("the configuration was reloaded") > count)
+    until(lambda: site.proxy.log.count("the configuration was reloaded") > count)
 
 
 def test_a_reload_keeps_it_unless_its_table_changes(start: Callable[..., Site]) -> None:
@@ -203,7 +203,7 @@ def test_a_reload_keeps_it_unless_its_table_changes(start: Callable[..., Site]) 
     site.wait_for("extra.test", extra)
     worker = site.proxy.workers[0]
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(site.proxy.workers) == 2 and worker not in site.proxy.workers)
+    until(lambda: len(site.proxy.workers) == 2 and worker not in site.proxy.workers)
     site.wait_for("a.test", A)
     site.wait_for("extra.test", extra)
 
@@ -264,7 +264,7 @@ def test_a_challenge_is_for_handshakes_that_offer_nothing_else(start: Callable[.
     site = start()
     challenge = issue("a.test")
     site.replace("challenge", challenge, alpn="acme-tls/1")
-    wait_until(lambda: proves(site, challenge) and proves(site, challenge))
+    until(lambda: proves(site, challenge) and proves(site, challenge))
     for protocols in ((), ("http/1.1",), ("h2", "acme-tls/1"), ("acme-tls/1", "http/1.1")):
         with site.connect("a.test", *protocols) as client:
             assert client.peer == der(A)
@@ -273,7 +273,7 @@ def test_a_challenge_is_for_handshakes_that_offer_nothing_else(start: Callable[.
         site.connect("other.test", "acme-tls/1")
     assert ["challenge", ["a.test"], "plugin"] in [one[:3] for one in site.list()]
     site.ask("/remove", name="challenge")
-    wait_until(lambda: not (proves(site, challenge) or proves(site, challenge)))
+    until(lambda: not (proves(site, challenge) or proves(site, challenge)))
 
 
 def proves(site: Site, challenge: Issued) -> bool:
@@ -294,7 +294,7 @@ def test_a_challenge_in_single_bytes(start: Callable[..., Site]) -> None:
     site = start()
     challenge = issue("a.test")
     site.replace("challenge", challenge, alpn="acme-tls/1")
-    wait_until(lambda: all(proves(site, challenge) for _ in range(8)))
+    until(lambda: all(proves(site, challenge) for _ in range(8)))
     context = client_context()
     context.set_alpn_protocols(["acme-tls/1"])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.testing import Client
 
@@ -68,9 +68,9 @@ def test_a_worker_is_replaced_after_a_server_has_gone(tmp_path: Path) -> None:
         for _ in range(2):  # both workers
             old = proxy.workers
             os.kill(old[0], signal.SIGKILL)
-            wait_until(lambda old=old: len(proxy.workers) == 2 and old[0] not in proxy.workers)  # type: ignore[misc]
+            until(lambda old=old: len(proxy.workers) == 2 and old[0] not in proxy.workers)  # type: ignore[misc]
         assert get(proxy) == "one"
-        wait_until(lambda: not _answers(proxy.port("other")))
+        until(lambda: not _answers(proxy.port("other")))
         assert proxy.log.count("will be replaced") == 2
 
 
@@ -82,7 +82,7 @@ def test_the_end_does_not_wait_for_a_worker_that_cannot_be_replaced(tmp_path: Pa
         assert 'server="web"} 5' in get(proxy, "/metrics")
         (tmp_path / "crash").touch()
         os.kill(proxy.workers[0], signal.SIGKILL)
-        wait_until(lambda: proxy.log.count("will be replaced") >= 3)
+        until(lambda: proxy.log.count("will be replaced") >= 3)
         assert 'server="web"} 5' in get(proxy, "/metrics")  # what it had counted counts once
         assert proxy.stop() == 0
 
@@ -94,7 +94,7 @@ def test_a_plugin_that_ends_the_process_is_not_taken_up(tmp_path: Path) -> None:
         write(tmp_path, "two", "os._exit(3)")
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("ended while it prepared it")
-        wait_until(lambda: len(proxy.workers) == 2 and not set(old) & set(proxy.workers))
+        until(lambda: len(proxy.workers) == 2 and not set(old) & set(proxy.workers))
         assert get(proxy) == "one"
         write(tmp_path, "three")
         proxy.process.send_signal(signal.SIGHUP)
@@ -107,7 +107,7 @@ def test_the_end_does_not_wait_for_a_plugin_that_hangs_in_a_reload(tmp_path: Pat
     with Process(TOML.format(port=0), tmp_path) as proxy:
         write(tmp_path, "two", HANGS)
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until((tmp_path / "starting").exists)
+        until((tmp_path / "starting").exists)
         assert get(proxy) == "one"
         assert proxy.stop() == 0
 
@@ -138,7 +138,7 @@ def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
     conf = tmp_path / "pingap.toml"
     conf.write_text(TOML.format(port=0))
     with subprocess.Popen([sys.executable, "-m", "pingap", "-c", conf]) as process:
-        wait_until((tmp_path / "starting").exists)
+        until((tmp_path / "starting").exists)
         process.terminate()
         process.wait(10)
 
@@ -162,7 +162,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, free_port: int) -> None:
     conf.write_text(TOML.format(port=free_port))
     command = ("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "pingap")
     with subprocess.Popen([*command, "-c", conf]) as process:
-        wait_until(lambda: _answers(free_port))
+        until(lambda: _answers(free_port))
         with Client(("127.0.0.1", free_port)) as client:
             assert client.get("/").body == b"one"  # (it listens before it serves)
         files = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in range(3)]

@@ -14,7 +14,8 @@ import pytest
 from support.load import Load, get
 from support.local_plugin import control
 from support.process import Process
-from support.processes import is_running, wait_until
+from support.processes import is_running
+from support.waiting import until
 
 from pingap.testing import Client
 
@@ -185,7 +186,7 @@ def test_configurations_are_applied_one_after_the_other(proxy: Process) -> None:
         send(client, "apply", '"one"', f'"{number}"')
     answers = [client.answer().json()["answer"] for client in clients]
     assert answers == [[]] * 4
-    wait_until(lambda: proxy.log.count("the configuration was applied by") == 4)
+    until(lambda: proxy.log.count("the configuration was applied by") == 4)
     assert len(texts(proxy)) == 1
     for client in clients:
         client.close()
@@ -199,7 +200,7 @@ def test_a_worker_that_asked_may_die_meanwhile(proxy: Process) -> None:
         os.kill(asking, signal.SIGKILL)
         assert client.is_closed()
     proxy.wait_for_log("the configuration was applied by")
-    wait_until(lambda: len(proxy.workers) == 2 and asking not in proxy.workers)
+    until(lambda: len(proxy.workers) == 2 and asking not in proxy.workers)
     assert ask(proxy, "apply", '"one"', '"two"') == []
     assert texts(proxy) == {"two"}
     figures = ask(proxy, "figures")
@@ -210,7 +211,7 @@ def test_a_restart_serves_from_the_files(proxy: Process) -> None:
     before = proxy.process.pid
     old = proxy.workers
     assert ask(proxy, "restart") is None
-    wait_until(lambda: not any(map(is_running, old)))
+    until(lambda: not any(map(is_running, old)))
     figures = ask(proxy, "figures")
     assert figures["pid"] != before
     assert {one["pid"] for one in figures["workers"]}.isdisjoint(old)

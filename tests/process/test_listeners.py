@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from support.process import Process
-from support.processes import is_running, wait_until
-from support.rig import until
+from support.processes import is_running
+from support.waiting import until
 
 from pingap.testing import Client
 
@@ -100,10 +100,10 @@ def test_a_server_comes_and_another_one_goes(
         for pid in site.proxy.workers:  # what takes its place has the socket as well
             os.kill(pid, signal.SIGKILL)
         until(lambda: site.proxy.log.count("will be replaced") == threads)
-        wait_until(lambda: len(site.proxy.workers) == threads and answers(two))
+        until(lambda: len(site.proxy.workers) == threads and answers(two))
         log = site.reload({"new": f"127.0.0.1:{two}"})
         assert f"not listening on 127.0.0.1:{one} any more" in log
-        wait_until(lambda: not answers(one))
+        until(lambda: not answers(one))
         assert answers(two)
 
 
@@ -195,7 +195,7 @@ def test_an_upgrade_after_it_takes_over_what_is_served_now(
         old = site.proxy.workers
         site.proxy.process.send_signal(signal.SIGUSR2)
         site.proxy.wait_for_log("a new process has taken over", 20)
-        wait_until(lambda: not any(map(is_running, old)))
+        until(lambda: not any(map(is_running, old)))
         assert answers(two)
         assert not answers(one)
 
@@ -248,7 +248,7 @@ def test_no_file_is_left_open(tmp_path: Path, ports: list[int]) -> None:
         for _ in range(10):
             for addresses, keys in turns:
                 site.reload(addresses, keys)
-        wait_until(lambda: files() == before)
+        until(lambda: files() == before)
 
 
 @pytest.mark.parametrize("threads", THREADS)

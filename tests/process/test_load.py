@@ -16,8 +16,7 @@ import pytest
 from support.h2 import H2Client
 from support.load import Load, Work, download, get, pipeline, upload
 from support.process import Process
-from support.processes import wait_until
-from support.rig import until
+from support.waiting import until
 from websockets.sync.client import connect
 
 from pingap.supervisor.supervisor import SHORT_LIFE
@@ -86,7 +85,7 @@ class Site:
     def wait_for_successor(self) -> None:
         """Return when a new process serves, with the last change, and the old one knows."""
         taken_over = "a new process has taken over"
-        wait_until(lambda: self.proxy.log.count(taken_over) == self.number, seconds=20)
+        until(lambda: self.proxy.log.count(taken_over) == self.number, seconds=20)
         assert self.shows_the_change()
 
     def shows_the_change(self) -> bool:
@@ -209,12 +208,10 @@ def test_killed_workers(tmp_path: Path, free_port: int) -> None:
     with serving(tmp_path, free_port) as site, Load(site.connect, **works) as load:
         for _ in range(20):
             before = site.proxy.workers
-            wait_until(lambda: age(before[0]) > SHORT_LIFE)  # noqa: B023 - sooner, it is replaced later
+            until(lambda: age(before[0]) > SHORT_LIFE)  # noqa: B023 - sooner, it is replaced later
             killed.add(str(before[0]))
             os.kill(before[0], signal.SIGKILL)
-            wait_until(lambda: len(site.proxy.workers) == 2 and before[0] not in site.proxy.workers)  # noqa: B023
+            until(lambda: len(site.proxy.workers) == 2 and before[0] not in site.proxy.workers)  # noqa: B023
             load.wait_for_rounds()
-        wait_until(
-            lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 20
-        )
+        until(lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 20)
     assert unexpected == []

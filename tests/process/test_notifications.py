@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.plugins import python_path, routes, write_distribution
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.testing import Upstream
 
@@ -70,7 +70,7 @@ def handled(proxy: Process, kind: str) -> list[str]:
 def kill(proxy: Process, worker: int) -> None:
     count = len(proxy.workers)
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(proxy.workers) == count and worker not in proxy.workers)
+    until(lambda: len(proxy.workers) == count and worker not in proxy.workers)
 
 
 def notify(proxy: Process, worker: int, count: int = 1) -> None:
@@ -112,7 +112,7 @@ def test_any_worker_notifies_and_the_leader_handles_it(start: Callable[..., Proc
         leader, other = proxy.workers
         for count, worker in enumerate((other, leader), 1):
             notify(proxy, worker)
-            wait_until(lambda count=count: proxy.log.count("method test") == count)  # type: ignore[misc]
+            until(lambda count=count: proxy.log.count("method test") == count)  # type: ignore[misc]
         assert handled(proxy, "test") == [str(leader)] * 2
         assert "INFO test: number 0" in proxy.log
         assert "test: number 0 () {'at': '/a/notify'}" in proxy.log
@@ -139,7 +139,7 @@ def test_a_handler_that_raises_is_logged_and_the_others_run(start: Callable[...,
         log = proxy.wait_for_log("notifying (notifying) failed in pingap_notification")
         assert "OSError: no webhook" in log
         notify(proxy, proxy.workers[1])
-        wait_until(lambda: len(handled(proxy, "test")) == 2)
+        until(lambda: len(handled(proxy, "test")) == 2)
 
 
 def test_a_reload_and_one_that_is_refused_are_notified_of(start: Callable[..., Process]) -> None:

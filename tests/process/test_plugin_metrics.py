@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.testing.metrics import Metrics
 
@@ -102,7 +102,7 @@ def replaced(proxy: Process, number: signal.Signals) -> int:
     """End one of the workers; return its process id when another one has its place."""
     victim = proxy.workers[0]
     os.kill(victim, number)
-    wait_until(lambda: victim not in proxy.workers and len(proxy.workers) == 2)
+    until(lambda: victim not in proxy.workers and len(proxy.workers) == 2)
     return victim
 
 
@@ -120,7 +120,7 @@ def test_gauges_are_those_of_living_workers(proxy: Process) -> None:
     assert are_right()
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         replaced(proxy, number)
-        wait_until(are_right)  # as soon as the new one has started
+        until(are_right)  # as soon as the new one has started
         assert all(are_right() for _ in range(5))  # whichever worker answers
 
 
@@ -149,8 +149,8 @@ def test_what_one_worker_collects_is_on_every_page(proxy: Process) -> None:
     for _ in range(10):
         assert read(proxy).value("shop_marked", pid=pid) == 1
     os.kill(int(pid), signal.SIGKILL)
-    wait_until(lambda: int(pid) not in proxy.workers)
-    wait_until(lambda: "shop_marked{" not in read(proxy).text)
+    until(lambda: int(pid) not in proxy.workers)
+    until(lambda: "shop_marked{" not in read(proxy).text)
 
 
 def test_a_collector_that_fails_leaves_the_page(proxy: Process, tmp_path: Path) -> None:

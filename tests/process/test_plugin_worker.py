@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.local_plugin import local_plugin
 from support.process import Process
-from support.processes import wait_until
+from support.waiting import until
 
 TOML = local_plugin(basic="threads = 2")
 PLUGIN = """
@@ -72,7 +72,7 @@ def replace(proxy: Process, worker: int) -> int:
     """Kill a worker; return the one that takes its place."""
     before = proxy.workers
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(proxy.workers) == 2 and worker not in proxy.workers)
+    until(lambda: len(proxy.workers) == 2 and worker not in proxy.workers)
     (new,) = set(proxy.workers) - set(before)
     return new
 

@@ -14,8 +14,8 @@ from support.h2 import GOAWAY
 from support.h2_origin import H2Served, h2_script
 from support.local_plugin import local_plugin
 from support.process import Process
-from support.processes import wait_until
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.testing import Served, Upstream
 
@@ -146,12 +146,12 @@ def test_what_needs_a_restart_is_told(site: Site) -> None:
 @pytest.mark.parametrize("site", [["--autoreload"]], indirect=True)
 def test_a_change_is_noticed(site: Site) -> None:
     site.write("two")
-    wait_until(lambda: site.hello() == "two")
+    until(lambda: site.hello() == "two")
     site.proxy.wait_for_log(f"changed: {site.proxy.conf}")
     site.write("wrong", location="path = 3")
     site.proxy.wait_for_log("the new one is wrong")
     site.write("three")
-    wait_until(lambda: site.hello() == "three")
+    until(lambda: site.hello() == "three")
 
 
 PLUGIN = """
@@ -182,7 +182,7 @@ def test_code_of_a_plugin_is_taken_up(tmp_path: Path) -> None:
         proxy.wait_for_log("is not valid Python")
         assert ask() == b"old 3"  # and it keeps its state
         file.write_text(PLUGIN.format(text="new"))
-        wait_until(lambda: ask().startswith(b"new"))
+        until(lambda: ask().startswith(b"new"))
 
 
 def test_a_plugin_whose_start_fails_changes_nothing(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from support import h2
 from support.certificates import issue
 from support.h2 import H2Client, fields
 from support.process import Process
-from support.rig import configure, until
+from support.rig import configure
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 from pingap.http.forwarding import Family
 from pingap.http.paths import NORMALISED, PathRules

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from support.process import Process
-from support.processes import is_running, wait_until
+from support.processes import is_running
 from support.rig import configure
+from support.waiting import until
 
 from pingap.config import parse
 from pingap.testing import Upstream
@@ -57,7 +58,7 @@ def test_each_server_has_as_many_workers_as_it_says() -> None:
 def test_a_worker_that_is_killed_is_replaced(proxy: Process) -> None:
     first, second = proxy.workers
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(proxy.workers) == 2 and first not in proxy.workers)
+    until(lambda: len(proxy.workers) == 2 and first not in proxy.workers)
     assert second in proxy.workers
     log = proxy.wait_for_log("was killed by SIGKILL")
     assert re.search(rf"worker 0 \(pid {first}\) was killed by SIGKILL; requests in progress", log)
@@ -67,7 +68,7 @@ def test_a_worker_that_is_killed_is_replaced(proxy: Process) -> None:
 def test_a_worker_that_hangs_is_replaced(proxy: Process) -> None:
     first, _ = proxy.workers
     os.kill(first, signal.SIGSTOP)
-    wait_until(lambda: first not in proxy.workers and len(proxy.workers) == 2)
+    until(lambda: first not in proxy.workers and len(proxy.workers) == 2)
     assert f"(pid {first}) has not reported for 2 s and will be killed" in proxy.wait_for_log(
         "will be replaced"
     )
@@ -82,14 +83,14 @@ def test_a_worker_that_is_told_to_end_completes_its_requests(tmp_path: Path) -> 
             os.kill(worker, signal.SIGTERM)
             proxy.wait_for_log(f"worker 0 (pid {worker}) is shutting down and will be replaced")
             assert client.get("/").header("connection") == "close"  # told that it is the last
-            wait_until(lambda: proxy.workers not in ([], [worker]))
+            until(lambda: proxy.workers not in ([], [worker]))
             proxy.wait_for_log("exited with code 0")
 
 
 def test_workers_end_with_their_supervisor(proxy: Process) -> None:
     workers = proxy.workers
     proxy.process.kill()
-    wait_until(lambda: not any(map(is_running, workers)))
+    until(lambda: not any(map(is_running, workers)))
 
 
 def test_metrics_are_those_of_all_workers(proxy: Process) -> None:
@@ -152,5 +153,5 @@ def test_all_workers_get_connections(tmp_path: Path, option: str) -> None:
     )
     with Process(toml.replace("addr = ", f"{option}\naddr = "), tmp_path) as proxy:
         seen: set[str] = set()
-        wait_until(lambda: seen.add(get(proxy)) or len(seen) == 2)  # type: ignore[func-returns-value]
+        until(lambda: seen.add(get(proxy)) or len(seen) == 2)  # type: ignore[func-returns-value]
         assert seen == set(map(str, proxy.workers))

@@ -1,4 +1,8 @@
-"""A client of HTTP/2 that sends exactly the frames it is told, and reads frames one by one."""
+"""A client of HTTP/2 that sends exactly the frames it is told, and reads frames one by one.
+
+A user has :class:`pingap.testing.Http2Client`, which says what the protocol allows; the core is tested with what it
+does not allow, with windows, and with single frames.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The upstream's end of a connection of HTTP/2: reads frames one by one, sends what it is told."""
+"""The upstream's end of a connection of HTTP/2: reads frames one by one, sends what it is told.
+
+A plugin sees requests and answers, whatever the upstream speaks: its tests do with the HTTP/1.1 of ``pingap.testing``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A client of WebSocket over HTTP/2 (RFC 8441): h2 below, the frames of the websockets library above."""
+"""A client of WebSocket over HTTP/2 (RFC 8441): h2 below, the frames of the websockets library above.
+
+A plugin sees the same messages over HTTP/1.1, for which ``pingap.testing`` has a client.
+"""
 
 from __future__ import annotations
 

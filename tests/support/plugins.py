@@ -1,4 +1,7 @@
-"""Plugins that a test writes, installed for one proxy process."""
+"""Plugins that a test writes, installed for one proxy process.
+
+A user gives classes or objects to the proxy. These are distributions with entry points, as the core finds them.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
-"""Configurations, and small helpers of the tests that run a real proxy."""
+"""Configurations of one server and one upstream, and small helpers of the tests around them.
+
+A user describes such a proxy with the fixtures ``proxy`` and ``upstream``. Here the configuration is TOML, with each of
+its tables in the hands of the test, and the same helpers work with proxies in processes of their own.
+"""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
@@ -12,9 +15,6 @@ from signal import Signals
 from pingap.testing import Answer, Client, Proxy, Served, Upstream
 from support.origin import Script, echo
 from support.process import Process
-
-DEADLINE = 10.0
-"""Seconds after which something that should have happened has not."""
 
 
 def configure(
@@ -62,7 +62,7 @@ class Rig:
 
     def connect(self) -> Client:
         """Return a new connection to the proxy."""
-        return Client(("127.0.0.1", self.proxy.port("web")))
+        return self.proxy.connect("web")
 
     @contextmanager
     def script(self, script: Script) -> Iterator[None]:
@@ -102,14 +102,6 @@ def running_process(folder: Path, script: Script = echo, **settings: str) -> Ite
     """Run the proxy as ``pingap`` does, in processes of its own: for signals, and what one process uses."""
     with Upstream(script) as origin, Process(configure(origin.addr, **settings), folder) as proxy:
         yield Rig(proxy, origin)
-
-
-def until(condition: Callable[[], object], what: str = "", seconds: float = DEADLINE) -> None:
-    """Return once a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what or "it did not happen in time"
-        time.sleep(0.01)
 
 
 def signal_workers(rig: Rig, number: Signals) -> None:

@@ -1,4 +1,7 @@
-"""TLS at both ends of a proxy: a client that sends what it is told, an origin that is scripted."""
+"""TLS at both ends of a proxy: a client that sends what it is told, an origin that is scripted.
+
+TLS ends before plugins begin; the few that look at it (``ctx.connection.tls``) need a certificate, not these.
+"""
 
 from __future__ import annotations
 
