@@ -85,7 +85,7 @@ def line_of_method(function: Any) -> int:
 
 
 def test_text(conf: Path) -> None:
-    code, out, err = run(
+    code, out, err = invoke(
         "explain", "get", "http://shop.example/users/7?q=1", "-c", conf, "--server", "web"
     )
     assert (code, err) == (0, "")
@@ -108,13 +108,13 @@ def test_text(conf: Path) -> None:
 def test_how_a_path_was_read(conf: Path) -> None:
     found = explain(conf, "GET", "/x/..//%75sers/7?q=%61", "--server", "web")
     assert (found["path"], found["refusal"], found["location"]) == ("/users/7", "", "twin")
-    _, out, _ = run("explain", "GET", "//users/\u00fc", "-c", conf, "--server", "web")
+    _, out, _ = invoke("explain", "GET", "//users/\u00fc", "-c", conf, "--server", "web")
     lines = [line.split() for line in out.splitlines()]
     assert lines[0][:2] == ["GET", "//users/\u00fc,"]
     assert ["path", "/users/\u00fc", "normalised"] in lines
     found = explain(conf, "GET", "/users/a%2fb", "--server", "web")
     assert (found["location"], found["refusal"]) == ("twin", "400: the path has an encoded slash")
-    code, out, _ = run("explain", "GET", "/users/%00", "-c", conf, "--server", "web")
+    code, out, _ = invoke("explain", "GET", "/users/%00", "-c", conf, "--server", "web")
     assert (code, "400: Invalid request target: the path has a NUL" in out) == (1, True)
 
 
