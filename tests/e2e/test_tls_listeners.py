@@ -349,7 +349,7 @@ IDENTITY = """proxy_set_headers = ["X-Subject: $tls_client_subject", \
 def verifying(start: Callable[..., Rig], tmp_path: Path, how: str) -> Rig:
     (tmp_path / "clients.pem").write_text(CLIENTS.cert)
     return start(
-        f'tls_verify_client = "{how}"\ntls_client_ca = "clients.pem"\n'
+        f'tls_verify_client = "{how}"\ntls_client_ca = "{tmp_path}/clients.pem"\n'
         'access_log = "<{:tls_client_subject}> {:tls_client_fingerprint}."',
         location=IDENTITY,
     )
@@ -738,18 +738,18 @@ def findings(tmp_path: Path, rig: Rig, *options: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(180)
-def test_testssl_finds_nothing_above_low(start: Callable[..., Rig], tmp_path: Path) -> None:
+def test_testssl_finds_nothing_above_low(start_process: Callable[..., Rig], tmp_path: Path) -> None:
     """Protocols, ciphers, forward secrecy, certificate and known attacks."""
     served = issue("localhost", by=ROOT, common_name="localhost")
-    rig = start(more=served.toml("leaf", "is_default = true"))
+    rig = start_process(more=served.toml("leaf", "is_default = true"))
     found = findings(tmp_path, rig, "-p", "-s", "-f", "-S", "-U")
     assert {name: what for name, what in found.items() if not what.startswith("LOW")} == {}
 
 
 @pytest.mark.timeout(180)
-def test_testssl_finds_an_old_version(start: Callable[..., Rig], tmp_path: Path) -> None:
+def test_testssl_finds_an_old_version(start_process: Callable[..., Rig], tmp_path: Path) -> None:
     """So that the test above would see one."""
-    rig = start('tls_min_version = "tlsv1.1"')
+    rig = start_process('tls_min_version = "tlsv1.1"')
     assert findings(tmp_path, rig, "-p")["TLS1_1"].startswith("LOW")
 
 
