@@ -17,8 +17,8 @@ from support.rig import (
     running,
     running_process,
     signal_workers,
-    until,
 )
+from support.waiting import until
 
 from pingap.testing import Answer, Client, Fields, Served
 

@@ -24,12 +24,11 @@ from support.rig import (
     running,
     running_process,
     signal_workers,
-    until,
 )
 from support.tls import TlsOrigin
+from support.waiting import until
 
 from pingap.testing import Client, Clock, Proxy, Served, Upstream
-from pingap.testing import Proxy as InProcess
 from pingap.upstream.connections.http2_time_limits import ANSWER_SECONDS, PING_SECONDS
 
 LARGE = 3_000_000
@@ -723,7 +722,7 @@ def test_a_silent_upstream_is_asked_for_a_sign_of_life(clock: Clock, alive: bool
     with ExitStack() as stack:
         origin = stack.enter_context(Upstream(h2_script(silent)))
         toml = configure(origin.addr, upstream=upstream())
-        client = stack.enter_context(stack.enter_context(InProcess(toml)).connect())
+        client = stack.enter_context(stack.enter_context(Proxy(toml)).connect())
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert asked.wait(10)
         clock.advance(PING_SECONDS + 1)
