@@ -13,7 +13,6 @@ from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import load
 from pingap.testing import Proxy, Upstream
-from pingap.testing import Proxy as InProcess
 
 SOURCE = '''
 class Last(Balancer):
@@ -105,7 +104,7 @@ def test_hook_pingap_balancers_of_a_class(upstream: Upstream) -> None:
 
             return RoundRobin(peers[2:])
 
-    with InProcess(TOML.format(addr=upstream.addr, algo="only"), categories=[Only]) as proxy:
+    with Proxy(TOML.format(addr=upstream.addr, algo="only"), categories=[Only]) as proxy:
         assert [proxy.get("/").status for _ in range(3)] == [200] * 3
 
 
