@@ -159,6 +159,16 @@ class Client(ByteStream):
         self._body = BodyReader(self, headers, to_end=not bodyless)
         return answer
 
+    def read_interim(self) -> Answer:
+        """Read the head of an interim response (1xx) when it comes; others collect them in ``interim``.
+
+        :raises AssertionError: the head of a final response came, or the connection ended.
+        """
+        answer = self._head()
+        if not 100 <= answer.status < 200:
+            raise AssertionError(f"a final response came: {answer}")
+        return answer
+
     def read_some(self) -> bytes:
         """Return the next bytes of the body, as they come; ``b""`` at its end.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap import (
     BodyFilter,
@@ -87,9 +87,9 @@ def test_a_request_without_a_connection_is_waited_for(
     proxy: Proxy, slow: SlowLog, http2: bool
 ) -> None:
     leave(proxy, "/", http2=http2, began=slow.began)
-    wait_until(lambda: listeners(proxy) == (0, True, 1))
+    until(lambda: listeners(proxy) == (0, True, 1))
     slow.go.set()
-    wait_until(lambda: listeners(proxy) == (0, False, 0))
+    until(lambda: listeners(proxy) == (0, False, 0))
     assert slow.done == 1
 
 
@@ -98,10 +98,10 @@ def test_requests_without_a_connection_count_as_connections(proxy: Proxy, slow: 
     for _ in range(2):
         leave(proxy, "/", http2=False, began=slow.began)
         slow.began.clear()
-    wait_until(lambda: listeners(proxy) == (0, True, 2))
+    until(lambda: listeners(proxy) == (0, True, 2))
     assert proxy.get("/").status == 503
     slow.go.set()
-    wait_until(lambda: not listeners(proxy)[1])
+    until(lambda: not listeners(proxy)[1])
     assert proxy.get("/").status == 200
 
 
@@ -156,7 +156,7 @@ def test_a_filter_that_raises_a_cancellation_is_a_failing_plugin(
     leave(proxy, "/a", http2=http2, began=plugin.began)
     assert plugin.logged.wait(10)
     proxy.expect_error("CancelledError")
-    wait_until(lambda: listeners(proxy) == (0, False, 0))
+    until(lambda: listeners(proxy) == (0, False, 0))
     never.set()
 
 
@@ -184,10 +184,10 @@ def test_a_generator_is_closed_before_plugins_look_back(proxy: Proxy, http2: boo
     proxy.location("/", plugins=[plugin])
     proxy.configure("servers.web", enabled_h2=True)
     leave(proxy, "/", http2=http2, began=plugin.began)
-    wait_until(lambda: plugin.closed)
+    until(lambda: plugin.closed)
     assert plugin.done == 0  # ``logging`` still waits
     plugin.go.set()
-    wait_until(lambda: plugin.done == 1)
+    until(lambda: plugin.done == 1)
 
 
 class TooLate(Plugin):

@@ -12,16 +12,15 @@ import anyio
 import pytest
 from support.command import run
 from support.plugins import python_path, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
 
 from pingap import ConfigSnapshot, Plugin, Response, Worker, hookimpl
 from pingap.build import loading
 from pingap.build.loading import read_configuration
 from pingap.build.registry import installed_registry
 from pingap.config import ConfigError
-from pingap.testing import MemoryStorage
-from pingap.testing import Proxy as InProcess
+from pingap.testing import MemoryStorage, Proxy
 
 SOURCE = '''
 import json
@@ -149,12 +148,12 @@ def store(folder: Path, hello: str, more: Mapping[str, str] | None = None) -> st
 
 
 @contextmanager
-def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Proxy]:
-    with Proxy("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
+def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Process]:
+    with Process("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
         yield proxy
 
 
-def hello(proxy: Proxy) -> bytes:
+def hello(proxy: Process) -> bytes:
     with proxy.connect() as client:
         return client.get("/").body
 
@@ -165,7 +164,7 @@ def test_hook_pingap_storages_adds_where_configuration_is_kept(
     with serving(tmp_path, store(tmp_path, "one"), env, "--autoreload") as proxy:
         assert hello(proxy) == b"one"
         store(tmp_path, "two")
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
         store(tmp_path, "three", {"x.toml": "nonsense = 1\n"})
         proxy.wait_for_log("x.toml:1: nonsense: unknown key")
         assert hello(proxy) == b"two"
@@ -173,7 +172,7 @@ def test_hook_pingap_storages_adds_where_configuration_is_kept(
         log = proxy.wait_for_log("the storage of the configuration failed while it was watched")
         assert "LookupError: the watch of etcd://***@host/ broke (" in log
         assert "s3cr" not in log
-        wait_until(lambda: hello(proxy) == b"ends")
+        until(lambda: hello(proxy) == b"ends")
         assert proxy.stop() == 0
 
 
@@ -183,7 +182,7 @@ def test_a_storage_that_cannot_be_read_for_a_while_is_tried_again(
     with serving(tmp_path, store(tmp_path, "one"), env, "--autoreload") as proxy:
         (tmp_path / "fails").write_text("2")
         store(tmp_path, "two", {"fails twice": ""})
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
         assert (tmp_path / "fails").read_text() == "0"
         assert (
             proxy.log.count("the configuration cannot be read") == 1
@@ -192,7 +191,7 @@ def test_a_storage_that_cannot_be_read_for_a_while_is_tried_again(
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("the configuration stays as it was; it cannot be read")
         proxy.wait_for_log("the new configuration is tried again in 1 s")
-        wait_until(lambda: proxy.log.count("the configuration was reloaded") == 2)
+        until(lambda: proxy.log.count("the configuration was reloaded") == 2)
 
 
 def test_a_version_that_was_refused_for_a_time_only_is_tried_again(
@@ -202,7 +201,7 @@ def test_a_version_that_was_refused_for_a_time_only_is_tried_again(
         (tmp_path / "leave").touch()
         store(tmp_path, "two", {"leaves.toml": '[plugins.leaves]\ncategory = "leaves"\n'})
         proxy.wait_for_log("ended while it prepared it", 20)
-        wait_until(lambda: hello(proxy) == b"two", 20)
+        until(lambda: hello(proxy) == b"two", 20)
         assert not (tmp_path / "leave").exists()
 
 
@@ -218,7 +217,7 @@ def test_without_autoreload_only_a_signal_reloads(tmp_path: Path, env: dict[str,
         assert hello(proxy) == b"one"
         store(tmp_path, "two")
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
 
 
 @pytest.mark.parametrize("kind", ["files", "dict"])
@@ -233,7 +232,7 @@ def test_plugins_write_the_configuration(tmp_path: Path, env: dict[str, str], ki
     with serving(tmp_path, location, env, "-a") as proxy:
         with proxy.connect() as client:
             assert b"changed meanwhile" in client.get("/write").body
-        wait_until(lambda: hello(proxy) == b"written")
+        until(lambda: hello(proxy) == b"written")
 
 
 def test_commands_read_it(tmp_path: Path, env: dict[str, str]) -> None:
@@ -319,7 +318,7 @@ class Renames(Plugin):
 
 
 def test_a_proxy_of_tests_has_a_storage_in_memory() -> None:
-    proxy = InProcess(categories=[Renames])
+    proxy = Proxy(categories=[Renames])
     proxy.location(plugins=[("renames", {})])
     with proxy:
         assert proxy.get("/").text == "saved"

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 from support.h2_websocket import H2WebSocket
-from support.origin import Origin, Served
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
-from support.rig import resident, until
+from support.process import Process
+from support.rig import resident
+from support.waiting import until
 from support.websocket import (
     BINARY,
     CLOSE,
@@ -41,6 +41,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
 from pingap.protocol.websocket import accept_value
+from pingap.testing import Served, Upstream
 
 SOURCE = '''
 import asyncio, gc, time, weakref
@@ -288,7 +289,7 @@ LOCATIONS = {
 SERVER = 'enabled_h2 = true\nprometheus_metrics = "/metrics"\n'
 
 
-class Upstream:
+class EchoServer:
     """A WebSocket server that echoes, and remembers what it got."""
 
     def __init__(self) -> None:
@@ -321,7 +322,7 @@ class Upstream:
 class Site:
     """A proxy with plugins in front of an upstream."""
 
-    def __init__(self, proxy: Proxy, upstream: Upstream) -> None:
+    def __init__(self, proxy: Process, upstream: EchoServer) -> None:
         self.proxy = proxy
         self.upstream = upstream
 
@@ -350,17 +351,17 @@ class Site:
 
 
 @contextmanager
-def site_of(folder: Path, addr: str, upstream: Upstream) -> Iterator[Site]:
+def site_of(folder: Path, addr: str, upstream: EchoServer) -> Iterator[Site]:
     write_distribution(folder / "site", "test_plugins", SOURCE)
     toml = routes(LOCATIONS, addr, more=TABLES, server=SERVER)
-    with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+    with Process(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
         yield Site(proxy, upstream)
         assert "defect of pingap" not in proxy.log
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    upstream = Upstream()
+    upstream = EchoServer()
     more: dict[str, Any] = {"max_size": None, "ping_interval": None}
     more["select_subprotocol"] = lambda _, offered: offered[0] if offered else None
     with serve(upstream, "127.0.0.1", 0, **more) as server:
@@ -810,7 +811,7 @@ def test_a_client_that_reads_nothing_stops_who_makes_a_filter_send(site: Site) -
 def test_a_filter_cannot_push_more_than_the_client_takes(site: Site) -> None:
     client = site.frames("push")
     client.send(ws_frame(TEXT, b"go"))
-    log = site.proxy.wait_for_log("pushed ", 20)
+    log = site.proxy.wait_for_log("pushed ")
     pushed = int(re.findall(r"pushed (\d+)", log)[-1])
     assert 0 < pushed < 500
     client.close()
@@ -861,14 +862,14 @@ Start = Callable[[Script], Site]
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Return what lets an upstream follow a script."""
-    with Origin(switch) as origin:
+    with Upstream(switch) as origin:
 
         def start(script: Script) -> Site:
             origin.script = script
             return site
 
         folder = tmp_path_factory.mktemp("scripted")
-        with site_of(folder, origin.addr, Upstream()) as site:
+        with site_of(folder, origin.addr, EchoServer()) as site:
             yield start
 
 

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
-from support.client import RawClient
+from pingap.testing import Client
 
-Connect = Callable[[], RawClient]
-Work = Callable[[RawClient], bool]
+Connect = Callable[[], Client]
+Work = Callable[[Client], bool]
 """One round of requests on a connection; tells whether the connection can be used again."""
 
 
@@ -34,7 +34,7 @@ class Load:
         ]
 
     def _run(self, name: str, work: Work) -> None:
-        client: RawClient | None = None
+        client: Client | None = None
         while not self._stop.is_set():
             try:
                 if client is None:
@@ -89,14 +89,14 @@ class Load:
         assert not still, f"still at work: {still}"
 
 
-def get(client: RawClient) -> bool:
+def get(client: Client) -> bool:
     """Ask for something small."""
     answer = client.get("/")
     assert answer.status == 200, answer.status
     return answer.header("connection") != "close"
 
 
-def pipeline(client: RawClient) -> bool:
+def pipeline(client: Client) -> bool:
     """Send three requests before the first answer; those behind the last answer were not begun."""
     client.send(b"GET /piped HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
     for _ in range(3):
@@ -107,7 +107,7 @@ def pipeline(client: RawClient) -> bool:
     return True
 
 
-def upload(client: RawClient) -> bool:
+def upload(client: Client) -> bool:
     """Send a body in pieces, and have it sent back."""
     piece = b"u" * 4096
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n")
@@ -118,7 +118,7 @@ def upload(client: RawClient) -> bool:
     return answer.header("connection") != "close"
 
 
-def download(client: RawClient) -> bool:
+def download(client: Client) -> bool:
     """Take a body that does not come in one piece."""
     answer = client.get("/large")
     assert (answer.status, len(answer.body)) == (200, 400_000), (answer.status, len(answer.body))

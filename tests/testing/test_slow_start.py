@@ -6,7 +6,7 @@ import gc
 from pathlib import Path
 
 import pytest
-from support.proxy import Proxy
+from support.process import Process
 
 TOML = """
 [servers.web]
@@ -29,6 +29,6 @@ def processes(folder: Path) -> list[str]:
 
 def test_a_proxy_that_does_not_start_in_time_is_ended(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        Proxy(TOML, tmp_path, start_seconds=0)
+        Process(TOML, tmp_path, start_seconds=0)
     assert processes(tmp_path) == []
     gc.collect()  # (a pipe or process that was left would be a ResourceWarning, which is an error)

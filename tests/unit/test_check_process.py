@@ -8,20 +8,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+from support.local_plugin import local_plugin
 
 from pingap.config import Problem, Snapshot
 from pingap.worker.check_process import check_in_process
 
-VALID = """
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
+VALID = local_plugin()
 PLUGIN = """
 from pingap import Plugin, Response, hookimpl
 print("a plugin that prints")

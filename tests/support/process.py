@@ -1,4 +1,8 @@
-"""A pingap process, started from TOML."""
+"""pingap as it is installed: a supervisor and workers in processes of their own.
+
+A test of a plugin needs none of it: its proxy is :class:`pingap.testing.Proxy`, in the test's process. These are
+for what only processes have: signals, reloads and upgrades, several workers, arguments, memory, descriptors.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from support.client import RawClient
+from pingap.testing import Client
 
 _URL = re.compile(r"^\s+(?:https?://)?(\S+)\s+(\S+): \d+ locations?$", re.MULTILINE)
 
 
-class Proxy:
+class Process:
     """A running pingap. Use port 0 in ``addr``: the start-up message tells what was bound.
 
     :param toml: the configuration.
@@ -83,9 +86,9 @@ class Proxy:
         """Return the port of a server."""
         return int(self.addresses[server][0].rpartition(":")[2])
 
-    def connect(self, server: str = "web") -> RawClient:
+    def connect(self, server: str = "web") -> Client:
         """Return a new connection to a server."""
-        return RawClient(("127.0.0.1", self.port(server)))
+        return Client(("127.0.0.1", self.port(server)))
 
     @property
     def log(self) -> str:
@@ -115,7 +118,7 @@ class Proxy:
                 self.process.stderr.close()
         return code
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Process:
         return self
 
     def __exit__(
@@ -125,7 +128,3 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-StartProxy = Callable[..., Proxy]
-"""Starts proxies from TOML: the fixture ``start_proxy``."""
