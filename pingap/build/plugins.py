@@ -25,7 +25,7 @@ from pingap.config import (
 )
 from pingap.config.decode import with_options
 from pingap.config.problem import quoted
-from pingap.config.reuse import plugin_key
+from pingap.config.reuse import plugin_digest
 from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import UPSTREAM_PHASES
@@ -202,7 +202,7 @@ class PluginBuilder:
         options, plugin = settings.options, None
         if settings.category == local_plugins.CATEGORY:
             # Before the file is read: what changes later belongs to the next reload.
-            self.keys[name] = plugin_key(self._config, name, Plugin)
+            self.keys[name] = plugin_digest(self._config, name, Plugin)
             cls = self._local_class(path, options)
             if cls is not None:
                 self._take_balancers(name, cls)
@@ -211,7 +211,7 @@ class PluginBuilder:
             cls = self._installed_class(path, settings.category)
             if cls is not None:
                 configured = name in self._config.plugins  # or built in
-                self.keys[name] = plugin_key(self._config, name, cls) if configured else name
+                self.keys[name] = plugin_digest(self._config, name, cls) if configured else name
         if cls is not None:
             timeout = settings.timeout or DEFAULT_TIMEOUT
             if "timeout" in cls.Settings.model_fields:

@@ -151,6 +151,11 @@ class MessageDecoder:
         """Whether nothing has come of a frame or message that is not complete."""
         return self._at == len(self._data) and self._missing < 0 and not self._opcode
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes are here that ``next`` has not looked at."""
+        return self._at < len(self._data) and not self.closed
+
     def feed(self, data: bytes) -> None:
         """Take bytes as they came; ``next`` returns what they complete."""
         if self.closed:

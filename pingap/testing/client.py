@@ -55,7 +55,11 @@ def open_socket(address: tuple[str, int] | str | socket.socket, timeout: float) 
         return socket.create_connection(address, timeout)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(timeout)
-    sock.connect(address)
+    try:
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
@@ -153,6 +157,16 @@ class Client(ByteStream):
         bodyless = method == "HEAD" or answer.status in (101, 204, 304)
         headers = Fields() if bodyless else answer.headers
         self._body = BodyReader(self, headers, to_end=not bodyless)
+        return answer
+
+    def read_interim(self) -> Answer:
+        """Read the head of an interim response (1xx) when it comes; others collect them in ``interim``.
+
+        :raises AssertionError: the head of a final response came, or the connection ended.
+        """
+        answer = self._head()
+        if not 100 <= answer.status < 200:
+            raise AssertionError(f"a final response came: {answer}")
         return answer
 
     def read_some(self) -> bytes:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from pingap.testing.closing import Closing
 from pingap.testing.fields import Fields, FieldsLike, pairs
 
 LIMIT: Final = 10.0
 """Seconds that a read waits at most."""
 
 
-class ByteStream:
+class ByteStream(Closing):
     """Sends and reads bytes, with nothing done to them.
 
     :param sock: a connected socket.
@@ -93,17 +93,6 @@ class ByteStream:
     def close(self) -> None:
         """Close the connection."""
         self.sock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class BodyReader:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
@@ -21,6 +19,7 @@ from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.messages import MessageBus
+from pingap.testing.closing import Closing
 from pingap.worker.certificates import Certificates
 from pingap.worker.listening import Listening
 from pingap.worker.lone_instance import LoneInstance
@@ -95,7 +94,7 @@ class _Nothing:
         self.runtime = runtime
 
 
-class FakeWorker:
+class FakeWorker(Closing):
     """A :class:`pingap.Worker` with nothing behind it: for ``startup`` and ``lead``.
 
     Shared state, bus, store and certificates are real ones, of one worker. Use it as a context manager, or call
@@ -161,14 +160,3 @@ class FakeWorker:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from support import h2
-from support.client import RawClient
 from support.h2 import END_HEADERS, H2Client, fields
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin
 
 from pingap.downstream.http2_stream import Http2Stream
 from pingap.protocol.http2_state import MOST_STREAMS
 from pingap.proxy import lifecycle
 from pingap.proxy.body_relay import BodyRelay
-from pingap.testing import Proxy, Upstream
+from pingap.testing import Client, Proxy, Upstream
 from pingap.upstream.connections.http2_stream import Http2UpstreamStream
 from pingap.wire.http2_turns import Turns
 
@@ -31,7 +29,7 @@ def proxy() -> Iterator[Proxy]:
 
 
 def connect(proxy: Proxy) -> H2Client:
-    return H2Client(RawClient(proxy.address()))
+    return H2Client(Client(proxy.address()))
 
 
 def break_for(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
@@ -101,7 +99,7 @@ def test_a_mistake_in_an_answer_ends_its_stream_and_no_other(
             if request.path == "/release" and held is not None:
                 served.respond(held.stream)
 
-    with Origin(h2_script(script)) as origin:
+    with Upstream(h2_script(script)) as origin:
         proxy = Proxy(f"""
             [upstreams.origin]
             addrs = ["{origin.addr}"]

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from support.certificates import issue
-from support.proxy import Proxy
+from support.process import Process
 
 PLUGIN = '''
 import anyio
@@ -105,7 +105,7 @@ class Target:
     def __init__(self, ports: dict[str, int], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         toml = configuration(ports, folder)
-        self.proxy = Proxy(toml, folder / "proxy", "--threads", "2", start_seconds=90)
+        self.proxy = Process(toml, folder / "proxy", "--threads", "2", start_seconds=90)
         self.ports = {name: self.proxy.port(name) for name in ("web", "tls", "proxied")}
         self.workers = self.proxy.workers
         self._read = 0
