@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import brotli
@@ -363,26 +364,50 @@ def test_what_is_measured(proxy: Proxy, upstream: Upstream) -> None:
     assert metrics.value("pingap_compression_bytes_out_total", coding="gzip") == len(answer.body)
 
 
-def test_the_event_loop_is_never_held_for_long(proxy: Proxy, upstream: Upstream) -> None:
-    """A level that needs a second for a megabyte: only threads can do that."""
-    upstream.stream("/large", [TEXT * 200], headers=HTML)
-    upstream.reply("/small", b"x")
-    proxy.location("/large", plugins=[("compression", {"zstd_level": 19})])
-    proxy.location("/", plugins=[])
-    answers: list[Answer] = []
-    large = threading.Thread(
-        target=lambda: answers.append(proxy.get("/large", headers={"Accept-Encoding": "zstd"}))
-    )
-    proxy.get("/small")
-    large.start()
-    others = 0
-    with proxy.connect() as client:
-        while large.is_alive():
-            assert client.get("/small").status == 200
-            others += 1
-    large.join()
-    assert plain(answers[0]) == TEXT * 200
-    assert others > 5  # which had their turn while it was compressed
+@pytest.mark.parametrize(
+    ("coding", "keys"),
+    [
+        ("gzip", {"gzip_level": 9}),
+        ("br", {"br_level": 6}),
+        ("zstd", {"zstd_level": 3}),
+        ("zstd", {"zstd_level": 19}),
+    ],
+)
+def test_the_event_loop_is_never_held_for_long(
+    coding: str,
+    keys: dict[str, int],
+    proxy: Proxy,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whole bodies, long ones and events: what takes long is done in threads (processor time)."""
+    calls: list[tuple[str, float]] = []
+
+    def noted(method: Callable[..., bytes]) -> Callable[..., bytes]:
+        def call(*arguments: Any) -> bytes:
+            began = time.thread_time()
+            try:
+                return method(*arguments)
+            finally:
+                calls.append((threading.current_thread().name, time.thread_time() - began))
+
+        return call
+
+    for name in ("feed", "flush", "end"):
+        monkeypatch.setattr(Compressing, name, noted(getattr(Compressing, name)))
+    random = Random(1)
+    words = [random.randbytes(4).hex().encode() for _ in range(3000)]
+    text = b" ".join(random.choices(words, k=60_000))  # half a megabyte that is hard to compress
+    upstream.reply("/whole", text[:65536], headers=HTML)
+    upstream.reply("/long", text, headers=HTML)
+    upstream.stream("/events", [text[at : at + 500] for at in range(0, 50_000, 500)], headers=HTML)
+    proxy.location("/", plugins=[("compression", keys)])
+    for path, size in (("/whole", 65536), ("/long", len(text)), ("/events", 50_000)) * 3:
+        answer = proxy.get(path, headers={"Accept-Encoding": coding})
+        assert plain(answer) == text[:size]
+    inside = [seconds for name, seconds in calls if name == "pingap.testing proxy"]
+    assert max(inside, default=0) < 0.002
+    assert len(calls) > len(inside)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
