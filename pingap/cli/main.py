@@ -119,7 +119,7 @@ def _prepare_command(ctx: click.Context, options: dict[str, object]) -> None:
 
 
 def _read_environment(options: dict[str, object]) -> dict[str, str]:
-    """Fill in what the command line leaves open; the command line wins.
+    """Fill in options from the environment; the command line takes precedence.
 
     :returns: option -> environment variable that it was read from.
     """
