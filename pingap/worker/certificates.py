@@ -64,7 +64,7 @@ class Certificates:
             raise ValueError(f"{shortened(name)} signs certificates on demand (is_ca)")
 
     def remove(self, name: str) -> None:
-        """Serve what the configuration says; see ``CertificateStore``."""
+        """Serve the certificate of the configuration; see ``CertificateStore``."""
         self._runtime().certificates.remove(name)
 
     def list(self) -> Sequence[CertificateFacts]:
@@ -78,7 +78,7 @@ def _checked(
 ) -> Certificate:
     """Return a certificate that can be served.
 
-    :raises ValueError: it cannot.
+    :raises ValueError: it cannot be served.
     """
     try:
         from pingap.tls import certificates
@@ -114,9 +114,9 @@ def _is_host(name: str) -> bool:
 
 
 def _check_openssl(runtime: Runtime, pem: bytes, alpn: str) -> None:
-    """Check that OpenSSL takes a certificate, with the options of each server.
+    """Check that OpenSSL accepts a certificate, with the options of each server.
 
-    :raises ValueError: it does not.
+    :raises ValueError: OpenSSL rejects it.
     """
     try:
         use_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem)
