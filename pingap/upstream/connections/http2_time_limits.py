@@ -1,4 +1,4 @@
-"""The time limits of a connection of HTTP/2 to an upstream, and how it is found out that it is gone."""
+"""The time limits of an HTTP/2 connection to an upstream, and the detection of dead connections."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ NEVER: Final = math.inf
 SETTINGS_SECONDS: Final = 10.0
 """How long an upstream may take to begin HTTP/2, unless ``total_connection_timeout`` is shorter."""
 PING_SECONDS: Final = 330.0
-"""Silence after which an upstream with open streams is asked for a sign of life. (More than the five
-minutes that servers of gRPC want between two PINGs; they end connections that are asked more often.)"""
+"""Silence after which an upstream with open streams gets a PING. This is more than the five minutes that
+gRPC servers require between two PINGs; they close connections that send them more often."""
 ANSWER_SECONDS: Final = 20.0
-"""How long it may take to answer that."""
+"""How long it may take to answer a PING."""
 
 
 class Http2UpstreamTimeLimits(ABC):
     """A connection with one deadline: the earliest of its own and those of its streams.
 
-    :param upstream: whose time limits apply.
+    :param upstream: provides the time limits.
     """
 
     __slots__ = (
@@ -54,38 +54,38 @@ class Http2UpstreamTimeLimits(ABC):
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, Http2UpstreamStream] = {}
         self._ping_sent = 0.0  # and not answered
-        self._goaway = ""  # what the upstream said when it left
+        self._goaway = ""  # the reason from the upstream's GOAWAY
 
     @abstractmethod
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection once what was written is sent; it is not to be used any more."""
+        """Close the connection once all data is sent; it must not be used any more."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Write the frames that the codec has created on its own."""
 
     @abstractmethod
     def _offer(self) -> None:
-        """Let the pool give out its streams."""
+        """Make its streams available to the pool."""
 
     @abstractmethod
     def _leave(self) -> None:
-        """Begin no stream any more."""
+        """Begin no more streams."""
 
     @abstractmethod
     def _refuse_start(self, detail: str, *, status: int = 502) -> None:
-        """Say that HTTP/2 did not begin."""
+        """Report that HTTP/2 did not begin."""
 
     def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
+        """Check the deadlines no later than at this time."""
         self.deadline = min(self.deadline, deadline)
 
     def _await_use(self) -> None:
-        """Set the limit for the next stream to begin."""
+        """Set the time limit for the next stream."""
         self._quiet_since = time.monotonic()
         if (idle := self.timeouts.idle) is not None:
             self.hasten(self._quiet_since + idle)
@@ -95,7 +95,7 @@ class Http2UpstreamTimeLimits(ABC):
         self.deadline = NEVER
         now = time.monotonic()
         if self._transport is not None and self._transport.is_closing():
-            self.abort()  # it does not take what is still to be sent
+            self.abort()  # it does not accept the remaining data
             return
         if not self.ready.done():
             self._refuse_start("did not begin HTTP/2 in time", status=504)
@@ -113,15 +113,15 @@ class Http2UpstreamTimeLimits(ABC):
                 self.close()
             else:
                 self.hasten(self._quiet_since + idle)
-        self._offer()  # a promise may have been forgotten
+        self._offer()  # a reserved stream may have been forgotten
 
     def _doubt(self, stream: Http2UpstreamStream) -> None:
-        """Begin no more streams if the upstream said nothing at all while one waited in vain."""
+        """Begin no more streams if the upstream sent nothing at all while a stream timed out."""
         if self.read_at <= stream.asked_at:
             self._leave()
 
     def _look_for_upstream(self, now: float) -> None:
-        """Ask an upstream that says nothing for a sign of life; give up one that gives none."""
+        """Send a PING to a silent upstream; give up if it is not answered."""
         if self._ping_sent:
             if self._ping_sent + ANSWER_SECONDS <= now:
                 self._goaway = self._goaway or "no answer to a PING"
