@@ -1,8 +1,7 @@
-"""Heads as plugins see them: a wrong value is refused where it is assigned, and so is a late change.
+"""Heads as plugins see them: invalid values are rejected when assigned, and so are late changes.
 
-The objects are those that came; only their class is another one from the moment on at which this
-matters, so that requests without plugins pay nothing. (``Response`` checks by itself, as plugins make
-some.)
+The objects stay the same; only their class changes when this matters, so that requests without plugins have
+no overhead. ``Response`` checks on its own, because plugins also create responses.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from pingap.http.response_checks import check_headers
 class PluginRequest(Request):
     """A request that plugins may change until it is sent.
 
-    (The lifecycle assigns the class by itself: a call would cost more.)
+    The lifecycle assigns the class itself, because a call would cost more.
     """
 
     __slots__ = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assign what a request may have.
+        """Assign and check an attribute.
 
         :raises TypeError: another type.
-        :raises ValueError: another value, or what ``rewrite`` is for.
-        :raises RuntimeError: the head was sent.
+        :raises ValueError: another value, or an attribute that ``rewrite`` changes.
+        :raises RuntimeError: the head has been sent.
         """
         if self.sent:
             raise RuntimeError(f"request.{name} cannot be changed any more: {_TOO_LATE}")
@@ -49,7 +48,7 @@ class PluginRequest(Request):
     def rewrite(self, path: str, query: str | None = None) -> None:
         """Rewrite as ``Request`` does.
 
-        :raises RuntimeError: the head was sent.
+        :raises RuntimeError: the head has been sent.
         """
         if self.sent:
             raise RuntimeError(f"the request cannot be rewritten any more: {_TOO_LATE}")
@@ -61,11 +60,11 @@ _TEXT: Final = ("method", "host", "http_version", "upgrade", "websocket_key")
 
 
 class SentHeaders(Headers):
-    """Header fields that were sent."""
+    """Header fields that have been sent."""
 
     __slots__ = ()
 
-    def __init__(self, fields: object = ()) -> None:  # (which is how ``fields`` is assigned)
+    def __init__(self, fields: object = ()) -> None:  # called when ``fields`` is assigned
         raise RuntimeError(f"header fields cannot be changed any more: {_TOO_LATE}")
 
     def append(self, prepared: Field) -> None:
@@ -77,13 +76,13 @@ class SentHeaders(Headers):
         raise RuntimeError(f"the header {_name(prepared[0])} cannot be set any more: {_TOO_LATE}")
 
     def discard(self, key: bytes) -> None:
-        """Refuse, unless there is nothing to drop."""
+        """Raise an error, unless there is nothing to drop."""
         if key in self.keys:
             raise RuntimeError(f"the header {_name(key)} cannot be dropped any more: {_TOO_LATE}")
 
 
 def close_head(head: Request | Response) -> None:
-    """Refuse changes by plugins from here on: they would come too late."""
+    """Reject changes by plugins from now on: they would come too late."""
     set_unchecked(head, "sent", True)
     head.headers.__class__ = SentHeaders
 

@@ -20,7 +20,7 @@ from pingap.tls.facts import CertificateFacts
 from pingap.tls.pem import CertificateError, blocks, read_pem
 
 SOON: Final = timedelta(days=7)
-"""Remaining fraction of a certificate's lifetime below which a warning is given, unless ``buffer_days`` is set."""
+"""Remaining lifetime of a certificate below which a warning is given, unless ``buffer_days`` is set."""
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes
 Source: TypeAlias = Literal["configuration", "plugin"]

@@ -103,7 +103,7 @@ class Authority:
 
 
 def common_name(name: str) -> str:
-    """Return the name that a certificate is made for: one serves all sibling names as well."""
+    """Return the name that a certificate is made for: a wildcard also serves its siblings."""
     if not name:
         return "*"
     if name.count(".") > 1:
