@@ -91,5 +91,5 @@ def folder_problems(
         try:
             make_folder(file.parent, account)
         except OSError as error:
-            text = f"{account} cannot have the folder {file.parent}: {error.strerror}"
+            text = f"{account} cannot use the directory {file.parent}: {error.strerror}"
             yield config.source.problem(path, text)

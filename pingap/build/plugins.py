@@ -271,7 +271,7 @@ class PluginBuilder:
         try:
             for word, factory in hook().items():
                 if word in self.balancers or word in self._registry.names(kinds.BALANCER):
-                    self._problem(path, f"there is another balancer {quoted(word)}")
+                    self._problem(path, f"another balancer has the name {quoted(word)}")
                 self.balancers[word] = factory
                 self.balancer_keys[word] = self.keys[name]
         except BaseException as error:  # a bug in the plugin

@@ -168,7 +168,7 @@ class TlsBuilder:
         try:
             use_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), loaded.pem)
         except ssl.SSLError as error:
-            raise CertificateError(key, f"OpenSSL refuses it: {reason(error)}") from None
+            raise CertificateError(key, f"OpenSSL rejects it: {reason(error)}") from None
 
     def _warn(self, path: Key, loaded: Certificate, settings: CertificateConfig) -> None:
         from pingap.tls.certificates import doubts, utc_now

@@ -204,7 +204,7 @@ class UpstreamBuilder:
             )
             self._problem(path, text)
         elif speaks is Speaks.EITHER and not settings.sni:
-            text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
+            text = "has no effect without sni: HTTP/1.1 is used; H2 speaks HTTP/2 without TLS"
             self._warn(path, text)
 
     def _problem(self, path: Key, message: str) -> None:

@@ -84,7 +84,7 @@ class Snapshot:
                 warnings=tuple(map(read_problem, read["warnings"])),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise ValueError("these bytes are no snapshot of a configuration") from None
+            raise ValueError("these bytes are not a configuration snapshot") from None
 
 
 def written(problem: Problem) -> list[Any]:

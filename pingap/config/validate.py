@@ -198,7 +198,7 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
     known = ", ".join(f"${group}" for group in groups) or "there is none"
     hint = "; a group has a name if it is written (?<name>...)"
     report.error(
-        path, f"{quoted(location.upstream)} is no named group of path or host ({known}){hint}"
+        path, f"{quoted(location.upstream)} is not a named group of path or host ({known}){hint}"
     )
 
 
@@ -306,9 +306,11 @@ def _check_tls(items: Items, sections: dict[str, dict[str, Table]], report: Repo
             report.error((*path, "global_certificates"), "there is no block in [certificates]")
         asks = server.tls_verify_client != "off"
         if asks and not server.tls_client_ca:
-            report.error((*path, "tls_verify_client"), "needs tls_client_ca: whom to believe")
+            report.error(
+                (*path, "tls_verify_client"), "needs tls_client_ca, the authorities to trust"
+            )
         if server.tls_client_ca and not asks:
-            message = 'nobody is asked: tls_verify_client must be "optional" or "require"'
+            message = 'has no effect: tls_verify_client must be "optional" or "require"'
             report.error((*path, "tls_client_ca"), message)
         if asks and not server.global_certificates:
             message = "needs global_certificates = true: without TLS no client is verified"

@@ -231,7 +231,7 @@ def context_lookup(key: str) -> Lookup:
     if (lookup := find_context_key(key)) is None:
         known = ", ".join(known_keys())
         hint = did_you_mean(key, known_keys())
-        raise ValueError(f":{key} is no value of the request{hint} (keys: {known})")
+        raise ValueError(f":{key} is not a value of the request{hint} (keys: {known})")
     return lookup
 
 

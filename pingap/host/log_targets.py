@@ -84,7 +84,7 @@ class LogTarget:
         if not folder.is_dir():
             raise LogTargetError(f"cannot open {self.path}: {folder} is not a directory")
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-            text = f"this user may not make files in {folder}"
+            text = f"this user may not create files in {folder}"
             raise LogTargetError(f"cannot open {self.path}: {text}")
 
 

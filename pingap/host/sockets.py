@@ -59,8 +59,8 @@ def _hint(address: Address, error: OSError) -> str:
     if isinstance(address, UnixAddress):
         folder = Path(address.path).parent
         return {
-            errno.ENOENT: f" (there is no folder {folder})",
-            errno.EACCES: f" (who may make files in {folder}?)",
+            errno.ENOENT: f" (there is no directory {folder})",
+            errno.EACCES: f" (check the permissions of {folder})",
         }.get(error.errno or 0, "")
     return {
         errno.EACCES: " (ports below 1024 need root, which pingap no longer is once it serves, or"

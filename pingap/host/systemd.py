@@ -93,7 +93,7 @@ class Notifier:
                 sock.settimeout(_SECONDS)
                 sock.sendto("\n".join(lines).encode(), address)
         except OSError as error:
-            log.warning("cannot tell systemd %s: %s", lines[0], error.strerror or error)
+            log.warning("cannot notify systemd %s: %s", lines[0], error.strerror or error)
 
 
 def _monotonic_usec() -> int:

@@ -273,7 +273,9 @@ class RequestContext:
         :raises ValueError: another name, or seconds below 0.
         """
         if not _TIMING(name) or not seconds >= 0:
-            raise ValueError(f"timing({name!r:.40}, {seconds!r:.40}) is no metric of Server-Timing")
+            raise ValueError(
+                f"timing({name!r:.40}, {seconds!r:.40}) is not a metric of Server-Timing"
+            )
         timings = self.__dict__.setdefault("_timings", {})
         if name in timings or len(timings) < MOST_TIMINGS:
             timings[name] = timings.get(name, 0.0) + seconds

@@ -271,7 +271,7 @@ class Response:
         :raises RuntimeError: the head has been sent.
         """
         if self.sent:
-            raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
+            raise RuntimeError(f"response.{name} can no longer be changed: the head was sent")
         if (check := RESPONSE_CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":

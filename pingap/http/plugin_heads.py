@@ -29,7 +29,7 @@ class PluginRequest(Request):
         :raises RuntimeError: the head has been sent.
         """
         if self.sent:
-            raise RuntimeError(f"request.{name} cannot be changed any more: {_TOO_LATE}")
+            raise RuntimeError(f"request.{name} can no longer be changed: {_TOO_LATE}")
         if name in ("path", "query", "target"):
             raise ValueError(f"request.{name} is changed by request.rewrite()")
         if name in _FRAMING:
@@ -51,7 +51,7 @@ class PluginRequest(Request):
         :raises RuntimeError: the head has been sent.
         """
         if self.sent:
-            raise RuntimeError(f"the request cannot be rewritten any more: {_TOO_LATE}")
+            raise RuntimeError(f"the request can no longer be rewritten: {_TOO_LATE}")
         super().rewrite(path, query)
 
 
@@ -65,20 +65,20 @@ class SentHeaders(Headers):
     __slots__ = ()
 
     def __init__(self, fields: object = ()) -> None:  # called when ``fields`` is assigned
-        raise RuntimeError(f"header fields cannot be changed any more: {_TOO_LATE}")
+        raise RuntimeError(f"header fields can no longer be changed: {_TOO_LATE}")
 
     def append(self, prepared: Field) -> None:
         """Refuse."""
-        raise RuntimeError(f"the header {_name(prepared[0])} cannot be added any more: {_TOO_LATE}")
+        raise RuntimeError(f"the header {_name(prepared[0])} can no longer be added: {_TOO_LATE}")
 
     def replace(self, prepared: Field) -> None:
         """Refuse."""
-        raise RuntimeError(f"the header {_name(prepared[0])} cannot be set any more: {_TOO_LATE}")
+        raise RuntimeError(f"the header {_name(prepared[0])} can no longer be set: {_TOO_LATE}")
 
     def discard(self, key: bytes) -> None:
         """Raise an error, unless there is nothing to drop."""
         if key in self.keys:
-            raise RuntimeError(f"the header {_name(key)} cannot be dropped any more: {_TOO_LATE}")
+            raise RuntimeError(f"the header {_name(key)} can no longer be dropped: {_TOO_LATE}")
 
 
 def close_head(head: Request | Response) -> None:

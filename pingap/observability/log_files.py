@@ -139,7 +139,9 @@ class LogFile:
         reason = _reason(error)
         if reason != self._failing:
             self._failing = reason
-            self._tell(f"cannot be written: {reason}; lines wait, and the oldest get lost")
+            self._tell(
+                f"cannot be written: {reason}; lines are buffered, and the oldest are dropped"
+            )
 
     def _on_success(self) -> None:
         if self._failing:
@@ -148,7 +150,7 @@ class LogFile:
 
     def _tell_lost(self, event: str) -> None:
         lost, self._untold = self._untold, 0
-        self._tell(f"{event}lines that were lost: {lost}")
+        self._tell(f"{event}lines lost: {lost}")
 
     def _tell(self, text: str) -> None:
         if not self.is_application_log or not self._failing:

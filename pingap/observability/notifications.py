@@ -63,7 +63,7 @@ class Notification:
             raise ValueError("a notification needs a kind")
         if self.level not in _LOG_LEVELS:
             levels = ", ".join(_LOG_LEVELS)
-            raise ValueError(f"{self.level!r:.40} is no level (levels: {levels})")
+            raise ValueError(f"{self.level!r:.40} is not a level (levels: {levels})")
 
 
 def notify(bus: Bus, event: Notification) -> None:

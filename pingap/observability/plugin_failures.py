@@ -60,7 +60,7 @@ class PluginFailures:
         if len(self._told) >= _MOST_KNOWN:
             self._told.clear()
         self._told[what] = now, 0
-        more = f" ({silent} more since it was told last)" if silent else ""
+        more = f" ({silent} more since it was last logged)" if silent else ""
         reason = f"{type(cause).__name__}: {cause}" if cause is not None else ""
         where = f", location {location}" if location else ""
         text = "%s%s, at %s: %s%s"

@@ -127,7 +127,7 @@ class Watchdog:
             else:
                 if suspect.told:
                     seconds = (suspect.answered_at or now) - suspect.seen_at
-                    log.warning("the event loop goes on, after %.2f s", seconds)
+                    log.warning("the event loop continues after %.2f s", seconds)
                 suspect = self._suspect = None
         if suspect is None and stack:
             suspect = self._suspect = _Suspect(stack[0], since)

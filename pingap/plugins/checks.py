@@ -57,7 +57,7 @@ def _wrong_arguments(function: FunctionType, phase: str, *, bound: bool) -> str:
             continue
         has_default = one.default is not one.empty
         if one.name in offered and has_default:
-            return f'"{one.name}" has a default value, so it is never passed: leave that away'
+            return f'"{one.name}" has a default value, so it is never passed: remove the default'
         if one.name not in offered and not has_default:
             hint = did_you_mean(one.name, offered)
             listed = ", ".join(offered)

@@ -163,7 +163,7 @@ class DurableStore:
             except sqlite3.Error as error:
                 raise StoreError(f"{path}: {_reason(error, self._limit)}") from error
             except OSError as error:
-                text = f"{path}: the store of plugins cannot be made: {error.strerror or error}"
+                text = f"{path}: the plugin store cannot be created: {error.strerror or error}"
                 hint = "set PINGAP_STATE_DIR to a directory that pingap may write in"
                 raise StoreError(f"{text}; {hint}") from error
 
@@ -217,7 +217,7 @@ def make_private_directory(path: Path) -> None:
     except FileExistsError:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(None, f"{path} is no directory") from None
+            raise NotADirectoryError(None, f"{path} is not a directory") from None
         if found.st_uid != os.geteuid():
             raise PermissionError(None, f"{path} belongs to another user") from None
         if found.st_mode & 0o077:
@@ -233,7 +233,7 @@ def _encoded(key: str) -> bytes:
 def _reason(error: sqlite3.Error, limit: int) -> str:
     code = getattr(error, "sqlite_errorname", "")
     if code == "SQLITE_FULL":
-        return f"the store of plugins is full ({limit} bytes, or the disk)"
+        return f"the plugin store is full ({limit} bytes, or the disk)"
     if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-        return f"the store of plugins is damaged ({error}); remove it to begin with an empty one"
-    return f"the store of plugins cannot be used: {error}"
+        return f"the plugin store is damaged ({error}); remove it to begin with an empty one"
+    return f"the plugin store cannot be used: {error}"

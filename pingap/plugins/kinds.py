@@ -107,7 +107,7 @@ def _by_instance(
 def _by_command(commands: Iterable[Any]) -> Mapping[str, Any]:
     for one in commands:
         if not getattr(one, "name", None):
-            raise ContractError(f"{one!r} is no command of click with a name")
+            raise ContractError(f"{one!r} is not a click command with a name")
     return {one.name: one for one in commands}
 
 

@@ -122,7 +122,7 @@ def _check_for_one_file(cls: type[Plugin]) -> None:
 
 def _choose(names: list[str], wanted: str | None) -> str:
     if not names:
-        raise LocalPluginError("defines no plugin: a class that is based on pingap.Plugin")
+        raise LocalPluginError("defines no plugin: a class based on pingap.Plugin")
     listed = ", ".join(names)
     if wanted is None:
         if len(names) > 1:
@@ -166,7 +166,7 @@ def _refuse_if_open_to_everyone(path: Path) -> None:
         raise LocalPluginError("is writable by everyone: chmod o-w it")
     directory = real.parent.stat().st_mode
     if directory & stat.S_IWOTH and not directory & stat.S_ISVTX:
-        raise LocalPluginError("stands in a directory that is writable by everyone: chmod o-w it")
+        raise LocalPluginError("is in a directory that is writable by everyone: chmod o-w it")
 
 
 def _line_of(error: BaseException, file: str) -> int | None:

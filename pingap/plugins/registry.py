@@ -173,7 +173,7 @@ class Registry:
                 owner = _distribution(self._points[point][0])
                 wanted = kind.wanted.format(name=name)
                 raise PluginLoadError(
-                    f"the entry point {point!r} of {owner} leads to no such {kind.label}: it must "
+                    f"the entry point {point!r} of {owner} does not refer to a {kind.label}: it must "
                     f"be {wanted}"
                 )
         found: T = self._loaded[kind][name]

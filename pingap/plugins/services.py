@@ -182,7 +182,7 @@ class _Life:
 
     async def _end(self, tasks: BackgroundTasks) -> None:
         if stubborn := await tasks.end():
-            text = "plugin %s: %d background tasks ignore that they were cancelled"
+            text = "plugin %s: %d background tasks ignored cancellation"
             log.warning(text, self._instance.name, stubborn)
 
     async def _until_stopped(self) -> None:

@@ -293,4 +293,4 @@ def _tell_listeners(listeners: Relisting) -> None:
     for text in dict.fromkeys(f"{one.text} ({one.server})" for one in listeners.opened):
         log.info("listening on %s", text)
     for text in dict.fromkeys(one.address for one in listeners.removed):
-        log.info("not listening on %s any more", text)
+        log.info("no longer listening on %s", text)

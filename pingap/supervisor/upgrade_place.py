@@ -43,7 +43,7 @@ def place_to_wait(setting: str, account: Account | None) -> str:
         else:
             return str(folder / _NAME)
     raise PlaceError(
-        f"no folder for the upgrade socket ({'; '.join(reasons)}): set basic.upgrade_sock"
+        f"no directory for the upgrade socket ({'; '.join(reasons)}): set basic.upgrade_sock"
     )
 
 
@@ -91,4 +91,4 @@ def _check(folder: Path, uid: int) -> None:
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-        raise PlaceError(f"expected a folder of user {uid} with mode 0700")
+        raise PlaceError(f"expected a directory of user {uid} with mode 0700")

@@ -338,7 +338,7 @@ class Proxy:
 
         :raises AssertionError: it does not in time.
         """
-        found = f"{text!r} does not come in the log"
+        found = f"{text!r} does not appear in the log"
         self._recorder.wait(lambda: text in self._recorder.text, found)
         return self._recorder.text
 

@@ -239,7 +239,7 @@ class UpstreamRuntime:
             return await self._open(peer, client, upgrades, repeatable, until)
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise UpstreamError(
-                f"{where} cannot be spoken to by TLS: {reason(error)}",
+                f"{where} failed the TLS handshake: {reason(error)}",
                 error_type="InvalidCert"
                 if isinstance(error, ssl.CertificateError)
                 else "TLSHandshakeFailure",
@@ -323,7 +323,7 @@ class UpstreamRuntime:
             if self._speaks is Speaks.HTTP2 and not self._warned_of_http1:
                 self._warned_of_http1 = True
                 where = f"{self.name}({peer.text})"
-                log.warning("%s does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken", where)
+                log.warning("%s does not offer HTTP/2 (ALPN h2): HTTP/1.1 is used", where)
             kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
         # Importing h2 takes 60 ms and 1.5 MB, which a worker without HTTP/2 saves.

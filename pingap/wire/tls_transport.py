@@ -114,7 +114,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def eof_received(self) -> bool:
         """Pass on that the peer ended its side of TCP, unless it has sent close_notify before."""
         if self._app is None:
-            self._fail(ConnectionResetError("the peer left during the TLS handshake"))
+            self._fail(
+                ConnectionResetError("the peer closed the connection during the TLS handshake")
+            )
             return False
         if self._peer_ended:
             return not self._closing

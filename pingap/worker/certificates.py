@@ -124,7 +124,7 @@ def _check_openssl(runtime: Runtime, pem: bytes, alpn: str) -> None:
             if server.tls is not None:
                 server.tls.context_for(pem, alpn)
     except ssl.SSLError as error:
-        raise ValueError(f"OpenSSL refuses it: {reason(error)}") from None
+        raise ValueError(f"OpenSSL rejects it: {reason(error)}") from None
 
 
 def _facts(runtime: Runtime) -> Iterator[CertificateFacts]:

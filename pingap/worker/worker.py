@@ -344,7 +344,7 @@ class Worker:
                     await self._idle.wait()
                 self._check_idle()  # a failed handshake does not trigger this
         if grace.cancelled_caught:
-            log.warning("the grace period is over: cutting what is still under way")
+            log.warning("the grace period is over: closing the remaining connections")
 
     def sweep(self) -> None:
         """Check all time limits now instead of at the next interval."""

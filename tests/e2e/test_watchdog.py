@@ -96,7 +96,7 @@ def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Proxy) -> No
         f'  File "{file}", line {line_of("time.sleep(0.4)")}, in wait',
         "    time.sleep(0.4)",
     ]
-    seconds = re.search(r"WARN the event loop goes on, after (\S+) s", log)
+    seconds = re.search(r"WARN the event loop continues after (\S+) s", log)
     assert seconds is not None
     assert 0.3 <= float(seconds[1]) < 2
 

@@ -51,7 +51,7 @@ def test_help_lists_commands_without_importing_them(tmp_path: Path) -> None:
             SOURCE.replace('"purge",', '"other",'),
             "the entry point 'command:purge' of purging leads",
         ),
-        (SOURCE.replace("[purge]", "[1]"), "purging cannot be loaded: 1 is no command of click"),
+        (SOURCE.replace("[purge]", "[1]"), "purging cannot be loaded: 1 is not a click command"),
     ],
 )
 def test_a_command_that_cannot_be_loaded_is_told(tmp_path: Path, source: str, told: str) -> None:

@@ -121,7 +121,7 @@ def test_lines_wait_while_it_raises(tmp_path: Path, origin: Origin) -> None:
         (tmp_path / "broken").unlink()
         wait_until(lambda: (tmp_path / "log").exists())
         wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == 20)
-        proxy.wait_for_log("can be written again; lines that were lost: 0")
+        proxy.wait_for_log("can be written again; lines lost: 0")
 
 
 def test_logs_are_opened_again(tmp_path: Path, origin: Origin) -> None:

@@ -111,7 +111,7 @@ async def fill(store: DurableStore) -> None:
 
 async def test_it_is_bounded(folder: Path) -> None:
     store = DurableStore(folder, limit=256 * 1024)
-    with pytest.raises(StoreError, match=r"plugins\.sqlite3: the store of plugins is full"):
+    with pytest.raises(StoreError, match=r"plugins\.sqlite3: the plugin store is full"):
         await fill(store)
     assert 15 <= len(await store.keys()) <= 26
     assert await store.get("0") == bytes(10_000)
@@ -149,7 +149,7 @@ async def test_a_directory_that_others_may_use(folder: Path) -> None:
         await DurableStore(folder).get("a")
     folder.rmdir()
     folder.symlink_to("/tmp")
-    with pytest.raises(StoreError, match="is no directory"):
+    with pytest.raises(StoreError, match="is not a directory"):
         await DurableStore(folder).get("a")
 
 

@@ -90,7 +90,7 @@ class CommandGroup(click.Group):
         except (MissingPluginError, PluginLoadError) as error:
             raise click.ClickException(f"the command {name}: {error}") from None
         if not isinstance(command, click.Command):
-            raise click.ClickException(f"the command {name}: {command!r} is no command of click")
+            raise click.ClickException(f"the command {name}: {command!r} is not a click command")
         return command
 
     def resolve_command(

@@ -122,7 +122,7 @@ def _phase_problems(choices: Choices) -> Iterator[str]:
     for phase in phases:
         if phase not in PHASES:
             hint = did_you_mean(phase, PHASES) or f", expected some of {', '.join(PHASES)}"
-            yield f"phases: {quoted(phase)} is no phase{hint}"
+            yield f"phases: {quoted(phase)} is not a phase{hint}"
     filtering = [phase for phase in phases if phase in BODY_PHASES]
     if filtering and body not in ("reads", "rewrites"):
         yield f'body: {quoted(str(body))}, but {filtering[0]} needs "reads" or "rewrites"'

@@ -138,7 +138,7 @@ class _Change:
                 self._write(self._before).replace(self._target)
             self._sync_directory()
         except OSError as error:
-            log.error("%s cannot be put back: %s", self.path, error.strerror)  # noqa: TRY400
+            log.error("%s cannot be restored: %s", self.path, error.strerror)  # noqa: TRY400
 
     def discard(self) -> None:
         """Remove temporary files that were not used."""

@@ -74,7 +74,9 @@ class TlsConnector(TlsTransport, Generic[C]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._complete.done():
-            lost = exc or ConnectionResetError("the peer left during the TLS handshake")
+            lost = exc or ConnectionResetError(
+                "the peer closed the connection during the TLS handshake"
+            )
             self._complete.set_exception(lost)
         elif self._app is not None and not isinstance(self._error, ssl.SSLError):
             # Late, because with TLS 1.3 it arrives after the handshake.

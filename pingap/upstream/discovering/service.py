@@ -141,7 +141,7 @@ class Refresher:
         before, self._found = self._found, endpoints
         if before is not None:
             listed = ", ".join(peer.text for peer in self._upstream.peers) or "none"
-            log.info("upstream %s has other backends now: %s", self._upstream.name, listed)
+            log.info("upstream %s has new backends: %s", self._upstream.name, listed)
 
     def _report(self, failures: tuple[str, ...]) -> None:
         """Report failures, once, and when they are over."""
@@ -149,7 +149,7 @@ class Refresher:
             if failure not in self._failures:
                 self.notify(self._event(failure))
         if self._failures and not failures:
-            log.info("upstream %s: everything is found again", self._upstream.name)
+            log.info("upstream %s: all lookups succeed again", self._upstream.name)
         self._failures = failures
 
     @property
@@ -180,7 +180,7 @@ class Refresher:
             except BaseException as error:
                 if is_from_outside(error):
                     raise
-                text = f"no news come any more: {str(error) or type(error).__name__}"
+                text = f"no more changes are received: {str(error) or type(error).__name__}"
             else:
                 return
             if text != told or time.monotonic() - began > RETRY_SECONDS:

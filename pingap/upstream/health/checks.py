@@ -100,7 +100,7 @@ class TcpCheck:
         except TimeoutError:
             raise CheckFailed(f"no connection within {self._timeout:g} s") from None
         except anyio.EndOfStream:
-            raise CheckFailed("it left during the TLS handshake") from None
+            raise CheckFailed("the connection was closed during the TLS handshake") from None
         except (OSError, anyio.BrokenResourceError) as error:
             raise failure(error) from None
 

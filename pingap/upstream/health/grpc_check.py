@@ -67,12 +67,12 @@ def read_answer(data: bytes) -> int:
     length = int.from_bytes(data[1:_PREFIX])
     message = data[_PREFIX : _PREFIX + length]
     if len(data) < _PREFIX or data[0] or len(message) < length:
-        raise CheckFailed("the answer is no message of gRPC")
+        raise CheckFailed("the response is not a gRPC message")
     if not message:
         return 0  # an omitted field has the value 0
     status = message[1:]
     if message[0] != _STATUS or len(status) != 1 or status[0] & _CONTINUES:
-        raise CheckFailed("the answer is not that of a health service")
+        raise CheckFailed("the response is not that of a health service")
     return status[0]
 
 

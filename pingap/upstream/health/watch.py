@@ -88,7 +88,7 @@ class Watch:
         try:
             await function(*arguments)
         except Exception:
-            log.exception("the health checks of %s are defective", self.upstream.name)
+            log.exception("the health check of %s failed because of a bug", self.upstream.name)
 
     async def round(self) -> None:
         """Check every backend once."""
@@ -139,7 +139,7 @@ class Watch:
                 log.warning("cannot check upstream %s(%s): %s", name, peer.text, error)
                 return
             except Exception as error:
-                log.exception("the health checks of %s are defective", self.upstream.name)
+                log.exception("the health check of %s failed because of a bug", self.upstream.name)
                 failure = repr(error)
         standing = self.standings[peer.text]
         if standing.note(not failure):
