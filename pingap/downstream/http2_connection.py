@@ -121,7 +121,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
                     raise
                 except Exception:
                     number = getattr(event, "stream_id", 0)
-                    log.exception("stream %d ended by a defect of pingap", number)
+                    log.exception("stream %d ended because of a bug in pingap", number)
                     self._on_defect(number)
         except Http2Error as error:
             self._fail(error)

@@ -25,6 +25,6 @@ async def attempt(job: Callable[..., Awaitable[None]], *args: object) -> bool:
     try:
         await job(*args)
     except Exception:
-        log.exception("%s failed by a defect of pingap", job.__qualname__)
+        log.exception("%s failed because of a bug in pingap", job.__qualname__)
         return False
     return True

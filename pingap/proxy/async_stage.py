@@ -121,7 +121,7 @@ class AsyncStage(Stage):
         except PingapError as error:
             failure = error
         except Exception:
-            log.exception("a body filter of %s failed by a defect of pingap", self.owner.name)
+            log.exception("a body filter of %s failed because of a bug in pingap", self.owner.name)
             failure = HTTPError(500, "Internal error")
         self._going = False
         if failure is None:

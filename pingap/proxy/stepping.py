@@ -60,7 +60,7 @@ class Stepping:
             ended = next(self.lifecycle, _ENDED) is not None
         except BaseException:  # for example a CancelledError of a plugin
             seen = {REQUEST: (self.request, self.ctx)}
-            log.exception("request ended by a defect of pingap: %r", self.request, extra=seen)
+            log.exception("request ended because of a bug in pingap: %r", self.request, extra=seen)
             self.downstream.cut()
             ended = True
         if ended:

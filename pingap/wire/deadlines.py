@@ -64,7 +64,7 @@ class Deadlines:
                 except Exception:
                     # A bug with one connection must not end the time limits of all others.
                     log.exception(
-                        "a time limit was not handled, by a defect of pingap: %r", watched
+                        "a time limit was not handled because of a bug in pingap: %r", watched
                     )
                     watched.deadline = now + _AGAIN
 

@@ -156,7 +156,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             try:
                 stream.on_waiting()
             except Exception:
-                log.exception("an answer of %s ended by a defect of pingap", self.name)
+                log.exception("an answer of %s ended because of a bug in pingap", self.name)
                 stream.on_defect()
         self.flush()
         if self.codec.unfinished or len(data) >= FULL_READ:
@@ -250,7 +250,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             elif type(event) is StreamReset:
                 stream.on_reset(event)
         except Exception:  # must not affect the other streams
-            log.exception("an answer of %s ended by a defect of pingap", self.name)
+            log.exception("an answer of %s ended because of a bug in pingap", self.name)
             stream.on_defect()
 
     def _on_goaway(self, event: GoawayReceived) -> None:
