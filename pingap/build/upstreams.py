@@ -200,7 +200,7 @@ class UpstreamBuilder:
         speaks = Speaks(settings.alpn)
         if speaks is not Speaks.HTTP1 and settings.proxy_protocol:
             text = (
-                "clients share connections of HTTP/2, and proxy_protocol tells of one: expected H1"
+                "clients share HTTP/2 connections, but proxy_protocol names one client: expected H1"
             )
             self._problem(path, text)
         elif speaks is Speaks.EITHER and not settings.sni:

@@ -44,7 +44,7 @@ class _Pool:
         import httpcore
 
         self.users = 0
-        """Calls under way."""
+        """Calls in progress."""
         self.connections: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=MOST_CONNECTIONS,

@@ -15,8 +15,8 @@ _KEYS: Final = ("privkey.pem", "key.pem", "tls.key", "server.key", "cert.key")
 def quick_start(options: dict[str, Any]) -> str:
     """Return the configuration as TOML.
 
-    It listens on the loopback interface only, unless ``--addr`` is given: somebody who tries pingap with an
-    application may not want to publish it.
+    It listens on the loopback interface only, unless ``--addr`` is given: a quick test should not publish an
+    application.
 
     :param options: of the command line: ``upstream``, ``addr``, ``domain``, ``cert``, ``key``.
     :raises ValueError: with a message for the operator: a file of the certificate is missing.

@@ -201,7 +201,7 @@ class Request:
         return None
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # (for logs)
+        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # for logs
 
 
 def has_no_body(request: Request, response: Response) -> bool:

@@ -33,7 +33,9 @@ class PluginRequest(Request):
         if name in ("path", "query", "target"):
             raise ValueError(f"request.{name} is changed by request.rewrite()")
         if name in _FRAMING:
-            raise ValueError(f"request.{name} tells how the request came, and cannot be changed")
+            raise ValueError(
+                f"request.{name} describes how the request arrived, and cannot be changed"
+            )
         if name == "headers":
             check_headers(self, value)
         if name in _TEXT:

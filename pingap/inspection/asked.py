@@ -102,7 +102,7 @@ def choose_server(servers: Mapping[str, ServerConfig], asked: Asked, wanted: str
             return found[0]
     known = ", ".join(f"{name} ({one.addr})" for name, one in servers.items()) or "none"
     if asked.port is None:
-        reason = "a path alone does not tell the server"
+        reason = "a path alone does not identify the server"
     else:
         count = "several servers listen" if listening else "no server listens"
         reason = f"{count} on port {asked.port}"

@@ -63,7 +63,7 @@ class BackgroundTasks(TaskGroup):
             coro.close()
             raise
 
-    def start_soon(  # type: ignore[override, misc]  # (anyio calls it final, and returns a handle)
+    def start_soon(  # type: ignore[override, misc]  # final in anyio, and returns a handle
         self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None
     ) -> None:
         """Start a task.

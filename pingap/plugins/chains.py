@@ -281,7 +281,7 @@ def adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) -> 
 
 def _describe(plugin: object) -> str:
     cls = plugin if inspect.isclass(plugin) else type(plugin)
-    if cls.__module__.startswith(LOCAL):  # the file is told beside
+    if cls.__module__.startswith(LOCAL):  # the file is shown separately
         return cls.__qualname__
     return f"{cls.__module__}.{cls.__qualname__}"
 

@@ -44,7 +44,7 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     :raises HTTPError: no peer responded, and no plugin answered instead.
     :raises BadRequest: no peer may get the request.
     """
-    if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
+    if x.request.path_danger:  # not before, because guards answer such requests like others
         raise BadRequest(f"Bad request: {x.request.path_danger}")
     upstream = location.choose_upstream(x.ctx)
     if location.upstream_chains and upstream.name in location.upstream_chains:

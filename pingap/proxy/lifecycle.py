@@ -71,7 +71,7 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
     except ClientGone as gone:
         x.ctx.status = x.status_when_left or x.ctx.status or 499
         x.ctx.fail(RequestOutcome.CLIENT_GONE, gone)
-        gone.__traceback__ = None  # (see ``ServerRuntime.report``)
+        gone.__traceback__ = None  # see ``ServerRuntime.report``
     except PingapError as error:
         # The head has been sent: only a cut connection shows the client that the response is incomplete.
         x.ctx.fail(RequestOutcome.BROKEN_OFF, error)

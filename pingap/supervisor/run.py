@@ -199,7 +199,7 @@ class _Start:
         _say(text)
 
     def _waiting(self) -> None:
-        """Report that this process waits for the old one, which somebody else has to signal."""
+        """Report that this process waits for the old one, which has to be signalled from outside."""
         text = (
             "pingap is waiting for the running instance to hand over its sockets: send it SIGQUIT"
         )

@@ -255,7 +255,7 @@ class Worker:
 
     async def _retire(self, old: Runtime) -> None:
         """Shut down everything that is no longer needed."""
-        while self._is_in_use(old):  # noqa: ASYNC110 - to be told would cost every request
+        while self._is_in_use(old):  # noqa: ASYNC110 - a notification would cost every request
             await anyio.sleep(LOOK_SECONDS)
         self._old.remove(old)
         self._stop_unused()

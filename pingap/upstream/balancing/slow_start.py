@@ -31,11 +31,11 @@ class SlowStart(Balancer):
 
     @property
     def bookkeeper(self) -> Balancer | None:
-        """Whoever chooses."""
+        """The balancer that chooses."""
         return self._balancer.bookkeeper
 
     def refresh(self, usable: Usable) -> None:
-        """Tell the balancer."""
+        """Pass the change on to the balancer."""
         self._balancer.refresh(usable)
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
@@ -44,7 +44,7 @@ class SlowStart(Balancer):
         passed_over: set[Peer] = set()
         while peer is not None and (share := self._share(peer, ctx.began_at)) < 1.0:
             # A random number makes its share of the choices grow.
-            may_be = random() < share  # noqa: S311 - nobody gains by guessing it
+            may_be = random() < share  # noqa: S311 - need not be unpredictable
             if may_be and not self._balancer.weighs_load:
                 return peer
             passed_over.add(peer)

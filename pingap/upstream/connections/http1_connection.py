@@ -50,7 +50,7 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
     )
 
     may_refuse: Final = False
-    """(See ``Http2UpstreamStream``.)"""
+    """See ``Http2UpstreamStream``."""
 
     tcp_seconds: float | None
     """Duration of the TCP connect; None until known."""
