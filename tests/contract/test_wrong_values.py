@@ -137,7 +137,7 @@ def test_wrong_value_is_the_plugins_fault(
         told = proxy.expect_error("location all, at")
         assert f"{HERE}:" in told.splitlines()[0], (case, told)
         assert "plugin wrong" in told, case
-    assert "defect" not in proxy.log
+    assert "bug in pingap" not in proxy.log
     lines = proxy.wait_for_access_log(2 * len(cases))
     assert all(line.endswith(" END") for line in lines)
 

@@ -57,7 +57,7 @@ def test_a_mistake_holds_no_stream(
             for number in range(1, 2 * MOST_STREAMS + 5, 2):
                 client.headers(number, fields())
                 assert client.finish(number).reset == h2.INTERNAL_ERROR
-                proxy.expect_error("defect of pingap")
+                proxy.expect_error("bug in pingap")
         assert client.get(1001).status == 200
 
 

@@ -81,7 +81,7 @@ def told(proxy: Proxy, target: str) -> str:
     """Return the log once it tells that the loop goes on after a request."""
     with proxy.connect() as client:
         assert client.get(target).body == b"ok"
-    return proxy.wait_for_log("the event loop goes on")
+    return proxy.wait_for_log("the event loop continues")
 
 
 def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Proxy) -> None:

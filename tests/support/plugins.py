@@ -99,5 +99,5 @@ def serving(
         toml = routes(locations, origin.addr, server=server, more=more)
         with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
             yield Rig(proxy, origin)
-            assert not sound or "defect of pingap" not in proxy.log
+            assert not sound or "bug in pingap" not in proxy.log
         assert origin.errors == []
