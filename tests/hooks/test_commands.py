@@ -49,7 +49,7 @@ def test_help_lists_commands_without_importing_them(tmp_path: Path) -> None:
         ("raise SystemExit(0)", "purging cannot be loaded: 0"),
         (
             SOURCE.replace('"purge",', '"other",'),
-            "the entry point 'command:purge' of purging leads",
+            "the entry point 'command:purge' of purging does not refer",
         ),
         (SOURCE.replace("[purge]", "[1]"), "purging cannot be loaded: 1 is not a click command"),
     ],
