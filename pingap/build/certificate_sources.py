@@ -7,7 +7,7 @@ from typing import Any
 
 from pingap.build.plugins import PluginBuilder
 from pingap.config import CertificateConfig, Config
-from pingap.config.reuse import source_key
+from pingap.config.reuse import source_digest
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins.certificate_source import CertificateSource, KeyPair
@@ -36,8 +36,8 @@ class SourceBuilder:
     ) -> tuple[str, KeyPair] | None:
         """Return the certificate of the first source that has one, and the key to name in errors.
 
-        :param table: the key of the table's content.
-        :returns: the key of the source that comes first in the table, and the pair; None if there is no
+        :param table: the digest of the table's content.
+        :returns: the key of the source that stands first in the table, and the pair; None if there is no
             certificate yet.
         :raises CertificateError: a source is missing, or fails.
         :raises SourceError: a source cannot be built; the reasons have been reported.
@@ -60,7 +60,7 @@ class SourceBuilder:
                 continue
             instance = f"certificates.{name}.{first}"
             path = ("certificates", name)
-            plugin = self._plugins.source(path, instance, cls, keys, source_key(table, cls))
+            plugin = self._plugins.source(path, instance, cls, keys, source_digest(table, cls))
             if plugin is None:
                 raise SourceError
             assert isinstance(plugin, CertificateSource)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pingap.config import Config
 from pingap.config.model import Claimable
 from pingap.config.problem import KeyPath
-from pingap.config.reuse import claimed_key
+from pingap.config.reuse import claimed_digest
 from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import SERVER_PHASES, UPSTREAM_PHASES
@@ -86,7 +86,7 @@ class ClaimBuilder:
             full = (
                 f"{name}.{first}" if section == "locations" else ".".join(map(str, (*path, first)))
             )
-            self.keys[full] = claimed_key(self._config, section, name, cls)
+            self.keys[full] = claimed_digest(self._config, section, name, cls)
             table = ConfigTable(section, name, written(self._config, path))
             plugin = construct(path, cls, options, self.keys[full], table)
             if plugin is not None:

@@ -115,8 +115,8 @@ class _Builder:
             self.warnings,
         )
         if previous is not None:
-            self.plugins.reuse(previous.plugins, previous.plugin_keys)
-            self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
+            self.plugins.reuse(previous.plugins, previous.plugin_digests)
+            self.upstreams.reuse(previous.upstreams, previous.upstream_digests)
         self.collectors = Collectors(self.failures)
         self.log_tags: dict[str, LogTag] = {}
         self.handlers: Handlers = {}
@@ -193,11 +193,11 @@ class _Builder:
             trusted_proxies=tuple(map(parse_trusted, self.config.basic.trusted_proxies)),
             plugin_failures=self.failures,
             collectors=self.collectors,
-            upstream_keys=self.upstreams.keys,
-            plugin_keys=self.plugins.keys,
+            upstream_digests=self.upstreams.keys,
+            plugin_digests=self.plugins.keys,
             certificates=self.certificates,
             served=self.tls.served,
-            certificate_keys=self.tls.keys,
+            certificate_digests=self.tls.keys,
             claimed=self.plugins.claims.places,
             log_targets=frozenset(self.log_targets),
             handlers=self.handlers,

@@ -14,11 +14,13 @@ from pingap.build.listeners import with_listeners
 from pingap.build.machine import start_problems
 from pingap.build.storages import formats_of, place_of, storage_at
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
+from pingap.config.masking import redacted
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.host.privileges import account_problems
 from pingap.host.time_limit import time_limit
 from pingap.observability.log_files import LogFiles
+from pingap.observability.plugin_failures import place_of as place_of_error
 from pingap.plugins.registry import Registry
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -34,7 +36,7 @@ BLOCKED_SECONDS: Final = 5.0
 async def read_from(storage: ConfigStorage) -> Snapshot:
     """Read the texts of a configuration.
 
-    :raises StorageError: it cannot be read, or not in time.
+    :raises StorageError: it cannot be read, or not in time; the message shows no password.
     """
     if isinstance(storage, FileStorage):
         return storage.snapshot()
@@ -42,15 +44,25 @@ async def read_from(storage: ConfigStorage) -> Snapshot:
     with anyio.move_on_after(READ_SECONDS) as limit:
         try:
             snapshot = await storage.read()
-        except StorageError:
-            raise
+        except StorageError as error:
+            raise StorageError(redacted(str(error))) from None
         except Exception as error:  # of a distribution
-            raise StorageError(f"it failed: {type(error).__name__}: {error}") from error
+            raise StorageError(f"it failed: {failure_of(error)}") from None
     if limit.cancelled_caught:
         raise StorageError(f"it did not answer within {READ_SECONDS:g} s")
     if not isinstance(snapshot, Snapshot):
         raise StorageError(f"read returned {type(snapshot).__name__}, expected a ConfigSnapshot")
     return snapshot
+
+
+def failure_of(error: Exception) -> str:
+    """Return what may be logged of an error of a storage, whose text may hold the password of its URL.
+
+    (For the same reason no traceback is logged: it ends with the text.)
+    """
+    text = redacted(f"{type(error).__name__}: {error}")
+    place = place_of_error(error)
+    return f"{text} ({place})" if place else text
 
 
 def read_configuration(location: str, registry: Registry) -> Snapshot:

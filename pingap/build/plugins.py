@@ -25,7 +25,7 @@ from pingap.config import (
 )
 from pingap.config.decode import with_options
 from pingap.config.problem import quoted
-from pingap.config.reuse import plugin_key
+from pingap.config.reuse import plugin_digest
 from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import UPSTREAM_PHASES
@@ -201,8 +201,8 @@ class PluginBuilder:
         path: Key = ("plugins", name)
         options, plugin = settings.options, None
         if settings.category == local_plugins.CATEGORY:
-            # Taken before the file is read: later changes belong to the next reload.
-            self.keys[name] = plugin_key(self._config, name, Plugin)
+            # Before the file is read: what changes later belongs to the next reload.
+            self.keys[name] = plugin_digest(self._config, name, Plugin)
             cls = self._local_class(path, options)
             if cls is not None:
                 self._take_balancers(name, cls)
@@ -210,8 +210,8 @@ class PluginBuilder:
         else:
             cls = self._installed_class(path, settings.category)
             if cls is not None:
-                configured = name in self._config.plugins  # otherwise built in
-                self.keys[name] = plugin_key(self._config, name, cls) if configured else name
+                configured = name in self._config.plugins  # or built in
+                self.keys[name] = plugin_digest(self._config, name, cls) if configured else name
         if cls is not None:
             timeout = settings.timeout or DEFAULT_TIMEOUT
             if "timeout" in cls.Settings.model_fields:

@@ -36,11 +36,11 @@ Key = tuple[str | int, ...]
 class Runtime:
     """Everything that a worker uses to serve.
 
-    :param plugins: every configured plugin, and the built-in ones that a location lists.
-    :param upstream_keys: name -> the key by which a later configuration recognises the same upstream.
-    :param plugin_keys: name -> the same for plugin instances.
-    :param certificates: the certificates by which plugins have replaced those in ``served``.
-    :param certificate_keys: name -> the same for certificates.
+    :param plugins: every configured plugin, and those built in that some location lists.
+    :param upstream_digests: name -> what tells whether a later configuration has the same upstream.
+    :param plugin_digests: name -> the same for plugin instances.
+    :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
+    :param certificate_digests: name -> the same for certificates.
     :param claimed: name of an instance behind a claimed key -> path of that key.
     :param log_targets: of the log files in use.
     :param handlers: of hooks that belong to the process.
@@ -66,11 +66,11 @@ class Runtime:
     trusted_proxies: tuple[Network, ...]
     plugin_failures: PluginFailures
     collectors: Collectors
-    upstream_keys: dict[str, str]
-    plugin_keys: dict[str, str]
+    upstream_digests: dict[str, str]
+    plugin_digests: dict[str, str]
     certificates: Replacements
     served: tuple[Served, ...]
-    certificate_keys: dict[str, str]
+    certificate_digests: dict[str, str]
     claimed: dict[str, Key]
     log_targets: frozenset[str]
     handlers: Handlers
@@ -96,7 +96,7 @@ class Runtime:
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
-        self.certificates.settle(self.certificate_keys)
+        self.certificates.settle(self.certificate_digests)
         self.certificates.changed = self._replace_certificates
         self._replace_certificates()
         for server in self.servers.values():
@@ -104,7 +104,7 @@ class Runtime:
                 server.tls.take_effect()
 
     def _replace_certificates(self) -> None:
-        replacements = self.certificates.active(self.certificate_keys)
+        replacements = self.certificates.active(self.certificate_digests)
         for server in self.servers.values():
             if server.tls is not None:
                 server.tls.replace(replacements)
@@ -113,7 +113,7 @@ class Runtime:
         """Drop values of upstreams and certificates that are no longer served."""
         bus.keep(lambda key: not is_of_others(key, self.upstreams))
         values = bus.values
-        bus.keep(lambda key: not is_needless(key, values[key], self.certificate_keys))
+        bus.keep(lambda key: not is_needless(key, values[key], self.certificate_digests))
 
     def release(self, living: Iterable[Runtime]) -> None:
         """Close everything that only this runtime uses; its last request has ended.

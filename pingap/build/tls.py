@@ -19,7 +19,7 @@ from pingap.config import (
     quoted,
 )
 from pingap.config.pem_values import PEM_KEYS
-from pingap.config.reuse import certificate_key
+from pingap.config.reuse import certificate_digest
 from pingap.tls.client_context import ClientTls
 from pingap.tls.options import OptionError, TlsOptions, reason
 from pingap.tls.pem import CertificateError, read_pem
@@ -128,8 +128,8 @@ class TlsBuilder:
     def _load(self, path: Key, name: str, settings: CertificateConfig) -> Served:
         from pingap.tls import certificates, issuer
 
-        # Taken before files are read: later changes belong to the next reload.
-        table = self.keys[name] = certificate_key(self._config, name)
+        # Before files are read: one that changes later belongs to the next reload.
+        table = self.keys[name] = certificate_digest(self._config, name)
         domains = certificates.split_domains(settings.domains)
         default = ("*",) if settings.is_default else ()
         found = self._sources.load(name, settings, table, domains)

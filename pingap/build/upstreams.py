@@ -11,7 +11,7 @@ from pingap.build.tls import TlsBuilder
 from pingap.config import Config, Problem, UpstreamConfig
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import shortened
-from pingap.config.reuse import upstream_key
+from pingap.config.reuse import upstream_digest
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins.balancer import BalancerOptions
@@ -88,8 +88,8 @@ class UpstreamBuilder:
         }
 
     def _unchanged_upstream(self, name: str) -> UpstreamRuntime | None:
-        """Return the current upstream if it would be built the same."""
-        key = upstream_key(self._config, name)
+        """Return the upstream that serves already, if it would be built the same."""
+        key = upstream_digest(self._config, name)
         word = self._config.upstreams[name].algo.partition(":")[0]
         key += self._plugins.balancer_keys.get(word, "")  # the file of a balancer may have changed
         self.keys[name] = key

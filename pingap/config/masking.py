@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 
@@ -31,6 +32,14 @@ _ALWAYS: Final = {"basic": ("webhook", "sentry")}
 """Keys whose values are URLs that contain a token."""
 _USER_INFO: Final = re.compile(r"//[^/@\s]*@")
 
+_CREDENTIALS: Final = re.compile(
+    r"//\S*@"
+)  # (a password that is not encoded may hold ``/`` and ``@``)
+_ASSIGNED: Final = re.compile(
+    r"""(?i)([\w-]*(?:password|passwd|pwd|secret|token|api_?key)[\w-]*['"]?\s*[=:]\s*)"""
+    r"""('[^']*'|"[^"]*"|[^\s,;&'"]+)"""
+)
+
 Models = Collection[type[BaseModel]]
 
 
@@ -48,6 +57,20 @@ def masked(section: str, key: str, value: Any, models: Models, directory: Path) 
     if section == "locations" and key in HEADER_LISTS and isinstance(value, list):
         return [_header(entry) for entry in value]
     return _value(key, value, models)
+
+
+def redacted(text: str, location: str = "") -> str:
+    """Return the text of an error without what may be a password in it.
+
+    :param location: a URL whose user and password are not to be shown either, wherever they stand.
+    """
+    text = _CREDENTIALS.sub(f"//{MASK}@", text)
+    text = _ASSIGNED.sub(rf"\g<1>{MASK}", text)
+    user, _, password = location.partition("://")[2].rpartition("@")[0].partition(":")
+    for secret in (f"{user}:{password}", password, unquote(password)):
+        if secret.strip(":"):
+            text = text.replace(secret, MASK)
+    return text
 
 
 def _value(key: str, value: Any, models: Models) -> Any:

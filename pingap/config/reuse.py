@@ -1,11 +1,10 @@
-"""Keys by which a new configuration finds the parts of the old one that it can take over.
+"""Digests by which a new configuration finds what of the old one it can take over.
 
-Equal keys mean that an object would be built from the same content. Keys are digests, because that
-content includes secrets.
+Equal digests mean: built from the same. What they are made of holds secrets.
 
-A key describes the files as they are when it is made. It is made *before* the object is built, and kept
-with it. If a file changes in between, the next key differs and the object is rebuilt; if the key were made
-afterwards, an outdated object would be kept forever.
+A digest is of the files as they are when it is made, so it is made *before* the object is built, and kept
+with it. If a file changes in between, the next digest is another one, and the object is built anew; the
+other way round it would be kept for ever.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ _NO_VALUES: Final = {*_COMMENTS, "claimed"}  # claimed keys belong to the plugin
 _CONTENT_LIMIT: Final = 1024 * 1024  # larger files are compared by time and size
 
 
-def upstream_key(config: Config, name: str) -> str:
-    """Return the key of an upstream: its table, and the certificates and keys it names.
+def upstream_digest(config: Config, name: str) -> str:
+    """Return the digest of an upstream: of its table, and the certificates and keys it names.
 
     The pool of idle connections is not included, because all upstreams share it.
     """
@@ -43,11 +42,11 @@ def upstream_key(config: Config, name: str) -> str:
     return _digest("upstream", name, _values(settings), _contents(files))
 
 
-def plugin_key(config: Config, name: str, cls: type) -> str:
-    """Return the key of a configured plugin: its table, its class, and the files it names.
+def plugin_digest(config: Config, name: str, cls: type) -> str:
+    """Return the digest of a configured plugin: of its table, its class, and the files it names.
 
-    With equal keys, a plugin is not rebuilt, but its settings are checked nevertheless: an upstream that
-    they refer to may no longer exist.
+    Equal digests spare building the plugin, not checking its settings: what they refer to, such as an
+    upstream, may be gone.
 
     :param cls: the class of its category; for ``category = "python"``, the file identifies the class.
     """
@@ -59,8 +58,8 @@ def plugin_key(config: Config, name: str, cls: type) -> str:
     )
 
 
-def certificate_key(config: Config, name: str) -> str:
-    """Return the key of a certificate: its table, and the files it names."""
+def certificate_digest(config: Config, name: str) -> str:
+    """Return the digest of a certificate: of its table, and the files it names."""
     settings = config.certificates[name]
     directory = config.source.directory
     files = [
@@ -70,16 +69,16 @@ def certificate_key(config: Config, name: str) -> str:
     return _digest("certificate", name, _values(settings), _contents(files))
 
 
-def source_key(table: str, cls: type) -> str:
-    """Return the key of the plugin that provides a certificate.
+def source_digest(table: str, cls: type) -> str:
+    """Return the digest of the plugin that provides a certificate.
 
-    :param table: the key of the certificate.
+    :param table: the digest of the certificate.
     """
     return _digest("source", table, _identity(cls))
 
 
-def claimed_key(config: Config, section: str, name: str, cls: type) -> str:
-    """Return the key of the plugin behind keys of a table that a distribution claims.
+def claimed_digest(config: Config, section: str, name: str, cls: type) -> str:
+    """Return the digest of the plugin behind keys of a table that a distribution claims.
 
     It covers the whole table, which the plugin can read.
 

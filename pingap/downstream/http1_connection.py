@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_reader import Http1Reader
-from pingap.downstream.http1_time_limits import NEVER, PROBE_SECONDS
+from pingap.downstream.http1_time_limits import PROBE_SECONDS
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import BadRequest
@@ -22,7 +22,8 @@ from pingap.http.messages import Request, Response
 from pingap.protocol.events import EndOfMessage
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
-from pingap.wire.backlog import PIECE
+from pingap.wire.backlog import PIECE, Backlog
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
@@ -258,6 +259,10 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     @property
     def tasks(self) -> HookTasks:
         return self._listener.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._listener.backlog
 
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from pingap.downstream.http1_time_limits import NEVER, Http1TimeLimits
+from pingap.downstream.http1_time_limits import Http1TimeLimits
 from pingap.wire.backlog import FULL_READ, PIECE, Leftover
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
@@ -11,13 +10,12 @@ from pingap.downstream.http1_writer import Http1Writer
 from pingap.http.errors import BadRequest
 from pingap.protocol import http1_write
 from pingap.protocol.http1_request import RequestDecoder
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import has_ended, has_error, is_reset, send_probes, unacknowledged
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import ClientLimits, Listener
     from pingap.proxy.exchange import Exchange
-
-NEVER: Final = math.inf
 
 LOOK_SECONDS: Final = 2.0
 """How often the socket of a client is checked while it is not read, because enough data is here."""

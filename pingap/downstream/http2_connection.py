@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.downstream.http2_stream import Http2Stream
-from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, NEVER, Http2TimeLimits
+from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, Http2TimeLimits
 from pingap.downstream.http2_websocket import Http2WebSocket
 from pingap.http.connection import Connection
 from pingap.protocol.http2_errors import (
@@ -36,7 +36,8 @@ from pingap.protocol.http2_events import (
 )
 from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
-from pingap.wire.backlog import FULL_READ
+from pingap.wire.backlog import FULL_READ, Backlog
+from pingap.wire.deadlines import NEVER
 from pingap.wire.http2_turns import Turns
 
 if TYPE_CHECKING:
@@ -241,6 +242,11 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     def tasks(self) -> HookTasks:
         """Runs awaitables of plugins."""
         return self._listener.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        """Of the worker."""
+        return self._listener.backlog
 
     def write(self, data: bytes) -> None:
         """Write frames at the end of this turn."""

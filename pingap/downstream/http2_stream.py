@@ -20,11 +20,12 @@ from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
-from pingap.wire.http2_halves import NEVER
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection
     from pingap.proxy.async_hooks import HookTasks
+    from pingap.wire.backlog import Backlog
 
 _NO_BODY: Final = frozenset((204, 304))
 
@@ -106,6 +107,10 @@ class Http2Stream(Http2RequestBody):
     @property
     def tasks(self) -> HookTasks:
         return self._connection.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._connection.backlog
 
     def send_interim(self, response: Response) -> None:
         if not self._over and response.status != 101:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, Http2Error
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import unacknowledged
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_stream import Http2Stream
     from pingap.downstream.listener import ClientLimits, Listener
-
-NEVER: Final = math.inf
 
 GOAWAY_SECONDS: Final = 1.0
 """How long a client that answers no PING may continue to open streams after GOAWAY."""

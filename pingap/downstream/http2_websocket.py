@@ -15,7 +15,7 @@ from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 from pingap.protocol.http2_errors import CANCEL
 from pingap.protocol.websocket import add_key
-from pingap.wire.http2_halves import NEVER
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection

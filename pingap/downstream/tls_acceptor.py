@@ -26,6 +26,7 @@ from pingap.tls.client_hello import (
 )
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
+from pingap.tls.replacements import CHALLENGE
 from pingap.wire.backlog import Backlog
 from pingap.wire.deadlines import Deadlines
 from pingap.wire.tls_transport import TlsTransport
@@ -43,7 +44,7 @@ _REFUSAL: Final = (
     b"HTTP/1.1 400 Bad Request\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
 )
-_CHALLENGE: Final = (b"acme-tls/1",)
+_CHALLENGE: Final = (CHALLENGE.encode(),)
 _NO_CHALLENGES: Final[Mapping[bytes, ssl.SSLContext]] = MappingProxyType({})
 _MOST_HELD: Final = 2 * MOST_HELLO
 """Maximum number of record bytes held for one ClientHello."""

@@ -13,9 +13,11 @@ class CertificateStore(Protocol):
     """The certificates of all servers with TLS (``Worker.certificates``); they may change at any time.
 
     A change takes effect in all workers, for every handshake that begins after it. Connections and TLS
-    sessions are not affected. Workers that start later have it too, and it survives reloads, unless a
-    reload changes the table of the same name or a file that it names: then that table is used again. A
-    restart uses the configuration alone.
+    sessions are not touched. Workers that start later know it, too, and so do reloads, unless they
+    change the table of the same name or a file that it names: then that table counts again. While a reload
+    is under way, what a plugin changes is for the table of its own configuration: a plugin that is just
+    being started for the new one does not change what the old one serves. A restart begins with the
+    configuration alone.
     """
 
     def replace(

@@ -1,13 +1,16 @@
 """A small store that survives restarts, in a file that all workers share.
 
-Uses SQLite from the standard library, in a thread: a table of keys and bytes. It locks between processes,
-survives a crash at any point, and never executes anything that it reads, as a pickle would.
-``diskcache`` is also based on SQLite, but unpickles by default and removes entries when it is full;
-entries such as the key of an ACME account must not disappear.
+SQLite, of the standard library, in a thread: a table of keys and bytes. It locks between processes,
+survives a crash at any point, and nothing that is read is ever executed, as a pickle would be.
+Each process that has the file open sees when somebody removes or replaces it, and opens the one that is
+there: otherwise it would share what it writes with nobody, and lose it.
+(``diskcache`` is SQLite as well, unpickles by default, and removes entries when it is full; what is
+kept here, such as the key of an ACME account, must not disappear.)
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import stat
@@ -25,6 +28,8 @@ from pingap.plugins.worker_threads import in_thread
 if TYPE_CHECKING:
     import sqlite3
 
+log = logging.getLogger("pingap")
+
 LARGEST_STORE: Final = 64 * 1024 * 1024
 LONGEST_KEY: Final = 512
 WAIT_SECONDS: Final = 5.0
@@ -39,6 +44,9 @@ _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires REAL)"
     " WITHOUT ROWID"
 )
+_abandoned: Final[list[sqlite3.Connection]] = []
+"""Those of files that were removed, never to be closed: that would remove the ``-wal`` of a new file."""
+
 T = TypeVar("T")
 
 
@@ -62,7 +70,9 @@ class DurableStore:
         self._directory = directory
         self._limit = limit
         self._database: sqlite3.Connection | None = None
-        self._mutex = threading.Lock()  # a call whose caller was cancelled may still run
+        self._file: tuple[int, int] | None = None
+        """Which file is open."""
+        self._mutex = threading.Lock()  # (a call whose caller was cancelled may still run)
         self._limiter: anyio.CapacityLimiter | None = None
         self._cleaned = -math.inf
 
@@ -140,6 +150,8 @@ class DurableStore:
         """Close the file; pingap calls this when the worker ends."""
         with self._mutex:
             if self._database is not None:
+                self._look(self._path())
+            if self._database is not None:
                 self._database.close()
                 self._database = None
 
@@ -156,9 +168,12 @@ class DurableStore:
         path = self._path()
         with self._mutex:
             try:
+                if self._database is not None:
+                    self._look(path)
                 if self._database is None:
                     make_private_directory(path.parent)
                     self._database = self._open(path)
+                    self._file = _identity(path)
                 return work(self._database)
             except sqlite3.Error as error:
                 raise StoreError(f"{path}: {_reason(error, self._limit)}") from error
@@ -166,6 +181,15 @@ class DurableStore:
                 text = f"{path}: the plugin store cannot be created: {error.strerror or error}"
                 hint = "set PINGAP_STATE_DIR to a directory that pingap may write in"
                 raise StoreError(f"{text}; {hint}") from error
+
+    def _look(self, path: Path) -> None:
+        """Give up the open file if it is not the one any more that has its name."""
+        if self._file == _identity(path) or self._database is None:
+            return
+        text = "%s was removed or replaced while it was in use: plugins go on with the one that is there now"
+        log.warning(text, path)
+        _abandoned.append(self._database)
+        self._database = None
 
     def _path(self) -> Path:
         return (self._directory or state_directory() / "store") / "plugins.sqlite3"
@@ -224,6 +248,15 @@ def make_private_directory(path: Path) -> None:
             raise PermissionError(
                 None, f"{path} is open to other users (mode is not 0700)"
             ) from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _encoded(key: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -78,7 +78,12 @@ class FileBody:
         """
         if self._open is not None:
             return self._open
-        return await in_thread(_threads.get(), self._open_path)
+        opening = _Opening(self._open_path)
+        try:
+            return await in_thread(_threads.get(), opening.run)
+        except BaseException:
+            opening.leave()
+            raise
 
     def _open_path(self) -> OpenFile:
         try:
@@ -179,6 +184,31 @@ class OpenFile:
 
     def _shrunk(self, place: int) -> FileBodyError:
         return FileBodyError(f"{self._name} shrank to {place} bytes or less while it was sent")
+
+
+class _Opening:
+    """Opens a file in a thread, for a caller that may have been cancelled meanwhile.
+
+    (Each of the two tells first and looks then, so one of them closes the file; twice does no harm.)
+    """
+
+    def __init__(self, open_file: Callable[[], OpenFile]) -> None:
+        self._open_file = open_file
+        self._file: OpenFile | None = None
+        self._is_left = False
+
+    def run(self) -> OpenFile:
+        """Open the file: the thread."""
+        file = self._file = self._open_file()
+        if self._is_left:
+            file.close()
+        return file
+
+    def leave(self) -> None:
+        """Take note that nobody waits for the file: the caller."""
+        self._is_left = True
+        if self._file is not None:
+            self._file.close()
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int]:

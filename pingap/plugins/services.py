@@ -36,13 +36,13 @@ class PluginStartError(Exception):
 class PluginTasks:
     """Runs ``startup`` and ``shutdown`` of instances, each in a task of its own.
 
-    :param failures: where failures in the background are reported.
-    :param worker: passed to the instances.
+    :param failures: where it is told what fails in the background.
+    :param worker_for: returns what an instance may use.
     """
 
-    def __init__(self, failures: PluginFailures, worker: Worker) -> None:
+    def __init__(self, failures: PluginFailures, worker_for: Callable[[Instance], Worker]) -> None:
         self._failures = failures
-        self._worker = worker
+        self._worker_for = worker_for
         self._leads = False
         self._lives: dict[Plugin, _Life] = {}
         self._ending: set[_Life] = set()
@@ -58,7 +58,7 @@ class PluginTasks:
                 continue
             if instance.plugin in self._lives:
                 continue
-            life = _Life(instance, self._failures, self._worker)
+            life = _Life(instance, self._failures, self._worker_for(instance))
             await life.started()
             self._lives[instance.plugin] = life
             if self._leads:

@@ -31,12 +31,13 @@ class _Lines(dict[tuple[bytes, bytes], bytes]):
 
     def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
-        if not _NAME.fullmatch(name):
+        harmless = name in HARMLESS
+        if not (harmless or _NAME.fullmatch(name)):
             raise Malformed("a field name that is none, or not in lower case")
         if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
             raise Malformed("a field value with control characters, or white space around it")
-        line = b"%b: %b" % (name, value)
-        if len(line) <= LONGEST_REMEMBERED and name in HARMLESS:
+        line = b": ".join(field)
+        if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
             self[name, value] = line

@@ -1,4 +1,4 @@
-"""Header blocks of HTTP/2 (RFC 7541): read with ``hpack``, and written by us.
+"""Header blocks of HTTP/2 (RFC 7541): what they say, and how ours are written.
 
 Reading: peers repeat themselves, so the header list of a block is cached as long as the dynamic table is the
 same as when the block was read. Then the same bytes mean the same list.
@@ -21,14 +21,13 @@ from itertools import compress
 from operator import not_
 from typing import Final, Generic, TypeVar
 
-from hpack import Decoder
-from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from pingap.http.headers import Headers, make_headers
 from pingap.http.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
+from pingap.protocol.hpack_decoder import HpackDecoder, MalformedBlock, OversizedBlock
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList, list_size
 from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERED, is_harmless
@@ -60,6 +59,8 @@ _NAMES: Final = {
 }
 """Name -> its first index in the static table."""
 _NEVER_INDEXED: Final = 0x10
+_SHORT: Final = [bytes((size,)) for size in range(127)]
+"""The lengths of short strings (RFC 7541, 5.2)."""
 _AUTHORITY_NAME: Final = 1
 _METHOD_NAME: Final = 2
 _PATH_NAME: Final = 4
@@ -73,16 +74,6 @@ _STATUSES: Final = {
 }
 
 
-class _CountingTable(HeaderTable):
-    """A dynamic table that counts its changes, except those of its size (see ``HeadReader.fields``)."""
-
-    changes = 0
-
-    def add(self, name: bytes, value: bytes) -> None:
-        self.changes += 1
-        super().add(name, value)
-
-
 class HeadReader(Generic[H]):
     """Reads the header blocks that one peer sends.
 
@@ -91,15 +82,13 @@ class HeadReader(Generic[H]):
         connection cannot continue; before that, a client that is only careless gets 431.
     """
 
-    __slots__ = ("_decoder", "_known", "_limits", "_read", "_table", "most")
+    __slots__ = ("_decoder", "_known", "_limits", "_read", "most")
 
     def __init__(self, read: Callable[[HeaderList, HeadLimits], H], limits: HeadLimits) -> None:
         self._read = read
         self._limits = limits
         self.most = 2 * (limits.size + FIELD_OVERHEAD * limits.fields)
-        self._table = _CountingTable()
-        self._decoder = Decoder(max_header_list_size=self.most)
-        self._decoder.header_table = self._table
+        self._decoder = HpackDecoder(self.most)
         self._known: dict[bytes, H] = {}
 
     def fields(self, block: bytes) -> HeaderList:
@@ -107,19 +96,17 @@ class HeadReader(Generic[H]):
 
         :raises Http2Error: the block is invalid, or far too large.
         """
-        changes = self._table.changes
-        if block[:1] and block[0] & 0xE0 == 0x20:
-            self._table.changes += 1  # it begins with a change of the table size
-            if _SIZE_UPDATES.match(block):
-                raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
+        changes = self._decoder.changes
+        if block[:1] and block[0] & 0xE0 == 0x20 and _SIZE_UPDATES.match(block):
+            raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
         try:
-            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
-        except OversizedHeaderListError:
-            raise Http2Error(ENHANCE_YOUR_CALM, "header list too large") from None
-        except (HPACKError, IndexError, ValueError, OverflowError):
-            raise Http2Error(COMPRESSION_ERROR, "malformed header block") from None
+            return self._decoder.decode(block)
+        except OversizedBlock as error:
+            raise Http2Error(ENHANCE_YOUR_CALM, str(error)) from None
+        except MalformedBlock as error:
+            raise Http2Error(COMPRESSION_ERROR, str(error)) from None
         finally:
-            if self._table.changes != changes:
+            if self._decoder.changes != changes:
                 self._known.clear()
 
     def head(self, block: bytes) -> H:
@@ -131,11 +118,11 @@ class HeadReader(Generic[H]):
         known = self._known
         if block in known:
             return known[block]
-        changes = self._table.changes
+        changes = self._decoder.changes
         fields = self.fields(block)
         head = self._read(fields, self._limits)
         if (
-            self._table.changes == changes
+            self._decoder.changes == changes
             and len(block) <= LONGEST_BLOCK
             and list_size(fields) <= LONGEST_LIST
             and is_harmless(fields)
@@ -194,16 +181,31 @@ def fields_block(headers: Headers) -> bytes:
     return block
 
 
+class _Starts(dict[bytes, tuple[bytes, bool]]):
+    """Field name -> what its representation begins with, and whether its values are harmless."""
+
+    def __missing__(self, written: bytes) -> tuple[bytes, bool]:
+        name = written.lower()
+        harmless = name in HARMLESS
+        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
+        start = _start(0 if harmless else _NEVER_INDEXED, _NAMES.get(name, 0), name)
+        if len(written) <= LONGEST_REMEMBERED:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[written] = start, harmless
+        return start, harmless
+
+
+_starts: Final = _Starts()
+
+
 class _Encoded(dict[bytes, bytes]):
     """Field line -> its representation in a header block."""
 
     def __missing__(self, line: bytes) -> bytes:
         name, _, value = line.partition(b": ")
-        name = name.lower()
-        harmless = name in HARMLESS
-        # Without indexing, or never indexed by any hop (RFC 7541, 6.2.2 and 6.2.3).
-        kind = 0 if harmless else _NEVER_INDEXED
-        encoded = _literal(kind, _NAMES.get(name, 0), name, value)
+        start, harmless = _starts[name]
+        encoded = start + _length(value) + value
         if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
@@ -214,36 +216,43 @@ class _Encoded(dict[bytes, bytes]):
 _encoded: Final = _Encoded()
 
 
-def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
-    """Return a field with a literal value, and a literal name if that has no index."""
+def _start(kind: int, place: int, name: bytes) -> bytes:
+    """Return what a field with a literal value begins with: its name, by index if it has one."""
     start = _integer(kind, 4, place)
-    if not place:
-        start += _integer(0, 7, len(name)) + name
-    return start + _integer(0, 7, len(value)) + value
+    return start if place else start + _length(name) + name
+
+
+def _length(text: bytes) -> bytes:
+    size = len(text)
+    return _SHORT[size] if size < len(_SHORT) else _integer(0, 7, size)
+
+
+def _literal(kind: int, place: int, value: bytes) -> bytes:
+    return _start(kind, place, b"") + _length(value) + value
 
 
 def _method(method: str) -> bytes:
-    return _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
+    return _METHODS.get(method) or _literal(0, _METHOD_NAME, method.encode("ascii"))
 
 
 @lru_cache(maxsize=1024)
 def _origin(scheme: str, authority: bytes) -> bytes:
-    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
+    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, authority)
 
 
 def _path(target: str) -> bytes:
-    # Queries and paths can contain tokens.
-    return _literal(_NEVER_INDEXED, _PATH_NAME, b"", target.encode("latin-1"))
+    # (There are tokens in queries and paths.)
+    return _literal(_NEVER_INDEXED, _PATH_NAME, target.encode("latin-1"))
 
 
 @lru_cache(maxsize=1024)
 def _status(status: int) -> bytes:
-    return _literal(0, _STATUS_NAME, b"", b"%d" % status)
+    return _literal(0, _STATUS_NAME, b"%d" % status)
 
 
 @lru_cache(maxsize=4096)
 def _content_length(length: int) -> bytes:
-    return _literal(0, _NAMES[b"content-length"], b"", b"%d" % length)
+    return _literal(0, _NAMES[b"content-length"], b"%d" % length)
 
 
 def _integer(first: int, bits: int, value: int) -> bytes:

@@ -152,6 +152,11 @@ class MessageDecoder:
         """Whether no incomplete frame or message has begun."""
         return self._at == len(self._data) and self._missing < 0 and not self._opcode
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes are here that ``next`` has not looked at."""
+        return self._at < len(self._data) and not self.closed
+
     def feed(self, data: bytes) -> None:
         """Handle received bytes; ``next`` returns the events that they complete."""
         if self.closed:

@@ -30,7 +30,7 @@ class Outcome:
     value: Any = None
     error: Exception | None = None
     discard: Callable[[Any], None] | None = None
-    """Called with a value that arrives when it is no longer awaited."""
+    """Called with a value that came too late: nobody waits for it any more."""
     task: asyncio.Task[None]
 
     def __init__(self, wake: Callable[[], None], tasks: HookTasks, limit: float | None) -> None:

@@ -79,8 +79,8 @@ class BodyRelay:
         return self._paused
 
     @property
-    def is_opened(self) -> bool:
-        """Whether a part of it may have been sent to a sink."""
+    def was_opened(self) -> bool:
+        """Whether there has been a sink: some of the body may have gone to it."""
         return self._opened
 
     @property
@@ -186,8 +186,8 @@ class BodyRelay:
             self.update_source()
 
     @property
-    def is_open(self) -> bool:
-        """Whether there is a sink."""
+    def has_sink(self) -> bool:
+        """Whether there is a sink now."""
         return self._sink is not None
 
     def detach(self) -> None:

@@ -11,7 +11,7 @@ import anyio
 from pingap.http.errors import ClientGone, FileBodyError, PingapError, PluginError
 from pingap.http.messages import Response, has_no_body
 from pingap.http.ports import Sink
-from pingap.plugins.file_body import PIECE, FileBody
+from pingap.plugins.file_body import PIECE, FileBody, OpenFile
 from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
@@ -151,7 +151,9 @@ class FileProducer(Producer):
 
     async def _send(self, body: FileBody) -> None:
         place, end = body.start, body.start + body.content_length
-        file = await self._finish(self._begin(body.open()))
+        opening = self._begin(body.open())
+        opening.discard = OpenFile.close
+        file = await self._finish(opening)
         ahead: Outcome | None = None
         cached = True
         try:

@@ -272,6 +272,8 @@ class Exchange(Stepping):
         self.upstream_full = False
         if self.request_body is not None:
             self.request_body.detach()
+        if self.messages is not None:
+            self.messages.on_upstream_lost()
         self.fail(error)
 
     def on_upstream_full(self, full: bool) -> None:

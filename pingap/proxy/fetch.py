@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pingap.proxy.async_hooks import HookTasks
     from pingap.upstream.upstream import UpstreamRuntime
+    from pingap.wire.backlog import Backlog
 
 LARGEST_RESPONSE: Final = 64 * 1024 * 1024
 RETRIES: Final = 1
@@ -70,7 +71,7 @@ class Fetching:
         if self._is_closed:
             raise HTTPError(503, "The proxy is shutting down")
         own = _prepared(request, body)
-        plugin = _Plugin(self._tasks)
+        plugin = _Plugin(self._tasks, upstreams[name].pool.backlog)
         location = LocationRuntime(
             name="", chains=NO_CHAINS, upstream=name, upstreams=upstreams, retry=_POLICY
         )
@@ -132,8 +133,9 @@ class _Plugin:
     :ivar over: set when the exchange has ended.
     """
 
-    def __init__(self, tasks: HookTasks) -> None:
+    def __init__(self, tasks: HookTasks, backlog: Backlog) -> None:
         self.tasks = tasks
+        self.backlog = backlog
         self.body_bytes_sent = 0
         self.over = anyio.Event()
         self.response: Response | None = None

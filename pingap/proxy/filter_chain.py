@@ -40,8 +40,8 @@ class Outlet(Protocol):
     """The destination of filtered bytes."""
 
     @property
-    def is_open(self) -> bool:
-        """Whether there is a sink."""
+    def has_sink(self) -> bool:
+        """Whether there is a sink now."""
 
     def send(self, chunk: bytes) -> None:
         """Send a chunk to the sink."""
@@ -190,8 +190,8 @@ class _Exit:
         self._late_end: Headers | None = None
 
     def feed(self, chunk: bytes) -> None:
-        if not self._outlet.is_open:
-            self._late.append(chunk)  # from a call that was in progress when the sink was lost
+        if not self._outlet.has_sink:
+            self._late.append(chunk)  # of a call that was under way when the sink was lost
             return
         self._sent += len(chunk)
         self._check_length(complete=False)
@@ -201,7 +201,7 @@ class _Exit:
         pass
 
     def end(self, trailers: Headers) -> None:
-        if not self._outlet.is_open:
+        if not self._outlet.has_sink:
             self._late_end = trailers
             return
         self._check_length(complete=True)

@@ -11,6 +11,7 @@ is only reported, and the request continues without the plugin.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pingap.http.attempts import Retry
@@ -99,6 +100,12 @@ def _prepared(x: Exchange, response: Response) -> Response:
     return response
 
 
+def _close_file(answer: object) -> None:
+    """Let go of what an answer has open that came after the client had left."""
+    if isinstance(answer, Response) and isinstance(answer.body, FileBody):
+        answer.body.close()
+
+
 def _answers(phase: str) -> Answers:
     """Return the classes that a plugin may return in a phase."""
     return _RESCUES if phase == "upstream_error" else (Response,)
@@ -107,6 +114,7 @@ def _answers(phase: str) -> Answers:
 async def _await_first(
     x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> Response | None:
+    outcome.discard = _close_file
     result = await _result(x, outcome, chain[0][1], phase, _answers(phase))
     if result is not None:
         x.answered_by = chain[0][1].name
@@ -160,9 +168,18 @@ async def ask_plugins(
             continue
         if answer is not None and not isinstance(answer, expected):
             outcome = x.begin(answer, owner.timeout)
+            outcome.discard = partial(_keep_late, expected, keep, owner)
             answer = await _result(x, outcome, owner, phase, expected)
         if answer is not None:
             keep(answer, owner)
+
+
+def _keep_late(
+    expected: Answers, keep: Callable[[Any, Owner], None], owner: Owner, answer: object
+) -> None:
+    """Keep an object that came after the client had left: it gets to know the end, as the others do."""
+    if isinstance(answer, expected):
+        keep(answer, owner)
 
 
 async def abandon_filters(x: Exchange) -> None:

@@ -10,6 +10,7 @@ from pingap.http.ports import Sink, Source
 if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks
     from pingap.proxy.filter_chain import Filters
+    from pingap.wire.backlog import Backlog
 
 
 class Downstream(Source, Sink, Protocol):
@@ -21,6 +22,10 @@ class Downstream(Source, Sink, Protocol):
     @property
     def tasks(self) -> HookTasks:
         """Runs awaitables of plugins."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """Of the worker: who waits for another turn of the event loop."""
 
     def send_interim(self, response: Response) -> None:
         """Pass on a 1xx response."""
@@ -73,6 +78,9 @@ class Messages(Protocol):
 
     def on_full(self) -> None:
         """Called when a side can, or cannot, accept more data."""
+
+    def on_upstream_lost(self) -> None:
+        """Know that the upstream's connection is gone."""
 
     def on_deadline(self, now: float) -> bool:
         """Handle ``tunnel_deadline``; return False if it has not passed."""

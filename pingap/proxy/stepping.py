@@ -105,14 +105,18 @@ class Stepping:
         return self.downstream.tasks.start(awaitable, self.wake, limit)
 
     async def finish(self, outcome: Outcome) -> Any:
-        """Return the result of a started task; raises like ``in_task``."""
+        """Return the result of what was begun; raises as ``in_task``.
+
+        A result that came too late to be returned is discarded, if the outcome says how.
+        """
         while not outcome.done:
             if self.failure is not None:
                 outcome.cancel(self.failure)
             await suspend()
-        self.raise_failure()
-        if outcome.error is not None:
-            raise outcome.error
+        if (error := self.failure or outcome.error) is not None:
+            if outcome.value is not None and outcome.discard is not None:
+                outcome.discard(outcome.value)
+            raise error
         return outcome.value
 
     async def woken(self) -> None:
@@ -136,12 +140,7 @@ class Stepping:
         """
         outcome = self.begin(connecting)
         outcome.discard = _close
-        try:
-            connection: Connecting = await self.finish(outcome)
-        except PingapError:
-            if outcome.value is not None:
-                outcome.value.close()
-            raise
+        connection: Connecting = await self.finish(outcome)
         return connection
 
     def raise_failure(self) -> None:

@@ -1,10 +1,16 @@
-"""One direction of a WebSocket whose messages are read: converts the bytes of a relay to frames and back."""
+"""One direction of a WebSocket whose messages are read: the bytes of a relay, as frames.
+
+A few bytes may be a message of a megabyte (permessage-deflate), and a read may have many of those. So a
+direction passes on one message whenever something comes, and more only while this turn of the event loop
+has time (``backlog``). What is left over waits for one of the next turns, and for room where it goes;
+meanwhile nothing more is read.
+"""
 
 from __future__ import annotations
 
-import math
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from pingap.http.body_filters import BodyFilter
 from pingap.http.headers import Headers
@@ -19,11 +25,11 @@ from pingap.protocol.websocket_frames import (
     WebSocketMessage,
 )
 from pingap.proxy.filter_stages import Holder, Stage
+from pingap.wire.backlog import Backlog, last_time
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.plugins.chains import Owner
-
-NEVER: Final = math.inf
 
 
 class Session(Protocol):
@@ -46,7 +52,10 @@ class Session(Protocol):
         """Called when nothing more can be read."""
 
     def settle(self) -> None:
-        """Called when all received data has been read."""
+        """Take note that what came was read, or left over."""
+
+    def on_full(self) -> None:
+        """Take note that a direction can, or cannot, take more."""
 
     def send_now(self, data: bytes, direction: Direction) -> None:
         """Send bytes that are not a result of the data being read in this direction."""
@@ -60,16 +69,21 @@ class Direction(Stage):
 
     Errors of plugins close the WebSocket; they are not failures of a body filter.
 
-    :param from_client: whether it is the direction from the client to the upstream.
+    :param backlog: of the worker.
+    :param from_client: it is the direction from the client to the upstream.
     """
 
     __slots__ = (
+        "_backlog",
+        "_held_end",
         "began",
         "collected",
         "decoder",
         "encoder",
         "from_client",
+        "is_behind",
         "is_crossed",
+        "is_held",
         "session",
     )
 
@@ -80,11 +94,14 @@ class Direction(Stage):
         owner: Owner,
         limit: int,
         deflate: Deflate | None,
+        backlog: Backlog,
         *,
         from_client: bool,
     ) -> None:
         super().__init__(holder, BodyFilter(), owner)
         self.session: Session | None = session
+        self._backlog = backlog
+        self._held_end: Headers | None = None
         self.from_client = from_client
         # Frames of clients are masked on both legs; those of servers are not.
         inflater = deflate.inflater(client=from_client) if deflate is not None else None
@@ -96,7 +113,11 @@ class Direction(Stage):
         self.collected: list[bytes] | None = None
         """Whether written data is collected, to be sent in one piece."""
         self.is_crossed = False
-        """Whether data was written because of the other direction."""
+        """Something was written because of what came from the other direction."""
+        self.is_behind = False
+        """What came is not all read: it is left over."""
+        self.is_held = False
+        """There is no room for what would be passed on."""
 
     def feed(self, chunk: bytes) -> None:
         """Read received bytes, and pass on the result."""
@@ -104,9 +125,45 @@ class Direction(Stage):
         if session is None or session.is_closing:
             return
         session.on_chunk(self)
+        self.decoder.feed(chunk)
+        if not self.is_behind:
+            self._go_on(session, self._backlog.has_time)
+
+    def on_turn(self) -> None:
+        """Go on with what was left over."""
+        session = self.session
+        if session is None or (self.is_held and not session.is_closing):
+            return  # it is over; or ``hold`` asks for another turn
+        self._catch_up(session, self._backlog.has_time)
+
+    def hurry(self) -> None:
+        """Pass on what was left over as far as that can be done quickly: no turn follows."""
+        if self.session is not None and self.is_behind:
+            self._catch_up(self.session, last_time())
+
+    def hold(self, held: bool) -> bool:
+        """Take note whether there is room; return whether nothing more is to come for now."""
+        self.is_held = held
+        if self.is_behind and not held:
+            self._backlog.add(self)
+        return held or self.is_behind
+
+    def _catch_up(self, session: Session, has_time: Callable[[], bool]) -> None:
+        self.is_behind = False
+        self._go_on(session, has_time)
+        if self.is_behind:
+            return
+        if self._held_end is not None:
+            trailers, self._held_end = self._held_end, None
+            self._behind.end(trailers)
+            self.holder.wake()
+        else:
+            session.on_full()
+
+    def _go_on(self, session: Session, has_time: Callable[[], bool]) -> None:
         self.collected = []
         try:
-            self._read(session, chunk)
+            self._read(session, has_time)
         finally:
             collected, self.collected = self.collected, None
         session.settle()
@@ -118,11 +175,14 @@ class Direction(Stage):
 
     def end(self, trailers: Headers) -> None:
         """Pass the end on; the session ends with the exchange (see ``abandon``)."""
-        self._behind.end(trailers)
+        if self.is_behind and self.session is not None and not self.session.is_closing:
+            self._held_end = trailers
+        else:
+            self._behind.end(trailers)
 
-    def _read(self, session: Session, chunk: bytes) -> None:
+    def _read(self, session: Session, has_time: Callable[[], bool]) -> None:
+        """Pass on what has come, as long as there is time."""
         decoder = self.decoder
-        decoder.feed(chunk)
         try:
             while not session.is_closing and (event := decoder.next()) is not None:
                 if isinstance(event, WebSocketMessage):
@@ -132,11 +192,14 @@ class Direction(Stage):
                     self.write(self.encoder.control(event))
                 else:
                     session.on_close(event, self)
+                if decoder.has_unread and not has_time():
+                    self.is_behind = True
+                    break
         except WebSocketError as error:
             session.on_violation(error, self)
         if decoder.is_idle:
             self.began = NEVER
-        elif self.began == NEVER:
+        elif self.began == NEVER and not self.is_behind:
             self.began = time.monotonic()
 
     def write(self, data: bytes) -> None:

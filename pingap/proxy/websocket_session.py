@@ -30,7 +30,8 @@ from pingap.protocol.websocket_frames import (
 )
 from pingap.proxy.filter_chain import Filters
 from pingap.proxy.hook_runner import ask_plugins
-from pingap.proxy.websocket_direction import NEVER, Direction
+from pingap.proxy.websocket_direction import Direction
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.plugins.chains import Owner
@@ -87,8 +88,9 @@ class WebSocketSession:
         self._gave_up = False
         limit = min(one.message_limit for one, _ in chain)
         owner = chain[0][1]
-        self._from_client = Direction(self, x, owner, limit, deflate, from_client=True)
-        self._from_upstream = Direction(self, x, owner, limit, deflate, from_client=False)
+        backlog = x.downstream.backlog
+        self._from_client = Direction(self, x, owner, limit, deflate, backlog, from_client=True)
+        self._from_upstream = Direction(self, x, owner, limit, deflate, backlog, from_client=False)
         self.client_filters: Filters = (self._from_client,)
         self.upstream_filters: Filters = (self._from_upstream,)
         x.filters = [*x.filters, self._from_upstream]  # so that it is notified of the end
@@ -115,15 +117,22 @@ class WebSocketSession:
     def on_full(self) -> None:
         """Called when one of the sides can, or cannot, accept more data.
 
-        If a filter replies to the sender of a message, the reply makes that side wait, too.
+        What a filter sends to the side that its message came from makes that side wait, too; and so does
+        what is left over of its messages.
         """
         x, forth, back = self._x, self._from_client, self._from_upstream
         forth.is_crossed = forth.is_crossed and x.upstream_full
         back.is_crossed = back.is_crossed and x.client_full
+        forth_waits = forth.hold(x.upstream_full or back.is_crossed)
+        back_waits = back.hold(x.client_full or forth.is_crossed)
         if x.request_body is not None:
-            x.request_body.set_full(x.upstream_full or back.is_crossed)
+            x.request_body.set_full(forth_waits)
         if x.response_body is not None:
-            x.response_body.set_full(x.client_full or forth.is_crossed)
+            x.response_body.set_full(back_waits)
+
+    def on_upstream_lost(self) -> None:
+        """Pass on what the upstream had sent before."""
+        self._from_upstream.hurry()
 
     def on_deadline(self, now: float) -> bool:
         """Handle a time limit of the session; return False if none has passed."""
@@ -137,8 +146,8 @@ class WebSocketSession:
             relay = x.request_body if direction.from_client else x.response_body
             if now < direction.began + self._stall:
                 continue
-            if relay is not None and relay.is_paused:
-                direction.began = now  # the proxy itself is not reading
+            if direction.is_behind or (relay is not None and relay.is_paused):
+                direction.began = now  # it is we who do not read
             else:
                 reason = "a message did not become complete in time"
                 self.on_violation(WebSocketError(POLICY_VIOLATION, reason), direction)
@@ -230,7 +239,8 @@ class WebSocketSession:
         x = self._x
         x.tunnel_deadline = self._deadline
         x.downstream.watch_tunnel()
-        if x.client_full or x.upstream_full:
+        is_behind = self._from_client.is_behind or self._from_upstream.is_behind
+        if is_behind or x.client_full or x.upstream_full:
             self.on_full()
 
     @property

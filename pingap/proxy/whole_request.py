@@ -34,7 +34,7 @@ async def read_whole(client: Client, request: Request, relay: BodyRelay, limit: 
     :raises HTTPError: 413, it is larger.
     :raises RuntimeError: the request was sent, or is being sent.
     """
-    if relay.is_opened:
+    if relay.was_opened:
         raise RuntimeError("the request was sent: call read_body before that")
     if request.content_length > limit:
         raise _too_large(limit)

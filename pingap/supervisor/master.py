@@ -16,7 +16,6 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from pingap.config import Snapshot
-from pingap.config.file_values import watched_files
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage
 from pingap.config.watch import ConfigurationWatch
@@ -48,6 +47,10 @@ _TURNS_OF_A_SIGNAL: Final = 8
 """Turns of the loop after which a signal has reached ``_obey``: three, and one for each other signal."""
 
 
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Pauses in seconds until a reload is tried again that failed for a reason that may pass: they double."""
+
 _HANDING_OVER: Final = "another new process is already about to take over"
 
 
@@ -58,7 +61,7 @@ class Master:
     :param options: of the command line.
     :param succession: starts the process that replaces this one.
     :param notifier: to systemd.
-    :param watch: of the configuration's files, made before they were read; None: not watched.
+    :param watch: of all files of the configuration, as they were before they were read; None: not watched.
     :param storage: of the configuration.
     """
 
@@ -81,6 +84,7 @@ class Master:
         supervisor.answers |= Control(
             supervisor, self._reloader, notifier, self._refusal, lambda: self._upgrade(True)
         ).answers
+        self._pause = FIRST_PAUSE
         self._draining = False
         self._started = anyio.Event()
         self._handing_over = False
@@ -243,12 +247,29 @@ class Master:
             return
         finally:
             self._notifier.ready()
+            self._try_again()
         if restart and self._options.autorestart:
             log.info("a new process is started to apply the change")
             await self._upgrade(True)
 
+    def _try_again(self) -> None:
+        """Reload once more after a while, if changes are watched and this one failed for a time only.
+
+        Nothing else would: what is watched does not change again by itself.
+        """
+        if self._watch is None or not self._reloader.may_pass:
+            self._pause = FIRST_PAUSE
+            return
+        log.warning("the new configuration is tried again in %g s", self._pause)
+        self._tasks.start_soon(self._reload_after, self._pause, self._reloader.last)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    async def _reload_after(self, seconds: float, failed: object) -> None:
+        await anyio.sleep(seconds)
+        if self._reloader.last is failed and not self._draining:  # otherwise it has changed since
+            await self._reload()
+
     async def _watch_files(self, watch: ConfigurationWatch) -> None:
-        watch.watch(watched_files(self._supervisor.base.runtime.config))
         while not self._draining:
             await anyio.sleep(watch.seconds_to_wait(time.monotonic()))
             if not self._draining and (changed := watch.poll(time.monotonic())):

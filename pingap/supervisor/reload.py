@@ -51,12 +51,16 @@ _STAYS: Final = "the configuration stays as it was"
 class RefusedError(Exception):
     """A configuration is not served; the reason has been logged.
 
-    :param problems: its problems, if they are the reason.
+    :param problems: what is wrong with it, if that is the reason.
+    :param may_pass: the reason may be gone when it is tried again.
     """
 
-    def __init__(self, reason: str, problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, reason: str, problems: Iterable[Problem] = (), *, may_pass: bool = False
+    ) -> None:
         super().__init__(reason)
         self.problems = list(problems)
+        self.may_pass = may_pass
 
 
 class Reloader:
@@ -83,7 +87,9 @@ class Reloader:
         self._at_start = supervisor.base.runtime.config
         """The configuration at the start, which determines the number of workers."""
         self.last: ReloadResult | None = None
-        """The result of the last one."""
+        """What became of the last one."""
+        self.may_pass = False
+        """The last one failed for a reason that may be gone when it is tried again."""
         self.needs_restart: list[str] = []
         """The changed keys of the current configuration that need a new process."""
 
@@ -102,6 +108,7 @@ class Reloader:
                 log.error("%s; it cannot be read: %s", _STAYS, error)  # noqa: TRY400
                 self._notify_failure("it cannot be read", str(error))
                 self.last = ReloadResult(at=time.time(), by="", error=f"it cannot be read: {error}")
+                self.may_pass = True
                 return []
             try:
                 return await self._serve(snapshot, "")
@@ -120,11 +127,14 @@ class Reloader:
 
     async def _serve(self, snapshot: Snapshot, by: str) -> list[str]:
         failure = "it was interrupted"
+        self.may_pass = False
         try:
             await self._take_over(snapshot, by)
             failure = ""
         except Exception as error:
             failure = str(error) or type(error).__name__
+            # (A build that took too long is a ``TimeoutError``.)
+            self.may_pass = isinstance(error, TimeoutError) or getattr(error, "may_pass", False)
             raise
         finally:
             self.last = ReloadResult(at=time.time(), by=by, error=failure)
@@ -190,16 +200,16 @@ class Reloader:
             counts = self._counts(new.config)
             given = {child: of_worker(listeners.sockets, child.index, counts) for child in children}
             try:
-                failures = await self._prepare(given, snapshot.to_bytes().decode())
+                refusal = await self._prepare(given, snapshot.to_bytes().decode())
             except BaseException:
                 listeners.discard()
                 raise
-            if failures:
+            if refusal is not None:
                 for child in children:
                     child.channel.send("discard")
                 listeners.discard()
-                raise RefusedError("; ".join(failures))
-            # Before the workers close theirs: the last one to do so accepts the waiting connections.
+                raise refusal
+            # Before the workers close theirs: the last to do so accepts what waits in them.
             supervisor.listen_on(listeners.sockets, listeners.removed)
             listeners.take_effect(new.config)
             for child, sockets in given.items():
@@ -233,12 +243,15 @@ class Reloader:
         threads, most = self._options.threads, self._supervisor.workers
         return {name: workers_of(config, name, threads, most) for name in config.servers}
 
-    async def _prepare(self, given: dict[Child, list[Listening]], snapshot: str) -> list[str]:
-        """Let workers build a configuration; return the reasons of those that cannot.
+    async def _prepare(
+        self, given: dict[Child, list[Listening]], snapshot: str
+    ) -> RefusedError | None:
+        """Let workers build a configuration; return why it cannot be, if it cannot.
 
         :param given: worker -> the sockets that it should accept from.
         """
         failures: list[str] = []
+        late: list[str] = []
         ended: list[str] = []
 
         async def ask(child: Child, sockets: list[Listening]) -> None:
@@ -255,7 +268,7 @@ class Reloader:
                 if child.ended.is_set() or child.channel.is_broken:
                     ended.append(child.name)
                 else:
-                    failures.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
+                    late.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
             elif answer["leaving"]:
                 ended.append(child.name)
             elif answer["failure"]:
@@ -264,11 +277,13 @@ class Reloader:
         async with anyio.create_task_group() as tasks:
             for child, sockets in given.items():
                 tasks.start_soon(ask, child, sockets)
-        # A worker that was killed in the meantime starts with the new configuration. But if all of them
-        # ended, nothing shows that it can be served.
-        if not failures and len(ended) == len(given):
-            failures = [f"{name} ended while it prepared it" for name in ended]
-        return list(dict.fromkeys(failures))
+        # One that was killed meanwhile begins with the new configuration. But nothing says that it
+        # can be served if it has ended all of them.
+        if len(ended) == len(given):
+            late = [f"{name} ended while it prepared it" for name in ended]
+        if not (failures or late):
+            return None
+        return RefusedError("; ".join(dict.fromkeys(failures + late)), may_pass=not failures)
 
     def _tell(self, old: Runtime, new: Runtime, by: str) -> None:
         models = settings_models(old.plugins, new.plugins)

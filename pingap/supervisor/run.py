@@ -23,6 +23,7 @@ from pingap.build.log_targets import has_word
 from pingap.build.machine import folder_problems, refuse, start_problems
 from pingap.build.registry import installed_registry
 from pingap.config import Config, ConfigError
+from pingap.config.file_values import watched_files
 from pingap.config.storage.files import watch_of_files
 from pingap.config.storage.interface import ConfigStorage
 from pingap.host.daemon import DaemonError, Parent, daemonize, occupy_standard_streams
@@ -102,6 +103,8 @@ class _Start:
         self.parent: Parent | None = None
         self.take_over: TakeOver | None = None
         self.config = load_configuration(options.read(self.registry), self.registry)
+        if self.watch is not None:  # before they are used: a change from here on is noticed
+            self.watch.watch(watched_files(self.config))
         self.sockets: list[Listening] = []
         self.spare: list[Listening] = []
         self.account: Account | None = None

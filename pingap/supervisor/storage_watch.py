@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import anyio
 
-from pingap.build.loading import read_from
+from pingap.build.loading import failure_of, read_from
 from pingap.config import Snapshot
 from pingap.config.storage.interface import ConfigStorage, StorageError
 
@@ -46,8 +46,9 @@ class StorageWatch:
                 async for _ in self._storage.watch():
                     await self._look()
                 log.error("the storage of the configuration ended its watch")
-            except Exception:  # of a distribution
-                log.exception("the storage of the configuration failed while it was watched")
+            except Exception as error:  # of a distribution
+                text = "the storage of the configuration failed while it was watched: %s"
+                log.error(text, failure_of(error))  # noqa: TRY400 - see ``failure_of``
             await self._wait()
 
     async def _look(self) -> None:

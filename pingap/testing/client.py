@@ -55,7 +55,11 @@ def open_socket(address: tuple[str, int] | str | socket.socket, timeout: float) 
         return socket.create_connection(address, timeout)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(timeout)
-    sock.connect(address)
+    try:
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

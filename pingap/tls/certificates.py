@@ -48,20 +48,6 @@ class Certificate:
         return f"<Certificate {', '.join(self.names)}>"
 
 
-def load_certificate(cert: str, key: str, domains: str, directory: Path) -> Certificate:
-    """Read a certificate and its key, and check that they belong together.
-
-    :param cert: value of ``tls_cert``: the leaf and its chain.
-    :param key: value of ``tls_key``.
-    :param domains: names to serve instead of those in the certificate, separated by commas.
-    :param directory: the base of relative paths.
-    :raises CertificateError: the error, and the key of the value that has it.
-    """
-    chain = load_chain(cert, "tls_cert", directory)
-    private = load_key(key, "tls_key", directory)
-    return _matched(chain, private, split_domains(domains), "tls_cert", "tls_key")
-
-
 def parse_pair(
     chain: bytes,
     key: bytes,

@@ -1,7 +1,10 @@
 """Certificates that plugins provide at run time, replacing configured ones or in addition to them.
 
-Every worker has the same ones: there is a value on the bus for each name. Messages of two workers may arrive
-in any order, so each carries a version, and the newest one wins everywhere.
+Every worker knows the same ones: a value of the bus for each name and table. Messages of two workers may
+arrive in any order, so each carries a version, and the newest one wins everywhere.
+
+While a configuration takes the place of another one, plugins of both are at work, and a table of one name
+may have two contents. So a certificate for one of them never takes the place of one for the other.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Final
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.messages import LARGEST_VALUE
 
+CHALLENGE: Final = "acme-tls/1"
+"""The protocol of handshakes in which a certificate authority looks for a challenge (RFC 8737, 3)."""
 MOST_NAMES: Final = 5000
 """Maximum number of names of replaced or added certificates, including removed ones."""
 LONGEST_NAME: Final = 256
@@ -29,9 +34,9 @@ class Replacement:
     """One certificate that a plugin provided, or its removal.
 
     :param name: of the table of ``[certificates]`` that it replaces, or a name of its own.
-    :param table: the key of that table's content, for which alone it is valid; empty: no such table.
-    :param names: the names it is served for, in lower case.
-    :param alpn: the only protocol that a handshake must offer to get it; empty: any handshake gets it.
+    :param table: the digest of that table's content, for which alone it is meant; empty: no such table.
+    :param names: what it is served for, in lower case.
+    :param alpn: the protocol that a handshake must offer alone to get it; empty: any handshake gets it.
     :param pem: key, leaf and chain; empty: it was removed.
     :param version: clock time in nanoseconds, but always greater than the previous version.
     """
@@ -52,7 +57,7 @@ class Replacement:
     def is_needless(self, tables: Mapping[str, str]) -> bool:
         """Return whether it is irrelevant to a configuration, now and later.
 
-        :param tables: name -> key of each table of the configuration.
+        :param tables: name -> digest of each table of the configuration.
         """
         if not self.pem:
             return self.version < time.time_ns() - _REMEMBERED
@@ -86,7 +91,7 @@ class Replacements:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._known: dict[str, Replacement] = {}
+        self._known: dict[tuple[str, str], Replacement] = {}
         self.changed: Callable[[], None] = _nothing
         """Called in the event loop when one is added or removed."""
         bus.subscribe(_PREFIX, self._take)
@@ -102,35 +107,39 @@ class Replacements:
             raise ValueError(f"a name has 1 to {LONGEST_NAME} characters, not {len(name)}")
         if len(self._known) >= MOST_NAMES:
             self._forget_removed()
-        if name not in self._known and len(self._known) >= MOST_NAMES:
+        if (name, table) not in self._known and len(self._known) >= MOST_NAMES:
             raise ValueError(f"there are {MOST_NAMES} names of certificates already: reuse some")
         one = self._next(name, table, names, pem, alpn)
         if len(text := one.to_text()) > LARGEST_VALUE:
             raise ValueError(too_large(len(text)))
-        self._bus.publish(_PREFIX + name, text)
+        self._bus.publish(_key(one), text)
 
-    def remove(self, name: str) -> None:
-        """Have all workers serve the certificate of the configuration, if there is one."""
-        if (known := self._known.get(name)) is not None and known.pem:
-            self._bus.publish(_PREFIX + name, self._next(name).to_text())
+    def remove(self, name: str, table: str) -> None:
+        """Have all workers serve what the configuration says, if anything.
+
+        :param table: as of ``Replacement``.
+        """
+        if (known := self._known.get((name, table))) is not None and known.pem:
+            one = self._next(name, table)
+            self._bus.publish(_key(one), one.to_text())
 
     def _next(
         self,
         name: str,
-        table: str = "",
+        table: str,
         names: tuple[str, ...] = (),
         pem: bytes = b"",
         alpn: str = "",
     ) -> Replacement:
         version = time.time_ns()
-        if (known := self._known.get(name)) is not None:
+        if (known := self._known.get((name, table))) is not None:
             version = max(version, known.version + 1)  # the clock may have been set back
         return Replacement(name=name, table=table, names=names, alpn=alpn, pem=pem, version=version)
 
     def active(self, tables: Mapping[str, str]) -> list[Replacement]:
         """Return those that a configuration should serve, sorted by name.
 
-        :param tables: name -> key of each of its tables.
+        :param tables: name -> digest of each of its tables.
         """
         return [
             one
@@ -139,30 +148,35 @@ class Replacements:
         ]
 
     def settle(self, tables: Mapping[str, str]) -> None:
-        """Drop those that are irrelevant to the configuration that serves from now on."""
-        for name, one in list(self._known.items()):
+        """Forget what means nothing to the configuration that serves from now on."""
+        for key, one in list(self._known.items()):
             if one.is_needless(tables):
-                del self._known[name]
+                del self._known[key]
 
     def _forget_removed(self) -> None:
         long_ago = time.time_ns() - _REMEMBERED
-        for name, one in list(self._known.items()):
+        for key, one in list(self._known.items()):
             if not one.pem and one.version < long_ago:
-                del self._known[name]
+                del self._known[key]
 
     def _take(self, key: str, text: str) -> None:
         new = Replacement.from_text(text)
-        known = self._known.get(new.name)
+        known = self._known.get((new.name, new.table))
         if known is not None and not new.is_newer_than(known):
             if known.is_newer_than(new):
                 # Workers that start later get the last value sent, which must be the newest one.
                 self._bus.publish(key, known.to_text())
             return
-        self._known[new.name] = new
+        self._known[new.name, new.table] = new
         self.changed()
 
     def __repr__(self) -> str:
-        return f"<Replacements {', '.join(sorted(self._known))}>"
+        return f"<Replacements {', '.join(sorted(name for name, _ in self._known))}>"
+
+
+def _key(one: Replacement) -> str:
+    """Return the key of the bus."""
+    return f"{_PREFIX}{one.table}:{one.name}"
 
 
 def too_large(size: int) -> str:

@@ -7,12 +7,16 @@ waited too long, and the sweep checks all of them a few times a second.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Final, Protocol
 
 import anyio
 
 log = logging.getLogger("pingap")
+
+NEVER: Final = math.inf
+"""The deadline of what has no time limit."""
 
 _SLOWEST: Final = 1.0
 _FASTEST: Final = 0.05

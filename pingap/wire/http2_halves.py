@@ -7,7 +7,6 @@ windows have no room. Either makes the other side of the exchange wait.
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -15,10 +14,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from pingap.http.headers import Headers
 from pingap.protocol.http2_endpoint import Http2Endpoint
 from pingap.protocol.http2_frames import MOST_FRAME
+from pingap.wire.deadlines import NEVER
 
 ExchangeT = TypeVar("ExchangeT")
-
-NEVER: Final = math.inf
 
 LEAST_PROGRESS: Final = 1024
 """Bytes for which the peer has to make room within its time limit."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import anyio
 
@@ -48,8 +49,18 @@ async def check_in_process(
     except OSError as error:
         return [Problem((), f"it cannot be checked: {error.strerror or error}")]
     if done.returncode:
-        return [Problem((), f"checking it ended with exit code {done.returncode}")]
-    return [read_problem(one) for one in json.loads(done.stdout)]
+        return [Problem((), f"checking it ended {_how(done.returncode)}")]
+    try:
+        return [read_problem(one) for one in json.loads(done.stdout)]
+    except (ValueError, TypeError):
+        return [Problem((), "checking it gave no answer: does a plugin end the process?")]
+
+
+def _how(code: int) -> str:
+    """Return how a process ended."""
+    if code > 0:
+        return f"with exit code {code}"
+    return f"by {signal.Signals(-code).name}: does a plugin crash?"
 
 
 def main() -> None:
@@ -58,11 +69,24 @@ def main() -> None:
     question = json.load(sys.stdin)
     end_with_parent(question["parent"])
     sys.path[:] = question["path"]
+    _find_who_exits()
     answer = os.dup(1)
     os.dup2(2, 1)  # keeps the output of plugins out of the answer
     found = _problems(question)
     with os.fdopen(answer, "w") as out:
         json.dump([written(one) for one in found], out)
+
+
+def _find_who_exits() -> None:
+    """Have ``os._exit`` raise an error, so that the plugin which calls it is named; not in its own children."""
+    end, own = os._exit, os.getpid()
+
+    def exit_with(status: int) -> NoReturn:
+        if os.getpid() != own:
+            end(status)
+        raise RuntimeError(f"it ends the process: os._exit({status!r})")
+
+    os._exit = exit_with
 
 
 def _problems(question: dict[str, Any]) -> list[Problem]:

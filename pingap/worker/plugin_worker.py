@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from copy import copy
+from functools import cache, partial
 from typing import Final
 
 from pingap.build.runtime import Runtime
@@ -11,6 +12,7 @@ from pingap.config.storage.interface import ConfigStorage
 from pingap.http.connection import Connection
 from pingap.http.messages import Request, Response
 from pingap.observability.notifications import Notification, notify
+from pingap.plugins.chains import Instance as PluginInstance
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.instance import Instance
 from pingap.plugins.upstream_view import UpstreamView
@@ -35,7 +37,7 @@ class PluginWorker:
     :param storage: makes the storage of the configuration.
     :param instance: returns the interface to the running pingap.
     :param tasks: of the worker.
-    :param newest: returns the prepared runtime, if there is one, or else the current one.
+    :param runtime_of: returns the runtime that an instance of a plugin belongs to.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class PluginWorker:
         shared: SharedState,
         runtime: Callable[[], Runtime],
         *,
-        newest: Callable[[], Runtime],
+        runtime_of: Callable[[PluginInstance], Runtime],
         store: DurableStore,
         storage: Callable[[], ConfigStorage],
         instance: Callable[[], Instance],
@@ -52,11 +54,18 @@ class PluginWorker:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
-        self._make_storage = storage
+        self._make_storage = cache(storage)
         self.store = store
         self._instance = instance
         self.fetching = Fetching(tasks)
-        self.certificates = Certificates(newest)
+        self._runtime_of = runtime_of
+        self.certificates = Certificates(runtime)
+
+    def seen_by(self, plugin: PluginInstance) -> PluginWorker:
+        """Return the same for one instance: what it does with certificates is for its own configuration."""
+        view = copy(self)
+        view.certificates = Certificates(partial(self._runtime_of, plugin))
+        return view
 
     async def metrics(self, server: str) -> bytes:
         """Return the metrics page of a server: the sum of all workers.
@@ -90,7 +99,7 @@ class PluginWorker:
         runtime = self._runtime()
         return {name: ServedUpstream(runtime, one) for name, one in runtime.upstreams.items()}
 
-    @cached_property
+    @property
     def storage(self) -> ConfigStorage:
         """The storage that this process was started from."""
         return self._make_storage()

@@ -20,6 +20,7 @@ from pingap.downstream.listener import ConnectionBudget
 from pingap.host.services import attempt, keep_running
 from pingap.observability.failures import DefectHandler
 from pingap.observability.watchdog import Watchdog
+from pingap.plugins.chains import Instance as PluginInstance
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.failure_handlers import FailureHandlers
 from pingap.plugins.instance import Instance
@@ -135,13 +136,13 @@ class Worker:
             self._for_plugins = PluginWorker(
                 self.shared,
                 lambda: self.runtime,
-                newest=lambda: self._prepared or self.runtime,
+                runtime_of=self._runtime_of,
                 store=self._store,
                 storage=self._storage,
                 instance=lambda: self.instance,
                 tasks=requests,
             )
-            self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
+            self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins.seen_by)
             self._discovery = DiscoveryService(services, runtime.bus)
             watchdog = Watchdog()
             defects = DefectHandler(self._on_failure)
@@ -265,6 +266,13 @@ class Worker:
     def _living(self) -> list[Runtime]:
         """Return the current runtime, the next one, and those that still have requests."""
         return [self.runtime, *self._old, *filter(None, [self._prepared])]
+
+    def _runtime_of(self, instance: PluginInstance) -> Runtime:
+        """Return the runtime that an instance belongs to; the one that serves, if to several."""
+        for runtime in self._living():
+            if any(one.plugin is instance.plugin for one in runtime.plugins):
+                return runtime
+        return self.runtime  # its own was given up
 
     def _stop_unused(self) -> None:
         living = self._living()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
+from support.processes import wait_until
 from support.proxy import Proxy
 
 SOURCE = '''
@@ -112,6 +115,38 @@ def test_hook_pingap_startup_and_shutdown_run_once_around_everything(
     )
     for tag in ("one", "two"):
         assert words.index(f"shutdown {tag}") < words.index(f"cancelled {tag}")
+
+
+def test_hook_pingap_startup_runs_once_in_each_worker_whatever_reloads_bring(
+    tmp_path: Path, origin: Origin
+) -> None:
+    """Also when a reload is discarded after the hook, and when a worker is replaced."""
+    env = install(tmp_path / "site", f"import os\n{SOURCE}".replace(
+        '"distribution starts"', '"distribution starts in %d", os.getpid()'
+    ))  # fmt: skip
+    plain = routes({"a": ""}, origin.addr, more="[basic]\nthreads = 2\n")
+    used = routes({"a": "one"}, origin.addr, more="[basic]\nthreads = 2\n" + TWO)
+    broken = used.replace('tag = "two"', 'tag = "two"\nfails_in = "startup"')
+
+    def started(proxy: Proxy) -> list[int]:
+        return sorted(map(int, re.findall(r"distribution starts in (\d+)", proxy.log)))
+
+    with Proxy(plain, tmp_path / "proxy", env=env) as proxy:
+        first = sorted(proxy.workers)
+        for toml, said in (
+            (broken, "cannot be served"),
+            (used, "was reloaded"),
+            (plain, "was reloaded"),
+            (used, "was reloaded"),
+        ):
+            before = proxy.log.count(said)
+            proxy.conf.write_text(toml)
+            proxy.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: proxy.log.count(said) > before, 30)  # noqa: B023
+        assert started(proxy) == first
+        os.kill(first[0], signal.SIGKILL)
+        wait_until(lambda: len(started(proxy)) == 3, 30)
+        assert set(started(proxy)) == {*first, *proxy.workers}
 
 
 def test_startup_is_over_before_anything_is_announced(tmp_path: Path, origin: Origin) -> None:

@@ -6,11 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from support.certificates import issue
 from support.check import check
 from support.command import run
 from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
 from support.proxy import Proxy
+from support.tls import TlsClient, client_context
 
 SOURCE = """
 class Token(Plugin):
@@ -62,6 +65,56 @@ def test_hook_pingap_listeners_are_opened_and_reloaded_as_any_server(
         with proxy.connect("tokens:http") as client:
             assert client.get("/token").body == b"tokens:http"
         assert proxy.port("tokens:http") == port
+
+
+VAULT = """
+from pathlib import Path
+
+class Vault(CertificateSource):
+    contract = "1.1"
+
+    class Settings(PluginSettings):
+        vault: str
+
+    def __init__(self, settings): self.folder = Path(settings.vault)
+
+    def load(self): return KeyPair(*((self.folder / one).read_bytes() for one in ("chain", "key")))
+
+    @classmethod
+    @hookimpl
+    def pingap_certificate_sources(cls): return {"vault": cls}
+"""
+
+
+def test_a_server_of_a_distribution_has_the_certificate_of_a_source(
+    tmp_path: Path, origin: Origin
+) -> None:
+    source = VAULT + SOURCE.replace('"addr": "127', '"global_certificates": True, "addr": "127')
+    write_distribution(
+        tmp_path / "site", "tokens", source, {**POINTS, "certificates:vault": "tokens:Vault"}
+    )
+
+    def fill() -> bytes:
+        issued = issue("a.test")
+        (tmp_path / "chain").write_text(issued.cert)
+        (tmp_path / "key").write_text(issued.key)
+        return issued.certificate.public_bytes(Encoding.DER)
+
+    def shown() -> bytes:
+        with TlsClient(proxy, client_context(), "a.test", server="tokens:http") as client:
+            assert client.get("/token").body == b"tokens:http"
+            return client.peer
+
+    certificate = fill()
+    toml = f'{USED}[certificates.x]\nvault = "{tmp_path}"\n{routes({"a": ""}, origin.addr)}'
+    with Proxy(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as proxy:
+        assert shown() == certificate
+        with proxy.connect() as client:  # (the server of the configuration has no TLS)
+            assert client.get("/token").body == b"web"
+        certificate = fill()
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        assert shown() == certificate
 
 
 def test_a_server_of_a_distribution_comes_with_a_reload(

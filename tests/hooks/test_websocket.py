@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -42,7 +43,7 @@ from websockets.sync.server import ServerConnection, serve
 from pingap.protocol.websocket import accept_value
 
 SOURCE = '''
-import gc, time, weakref
+import asyncio, gc, time, weakref
 LIVE = weakref.WeakSet()
 
 
@@ -214,6 +215,27 @@ class Flood(Filtering):
             self.send_to_client(bytes(10_000))
 
 
+class Turns(Filtering):
+    """Tells how many large messages came at most in one turn of the event loop."""
+
+    category = "turns"
+
+    class Filter(Base):
+        now = most = 0
+
+        def from_client(self, message):
+            if len(message.data) < 1000: return message
+            if not self.now:
+                asyncio.get_running_loop().call_soon(setattr, self, "now", 0)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            return WebSocketMessage(str(len(message.data)))
+
+        from_upstream = from_client
+
+        def closed(self, code, reason): log.warning("%d in a turn", self.most)
+
+
 class Push(Filtering):
     """Sends to the client from outside, as often as a message says."""
 
@@ -247,7 +269,7 @@ class Live(Plugin):
 
 CATEGORIES = (
     "pass", "late", "actions", "boom_at_open", "boom_at_close", "boom_from_upstream", "boom_hook",
-    "refuse", "nonsense", "small", "flood", "push", "live",
+    "refuse", "nonsense", "small", "flood", "turns", "push", "live",
 )  # fmt: skip
 TABLES = "".join(f'[plugins.{one}]\ncategory = "{one}"\n' for one in CATEGORIES) + "".join(
     f'[plugins.{kind}_{name}]\ncategory = "{kind}"\nname = "{name}"\n'
@@ -494,14 +516,44 @@ def test_compressed_messages_are_read_and_written(site: Site) -> None:
 
 
 def test_a_bomb_is_refused(site: Site) -> None:
-    import zlib
-
     deflate = zlib.compressobj(wbits=-15)
     bomb = deflate.compress(bytes(30 * 1024 * 1024)) + deflate.flush(zlib.Z_SYNC_FLUSH)
     client = Http1WebSocket(site.proxy.port(), "permessage-deflate", path="/pass/")
     client.send(ws_frame(BINARY, bomb[:-4], rsv=4))
     assert receive(client)[0].payload[:2] == (1009).to_bytes(2)
     client.close()
+
+
+BOMBS = 30
+
+
+def bombs(*, masked: bool) -> bytes:
+    """Return a few kilobytes that are thirty messages of a megabyte."""
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    return ws_frame(BINARY, bomb[:-4], rsv=4, masked=masked) * BOMBS
+
+
+def wait_for_turns(site: Site, since: int) -> None:
+    """Wait until a filter tells how many messages it got at once; each takes milliseconds."""
+    until(lambda: " in a turn" in site.proxy.log[since:])
+    most = re.findall(r"(\d+) in a turn", site.proxy.log[since:])
+    assert 0 < int(most[0]) <= 3
+
+
+@pytest.mark.parametrize("opened", [Http1WebSocket, Http2WebSocket])
+def test_bombs_of_a_client_do_not_hold_the_event_loop(
+    site: Site, opened: type[WsTransport]
+) -> None:
+    since = site.mark
+    site.upstream.forget()
+    client = opened(site.proxy.port(), "permessage-deflate", path="/turns/")
+    client.send(bombs(masked=True) + ws_frame(CLOSE, (1000).to_bytes(2)))
+    assert client.read(1)[0].payload == b"1048576"  # (the upstream echoes each of them)
+    site.upstream.wait_for_end(1000)  # the close comes last
+    client.close()
+    assert site.upstream.got == [str(2**20)] * BOMBS
+    wait_for_turns(site, since)
 
 
 # Closing.
@@ -915,3 +967,23 @@ def test_large_pieces_of_an_upstream(scripted: Start) -> None:
                 assert client.recv(20) == b""
                 count += 1
         assert count == 100_000
+
+
+@pytest.mark.parametrize("opened", [Http1WebSocket, Http2WebSocket])
+def test_bombs_of_an_upstream_do_not_hold_the_event_loop(
+    scripted: Start, opened: type[WsTransport]
+) -> None:
+    def script(served: Served) -> None:
+        switch(served, "permessage-deflate")
+        served.send(bombs(masked=False) + ws_frame(CLOSE, (1000).to_bytes(2), masked=False))
+        served.sock.shutdown(socket.SHUT_WR)  # the end of its side waits for its messages
+        while served.receive():
+            pass
+
+    site = scripted(script)
+    since = site.mark
+    client = opened(site.proxy.port(), "permessage-deflate", path="/turns/")
+    frames = client.frames(lambda _: False)
+    client.close()
+    assert [frame.payload for frame in frames] == [*[b"1048576"] * BOMBS, (1000).to_bytes(2)]
+    wait_for_turns(site, since)

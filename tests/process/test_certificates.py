@@ -220,6 +220,46 @@ def test_a_reload_keeps_it_unless_its_table_changes(start: Callable[..., Site]) 
     site.wait_for("extra.test", extra)
 
 
+SLOW = """
+from pathlib import Path
+import anyio
+from pingap import Plugin
+
+class Slow(Plugin):
+    async def startup(self, tasks):
+        here = Path(__file__).parent
+        (here / "began").touch()
+        while not (here / "go").exists(): await anyio.sleep(0.01)
+        if (here / "go").read_text(): raise RuntimeError("not this one")
+"""
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_one_that_is_replaced_during_a_reload_is_for_the_old_table(
+    start: Callable[..., Site], tmp_path: Path, fails: bool
+) -> None:
+    """The plugin that replaces it has the old table in mind, and that one is still served."""
+    site = start()
+    new, changed = issue("a.test"), issue("a.test")
+    (tmp_path / "slow.py").write_text(SLOW)
+    toml = site.proxy.conf.read_text().replace(A.toml("a", "is_default = true"), "")
+    toml += changed.toml("a", "is_default = true")
+    toml += '[plugins.slow]\ncategory = "python"\npath = "slow.py"\n'
+    site.proxy.conf.write_text(toml.replace('["local"]', '["local", "slow"]'))
+    site.proxy.process.send_signal(signal.SIGHUP)
+    wait_until((tmp_path / "began").exists)
+    site.replace("a", new)
+    site.wait_for("a.test", new)
+    (tmp_path / "text").write_text("fail" if fails else "")
+    (tmp_path / "text").rename(tmp_path / "go")
+    if fails:
+        site.proxy.wait_for_log("not this one", 20)
+        assert set(site.served("a.test").values()) == {der(new)}
+    else:
+        site.proxy.wait_for_log("the configuration was reloaded", 20)
+        site.wait_for("a.test", changed)
+
+
 def test_what_cannot_be_served_changes_nothing(start: Callable[..., Site], tmp_path: Path) -> None:
     authority = issue("ca.test", ca=True)
     site = start(authority.toml("signs", "is_ca = true"))

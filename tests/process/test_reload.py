@@ -222,6 +222,116 @@ locations = ["all"]
             assert client.get("/").body.startswith(b"old")
 
 
+LEAVING = """
+import os
+from pathlib import Path
+from pingap import Plugin, Response, hookimpl
+class Local(Plugin):
+    async def startup(self, tasks):
+        try:
+            (Path(__file__).parent / "leave").unlink()
+        except FileNotFoundError:
+            return
+        os._exit(7)
+    @hookimpl
+    def request(self):
+        return Response(200, b"new")
+"""
+LOCAL = """
+[basic]
+threads = {threads}
+[plugins.local]
+category = "python"
+path = "local.py"
+[locations.all]
+plugins = ["local"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+"""
+
+
+def change_to_one_that_leaves(folder: Path) -> None:
+    """Have one worker end while it prepares the new configuration."""
+    (folder / "leave").touch()
+    new = folder / "local.new"
+    new.write_text(LEAVING)
+    new.replace(folder / "local.py")
+
+
+def answers(proxy: Proxy) -> set[bytes]:
+    """Return what a few requests get, each on a connection of its own."""
+    found = set()
+    for _ in range(8):
+        with proxy.connect() as client:
+            found.add(client.get("/").body)
+    return found
+
+
+def test_a_reload_that_failed_for_a_time_only_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Proxy(LOCAL.format(threads=1), tmp_path, "--autoreload") as proxy:
+        change_to_one_that_leaves(tmp_path)
+        proxy.wait_for_log("ended while it prepared it", 20)
+        proxy.wait_for_log("the new configuration is tried again in 1 s")
+        log = proxy.wait_for_log("the configuration was reloaded", 20)
+        assert log.count("is tried again") == 1
+        assert answers(proxy) == {b"new"}
+
+
+def test_a_worker_that_ends_while_it_prepares_begins_with_the_new_configuration(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Proxy(LOCAL.format(threads=2), tmp_path) as proxy:
+        before = set(proxy.workers)
+        change_to_one_that_leaves(tmp_path)
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        wait_until(lambda: len(proxy.workers) == 2 and set(proxy.workers) != before)
+        assert len(before & set(proxy.workers)) == 1
+        wait_until(lambda: answers(proxy) == {b"new"})
+        assert answers(proxy) == {b"new"}
+        assert "cannot be served" not in proxy.log
+
+
+WAITING = """
+from pathlib import Path
+import anyio
+from pingap import Plugin, Response, hookimpl
+class Local(Plugin):
+    async def startup(self, tasks):
+        here = Path(__file__).parent
+        (here / "began").touch()
+        while not (here / "go").exists(): await anyio.sleep(0.01)
+    @hookimpl
+    def request(self):
+        return Response(200, b"new")
+"""
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_reload_is_replaced_by_a_new_one(
+    tmp_path: Path,
+) -> None:
+    """It is forked when the reload is over, so it has what the others have."""
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Proxy(LOCAL.format(threads=2), tmp_path) as proxy:
+        before = proxy.workers
+        (tmp_path / "local.new").write_text(WAITING)
+        (tmp_path / "local.new").replace(tmp_path / "local.py")
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_until((tmp_path / "began").exists, 20)
+        os.kill(before[0], signal.SIGKILL)
+        proxy.wait_for_log("was killed by SIGKILL", 20)
+        assert proxy.workers == before[1:]
+        (tmp_path / "go").touch()
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        wait_until(lambda: len(proxy.workers) == 2, 20)
+        wait_until(lambda: answers(proxy) == {b"new"})
+        assert [answers(proxy) for _ in range(3)] == [{b"new"}] * 3
+        assert before[1] in proxy.workers
+
+
 def test_a_backend_of_http2_that_goes_ends_its_streams_first(tmp_path: Path) -> None:
     asked, go, goaways = Event(), Event(), []
 

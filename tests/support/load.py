@@ -29,7 +29,7 @@ class Load:
         self._stop = threading.Event()
         self._connect = connect
         self._threads = [
-            threading.Thread(target=self._run, args=(name, work), daemon=True)
+            threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
             for name, work in works.items()
         ]
 
@@ -61,12 +61,16 @@ class Load:
 
     @property
     def _names(self) -> list[str]:
-        return [thread._args[0] for thread in self._threads]  # type: ignore[attr-defined]
+        return [thread.name for thread in self._threads]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
-        self.wait_for_rounds()
+        try:
+            self.wait_for_rounds()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -75,9 +79,14 @@ class Load:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
+        still = [thread.name for thread in self._threads if thread.is_alive()]
+        assert not still, f"still at work: {still}"
 
 
 def get(client: RawClient) -> bool:

@@ -50,7 +50,12 @@ class Proxy:
             stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
         )
-        self.start_text = self._read_start(start_seconds)
+        try:
+            self.start_text = self._read_start(start_seconds)
+        except BaseException:  # nobody would end it, and a busy machine would be busier still
+            self.process.kill()
+            self.process.communicate()
+            raise
         self.addresses: dict[str, list[str]] = {}
         for address, name in _URL.findall(self.start_text):
             self.addresses.setdefault(name, []).append(address)
@@ -64,7 +69,6 @@ class Proxy:
             select.select([self.process.stderr], [], [], 0.5)
             text += (self.process.stderr.read() or b"").decode()
             if self.process.poll() is not None:
-                self.process.stderr.close()
                 raise AssertionError(f"pingap did not start: {text}")
         assert _URL.search(text), text
         return text

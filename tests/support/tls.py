@@ -51,8 +51,10 @@ class TlsClient(RawClient):
         context: ssl.SSLContext,
         name: str | None = None,
         session: ssl.SSLSession | None = None,
+        *,
+        server: str = "web",
     ) -> None:
-        super().__init__(("127.0.0.1", proxy.port()))
+        super().__init__(("127.0.0.1", proxy.port(server)))
         try:
             self.sock = context.wrap_socket(
                 self.sock,

@@ -160,6 +160,51 @@ async def test_a_damaged_file(folder: Path) -> None:
         await DurableStore(folder).get("a")
 
 
+@pytest.mark.parametrize("parts", [("", "-wal", "-shm"), ("",)])
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_removed_while_it_is_open(
+    folder: Path, caplog: pytest.LogCaptureFixture, parts: tuple[str, ...], replaced: bool
+) -> None:
+    """All processes go on with one file, whoever makes it."""
+    first, second = DurableStore(folder), DurableStore(folder)
+    await first.set("a", b"1")
+    assert await second.get("a") == b"1"
+    for part in parts:
+        (folder / f"plugins.sqlite3{part}").unlink()
+    later = DurableStore(folder)
+    if replaced:
+        await later.set("b", b"2")
+    await first.set("c", b"3")
+    await second.set("d", b"4")
+    assert caplog.text.count("was removed or replaced while it was in use") == 2
+    for store in (first, second, later):
+        assert await store.get("d") == b"4"
+        assert await store.get("c") == b"3"
+        assert await store.get("b") == (b"2" if replaced else None)
+    assert caplog.text.count("was removed or replaced while it was in use") == 2
+    for store in (first, second, later):  # the last one to close a file removes what belongs to it
+        store.close()
+    again = DurableStore(folder)
+    assert await again.get("d") == b"4"
+    again.close()
+
+
+async def test_closing_a_file_that_is_gone_harms_no_other(folder: Path) -> None:
+    first = DurableStore(folder)
+    await first.set("a", b"1")
+    for path in folder.iterdir():
+        path.unlink()
+    later = DurableStore(folder)
+    await later.set("b", b"2")
+    first.close()
+    third = DurableStore(folder)
+    assert await third.get("b") == b"2"
+    await third.set("c", b"3")
+    assert await later.get("c") == b"3"
+    later.close()
+    third.close()
+
+
 async def test_many_processes_begin_at_once(folder: Path) -> None:
     command = [sys.executable, "-c", COUNT, str(folder)]
     names = [f"worker{number}" for number in range(4)]

@@ -14,8 +14,9 @@ from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import WHOLE, Event, ResponseDecoder
 from pingap.upstream.connections import connect_errors
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
-from pingap.upstream.connections.http1_time_limits import NEVER, UpstreamTimeLimits
+from pingap.upstream.connections.http1_time_limits import UpstreamTimeLimits
 from pingap.wire.backlog import FULL_READ, last_time
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import MOST_REST, read_rest
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Final
 from pingap.http.errors import UpstreamError
 from pingap.upstream.connections import connect_errors
 from pingap.upstream.connections.fast_open import has_connected
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import unacknowledged
 
 if TYPE_CHECKING:
     from pingap.http.ports import Asker
     from pingap.upstream.upstream import UpstreamRuntime
-
-NEVER: Final = math.inf
 
 SLOW_REQUEST_SECONDS: Final = 5.0
 """Duration of a request after which the upstream may close the connection without being at fault."""

@@ -29,12 +29,12 @@ from pingap.upstream.connections.fast_open import has_connected
 from pingap.upstream.connections.http1_connection import CLOSE_SECONDS
 from pingap.upstream.connections.http2_stream import Http2UpstreamStream
 from pingap.upstream.connections.http2_time_limits import (
-    NEVER,
     PING_SECONDS,
     Http2UpstreamTimeLimits,
 )
 from pingap.upstream.connections.pinned import pins_of
 from pingap.wire.backlog import FULL_READ, last_time
+from pingap.wire.deadlines import NEVER
 from pingap.wire.http2_halves import Http2Halves
 from pingap.wire.http2_turns import Turns
 from pingap.wire.tcp import MOST_REST, read_rest

@@ -15,7 +15,8 @@ from pingap.protocol.http2_events import StreamReset
 from pingap.protocol.http2_hpack import fields_block, request_block
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
 from pingap.upstream.connections.http1_time_limits import SLOW_REQUEST_SECONDS
-from pingap.wire.http2_halves import NEVER, Http2Halves
+from pingap.wire.deadlines import NEVER
+from pingap.wire.http2_halves import Http2Halves
 
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_connection import Http2UpstreamConnection

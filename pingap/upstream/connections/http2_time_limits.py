@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from pingap.protocol.http2_client import Http2ClientCodec
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
     from pingap.upstream.upstream import UpstreamRuntime
-
-NEVER: Final = math.inf
 
 SETTINGS_SECONDS: Final = 10.0
 """How long an upstream may take to begin HTTP/2, unless ``total_connection_timeout`` is shorter."""
