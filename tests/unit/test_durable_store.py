@@ -138,7 +138,7 @@ async def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = DurableStore(tmp_path / "file" / "store")
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"cannot be made: .*set PINGAP_STATE_DIR"):
+        with pytest.raises(StoreError, match=r"cannot be created: .*set PINGAP_STATE_DIR"):
             await store.get("a")
 
 
