@@ -27,10 +27,10 @@ Item = TypeVar("Item", bound=BaseModel)
 
 
 READ_SECONDS: Final = 10.0
-"""How long a storage may take to be read."""
+"""How long reading a storage may take."""
 
 BLOCKED_SECONDS: Final = 5.0
-"""How long it may hold up the event loop beyond that."""
+"""How long it may block the event loop beyond that."""
 
 
 async def read_from(storage: ConfigStorage) -> Snapshot:
@@ -66,34 +66,31 @@ def failure_of(error: Exception) -> str:
 
 
 def read_configuration(location: str, registry: Registry) -> Snapshot:
-    """Read the texts of a configuration, where no event loop runs.
+    """Read the texts of a configuration when no event loop is running.
 
     :param location: as given to ``-c``.
-    :raises ConfigError: there is no such storage, or it cannot be read. What is wrong with files is in
-        the snapshot.
+    :raises ConfigError: there is no such storage, or it cannot be read. Errors in files are in the snapshot.
     """
     return read_now(storage_at(location, registry), place_of(location))
 
 
 def read_now(storage: ConfigStorage, place: str) -> Snapshot:
-    """Read a storage where no event loop runs.
+    """Read a storage when no event loop is running.
 
-    :param place: what problems show.
+    :param place: the place that problems show.
     :raises ConfigError: it cannot be read.
     """
     try:
         if isinstance(storage, FileStorage):
             return storage.snapshot()
-        with time_limit(
-            READ_SECONDS + BLOCKED_SECONDS
-        ):  # for one that does not let the event loop run
+        with time_limit(READ_SECONDS + BLOCKED_SECONDS):  # for a storage that blocks the event loop
             return anyio.run(read_from, storage)
     except (StorageError, TimeoutError) as error:
         raise ConfigError([Problem((), f"cannot be read: {error}", place)]) from None
 
 
 def parse_configuration(snapshot: Snapshot, registry: Registry) -> Config:
-    """Make checked models of the texts of a configuration.
+    """Parse and validate the texts of a configuration.
 
     :raises ConfigError: with the problems that can be found without building.
     """
@@ -103,8 +100,8 @@ def parse_configuration(snapshot: Snapshot, registry: Registry) -> Config:
 def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     """Load a configuration from the text of its files.
 
-    If it has problems, what is valid of it is still built, so that the operator sees all problems at
-    once: those of plugins, certificates, variables and log formats, too.
+    If it has problems, the valid parts are built nevertheless, so that the operator sees all problems at
+    once, including those of plugins, certificates, variables and log formats.
 
     :raises ConfigError: with all problems.
     """
@@ -121,7 +118,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
 def _problems_of_rest(
     config: Config, problems: Iterable[Problem], registry: Registry
 ) -> list[Problem]:
-    """Return the problems that building what is valid of a configuration finds."""
+    """Return the problems found by building the valid parts of a configuration."""
     known = {problem.path for problem in problems}
     log_files = LogFiles(opens=False)
     rest = _without(config, known)
@@ -136,9 +133,9 @@ def _problems_of_rest(
 
 
 def _without(config: Config, wrong: Iterable[tuple[object, ...]]) -> Config:
-    """Return a configuration without the keys that are wrong, and without what needs them.
+    """Return a configuration without the wrong keys and without the items that need them.
 
-    Plugins and certificates stay as they are: each is checked by itself.
+    Plugins and certificates are kept: each is checked by itself.
     """
     upstreams = _right(config.upstreams, "upstreams", wrong)
     locations = {
@@ -156,7 +153,7 @@ def _without(config: Config, wrong: Iterable[tuple[object, ...]]) -> Config:
 def _right(
     items: Mapping[str, Item], section: str, wrong: Iterable[tuple[object, ...]]
 ) -> dict[str, Item]:
-    """Return the items of a section with the default for each wrong key, as far as they have one."""
+    """Return the items of a section with defaults for the wrong keys, where there is a default."""
     found = {}
     for name, item in items.items():
         keys = {str(path[2]) for path in wrong if path[:2] == (section, name) and len(path) > 2}

@@ -1,4 +1,4 @@
-"""The runtime graph: everything that a worker serves from, and how it takes the place of another one."""
+"""The runtime graph: everything that a worker uses to serve, and how it replaces the previous one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Key = tuple[str | int, ...]
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:
-    """Everything a worker serves from.
+    """Everything that a worker uses to serve.
 
     :param plugins: every configured plugin, and those built in that some location lists.
     :param upstream_digests: name -> what tells whether a later configuration has the same upstream.
@@ -43,9 +43,9 @@ class Runtime:
     :param certificate_digests: name -> the same for certificates.
     :param claimed: name of an instance behind a claimed key -> path of that key.
     :param log_targets: of the log files in use.
-    :param handlers: of hooks that run with the process.
-    :param shared: what the worker shares with the others.
-    :param warnings: what the operator should know, besides those of the configuration.
+    :param handlers: of hooks that belong to the process.
+    :param shared: the state that the worker shares with the others.
+    :param warnings: warnings for the operator, in addition to those of the configuration.
     """
 
     config: Config
@@ -77,13 +77,13 @@ class Runtime:
     warnings: list[Problem] = field(default_factory=list)
 
     def count_with(self, shared: SharedState) -> None:
-        """Count with other workers from now on; called in the event loop, before there are requests."""
+        """Count together with other workers from now on; called in the event loop, before any request."""
         self.shared = shared
         for upstream in self.upstreams.values():
             upstream.count_with(shared)
 
     def take_effect(self) -> None:
-        """Bound what the upstreams keep, and count for these locations: requests come here now."""
+        """Apply the limits of the upstreams and count for these locations: requests arrive here from now on."""
         self.pool.upstreams = self.upstreams.values()
         self.pool.size = self.config.basic.upstream_keepalive_pool_size
         self.health.follow(self.upstreams.values())
@@ -110,15 +110,15 @@ class Runtime:
                 server.tls.replace(replacements)
 
     def forget_others(self, bus: Bus) -> None:
-        """Forget values that belong to upstreams and certificates which are not served any more."""
+        """Drop values of upstreams and certificates that are no longer served."""
         bus.keep(lambda key: not is_of_others(key, self.upstreams))
         values = bus.values
         bus.keep(lambda key: not is_needless(key, values[key], self.certificate_digests))
 
     def release(self, living: Iterable[Runtime]) -> None:
-        """Close what only this runtime has, whose last request has ended.
+        """Close everything that only this runtime uses; its last request has ended.
 
-        :param living: those that have requests, or will have.
+        :param living: the runtimes that have requests, or will have.
         """
         kept = {id(upstream) for one in living for upstream in one.upstreams.values()}
         for upstream in self.upstreams.values():

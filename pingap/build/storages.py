@@ -39,7 +39,7 @@ class OwnStorages:
 
 
 def formats_of(registry: Registry) -> Formats:
-    """Return the formats that can be read; one of a distribution is loaded for its first file."""
+    """Return the formats that can be read; a distribution's format is loaded for its first file."""
 
     def find(suffix: str) -> ConfigFormat:
         try:
@@ -64,6 +64,6 @@ def storage_at(location: str, registry: Registry) -> ConfigStorage:
 
 
 def place_of(location: str) -> str:
-    """Return what messages show of a location, which may hold a password."""
+    """Return a location as messages show it, because it may contain a password."""
     scheme = scheme_of(location)
     return f"{scheme}://" if scheme else location

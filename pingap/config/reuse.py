@@ -27,15 +27,15 @@ from pingap.config.load import Config
 from pingap.config.model import Model
 from pingap.config.pem_values import PEM_KEYS
 
-_COMMENTS: Final = {"remark", "includes"}  # included keys stand in the table by now
-_NO_VALUES: Final = {*_COMMENTS, "claimed"}  # those of the plugin behind them
-_CONTENT_LIMIT: Final = 1024 * 1024  # of a larger file its times and size are compared
+_COMMENTS: Final = {"remark", "includes"}  # included keys are already in the table
+_NO_VALUES: Final = {*_COMMENTS, "claimed"}  # claimed keys belong to the plugin behind them
+_CONTENT_LIMIT: Final = 1024 * 1024  # larger files are compared by time and size
 
 
 def upstream_digest(config: Config, name: str) -> str:
     """Return the digest of an upstream: of its table, and the certificates and keys it names.
 
-    The pool of idle connections is not in it, which all upstreams share.
+    The pool of idle connections is not included, because all upstreams share it.
     """
     settings = config.upstreams[name]
     files = pem_files(settings, PEM_KEYS["upstreams"], config.source.directory)
@@ -48,7 +48,7 @@ def plugin_digest(config: Config, name: str, cls: type) -> str:
     Equal digests spare building the plugin, not checking its settings: what they refer to, such as an
     upstream, may be gone.
 
-    :param cls: the class of its category; that of ``category = "python"`` is known by its file.
+    :param cls: the class of its category; for ``category = "python"``, the file identifies the class.
     """
     settings = config.plugins[name]
     local = settings.category == LOCAL_CATEGORY
@@ -80,7 +80,7 @@ def source_digest(table: str, cls: type) -> str:
 def claimed_digest(config: Config, section: str, name: str, cls: type) -> str:
     """Return the digest of the plugin behind keys of a table that a distribution claims.
 
-    It is of the whole table, which the plugin may look at.
+    It covers the whole table, which the plugin can read.
 
     :param name: of the table in its section; empty for ``[basic]``.
     :param cls: the class that serves the keys.
@@ -123,7 +123,7 @@ def _digest(*parts: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """Write what JSON does not know: secrets, dates."""
+    """Return text for values that JSON does not support: secrets, dates."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return f"{type(value).__name__} {value}"

@@ -1,4 +1,4 @@
-"""The time limits of a client's connection of HTTP/2, and how it is found out that a client left."""
+"""The time limits of a client's HTTP/2 connection, and the detection of clients that have disconnected."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pingap.downstream.listener import ClientLimits, Listener
 
 GOAWAY_SECONDS: Final = 1.0
-"""How long a client may go on to open streams after it was told to stop, if it answers no PING."""
+"""How long a client that answers no PING may continue to open streams after GOAWAY."""
 
 
 class Http2TimeLimits(Http2Deadlines):
     """A client's connection: one that is used, or whose client at least gives signs of life.
 
-    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    :param listener: the server it belongs to, its limits and the state shared in the worker.
     """
 
     __slots__ = (
@@ -47,26 +47,26 @@ class Http2TimeLimits(Http2Deadlines):
         self.limits: ClientLimits = listener.limits
         self.codec = Http2Codec(listener.limits.head)
         self.writable = True
-        """The transport takes more."""
-        self._heard = 0.0  # when the client sent something
-        self._closing = 0.0  # when the client was told to open no more streams
-        self._last_goaway = False  # what it opens from now on is not looked at
+        """Whether the transport accepts more data."""
+        self._heard = 0.0  # when the client last sent something
+        self._closing = 0.0  # when the first GOAWAY was sent
+        self._last_goaway = False  # later streams are ignored
         self._lingering = False
-        self._ending = False  # closed by us, once all is written
-        self._give_up_at = NEVER  # on a client that takes nothing
-        self._pending = 0  # bytes the client had not acknowledged when we last looked
+        self._ending = False  # closed by us, once all data is written
+        self._give_up_at = NEVER  # when to give up on a client that does not read
+        self._pending = 0  # bytes the client had not acknowledged at the last check
 
     @abstractmethod
     def cut(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
 
     @abstractmethod
     def _send_last_goaway(self) -> None:
-        """Say which stream is the last one that is answered."""
+        """Send the ID of the last stream that is answered."""
 
     @abstractmethod
     def _fail(self, error: Http2Error) -> None:
-        """Tell the client what it did wrong, and end the connection."""
+        """Report a protocol error to the client, and end the connection."""
 
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
@@ -82,7 +82,7 @@ class Http2TimeLimits(Http2Deadlines):
         self._look_for_client(now)
 
     def _look_for_client(self, now: float) -> None:
-        """End a connection that is not used, or whose client is gone; set the next time limit."""
+        """Close an idle connection, or one whose client is gone; set the next time limit."""
         limits = self.limits
         if since := self.codec.waiting_since:
             if since + limits.head_read_timeout <= now:
@@ -102,7 +102,7 @@ class Http2TimeLimits(Http2Deadlines):
             self.cut()
 
     def _await_taking(self, *, seconds: float | None = None) -> None:
-        """Set the limit for the client to take what was sent."""
+        """Set the time limit for the client to accept sent data."""
         if seconds is None:
             seconds = self.limits.write_timeout
         if self._transport is not None:
@@ -111,7 +111,7 @@ class Http2TimeLimits(Http2Deadlines):
         self.hasten(self._give_up_at)
 
     def _cut_unless_progress(self) -> None:
-        """Give a client more time as long as it takes anything at all."""
+        """Give a client more time as long as it accepts any data."""
         if self._transport is None:
             return
         if 0 < unacknowledged(self._transport) < self._pending:

@@ -1,16 +1,15 @@
 """Header blocks of HTTP/2 (RFC 7541): what they say, and how ours are written.
 
-Reading: a peer repeats itself, so the header list of a block is remembered as long as the dynamic
-table is what it was when the block was read. Then the same bytes mean the same list.
+Reading: peers repeat themselves, so the header list of a block is cached as long as the dynamic table is the
+same as when the block was read. Then the same bytes mean the same list.
 
-Writing: only with the static table and literals that are not indexed, so what a line becomes does
-not depend on the connection and is remembered for all of them (the idea of ``http1_head``). A
-literal costs some more bytes than an index would; looking for it in a table costs more time than
-everything else an answer needs.
+Writing: only with the static table and literals without indexing, so the encoding of a line does not depend
+on the connection and is cached for all of them (as in ``http1_head``). A literal costs a few more bytes than
+an index, but searching a table would cost more time than the rest of a response.
 
-Neither side remembers what may hold a credential (``secrecy``), beyond what the peer itself puts into
-the dynamic table of its connection. Such fields are written as never indexed, as the peer may have
-sent them (RFC 7541, 6.2.3: no intermediary may weaken that).
+Neither side caches fields that may contain a credential (``secrecy``), apart from what the peer itself puts
+into the dynamic table of its connection. Such fields are written as never indexed, as the peer may have sent
+them (RFC 7541, 6.2.3: no intermediary may weaken that).
 """
 
 from __future__ import annotations
@@ -36,22 +35,22 @@ from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERE
 H = TypeVar("H")
 
 MOST_BLOCKS: Final = 32
-"""Blocks of one connection that are remembered; when there are more, all are forgotten."""
+"""Number of cached blocks of one connection; if there are more, all are dropped."""
 LONGEST_BLOCK: Final = 512
-"""Bytes of a block that is remembered."""
+"""Maximum size of a cached block."""
 LONGEST_LIST: Final = 4 * 1024
-"""Bytes of the header list that it stands for: one byte may refer to all that fits in the table."""
+"""Maximum size of its header list: one byte may refer to everything that fits in the table."""
 MOST_SIZE_UPDATES: Final = 2
-"""Changes of the table's size at the beginning of a block: the smallest since the last block, and the one
-that is meant (RFC 7541, 4.2)."""
+"""Maximum number of table size changes at the beginning of a block: the smallest since the last block, and
+the final one (RFC 7541, 4.2)."""
 
 _SIZE_UPDATES: Final = re.compile(
     rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){%d}" % (MOST_SIZE_UPDATES + 1)
 )
 
 NO_TABLE: Final = b"\x20"
-"""Begins our first block: our dynamic table has no room. So whatever size the client allows, it need
-never be told of a change (RFC 7541, 4.2)."""
+"""The beginning of our first block: our dynamic table has size 0. So no change has to be announced, whatever
+size the client allows (RFC 7541, 4.2)."""
 
 _NAMES: Final = {
     name: place
@@ -78,9 +77,9 @@ _STATUSES: Final = {
 class HeadReader(Generic[H]):
     """Reads the header blocks that one peer sends.
 
-    :param read: returns what the header list of a head says.
-    :param limits: of a head. A list of more than twice the size is not even decoded to its end:
-        the connection cannot go on after that, so a client that is only careless gets 431 before.
+    :param read: parses the header list of a head.
+    :param limits: of a head. A list of more than twice the size is not decoded to its end, after which the
+        connection cannot continue; before that, a client that is only careless gets 431.
     """
 
     __slots__ = ("_decoder", "_known", "_limits", "_read", "most")
@@ -95,7 +94,7 @@ class HeadReader(Generic[H]):
     def fields(self, block: bytes) -> HeaderList:
         """Return the header list of a block.
 
-        :raises Http2Error: it is none, or far too large.
+        :raises Http2Error: the block is invalid, or far too large.
         """
         changes = self._decoder.changes
         if block[:1] and block[0] & 0xE0 == 0x20 and _SIZE_UPDATES.match(block):
@@ -111,10 +110,10 @@ class HeadReader(Generic[H]):
                 self._known.clear()
 
     def head(self, block: bytes) -> H:
-        """Return what the block of a head says.
+        """Return the parsed head of a block.
 
-        :raises Http2Error: as ``fields``.
-        :raises StreamError: it says nothing that makes one.
+        :raises Http2Error: as for ``fields``.
+        :raises StreamError: the head is invalid.
         """
         known = self._known
         if block in known:
@@ -137,7 +136,7 @@ class HeadReader(Generic[H]):
 def response_block(response: Response, length: int | None) -> bytes:
     """Return the header block of a response, interim or final.
 
-    :param length: value of ``content-length``; None if there is none to say.
+    :param length: value of ``content-length``; None to omit it.
     """
     block = (_STATUSES.get(response.status) or _status(response.status)) + fields_block(
         response.headers
@@ -150,11 +149,11 @@ def request_block(
 ) -> bytes:
     """Return the header block of a request to an upstream.
 
-    :param headers: the fields to send, hop-by-hop ones among them are left out.
-    :param length: bytes of the body; None if that is not known, or there are trailers.
-    :param default_host: the authority of a request that came without one.
+    :param headers: the fields to send; hop-by-hop fields are omitted.
+    :param length: bytes of the body; None if unknown, or if there are trailers.
+    :param default_host: the authority of a request without one.
     """
-    # (An empty authority is none: RFC 9113, 8.3.1.)
+    # An empty authority is omitted (RFC 9113, 8.3.1).
     host = headers.find(b"host") or default_host.encode("ascii")
     block = _method(request.method) + _origin(scheme, host) + _path(request.target)
     if headers.keys and headers.keys[0] == b"host":
@@ -171,7 +170,7 @@ def request_block(
 
 
 def fields_block(headers: Headers) -> bytes:
-    """Return the header block of fields, without those that concern one hop or the framing."""
+    """Return the header block of fields, without hop-by-hop and framing fields."""
     keys = headers.keys
     if NEVER_FORWARDED.isdisjoint(keys):
         return b"".join([_encoded[line] for line in headers.lines])
@@ -257,7 +256,7 @@ def _content_length(length: int) -> bytes:
 
 
 def _integer(first: int, bits: int, value: int) -> bytes:
-    """Return an integer with a prefix of so many bits (RFC 7541, 5.1)."""
+    """Return an integer with a prefix of this many bits (RFC 7541, 5.1)."""
     most = (1 << bits) - 1
     if value < most:
         return bytes((first | value,))

@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """What decides on what came, and knows the other direction."""
+    """Handles the events of both directions."""
 
     @property
     def is_closing(self) -> bool:
-        """Both sides were closed, and what still comes is dropped."""
+        """Whether both sides were closed, and further data is dropped."""
 
     def on_chunk(self, direction: Direction) -> None:
-        """Take note that bytes have come."""
+        """Called when bytes have arrived."""
 
     def pass_on(self, message: WebSocketMessage, direction: Direction) -> None:
         """Take a message."""
 
     def on_close(self, close: Close, direction: Direction) -> None:
-        """Take a close frame."""
+        """Handle a close frame."""
 
     def on_violation(self, error: WebSocketError, direction: Direction) -> None:
-        """Take note that nothing more can be read."""
+        """Called when nothing more can be read."""
 
     def settle(self) -> None:
         """Take note that what came was read, or left over."""
@@ -58,16 +58,16 @@ class Session(Protocol):
         """Take note that a direction can, or cannot, take more."""
 
     def send_now(self, data: bytes, direction: Direction) -> None:
-        """Send bytes that do not belong to what is just being read in this direction."""
+        """Send bytes that are not a result of the data being read in this direction."""
 
     def end(self) -> None:
-        """Take note that the exchange is over."""
+        """Called when the exchange is over."""
 
 
 class Direction(Stage):
     """Messages in one direction: the only stage of its relay.
 
-    (What plugins do wrong closes the WebSocket; it is not the failure of a body filter.)
+    Errors of plugins close the WebSocket; they are not failures of a body filter.
 
     :param backlog: of the worker.
     :param from_client: it is the direction from the client to the upstream.
@@ -103,15 +103,15 @@ class Direction(Stage):
         self._backlog = backlog
         self._held_end: Headers | None = None
         self.from_client = from_client
-        # Frames of clients are masked on both of their ways; those of servers are not.
+        # Frames of clients are masked on both legs; those of servers are not.
         inflater = deflate.inflater(client=from_client) if deflate is not None else None
         deflater = deflate.deflater(client=from_client) if deflate is not None else None
         self.decoder = MessageDecoder(masked=from_client, limit=limit, inflater=inflater)
         self.encoder = MessageEncoder(masked=from_client, deflater=deflater)
         self.began = NEVER
-        """When the message began that is not complete."""
+        """When the incomplete message began."""
         self.collected: list[bytes] | None = None
-        """What is written is kept, to leave in one piece."""
+        """Whether written data is collected, to be sent in one piece."""
         self.is_crossed = False
         """Something was written because of what came from the other direction."""
         self.is_behind = False
@@ -120,7 +120,7 @@ class Direction(Stage):
         """There is no room for what would be passed on."""
 
     def feed(self, chunk: bytes) -> None:
-        """Read what came, and feed what goes on."""
+        """Read received bytes, and pass on the result."""
         session = self.session
         if session is None or session.is_closing:
             return
@@ -171,7 +171,7 @@ class Direction(Stage):
             self._behind.feed(data)
 
     def flush(self) -> None:
-        """Do nothing: only what is incomplete is kept."""
+        """Do nothing: only incomplete messages are kept."""
 
     def end(self, trailers: Headers) -> None:
         """Pass the end on; the session ends with the exchange (see ``abandon``)."""
@@ -203,7 +203,7 @@ class Direction(Stage):
             self.began = time.monotonic()
 
     def write(self, data: bytes) -> None:
-        """Send bytes on in this direction, in their turn."""
+        """Send bytes on in this direction, in order."""
         if self.collected is not None:
             self.collected.append(data)
         elif self.session is not None and data:

@@ -1,8 +1,8 @@
-"""Taking a changed configuration into running workers: all of them, or none.
+"""Applies a changed configuration to running workers: to all of them, or to none.
 
-The supervisor builds it first, which finds nearly every mistake, and opens the listening sockets that
-are new; then each worker builds it beside what it serves, and when all are ready they are told to swap.
-Requests under way end as they began.
+The supervisor builds it first, which finds nearly every error, and opens new listening sockets. Then each
+worker builds it beside its current one, and when all are ready, they swap. Requests in progress continue
+with the old one.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ log = logging.getLogger("pingap")
 PREPARE_SECONDS: Final = 60.0
 """How long a worker may take to build a configuration and to start its plugins."""
 SWAP_SECONDS: Final = 5.0
-"""How long it is waited for a worker to serve what it has prepared."""
+"""How long to wait for a worker to serve what it has prepared."""
 
 _STAYS: Final = "the configuration stays as it was"
 
 
 class RefusedError(Exception):
-    """A configuration is not served; the log says so already.
+    """A configuration is not served; the reason has been logged.
 
     :param problems: what is wrong with it, if that is the reason.
     :param may_pass: the reason may be gone when it is tried again.
@@ -64,12 +64,12 @@ class RefusedError(Exception):
 
 
 class Reloader:
-    """Reloads; only one reload is under way at a time.
+    """Reloads; only one reload is in progress at a time.
 
     :param supervisor: of the workers.
     :param options: of the command line.
-    :param storage: where the configuration is.
-    :param watch: knows the files that were read.
+    :param storage: of the configuration.
+    :param watch: of the files that were read.
     """
 
     def __init__(
@@ -85,19 +85,19 @@ class Reloader:
         self._watch = watch
         self._lock = anyio.Lock()
         self._at_start = supervisor.base.runtime.config
-        """How many work is from here."""
+        """The configuration at the start, which determines the number of workers."""
         self.last: ReloadResult | None = None
         """What became of the last one."""
         self.may_pass = False
         """The last one failed for a reason that may be gone when it is tried again."""
         self.needs_restart: list[str] = []
-        """The keys of what serves that only a new process can take over."""
+        """The changed keys of the current configuration that need a new process."""
 
     async def reload(self, snapshot: Snapshot | None = None) -> list[str]:
-        """Read the configuration and serve by it; if it cannot be served, nothing changes.
+        """Read the configuration and serve it; if it cannot be served, nothing changes.
 
-        :param snapshot: what was read already.
-        :returns: the changes that only a new process can take over.
+        :param snapshot: the configuration, if it has already been read.
+        :returns: the changes that only a new process can apply.
         """
         async with self._lock:
             if self._watch is not None:
@@ -119,7 +119,7 @@ class Reloader:
         """Serve a configuration that was not read from the files.
 
         :param by: who applies it.
-        :returns: the changes that only a new process can take over.
+        :returns: the changes that only a new process can apply.
         :raises RefusedError: it cannot be served, and nothing changes.
         """
         async with self._lock:
@@ -144,7 +144,7 @@ class Reloader:
         old = self._supervisor.base.runtime
         which = f"the new one, applied by {by}," if by else "the new one"
         try:
-            # (A supervisor that is held up by a plugin could replace no worker.)
+            # A supervisor that a plugin blocks could not replace workers.
             with time_limit(old.config.basic.worker_timeout):
                 config = self._load(snapshot, old)
                 refuse(start_problems(config))
@@ -179,7 +179,7 @@ class Reloader:
         return restart
 
     def _load(self, snapshot: Snapshot, old: Runtime) -> Config:
-        """Load the configuration; from here on the files that it names are watched, too."""
+        """Load the configuration; from now on, the files that it names are watched, too."""
         files: Collection[str] = ()
         try:
             config = load_configuration(snapshot, old.registry)
@@ -216,7 +216,7 @@ class Reloader:
                 child.sockets = numbers_of(sockets)
                 child.channel.send("swap")
             supervisor.base.runtime, supervisor.base.counts = new, counts
-            # Before the next fork: a new worker has all of this as it is here.
+            # Before the next fork: a new worker inherits all of this.
             new.take_effect()
             new.forget_others(supervisor.news)
         await _wait_for_swap(children)
@@ -248,7 +248,7 @@ class Reloader:
     ) -> RefusedError | None:
         """Let workers build a configuration; return why it cannot be, if it cannot.
 
-        :param given: worker -> what it is to accept from.
+        :param given: worker -> the sockets that it should accept from.
         """
         failures: list[str] = []
         late: list[str] = []
@@ -297,15 +297,15 @@ class Reloader:
 
 
 async def _wait_for_swap(children: Iterable[Child]) -> None:
-    """Return when all workers serve what they were told to; one that is stuck is not waited for."""
+    """Return when all workers have swapped; a stuck worker is not waited for."""
     async with anyio.create_task_group() as tasks:
         for child in children:
             tasks.start_soon(child.channel.ask, "swapped", SWAP_SECONDS)
 
 
 def _tell_listeners(listeners: Relisting) -> None:
-    """Say what is new; with ``reuse_port`` workers have sockets of their own for one address."""
+    """Log new addresses; with ``reuse_port``, workers have separate sockets for one address."""
     for text in dict.fromkeys(f"{one.text} ({one.server})" for one in listeners.opened):
         log.info("listening on %s", text)
     for text in dict.fromkeys(one.address for one in listeners.removed):
-        log.info("not listening on %s any more", text)
+        log.info("no longer listening on %s", text)

@@ -1,4 +1,4 @@
-"""Certificates that plugins provide at run time, in place of configured ones or beside them.
+"""Certificates that plugins provide at run time, replacing configured ones or in addition to them.
 
 Every worker knows the same ones: a value of the bus for each name and table. Messages of two workers may
 arrive in any order, so each carries a version, and the newest one wins everywhere.
@@ -21,41 +21,41 @@ from pingap.shared_state.messages import LARGEST_VALUE
 CHALLENGE: Final = "acme-tls/1"
 """The protocol of handshakes in which a certificate authority looks for a challenge (RFC 8737, 3)."""
 MOST_NAMES: Final = 5000
-"""Names of which certificates were replaced or added, removed ones included."""
+"""Maximum number of names of replaced or added certificates, including removed ones."""
 LONGEST_NAME: Final = 256
 
 _PREFIX: Final = "certificate:"
 _REMEMBERED: Final = 60 * 10**9
-"""Nanoseconds for which a removal is remembered at least: no older message is under way for so long."""
+"""Nanoseconds for which a removal is remembered at least; older messages cannot arrive after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
-    """One certificate that a plugin provided, or the removal of it.
+    """One certificate that a plugin provided, or its removal.
 
     :param name: of the table of ``[certificates]`` that it replaces, or a name of its own.
     :param table: the digest of that table's content, for which alone it is meant; empty: no such table.
     :param names: what it is served for, in lower case.
     :param alpn: the protocol that a handshake must offer alone to get it; empty: any handshake gets it.
     :param pem: key, leaf and chain; empty: it was removed.
-    :param version: nanoseconds of the clock, but always more than that of the one before.
+    :param version: clock time in nanoseconds, but always greater than the previous version.
     """
 
     name: str
     table: str = ""
     names: tuple[str, ...] = ()
     alpn: str = ""
-    pem: bytes = field(default=b"", repr=False)  # holds the key
+    pem: bytes = field(default=b"", repr=False)  # contains the key
     version: int
 
     def is_newer_than(self, other: Replacement) -> bool:
-        """Return which of two counts: every worker decides alike."""
+        """Return whether this one wins: every worker decides alike."""
         if self.version != other.version:
             return self.version > other.version
         return self.to_text() > other.to_text()
 
     def is_needless(self, tables: Mapping[str, str]) -> bool:
-        """Return whether it means nothing to a configuration, now or later.
+        """Return whether it is irrelevant to a configuration, now and later.
 
         :param tables: name -> digest of each table of the configuration.
         """
@@ -64,14 +64,14 @@ class Replacement:
         return self.table != tables.get(self.name, "")
 
     def to_text(self) -> str:
-        """Return it as the bus carries it, with the key in it."""
+        """Return the value for the bus, which includes the key."""
         return json.dumps(
             [self.name, self.table, self.names, self.alpn, self.pem.decode("ascii"), self.version]
         )
 
     @classmethod
     def from_text(cls, text: str) -> Replacement:
-        """Read what ``to_text`` gave."""
+        """Read the result of ``to_text``."""
         name, table, names, alpn, pem, version = json.loads(text)
         return cls(
             name=name,
@@ -84,16 +84,16 @@ class Replacement:
 
 
 class Replacements:
-    """What this worker knows of them: those of all workers.
+    """The replacements of all workers, as known to this worker.
 
-    :param bus: carries them.
+    :param bus: transports them.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._known: dict[tuple[str, str], Replacement] = {}
         self.changed: Callable[[], None] = _nothing
-        """Called in the event loop when there is another one, or one less."""
+        """Called in the event loop when one is added or removed."""
         bus.subscribe(_PREFIX, self._take)
 
     def publish(
@@ -137,7 +137,7 @@ class Replacements:
         return Replacement(name=name, table=table, names=names, alpn=alpn, pem=pem, version=version)
 
     def active(self, tables: Mapping[str, str]) -> list[Replacement]:
-        """Return those that a configuration is to serve, in the order of their names.
+        """Return those that a configuration should serve, sorted by name.
 
         :param tables: name -> digest of each of its tables.
         """
@@ -164,7 +164,7 @@ class Replacements:
         known = self._known.get((new.name, new.table))
         if known is not None and not new.is_newer_than(known):
             if known.is_newer_than(new):
-                # Workers that start later get what was sent last: it must be the newest one.
+                # Workers that start later get the last value sent, which must be the newest one.
                 self._bus.publish(key, known.to_text())
             return
         self._known[new.name, new.table] = new
@@ -180,14 +180,14 @@ def _key(one: Replacement) -> str:
 
 
 def too_large(size: int) -> str:
-    """Return the message for a certificate of so many bytes."""
+    """Return the message for a certificate that is too large."""
     return (
         f"chain, key and names have {size} bytes; all workers can be sent {LARGEST_VALUE} at most"
     )
 
 
 def is_needless(key: str, text: str, tables: Mapping[str, str]) -> bool:
-    """Return whether a value of the bus is one of ours and means nothing to a configuration."""
+    """Return whether a bus value is a replacement and irrelevant to a configuration."""
     return key.startswith(_PREFIX) and Replacement.from_text(text).is_needless(tables)
 
 

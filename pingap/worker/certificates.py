@@ -78,7 +78,7 @@ def _checked(
 ) -> Certificate:
     """Return a certificate that can be served.
 
-    :raises ValueError: it cannot.
+    :raises ValueError: it cannot be served.
     """
     try:
         from pingap.tls import certificates
@@ -114,9 +114,9 @@ def _is_host(name: str) -> bool:
 
 
 def _check_openssl(runtime: Runtime, pem: bytes, alpn: str) -> None:
-    """Check that OpenSSL takes a certificate, with the options of each server.
+    """Check that OpenSSL accepts a certificate, with the options of each server.
 
-    :raises ValueError: it does not.
+    :raises ValueError: OpenSSL rejects it.
     """
     try:
         use_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem)
@@ -124,7 +124,7 @@ def _check_openssl(runtime: Runtime, pem: bytes, alpn: str) -> None:
             if server.tls is not None:
                 server.tls.context_for(pem, alpn)
     except ssl.SSLError as error:
-        raise ValueError(f"OpenSSL refuses it: {reason(error)}") from None
+        raise ValueError(f"OpenSSL rejects it: {reason(error)}") from None
 
 
 def _facts(runtime: Runtime) -> Iterator[CertificateFacts]:

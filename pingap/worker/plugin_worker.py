@@ -25,17 +25,17 @@ from pingap.worker.certificates import Certificates
 from pingap.worker.upstream_views import ServedUpstream
 
 _NOBODY: Final = ("", 0)
-"""The address of a client that is none."""
+"""The client address of a request that has no client."""
 
 
 class PluginWorker:
     """Implements ``pingap.Worker``.
 
-    :param shared: what the worker shares with the others.
-    :param runtime: returns what the worker serves now.
-    :param store: what survives restarts.
+    :param shared: the state that the worker shares with the others.
+    :param runtime: returns the runtime that the worker serves.
+    :param store: the durable store.
     :param storage: makes the storage of the configuration.
-    :param instance: returns what controls the running pingap.
+    :param instance: returns the interface to the running pingap.
     :param tasks: of the worker.
     :param runtime_of: returns the runtime that an instance of a plugin belongs to.
     """
@@ -68,7 +68,7 @@ class PluginWorker:
         return view
 
     async def metrics(self, server: str) -> bytes:
-        """Return the metrics page of a server: all workers together.
+        """Return the metrics page of a server: the sum of all workers.
 
         :raises KeyError: there is no such server.
         """
@@ -95,7 +95,7 @@ class PluginWorker:
 
     @property
     def upstreams(self) -> Mapping[str, UpstreamView]:
-        """The upstreams that are served now."""
+        """The upstreams that are served."""
         runtime = self._runtime()
         return {name: ServedUpstream(runtime, one) for name, one in runtime.upstreams.items()}
 
@@ -105,7 +105,7 @@ class PluginWorker:
         return self._make_storage()
 
     def close(self) -> None:
-        """Let go of what plugins have used: no plugin runs any more."""
+        """Release resources used by plugins; none of them runs any longer."""
         self.store.close()
 
     @property
@@ -114,7 +114,7 @@ class PluginWorker:
         return self._instance()
 
     def notify(self, event: Notification) -> None:
-        """Log an event, and pass it to all that handle notifications.
+        """Log an event, and pass it to all handlers of notifications.
 
         :raises ValueError: it is larger than 64 KiB.
         """

@@ -125,7 +125,7 @@ def test_missing_file(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "where is the configuration? Give -c PATH, or --upstream ADDR"),
-        (["-c", "x", "--upstream", "y"], "--conf and --upstream exclude each other"),
+        (["-c", "x", "--upstream", "y"], "--conf and --upstream cannot be used together"),
         (["-c", "x", "--addr", "y"], "--addr needs --upstream"),
         (["-c", "x", "--domain", "y"], "--domain needs --upstream"),
         (["--nonsense"], "No such option"),

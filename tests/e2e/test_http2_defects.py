@@ -55,7 +55,7 @@ def test_a_mistake_holds_no_stream(
             for number in range(1, 2 * MOST_STREAMS + 5, 2):
                 client.headers(number, fields())
                 assert client.finish(number).reset == h2.INTERNAL_ERROR
-                proxy.expect_error("defect of pingap")
+                proxy.expect_error("bug in pingap")
         assert client.get(1001).status == 200
 
 
@@ -69,7 +69,7 @@ def test_a_mistake_with_a_body_ends_the_request_and_no_other(
             break_for(patch, BodyRelay, "feed")
             client.data(1, b"a")
             assert client.finish(1).status == 500
-            proxy.expect_error("stream 1 ended by a defect of pingap")
+            proxy.expect_error("stream 1 ended because of a bug in pingap")
         client.data(3, b"abc", end=True)
         assert client.finish(3).status == 200
 
@@ -83,7 +83,7 @@ def test_a_mistake_that_concerns_no_stream_ends_the_connection(
             break_for(patch, Turns, "send")
             client.send(h2.window_update(0, 1))
             assert client.goaway() == h2.INTERNAL_ERROR
-            proxy.expect_error("stream 0 ended by a defect of pingap")
+            proxy.expect_error("stream 0 ended because of a bug in pingap")
     with connect(proxy) as client:
         assert client.get(1).status == 200
 

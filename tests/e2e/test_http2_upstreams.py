@@ -696,7 +696,7 @@ def test_http2_is_wanted_and_not_offered(tmp_path: Path, offered: list[str]) -> 
             assert client.request("PUT", "/", body=b"abc").body == b"abc"
             with rig.connect() as another:
                 assert another.get("/").status == 200
-        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken")
+        rig.proxy.wait_for_log("does not offer HTTP/2 (ALPN h2): HTTP/1.1 is used")
         assert rig.proxy.log.count("does not offer HTTP/2") == 1
 
 

@@ -109,10 +109,10 @@ def test_a_certificate_that_cannot_be_believed(
     assert (answer.status, answer.header("x-pingap-etype")) == (502, "InvalidCert")
     assert b"certificate" not in answer.body
     assert origin.requests == []
-    log = proxy.wait_for_log("cannot be spoken to by TLS: ")
+    log = proxy.wait_for_log("failed the TLS handshake: ")
     import re
 
-    assert re.search(f"cannot be spoken to by TLS: .*(?:{reason})", log)
+    assert re.search(f"failed the TLS handshake: .*(?:{reason})", log)
 
 
 def test_verify_cert_false_takes_anybody(setup: Setup) -> None:
@@ -202,7 +202,7 @@ def test_a_plain_origin(setup: Setup) -> None:
         proxy = setup.proxy(f"127.0.0.1:{port}")
         assert get(proxy).status == 502
         thread.join(5)
-    proxy.wait_for_log("cannot be spoken to by TLS: wrong version number")
+    proxy.wait_for_log("failed the TLS handshake: wrong version number")
 
 
 @pytest.mark.parametrize("limit", ["total_connection_timeout", "connection_timeout"])

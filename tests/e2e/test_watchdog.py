@@ -81,7 +81,7 @@ def told(proxy: Process, target: str) -> str:
     """Return the log once it tells that the loop goes on after a request."""
     with proxy.connect() as client:
         assert client.get(target).body == b"ok"
-    return proxy.wait_for_log("the event loop goes on")
+    return proxy.wait_for_log("the event loop continues")
 
 
 def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Process) -> None:
@@ -96,7 +96,7 @@ def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Process) -> 
         f'  File "{file}", line {line_of("time.sleep(0.4)")}, in wait',
         "    time.sleep(0.4)",
     ]
-    seconds = re.search(r"WARN the event loop goes on, after (\S+) s", log)
+    seconds = re.search(r"WARN the event loop continues after (\S+) s", log)
     assert seconds is not None
     assert 0.3 <= float(seconds[1]) < 2
 

@@ -114,7 +114,7 @@ class Target:
         """Return the lines of the log that no client may cause, since the last call."""
         log = self.proxy.log
         fresh, self._read = log[self._read :], len(log)
-        marks = (" ERROR ", "Traceback", "defect", "blocks the loop", "does not answer")
+        marks = (" ERROR ", "Traceback", "bug in pingap", "blocks the loop", "does not answer")
         return [line for line in fresh.splitlines() if any(mark in line for mark in marks)]
 
     def files(self) -> int:

@@ -325,7 +325,7 @@ def test_hook_pingap_discoveries_find_backends(tmp_path: Path, upstream: Upstrea
         log = proxy.wait_for_log("service_discover_fail: upstream origin: inventory discovery: ")
         assert "upstream origin has no backends yet" in log
         file.write_text(upstream.addr)
-        proxy.wait_for_log("upstream origin: everything is found again")
+        proxy.wait_for_log("upstream origin: all lookups succeed again")
         assert client.get("/a/").status == 200
 
 
@@ -344,7 +344,7 @@ def test_hook_pingap_discoveries_find_backends(tmp_path: Path, upstream: Upstrea
         ),
         (
             DISCOVERY.replace('word = "inventory"', 'word = "other"'),
-            "upstreams.a.discovery: the entry point 'discovery:inventory' of stock leads to no such"
+            "upstreams.a.discovery: the entry point 'discovery:inventory' of stock does not refer to a"
             " discovery: it must be MODULE:CLASS, of a subclass of pingap.Discovery with word ="
             ' "inventory"',
         ),

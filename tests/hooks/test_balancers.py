@@ -149,7 +149,7 @@ def test_a_distribution_that_is_blocked_or_wrong_says_so(tmp_path: Path) -> None
     assert "its distribution my-balancers is blocked by PINGAP_BLOCK_PLUGINS" in said
     code, said = check(tmp_path, toml.replace("last", "first"))
     assert code == 2
-    assert "the entry point 'balancer:first' of my-balancers leads to no such balancer" in said
+    assert "the entry point 'balancer:first' of my-balancers does not refer to a balancer" in said
 
 
 def test_a_secret_without_cookies_is_a_warning(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_hook_pingap_balancers_of_a_file_and_what_a_reload_takes_over(tmp_path: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('"nth"', '"p2c"'), 'there is another balancer "p2c"'),
+        (('"nth"', '"p2c"'), 'another balancer has the name "p2c"'),
         (("return {", "return 1/0, {"), "Own.pingap_balancers failed: ZeroDivisionError"),
         (("algo", ""), ""),
     ],

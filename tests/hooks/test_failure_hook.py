@@ -121,7 +121,7 @@ def test_a_defect_of_pingap_is_passed_on(proxy: Proxy) -> None:
     with proxy.connect() as client:
         client.send(b"GET /a/?core HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_to_end()
-    log = proxy.wait_for_log("request ended by a defect of pingap")
+    log = proxy.wait_for_log("request ended because of a bug in pingap")
     found = re.findall(r"module: AttributeError\(.*\) in pingap\.\w+, /a/, a, \w+\n", log)
     assert len(found) == 1
 

@@ -270,7 +270,7 @@ def test_a_file_that_everyone_can_write_is_refused(tmp_path: Path, file: Path) -
 
 def test_a_file_that_everyone_can_replace_is_refused(tmp_path: Path, file: Path) -> None:
     file.parent.chmod(0o777)
-    assert "stands in a directory that is writable by everyone" in told(tmp_path)
+    assert "is in a directory that is writable by everyone" in told(tmp_path)
     file.parent.chmod(0o1777)  # only its owner can replace it, as in /tmp
     assert check(tmp_path, TOML)[0] == 0
 

@@ -315,7 +315,7 @@ def grpc_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         ).replace('health_check = "none"', 'health_check = "none"\nalpn = "H2"')
         with installed(folder / "site"), Proxy(toml) as proxy:
             yield proxy
-            assert "defect of pingap" not in proxy.log
+            assert "bug in pingap" not in proxy.log
 
 
 @pytest.fixture

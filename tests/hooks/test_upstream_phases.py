@@ -147,7 +147,9 @@ def test_each_attempt_has_headers_of_its_own(rig: Rig) -> None:
 def test_the_request_itself_cannot_be_changed_in_an_attempt(rig: Rig) -> None:
     with rig.connect() as client:
         assert client.get("/trace/?change").status == 500
-    assert "plugin trace failed in upstream_request" in rig.proxy.wait_for_log("cannot be set")
+    assert "plugin trace failed in upstream_request" in rig.proxy.wait_for_log(
+        "can no longer be set"
+    )
 
 
 @pytest.mark.parametrize("place", ["bad_request", "bad_attempt"])

@@ -356,7 +356,7 @@ def site_of(folder: Path, addr: str, upstream: EchoServer) -> Iterator[Site]:
     toml = routes(LOCATIONS, addr, more=TABLES, server=SERVER)
     with Process(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
         yield Site(proxy, upstream)
-        assert "defect of pingap" not in proxy.log
+        assert "bug in pingap" not in proxy.log
 
 
 @pytest.fixture(scope="module")

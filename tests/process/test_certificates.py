@@ -258,7 +258,7 @@ def test_what_cannot_be_served_changes_nothing(start: Callable[..., Site], tmp_p
         (A, {"key": key}, "the key does not belong to the certificate"),
         (issue("a.test", days=(-9, -1)), {}, "expired"),
         (issue("a.test", days=(1, 9)), {}, "not valid before"),
-        (issue("a.test", bits=1024), {}, "OpenSSL refuses it"),
+        (issue("a.test", bits=1024), {}, "OpenSSL rejects it"),
         (issue(), {}, "names no host"),
         (other, {"names": "*"}, "not the name of a host"),
         (other, {"names": "bücher.test"}, "not the name of a host"),

@@ -64,7 +64,7 @@ def test_a_worker_is_replaced_after_a_server_has_gone(tmp_path: Path) -> None:
     with Process(toml + OTHER, tmp_path) as proxy:
         proxy.conf.write_text(toml)
         proxy.process.send_signal(signal.SIGHUP)
-        proxy.wait_for_log("not listening on 127.0.0.1:0 any more")
+        proxy.wait_for_log("no longer listening on 127.0.0.1:0")
         for _ in range(2):  # both workers
             old = proxy.workers
             os.kill(old[0], signal.SIGKILL)

@@ -102,7 +102,7 @@ def test_a_server_comes_and_another_one_goes(
         until(lambda: site.proxy.log.count("will be replaced") == threads)
         until(lambda: len(site.proxy.workers) == threads and answers(two))
         log = site.reload({"new": f"127.0.0.1:{two}"})
-        assert f"not listening on 127.0.0.1:{one} any more" in log
+        assert f"no longer listening on 127.0.0.1:{one}" in log
         until(lambda: not answers(one))
         assert answers(two)
 

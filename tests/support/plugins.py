@@ -106,7 +106,7 @@ def serving(
         toml = routes(locations, origin.addr, server=server, more=more)
         with unchecked(Proxy(toml)) as proxy:
             yield Rig(proxy, origin)
-            assert not sound or "defect of pingap" not in proxy.log
+            assert not sound or "bug in pingap" not in proxy.log
 
 
 @contextmanager

@@ -111,7 +111,7 @@ async def fill(store: DurableStore) -> None:
 
 async def test_it_is_bounded(folder: Path) -> None:
     store = DurableStore(folder, limit=256 * 1024)
-    with pytest.raises(StoreError, match=r"plugins\.sqlite3: the store of plugins is full"):
+    with pytest.raises(StoreError, match=r"plugins\.sqlite3: the plugin store is full"):
         await fill(store)
     assert 15 <= len(await store.keys()) <= 26
     assert await store.get("0") == bytes(10_000)
@@ -138,7 +138,7 @@ async def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = DurableStore(tmp_path / "file" / "store")
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"cannot be made: .*set PINGAP_STATE_DIR"):
+        with pytest.raises(StoreError, match=r"cannot be created: .*set PINGAP_STATE_DIR"):
             await store.get("a")
 
 
@@ -149,7 +149,7 @@ async def test_a_directory_that_others_may_use(folder: Path) -> None:
         await DurableStore(folder).get("a")
     folder.rmdir()
     folder.symlink_to("/tmp")
-    with pytest.raises(StoreError, match="is no directory"):
+    with pytest.raises(StoreError, match="is not a directory"):
         await DurableStore(folder).get("a")
 
 

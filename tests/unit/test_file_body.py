@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap import FileBody, Response
 from pingap.http.errors import FileBodyError
@@ -152,7 +152,7 @@ async def test_a_file_that_is_opened_for_nobody_is_closed(
     await asyncio.wait([task])
     assert task.cancelled()
     go.set()
-    await asyncio.to_thread(wait_until, lambda: files and files[0]._over)
+    await asyncio.to_thread(until, lambda: files and files[0]._over)
     assert not is_open(files[0]._descriptor)
 
 

@@ -1,4 +1,4 @@
-"""The time limits of a connection of HTTP/2 to an upstream, and how it is found out that it is gone."""
+"""The time limits of an HTTP/2 connection to an upstream, and the detection of dead connections."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 SETTINGS_SECONDS: Final = 10.0
 """How long an upstream may take to begin HTTP/2, unless ``total_connection_timeout`` is shorter."""
 PING_SECONDS: Final = 330.0
-"""Silence after which an upstream with open streams is asked for a sign of life. (More than the five
-minutes that servers of gRPC want between two PINGs; they end connections that are asked more often.)"""
+"""Silence after which an upstream with open streams gets a PING. This is more than the five minutes that
+gRPC servers require between two PINGs; they close connections that send them more often."""
 ANSWER_SECONDS: Final = 20.0
-"""How long it may take to answer that."""
+"""How long it may take to answer a PING."""
 
 
 class Http2UpstreamTimeLimits(Http2Deadlines):
     """A connection to an upstream: one that begins in time, is used, and gives signs of life.
 
-    :param upstream: whose time limits apply.
+    :param upstream: provides the time limits.
     """
 
     __slots__ = (
@@ -49,26 +49,26 @@ class Http2UpstreamTimeLimits(Http2Deadlines):
         self.deadline = self.read_at + SETTINGS_SECONDS
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the upstream has begun HTTP/2, or failed to."""
-        self._goaway = ""  # what the upstream said when it left
+        self._goaway = ""  # the reason from the upstream's GOAWAY
 
     @abstractmethod
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
 
     @abstractmethod
     def _offer(self) -> None:
-        """Let the pool give out its streams."""
+        """Make its streams available to the pool."""
 
     @abstractmethod
     def _leave(self) -> None:
-        """Begin no stream any more."""
+        """Begin no more streams."""
 
     @abstractmethod
     def _refuse_start(self, detail: str, *, status: int = 502) -> None:
-        """Say that HTTP/2 did not begin."""
+        """Report that HTTP/2 did not begin."""
 
     def _await_use(self) -> None:
-        """Set the limit for the next stream to begin."""
+        """Set the time limit for the next stream."""
         self._quiet_since = time.monotonic()
         if (idle := self.timeouts.idle) is not None:
             self.hasten(self._quiet_since + idle)
@@ -78,7 +78,7 @@ class Http2UpstreamTimeLimits(Http2Deadlines):
         self.deadline = NEVER
         now = time.monotonic()
         if self._transport is not None and self._transport.is_closing():
-            self.abort()  # it does not take what is still to be sent
+            self.abort()  # it does not accept the remaining data
             return
         if not self.ready.done():
             self._refuse_start("did not begin HTTP/2 in time", status=504)
@@ -91,9 +91,9 @@ class Http2UpstreamTimeLimits(Http2Deadlines):
                 self.abort()
         elif (idle := self.timeouts.idle) is not None:
             self._close_if_unused(now, idle)
-        self._offer()  # a promise may have been forgotten
+        self._offer()  # a reserved stream may have been forgotten
 
     def _on_stream_deadline(self, stream: Http2UpstreamStream) -> None:
-        """Begin no more streams if the upstream said nothing at all while one waited in vain."""
+        """Begin no more streams if the upstream sent nothing at all while a stream timed out."""
         if self.read_at <= stream.asked_at:
             self._leave()
