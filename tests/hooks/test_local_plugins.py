@@ -208,7 +208,7 @@ def test_a_wrong_path_is_told(tmp_path: Path, file: Path, toml: str, problem: st
             "from pingap import *\nclass A(Plugin):\n    @hookimpl\n"
             "    def request(self, ctx=None): 0\n",
             'plugins/hello.py:3: plugins.greet: A.request: "ctx" has a default value, so it is '
-            "never passed: leave that away",
+            "never passed: remove the default",
         ),
         (
             "from pingap import *\nclass A(Plugin):\n    class Settings(PluginSettings):\n"
@@ -223,7 +223,7 @@ def test_a_wrong_path_is_told(tmp_path: Path, file: Path, toml: str, problem: st
         ),
         (
             "from pingap import *\n",
-            'p.toml:4: plugins.greet.path: "plugins/hello.py" defines no plugin: a class that is'
+            'p.toml:4: plugins.greet.path: "plugins/hello.py" defines no plugin: a class'
             " based on pingap.Plugin",
         ),
         (

@@ -117,7 +117,7 @@ def test_lines_wait_while_it_raises(tmp_path: Path, upstream: Upstream) -> None:
     with start(tmp_path, upstream) as proxy:
         (tmp_path / "broken").touch()
         get(proxy, range(20))
-        log = proxy.wait_for_log("cannot be written: nobody listens; lines wait")
+        log = proxy.wait_for_log("cannot be written: nobody listens; lines are buffered")
         assert "log box: " in log
         assert str(tmp_path) not in log  # it might be a URL with a password
         assert not (tmp_path / "log").exists()

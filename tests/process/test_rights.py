@@ -161,7 +161,7 @@ def test_other_fields_of_trusted_proxies_are_believed_on_new_connections(
     site = start(basic=f'{trusted}"x-forwarded"', **names)
 
     def seen(client: Client) -> str | None:
-        fields = {"X_Forwarded_For": "198.51.100.7", "Forwarded": "for=198.51.100.8"}
+        fields = {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.8"}
         assert client.get("/", headers=fields).status == 200
         return site.origin.requests[-1].header("x-seen")
 

@@ -33,5 +33,7 @@ def test_either_version_needs_tls_to_choose(tmp_path: Path, registry: Registry) 
 @pytest.mark.parametrize("alpn", ["H2", "H2H1"])
 def test_a_shared_connection_is_nobodys(tmp_path: Path, registry: Registry, alpn: str) -> None:
     config = _load(tmp_path, f'alpn = "{alpn}"\nproxy_protocol = "v1"', registry)
-    with pytest.raises(ConfigError, match=r"upstreams\.origin\.alpn: clients share connections"):
+    with pytest.raises(
+        ConfigError, match=r"upstreams\.origin\.alpn: clients share HTTP/2 connections"
+    ):
         build(config, registry)

@@ -74,7 +74,7 @@ def test_a_host_that_is_added() -> None:
 
 def test_unknown_keys() -> None:
     with pytest.raises(
-        ConfigError, match=r"proxy_set_headers\[0\]: :service_tim is no value .*service_time"
+        ConfigError, match=r"proxy_set_headers\[0\]: :service_tim is not a value .*service_time"
     ):
         warnings(sets='"X-A: :service_tim"')
     assert warnings(sets='"X-A: :service_time_human", "X-B: :upstream_tcp_connect_time"') == []

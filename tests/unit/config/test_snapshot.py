@@ -96,7 +96,7 @@ def test_its_texts_are_not_in_its_repr():
     ],
 )
 def test_other_bytes_are_refused(data):
-    with pytest.raises(ValueError, match="no snapshot"):
+    with pytest.raises(ValueError, match="not a configuration snapshot"):
         Snapshot.from_bytes(data)
 
 
