@@ -198,13 +198,14 @@ class Asking:
         wish = visit.wish
         alone = request.method == "HEAD" or (wish.ranged and visit.stored is None)
         if alone or self._parts.predictions.predicts(visit.key):
-            return self._go_on(visit, request, None)
+            self._go_on(visit, request, None)
+            return None
         fill = self._turns.take(visit.key)
-        if fill is None:
-            if wish.directives.no_cache or not self._turns.seconds:
-                return self._go_on(visit, request, None)  # what is fetched was asked for before
+        # (With no-cache, what is fetched already will not do: it was asked for before.)
+        if fill is None and self._turns.seconds and not wish.directives.no_cache:
             return self._wait(visit, request, ctx)
-        return self._go_on(visit, request, fill)
+        self._go_on(visit, request, fill)
+        return None
 
     def _go_on(self, visit: Visit, request: Request, fill: Fill | None) -> None:
         """Ask for what can be stored: all of it, or whether what is stored still holds."""

@@ -133,6 +133,7 @@ class Receiving:
             stored,
             visit.headers,
             response.headers,
+            entry.size,
             request_time=asked,
             response_time=came,
             policy=self._parts.policy,
