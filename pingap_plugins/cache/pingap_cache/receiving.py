@@ -43,6 +43,9 @@ class Receiving:
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Answer:
         """Deal with the head of a response."""
+        if not response.upstream:  # a plugin answered in place of the upstream (``upstream_error``)
+            self._end(visit, State.DECLINED)
+            return None
         status = response.status
         if status == 304 and visit.validates:
             return self._validated(visit, request, response, ctx)
