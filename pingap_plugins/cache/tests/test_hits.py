@@ -124,7 +124,9 @@ def test_hosts_and_queries_have_entries_of_their_own(cached: Proxy, upstream: Up
         for target in ("/a", "/a?", "/a?b", "/a?c&b", "/a?b&c"):
             answer = cached.get(target, headers={"Host": host})
             assert answer.headers["X-Cache-Status"] == "miss", (host, target)
-    assert cached.get("/a?b&c", headers={"Host": "TWO.example:80"}).headers["X-Cache-Status"] == "hit"
+    assert (
+        cached.get("/a?b&c", headers={"Host": "TWO.example:80"}).headers["X-Cache-Status"] == "hit"
+    )
 
 
 def test_parts_of_queries_can_be_left_out(proxy: Proxy, upstream: Upstream) -> None:
@@ -140,7 +142,13 @@ def test_parts_of_queries_can_be_left_out(proxy: Proxy, upstream: Upstream) -> N
 def test_headers_are_part_of_the_key(proxy: Proxy, upstream: Upstream) -> None:
     proxy.location(plugins=[(Cache, {"headers": ["X-Tenant", "X-Mode"]})])
     upstream.reply("/a", b"text", headers=FRESH)
-    kinds = [{}, {"X-Tenant": "a"}, {"X-Mode": "a"}, {"X-Tenant": ""}, {"X-Tenant": "a", "X-Mode": "a"}]
+    kinds = [
+        {},
+        {"X-Tenant": "a"},
+        {"X-Mode": "a"},
+        {"X-Tenant": ""},
+        {"X-Tenant": "a", "X-Mode": "a"},
+    ]
     assert [proxy.get("/a", headers=one).headers["X-Cache-Status"] for one in kinds] == ["miss"] * 5
     assert [proxy.get("/a", headers=one).headers["X-Cache-Status"] for one in kinds] == ["hit"] * 5
 
@@ -157,7 +165,10 @@ class Device(Plugin):
 
 def test_variants_of_other_plugins_are_part_of_the_key(proxy: Proxy, upstream: Upstream) -> None:
     proxy.location(plugins=[Device, Cache])
-    upstream.on("/a", lambda served, request: served.respond(request.header("x-device").encode(), headers=FRESH))
+    upstream.on(
+        "/a",
+        lambda served, request: served.respond(request.header("x-device").encode(), headers=FRESH),
+    )
     for status in ("miss", "hit"):
         for device in ("phone", "desktop"):
             answer = proxy.get("/a", headers={"X-Device": device})

@@ -107,7 +107,9 @@ def test_a_client_that_has_what_is_fetched_gets_304(cached: Proxy, upstream: Ups
     assert (hit.body, hit.headers["X-Cache-Status"]) == (b"0123456789", "hit")
 
 
-def test_what_cannot_be_stored_is_validated_by_the_origin(cached: Proxy, upstream: Upstream) -> None:
+def test_what_cannot_be_stored_is_validated_by_the_origin(
+    cached: Proxy, upstream: Upstream
+) -> None:
     headers = {"Cache-Control": "private", "ETag": '"v1"'}
     upstream.reply("/a", b"text", headers=headers)
     assert cached.get("/a", headers={"If-None-Match": '"v1"'}).status == 200
@@ -138,7 +140,6 @@ def test_stale_if_error(cached: Proxy, upstream: Upstream, clock: Clock, status:
     assert answer.headers["Cache-Status"].startswith("pingap; hit; ttl=-4")
     clock.advance(100)
     assert cached.get("/a").status == (status or 502)
-
 
 
 def test_must_revalidate_forbids_stale(cached: Proxy, upstream: Upstream, clock: Clock) -> None:
