@@ -85,10 +85,22 @@ def _name(pair: str) -> str:
 
 def origin(request: Request, ctx: RequestContext) -> str:
     """Return scheme and authority of what a request is for, without the default port."""
-    scheme = ctx.scheme(request)
-    raw = request.headers.find(b"host")
+    place = (ctx.scheme(request), request.host, request.headers.find(b"host"))
+    found = _ORIGINS.get(place)
+    if found is None:
+        if len(_ORIGINS) >= _MOST_ORIGINS:  # clients choose them
+            _ORIGINS.clear()
+        found = _ORIGINS[place] = _origin(*place)
+    return found
+
+
+_ORIGINS: Final[dict[tuple[str, str, bytes | None], str]] = {}
+_MOST_ORIGINS: Final = 1000
+
+
+def _origin(scheme: str, host: str, raw: bytes | None) -> str:
     if raw is not None and b":" in raw:
         port = raw.rpartition(b":")[2]
         if port.isdigit() and port != _DEFAULT_PORTS.get(scheme):
-            return f"{scheme}://{request.host}:{port.decode()}"
-    return f"{scheme}://{request.host}"
+            return f"{scheme}://{host}:{port.decode()}"
+    return f"{scheme}://{host}"
