@@ -81,7 +81,13 @@ def range_holds(stored: StoredResponse, headers: Headers, now: float) -> bool:
 
 
 def can_validate(stored: StoredResponse) -> bool:
-    """Whether the origin can be asked if this response still holds (RFC 9111, 4.3.1)."""
+    """Whether the origin can be asked if this response still holds (RFC 9111, 4.3.1).
+
+    Not that of an error or a redirection: preconditions are about a representation (RFC 9110, 13.2.1), and a
+    304 could mean the resource that is back, not the error page with the same date.
+    """
+    if not 200 <= stored.status < 300:
+        return False
     return stored.etag is not None or stored.last_modified is not None
 
 
@@ -94,6 +100,8 @@ def revalidating(stored: StoredResponse, headers: Headers) -> Headers:
     :param headers: of the client's request, left as they are.
     """
     asking = unconditional(headers)
+    if not can_validate(stored):
+        return asking
     if (etag := stored.etag) is not None:
         asking.append((b"if-none-match", b"If-None-Match: " + etag))
     if (modified := stored.last_modified) is not None:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from pingap import Headers
+from pingap_cache.http.conditional import can_validate
 from pingap_cache.http.directives import (
     ResponseDirectives,
     request_directives,
@@ -56,7 +57,7 @@ class Policy:
     """Let ``s-maxage`` forbid stale responses only if no allowance is named beside it, as many caches do;
     by RFC 9111, 5.2.2.10, it always does."""
     keep_stale: float = 86400.0
-    """How long past its lifetime a response with a validator is kept, to be revalidated."""
+    """How long past its lifetime a response is kept, to be revalidated, or for who accepts it stale."""
     unstored_fields: frozenset[bytes] = TRACES
 
 
@@ -252,17 +253,17 @@ def _forbids_stale(directives: ResponseDirectives, policy: Policy) -> bool:
 
 def _with_keep(response: StoredResponse, policy: Policy) -> Storing:
     """Say for how long a response that may be stored is useful."""
-    beyond = 0.0
+    left = response.expires - response.response_time
+    allowed = 0.0
     if not response.forbids_stale:
-        beyond = max(response.stale_while_revalidate, response.stale_if_error)
-    if response.etag is not None or response.last_modified is not None:
-        beyond = max(beyond, policy.keep_stale)
-    elif response.no_cache:
-        return Storing(response, 0.0, "no-cache, without a validator")
-    keep = response.expires + beyond - response.response_time
-    if keep <= 0:
-        return Storing(response, 0.0, f"no lifetime ({response.source}), and no validator")
-    return Storing(response, keep, response.source)
+        allowed = max(response.stale_while_revalidate, response.stale_if_error)
+    again = can_validate(response)
+    if not again and (response.no_cache or left + allowed <= 0):
+        return Storing(response, 0.0, f"no validator, and no lifetime ({response.source})")
+    if again or not response.forbids_stale:
+        allowed = max(allowed, policy.keep_stale)
+    keep = max(0.0, left + allowed)
+    return Storing(response, keep, response.source if keep else f"too old ({response.source})")
 
 
 def stored_fields(
