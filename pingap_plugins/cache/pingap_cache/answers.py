@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Final
 
 from pingap import Field, Headers, HTTPError, Request, Response, field
-from pingap_cache.fills import BrokenFillError, Fill
+from pingap_cache.fills import BrokenFillError, Fill, Reader
 from pingap_cache.http.answer import Answer, answer
 from pingap_cache.http.conditional import not_modified
 from pingap_cache.http.lookup import PLAIN, Lookup
@@ -119,15 +119,14 @@ class Answers:
         made = answer(head, PLAIN, headers, 0, now)
         if request.method == "HEAD":
             return _whole(made, b"", "hit", line, fill.length)
-        response = Response(made.status, _Body(b"", self._joined(fill)), made.headers)
+        response = Response(made.status, _Body(b"", self._joined(fill, fill.join())), made.headers)
         response.headers.discard(b"content-length")
         if fill.length is not None:
             response.content_length = fill.length
         _settle(response, "hit", line)
         return response
 
-    async def _joined(self, fill: Fill) -> AsyncIterator[bytes]:
-        reader = fill.join()
+    async def _joined(self, fill: Fill, reader: Reader) -> AsyncIterator[bytes]:
         try:
             async for chunk in reader.read():
                 yield chunk

@@ -65,13 +65,16 @@ class Asking:
         visit.entry = visit.stored = visit.marker = None
         visit.key = visit.primary + visit.extras
         view = None if entry is None else view_of(entry)
-        if view is None:
-            return not self._parts.deep
-        if view.marker is not None:
-            visit.marker = view.marker
-            visit.key = variant_key(view.marker, visit.primary, visit.extras, visit.headers)
+        marker = view.marker if view is not None else None
+        if view is None and self._parts.markers:
+            marker = self._parts.markers.get(visit.primary)
+        if marker is not None:
+            visit.marker = marker
+            visit.key = variant_key(marker, visit.primary, visit.extras, visit.headers)
             visit.forward = "vary-miss"
             return False
+        if view is None:
+            return not self._parts.deep
         if not visit.extras:  # (otherwise it was stored for requests without them)
             visit.entry, visit.stored = entry, view.stored
         return True

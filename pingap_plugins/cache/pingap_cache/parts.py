@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pingap import BackgroundTasks
 from pingap_cache.answers import Answers
 from pingap_cache.http.storing import Policy
+from pingap_cache.http.vary import Variants
 from pingap_cache.keys import KeyRules
 from pingap_cache.numbers import Numbers
 from pingap_cache.predictions import Predictions
@@ -20,6 +21,7 @@ class Parts:
 
     :param deep: the store has more than memory, so that not finding an entry at once says little.
     :param largest: bytes of the largest body that is stored; 0 for no limit.
+    :param markers: markers of variants that are being stored, by primary key.
     """
 
     store: Store
@@ -32,3 +34,4 @@ class Parts:
     numbers: Numbers
     tasks: BackgroundTasks
     largest: int
+    markers: dict[bytes, Variants] = field(default_factory=dict)

@@ -215,6 +215,8 @@ class Receiving:
         names = vary_names(response.headers) or ()
         marker = visit.marker
         if marker is None:  # another request may have made one meanwhile
+            marker = self._parts.markers.get(visit.primary)
+        if marker is None:
             entry = self._parts.store.get_now(visit.primary)
             view = None if entry is None else view_of(entry)
             marker = None if view is None else view.marker
@@ -222,8 +224,7 @@ class Receiving:
             visit.marker, visit.variant = None, visit.primary
             return
         if marker is None or not marker.covers(names):
-            marker = self._saving.new_marker(marker, names)
-            visit.new_marker = True
+            marker = self._saving.new_marker(visit, marker, names)
         visit.marker = marker
         visit.variant = variant_key(marker, visit.primary, visit.extras, visit.headers)
 

@@ -52,13 +52,17 @@ class Saving:
         self._parts = parts
         self._store = parts.store
 
-    def new_marker(self, known: Variants | None, names: Sequence[bytes]) -> Variants:
+    def new_marker(self, visit: Visit, known: Variants | None, names: Sequence[bytes]) -> Variants:
         """Return a marker for a URL that varies by these names, and by those that are known."""
         generation = secrets.token_bytes(GENERATION_SIZE)
         if known is not None:
-            return known.widened(names, generation)
-        # (A URL that differs by other things than header fields needs some name; that one never varies.)
-        return Variants(tuple(names) or (b"host",), generation)
+            marker = known.widened(names, generation)
+        else:
+            # (A URL that differs by other things than header fields needs some name; this one never
+            # differs.)
+            marker = Variants(tuple(names) or (b"host",), generation)
+        visit.new_marker = True
+        return marker
 
     def writer(self, visit: Visit) -> Writer:
         """Begin to write what a visit stores."""
@@ -83,6 +87,7 @@ class Saving:
         :param unchanged: the client has it already.
         """
         length = response.content_length
+        self._announce(visit)
         made = self._filter(visit, length)
         if unchanged and (length is None or length <= HELD):
             made.unchanged, made.hold_head = Unchanged(response), HELD
@@ -100,11 +105,17 @@ class Saving:
 
     def save_empty(self, visit: Visit) -> Awaitable[None] | None:
         """Store a response that has no body."""
+        self._announce(visit)
         writer = self.writer(visit)
         if isinstance(writer, DirectWriter):
             self.commit_now(visit, writer)
             return None
         return self.commit(visit, writer)
+
+    def _announce(self, visit: Visit) -> None:
+        """Let other requests of this worker know of a new marker, before it is stored."""
+        if visit.new_marker and visit.marker is not None:
+            self._parts.markers[visit.primary] = visit.marker
 
     def fits(self, visit: Visit, size: int) -> bool:
         """Return whether a body is not larger than may be stored; take note if it is."""
@@ -149,6 +160,8 @@ class Saving:
 
     def done(self, visit: Visit, state: State) -> None:
         """Let those who wait know what has become of it."""
+        if visit.new_marker and self._parts.markers.get(visit.primary) is visit.marker:
+            del self._parts.markers[visit.primary]
         if visit.fill is not None:
             self._parts.turns.end(visit.fill, state)
 

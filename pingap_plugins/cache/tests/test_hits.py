@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pingap_cache.plugin import Cache
+from waiting import written
 
 from pingap import Plugin, Request, hookimpl
 from pingap.testing import Clock, Proxy, Upstream
@@ -12,15 +13,16 @@ FRESH = {"Cache-Control": "max-age=60", "ETag": '"v1"'}
 
 
 @pytest.fixture
-def cached(proxy: Proxy, upstream: Upstream, clock: Clock) -> Proxy:
+def cached(proxy: Proxy, upstream: Upstream, clock: Clock, kept: dict[str, object]) -> Proxy:
     """A proxy with a cache in front of a page."""
-    proxy.location(plugins=[Cache])
+    proxy.location(plugins=[(Cache, kept)])
     upstream.reply("/a", b"0123456789", headers=FRESH)
     return proxy
 
 
 def test_a_response_is_served_again(cached: Proxy, upstream: Upstream, clock: Clock) -> None:
     first = cached.get("/a")
+    written(cached)
     assert (first.body, first.headers["X-Cache-Status"]) == (b"0123456789", "miss")
     assert first.headers["Cache-Status"] == "pingap; fwd=uri-miss; stored"
     assert "Age" not in first.headers
@@ -79,6 +81,7 @@ def test_a_head_that_tells_of_another_version_removes_what_is_stored(
 ) -> None:
     cached.get("/a")
     upstream.reply("/a", b"new", headers={**FRESH, "ETag": '"v2"'})
+    written(cached)
     clock.advance(100)
     cached.request("HEAD", "/a")
     answer = cached.get("/a")
@@ -109,8 +112,10 @@ def test_only_if_cached(cached: Proxy, upstream: Upstream) -> None:
     assert cached.get("/a", headers=headers).status == 200
 
 
-def test_fields_of_one_request_are_not_replayed(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[("request_id", {}), Cache])
+def test_fields_of_one_request_are_not_replayed(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[("request_id", {}), (Cache, kept)])
     traces = {"X-Trace-Id": "t", "X-Request-Id": "of the origin"}
     upstream.reply("/a", b"text", headers={**FRESH, **traces})
     proxy.get("/a", headers={"X-Request-Id": "one"})
@@ -129,8 +134,10 @@ def test_hosts_and_queries_have_entries_of_their_own(cached: Proxy, upstream: Up
     )
 
 
-def test_parts_of_queries_can_be_left_out(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[(Cache, {"query_sort": True, "query_ignore": ["utm_*", "x"]})])
+def test_parts_of_queries_can_be_left_out(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "query_sort": True, "query_ignore": ["utm_*", "x"]})])
     upstream.reply("/a", b"text", headers=FRESH)
     assert proxy.get("/a?b=2&a=1&utm_source=mail").headers["X-Cache-Status"] == "miss"
     for query in ("?a=1&b=2", "?x=9&b=2&utm_medium=x&a=1"):
@@ -139,8 +146,10 @@ def test_parts_of_queries_can_be_left_out(proxy: Proxy, upstream: Upstream) -> N
     assert upstream.requests[0].query == "b=2&a=1&utm_source=mail"
 
 
-def test_headers_are_part_of_the_key(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[(Cache, {"headers": ["X-Tenant", "X-Mode"]})])
+def test_headers_are_part_of_the_key(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "headers": ["X-Tenant", "X-Mode"]})])
     upstream.reply("/a", b"text", headers=FRESH)
     kinds = [
         {},
@@ -163,8 +172,10 @@ class Device(Plugin):
         ctx.variants["device"] = request.header("X-Device") or "other"
 
 
-def test_variants_of_other_plugins_are_part_of_the_key(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[Device, Cache])
+def test_variants_of_other_plugins_are_part_of_the_key(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[Device, (Cache, kept)])
     upstream.on(
         "/a",
         lambda served, request: served.respond(request.header("x-device").encode(), headers=FRESH),
@@ -175,8 +186,8 @@ def test_variants_of_other_plugins_are_part_of_the_key(proxy: Proxy, upstream: U
             assert (answer.text, answer.headers["X-Cache-Status"]) == (device, status)
 
 
-def test_variants_by_vary(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[Cache])
+def test_variants_by_vary(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> None:
+    proxy.location(plugins=[(Cache, kept)])
     headers = {**FRESH, "Vary": "Accept-Language"}
 
     def speak(served, request):  # type: ignore[no-untyped-def]
@@ -193,8 +204,8 @@ def test_variants_by_vary(proxy: Proxy, upstream: Upstream) -> None:
     assert proxy.get("/a", headers={"Accept-Language": "de"}).headers["X-Cache-Status"] == "miss"
 
 
-def test_what_bypasses(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[(Cache, {"skip": r"^/private/(?!shared)|\?preview"})])
+def test_what_bypasses(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "skip": r"^/private/(?!shared)|\?preview"})])
     for path in ("/a", "/private/x", "/private/shared"):
         upstream.reply(path, b"text", headers=FRESH)
     for path in ("/private/x", "/a?preview=1"):
@@ -216,9 +227,13 @@ def test_what_bypasses(proxy: Proxy, upstream: Upstream) -> None:
     ],
 )
 def test_what_is_not_stored(
-    proxy: Proxy, upstream: Upstream, headers: dict[str, str], settings: dict[str, object]
+    proxy: Proxy,
+    upstream: Upstream,
+    headers: dict[str, str],
+    settings: dict[str, object],
+    kept: dict[str, object],
 ) -> None:
-    proxy.location(plugins=[(Cache, settings)])
+    proxy.location(plugins=[(Cache, {**kept, **settings})])
     upstream.reply("/a", b"0123456789", headers=headers)
     for _ in range(2):
         answer = proxy.get("/a")
@@ -228,27 +243,31 @@ def test_what_is_not_stored(
 
 
 def test_a_body_of_unknown_length_that_is_too_large_is_not_stored(
-    proxy: Proxy, upstream: Upstream
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
 ) -> None:
-    proxy.location(plugins=[(Cache, {"max_file_size": "100KiB"})])
+    proxy.location(plugins=[(Cache, {**kept, "max_file_size": "100KiB"})])
     upstream.stream("/a", lambda: iter([b"x" * 60_000] * 2), headers=FRESH)
     assert len(proxy.get("/a").body) == 120_000
     assert len(proxy.get("/a").body) == 120_000
     assert len(upstream.requests) == 2
 
 
-def test_max_ttl(proxy: Proxy, upstream: Upstream, clock: Clock) -> None:
-    proxy.location(plugins=[(Cache, {"max_ttl": "10s"})])
+def test_max_ttl(proxy: Proxy, upstream: Upstream, clock: Clock, kept: dict[str, object]) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "max_ttl": "10s"})])
     upstream.reply("/a", b"text", headers={"Expires": "Thu, 01 Jan 2099 00:00:00 GMT"})
     proxy.get("/a")
+    written(proxy)
     clock.advance(9)
     assert proxy.get("/a").headers["X-Cache-Status"] == "hit"
+    written(proxy)
     clock.advance(2)
     assert proxy.get("/a").headers["X-Cache-Status"] != "hit"
 
 
-def test_an_incomplete_response_is_not_stored(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[Cache])
+def test_an_incomplete_response_is_not_stored(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, kept)])
     head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\n"
     upstream.raw("/a", head, b"half", pause=0.01)
     assert not proxy.get("/a").complete
@@ -256,8 +275,10 @@ def test_an_incomplete_response_is_not_stored(proxy: Proxy, upstream: Upstream) 
     assert proxy.get("/a").body == b"all of it"
 
 
-def test_a_response_without_content(proxy: Proxy, upstream: Upstream) -> None:
-    proxy.location(plugins=[Cache])
+def test_a_response_without_content(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, kept)])
     upstream.reply("/a", b"", 204, headers=FRESH)
     upstream.reply("/b", b"", 200, headers=FRESH)
     for path, status in (("/a", 204), ("/b", 200)):

@@ -14,9 +14,9 @@ FRESH = {"Cache-Control": "max-age=60", "ETag": '"v1"'}
 
 
 @pytest.fixture
-def cached(proxy: Proxy, upstream: Upstream) -> Proxy:
+def cached(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> Proxy:
     """A proxy with a cache that has some pages."""
-    proxy.location(plugins=[(Cache, LOCAL)])
+    proxy.location(plugins=[(Cache, {**kept, **LOCAL})])
     for path, tag in (("/a", "red, blue"), ("/b", "blue"), ("/c/1", "green"), ("/c/2", "red")):
         upstream.reply(path, path.encode(), headers={**FRESH, "Cache-Tag": tag})
     for path in ("/a", "/a?x", "/b", "/c/1", "/c/2"):
@@ -92,15 +92,15 @@ def test_every_spelling_of_an_address(cached: Proxy, address: str) -> None:
     assert purge(cached, "/a", address).status == 204
 
 
-def test_nobody_may_unless_listed(proxy: Proxy) -> None:
-    proxy.location(plugins=[Cache])
+def test_nobody_may_unless_listed(proxy: Proxy, kept: dict[str, object]) -> None:
+    proxy.location(plugins=[(Cache, kept)])
     assert purge(proxy, "/a", "127.0.0.1").status == 403
 
 
-def test_namespaces_are_apart(proxy: Proxy, upstream: Upstream) -> None:
+def test_namespaces_are_apart(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> None:
     for name in ("one", "two"):
         settings = {"namespace": name, **LOCAL}
-        proxy.location(f"/{name}", plugins=[(Cache, settings)])
+        proxy.location(f"/{name}", plugins=[(Cache, {**kept, **settings})])
         upstream.reply(f"/{name}/a", b"text", headers=FRESH)
     for name in ("one", "two"):
         proxy.get(f"/{name}/a")
@@ -110,7 +110,9 @@ def test_namespaces_are_apart(proxy: Proxy, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("how", ["purge", "post"])
-def test_what_is_fetched_meanwhile_is_not_kept(cached: Proxy, upstream: Upstream, how: str) -> None:
+def test_what_is_fetched_meanwhile_is_not_kept(
+    cached: Proxy, upstream: Upstream, how: str, kept: dict[str, object]
+) -> None:
     """What the origin sent before a purge may be what was purged."""
     go = threading.Event()
     upstream.reply("/new", b"old", headers=FRESH, until=go)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from pingap_cache.plugin import Cache
+from waiting import written
 
 from pingap.testing import Clock, Proxy, Received, Served, Upstream
 
@@ -14,9 +15,9 @@ MODIFIED = {"Cache-Control": "max-age=10", "Last-Modified": "Mon, 01 Jan 2001 00
 
 
 @pytest.fixture
-def cached(proxy: Proxy) -> Proxy:
+def cached(proxy: Proxy, kept: dict[str, object]) -> Proxy:
     """A proxy with a cache."""
-    proxy.location(plugins=[Cache])
+    proxy.location(plugins=[(Cache, kept)])
     return proxy
 
 
@@ -34,11 +35,13 @@ def test_a_stale_response_is_validated(
 ) -> None:
     upstream.on(path, validating)
     cached.get(path)
+    written(cached)
     clock.advance(11)
     answer = cached.get(path)
     assert (answer.status, answer.body) == (200, b"0123456789")
     assert (answer.headers["X-Cache-Status"], answer.headers["X-New"]) == ("revalidated", "yes")
     assert answer.headers["Cache-Status"] == "pingap; fwd=stale; fwd-status=304; stored"
+    written(cached)
     clock.advance(15)
     answer = cached.get(path)
     assert (answer.headers["X-Cache-Status"], answer.headers["X-New"]) == ("hit", "yes")
@@ -51,6 +54,7 @@ def test_a_stale_response_that_changed_is_replaced(
     upstream.reply("/a", b"one", headers=ETAG)
     cached.get("/a")
     upstream.reply("/a", b"two", headers={**ETAG, "ETag": '"v2"'})
+    written(cached)
     clock.advance(11)
     answer = cached.get("/a")
     assert (answer.body, answer.headers["X-Cache-Status"]) == (b"two", "expired")
@@ -67,6 +71,7 @@ def test_validation_is_for_all_clients(cached: Proxy, upstream: Upstream, clock:
         ({"If-None-Match": '"v0"'}, 200, b"0123456789"),
         ({"Range": "bytes=2-3"}, 206, b"23"),
     ):
+        written(cached)
         clock.advance(21)
         answer = cached.get("/etag", headers=headers)
         assert (answer.status, answer.body) == (status, body)
@@ -79,6 +84,7 @@ def test_a_304_may_end_caching(cached: Proxy, upstream: Upstream, clock: Clock) 
     upstream.reply("/a", b"one", headers=ETAG)
     cached.get("/a")
     upstream.reply("/a", b"", 304, headers={"Cache-Control": "no-store"})
+    written(cached)
     clock.advance(11)
     answer = cached.get("/a")
     assert (answer.body, answer.headers["X-Cache-Status"]) == (b"one", "revalidated-nocache")
@@ -92,6 +98,7 @@ def test_a_304_about_another_version_is_not_used(
     upstream.reply("/a", b"one", headers=ETAG)
     cached.get("/a")
     upstream.reply("/a", b"", 304, headers={"ETag": '"v2"'})
+    written(cached)
     clock.advance(11)
     assert cached.get("/a").status == 502
     upstream.reply("/a", b"two", headers={**ETAG, "ETag": '"v2"'})
@@ -134,10 +141,12 @@ def test_stale_if_error(cached: Proxy, upstream: Upstream, clock: Clock, status:
         upstream.reply("/a", b"broken", status)
     else:
         upstream.raw("/a", b"HTTP/1.1 2", then="reset")
+    written(cached)
     clock.advance(50)
     answer = cached.get("/a")
     assert (answer.status, answer.body, answer.headers["X-Cache-Status"]) == (200, b"text", "stale")
     assert answer.headers["Cache-Status"].startswith("pingap; hit; ttl=-4")
+    written(cached)
     clock.advance(100)
     assert cached.get("/a").status == (status or 502)
 
@@ -147,6 +156,7 @@ def test_must_revalidate_forbids_stale(cached: Proxy, upstream: Upstream, clock:
     upstream.reply("/a", b"text", headers=headers)
     cached.get("/a")
     upstream.reply("/a", b"broken", 503)
+    written(cached)
     clock.advance(50)
     assert cached.get("/a").status == 503
 
@@ -159,6 +169,7 @@ def test_while_one_revalidates_others_get_stale(
     cached.get("/a")
     go = threading.Event()
     upstream.reply("/a", b"two", headers=headers, until=go)
+    written(cached)
     clock.advance(11)
     with cached.connect() as first:
         first.send_request("GET", "/a")
