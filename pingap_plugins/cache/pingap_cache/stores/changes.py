@@ -41,13 +41,17 @@ class Changes:
         try:
             missing = _SIZE - os.fstat(self._file.fileno()).st_size
             if missing > 0:  # (Written out, since a hole may find no room later.)
-                os.pwrite(self._file.fileno(), bytes(missing), _SIZE - missing)
+                os.pwrite(self._file.fileno(), secrets.token_bytes(missing), _SIZE - missing)
             mapped = mmap.mmap(self._file.fileno(), _SIZE, access=mmap.ACCESS_READ)
         except BaseException:
             self._file.close()
             raise
-        self.numbers = memoryview(mapped).cast("I")
+        self.numbers: memoryview[int] = memoryview(mapped).cast("I")
         """The number of each group."""
+
+    def number(self, key: bytes) -> int:
+        """Return the number of the group of a key."""
+        return self.numbers[group(key)]
 
     def tell(self, keys: Iterable[bytes]) -> None:
         """Say that entries have changed.
@@ -56,6 +60,13 @@ class Changes:
         """
         for number in {group(key) for key in keys}:
             os.pwrite(self._file.fileno(), secrets.token_bytes(_WIDTH), number * _WIDTH)
+
+    def tell_all(self) -> None:
+        """Say that everything has changed.
+
+        :raises OSError: it cannot be written.
+        """
+        os.pwrite(self._file.fileno(), secrets.token_bytes(_SIZE), 0)
 
     def close(self) -> None:
         """Close the file. ``numbers`` can still be read, and does not change any more."""

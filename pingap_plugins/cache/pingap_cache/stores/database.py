@@ -9,7 +9,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -20,7 +20,7 @@ from pingap_cache.stores import schema
 from pingap_cache.stores.interface import Labels, Listed
 from pingap_cache.stores.purges import Purge
 from pingap_cache.stores.raw_disk import RawDisk, Row
-from pingap_cache.stores.record import CorruptRecord, Record, decode
+from pingap_cache.stores.record import STAMP_IN_RECORD, CorruptRecord, Record, decode, stamp_bytes
 from pingap_cache.stores.schema import after, decoded, encoded
 
 BUSY_SECONDS: Final = 5.0
@@ -40,6 +40,20 @@ _SETTINGS: Final = {
     "sqlite_mmap_size": 0,  # a database that is cut short would kill the process
     "sqlite_synchronous": 1,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry in the database.
+
+    :param filename: of its body, if it is in a file.
+    :param until: when it is removed; seconds since 1970.
+    """
+
+    record: Record
+    filename: str | None
+    until: float
+    stale: bool
 
 
 class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no types)
@@ -67,16 +81,23 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
 
     # One entry
 
-    def find(self, key: bytes) -> tuple[Record, str | None, bool] | None:
-        """Return an entry, the name of its file, and whether it is stale.
+    def find(self, key: bytes) -> Found | None:
+        """Return an entry.
 
         :raises CorruptRecord: it is damaged.
         """
-        row, stale = self.get(key, tag=True)
+        row, until, stale = self.get(key, expire_time=True, tag=True)
         if row is None:
             return None
         record = decode(key, row.value, in_file=row.filename is not None)
-        return record, row.filename, stale is not None
+        until = math.inf if until is None else float(until)
+        return Found(record, row.filename, until, stale is not None)
+
+    def is_newest(self, key: bytes, stamp: int) -> bool:
+        """Return whether an entry is what is stored, and not stale."""
+        query = f"SELECT {STAMP_IN_RECORD} FROM Cache WHERE key = ? AND raw = 1 AND tag IS NULL"  # noqa: S608
+        row = self._sql(query, (key,)).fetchone()
+        return row is not None and row[0] == stamp_bytes(stamp)
 
     def keep(
         self,
@@ -109,10 +130,10 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
         """Give an entry another head, if it has this stamp; it counts as stored just now."""
         with self.transact():
             found = self.find(key)
-            if found is None or found[0].stamp != stamp:
+            if found is None or found.record.stamp != stamp:
                 return False
             now = time.time()
-            value = replace(found[0], head=head).encode(key)
+            value = replace(found.record, head=head).encode(key)
             until = None if keep == math.inf else now + keep
             self._sql(
                 "UPDATE Cache SET value = ?, expire_time = ?, store_time = ?, access_time = ?,"
@@ -221,27 +242,29 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
 
     def remove_some(
         self, condition: str, parameters: tuple[Any, ...] = (), limit: int = BATCH
-    ) -> int:
-        """Remove a batch of entries; return how many."""
+    ) -> list[bytes]:
+        """Remove a batch of entries; return their keys."""
         with self.transact():
             chosen = f"rowid IN (SELECT rowid FROM Cache {condition} LIMIT {limit})"  # noqa: S608
             gone = self._delete(chosen, parameters)
         self._remove_files(gone)
-        return len(gone)
+        return [row[2] for row in gone]
 
-    def _delete(self, condition: str, parameters: tuple[Any, ...]) -> list[str | None]:
-        query = f"SELECT rowid, filename FROM Cache WHERE {condition}"  # noqa: S608
+    def _delete(
+        self, condition: str, parameters: tuple[Any, ...]
+    ) -> list[tuple[int, str | None, bytes]]:
+        query = f"SELECT rowid, filename, key FROM Cache WHERE {condition}"  # noqa: S608
         rows = self._sql(query, parameters).fetchall()
         entries = ",".join(str(int(row[0])) for row in rows)
         self._sql(f"DELETE FROM Cache WHERE rowid IN ({entries})")  # noqa: S608
-        return [row[1] for row in rows]
+        return cast("list[tuple[int, str | None, bytes]]", rows)
 
-    def _remove_files(self, names: Iterable[str | None]) -> None:
-        for name in names:
+    def _remove_files(self, rows: Iterable[tuple[int, str | None, bytes]]) -> None:
+        for _, name, _ in rows:
             if name is not None:
                 self.disk.remove(name)
 
-    def touch_all(self, keys: Iterable[bytes]) -> None:
+    def touch_some(self, keys: Iterable[bytes]) -> None:
         """Note that entries were asked for just now."""
         now = time.time()
         with self.transact():

@@ -7,7 +7,8 @@ runs in threads. What goes wrong with the disk is a miss, and is said once.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,7 +19,7 @@ from pingap_cache.stores import schema
 from pingap_cache.stores.blocks import pieces
 from pingap_cache.stores.body_files import NewFile, StoredFile
 from pingap_cache.stores.changes import Changes
-from pingap_cache.stores.database import Database
+from pingap_cache.stores.database import Database, Found
 from pingap_cache.stores.disk_writer import DiskWriter
 from pingap_cache.stores.folder import Folder
 from pingap_cache.stores.interface import CHUNK, Entry, EntryGone, Labels, Listed, StoreFigures
@@ -45,16 +46,30 @@ T = TypeVar("T")
 class DiskEntry(Entry):
     """An entry on disk.
 
-    :param record: as it is in the row.
-    :param filename: of the body, if it is in a file.
+    :param found: what the database has of it.
     """
 
-    __slots__ = ("filename", "record")
+    __slots__ = ("found", "token")
 
-    def __init__(self, record: Record, filename: str | None, *, stale: bool) -> None:
-        super().__init__(record.head, record.body, record.size, stale=stale, stamp=record.stamp)
-        self.record = record
-        self.filename = filename
+    def __init__(self, found: Found) -> None:
+        record = found.record
+        super().__init__(
+            record.head, record.body, record.size, stale=found.stale, stamp=record.stamp
+        )
+        self.found = found
+        self.token: int | None = None
+        """For ``tiered``: the number of changes before it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of an entry that was written.
+
+    :param token: for ``tiered``: the number of changes, if it is the newest entry; else None.
+    """
+
+    stored: bool
+    token: int | None = None
 
 
 class DiskStore:
@@ -107,10 +122,11 @@ class DiskStore:
         if found is None:
             return None
         self._upkeep.used(key)
-        record, filename, stale = found
-        return DiskEntry(record, filename, stale=stale)
+        return DiskEntry(found)
 
-    async def read(self, key: bytes, entry: Entry, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: bytes, entry: Entry, start: int, stop: int
+    ) -> AsyncGenerator[bytes, None]:
         """Yield a part of a body.
 
         :raises EntryGone: it cannot be read.
@@ -119,7 +135,7 @@ class DiskStore:
             for place in range(start, stop, CHUNK):
                 yield entry.body[place : min(place + CHUNK, stop)]
             return
-        if not isinstance(entry, DiskEntry) or entry.filename is None:
+        if not isinstance(entry, DiskEntry) or entry.found.filename is None:
             raise EntryGone("it was not stored here")
         if start >= stop:
             return
@@ -135,8 +151,8 @@ class DiskStore:
             self._threads.start_last("bodies", file.close)
 
     async def _open(self, key: bytes, entry: DiskEntry) -> StoredFile:
-        record = entry.record
-        path = self.path / str(entry.filename)
+        record = entry.found.record
+        path = self.path / str(entry.found.filename)
         opening = partial(StoredFile, path, record.size, record.checksums)
         file = await self._guarded(key, opening)
         if record.size <= CHECKED_FIRST and record.stamp not in self._checked:
@@ -280,10 +296,9 @@ class DiskStore:
         await self._threads.close(self._folder.close_mine)
         self._folder.close()
 
-    def used(self, keys: Iterable[bytes]) -> None:
-        """Note that entries were asked for, though not here."""
-        for key in keys:
-            self._upkeep.used(key)
+    def in_memory(self, keys: Callable[[], Iterable[bytes]]) -> None:
+        """Say what is asked for without the disk; called in a thread, from time to time."""
+        self._upkeep.in_memory = keys
 
     # For writers
 
@@ -321,8 +336,9 @@ class DiskStore:
         keep: float,
         labels: Labels,
         began: float,
-    ) -> bool:
+    ) -> Stored:
         """Make an entry visible."""
+        folder = self._folder_of_process()
 
         def work(database: Database) -> bool:
             name = None if file is None else file.name
@@ -332,7 +348,16 @@ class DiskStore:
                 file.close()
             return stored
 
-        return await self._change(work, False, [key], self._upkeep.fit)
+        def work_and_tell() -> Stored:
+            if not folder.use(work, False):
+                return Stored(False)
+            folder.tell([key])
+            self._upkeep.fit(folder)
+            token = None if folder.changes is None else folder.changes.number(key)
+            newest = partial(Database.is_newest, key=key, stamp=record.stamp)
+            return Stored(True, token if folder.use(newest, False) else None)
+
+        return await self._threads.run("changing", work_and_tell)
 
     def forget(self, file: NewFile) -> None:
         """Remove a file that was being written, unless it was kept; after all that it was meant for."""
@@ -341,27 +366,19 @@ class DiskStore:
     # In threads
 
     async def _change(
-        self,
-        work: Callable[[Database], T],
-        default: T,
-        keys: Sequence[bytes] = (),
-        then: Callable[[Database], None] | None = None,
+        self, work: Callable[[Database], T], default: T, keys: Sequence[bytes] = ()
     ) -> T:
         folder = self._folder_of_process()
 
         def change() -> T:
             result = folder.use(work, default)
-            if keys:
-                folder.use(lambda _: folder.tell(keys), None)
-            if then is not None:
-                folder.use(then, None)
+            folder.tell(keys)
             return result
 
         return await self._threads.run("changing", change)
 
     async def _tell(self, keys: Sequence[bytes]) -> None:
-        folder = self._folder_of_process()
-        await self._threads.run("changing", folder.use, lambda _: folder.tell(keys), None)
+        await self._threads.run("changing", self._folder_of_process().tell, keys)
 
     async def _read(self, kind: Kind, call: Callable[..., T], *arguments: Any) -> T:
         began = time.perf_counter()

@@ -38,6 +38,8 @@ class DiskWriter:
     ) -> None:
         self.stamp = secrets.randbits(63)
         """That of the entry."""
+        self.token: int | None = None
+        """For ``tiered``, after ``commit``: see ``Stored``."""
         self._store = store
         self._key = key
         self._head = head
@@ -72,15 +74,16 @@ class DiskWriter:
             if size > CHUNK and not await self._append():
                 return False
             record = self._record(size)
-            stored = await self._timed(
+            found = await self._timed(
                 self._store.keep(
                     self._key, record, self._file, self._keep, self._labels, self._began
                 )
             )
-            self._end(stored=stored)
+            self.token = found.token
+            self._end(stored=found.stored)
         finally:
             self.discard()
-        return stored
+        return found.stored
 
     def discard(self) -> None:
         """Forget what was written."""

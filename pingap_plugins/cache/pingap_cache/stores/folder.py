@@ -22,15 +22,23 @@ from diskcache.core import DBNAME  # type: ignore[import-untyped]
 
 from pingap_cache.stores.body_files import has_size, remove_orphan, stored_names
 from pingap_cache.stores.changes import Changes
-from pingap_cache.stores.database import Database, is_damage, is_damaged_row
-from pingap_cache.stores.record import CorruptRecord, Record
+from pingap_cache.stores.database import Database, Found, is_damage, is_damaged_row
+from pingap_cache.stores.record import CorruptRecord
 from pingap_cache.stores.trouble import Trouble
 
 RETRY_SECONDS: Final = 1.0
 """A folder that cannot be opened is tried again after this time."""
 
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
-_FAILURES: Final = (sqlite3.Error, diskcache.Timeout, OSError, CorruptRecord, ValueError, TypeError, LookupError)
+_FAILURES: Final = (
+    sqlite3.Error,
+    diskcache.Timeout,
+    OSError,
+    CorruptRecord,
+    ValueError,
+    TypeError,
+    LookupError,
+)
 T = TypeVar("T")
 
 
@@ -68,10 +76,10 @@ class Folder:
             self._after(error, database)
             return default
 
-    def look_up(self, key: bytes) -> tuple[Record, str | None, bool] | None:
+    def look_up(self, key: bytes) -> Found | None:
         """Return an entry, as ``Database.find`` does; a damaged one is removed."""
 
-        def find(database: Database) -> tuple[Record, str | None, bool] | None:
+        def find(database: Database) -> Found | None:
             try:
                 return self._find(database, key)
             except Exception as error:
@@ -79,6 +87,7 @@ class Folder:
                     raise
                 self.trouble.found_corrupt(str(error))
                 database.drop(key)
+                self.tell([key])
                 self.scan_due = True
                 return None
 
@@ -87,7 +96,10 @@ class Folder:
     def tell(self, keys: Iterable[bytes]) -> None:
         """Tell all processes that entries have changed."""
         if (changes := self.changes) is not None:
-            changes.tell(keys)
+            try:
+                changes.tell(keys)
+            except (OSError, ValueError) as error:  # (ValueError: closed just now)
+                self.trouble.failed(_text(error))
 
     def close_mine(self) -> None:
         """Close the connection of this thread."""
@@ -130,12 +142,14 @@ class Folder:
 
     # The database
 
-    def _find(self, database: Database, key: bytes) -> tuple[Record, str | None, bool] | None:
+    def _find(self, database: Database, key: bytes) -> Found | None:
         found = database.find(key)
-        if found is None or found[1] is None or has_size(self.path / found[1], found[0].size):
+        if found is None or found.filename is None:
+            return found
+        if has_size(self.path / found.filename, found.record.size):
             return found
         again = database.find(key)
-        if again is None or again[1] != found[1]:
+        if again is None or again.filename != found.filename:
             return None  # it was replaced or evicted just now
         raise CorruptRecord("its file is gone, or has another length")
 
@@ -179,7 +193,13 @@ class Folder:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
                 yield
-            except (sqlite3.DatabaseError, LookupError, ValueError, TypeError, AttributeError) as error:
+            except (
+                sqlite3.DatabaseError,
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+            ) as error:
                 if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
                     raise
                 self._remove_database()
@@ -206,6 +226,8 @@ class Folder:
         for suffix in _SUFFIXES:
             Path(f"{self.path / DBNAME}{suffix}").unlink(missing_ok=True)
         self._retry_at = 0.0
+        if self.changes is not None:
+            self.changes.tell_all()
 
 
 def _text(error: Exception) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from typing import Final
@@ -78,7 +78,9 @@ class MemoryStore:
         """Return the entry of a key, as ``get_now`` does."""
         return self.get_now(key)
 
-    async def read(self, key: bytes, entry: Entry, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: bytes, entry: Entry, start: int, stop: int
+    ) -> AsyncGenerator[bytes, None]:
         """Yield a part of a body; it is there even if the entry was evicted meanwhile."""
         if not isinstance(entry, Kept):
             raise EntryGone("it was not stored here")

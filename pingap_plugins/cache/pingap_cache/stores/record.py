@@ -17,6 +17,9 @@ from pingap_cache.stores.interface import CHUNK
 
 _MAGIC: Final = b"PGC1"
 _FIXED: Final = struct.Struct("<4sQQII")  # magic, stamp, size of body, size of head, checksums
+STAMP_IN_RECORD: Final = "substr(value, 5, 8)"
+"""SQL for the bytes of the stamp."""
+
 _CHECKSUM: Final = struct.Struct("<I")
 
 
@@ -50,6 +53,11 @@ class Record:
             )
         )
         return data + _CHECKSUM.pack(zlib.crc32(data, zlib.crc32(key)))
+
+
+def stamp_bytes(stamp: int) -> bytes:
+    """Return a stamp as it is in a record."""
+    return stamp.to_bytes(8, "little")
 
 
 def decode(key: bytes, data: bytes, *, in_file: bool) -> Record:

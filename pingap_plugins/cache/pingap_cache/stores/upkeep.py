@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 from typing import Final
 
-from pingap_cache.stores.database import Database
+from pingap_cache.stores.database import BATCH, Database
 from pingap_cache.stores.folder import Folder
 
 SCAN_SECONDS: Final = 3600.0
@@ -39,8 +40,11 @@ class Upkeep:
         self.volume = 0
         self.evictions = 0
         self._inactive = inactive
+        self.in_memory: Callable[[], Iterable[bytes]] = tuple
+        """Keys that are asked for without the disk: those in memory in front of it."""
+        self._touch_seconds = min(max(inactive / 8, 1.0), 3600.0)
         self._used: set[bytes] = set()
-        self._scanned = time.monotonic()
+        self._touched = self._scanned = time.monotonic()
         self._stop = threading.Event()
 
     def used(self, key: bytes) -> None:
@@ -52,18 +56,19 @@ class Upkeep:
         """Find out how much is in the folder."""
         self.entries, self.volume = len(database), database.volume()
 
-    def fit(self, database: Database) -> None:
+    def fit(self, folder: Folder) -> None:
         """Evict what is too much, after something was stored."""
         for _ in range(BATCHES):
-            if not self._evict_some(database):
+            if not self._remove(folder, self._evict_some):
                 break
-        self.measure(database)
+        folder.use(self.measure, None)
 
     def tend(self, folder: Folder) -> None:
         """Do all that is due, unless another process is at it."""
-        used, self._used = self._used, set()
-        if used:
-            folder.use(partial(Database.touch_all, keys=used), None)
+        since = time.monotonic() - self._touched
+        if self._inactive and (since > self._touch_seconds or len(self._used) >= MOST_USED):
+            self._touched = time.monotonic()
+            self._touch(folder)
         folder.use(self.measure, None)
         try:
             with folder.alone("upkeep") as alone:
@@ -95,13 +100,27 @@ class Upkeep:
             self._scanned = time.monotonic()
             folder.remove_orphans()
 
-    def _repeat(self, folder: Folder, work: Callable[[Database], int]) -> None:
-        while folder.use(work, 0) and not self._stop.wait(_PAUSE):
+    def _touch(self, folder: Folder) -> None:
+        used, self._used = self._used, set()
+        keys = iter(used.union(self.in_memory()))
+        while batch := list(islice(keys, BATCH)):
+            folder.use(partial(Database.touch_some, keys=batch), None)
+            if self._stop.wait(_PAUSE):
+                break
+
+    def _repeat(self, folder: Folder, work: Callable[[Database], list[bytes]]) -> None:
+        while self._remove(folder, work) and not self._stop.wait(_PAUSE):
             pass
 
-    def _evict_some(self, database: Database) -> int:
+    def _remove(self, folder: Folder, work: Callable[[Database], list[bytes]]) -> int:
+        nothing: list[bytes] = []
+        removed = folder.use(work, nothing)
+        folder.tell(removed)
+        return len(removed)
+
+    def _evict_some(self, database: Database) -> list[bytes]:
         if self.size_limit is None or database.volume() <= self.size_limit:
-            return 0
+            return []
         removed = database.remove_some("ORDER BY store_time", limit=EVICTED_AT_ONCE)
-        self.evictions += removed
+        self.evictions += len(removed)
         return removed
