@@ -131,15 +131,23 @@ class Answers:
             async for chunk in reader.read():
                 yield chunk
             if reader.lost:
-                entry = await self._store.get(fill.variant)
-                if entry is None or entry.size != fill.size:
-                    raise BrokenFillError
+                entry = await self._entry_of(fill)
                 async for chunk in self._store.read(
                     fill.variant, entry, reader.position, entry.size
                 ):
                     yield chunk
         except (BrokenFillError, EntryGone):
             raise HTTPError(502, "The response that is shared broke off") from None
+
+    async def _entry_of(self, fill: Fill) -> Entry:
+        """Return what a fill has stored.
+
+        :raises EntryGone: it was not stored.
+        """
+        entry = await self._store.get(fill.variant)
+        if entry is None or entry.size != fill.size:
+            raise EntryGone("it was not stored")
+        return entry
 
 
 _NONE: Final = Headers()

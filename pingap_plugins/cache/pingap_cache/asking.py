@@ -207,8 +207,20 @@ class Asking:
         # (With no-cache, what is fetched already will not do: it was asked for before.)
         if fill is None and self._turns.seconds and not wish.directives.no_cache:
             return self._wait(visit, request, ctx)
+        if fill is not None and self._parts.deep and self._came_meanwhile(visit):
+            self._turns.end(fill, State.FAILED)
+            return self._act(visit, request, ctx)
         self._go_on(visit, request, fill)
         return None
+
+    def _came_meanwhile(self, visit: Visit) -> bool:
+        """Return whether an entry, or a marker, was stored while the disk was asked for it."""
+        if visit.stored is not None or (entry := self._store.get_now(visit.primary)) is None:
+            return False
+        key = visit.key
+        if not self._place(visit, entry) and visit.marker is not None:
+            self._take(visit, self._store.get_now(visit.key))
+        return visit.stored is not None or visit.key != key
 
     def _go_on(self, visit: Visit, request: Request, fill: Fill | None) -> None:
         """Ask for what can be stored: all of it, or whether what is stored still holds."""
@@ -216,13 +228,14 @@ class Asking:
         visit.headers = headers.copy()  # plugins behind this one may change those of the request
         if fill is not None:
             visit.fill, visit.release = fill, self._turns.give_up
+        if request.method == "HEAD":
+            return
         stored = visit.stored
-        if stored is not None and can_validate(stored) and request.method == "GET":
+        if stored is not None and can_validate(stored):
             request.headers = revalidating(stored, headers)
             visit.validates = True
         elif stored is not None or (fill is not None and visit.wish.conditional):
-            if request.method == "GET":
-                request.headers = unconditional(headers)
+            request.headers = unconditional(headers)
 
     async def _wait(self, visit: Visit, request: Request, ctx: RequestContext) -> Response | None:
         began = time.perf_counter()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pingap import DurableStore
@@ -103,7 +103,7 @@ async def _talk(stream: SocketStream, answer: Answer) -> None:
             try:
                 await stream.send(json.dumps(reply).encode() + b"\n")
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                log.debug("%s left", stream.extra(SocketAttribute.raw_socket))
+                log.debug("a command of pingap cache left before its answer came")
 
 
 # The other side.

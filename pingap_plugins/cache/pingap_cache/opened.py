@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from pingap_cache.directory import Directory, memory_budget
-from pingap_cache.stores.disk import DiskStore
 from pingap_cache.stores.interface import Store, StoreFigures
+from pingap_cache.stores.location import parse_location
 from pingap_cache.stores.memory import MemoryStore
+from pingap_cache.stores.tiered import TieredStore
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +33,10 @@ class Opened:
 
     def figures(self) -> dict[str, StoreFigures]:
         """Return the numbers of the store, by kind."""
-        return {"disk" if self.deep else "memory": self.store.figures()}
+        store = self.store
+        if isinstance(store, TieredStore):
+            return {"memory": store.memory.figures(), "disk": store.disk.figures()}
+        return {"disk" if self.deep else "memory": store.figures()}
 
     async def close(self) -> None:
         """Close the store, if nobody else uses it."""
@@ -59,23 +62,8 @@ def open_store(text: str, workers: int) -> Opened:
     place = _place(text)
     opened = _OPEN.get(place)
     if opened is None:
-        directory = Directory.parse(text)
-        opened = _OPEN[place] = _made(directory, text, workers)
+        store = parse_location(text).open(workers)
+        deep = not isinstance(store, MemoryStore)
+        opened = _OPEN[place] = Opened(store, deep=deep, text=text)
     opened.users += 1
     return opened
-
-
-def _made(directory: Directory, text: str, workers: int) -> Opened:
-    budget = memory_budget(directory, workers)
-    if directory.path is None:
-        store = MemoryStore(budget, index_tags=not directory.compact)
-        return Opened(store, deep=False, text=text)
-    disk = DiskStore(
-        directory.path,
-        size_limit=directory.max_size,
-        inactive=directory.inactive,
-        levels=directory.levels or (2,),
-        reading_max=directory.reading_max,
-        writing_max=directory.writing_max,
-    )
-    return Opened(disk, deep=True, text=text)

@@ -125,6 +125,7 @@ class Cache(Plugin):
     async def shutdown(self) -> None:
         """Close the store, unless another cache uses it."""
         if self._opened is not None:
+            await self._saving.finish()
             await self._opened.close()
 
     # The phases.

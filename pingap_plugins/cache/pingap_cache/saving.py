@@ -11,6 +11,9 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol, runtime_checkable
 
+import anyio
+import anyio.lowlevel
+
 from pingap import AsyncBodyFilter, BodyFilter, Headers, RequestOutcome, Response
 from pingap_cache.fills import State
 from pingap_cache.http.vary import GENERATION_SIZE, Variants
@@ -25,6 +28,8 @@ GATHERED: Final = 256 * 1024
 """Bytes that are joined for a write."""
 HELD: Final = 64 * 1024
 """Bytes of a body that wait with the head, where the client may have all of it already."""
+FINISH_SECONDS: Final = 2.0
+"""How long a cache that is shut down waits for what is being stored."""
 MARKER_SECONDS: Final = 30 * 86400.0
 """How long it is remembered by what a URL varies, at least."""
 
@@ -51,6 +56,8 @@ class Saving:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
+        self._committing = 0
+        self._idle: anyio.Event | None = None
 
     def new_marker(self, visit: Visit, known: Variants | None, names: Sequence[bytes]) -> Variants:
         """Return a marker for a URL that varies by these names, and by those that are known."""
@@ -140,6 +147,7 @@ class Saving:
         """Write what is left, and make it visible."""
         began = time.perf_counter()
         stored = False
+        self._committing += 1
         try:
             for chunk in chunks:
                 await writer.write(chunk)
@@ -147,8 +155,21 @@ class Saving:
                 await self._marker_writer(visit).commit()
             stored = await writer.commit()
         finally:
+            writer.discard()
             self._parts.numbers.write.observe(time.perf_counter() - began)
             self.done(visit, State.STORED if stored else State.DECLINED)
+            self._committing -= 1
+            if not self._committing and self._idle is not None:
+                self._idle.set()
+
+    async def finish(self) -> None:
+        """Return when all that was to be stored is stored, or ``FINISH_SECONDS`` have passed."""
+        # (A commit that was begun as a task may not have counted itself yet.)
+        await anyio.lowlevel.checkpoint()
+        if self._committing:
+            self._idle = anyio.Event()
+            with anyio.move_on_after(FINISH_SECONDS):
+                await self._idle.wait()
 
     def commit_later(self, visit: Visit, writer: Writer, chunks: Sequence[bytes]) -> None:
         """Do what ``commit`` does in the background."""

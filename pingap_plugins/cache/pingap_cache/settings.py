@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from pingap import ByteSize, Duration, Networks, PluginSettings, Regex
-from pingap_cache.directory import Directory
+from pingap_cache.stores.location import parse_location
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NAMESPACE: Final = re.compile(r"[!-~]{1,128}")
@@ -39,6 +39,11 @@ def _read_skip(value: object) -> Callable[[str], object]:
         raise ValueError(
             f"an expression with look-around that Python cannot read: {error}"
         ) from None
+
+
+def _check_directory(text: str) -> str:
+    parse_location(text)
+    return text
 
 
 def _check_header(name: str) -> str:
@@ -64,7 +69,7 @@ def _read_eviction(value: object) -> object:
 class CacheSettings(PluginSettings):
     """Settings of ``cache``."""
 
-    directory: Annotated[str, AfterValidator(Directory.check)] = ""
+    directory: Annotated[str, AfterValidator(_check_directory)] = ""
     """Where responses are kept: empty or ``memory://`` for memory only, a path for memory in front of
     a disk. Parameters are written as in a URL: ``/var/cache/pingap?max_size=10GiB``."""
     namespace: Annotated[str, AfterValidator(_check_namespace)] = ""
