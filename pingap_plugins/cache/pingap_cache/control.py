@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +27,10 @@ FOLDER: Final = "pingap-cache"
 LONGEST_LINE: Final = 64 * 1024
 SECONDS: Final = 60.0
 """How long a command may take."""
+
+LONGEST_NAME: Final = 100
+"""Bytes of a socket's name; some systems allow no more than 103."""
+_OWN_FILES: Final = Path("/proc/self/fd")
 
 Answer: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 _numbers = itertools.count(1)
@@ -49,7 +54,8 @@ async def serve(place: Path, answer: Answer) -> None:
     path = place / f"{os.getpid()}.{next(_numbers)}.sock"
     try:
         await anyio.to_thread.run_sync(_prepare, place)
-        listener = await anyio.create_unix_listener(path, mode=0o600)
+        with _within_reach(path) as name:
+            listener = await anyio.create_unix_listener(name, mode=0o600)
     except (OSError, ValueError) as error:
         log.warning("pingap cache cannot reach this worker: %s: %s", path, error)
         return
@@ -58,6 +64,19 @@ async def serve(place: Path, answer: Answer) -> None:
             await listener.serve(lambda stream: _talk(stream, answer))
     finally:
         _remove(path)
+
+
+@contextmanager
+def _within_reach(path: Path) -> Iterator[str]:
+    """Name a socket so that the name is not too long for the system, as far as there is a way."""
+    if len(os.fsencode(path)) <= LONGEST_NAME or not _OWN_FILES.exists():
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"{_OWN_FILES}/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def _prepare(place: Path) -> None:
@@ -139,7 +158,9 @@ async def _ask_all(paths: list[Path], command: dict[str, Any]) -> list[dict[str,
 async def _ask(path: Path, command: dict[str, Any]) -> dict[str, Any] | None:
     """Return the answer of one worker; None if it has ended."""
     try:
-        async with await anyio.connect_unix(path) as stream:
+        with _within_reach(path) as name:
+            stream = await anyio.connect_unix(name)
+        async with stream:
             await stream.send(json.dumps(command).encode() + b"\n")
             with anyio.fail_after(SECONDS):
                 parts = [part async for part in stream]

@@ -213,10 +213,15 @@ class Fills:
         fill = self._running[key] = Fill(key)
         return fill
 
+    def found_at(self, fill: Fill, variant: bytes) -> None:
+        """Let those find a fill, too, who know the key of the variant that it stores."""
+        self._running.setdefault(variant, fill)
+
     def end(self, fill: Fill, state: State) -> None:
         """Take note of what has become of a fill."""
-        if self._running.get(fill.key) is fill:
-            del self._running[fill.key]
+        for key in (fill.key, fill.variant):
+            if self._running.get(key) is fill:
+                del self._running[key]
         fill.end(state)
 
     def __len__(self) -> int:

@@ -207,6 +207,7 @@ class Receiving:
         if visit.fill is not None:
             fill, length = visit.fill, response.content_length
             fill.begin(storing.response, visit.variant, visit.marker, length)
+            parts.turns.fills.found_at(fill, visit.variant)
         ctx.finish_without_client = True
         return self._saving.save_empty(visit) if response.status == 204 else None
 
