@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from fnmatch import translate
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -110,4 +109,5 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], object] | None:
     """Return what matches the name of a parameter, or None if there are no patterns."""
     if not patterns:
         return None
-    return re.compile("|".join(translate(one.replace("[", "[[]")) for one in patterns)).match
+    parts = [".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns]
+    return re.compile("|".join(parts), re.DOTALL).fullmatch
