@@ -116,7 +116,7 @@ class DiskStore:
 
     async def get(self, key: bytes) -> DiskEntry | None:
         """Return the entry of a key."""
-        if self._reading >= self._reading_max:
+        if self._reading >= self._reading_max or self._threads.closed:
             return None
         found = await self._read("finding", self._folder_of_process().look_up, key)
         if found is None:
@@ -137,6 +137,8 @@ class DiskStore:
             return
         if not isinstance(entry, DiskEntry) or entry.found.filename is None:
             raise EntryGone("it was not stored here")
+        if self._threads.closed:
+            raise EntryGone("the store is closed")
         if start >= stop:
             return
         file = await self._open(key, entry)
@@ -202,7 +204,7 @@ class DiskStore:
         """Begin to write an entry."""
         self._folder_of_process()
         labels = Labels(url, tuple(tags), namespace)
-        may = self._writing < self._writing_max
+        may = self._writing < self._writing_max and not self._threads.closed
         return DiskWriter(self, key, head, keep, labels, open=may)
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:
@@ -257,7 +259,10 @@ class DiskStore:
         """List entries."""
         work = partial(Database.listed, prefix=prefix, namespace=namespace, limit=limit)
         folder = self._folder_of_process()
-        return await self._threads.run("finding", folder.use, work, [])
+        nothing: list[Listed] = []
+        if self._threads.closed:
+            return nothing
+        return await self._threads.run("finding", folder.use, work, nothing)
 
     # The rest
 
@@ -287,7 +292,8 @@ class DiskStore:
     async def tend(self) -> None:
         """Remove what is not needed: dead, unused, too much, left behind by processes that were killed."""
         folder = self._folder_of_process()
-        await self._threads.run("tending", self._upkeep.tend, folder)
+        if not self._threads.closed:
+            await self._threads.run("tending", self._upkeep.tend, folder)
 
     async def aclose(self) -> None:
         """Close the folder."""
@@ -313,6 +319,8 @@ class DiskStore:
 
     async def append(self, file: NewFile | None, blocks: Sequence[bytes]) -> NewFile | None:
         """Write blocks to a file, a new one at first; None if that cannot be done."""
+        if self._threads.closed:
+            return None
         return await self._threads.run("bodies", self._append, file, blocks)
 
     def _append(self, file: NewFile | None, blocks: Sequence[bytes]) -> NewFile | None:
@@ -356,6 +364,8 @@ class DiskStore:
             newest = partial(Database.is_newest, key=key, stamp=record.stamp)
             return Stored(True, token if folder.use(newest, False) else None)
 
+        if self._threads.closed:
+            return Stored(False)
         return await self._threads.run("changing", work_and_tell)
 
     def forget(self, file: NewFile) -> None:
@@ -374,10 +384,11 @@ class DiskStore:
             folder.tell(keys)
             return result
 
-        return await self._threads.run("changing", change)
+        return default if self._threads.closed else await self._threads.run("changing", change)
 
     async def _tell(self, keys: Sequence[bytes]) -> None:
-        await self._threads.run("changing", self._folder_of_process().tell, keys)
+        if keys and not self._threads.closed:
+            await self._threads.run("changing", self._folder_of_process().tell, keys)
 
     async def _read(self, kind: Kind, call: Callable[..., T], *arguments: Any) -> T:
         began = time.perf_counter()
