@@ -216,7 +216,7 @@ class DiskStore:
 
     async def remove(self, key: bytes) -> bool:
         """Remove the entry of a key."""
-        return await self._change(partial(Database.remove, key=key), False, [key])
+        return await self._change(partial(Database.remove, key=key), False, [key], removes=True)
 
     async def purge(
         self,
@@ -228,7 +228,7 @@ class DiskStore:
     ) -> int:
         """Remove entries, or mark them as stale."""
         purge = Purge(None, prefix, namespace, tag, soft)
-        at = await self._change(partial(Database.remember, purge=purge), 0.0)
+        at = await self._change(partial(Database.remember, purge=purge), 0.0, removes=True)
         first = schema.encoded(prefix)
         where: dict[str, Any] = {"first": first, "last": schema.after(first)}
         if tag is not None:
@@ -237,7 +237,7 @@ class DiskStore:
             return await self._purge(purge, schema.BY_TAG, where, at)
         names = [] if namespace is None else [schema.encoded(namespace)]
         count = 0
-        for name in names or await self._change(Database.namespaces, []):
+        for name in names or await self._change(Database.namespaces, [], removes=True):
             count += await self._purge(purge, schema.BY_URL, {**where, "namespace": name}, at)
         return count
 
@@ -248,7 +248,7 @@ class DiskStore:
         total, keys = 0, [b""]
         while keys:
             work = partial(Database.purge_some, purge=purge, query=query, where=where, until=at)
-            count, keys = await self._change(work, nothing)
+            count, keys = await self._change(work, nothing, removes=True)
             await self._tell(keys)
             total += count
         return total
@@ -375,12 +375,17 @@ class DiskStore:
     # In threads
 
     async def _change(
-        self, work: Callable[[Database], T], default: T, keys: Sequence[bytes] = ()
+        self,
+        work: Callable[[Database], T],
+        default: T,
+        keys: Sequence[bytes] = (),
+        *,
+        removes: bool = False,
     ) -> T:
         folder = self._folder_of_process()
 
         def change() -> T:
-            result = folder.use(work, default)
+            result = folder.use(work, default, or_empty=removes)
             folder.tell(keys)
             return result
 

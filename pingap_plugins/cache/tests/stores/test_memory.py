@@ -10,6 +10,7 @@ import tracemalloc
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pingap_cache.stores.interface import CHUNK
 from pingap_cache.stores.kept import WHOLE
