@@ -71,3 +71,7 @@ class Changes:
     def close(self) -> None:
         """Close the file. ``numbers`` can still be read, and does not change any more."""
         self._file.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()

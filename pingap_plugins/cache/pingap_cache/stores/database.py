@@ -150,7 +150,8 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
 
     def drop(self, key: bytes) -> None:
         """Remove an entry without looking at its row, which may be damaged; a file becomes an orphan."""
-        self._sql_retry("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
+        with self.transact():
+            self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
 
     def _rowid(self, key: bytes) -> int:
         ((entry,),) = self._sql("SELECT rowid FROM Cache WHERE key = ? AND raw = 1", (key,))
@@ -164,7 +165,8 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
         texts = (purge.prefix, purge.namespace, purge.tag)
         values = (None if text is None else encoded(text) for text in texts)
         row = (now, purge.key, *values, purge.soft)
-        self._sql_retry("INSERT INTO Purge VALUES (?, ?, ?, ?, ?, ?)", row)
+        with self.transact():
+            self._sql("INSERT INTO Purge VALUES (?, ?, ?, ?, ?, ?)", row)
         return now
 
     def _verdict(self, began: float, key: bytes, labels: Labels) -> Purge | None:
@@ -273,7 +275,8 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
 
     def forget_purges(self) -> None:
         """Forget purges that are so old that they mean nothing any more."""
-        self._sql_retry("DELETE FROM Purge WHERE at < ?", (time.time() - PURGES_KEPT,))
+        with self.transact():
+            self._sql("DELETE FROM Purge WHERE at < ?", (time.time() - PURGES_KEPT,))
 
     def names_file(self, name: str) -> bool:
         """Return whether a row names a file."""

@@ -116,7 +116,7 @@ class DiskStore:
 
     async def get(self, key: bytes) -> DiskEntry | None:
         """Return the entry of a key."""
-        if self._reading >= self._reading_max:
+        if self._reading >= self._reading_max or self._threads.closed:
             return None
         found = await self._read("finding", self._folder_of_process().look_up, key)
         if found is None:
@@ -137,6 +137,8 @@ class DiskStore:
             return
         if not isinstance(entry, DiskEntry) or entry.found.filename is None:
             raise EntryGone("it was not stored here")
+        if self._threads.closed:
+            raise EntryGone("the store is closed")
         if start >= stop:
             return
         file = await self._open(key, entry)
@@ -203,7 +205,7 @@ class DiskStore:
         """Begin to write an entry."""
         self._folder_of_process()
         labels = Labels(url, tuple(tags), namespace)
-        may = self._writing < self._writing_max
+        may = self._writing < self._writing_max and not self._threads.closed
         return DiskWriter(self, key, head, keep, labels, open=may, since=since)
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:
@@ -215,7 +217,7 @@ class DiskStore:
 
     async def remove(self, key: bytes) -> bool:
         """Remove the entry of a key."""
-        return await self._change(partial(Database.remove, key=key), False, [key])
+        return await self._change(partial(Database.remove, key=key), False, [key], removes=True)
 
     async def purge(
         self,
@@ -227,7 +229,7 @@ class DiskStore:
     ) -> int:
         """Remove entries, or mark them as stale."""
         purge = Purge(None, prefix, namespace, tag, soft)
-        at = await self._change(partial(Database.remember, purge=purge), 0.0)
+        at = await self._change(partial(Database.remember, purge=purge), 0.0, removes=True)
         first = schema.encoded(prefix)
         where: dict[str, Any] = {"first": first, "last": schema.after(first)}
         if tag is not None:
@@ -236,7 +238,7 @@ class DiskStore:
             return await self._purge(purge, schema.BY_TAG, where, at)
         names = [] if namespace is None else [schema.encoded(namespace)]
         count = 0
-        for name in names or await self._change(Database.namespaces, []):
+        for name in names or await self._change(Database.namespaces, [], removes=True):
             count += await self._purge(purge, schema.BY_URL, {**where, "namespace": name}, at)
         return count
 
@@ -247,7 +249,7 @@ class DiskStore:
         total, keys = 0, [b""]
         while keys:
             work = partial(Database.purge_some, purge=purge, query=query, where=where, until=at)
-            count, keys = await self._change(work, nothing)
+            count, keys = await self._change(work, nothing, removes=True)
             await self._tell(keys)
             total += count
         return total
@@ -258,7 +260,10 @@ class DiskStore:
         """List entries."""
         work = partial(Database.listed, prefix=prefix, namespace=namespace, limit=limit)
         folder = self._folder_of_process()
-        return await self._threads.run("finding", folder.use, work, [])
+        nothing: list[Listed] = []
+        if self._threads.closed:
+            return nothing
+        return await self._threads.run("finding", folder.use, work, nothing)
 
     # The rest
 
@@ -288,7 +293,8 @@ class DiskStore:
     async def tend(self) -> None:
         """Remove what is not needed: dead, unused, too much, left behind by processes that were killed."""
         folder = self._folder_of_process()
-        await self._threads.run("tending", self._upkeep.tend, folder)
+        if not self._threads.closed:
+            await self._threads.run("tending", self._upkeep.tend, folder)
 
     async def aclose(self) -> None:
         """Close the folder."""
@@ -314,6 +320,8 @@ class DiskStore:
 
     async def append(self, file: NewFile | None, blocks: Sequence[bytes]) -> NewFile | None:
         """Write blocks to a file, a new one at first; None if that cannot be done."""
+        if self._threads.closed:
+            return None
         return await self._threads.run("bodies", self._append, file, blocks)
 
     def _append(self, file: NewFile | None, blocks: Sequence[bytes]) -> NewFile | None:
@@ -357,6 +365,8 @@ class DiskStore:
             newest = partial(Database.is_newest, key=key, stamp=record.stamp)
             return Stored(True, token if folder.use(newest, False) else None)
 
+        if self._threads.closed:
+            return Stored(False)
         return await self._threads.run("changing", work_and_tell)
 
     def forget(self, file: NewFile) -> None:
@@ -366,19 +376,25 @@ class DiskStore:
     # In threads
 
     async def _change(
-        self, work: Callable[[Database], T], default: T, keys: Sequence[bytes] = ()
+        self,
+        work: Callable[[Database], T],
+        default: T,
+        keys: Sequence[bytes] = (),
+        *,
+        removes: bool = False,
     ) -> T:
         folder = self._folder_of_process()
 
         def change() -> T:
-            result = folder.use(work, default)
+            result = folder.use(work, default, or_empty=removes)
             folder.tell(keys)
             return result
 
-        return await self._threads.run("changing", change)
+        return default if self._threads.closed else await self._threads.run("changing", change)
 
     async def _tell(self, keys: Sequence[bytes]) -> None:
-        await self._threads.run("changing", self._folder_of_process().tell, keys)
+        if keys and not self._threads.closed:
+            await self._threads.run("changing", self._folder_of_process().tell, keys)
 
     async def _read(self, kind: Kind, call: Callable[..., T], *arguments: Any) -> T:
         began = time.perf_counter()

@@ -63,18 +63,25 @@ class Folder:
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._retry_at = 0.0
+        self._must_empty = False
 
-    def use(self, work: Callable[[Database], T], default: T) -> T:
-        """Return what some work with the database returns; the default if it fails."""
+    def use(self, work: Callable[[Database], T], default: T, *, or_empty: bool = False) -> T:
+        """Return what some work with the database returns; the default if it fails.
+
+        :param or_empty: remove everything if the work fails. For removals: what was purged must not be
+            served again, and to delete files needs no room on a full disk.
+        """
         database = None
         try:
             database = self._current()
             return work(database)
         except Unusable:
-            return default
+            self._must_empty |= or_empty
         except _FAILURES as error:
             self._after(error, database)
-            return default
+            if or_empty:
+                self._empty()
+        return default
 
     def look_up(self, key: bytes) -> Found | None:
         """Return an entry, as ``Database.find`` does; a damaged one is removed."""
@@ -156,7 +163,9 @@ class Folder:
     def _current(self) -> Database:
         """Return the database of the folder that is there now, for use in this thread."""
         with self._lock:
-            if self._database is not None and not self._database.is_current():
+            if self._must_empty:
+                self._database = None
+            elif self._database is not None and not self._database.is_current():
                 self.trouble.warn("it was removed or replaced, and is opened again")
                 self._database = None
             database = self._database or self._opened()
@@ -173,6 +182,9 @@ class Folder:
         self._retry_at = time.monotonic() + RETRY_SECONDS
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._opening():
+            if self._must_empty:
+                self._remove_database()
+                self._must_empty = False
             database = Database(self.path)
             database.close()  # of this thread; opened again when it is used
             changes = Changes(self.path / "changes")
@@ -202,6 +214,7 @@ class Folder:
             ) as error:
                 if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
                     raise
+                self.trouble.found_corrupt("the database; it begins empty")
                 self._remove_database()
                 raise sqlite3.DatabaseError(f"its database was damaged: {error}") from error
         finally:
@@ -214,6 +227,7 @@ class Folder:
         if database is not None and is_damage(error):
             with self._lock, suppress(OSError), self._opening():
                 if database.is_current():
+                    self.trouble.found_corrupt("the database; it begins empty")
                     self._remove_database()
                 self._database = None
         elif "no such table" in str(error):
@@ -221,13 +235,28 @@ class Folder:
                 self._database = None
         self.trouble.failed(_text(error))
 
+    def _empty(self) -> None:
+        """Remove everything; if that fails now, before the folder is used again."""
+        self.trouble.warn("what should be removed could not be found, so everything is removed")
+        with self._lock:
+            self._must_empty = True
+            self._database = None
+            self._retry_at = 0.0
+            try:
+                self._opened()
+            except _FAILURES as error:
+                self.trouble.failed(_text(error))
+
     def _remove_database(self) -> None:
-        self.trouble.found_corrupt("the database; it begins empty")
+        """Remove the database and all files, but for those that are being written."""
         for suffix in _SUFFIXES:
             Path(f"{self.path / DBNAME}{suffix}").unlink(missing_ok=True)
         self._retry_at = 0.0
         if self.changes is not None:
             self.changes.tell_all()
+        for names in stored_names(self.path):
+            for name in names:
+                remove_orphan(self.path / name, lambda: False)
 
 
 def _text(error: Exception) -> str:

@@ -26,7 +26,8 @@ class Threads:
     def __init__(self) -> None:
         self._pid = 0
         self._pools: dict[Kind, ThreadPoolExecutor] = {}
-        self._closed = False
+        self.closed = False
+        """Whether no thread is started any more."""
 
     def forked(self) -> bool:
         """Return whether this process is another one than before, and forget its threads if so."""
@@ -45,7 +46,7 @@ class Threads:
 
         :raises RuntimeError: the threads are closed.
         """
-        if self._closed:
+        if self.closed:
             raise RuntimeError("the store is closed")
         if (pool := self._pools.get(kind)) is None:
             most = BODY_THREADS if kind == "bodies" else 1
@@ -61,9 +62,11 @@ class Threads:
 
     async def close(self, last: Callable[[], None]) -> None:
         """Run a function as the last one in each thread of the database, and end the threads."""
+        if self.closed:
+            return
         kinds: tuple[Kind, ...] = ("finding", "changing", "tending")
         ends = [self.start(kind, last) for kind in kinds if kind in self._pools]
-        self._closed = True
+        self.closed = True
         for end in ends:
             with suppress(asyncio.CancelledError):
                 await asyncio.wrap_future(end)

@@ -8,7 +8,7 @@ stores anew is gone from the memory of all at once.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from pingap_cache.stores.changes import Changes
@@ -40,7 +40,7 @@ class TieredStore:
         kept = self.memory.get_now(key)
         if kept is None:
             return None
-        changes = self._changes()
+        changes = self.notice_reopening()
         if changes is None or changes.number(key) != kept.token:
             self.memory.drop(key)
             return None
@@ -50,10 +50,10 @@ class TieredStore:
         """Return the entry of a key."""
         if (kept := self.get_now(key)) is not None:
             return kept
-        changes = self._changes()
+        changes = self.notice_reopening()
         token = None if changes is None else changes.number(key)
         found = await self.disk.get(key)
-        if found is None or changes is not self._changes():
+        if found is None or changes is not self.notice_reopening():
             return found
         found.token = token
         if found.body is not None and token is not None:
@@ -91,7 +91,7 @@ class TieredStore:
         """Begin to copy a body from disk to memory, if it may be there."""
         if not isinstance(entry, DiskEntry) or entry.token is None or entry.body is not None:
             return None
-        if entry.size >= self.memory.largest or self._changes() is None:
+        if entry.size >= self.memory.largest or self.notice_reopening() is None:
             return None
         return self.memory.write(key, entry.head, keep=entry.found.until - time.time())
 
@@ -112,7 +112,7 @@ class TieredStore:
         to_disk = self.disk.write(
             key, head, keep=keep, url=url, tags=tags, namespace=namespace, since=since
         )
-        return TieredWriter(to_disk, self.memory.write(key, head, keep=keep))
+        return TieredWriter(to_disk, self.memory.write(key, head, keep=keep), self.notice_reopening)
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:
         """Give an entry another head."""
@@ -157,7 +157,7 @@ class TieredStore:
         await self.memory.aclose()
         await self.disk.aclose()
 
-    def _changes(self) -> Changes | None:
+    def notice_reopening(self) -> Changes | None:
         """Return the changes on disk. If the folder was opened anew, what is in memory means nothing."""
         changes = self.disk.changes
         if changes is not self._seen:
@@ -169,7 +169,10 @@ class TieredStore:
 class TieredWriter:
     """An entry that is being written to disk, and to memory if it is small."""
 
-    def __init__(self, to_disk: DiskWriter, to_memory: MemoryWriter) -> None:
+    def __init__(
+        self, to_disk: DiskWriter, to_memory: MemoryWriter, before_keeping: Callable[[], object]
+    ) -> None:
+        self._before_keeping = before_keeping
         self._to_disk = to_disk
         self._to_memory = to_memory
 
@@ -183,6 +186,7 @@ class TieredWriter:
         try:
             stored = await self._to_disk.commit()
             if stored and self._to_disk.token is not None:
+                self._before_keeping()
                 await self._to_memory.commit_as(
                     stale=False, stamp=self._to_disk.stamp, token=self._to_disk.token
                 )
