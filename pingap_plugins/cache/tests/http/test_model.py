@@ -347,7 +347,8 @@ class CacheMachine(RuleBasedStateMachine):
         assert "*" not in known.said.vary
         assert "no-cache" not in known.said.flags
         assert "no-cache" not in wish.flags
-        after_error = self.fails and bool(seen.origin_asked)
+        failed = self.fails or self.next.status in (500, 502, 503, 504)
+        after_error = failed and bool(seen.origin_asked)
         moment = self.cache.now if after_error else now
         age, lifetime = known.age(moment), known.lifetime()
         assert seen.headers.get_all("age") == [str(int(age))]
