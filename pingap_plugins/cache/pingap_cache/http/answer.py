@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pingap import Headers
@@ -31,7 +32,7 @@ class Answer:
     """With ``Age`` and ``Content-Length``; to be changed as one likes."""
     parts: list[Range] | None = None
     """Which parts of the stored body to send: ``None`` for all of it, an empty list for nothing."""
-    part_heads: list[bytes] = field(default_factory=list)
+    part_heads: Sequence[bytes] = ()
     """If there are several parts: what goes before each, and what ends them."""
 
 

@@ -6,6 +6,7 @@ import re
 from calendar import timegm
 from datetime import UTC, date, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 2**31
@@ -36,18 +37,25 @@ _LONG_DAY: Final = rb"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunda
 _MONTH: Final = rb"(?P<month>" + b"|".join(_MONTHS) + rb")"
 _TIME: Final = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 # The grammar is kept to the letter but for the case of letters, which some origins get wrong.
-_FORMATS: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        _DAY + rb", (?P<day>[0-9]{2}) " + _MONTH + rb" (?P<year>[0-9]{4}) " + _TIME + rb" GMT",
+_FIXED: Final = re.compile(
+    _DAY + rb", (?P<day>[0-9]{2}) " + _MONTH + rb" (?P<year>[0-9]{4}) " + _TIME + rb" GMT",
+    re.IGNORECASE,
+)
+_FIXED_SIZE: Final = 29
+_OBSOLETE: Final = (
+    re.compile(
         _LONG_DAY
         + rb", (?P<day>[0-9]{2})-"
         + _MONTH
         + rb"-(?P<short>[0-9]{2}) "
         + _TIME
         + rb" GMT",
+        re.IGNORECASE,
+    ),
+    re.compile(
         _DAY + rb" " + _MONTH + rb" (?P<day>[0-9]{2}| [0-9]) " + _TIME + rb" (?P<year>[0-9]{4})",
-    )
+        re.IGNORECASE,
+    ),
 )
 
 
@@ -59,10 +67,19 @@ def parse_date(value: bytes, now: float) -> float | None:
         fifty years ahead.
     :returns: seconds since the epoch, or ``None`` if it is no date.
     """
-    for pattern in _FORMATS:
+    if len(value) == _FIXED_SIZE:
+        return _fixed_date(value)
+    for pattern in _OBSOLETE:
         if (found := pattern.fullmatch(value)) is not None:
             return _seconds(found.groupdict(), now)
     return None
+
+
+@lru_cache(maxsize=256)  # for ``Date``, which is the same in all responses of a second
+def _fixed_date(value: bytes) -> float | None:
+    """Read an IMF-fixdate, the usual form."""
+    found = _FIXED.fullmatch(value)
+    return None if found is None else _seconds(found.groupdict(), 0.0)
 
 
 def _seconds(parts: dict[str, bytes], now: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import http_sf
@@ -16,6 +17,8 @@ Directives = list[tuple[str, str | None]]
 """Names in lower case with their arguments, in the order they came; repeated ones stay."""
 
 UNLIMITED: Final = float("inf")
+_USUAL: Final = 200
+"""Bytes of a field of a client that is read once and remembered; clients can make up any."""
 
 _MEMBER: Final = re.compile(
     r"""[\s,]*                                # empty members are none (RFC 9110, 5.6.1)
@@ -129,6 +132,12 @@ def request_directives(headers: Headers) -> RequestDirectives:
     value = headers.find(b"cache-control")
     if value is None:
         return NO_DIRECTIVES
+    return _request(value) if len(value) <= _USUAL else _request.__wrapped__(value)
+
+
+@lru_cache(maxsize=256)
+def _request(value: bytes) -> RequestDirectives:
+    """Put together what a client asks."""
     given = _first_of_each(parse(value.decode("latin-1")))
     max_stale: float | None = None
     if "max-stale" in given:
@@ -156,13 +165,25 @@ def response_directives(headers: Headers, targets: Sequence[bytes] = ()) -> Resp
     """
     for target in targets:
         if (value := headers.find(target)) is not None:
-            read = _surrogate if target == b"surrogate-control" else _dictionary
-            if directives := read(value):
-                return _response(directives, target.decode("ascii"))
+            said = _targeted(target, value)
+            if said is not None:
+                return said
     value = headers.find(b"cache-control")
-    if value is None:
-        return _NOTHING_SAID
+    return _NOTHING_SAID if value is None else _cache_control(value)
+
+
+# Origins, and browsers, send few different values; what they are is worked out once.
+@lru_cache(maxsize=256)
+def _cache_control(value: bytes) -> ResponseDirectives:
     return _response(parse(value.decode("latin-1")), "cache-control")
+
+
+@lru_cache(maxsize=256)
+def _targeted(target: bytes, value: bytes) -> ResponseDirectives | None:
+    """Read a targeted field; ``None`` if it is empty or has an error (RFC 9213, 2.1)."""
+    read = _surrogate if target == b"surrogate-control" else _dictionary
+    directives = read(value)
+    return _response(directives, target.decode("ascii")) if directives else None
 
 
 _NOTHING_SAID: Final = ResponseDirectives()

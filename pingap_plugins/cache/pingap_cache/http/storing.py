@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urljoin
@@ -276,9 +277,18 @@ def stored_fields(
 
     :param unstored: further names, in lower case.
     """
-    dropped = {*_NEVER_STORED, *unstored, *directives.private_fields, *directives.no_cache_fields}
+    dropped = _dropped(unstored)
+    named = directives.private_fields | directives.no_cache_fields
     if (listed := headers.find(b"connection")) is not None:
-        dropped.update(name.strip(b" \t").lower() for name in listed.split(b","))
+        named |= {name.strip(b" \t").lower() for name in listed.split(b",")}
+    if named:
+        dropped |= named
     if dropped.isdisjoint(headers.keys):
         return headers.copy()
     return Headers(prepared for prepared in headers.fields if prepared[0] not in dropped)
+
+
+@lru_cache(maxsize=16)
+def _dropped(unstored: frozenset[bytes]) -> frozenset[bytes]:
+    """Return all names that are not stored."""
+    return _NEVER_STORED | unstored

@@ -17,9 +17,13 @@ def response_tags(headers: Headers) -> tuple[str, ...]:
 
     Those of ``Cache-Tag`` are divided by commas, those of ``Surrogate-Key`` by white space.
     """
+    listed = headers.find(b"cache-tag")
+    keys = headers.find_all(b"surrogate-key")
+    if listed is None and not keys:
+        return ()
     found: dict[str, None] = {}
-    if (listed := headers.get("cache-tag")) is not None:
-        found.update(dict.fromkeys(tag.strip() for tag in listed.split(",")))
-    for line in headers.get_all("surrogate-key"):
-        found.update(dict.fromkeys(line.split()))
+    if listed is not None:
+        found.update(dict.fromkeys(tag.strip() for tag in listed.decode("latin-1").split(",")))
+    for line in keys:
+        found.update(dict.fromkeys(line.decode("latin-1").split()))
     return tuple(tag for tag in found if 0 < len(tag) <= LONGEST)[:MOST]

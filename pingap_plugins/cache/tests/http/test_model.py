@@ -190,6 +190,7 @@ def _kept(seconds: int | None, moved: float) -> int | None:
     return None if seconds is None else int(seconds + moved)
 
 
+RESTRICTIONS = ["no-store", "private", "no-cache", "must-revalidate", "proxy-revalidate"]
 SECONDS = st.sampled_from([0, 1, 5, 10, 60])
 MAYBE = st.none() | SECONDS
 FLAGS = st.sets(
@@ -216,10 +217,19 @@ SAID = st.builds(
 )
 CACHEABLE = st.builds(
     Said,
-    max_age=st.sampled_from([5, 60]),
+    max_age=st.sampled_from([1, 5, 60]),
     etag=st.sampled_from([None, '"1"']),
     swr=MAYBE,
     sie=MAYBE,
+    age=st.sampled_from([0, 3]),
+)
+RESTRICTED = st.builds(
+    Said,
+    max_age=st.sampled_from([2, 60]),
+    etag=st.sampled_from([None, '"1"']),
+    sie=st.just(60),
+    flags=st.sampled_from([frozenset(), *(frozenset({flag}) for flag in RESTRICTIONS)]),
+    vary=st.sampled_from([(), ("A",), ("B",), ("A", "B")]),
 )
 SELECTING = st.tuples(st.sampled_from(["", "1", "2"]), st.sampled_from(["", "1"])).map(
     lambda values: tuple((name, value) for name, value in zip("AB", values, strict=True) if value)
@@ -274,9 +284,13 @@ class CacheMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.cache.now += seconds
 
-    @rule(said=CACHEABLE, wish=PLAIN, url=st.sampled_from(URLS))
-    def usual_request(self, said: Said, wish: Wish, url: str) -> None:
-        self.get(said, wish, url, fails=False)
+    @rule(said=CACHEABLE, wish=PLAIN)
+    def usual_request(self, said: Said, wish: Wish) -> None:
+        self.get(said, wish, URLS[0], fails=False)
+
+    @rule(said=RESTRICTED, wish=PLAIN, fails=st.booleans())
+    def restricted_response(self, said: Said, wish: Wish, fails: bool) -> None:
+        self.get(said, wish, URLS[1], fails=fails)
 
     @rule(
         said=SAID, wish=WISH, url=st.sampled_from(URLS), fails=st.sampled_from([False, False, True])
@@ -347,7 +361,8 @@ class CacheMachine(RuleBasedStateMachine):
         assert "*" not in known.said.vary
         assert "no-cache" not in known.said.flags
         assert "no-cache" not in wish.flags
-        after_error = self.fails and bool(seen.origin_asked)
+        failed = self.fails or self.next.status in (500, 502, 503, 504)
+        after_error = failed and bool(seen.origin_asked)
         moment = self.cache.now if after_error else now
         age, lifetime = known.age(moment), known.lifetime()
         assert seen.headers.get_all("age") == [str(int(age))]
