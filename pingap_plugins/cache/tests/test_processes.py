@@ -42,6 +42,8 @@ def test_one_request_fetches_for_all_workers(pingap: Running, upstream: Upstream
     upstream.wait_for_request()
     go.set()
     answers = [client.answer() for client in clients]
+    for client in clients:
+        client.close()
     assert {answer.body for answer in answers} == {b"text"}
     assert [answer.headers["X-Cache-Status"] for answer in answers].count("miss") == 1
     assert set(in_all_workers(pingap, "/a")) == {"hit"}

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from pingap_cache.plugin import Cache
+from waiting import written
 
 from pingap.testing import Answer, Clock, Proxy, Upstream
 
@@ -21,6 +22,7 @@ def cached(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> Proxy:
         upstream.reply(path, path.encode(), headers={**FRESH, "Cache-Tag": tag})
     for path in ("/a", "/a?x", "/b", "/c/1", "/c/2"):
         proxy.get(path)
+    written(proxy)
     return proxy
 
 
@@ -75,6 +77,7 @@ def test_variants_go_with_their_url(cached: Proxy, upstream: Upstream) -> None:
     for status in ("miss", "hit"):
         for kind in ("text/html", "image/png"):
             assert cached.get("/v", headers={"Accept": kind}).headers["X-Cache-Status"] == status
+        written(cached)
     purge(cached, "/v")
     for kind in ("text/html", "image/png"):
         assert cached.get("/v", headers={"Accept": kind}).headers["X-Cache-Status"] == "miss"
@@ -104,6 +107,8 @@ def test_namespaces_are_apart(proxy: Proxy, upstream: Upstream, kept: dict[str, 
         upstream.reply(f"/{name}/a", b"text", headers=FRESH)
     for name in ("one", "two"):
         proxy.get(f"/{name}/a")
+    written(proxy, plugin="cache")
+    written(proxy, plugin="cache_2")
     assert purge(proxy, "/one/*").text == "purged: 1, fail: 0"
     assert proxy.get("/one/a").headers["X-Cache-Status"] == "miss"
     assert proxy.get("/two/a").headers["X-Cache-Status"] == "hit"

@@ -7,8 +7,8 @@ import time
 from pingap.testing import Proxy
 
 
-def written(proxy: Proxy) -> None:
+def written(proxy: Proxy, **labels: str) -> None:
     """Return when nothing is being written to a store any more."""
     until = time.perf_counter() + 10
-    while proxy.metrics().value("pingap_cache_writing"):
+    while proxy.metrics().value("pingap_cache_writing", **labels):
         assert time.perf_counter() < until, "the cache is still writing"
