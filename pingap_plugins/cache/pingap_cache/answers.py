@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pingap import Field, Headers, HTTPError, Request, Response, field
@@ -97,7 +97,7 @@ class Answers:
         return response
 
     async def _chunks(
-        self, key: bytes, entry: Entry, parts: list[tuple[int, int]], heads: list[bytes]
+        self, key: bytes, entry: Entry, parts: list[tuple[int, int]], heads: Sequence[bytes]
     ) -> AsyncIterator[bytes]:
         for number, (start, stop) in enumerate(parts):
             if heads:
@@ -193,9 +193,8 @@ def _cut(body: bytes, made: Answer) -> bytes:
     if not made.part_heads:
         return pieces[0]
     heads = made.part_heads
-    return b"".join(
-        [part for pair in zip(heads, pieces, strict=False) for part in pair] + heads[-1:]
-    )
+    parts = [part for pair in zip(heads, pieces, strict=False) for part in pair]
+    return b"".join([*parts, heads[-1]])
 
 
 def _whole(
