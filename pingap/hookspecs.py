@@ -13,6 +13,8 @@ All phases have in common:
 
 - An implementation takes only the arguments it names.
 - It may be ``async``. A sync one is a plain call; an async one costs a task.
+- A sync one may return an awaitable instead of its result, for the rare request that has to wait; it is
+  then treated as what an async one returns, and all others stay plain calls.
 - It may raise :class:`pingap.HTTPError` to answer with that status.
 - Any other exception answers 500, is counted and logged with the plugin instance and the location;
   the client learns nothing of it. ``logging`` runs whatever happened.

@@ -118,9 +118,9 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "upstream_connection_time": lambda request, ctx: _age(ctx.upstream_connection_began, ctx),
     "user": lambda request, ctx: ctx.user,
     "service_time": lambda request, ctx: _milliseconds(ctx.service_time),
+    "cache_lookup_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lookup")),
+    "cache_lock_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lock")),
     # Of plugins that do not exist yet: empty, as for every request they have nothing to do with.
-    "cache_lookup_time": lambda request, ctx: None,
-    "cache_lock_time": lambda request, ctx: None,
     "compression_time": lambda request, ctx: None,
     "compression_ratio": lambda request, ctx: None,
 }

@@ -66,6 +66,17 @@ class DurableStore:
         self._limiter: anyio.CapacityLimiter | None = None
         self._cleaned = -math.inf
 
+    @property
+    def directory(self) -> Path:
+        """Where the file is, which may not exist yet. ``DurableStore().directory`` is that of pingap.
+
+        A distribution may keep other files there, named after itself; whoever is first makes the
+        directory, for this user alone (mode 0700).
+
+        .. versionadded:: 1.1
+        """
+        return self._directory or state_directory() / "store"
+
     async def get(self, key: str) -> bytes | None:
         """Return the value of a key; None if there is none, or it has expired.
 
@@ -168,7 +179,7 @@ class DurableStore:
                 raise StoreError(f"{text}; {hint}") from error
 
     def _path(self) -> Path:
-        return (self._directory or state_directory() / "store") / "plugins.sqlite3"
+        return self.directory / "plugins.sqlite3"
 
     def _open(self, path: Path) -> sqlite3.Connection:
         import sqlite3

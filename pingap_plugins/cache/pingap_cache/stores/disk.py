@@ -172,12 +172,13 @@ class DiskStore:
         url: str = "",
         tags: Sequence[str] = (),
         namespace: str = "",
+        since: float | None = None,
     ) -> DiskWriter:
         """Begin to write an entry."""
         self._folder_of_process()
         labels = Labels(url, tuple(tags), namespace)
         may = self._writing < self._writing_max and not self._threads.closed
-        return DiskWriter(self, key, head, keep, labels, open=may)
+        return DiskWriter(self, key, head, keep, labels, open=may, since=since)
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:
         """Give an entry another head."""

@@ -22,6 +22,7 @@ class DiskWriter:
     """Holds a block of the body in memory; what is more goes to a file.
 
     :param open: False: the entry is not stored, since too many others are being written.
+    :param since: see ``Store.write``.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class DiskWriter:
         labels: Labels,
         *,
         open: bool,  # noqa: A002
+        since: float | None = None,
     ) -> None:
         self.stamp = secrets.randbits(63)
         """That of the entry."""
@@ -43,7 +45,8 @@ class DiskWriter:
         self._head = head
         self._keep = keep
         self._labels = labels
-        self._began = time.time()
+        # (Other processes do not share the monotonic clock.)
+        self._began = time.time() - (0.0 if since is None else max(0.0, time.monotonic() - since))
         self._seconds = 0.0
         self._body = Blocks()
         self._full: list[bytes] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 CHUNK: Final = 64 * 1024
 """The most bytes of a body that ``read`` yields at once."""
@@ -28,9 +28,10 @@ class Entry:
     :param size: bytes of the body.
     :param stale: a soft purge has marked the entry since it was stored, or since its head was replaced.
     :param stamp: differs for everything that was ever written, and stays when a head is replaced.
+    :ivar view: what a user of the store has made of ``head``; the store does not look at it.
     """
 
-    __slots__ = ("body", "head", "size", "stale", "stamp")
+    __slots__ = ("body", "head", "size", "stale", "stamp", "view")
 
     def __init__(
         self, head: bytes, body: bytes | None, size: int, *, stale: bool, stamp: int
@@ -40,6 +41,7 @@ class Entry:
         self.size = size
         self.stale = stale
         self.stamp = stamp
+        self.view: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class StoreFigures:
         return tuple(field.name for field in fields(cls))
 
 
+@runtime_checkable
 class Writer(Protocol):
     """An entry that is being written. Nothing is visible before ``commit``.
 
@@ -149,6 +152,7 @@ class Store(Protocol):
         url: str = "",
         tags: Sequence[str] = (),
         namespace: str = "",
+        since: float | None = None,
     ) -> Writer:
         """Begin to write an entry.
 
@@ -156,6 +160,8 @@ class Store(Protocol):
         :param url: by which ``purge`` finds it.
         :param tags: the same.
         :param namespace: the same.
+        :param since: a time of ``monotonic``: what was removed or purged later counts as done while it
+            is being written. By default that is now.
         """
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:

@@ -101,9 +101,10 @@ class MemoryStore:
         url: str = "",
         tags: Sequence[str] = (),
         namespace: str = "",
+        since: float | None = None,
     ) -> MemoryWriter:
         """Begin to write an entry."""
-        return MemoryWriter(self, key, head, keep, Labels(url, tuple(tags), namespace))
+        return MemoryWriter(self, key, head, keep, Labels(url, tuple(tags), namespace), since)
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:
         """Give an entry another head."""
@@ -161,6 +162,10 @@ class MemoryStore:
             for tag in kept.tags:
                 self._by_tag.setdefault(tag, set()).add(kept)
         return True
+
+    def make_some_room(self) -> None:
+        """Evict some of what is too much; the rest when there is the next occasion."""
+        self._queues.make_room(STEPS)
 
     async def make_room(self) -> None:
         """Evict what is too much, and let other tasks run meanwhile."""
@@ -313,7 +318,13 @@ class MemoryWriter:
     """An entry that is being written to memory."""
 
     def __init__(
-        self, store: MemoryStore, key: bytes, head: bytes, keep: float, labels: Labels
+        self,
+        store: MemoryStore,
+        key: bytes,
+        head: bytes,
+        keep: float,
+        labels: Labels,
+        since: float | None = None,
     ) -> None:
         self._store = store
         self._key = key
@@ -322,7 +333,7 @@ class MemoryWriter:
         self._labels = labels
         self._body = Blocks()
         self._full: list[bytes] = []
-        self._began = time.monotonic()
+        self._began = time.monotonic() if since is None else since
         self._reserved = 0
         self._open = True
         store.begin()
@@ -345,22 +356,35 @@ class MemoryWriter:
 
     async def commit(self) -> bool:
         """Make the entry visible."""
+        stored = self.commit_now()
+        await self._store.make_room()
+        return stored
+
+    def commit_now(self) -> bool:
+        """Do what ``commit`` does, with only a part of the work that making room for it may take."""
         if not self._open:
             return False
         verdict = self._store.recent_purges.verdict(self._began, self._key, self._labels)
         if verdict is not None and not verdict.soft:
             self.discard()
             return False
-        return await self.commit_as(stale=verdict is not None)
+        stored = self._put(stale=verdict is not None)
+        self._store.make_some_room()
+        return stored
 
     async def commit_as(self, *, stale: bool, stamp: int | None = None, token: int = 0) -> bool:
         """Make the entry visible, whatever was purged."""
         if not self._open:
             return False
+        stored = self._put(stale=stale, stamp=stamp, token=token)
+        await self._store.make_room()
+        return stored
+
+    def _put(self, *, stale: bool, stamp: int | None = None, token: int = 0) -> bool:
         rest = self._body.rest()
         blocks = [*self._full, rest] if rest else self._full
         self.discard()
-        stored = self._store.put(
+        return self._store.put(
             self._key,
             self._head,
             blocks,
@@ -370,8 +394,6 @@ class MemoryWriter:
             stale=stale,
             token=token,
         )
-        await self._store.make_room()
-        return stored
 
     def discard(self) -> None:
         """Forget what was written."""

@@ -107,9 +107,12 @@ class TieredStore:
         url: str = "",
         tags: Sequence[str] = (),
         namespace: str = "",
+        since: float | None = None,
     ) -> TieredWriter:
         """Begin to write an entry."""
-        to_disk = self.disk.write(key, head, keep=keep, url=url, tags=tags, namespace=namespace)
+        to_disk = self.disk.write(
+            key, head, keep=keep, url=url, tags=tags, namespace=namespace, since=since
+        )
         return TieredWriter(to_disk, self.memory.write(key, head, keep=keep), self.notice_reopening)
 
     async def replace_head(self, key: bytes, entry: Entry, head: bytes, keep: float) -> bool:
