@@ -6,6 +6,7 @@ All of it blocks. Each thread that uses it has a connection of its own, which it
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -67,17 +68,15 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
         super().__init__(str(folder), timeout=BUSY_SECONDS, disk=RawDisk, **_SETTINGS)
         for statement in schema.TABLES:
             self._sql_retry(statement)
-        self.inode = self._path().stat().st_ino
+        self._file = str(folder / DBNAME)
+        self._inode = os.stat(self._file).st_ino  # noqa: PTH116  (a Path takes longer)
 
     def is_current(self) -> bool:
         """Return whether the file that is open is still the one in the folder."""
         try:
-            return self._path().stat().st_ino == self.inode
+            return os.stat(self._file).st_ino == self._inode  # noqa: PTH116
         except FileNotFoundError:
             return False
-
-    def _path(self) -> Path:
-        return Path(self.directory, DBNAME)
 
     # One entry
 

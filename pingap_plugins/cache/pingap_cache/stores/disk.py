@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,7 +18,8 @@ from pingap_cache.stores import schema
 from pingap_cache.stores.blocks import pieces
 from pingap_cache.stores.body_files import NewFile, StoredFile
 from pingap_cache.stores.changes import Changes
-from pingap_cache.stores.database import Database, Found
+from pingap_cache.stores.database import Database
+from pingap_cache.stores.disk_entry import DiskEntry, Stored
 from pingap_cache.stores.disk_writer import DiskWriter
 from pingap_cache.stores.folder import Folder
 from pingap_cache.stores.interface import CHUNK, Entry, EntryGone, Labels, Listed, StoreFigures
@@ -41,35 +41,6 @@ MOST_CHECKED: Final = 10_000
 """Files that are remembered as checked."""
 
 T = TypeVar("T")
-
-
-class DiskEntry(Entry):
-    """An entry on disk.
-
-    :param found: what the database has of it.
-    """
-
-    __slots__ = ("found", "token")
-
-    def __init__(self, found: Found) -> None:
-        record = found.record
-        super().__init__(
-            record.head, record.body, record.size, stale=found.stale, stamp=record.stamp
-        )
-        self.found = found
-        self.token: int | None = None
-        """For ``tiered``: the number of changes before it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of an entry that was written.
-
-    :param token: for ``tiered``: the number of changes, if it is the newest entry; else None.
-    """
-
-    stored: bool
-    token: int | None = None
 
 
 class DiskStore:
@@ -100,6 +71,7 @@ class DiskStore:
         self._threads = Threads()
         self._folder = Folder(path)
         self._upkeep = Upkeep(size_limit, inactive)
+        self._before_memory = False
         self._checked: dict[int, None] = {}
         self._reads = self._writes = self._reading = self._writing = 0
         self._read_seconds = self._write_seconds = 0.0
@@ -305,6 +277,7 @@ class DiskStore:
     def in_memory(self, keys: Callable[[], Iterable[bytes]]) -> None:
         """Say what is asked for without the disk; called in a thread, from time to time."""
         self._upkeep.in_memory = keys
+        self._before_memory = True
 
     # For writers
 
@@ -361,6 +334,8 @@ class DiskStore:
                 return Stored(False)
             folder.tell([key])
             self._upkeep.fit(folder)
+            if not self._before_memory:
+                return Stored(True)
             token = None if folder.changes is None else folder.changes.number(key)
             newest = partial(Database.is_newest, key=key, stamp=record.stamp)
             return Stored(True, token if folder.use(newest, False) else None)

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from pingap_cache.stores.changes import Changes
-from pingap_cache.stores.disk import DiskEntry, DiskStore
+from pingap_cache.stores.disk import DiskStore
+from pingap_cache.stores.disk_entry import DiskEntry
 from pingap_cache.stores.disk_writer import DiskWriter
 from pingap_cache.stores.interface import Entry, Labels, Listed, StoreFigures
 from pingap_cache.stores.kept import Kept

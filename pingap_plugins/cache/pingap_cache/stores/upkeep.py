@@ -5,6 +5,7 @@ All of it blocks, and runs in threads.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ from pingap_cache.stores.folder import Folder
 
 SCAN_SECONDS: Final = 3600.0
 """How often files are looked for that belong to nobody."""
+MEASURE_SECONDS: Final = 1.0
+"""How old the numbers of entries and bytes may be after something was stored."""
 MOST_USED: Final = 100_000
 """Keys that are noted as used, between two times that this is written down."""
 EVICTED_AT_ONCE: Final = 10
@@ -45,6 +48,7 @@ class Upkeep:
         self._touch_seconds = min(max(inactive / 8, 1.0), 3600.0)
         self._used: set[bytes] = set()
         self._touched = self._scanned = time.monotonic()
+        self._measured = -math.inf
         self._stop = threading.Event()
 
     def used(self, key: bytes) -> None:
@@ -54,6 +58,7 @@ class Upkeep:
 
     def measure(self, database: Database) -> None:
         """Find out how much is in the folder."""
+        self._measured = time.monotonic()
         self.entries, self.volume = len(database), database.volume()
 
     def fit(self, folder: Folder) -> None:
@@ -61,7 +66,8 @@ class Upkeep:
         for _ in range(BATCHES):
             if not self._remove(folder, self._evict_some):
                 break
-        folder.use(self.measure, None)
+        if time.monotonic() - self._measured > MEASURE_SECONDS:
+            folder.use(self.measure, None)
 
     def tend(self, folder: Folder) -> None:
         """Do all that is due, unless another process is at it."""
@@ -119,7 +125,10 @@ class Upkeep:
         return len(removed)
 
     def _evict_some(self, database: Database) -> list[bytes]:
-        if self.size_limit is None or database.volume() <= self.size_limit:
+        if self.size_limit is None:
+            return []
+        self.volume = database.volume()
+        if self.volume <= self.size_limit:
             return []
         removed = database.remove_some("ORDER BY store_time", limit=EVICTED_AT_ONCE)
         self.evictions += len(removed)
