@@ -16,7 +16,6 @@ GENERATION_SIZE: Final = 8
 """Bytes of a generation."""
 _USUAL: Final = 200
 """Bytes of a value that is normalised once and remembered; clients can make up any."""
-_COMMA: Final = re.compile(rb"[ \t]*,[ \t]*")
 _SPACE: Final = re.compile(rb"[ \t]+")
 _FULL_WEIGHT: Final = re.compile(rb";q=1(?:\.0{0,3})?(?=;|$)", re.IGNORECASE)
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -120,7 +119,7 @@ def normalised(name: bytes, headers: Headers) -> bytes | None:
 @lru_cache(maxsize=1024)
 def _normal(name: bytes, value: bytes) -> bytes:
     """Normalise a value without quotes."""
-    members = [part for part in _COMMA.split(value.strip(b" \t")) if part]
+    members = [member for part in value.split(b",") if (member := part.strip(b" \t"))]
     if (preference := _PREFERENCES.get(name)) is not None:
         return b",".join(sorted({preference(part) for part in members}))
     return b",".join(members)
