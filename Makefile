@@ -1,7 +1,7 @@
 # One command each. `make run` is all it takes to see a proxy; CI runs `make lint test docs`.
 #
 #   PYTHON=python3.12   the interpreter that .venv is made with (3.11 or newer)
-#   ARGS="..."          more arguments, for run, test and bench
+#   ARGS="..."          more arguments, for run, test, bench and profile
 
 PYTHON ?= python3
 ARGS ?=
@@ -17,7 +17,7 @@ PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml contrib/*/
 PROJECTS := $(filter-out $(SPEEDUPS)/%,$(PROJECTS))
 EDITABLE := -e '.[tls]' $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
 
-.PHONY: help setup speedups run test fuzz lint docs bench clean
+.PHONY: help setup speedups run test fuzz lint docs bench profile clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -48,6 +48,9 @@ docs: $(VENV)/docs.stamp ## Generate the reference pages and build the manual in
 
 bench: setup ## Measure pingap beside nginx, HAProxy, Caddy and aiohttp.
 	$(BIN)/python contrib/bench/compare.py $(ARGS)
+
+profile: setup ## Show where the CPU time of a request goes.
+	$(BIN)/python contrib/bench/cpu_profile.py $(ARGS)
 
 clean: ## Remove .venv and everything that was built or cached.
 	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

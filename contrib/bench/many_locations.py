@@ -19,12 +19,12 @@ import anyio.lowlevel
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.build.runtime import Runtime
-from pingap.config import Snapshot, load_snapshot
+from pingap.config import Config, Snapshot, load_snapshot
 from pingap.worker.channel import Channel, pair
 from pingap.worker.dismantle import dismantle
 from pingap.worker.event_loop import run_loop
 from pingap.worker.figures import figures_of
-from pingap.worker.rebuild import rebuild
+from pingap.worker.rebuild import Rebuild
 from pingap.worker.reporter import Reporter
 from pingap.worker.resources import settle_memory
 
@@ -75,14 +75,18 @@ async def measure(runtime: Runtime, text: str) -> None:
         async with longest_turn("report, nothing changed"):
             await reporter.report()
         for stats in runtime.stats.locations.values():
-            stats.ended += 1
+            stats.processing += 1
         async with longest_turn("report, every location changed"):
             await reporter.report()
     async with longest_turn("all figures at once (for comparison)"):
         figures_of(runtime)
-    snapshot = Snapshot.of_text(text, "bench.toml").to_bytes().decode()
+
+    def load() -> Config:
+        snapshot = Snapshot.of_text(text, "bench.toml")
+        return load_snapshot(snapshot, claims=runtime.registry.claims)
+
     async with longest_turn("building the next graph"):
-        new = await rebuild(runtime, snapshot, "")
+        new = await Rebuild(runtime, load, "").run()
     new.take_effect()
     async with longest_turn("freeing the old graph"):
         await dismantle(runtime)

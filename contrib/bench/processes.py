@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 START_SECONDS: Final = 15.0
@@ -107,14 +107,31 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and everything below it, kernel time included."""
-    ticks = 0
+class CpuTime(NamedTuple):
+    """Seconds of CPU time."""
+
+    user: float
+    kernel: float
+
+    @property
+    def total(self) -> float:
+        """The sum of both."""
+        return self.user + self.kernel
+
+    def since(self, earlier: CpuTime) -> CpuTime:
+        """Return the time spent since an earlier reading."""
+        return CpuTime(self.user - earlier.user, self.kernel - earlier.kernel)
+
+
+def cpu_time(pid: int) -> CpuTime:
+    """Return the CPU time of a process and everything below it."""
+    user = kernel = 0
     for one in family(pid):
         with suppress(OSError):
             fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
+            user += int(fields[11])
+            kernel += int(fields[12])
+    return CpuTime(user / TICKS, kernel / TICKS)
 
 
 def memory(pid: int) -> int:

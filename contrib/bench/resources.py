@@ -32,7 +32,7 @@ from micro import (
     shared_updates,
 )
 from processes import Processes, free_port, memory
-from proxies import write_pingap
+from proxies import start_pingap, write_pingap
 
 from pingap.config import parse_size
 
@@ -72,9 +72,8 @@ class Lab:
     def __init__(self, processes: Processes, folder: Path, connections: int) -> None:
         origin, self.port = free_port(), free_port()
         script = str(HERE / "streaming_origin.py")
-        command = write_pingap(
-            folder, self.port, origin, basic=f"max_connections = {connections + 100}"
-        )
+        basic = f"max_connections = {connections + 100}"
+        command = start_pingap(write_pingap(folder, self.port, origin, basic=basic))
         if not processes.start("origin", [sys.executable, script, str(origin)], origin):
             raise SystemExit(1)
         began = time.monotonic()

@@ -14,41 +14,45 @@ from itertools import count
 
 _LETTERS = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "_-").encode()
 _LETTER_OF_BYTE = bytes(_LETTERS[byte % 64] for byte in range(256))
+_REDRAW_MILLISECONDS = 1000
 
 
 class Uuid7:
     """Makes UUIDs of version 7 (RFC 9562, 5.7), ascending as long as the clock is.
 
-    Random bits are drawn once in a millisecond; further ids of the same millisecond count up from
-    there (RFC 9562, 6.2, method 2). That costs a quarter of drawing them for each id, and makes
-    the next id easy to guess: ids are no secrets.
+    Random bits are drawn once in a second; the ids made with them count up from there (RFC 9562, 6.2,
+    method 2). That costs a quarter of drawing them for each id, and makes the next id easy to guess:
+    ids are no secrets.
     """
 
-    __slots__ = ("_counter", "_millisecond", "_prefix")
+    __slots__ = ("_counter", "_millisecond", "_prefix", "_random", "_redrawn_at")
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         """Draw new random bits for the next id."""
-        self._millisecond = -1
-        self._prefix = ""
+        self._millisecond = self._redrawn_at = -1
+        self._prefix = self._random = ""
         self._counter: Iterator[int] = count()
 
     def __call__(self) -> str:
         """Return a new UUID as text."""
         now = time.time_ns() // 1_000_000
         if now != self._millisecond:
-            self._draw(now)
+            if not self._millisecond < now < self._redrawn_at:  # or the clock was set back
+                self._draw()
+                self._redrawn_at = now + _REDRAW_MILLISECONDS
+            self._millisecond = now
+            self._prefix = f"{now >> 16:08x}-{now & 0xFFFF:04x}{self._random}"
         return self._prefix + "%08x" % next(self._counter)  # noqa: UP031  # faster than an f-string
 
-    def _draw(self, now: int) -> None:
+    def _draw(self) -> None:
         bits = int.from_bytes(os.urandom(10))
         high = 0x7000 | bits >> 68  # version and 12 random bits
         middle = 0x8000 | (bits >> 54 & 0x3FFF)  # variant and 14 random bits
         low = bits >> 38 & 0xFFFF
-        self._millisecond = now
-        self._prefix = f"{now >> 16:08x}-{now & 0xFFFF:04x}-{high:04x}-{middle:04x}-{low:04x}"
+        self._random = f"-{high:04x}-{middle:04x}-{low:04x}"
         # 31 bits of the 32 that are left, so that the counter has room.
         self._counter = count(bits & 0x7FFF_FFFF)
 

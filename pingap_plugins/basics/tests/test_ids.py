@@ -44,6 +44,18 @@ def test_uuids_are_unique_after_a_clock_that_steps_back(monkeypatch: pytest.Monk
     assert len({source(), source(), source()}) == 3
 
 
+def test_random_bits_are_drawn_again_after_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ids.Uuid7()
+    clock = [1_700_000_000_000_000_000]
+    monkeypatch.setattr(time, "time_ns", lambda: clock[0])
+    texts = []
+    for _ in range(3):
+        texts.append(source())
+        clock[0] += 600_000_000
+    first, second, third = (text[14:28] for text in texts)
+    assert first == second != third
+
+
 _FORK = """
 import os
 from pingap_basics import ids
