@@ -10,7 +10,8 @@ from pingap_cache.http.dates import parse_date
 from pingap_cache.http.freshness import date_value
 from pingap_cache.http.stored import StoredResponse
 
-_ENTITY_TAG: Final = re.compile(rb'[\s,]*((?:W/)?"[^"]*"|[^,]+)')
+# The last part may be empty, so that a match never fails and is never tried again further on.
+_ENTITY_TAG: Final = re.compile(rb'[\s,]*((?:W/)?"[^"]*"|[^,]*)')
 _CONDITIONS: Final = (
     b"if-none-match",
     b"if-modified-since",
@@ -36,7 +37,7 @@ def listed_tags(value: bytes) -> list[bytes]:
 
     Without quotes, which is an error, a tag ends at the next comma.
     """
-    return [tag.rstrip(b" \t") for tag in _ENTITY_TAG.findall(value)]
+    return [tag.rstrip(b" \t") for tag in _ENTITY_TAG.findall(value) if tag]
 
 
 def not_modified(stored: StoredResponse, headers: Headers, now: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -13,7 +14,8 @@ from pingap import Headers
 _MAGIC: Final = b"PGV1"
 GENERATION_SIZE: Final = 8
 """Bytes of a generation."""
-_COMMA: Final = re.compile(rb"[ \t]*,[ \t]*")
+_USUAL: Final = 200
+"""Bytes of a value that is normalised once and remembered; clients can make up any."""
 _SPACE: Final = re.compile(rb"[ \t]+")
 _FULL_WEIGHT: Final = re.compile(rb";q=1(?:\.0{0,3})?(?=;|$)", re.IGNORECASE)
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -111,7 +113,13 @@ def normalised(name: bytes, headers: Headers) -> bytes | None:
     value = headers.find(name)
     if value is None or b'"' in value:  # within quotes, commas and white space are content
         return value
-    members = [part for part in _COMMA.split(value.strip(b" \t")) if part]
+    return _normal(name, value) if len(value) <= _USUAL else _normal.__wrapped__(name, value)
+
+
+@lru_cache(maxsize=1024)
+def _normal(name: bytes, value: bytes) -> bytes:
+    """Normalise a value without quotes."""
+    members = [member for part in value.split(b",") if (member := part.strip(b" \t"))]
     if (preference := _PREFERENCES.get(name)) is not None:
         return b",".join(sorted({preference(part) for part in members}))
     return b",".join(members)

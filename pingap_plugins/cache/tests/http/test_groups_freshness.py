@@ -194,7 +194,7 @@ def test_every_status_code_with_explicit_freshness(status: int) -> None:
     reused(STALE, "validated" if status < 300 else "not cached", status=status)
 
 
-@pytest.mark.parametrize("status", [206, 304])
+@pytest.mark.parametrize("status", [100, 103, 206, 304])
 def test_status_codes_that_are_never_stored(status: int) -> None:
     reused(FRESH, "not cached", status=status)
 
