@@ -53,6 +53,8 @@ class Asking:
         """Answer, or let the request go on; at once, if nothing has to be waited for."""
         if not self._place(visit, self._store.get_now(visit.primary)):
             if visit.marker is None:
+                if self._parts.predictions.predicts(visit.key):  # (a disk takes longer to ask)
+                    return self._act(visit, request, ctx)
                 return self._look_deeper(visit, request, ctx)
             if not self._take(visit, self._store.get_now(visit.key)) and self._parts.deep:
                 return self._look_deeper(visit, request, ctx)

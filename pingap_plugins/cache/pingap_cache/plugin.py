@@ -43,7 +43,7 @@ from pingap_cache.predictions import Predictions
 from pingap_cache.purging import Purge, Purging, keys_of, refusal, requested
 from pingap_cache.receiving import Receiving
 from pingap_cache.saving import Saving
-from pingap_cache.settings import CacheSettings, matcher
+from pingap_cache.settings import CacheSettings, check_lock, matcher
 from pingap_cache.turns import Turns
 from pingap_cache.views import view_of
 from pingap_cache.visits import Visit
@@ -64,6 +64,7 @@ class Cache(Plugin):
     Settings: ClassVar[type[CacheSettings]] = CacheSettings
 
     def __init__(self, settings: CacheSettings, table: ConfigTable | None = None) -> None:
+        check_lock(settings.lock, {} if table is None else table.values)
         self.settings = settings
         self.name = "cache" if table is None else table.name
         self._rules = KeyRules(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -22,6 +22,11 @@ from pingap_cache.stores.location import parse_location
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NAMESPACE: Final = re.compile(r"[!-~]{1,128}")
 _LOOK_AROUND: Final = re.compile(r"\(\?<?[=!]")
+DEFAULT_TIMEOUT: Final = 30.0
+"""Seconds that an async phase may take, unless the key ``timeout`` says otherwise."""
+MARGIN: Final = 2.0
+"""Seconds of these for everything but waiting."""
+_DURATION: Final[TypeAdapter[float]] = TypeAdapter(Duration)
 _LINEAR: Final[TypeAdapter[Any]] = TypeAdapter(Regex)
 
 
@@ -111,3 +116,18 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], object] | None:
         return None
     parts = [".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns]
     return re.compile("|".join(parts), re.DOTALL).fullmatch
+
+
+def check_lock(lock: float, table: Mapping[str, object]) -> None:
+    """Check that waiting for others ends before pingap ends the phase in which they wait.
+
+    :param table: the table of the plugin, with the keys of pingap itself.
+    :raises ValueError: it does not.
+    """
+    given = table.get("timeout")
+    timeout = DEFAULT_TIMEOUT if given is None else _DURATION.validate_python(given)
+    if timeout and lock > timeout - MARGIN:
+        raise ValueError(
+            f"lock = {lock:g}s is too long: it has to be {MARGIN:g} s shorter than timeout, "
+            f"which is {timeout:g}s"
+        )

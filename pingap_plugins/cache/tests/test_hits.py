@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pingap_cache.plugin import Cache
-from waiting import written
+from waiting import fill, written
 
 from pingap import Plugin, Request, hookimpl
 from pingap.testing import Clock, Proxy, Upstream
@@ -36,7 +36,7 @@ def test_a_response_is_served_again(cached: Proxy, upstream: Upstream, clock: Cl
 
 
 def test_a_client_that_has_it_gets_304(cached: Proxy, upstream: Upstream) -> None:
-    cached.get("/a")
+    fill(cached, "/a")
     answer = cached.get("/a", headers={"If-None-Match": '"v0", W/"v1"'})
     assert (answer.status, answer.body) == (304, b"")
     assert (answer.headers["ETag"], answer.headers["X-Cache-Status"]) == ('"v1"', "hit")
@@ -46,7 +46,7 @@ def test_a_client_that_has_it_gets_304(cached: Proxy, upstream: Upstream) -> Non
 
 
 def test_parts_are_cut_from_the_whole(cached: Proxy, upstream: Upstream) -> None:
-    cached.get("/a")
+    fill(cached, "/a")
     part = cached.get("/a", headers={"Range": "bytes=2-4"})
     assert (part.status, part.body) == (206, b"234")
     assert part.headers["Content-Range"] == "bytes 2-4/10"
@@ -63,7 +63,7 @@ def test_parts_are_cut_from_the_whole(cached: Proxy, upstream: Upstream) -> None
 
 
 def test_head_is_answered_from_get(cached: Proxy, upstream: Upstream) -> None:
-    cached.get("/a")
+    fill(cached, "/a")
     answer = cached.request("HEAD", "/a")
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "10")
     assert answer.headers["X-Cache-Status"] == "hit"
@@ -79,7 +79,7 @@ def test_a_head_that_found_nothing_stores_nothing(cached: Proxy, upstream: Upstr
 def test_a_head_that_tells_of_another_version_removes_what_is_stored(
     cached: Proxy, upstream: Upstream, clock: Clock
 ) -> None:
-    cached.get("/a")
+    fill(cached, "/a")
     upstream.reply("/a", b"new", headers={**FRESH, "ETag": '"v2"'})
     written(cached)
     clock.advance(100)
@@ -92,8 +92,8 @@ def test_a_head_that_tells_of_another_version_removes_what_is_stored(
 def test_an_unsafe_request_removes_what_it_changes(
     cached: Proxy, upstream: Upstream, method: str
 ) -> None:
-    cached.get("/a")
-    cached.get("/other")
+    fill(cached, "/a")
+    fill(cached, "/other")
     upstream.reply("/made", b"", 201, headers={"Location": "/a"})
     assert cached.get("/a").headers["X-Cache-Status"] == "hit"
     cached.request(method, "/made", body=b"x")
@@ -108,7 +108,7 @@ def test_only_if_cached(cached: Proxy, upstream: Upstream) -> None:
     answer = cached.get("/a", headers=headers)
     assert (answer.status, upstream.requests) == (504, [])
     assert answer.headers["Cache-Status"].startswith("pingap; fwd=request")
-    cached.get("/a")
+    fill(cached, "/a")
     assert cached.get("/a", headers=headers).status == 200
 
 
@@ -118,7 +118,7 @@ def test_fields_of_one_request_are_not_replayed(
     proxy.location(plugins=[("request_id", {}), (Cache, kept)])
     traces = {"X-Trace-Id": "t", "X-Request-Id": "of the origin"}
     upstream.reply("/a", b"text", headers={**FRESH, **traces})
-    proxy.get("/a", headers={"X-Request-Id": "one"})
+    fill(proxy, "/a", headers={"X-Request-Id": "one"})
     hit = proxy.get("/a", headers={"X-Request-Id": "two"})
     assert (hit.headers["X-Cache-Status"], hit.headers["X-Request-Id"]) == ("hit", "two")
     assert "X-Trace-Id" not in hit.headers
@@ -255,7 +255,7 @@ def test_a_body_of_unknown_length_that_is_too_large_is_not_stored(
 def test_max_ttl(proxy: Proxy, upstream: Upstream, clock: Clock, kept: dict[str, object]) -> None:
     proxy.location(plugins=[(Cache, {**kept, "max_ttl": "10s"})])
     upstream.reply("/a", b"text", headers={"Expires": "Thu, 01 Jan 2099 00:00:00 GMT"})
-    proxy.get("/a")
+    fill(proxy, "/a")
     written(proxy)
     clock.advance(9)
     assert proxy.get("/a").headers["X-Cache-Status"] == "hit"

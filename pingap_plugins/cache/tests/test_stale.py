@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from pingap_cache.plugin import Cache
-from waiting import written
+from waiting import fill, written
 
 from pingap.testing import Clock, Proxy, Received, Served, Upstream
 
@@ -52,7 +52,7 @@ def test_a_stale_response_that_changed_is_replaced(
     cached: Proxy, upstream: Upstream, clock: Clock
 ) -> None:
     upstream.reply("/a", b"one", headers=ETAG)
-    cached.get("/a")
+    fill(cached, "/a")
     upstream.reply("/a", b"two", headers={**ETAG, "ETag": '"v2"'})
     written(cached)
     clock.advance(11)
@@ -65,7 +65,7 @@ def test_a_stale_response_that_changed_is_replaced(
 def test_validation_is_for_all_clients(cached: Proxy, upstream: Upstream, clock: Clock) -> None:
     """What a client has, and what part it wants, does not go to the origin."""
     upstream.on("/etag", validating)
-    cached.get("/etag")
+    fill(cached, "/etag")
     for headers, status, body in (
         ({"If-None-Match": '"v1"'}, 304, b""),
         ({"If-None-Match": '"v0"'}, 200, b"0123456789"),
@@ -82,7 +82,7 @@ def test_validation_is_for_all_clients(cached: Proxy, upstream: Upstream, clock:
 
 def test_a_304_may_end_caching(cached: Proxy, upstream: Upstream, clock: Clock) -> None:
     upstream.reply("/a", b"one", headers=ETAG)
-    cached.get("/a")
+    fill(cached, "/a")
     upstream.reply("/a", b"", 304, headers={"Cache-Control": "no-store"})
     written(cached)
     clock.advance(11)
@@ -96,7 +96,7 @@ def test_a_304_about_another_version_is_not_used(
     cached: Proxy, upstream: Upstream, clock: Clock
 ) -> None:
     upstream.reply("/a", b"one", headers=ETAG)
-    cached.get("/a")
+    fill(cached, "/a")
     upstream.reply("/a", b"", 304, headers={"ETag": '"v2"'})
     written(cached)
     clock.advance(11)
@@ -120,13 +120,13 @@ def test_what_cannot_be_stored_is_validated_by_the_origin(
     headers = {"Cache-Control": "private", "ETag": '"v1"'}
     upstream.reply("/a", b"text", headers=headers)
     assert cached.get("/a", headers={"If-None-Match": '"v1"'}).status == 200
-    cached.get("/a", headers={"If-None-Match": '"v1"'})
+    fill(cached, "/a", headers={"If-None-Match": '"v1"'})
     assert [one.header("if-none-match") for one in upstream.requests] == [None, '"v1"']
 
 
 def test_no_cache_of_a_request_leads_to_the_origin(cached: Proxy, upstream: Upstream) -> None:
     upstream.on("/etag", validating)
-    cached.get("/etag")
+    fill(cached, "/etag")
     answer = cached.get("/etag", headers={"Cache-Control": "no-cache"})
     assert (answer.body, answer.headers["X-Cache-Status"]) == (b"0123456789", "revalidated")
     assert len(upstream.requests) == 2
@@ -136,7 +136,7 @@ def test_no_cache_of_a_request_leads_to_the_origin(cached: Proxy, upstream: Upst
 def test_stale_if_error(cached: Proxy, upstream: Upstream, clock: Clock, status: int) -> None:
     headers = {"Cache-Control": "max-age=10, stale-if-error=100"}
     upstream.reply("/a", b"text", headers=headers)
-    cached.get("/a")
+    fill(cached, "/a")
     if status:
         upstream.reply("/a", b"broken", status)
     else:
@@ -154,7 +154,7 @@ def test_stale_if_error(cached: Proxy, upstream: Upstream, clock: Clock, status:
 def test_must_revalidate_forbids_stale(cached: Proxy, upstream: Upstream, clock: Clock) -> None:
     headers = {"Cache-Control": "max-age=10, stale-if-error=100, must-revalidate"}
     upstream.reply("/a", b"text", headers=headers)
-    cached.get("/a")
+    fill(cached, "/a")
     upstream.reply("/a", b"broken", 503)
     written(cached)
     clock.advance(50)
@@ -166,7 +166,7 @@ def test_while_one_revalidates_others_get_stale(
 ) -> None:
     headers = {"Cache-Control": "max-age=10, stale-while-revalidate=100", "ETag": '"v1"'}
     upstream.reply("/a", b"one", headers=headers)
-    cached.get("/a")
+    fill(cached, "/a")
     go = threading.Event()
     upstream.reply("/a", b"two", headers=headers, until=go)
     written(cached)

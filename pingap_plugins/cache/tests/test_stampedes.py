@@ -157,7 +157,7 @@ def test_a_filler_whose_client_leaves_goes_on(
 def test_a_filler_whose_client_leaves_before_the_head_holds_nobody_up(
     proxy: Proxy, upstream: Upstream, kept: dict[str, object]
 ) -> None:
-    proxy.location(plugins=[(Cache, {**kept, "lock": "30s"})])
+    proxy.location(plugins=[(Cache, {**kept, "lock": "20s"})])
     go = threading.Event()
     upstream.reply("/a", b"text", headers=FRESH, until=go)
     [first] = ask(proxy, 1)

@@ -11,6 +11,8 @@ WHOLE: Final = 256 * 1024
 """A body of up to so many bytes is kept in one piece; joining a larger one would take too long."""
 ENTRY_BYTES: Final = 360
 """What an entry takes besides its bytes and texts: the object, its numbers, its place in the dictionary."""
+VIEW_SHARE: Final = 4
+"""What a user of the store makes of the head (``view``) takes about so many times its bytes."""
 TAG_BYTES: Final = 300
 """What a tag of an entry takes in the index, besides its text; less if others have it, too."""
 
@@ -75,6 +77,7 @@ class Kept(Entry):
             + sum(len(text.encode("utf-8", "replace")) for text in (url, *tags))
             + _TEXT_OBJECT
             + len(tags) * TAG_BYTES
+            + len(head) * VIEW_SHARE
         )
         """Bytes that it takes, with all that comes with it."""
         self.uses = 0
