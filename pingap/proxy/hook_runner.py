@@ -11,6 +11,7 @@ plugin were not there.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
@@ -132,6 +133,7 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
             x.filters.append(stage)
         else:
             x.filters = [stage]
+            x.ctx._exchange = weakref.ref(x)
 
     await ask_plugins(x, chain, phase, _FILTERS, keep, *arguments)
     return filters

@@ -300,8 +300,6 @@ class Asking:
         """Return whether the body that comes is the one for a request."""
         if not fill.is_joinable or visit.wish.ranged or fill.head is None:
             return False
-        if time.monotonic() - fill.progress > self._turns.seconds:  # its client takes it slowly
-            return False
         if fill.marker is None:
             return not visit.extras
         key = variant_key(fill.marker, visit.primary, visit.extras, visit.headers)

@@ -7,9 +7,8 @@ may read its body while it comes. Nothing here does IO or knows HTTP.
 from __future__ import annotations
 
 import enum
-import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -46,12 +45,11 @@ class Fill:
         "_changed",
         "_chunks",
         "_readers",
-        "began",
         "head",
+        "hurry",
         "key",
         "length",
         "marker",
-        "progress",
         "size",
         "state",
         "variant",
@@ -59,7 +57,8 @@ class Fill:
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.began = self.progress = time.monotonic()
+        self.hurry: Callable[[bool], None] | None = None
+        """Lets the body come as fast as it can, or as its client takes it."""
         self.state = State.ASKING
         self.head: StoredResponse | None = None
         """What is being stored, once its head has come."""
@@ -85,7 +84,8 @@ class Fill:
     def feed(self, chunk: bytes) -> None:
         """Take bytes of the body."""
         self.size += len(chunk)
-        self.progress = time.monotonic()
+        if self.size > SHARED_BYTES and self.hurry is not None:
+            self.hurry(False)
         if self._chunks is not None:
             if self.size <= SHARED_BYTES:
                 self._chunks.append(chunk)
@@ -104,7 +104,7 @@ class Fill:
             self._change(state)
             for reader in self._readers:
                 reader.wake()
-            self._chunks = None
+            self._chunks = self.hurry = None
 
     def _change(self, state: State) -> None:
         self.state = state
@@ -120,15 +120,30 @@ class Fill:
 
     @property
     def is_joinable(self) -> bool:
-        """Whether all of the body that has come is still here, and more of it is to come."""
-        return self.state is State.FLOWING and self._chunks is not None
+        """Whether all of the body that has come is still here, and more of it is to come.
+
+        A body that is known to be large could only come as its client takes it.
+        """
+        small = self.length is None or self.length <= SHARED_BYTES
+        return self.state is State.FLOWING and self._chunks is not None and small
 
     def join(self) -> Reader:
         """Return a reader of the whole body."""
         assert self._chunks is not None
         reader = Reader(self, self._chunks)
         self._readers.append(reader)
+        if self.hurry is not None:
+            self.hurry(True)
         return reader
+
+    def go_on(self, hurry: Callable[[bool], None]) -> None:
+        """Take what lets the body come faster; it is used while others read it.
+
+        :param hurry: called with True or False.
+        """
+        self.hurry = hurry
+        if self._readers:
+            hurry(True)
 
     def leave(self, reader: Reader) -> None:
         """Forget a reader."""

@@ -199,6 +199,8 @@ class Cache(Plugin):
         visit = ctx[self._visit]
         if visit is None or visit.storing is None or response.status == 204:
             return None
+        if visit.fill is not None:
+            visit.fill.go_on(ctx.read_ahead)
         unchanged = self._receiving.answers_conditions(visit, time.time())
         return self._saving.filter(visit, response, unchanged=unchanged)
 

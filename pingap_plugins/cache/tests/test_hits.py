@@ -284,3 +284,49 @@ def test_a_response_without_content(
     for path, status in (("/a", 204), ("/b", 200)):
         assert [proxy.get(path).headers["X-Cache-Status"] for _ in range(2)] == ["miss", "hit"]
         assert proxy.get(path).status == status
+
+
+def test_all_versions_of_http_share_entries(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.configure("servers.web", enabled_h2=True)
+    proxy.location(plugins=[(Cache, kept)])
+    upstream.reply("/a", b"0123456789", headers=FRESH)
+    host = {"Host": f"127.0.0.1:{proxy.port()}"}
+    fill(proxy, "/a", host)
+    with proxy.connect_http2(headers=host) as client:
+        answer = client.get("/a")
+        assert (answer.body, answer.headers["x-cache-status"]) == (b"0123456789", "hit")
+        head = client.request("HEAD", "/a")
+        assert (head.body, head.headers["content-length"]) == (b"", "10")
+        assert client.get("/a", headers={"Range": "bytes=1-2"}).body == b"12"
+        assert client.get("/a", headers={"If-None-Match": '"v1"'}).status == 304
+    upstream.received_once()
+
+
+def test_a_client_of_http_1_0(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> None:
+    proxy.location(plugins=[(Cache, kept)])
+    upstream.reply("/a", b"0123456789", headers=FRESH)
+    fill(proxy, "/a", {"Host": "old.example"})
+    with proxy.connect() as client:
+        client.send(b"GET /a HTTP/1.0\r\nHost: old.example\r\n\r\n")
+        answer = client.answer()
+    assert (answer.body, answer.headers["X-Cache-Status"]) == (b"0123456789", "hit")
+
+
+def test_a_large_body_streams_from_the_store(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "max_file_size": 0})])
+    body = bytes(range(256)) * 8192
+    upstream.reply("/a", body, headers=FRESH)
+    upstream.stream("/b", lambda: iter([body[:1_000_000], body[1_000_000:]]), headers=FRESH)
+    for path in ("/a", "/b"):
+        fill(proxy, path)
+        answer = proxy.get(path)
+        assert (answer.body == body, answer.headers["X-Cache-Status"]) == (True, "hit")
+        assert answer.headers["Content-Length"] == str(len(body))
+        parts = proxy.get(path, headers={"Range": "bytes=65530-65545,2000000-2000010"})
+        assert parts.body.count(body[65530:65546]) == 1
+        assert body[2000000:2000011] in parts.body
+    assert len(upstream.requests) == 2

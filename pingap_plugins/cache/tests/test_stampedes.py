@@ -276,3 +276,30 @@ def test_without_lock_each_fetches(
         upstream.wait_for_request(number)
     go.set()
     assert [client.answer().body for client in clients] == [b"text"] * 3
+
+
+@pytest.mark.parametrize("size", [4_000_000, 30_000_000])
+def test_a_client_that_reads_nothing_holds_nobody_up(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object], size: int
+) -> None:
+    """A body that fits is read for the others; a larger one they fetch themselves after ``lock``."""
+    proxy.location(plugins=[(Cache, {**kept, "max_file_size": 0, "lock": "100ms"})])
+    upstream.reply("/a", b"x" * size, headers=FRESH)
+    [slow] = ask(proxy, 1)
+    slow.read_head()
+    answer = proxy.get("/a")
+    assert len(answer.body) == size
+    assert len(upstream.requests) == (1 if size == 4_000_000 else 2)
+    assert len(slow.read_rest()) == size
+
+
+def test_a_stream_without_length_is_read_for_the_others(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "max_file_size": 0, "lock": "10s"})])
+    upstream.stream("/a", lambda: iter([b"x" * 500_000] * 8), headers=FRESH)
+    [slow] = ask(proxy, 1)
+    slow.read_head()
+    assert len(proxy.get("/a").body) == 4_000_000
+    upstream.received_once()
+    assert len(slow.read_rest()) == 4_000_000
