@@ -201,7 +201,12 @@ class Asking:
     ) -> Response | Awaitable[Response | None] | None:
         """Let the request go on to the upstream, unless another one fetches the same already."""
         wish = visit.wish
-        alone = request.method == "HEAD" or (wish.ranged and visit.stored is None)
+        # (What a request with no-store brings will not be stored.)
+        alone = (
+            request.method == "HEAD"
+            or wish.directives.no_store
+            or (wish.ranged and visit.stored is None)
+        )
         if alone or self._parts.predictions.predicts(visit.key):
             self._go_on(visit, request, None)
             return None

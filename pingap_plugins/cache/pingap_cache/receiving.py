@@ -178,7 +178,9 @@ class Receiving:
         parts = self._parts
         visit.reason = reason
         parts.numbers.count(UNCACHEABLE)
-        if not visit.wish.ranged and response.status not in (304, *ERRORS):
+        # (What one request asks for, or who sends it, says nothing about others.)
+        personal = visit.wish.directives.no_store or b"authorization" in visit.headers.keys
+        if not (visit.wish.ranged or personal or response.status in (304, *ERRORS)):
             parts.predictions.note(visit.key, reason)
         self._end(visit, State.DECLINED)
         response.headers.append(self._line(visit.forward, detail=reason))

@@ -303,3 +303,22 @@ def test_a_stream_without_length_is_read_for_the_others(
     assert len(proxy.get("/a").body) == 4_000_000
     upstream.received_once()
     assert len(slow.read_rest()) == 4_000_000
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Cache-Control": "no-store"}, {"Authorization": "Basic YQ=="}]
+)
+def test_nobody_can_keep_others_from_sharing(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object], headers: dict[str, str]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "lock": "10s"})])
+    upstream.reply("/a", b"text", headers=FRESH)
+    assert "X-Cache-Status" not in proxy.get("/a", headers=headers).headers
+    go = threading.Event()
+    upstream.reply("/a", b"text", headers=FRESH, until=go)
+    clients = ask(proxy, 5)
+    upstream.wait_for_request(2)
+    proxy.settle()
+    go.set()
+    assert {client.answer().body for client in clients} == {b"text"}
+    assert len(upstream.requests) == 2
