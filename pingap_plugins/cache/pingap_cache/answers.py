@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pingap import Field, Headers, HTTPError, Request, Response, field
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "pingap"
 """How this cache is called in ``Cache-Status``."""
+MOST_LINES: Final = 512
+"""Fields of ``Cache-Status`` that are kept."""
 _STATUS: Final = "x-cache-status"
 STATUSES: Final = (
     *("hit", "miss", "stale", "stale-updating", "expired", "revalidated"),
@@ -39,6 +42,8 @@ class Answers:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.status = CacheStatus(NAME)
+        self.forwarded = lru_cache(MOST_LINES)(self.status.forwarded)
+        """Makes ``Cache-Status``, or finds the field that was made before."""
 
     def hit(self, view: View, entry: Entry, now: float) -> Response:
         """Return the answer to a plain GET request from a fresh entry whose body is in memory."""
@@ -113,7 +118,7 @@ class Answers:
         """Return the answer from a body that comes at this moment."""
         head = fill.head
         assert head is not None
-        line = self.status.forwarded("uri-miss", collapsed=True)
+        line = self.forwarded("uri-miss", collapsed=True)
         if wish.conditional and not_modified(head, headers, now):
             return _whole(answer(head, wish, headers, 0, now), b"", "hit", line)
         made = answer(head, PLAIN, headers, 0, now)

@@ -141,7 +141,7 @@ class Asking:
 
     def _unavailable(self) -> Response:
         response = Response.text(504, "Nothing that may be used is stored")
-        response.headers.append(self._answers.status.forwarded("request", detail="only-if-cached"))
+        response.headers.append(self._answers.forwarded("request", detail="only-if-cached"))
         return response
 
     # Answering.

@@ -37,7 +37,7 @@ class Receiving:
         self._parts = parts
         self._asking = asking
         self._saving = saving
-        self._line = parts.answers.status.forwarded
+        self._line = parts.answers.forwarded
 
     def take(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext

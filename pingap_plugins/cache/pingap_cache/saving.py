@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Sequence
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeGuard
 
 import anyio
 import anyio.lowlevel
@@ -36,8 +36,7 @@ MARKER_SECONDS: Final = 30 * 86400.0
 _NOT_IN_304: Final = ("Content-Encoding", "Content-Language", "Content-Range", "Content-Type")
 
 
-@runtime_checkable
-class DirectWriter(Protocol):
+class DirectWriter(Writer, Protocol):
     """A writer that never waits: to memory."""
 
     def add(self, chunk: bytes) -> bool:
@@ -45,6 +44,11 @@ class DirectWriter(Protocol):
 
     def commit_now(self) -> bool:
         """Do what ``commit`` does."""
+
+
+def is_direct(writer: Writer) -> TypeGuard[DirectWriter]:
+    """Return whether a writer never waits; asking the protocol would take longer."""
+    return hasattr(writer, "commit_now")
 
 
 class Saving:
@@ -103,7 +107,7 @@ class Saving:
     def _filter(self, visit: Visit, length: int | None) -> Direct | Collected | Streamed:
         if not self._parts.deep:
             writer = self.writer(visit)
-            if isinstance(writer, DirectWriter):
+            if is_direct(writer):
                 return Direct(self, visit, writer)
             return Streamed(self, visit, writer)
         if length is not None and length <= COLLECTED:
@@ -114,7 +118,7 @@ class Saving:
         """Store a response that has no body."""
         self._announce(visit)
         writer = self.writer(visit)
-        if isinstance(writer, DirectWriter):
+        if is_direct(writer):
             self.commit_now(visit, writer)
             return None
         return self.commit(visit, writer)
@@ -139,7 +143,7 @@ class Saving:
         stored = writer.commit_now()
         if visit.new_marker:
             marker = self._marker_writer(visit)
-            if isinstance(marker, DirectWriter):
+            if is_direct(marker):
                 marker.commit_now()
         self.done(visit, State.STORED if stored else State.DECLINED)
 
@@ -243,7 +247,7 @@ class Direct(BodyFilter):
 
     def _drop(self) -> None:
         writer, self._writer = self._writer, None
-        if isinstance(writer, Writer):
+        if writer is not None:
             writer.discard()
 
 

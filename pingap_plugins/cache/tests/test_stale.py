@@ -178,5 +178,6 @@ def test_while_one_revalidates_others_get_stale(
         assert (answer.body, answer.headers["X-Cache-Status"]) == (b"one", "stale-updating")
         go.set()
         assert first.answer().body == b"two"
+    written(cached)
     assert cached.get("/a").headers["X-Cache-Status"] == "hit"
     assert len(upstream.requests) == 2

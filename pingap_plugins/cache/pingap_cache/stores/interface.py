@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 CHUNK: Final = 64 * 1024
 """The most bytes of a body that ``read`` yields at once."""
@@ -106,7 +106,6 @@ class StoreFigures:
         return tuple(field.name for field in fields(cls))
 
 
-@runtime_checkable
 class Writer(Protocol):
     """An entry that is being written. Nothing is visible before ``commit``.
 
