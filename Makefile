@@ -6,6 +6,9 @@
 PYTHON ?= python3
 ARGS ?=
 
+# Set in some images, and then every Python that a test starts compiles all of pingap anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

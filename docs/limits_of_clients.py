@@ -163,7 +163,7 @@ def turn_limits() -> Iterator[Row]:
     milliseconds = f"{backlog.SECONDS * 1000:g}ms"
     yield "work beyond the first piece of each connection", milliseconds, "", text
     piece = format_size(backlog.PIECE)
-    what = "a piece: one request, frame or record; or bytes of heads, chunks, a handshake"
+    what = "a piece: one request, frame, record or WebSocket message; or bytes of heads, chunks, a handshake"
     yield what, piece, "", "the rest is split into further pieces"
     chunks, interim = format_size(http1_response.PIECE), http1_response.MOST_AT_ONCE
     what = "a piece of an HTTP/1.1 response from an upstream"

@@ -37,7 +37,7 @@ from pingap.protocol import (
 )
 from pingap.proxy import body_source, fetch, filter_chain, unattended, websocket_session
 from pingap.shared_state import messages, state, values
-from pingap.supervisor import activation, reload, supervisor, upgrade
+from pingap.supervisor import activation, master, reload, supervisor, upgrade
 from pingap.tls import issuer, replacements
 from pingap.worker import notifying
 
@@ -103,6 +103,9 @@ def _succession_limits() -> Iterator[Row]:
         "",
         "the old one stays",
     )
+    first, most = format_duration(master.FIRST_PAUSE), format_duration(master.LONGEST_PAUSE)
+    text = "with `-a` or `--autoreload`, it is tried again after this pause"
+    yield "a reload failed for a reason that may pass", f"{first}, doubling up to {most}", "", text
     yield (
         "a new process (`-u`) waits for the old one",
         format_duration(upgrade.WAIT_SECONDS),

@@ -1,6 +1,6 @@
 """pingap: a reverse proxy and application gateway that you extend in Python.
 
-What stands in ``__all__`` is the public interface: all that a plugin imports.
+``__all__`` is the public interface: everything that a plugin imports.
 """
 
 from pingap.host.early_signals import hold_signals, is_the_command

@@ -1,23 +1,23 @@
 # mypy: disable-error-code="empty-body"
-"""Every hook of pingap: what a plugin may implement.
+"""All hooks that a plugin can implement.
 
-Phases (first part) concern one request and are methods of a plugin class; they run per location,
-in the order of the location's ``plugins``. A server may list plugins as well (``servers.*.plugins``): those
-in ``SERVER_PHASES`` run for all of its requests, also where no location matches, and the others in each
-of its locations, before those of the location's own plugins. Application hooks (second part, prefix
-``pingap_``) concern the process and belong to a distribution; they run in the order of installation
-names. Those in ``INSTANCE_HOOKS`` may be methods of a plugin class as well: then they run for each of its
-instances.
+Phases (first part) handle one request and are methods of a plugin class. They run per location, in
+the order of the location's ``plugins``. A server can list plugins as well (``servers.*.plugins``):
+their methods for ``SERVER_PHASES`` run for all requests of the server, even if no location matches,
+and their other methods run in each of its locations, before the location's own plugins. Application
+hooks (second part, prefix ``pingap_``) concern the process and belong to a distribution. They run
+in the order of distribution names. Those in ``INSTANCE_HOOKS`` can also be methods of a plugin
+class and then run for each of its instances.
 
-All phases have in common:
+The following applies to all phases:
 
-- An implementation takes only the arguments it names.
-- It may be ``async``. A sync one is a plain call; an async one costs a task.
-- A sync one may return an awaitable instead of its result, for the rare request that has to wait; it is
-  then treated as what an async one returns, and all others stay plain calls.
-- It may raise :class:`pingap.HTTPError` to answer with that status.
-- Any other exception answers 500, is counted and logged with the plugin instance and the location;
-  the client learns nothing of it. ``logging`` runs whatever happened.
+- An implementation takes only the arguments that it names.
+- It can be ``async``. A sync one is a plain call; an async one costs a task.
+- A sync one can return an awaitable instead of its result, for the rare request that has to wait; it
+  is then handled like an async one, while all other requests remain plain calls.
+- It can raise :class:`pingap.HTTPError` to answer with that status.
+- Any other exception results in a 500. It is counted, and logged with the plugin instance and the
+  location; the client gets no details. ``logging`` runs in any case.
 """
 
 from __future__ import annotations
@@ -66,16 +66,17 @@ MARK = f"{hookimpl.project_name}_impl"
 
 @hookspec(firstresult=True)
 def server_request(request: Request, ctx: RequestContext) -> Response | None:
-    """Look at a request of the server before a location is chosen; answer it, or let it go on.
+    """Inspect a request of the server before a location is chosen; answer it or let it continue.
 
-    Runs once per request, for the plugins of the server, until a plugin answers. What has to work on
-    every host and path belongs here: tokens of a certificate authority, a metrics page, a ban.
+    Runs once per request, for the plugins of the server, until a plugin answers. Use it for
+    responses that must work on every host and path, such as tokens for a certificate authority, a
+    metrics page or a ban.
 
-    :param request: the head as received; headers may be changed in place, ``request.rewrite`` changes
-        the target, also for the choice of the location.
+    :param request: the head as received. Headers can be changed in place; ``request.rewrite``
+        changes the target, which then also decides the location.
     :param ctx: the state of this request; ``ctx.location`` is empty.
-    :returns: a response to send at once, or None to go on. The first response wins; no phase of a
-        location runs for it.
+    :returns: a response to send at once, or None to continue. The first response wins, and no phase
+        of a location runs for that request.
     :raises Exception: ends the request with 500.
 
     .. versionadded:: 1.1
@@ -84,12 +85,12 @@ def server_request(request: Request, ctx: RequestContext) -> Response | None:
 
 @hookspec
 def early_request(request: Request, ctx: RequestContext) -> None:
-    """Look at a request right after its location was found, before anything else is done.
+    """Inspect a request right after its location was found, before anything else is done.
 
-    Runs once per request, every plugin of the location in listed order. It cannot answer; it
-    prepares what later phases use.
+    Runs once per request for every plugin of the location, in listed order. It cannot answer; it
+    prepares values that later phases use.
 
-    :param request: the head as received; headers may be changed in place.
+    :param request: the head as received; headers can be changed in place.
     :param ctx: the state of this request, shared by all its phases.
     :raises Exception: ends the request with 500; the ``request`` phase does not run.
 
@@ -99,14 +100,15 @@ def early_request(request: Request, ctx: RequestContext) -> None:
 
 @hookspec(firstresult=True)
 def request(request: Request, ctx: RequestContext) -> Response | None:
-    """Look at a request before caches and upstreams; answer it, or let it go on.
+    """Inspect a request before caches and upstreams; answer it or let it continue.
 
-    Runs once per request, in listed order, until a plugin answers. Refusing, redirecting,
-    rewriting and answering locally belong here.
+    Runs once per request, in listed order, until a plugin answers. Use it to refuse, redirect or
+    rewrite a request, or to answer it locally.
 
-    :param request: the head; headers may be changed in place, ``request.rewrite`` changes the target.
-    :param ctx: the state of this request; ``ctx.upstream`` may be set to choose another upstream.
-    :returns: a response to send at once, or None to go on. The first response wins.
+    :param request: the head; headers can be changed in place, ``request.rewrite`` changes the
+        target.
+    :param ctx: the state of this request; set ``ctx.upstream`` to choose another upstream.
+    :returns: a response to send at once, or None to continue. The first response wins.
     :raises Exception: ends the request with 500.
 
     .. versionadded:: 0.1
@@ -115,14 +117,14 @@ def request(request: Request, ctx: RequestContext) -> Response | None:
 
 @hookspec(firstresult=True)
 def proxy_upstream(request: Request, ctx: RequestContext) -> Response | None:
-    """Look at a request that is about to be sent to an upstream.
+    """Inspect a request that is about to be sent to an upstream.
 
-    Runs as ``request`` does and after it, only if an upstream will be used: a request answered
-    by a plugin or from a cache never gets here.
+    Runs like ``request`` and after it, but only if an upstream will be used: not for requests that
+    a plugin or a cache has answered.
 
     :param request: the head; changes reach the upstream.
-    :param ctx: the state of this request; ``ctx.upstream`` may be set to choose another upstream.
-    :returns: a response to send at once, or None to go on. The first response wins.
+    :param ctx: the state of this request; set ``ctx.upstream`` to choose another upstream.
+    :returns: a response to send at once, or None to continue. The first response wins.
     :raises Exception: ends the request with 500.
 
     .. versionadded:: 0.1
@@ -133,13 +135,13 @@ def proxy_upstream(request: Request, ctx: RequestContext) -> Response | None:
 def upstream_request(request: Request, headers: Headers, peer: Peer, ctx: RequestContext) -> None:
     """Change the header fields of one attempt to send the request to an upstream.
 
-    Runs before each attempt, every plugin in listed order, after the configured header changes. Trace
-    context and signatures belong here: they differ from attempt to attempt.
+    Runs before each attempt for every plugin, in listed order, after the configured header changes.
+    Use it for trace context and signatures, which differ from attempt to attempt.
 
-    :param request: the head of the request; it cannot be changed any more.
-    :param headers: the fields of this attempt; may be changed in place.
-    :param peer: where the request will be sent.
-    :param ctx: the state of this request; ``ctx.upstream_retries`` counts the attempts before.
+    :param request: the head of the request; it can no longer be changed.
+    :param headers: the fields of this attempt; can be changed in place.
+    :param peer: the destination of the attempt.
+    :param ctx: the state of this request; ``ctx.upstream_retries`` counts the previous attempts.
     :raises Exception: ends the request with 500; nothing is sent.
 
     .. versionadded:: 1.1
@@ -148,10 +150,10 @@ def upstream_request(request: Request, headers: Headers, peer: Peer, ctx: Reques
 
 @hookspec
 def upstream_attempt(request: Request, attempt: UpstreamAttempt, ctx: RequestContext) -> None:
-    """Take note of one attempt that ended: a response head arrived, or it failed.
+    """Record an attempt that has ended: a response head arrived, or the attempt failed.
 
-    Runs once for each attempt, every plugin in listed order, before it is decided whether there is
-    another one.
+    Runs once for each attempt and every plugin, in listed order, before pingap decides whether to
+    make another one.
 
     :param request: the head of the request.
     :param attempt: the peer, times, status and error of the attempt.
@@ -168,13 +170,13 @@ def upstream_error(
 ) -> Response | Retry | None:
     """Answer in place of an upstream that gave no response, or ask for another attempt.
 
-    Runs when no attempt is left, in listed order, until a plugin returns something.
+    Runs when no attempt is left, in listed order, until a plugin returns a result.
 
     :param request: the head of the request.
-    :param error: why there is no response, with the status that the client would get.
+    :param error: the reason why there is no response, with the status that the client would get.
     :param ctx: the state of this request.
-    :returns: a response to send, a :class:`pingap.Retry` to try again after a delay, or None to leave
-        the error as it is.
+    :returns: a response to send, a :class:`pingap.Retry` to try again after a delay, or None to
+        keep the error.
     :raises Exception: ends the request with 500.
 
     .. versionadded:: 1.1
@@ -183,16 +185,16 @@ def upstream_error(
 
 @hookspec
 def request_body(request: Request, ctx: RequestContext) -> BodyFilter | AsyncBodyFilter | None:
-    """Ask to see or rewrite the body of a request on its way to the upstream.
+    """Ask to read or rewrite the body of a request on its way to the upstream.
 
     Runs after ``proxy_upstream``, once per request that has a body, in listed order. The filters
-    are applied in that order: each gets what the one before returned. With no filter the body
-    passes unseen.
+    are applied in that order: each gets the output of the previous one. Without a filter, the body
+    passes unread.
 
-    :param request: the head, as it will be sent.
+    :param request: the head that will be sent.
     :param ctx: the state of this request.
-    :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
-        incomplete, ``abandoned`` is called.
+    :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
+        is called; ``abandoned`` if the body stays incomplete.
     :raises Exception: here or in the filter: ends the request with 500.
 
     .. versionadded:: 0.1
@@ -201,14 +203,14 @@ def request_body(request: Request, ctx: RequestContext) -> BodyFilter | AsyncBod
 
 @hookspec
 def upstream_response(request: Request, response: Response, ctx: RequestContext) -> Response | None:
-    """Look at the head of an upstream's response, before it could be stored in a cache.
+    """Inspect the head of an upstream's response, before it could be stored in a cache.
 
-    Runs once per response of an upstream, every plugin in listed order.
+    Runs once per response of an upstream for every plugin, in listed order.
 
     :param request: the head that was sent.
-    :param response: status and headers as received; may be changed in place.
-    :param ctx: the state of this request, with the facts of the upstream.
-    :returns: None, or a response that takes its place. The body of the upstream is then dropped
+    :param response: status and headers as received; can be changed in place.
+    :param ctx: the state of this request, with the properties of the upstream.
+    :returns: None, or a response that replaces this one. The body of the upstream is then dropped,
         and later plugins see the new response.
     :raises Exception: ends the request with 500; the upstream's response is dropped.
 
@@ -220,18 +222,18 @@ def upstream_response(request: Request, response: Response, ctx: RequestContext)
 def upstream_response_body(
     request: Request, response: Response, ctx: RequestContext
 ) -> BodyFilter | AsyncBodyFilter | None:
-    """Ask to see or rewrite the body of an upstream's response.
+    """Ask to read or rewrite the body of an upstream's response.
 
-    Runs after ``upstream_response``, in listed order, and not for responses that have no body.
-    These filters come before those of ``response_body``.
+    Runs after ``upstream_response``, in listed order, but not for responses without a body. These
+    filters come before those of ``response_body``.
 
     :param request: the head that was sent.
-    :param response: the head as it stands.
+    :param response: the current head.
     :param ctx: the state of this request.
-    :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
-        incomplete, ``abandoned`` is called.
-    :raises Exception: here: ends the request with 500. In the filter: the answer is cut, never
-        completed falsely; 500 if a filter holds the head (``hold_head``).
+    :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
+        is called; ``abandoned`` if the body stays incomplete.
+    :raises Exception: here: ends the request with 500. In the filter: the response is cut off and
+        never looks complete; the client gets 500 if a filter holds the head (``hold_head``).
 
     .. versionadded:: 0.1
     """
@@ -239,13 +241,13 @@ def upstream_response_body(
 
 @hookspec
 def response(request: Request, response: Response, ctx: RequestContext) -> None:
-    """Look at a response before it is sent, whoever made it.
+    """Inspect a response before it is sent, from any source.
 
-    Runs once per request, every plugin in listed order, for responses of upstreams, of plugins
-    and for error pages.
+    Runs once per request for every plugin, in listed order: for responses of upstreams and of
+    plugins, and for error pages.
 
     :param request: the head.
-    :param response: status and headers; may be changed in place. Framing is not here: the proxy
+    :param response: status and headers; can be changed in place. Framing is not included: the proxy
         writes ``Content-Length``, ``Transfer-Encoding`` and ``Connection`` itself.
     :param ctx: the state of this request.
     :raises Exception: ends the request with 500 instead of this response.
@@ -258,17 +260,17 @@ def response(request: Request, response: Response, ctx: RequestContext) -> None:
 def response_body(
     request: Request, response: Response, ctx: RequestContext
 ) -> BodyFilter | AsyncBodyFilter | None:
-    """Ask to see or rewrite the body of a response on its way to the client.
+    """Ask to read or rewrite the body of a response on its way to the client.
 
-    Runs after ``response``, in listed order, and not for responses that have no body.
+    Runs after ``response``, in listed order, but not for responses without a body.
 
     :param request: the head.
-    :param response: the head as it will be sent.
+    :param response: the head that will be sent.
     :param ctx: the state of this request.
-    :returns: a filter for this one body, or None. Exactly one of its ``end`` and, if the body stays
-        incomplete, ``abandoned`` is called.
-    :raises Exception: here: ends the request with 500. In the filter: the answer is cut, never
-        completed falsely; 500 if a filter holds the head (``hold_head``).
+    :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
+        is called; ``abandoned`` if the body stays incomplete.
+    :raises Exception: here: ends the request with 500. In the filter: the response is cut off and
+        never looks complete; the client gets 500 if a filter holds the head (``hold_head``).
 
     .. versionadded:: 0.1
     """
@@ -278,13 +280,15 @@ def response_body(
 def error_page(request: Request, error: HTTPError, ctx: RequestContext) -> Response | None:
     """Make the response for an error, instead of the page of pingap.
 
-    Runs for every error that a client gets a response for, in listed order, until a plugin answers:
-    first the plugins of the location, then those of the server. ``response`` runs for the response.
+    Runs for every error that is answered with a response, in listed order, until a plugin answers:
+    first the plugins of the location, then those of the server. ``response`` runs for the result.
 
-    :param request: the head; of a request that could not be read, what is known of it.
+    :param request: the head. If the request could not be read, it has only the parts that are
+        known.
     :param error: its status, message and headers.
     :param ctx: the state of this request.
-    :returns: the response, or None for the page of the next plugin, at last that of pingap.
+    :returns: the response, or None to leave it to the next plugin and finally to the page of
+        pingap.
     :raises Exception: counted and logged; the client gets the page of pingap.
 
     .. versionadded:: 1.1
@@ -293,19 +297,19 @@ def error_page(request: Request, error: HTTPError, ctx: RequestContext) -> Respo
 
 @hookspec
 def websocket(request: Request, response: Response, ctx: RequestContext) -> WebSocketFilter | None:
-    """Ask to see or change the messages of a WebSocket.
+    """Ask to read or change the messages of a WebSocket.
 
-    Runs after ``response`` when an upstream has agreed to a WebSocket, for clients of HTTP/1.1 and
-    HTTP/2, in listed order. The filter of the plugin that is listed first stands next to the client.
-    With no filter the bytes of the WebSocket pass unseen.
+    Runs after ``response`` when an upstream has accepted a WebSocket, for clients of HTTP/1.1 and
+    HTTP/2, in listed order. The filter of the plugin that is listed first is next to the client.
+    Without a filter, the bytes of the WebSocket pass unread.
 
-    A location with such a plugin offers upstreams no extension but permessage-deflate, which is
+    A location with such a plugin offers upstreams no extension except permessage-deflate, which is
     decoded.
 
-    :param request: the head, as it was sent.
-    :param response: the head of the answer, with ``Sec-WebSocket-Protocol`` if one was chosen.
+    :param request: the head that was sent.
+    :param response: the head of the response, with ``Sec-WebSocket-Protocol`` if one was chosen.
     :param ctx: the state of this request.
-    :returns: a filter for this one WebSocket, or None. Its ``closed`` is called exactly once.
+    :returns: a filter for this WebSocket, or None. Its ``closed`` is called exactly once.
     :raises Exception: here: ends the request with 500. In the filter: both sides are closed with 1011.
 
     .. versionadded:: 1.1
@@ -314,15 +318,16 @@ def websocket(request: Request, response: Response, ctx: RequestContext) -> WebS
 
 @hookspec
 def logging(request: Request, response: Response | None, ctx: RequestContext) -> None:
-    """Take note of a request that ended, well or badly.
+    """Record a request that has ended, successfully or not.
 
-    Runs once per request, after the last byte, also after errors and when the client left: for the
-    plugins of the location, then for those of the server, also where no location matched. Changes nothing. Must be quick: the next request of the connection waits.
+    Runs once per request, after the last byte, and also after errors or if the client disconnects:
+    for the plugins of the location, then for those of the server, even if no location matched.
+    Changes have no effect. It must be quick: the next request of the connection waits.
 
-    :param request: the head as it was after all phases.
+    :param request: the head after all phases.
     :param response: the head that was sent, or None if none was.
-    :param ctx: the final state of this request: ``outcome`` says whether the client received the whole
-        response, ``error`` what went wrong.
+    :param ctx: the final state of this request: ``outcome`` is whether the client received the
+        whole response, ``error`` the cause if it did not.
     :raises Exception: counted and logged; the other plugins still run.
 
     .. versionadded:: 0.1
@@ -334,10 +339,11 @@ def logging(request: Request, response: Response | None, ctx: RequestContext) ->
 
 @hookspec
 def pingap_plugin_categories() -> Sequence[type[Plugin]]:
-    """Name the plugin classes of a distribution, one for each category.
+    """Return the plugin classes of a distribution, one for each category.
 
-    Called once, when the configuration first names a category of the distribution. A plugin class
-    that is itself the target of an entry point has an implementation that names the class.
+    Called once, when the configuration first names a category of the distribution. If an entry
+    point refers to a plugin class directly, pingap provides an implementation that returns the
+    class.
 
     :returns: the classes.
     :raises Exception: a configuration error that names the distribution.
@@ -348,11 +354,11 @@ def pingap_plugin_categories() -> Sequence[type[Plugin]]:
 
 @hookspec
 def pingap_location_keys() -> Mapping[str, type[Plugin]]:
-    """Claim keys of ``[locations.<name>]`` that belong to the distribution.
+    """Claim keys of ``[locations.<name>]`` for the distribution.
 
-    A location that has such keys gets one unnamed instance of their class, in front of the plugins
-    it lists; the keys are its settings, under their own names. The distribution declares each key as
-    an entry point named ``location:<key>``. A key that pingap itself honours cannot be claimed.
+    A location with such keys gets one unnamed instance of their class, before the plugins it lists.
+    The keys are its settings, under their own names. The distribution declares each key as an entry
+    point named ``location:<key>``. Keys that pingap itself supports cannot be claimed.
 
     Called once, when the configuration first uses a key of the distribution.
 
@@ -366,10 +372,10 @@ def pingap_location_keys() -> Mapping[str, type[Plugin]]:
 
 @hookspec
 def pingap_server_keys() -> Mapping[str, type[Plugin]]:
-    """Claim keys of ``[servers.<name>]`` that belong to the distribution.
+    """Claim keys of ``[servers.<name>]`` for the distribution.
 
-    A server that has such keys gets one unnamed instance of their class, in front of the plugins it
-    lists. Otherwise as ``pingap_location_keys``, with entry points named ``server:<key>``.
+    A server with such keys gets one unnamed instance of their class, before the plugins it lists.
+    Everything else is as for ``pingap_location_keys``, with entry points named ``server:<key>``.
 
     :returns: key -> plugin class.
     :raises Exception: a configuration error that names the distribution.
@@ -380,11 +386,11 @@ def pingap_server_keys() -> Mapping[str, type[Plugin]]:
 
 @hookspec
 def pingap_basic_keys() -> Mapping[str, type[Plugin]]:
-    """Claim keys of ``[basic]`` that belong to the distribution.
+    """Claim keys of ``[basic]`` for the distribution.
 
-    There is one instance of the class for the process. Its phases run for the requests of all servers,
-    in front of the plugins of each server. Otherwise as ``pingap_location_keys``, with entry points
-    named ``basic:<key>``.
+    The process has one instance of the class. Its phases run for the requests of all servers,
+    before the plugins of each server. Everything else is as for ``pingap_location_keys``, with
+    entry points named ``basic:<key>``.
 
     :returns: key -> plugin class.
     :raises Exception: a configuration error that names the distribution.
@@ -395,13 +401,13 @@ def pingap_basic_keys() -> Mapping[str, type[Plugin]]:
 
 @hookspec
 def pingap_upstream_keys() -> Mapping[str, type[Plugin]]:
-    """Claim keys of ``[upstreams.<name>]`` that belong to the distribution.
+    """Claim keys of ``[upstreams.<name>]`` for the distribution.
 
-    An upstream that has such keys gets one unnamed instance of their class. Its phases run for attempts
-    at this upstream, behind those of the location, also if a plugin has chosen it by ``ctx.upstream``;
-    it can have ``upstream_request``, ``upstream_attempt``, ``upstream_error`` and
-    ``upstream_response``. Otherwise as ``pingap_location_keys``, with entry points named
-    ``upstream:<key>``.
+    An upstream with such keys gets one unnamed instance of their class. Its phases run for attempts
+    at this upstream, after those of the location, even if a plugin has chosen the upstream with
+    ``ctx.upstream``. They can be ``upstream_request``, ``upstream_attempt``, ``upstream_error`` and
+    ``upstream_response``. Everything else is as for ``pingap_location_keys``, with entry points
+    named ``upstream:<key>``.
 
     :returns: key -> plugin class.
     :raises Exception: a configuration error that names the distribution.
@@ -412,12 +418,12 @@ def pingap_upstream_keys() -> Mapping[str, type[Plugin]]:
 
 @hookspec
 def pingap_certificate_keys() -> Mapping[str, type[Plugin]]:
-    """Claim keys of ``[certificates.<name>]`` that belong to the distribution.
+    """Claim keys of ``[certificates.<name>]`` for the distribution.
 
-    A certificate that has such keys gets one unnamed instance of their class. It can have
-    ``server_request``, ``error_page`` and ``logging``, which run for the requests of all servers: a
-    certificate authority may ask for its token anywhere. Otherwise as ``pingap_location_keys``, with
-    entry points named ``certificate:<key>``.
+    A certificate with such keys gets one unnamed instance of their class. Its phases can be
+    ``server_request``, ``error_page`` and ``logging``. They run for the requests of all servers,
+    because a certificate authority may request its token anywhere. Everything else is as for
+    ``pingap_location_keys``, with entry points named ``certificate:<key>``.
 
     :returns: key -> plugin class.
     :raises Exception: a configuration error that names the distribution.
@@ -428,15 +434,15 @@ def pingap_certificate_keys() -> Mapping[str, type[Plugin]]:
 
 @hookspec
 def pingap_instances() -> Mapping[str, Mapping[str, object]]:
-    """Name plugin instances that every configuration has: what ``plugins`` may list without a table.
+    """Return plugin instances that ``plugins`` can list without a table, in every configuration.
 
     The distribution declares each as an entry point named ``instance:<name>``, such as
-    ``instance:pingap:compression``. The name has a colon in it. An instance is built when a location or
-    server lists it. One that has the name of an instance of pingap itself takes its place.
+    ``instance:pingap:compression``. The name contains a colon. An instance is built when a location
+    or server lists it. An instance with the name of one of pingap's own replaces it.
 
     Called once, when the configuration first lists an instance of the distribution.
 
-    :returns: name -> the keys of its table in ``[plugins]``, ``category`` among them.
+    :returns: name -> the keys of its table in ``[plugins]``, including ``category``.
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 1.1
@@ -445,17 +451,17 @@ def pingap_instances() -> Mapping[str, Mapping[str, object]]:
 
 @hookspec
 def pingap_balancers() -> Mapping[str, BalancerFactory]:
-    """Name ways of choosing a peer of an upstream: what ``algo`` may say.
+    """Return algorithms for choosing a peer of an upstream, which ``algo`` can name.
 
-    The word is what stands in front of the first colon of ``algo``, and the factory gets what
-    stands behind it. The distribution declares each word as an entry point named
-    ``balancer:<word>``; the plugin class of a file (``category = "python"``) has it as a class method.
+    The name is the part of ``algo`` before the first colon; the factory gets the part after it. The
+    distribution declares each name as an entry point named ``balancer:<name>``. In a plugin file
+    (``category = "python"``), the hook is a class method of the plugin class.
 
-    Called once, when an upstream first uses a word of the distribution. The factory is called when
+    Called once, when an upstream first uses a name of the distribution. The factory is called when
     an upstream is built, in every process, and again when its peers change.
 
-    :returns: word -> ``factory(peers, options)``, which returns a :class:`pingap.Balancer`. A
-        ``ValueError`` that it raises is a configuration error of ``algo``.
+    :returns: name -> ``factory(peers, options)``, which returns a :class:`pingap.Balancer`. A
+        ``ValueError`` from it is a configuration error of ``algo``.
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 0.1
@@ -464,12 +470,12 @@ def pingap_balancers() -> Mapping[str, BalancerFactory]:
 
 @hookspec
 def pingap_discoveries() -> Sequence[type[Discovery]]:
-    """Name the kinds of discovery of a distribution, one for each word of ``upstreams.*.discovery``.
+    """Return the kinds of discovery of a distribution, one per ``upstreams.*.discovery``.
 
-    The distribution declares each as an entry point named ``discovery:<word>``. A class that is
-    itself the target of an entry point has an implementation that names the class.
+    The distribution declares each as an entry point named ``discovery:<name>``. If an entry point
+    refers to a class directly, pingap provides an implementation that returns the class.
 
-    Called once, when the configuration first uses a word of the distribution.
+    Called once, when the configuration first uses a name of the distribution.
 
     :returns: the classes.
     :raises Exception: a configuration error that names the distribution.
@@ -480,12 +486,12 @@ def pingap_discoveries() -> Sequence[type[Discovery]]:
 
 @hookspec
 def pingap_certificate_sources() -> Mapping[str, type[CertificateSource]]:
-    """Claim keys of ``[certificates.<name>]``: a table that has one gets its certificate from the class.
+    """Claim keys of ``[certificates.<name>]`` whose class provides the certificate of the table.
 
-    The keys of one class are the settings of one instance for each table. ``tls_cert`` and ``tls_key``
-    may be claimed, too, instead of the source of pingap; in a table with keys of several sources, the
-    first one that has a certificate counts. The distribution declares each key as an entry point named
-    ``certificates:<key>``.
+    The keys of one class are the settings of one instance for each table. ``tls_cert`` and
+    ``tls_key`` can be claimed, too, which replaces the source of pingap. In a table with keys of
+    several sources, the first one that has a certificate is used. The distribution declares each
+    key as an entry point named ``certificates:<key>``.
 
     Called once, when the configuration first uses a key of the distribution.
 
@@ -498,11 +504,11 @@ def pingap_certificate_sources() -> Mapping[str, type[CertificateSource]]:
 
 @hookspec
 def pingap_listeners(config: ConfigView) -> Mapping[str, Mapping[str, object]]:
-    """Ask for further servers that a configuration needs, such as one on port 80 for tokens.
+    """Return additional servers that a configuration needs, such as one on port 80 for tokens.
 
-    Called for each distribution that the configuration uses, whenever a configuration was read, in
-    every process; the result may depend on nothing but the configuration. The servers are checked,
-    opened, reloaded and handed over as those that are written.
+    Called in every process for each distribution that the configuration uses, whenever a
+    configuration has been read. The result must depend on the configuration alone. The servers are
+    checked, opened, reloaded and handed over like those in the configuration.
 
     :param config: the configuration that was read.
     :returns: name -> the keys of its table in ``[servers]``. A name begins with that of the
@@ -515,17 +521,18 @@ def pingap_listeners(config: ConfigView) -> Mapping[str, Mapping[str, object]]:
 
 @hookspec
 def pingap_context_keys() -> Sequence[ContextKey[Any]]:
-    """Name values of a request that operators may use: in access logs and in the values of headers.
+    """Return keys of request values that operators can use in access logs and header values.
 
-    A key called ``country`` is ``{:country}`` in an access log, and ``$country`` or ``:country`` where
-    header values may have variables. Its value is a text, a number or a truth value; what is none of
-    these, or cannot stand in a header, counts as no value. The distribution declares each key as an entry
-    point named ``context_key:<name>``, which leads to the module.
+    A key called ``country`` is ``{:country}`` in an access log, and ``$country`` or ``:country``
+    where header values can contain variables. Its value is a string, a number or a boolean;
+    anything else, and text that a header cannot contain, counts as no value. The distribution
+    declares each key as an entry point named ``context_key:<name>``, which refers to the module.
 
-    Called when the configuration first uses something of the distribution; return the same keys each time.
+    Called when the configuration first uses something of the distribution; return the same keys
+    each time.
 
-    :returns: the keys. Their names have lower-case letters, digits and ``_``, and are none of pingap's own
-        variables nor of another distribution's keys.
+    :returns: the keys. Their names consist of lower-case letters, digits and ``_``, and differ from
+        pingap's variables and from the keys of other distributions.
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 1.1
@@ -534,16 +541,16 @@ def pingap_context_keys() -> Sequence[ContextKey[Any]]:
 
 @hookspec
 def pingap_storages() -> Mapping[str, StorageFactory]:
-    """Name where configuration can be kept: what ``-c`` may say in front of ``://``.
+    """Return places where configuration can be kept, which ``-c`` names before ``://``.
 
-    The distribution declares each scheme as an entry point named ``storage:<scheme>``. Files, a
-    location without a scheme, are the core's own.
+    The distribution declares each scheme as an entry point named ``storage:<scheme>``. Locations
+    without a scheme are files, which the core handles.
 
     Called once, when ``-c`` first names a scheme of the distribution. The factory is called in every
     process, before the configuration is known.
 
     :returns: scheme -> ``factory(location)``, which returns a :class:`pingap.ConfigStorage`. A
-        ``ValueError`` that it raises is an error of ``-c``.
+        ``ValueError`` from it is an error of ``-c``.
     :raises Exception: an error that names the distribution.
 
     .. versionadded:: 1.1
@@ -552,10 +559,11 @@ def pingap_storages() -> Mapping[str, StorageFactory]:
 
 @hookspec
 def pingap_formats() -> Mapping[str, ConfigFormat]:
-    """Name formats in which configuration can be written.
+    """Return formats in which configuration can be written.
 
-    The distribution declares each suffix of files as an entry point named ``format:<suffix>``, without
-    dot. Once it is installed, files of that suffix are read beside those in TOML, which is the core's own.
+    The distribution declares each file suffix as an entry point named ``format:<suffix>``, without
+    the dot. Once it is installed, files with that suffix are read as well as TOML files, which the
+    core reads.
 
     Called once, when a file of the configuration first has a suffix of the distribution.
 
@@ -568,17 +576,17 @@ def pingap_formats() -> Mapping[str, ConfigFormat]:
 
 @hookspec
 def pingap_log_targets() -> Mapping[str, LogTargetFactory]:
-    """Name targets of logs beside files: what ``--log`` and ``servers.*.access_log`` may begin with.
+    """Return log targets other than files, which ``--log`` and ``servers.*.access_log`` can name.
 
-    The word is what stands in front of the first colon of the target, and the factory gets what stands
-    behind it. The distribution declares each word as an entry point named ``log:<word>``, which leads to
-    the module. A text whose word no installed distribution declares is the name of a file.
+    The name is the part of the target before the first colon; the factory gets the part after it.
+    The distribution declares each name as an entry point named ``log:<name>``, which refers to the
+    module. A target with a name that no installed distribution declares is a file name.
 
-    Called once, when a log first uses a word of the distribution. The factory is called when a
+    Called once, when a log first uses a name of the distribution. The factory is called when a
     configuration is built that has a target for the first time.
 
-    :returns: word -> ``factory(text)``, which returns a :class:`pingap.LogOutput`. A ``ValueError`` that it
-        raises is a configuration error of the key.
+    :returns: name -> ``factory(text)``, which returns a :class:`pingap.LogOutput`. A ``ValueError``
+        from it is a configuration error of the key.
     :raises Exception: a configuration error that names the distribution.
 
     .. versionadded:: 1.1
@@ -589,13 +597,13 @@ def pingap_log_targets() -> Mapping[str, LogTargetFactory]:
 def pingap_commands() -> Sequence[click.Command]:
     """Add commands to the command line: ``pingap <name>``.
 
-    The distribution declares each as an entry point named ``command:<name>``. ``pingap --help`` lists
-    them without importing anything; a command is imported when it is used. What stands behind ``-c`` is
-    in ``ctx.obj`` of its context. The commands of pingap itself cannot be replaced.
+    The distribution declares each as an entry point named ``command:<name>``. ``pingap --help``
+    lists them without importing anything; a command is imported when it is used. The value of
+    ``-c`` is in ``ctx.obj`` of its context. The commands of pingap itself cannot be replaced.
 
     Called when a command of the distribution is used.
 
-    :returns: commands of click, each with its name.
+    :returns: click commands, each with its name.
     :raises Exception: an error that names the distribution; the exit code is 1.
 
     .. versionadded:: 1.1
@@ -604,14 +612,16 @@ def pingap_commands() -> Sequence[click.Command]:
 
 @hookspec
 def pingap_hookspecs() -> Sequence[object]:
-    """Define hooks that other distributions may implement.
+    """Define hooks that other distributions can implement.
 
-    A hook is a function that is marked with :data:`pingap.hookspec`. The distribution calls it by
-    ``worker.hooks.<name>(...)``, with keyword arguments, and gets the results of all implementations as
-    a list (:class:`pingap.Worker`). Names of phases and names that begin with ``pingap_`` are taken.
+    A hook is a function marked with :data:`pingap.hookspec`. The distribution calls it with
+    ``worker.hooks.<name>(...)``, using keyword arguments, and gets the results of all
+    implementations as a list (:class:`pingap.Worker`). Names of phases and names that begin with
+    ``pingap_`` are reserved.
 
-    A distribution that implements such hooks, in a module or in a class that is no plugin, declares an
-    entry point that is named ``hooks:<the distribution that defines them>``; it is loaded with that one.
+    A distribution that implements such hooks, in a module or in a class that is not a plugin,
+    declares an entry point named ``hooks:<the distribution that defines them>``. It is loaded
+    together with that one.
 
     Called when the distribution is loaded.
 
@@ -624,7 +634,7 @@ def pingap_hookspecs() -> Sequence[object]:
 
 @hookspec
 async def pingap_startup() -> None:
-    """Prepare the process, before a listener accepts.
+    """Prepare the process before a listener accepts connections.
 
     Called once per worker for each distribution that the configuration uses.
 
@@ -636,10 +646,10 @@ async def pingap_startup() -> None:
 
 @hookspec
 async def pingap_shutdown() -> None:
-    """Clean up, after the last request ended.
+    """Clean up after the last request has ended.
 
-    Called once per worker for each distribution whose ``pingap_startup`` was due, also when the
-    start failed later.
+    Called once per worker for each distribution whose ``pingap_startup`` was due, even if the start
+    failed later.
 
     :raises Exception: logged; the other distributions are still called.
 
@@ -649,18 +659,18 @@ async def pingap_shutdown() -> None:
 
 @hookspec
 def pingap_connection(connection: ClientConnection) -> bool | None:
-    """Look at a connection that was accepted, and close it or let it go on.
+    """Inspect an accepted connection; close it or let it continue.
 
-    Runs for each connection, after a PROXY header was read, and before TLS and any request: for
-    distributions of which the configuration uses something, then for the plugins of the server
-    (``servers.*.plugins``) in listed order. The first one that refuses decides. Everybody else waits
+    Runs for each connection, after a PROXY header was read and before TLS and any request: for
+    distributions that the configuration uses, then for the plugins of the server
+    (``servers.*.plugins``) in listed order. The first refusal decides. All other connections wait
     meanwhile, so it must be quick.
 
-    :param connection: who connects to which server; see :class:`pingap.ClientConnection`.
-    :returns: False to close it at once, without an answer; it is counted in the metric
-        ``pingap_connections_refused``. Anything else lets it go on.
-    :raises Exception: counted and logged. If the plugin is a ``guard``, the connection is closed, else
-        it goes on.
+    :param connection: the client and the server; see :class:`pingap.ClientConnection`.
+    :returns: False to close it at once without a response; the metric
+        ``pingap_connections_refused`` counts it. Anything else lets it continue.
+    :raises Exception: counted and logged. The connection is closed if the plugin is a ``guard``;
+        otherwise it continues.
 
     .. versionadded:: 1.1
     """
@@ -668,17 +678,17 @@ def pingap_connection(connection: ClientConnection) -> bool | None:
 
 @hookspec
 def pingap_notification(event: Notification) -> None:
-    """Handle an event that operators should know of: a backend is down, a worker crashed.
+    """Handle an event that operators should know of: a backend is down, or a worker crashed.
 
-    Runs in one worker, the one that leads, once for each event: of distributions of which the
-    configuration uses something, then of all configured plugin instances. Events come one after the
-    other, in the order in which they happened. What no leader has begun to handle when its process ends
-    is handled by the next one; up to 100 wait, of more the oldest is dropped and counted. When all workers
-    shut down, what waits is lost.
+    Runs in the leading worker, once for each event: for distributions that the configuration uses,
+    then for all configured plugin instances. Events arrive one after the other, in the order in
+    which they happened. Events that the leader has not begun to handle when its process ends are
+    handled by the next one. Up to 100 wait; beyond that, the oldest is dropped and counted. Waiting
+    events are lost when all workers shut down.
 
     :param event: see :class:`pingap.Notification`.
-    :returns: nothing. It may be async: all async handlers of an event run at the same time, each for
-        30 seconds at most.
+    :returns: nothing. It can be async: all async handlers of an event run at the same time, each
+        for at most 30 seconds.
     :raises Exception: counted and logged; the other handlers still run.
 
     .. versionadded:: 1.1
@@ -689,11 +699,11 @@ def pingap_notification(event: Notification) -> None:
 def pingap_failure(failure: Failure) -> None:
     """Handle an unexpected exception in a plugin or in pingap itself.
 
-    Runs in the worker where it happened, once for each: for those of plugins, also when the log leaves a
-    repeated one out, and for those that pingap logs with a traceback. Of distributions of which the
-    configuration uses something, then of all configured plugin instances. The request waits meanwhile, so
-    it must be quick; send reports from a thread or a background task. It may be called in a thread, and
-    before ``pingap_startup``.
+    Runs in the worker where the exception happened, once for each: for exceptions of plugins, even
+    if the log omits a repeated one, and for those that pingap logs with a traceback. It runs for
+    distributions that the configuration uses, then for all configured plugin instances. The request
+    waits meanwhile, so it must be quick; send reports from a thread or a background task. It may be
+    called in a thread, and before ``pingap_startup``.
 
     :param failure: the exception and where it happened; see :class:`pingap.Failure`.
     :raises Exception: counted and logged, but passed to no handler; the others still run.
@@ -722,7 +732,7 @@ PHASES = (
 """Names of the phases, in the order in which they run."""
 
 SERVER_PHASES = ("server_request", "error_page", "logging")
-"""Names of the phases that run at a server, also where no location matches."""
+"""Names of the phases that run at a server, even if no location matches."""
 
 UPSTREAM_PHASES = (
     "upstream_request",
@@ -762,7 +772,7 @@ APPLICATION_HOOKS = (
 """Names of the application hooks."""
 
 INSTANCE_HOOKS = ("pingap_connection", "pingap_notification", "pingap_failure")
-"""Names of the application hooks that methods of plugins may implement, too."""
+"""Names of the application hooks that methods of plugins can implement, too."""
 
 SYNC_HOOKS = ("pingap_connection", "pingap_failure")
 """Names of the application hooks that cannot be async."""

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import ssl
+import struct
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from types import FrameType
 from typing import Any, Final, TypeAlias
 
 import uvloop
+from h2_heads import Encoder
 from mixed import request
 from origin import write_certificate
 from sampling import Sampler
@@ -35,9 +37,12 @@ from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import parse
 from pingap.downstream.http1_connection import Http1Connection
+from pingap.downstream.http2_connection import Http2Connection
 from pingap.downstream.listener import ConnectionBudget, Listener
 from pingap.downstream.tls_acceptor import Handshakes, TlsAcceptor
 from pingap.observability.handshakes import HandshakeStats
+from pingap.protocol import http2_frames as frames
+from pingap.protocol.http2_codec import PREFACE
 from pingap.upstream.connections.http1_connection import UpstreamConnection
 
 CONFIGURATION: Final = """
@@ -71,6 +76,7 @@ access_log = "/dev/null?rolling=never combined"
 keepalive_requests = 1_000_000_000
 """
 TLS: Final = "proxy-1k by TLS"
+H2: Final = "mixed-h2-1k"
 Exchange: TypeAlias = tuple[bytes, bytes]
 """A request, and what the upstream answers; empty if it is not asked."""
 ANSWER: Final = (
@@ -102,8 +108,12 @@ def plain(_: Random) -> Exchange:
 
 def mixed(random: Random) -> Exchange:
     """Return a request and an answer unlike any other."""
-    answer = MIXED_ANSWER.format(one=random.getrandbits(128))
-    return request(random).head.encode(), answer.encode()
+    return request(random).head.encode(), mixed_answer(random)[1]
+
+
+def mixed_answer(random: Random) -> Exchange:
+    """Return no request: ``Http2Client`` makes it."""
+    return b"", MIXED_ANSWER.format(one=random.getrandbits(128)).encode()
 
 
 SCENARIOS: Final[dict[str, Callable[[Random], Exchange]]] = {
@@ -111,6 +121,7 @@ SCENARIOS: Final[dict[str, Callable[[Random], Exchange]]] = {
     "proxy-1k": plain,
     TLS: plain,
     "mixed-1k": mixed,
+    H2: mixed_answer,
 }
 
 
@@ -187,13 +198,38 @@ def server_context() -> ssl.SSLContext:
     return context
 
 
+class Http2Client:
+    """The client's end of HTTP/2. It reads nothing, and lets the server send without end."""
+
+    WINDOW: Final = 2**31 - 1
+    FIRST: Final = 65_535  # the window at the start (RFC 9113, 6.9.2)
+
+    def __init__(self, server: asyncio.Protocol) -> None:
+        self._encoder = Encoder()
+        self._stream = -1
+        settings = struct.pack(">HL", 4, self.WINDOW)  # SETTINGS_INITIAL_WINDOW_SIZE
+        more = struct.pack(">L", self.WINDOW - self.FIRST)
+        server.data_received(
+            PREFACE
+            + frames.frame(frames.SETTINGS, 0, 0, settings)
+            + frames.frame(frames.WINDOW_UPDATE, 0, 0, more)
+        )
+
+    def request(self, random: Random) -> bytes:
+        """Return a request unlike any other."""
+        self._stream += 2
+        block = self._encoder.request(request(random))
+        return frames.header_frames(self._stream, block, frames.END_STREAM)
+
+
 class DataPath:
     """One client's connection and one upstream's, both in memory.
 
     :param tls: whether the client speaks TLS.
+    :param h2: whether it speaks HTTP/2.
     """
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool = False, h2: bool = False) -> None:
         runtime = build(parse(CONFIGURATION, "bench"), installed_registry())
         settings = runtime.config.servers["plain"]
         tasks: Any = None  # nothing in this configuration is async
@@ -210,7 +246,7 @@ class DataPath:
         )
         self.random = Random(1)
         self.writes = runtime.writes
-        self.client: asyncio.Protocol = Http1Connection(listener)
+        self.client: asyncio.Protocol = (Http2Connection if h2 else Http1Connection)(listener)
         self.tls: TlsClientTransport | None = None
         if tls:
             handshakes = Handshakes(1, 10.0, runtime.deadlines, HandshakeStats(), runtime.backlog)
@@ -218,6 +254,7 @@ class DataPath:
             self.client = self.tls.acceptor
         else:
             self.client.connection_made(CountingTransport())
+        self.h2 = Http2Client(self.client) if h2 else None
         upstream = runtime.upstreams["origin"]
         self.upstream = UpstreamConnection(upstream, upstream.peers[0])
         self.upstream.connection_made(CountingTransport())
@@ -234,6 +271,8 @@ class DataPath:
     def exchanges(self, make: Callable[[Random], Exchange], number: int) -> list[Exchange]:
         """Return requests with their answers."""
         made = [make(self.random) for _ in range(number)]
+        if self.h2 is not None:
+            return [(self.h2.request(self.random), answer) for _, answer in made]
         return made if self.tls is None else [(self.tls.encrypted(a), b) for a, b in made]
 
 
@@ -286,7 +325,7 @@ def by_module(path: DataPath, make: Callable[[Random], Exchange]) -> dict[str, f
 def show(name: str, args: argparse.Namespace) -> None:
     """Measure one kind of request and print what was asked for."""
     make = SCENARIOS[name]
-    path = DataPath(tls=name == TLS)
+    path = DataPath(tls=name == TLS, h2=name == H2)
     if args.codes:
         counted = byte_codes(path, make)
         print(f"{name}: {counted.total()} byte codes")

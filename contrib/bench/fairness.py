@@ -33,7 +33,8 @@ from support.hostile import (  # noqa: E402
     polite,
     send,
 )
-from support.origin import Origin  # noqa: E402
+
+from pingap.testing import Upstream  # noqa: E402
 
 REQUESTS: Final = 400
 
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="attacks whose name holds this")
     parser.add_argument("--pingap", default=f"{Path(sys.executable).parent}/pingap")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, Origin(hostile_origin) as origin:
+    with tempfile.TemporaryDirectory() as name, Upstream(hostile_origin) as origin:
         folder = Path(name)
         issued = issue("localhost")
         issued.write(folder, "nginx-cert")

@@ -1,1 +1,1 @@
-"""From configuration to the runtime graph; the only package that knows all the others."""
+"""Builds the runtime graph from the configuration; the only package that imports all the others."""

@@ -23,16 +23,16 @@ INSTANCES: Final[dict[str, dict[str, Any]]] = {
 
 @hookimpl(trylast=True)
 def pingap_instances() -> Mapping[str, Mapping[str, object]]:
-    """Name the instances of pingap itself; distributions may replace them."""
+    """Return pingap's own instances; distributions may replace them."""
     return INSTANCES
 
 
 METRICS: Final = "pingap:metrics"
-"""Name of what serves ``servers.*.prometheus_metrics``, in front of all locations."""
+"""Name of the plugin that serves ``servers.*.prometheus_metrics``, before all locations."""
 
 
 class MetricsPage(Plugin):
-    """Answers with the metrics of a server, on one path.
+    """Responds with the metrics of a server, at one path.
 
     :param path: as configured.
     """

@@ -1,4 +1,4 @@
-"""From the keys of ``[certificates.<name>]`` to the sources that provide its certificate."""
+"""Builds the sources of certificates from the keys of ``[certificates.<name>]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pingap.build.plugins import PluginBuilder
 from pingap.config import CertificateConfig, Config
-from pingap.config.reuse import source_key
+from pingap.config.reuse import source_digest
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins.certificate_source import CertificateSource, KeyPair
@@ -17,13 +17,13 @@ from pingap.tls.pem import CertificateError
 
 
 class SourceError(Exception):
-    """A source cannot be built; ``PluginBuilder`` has reported why."""
+    """A source cannot be built; ``PluginBuilder`` has reported the reason."""
 
 
 class SourceBuilder:
-    """Builds the sources of each table, and asks them for its certificate.
+    """Builds the sources of each table, and loads its certificate from them.
 
-    :param plugins: builds and keeps the instances, which live as other plugins do.
+    :param plugins: builds and keeps the instances, which have the life cycle of other plugins.
     """
 
     def __init__(self, config: Config, registry: Registry, plugins: PluginBuilder) -> None:
@@ -34,13 +34,13 @@ class SourceBuilder:
     def load(
         self, name: str, settings: CertificateConfig, table: str, domains: tuple[str, ...]
     ) -> tuple[str, KeyPair] | None:
-        """Return the certificate of the first source that has one, and the key to blame for it.
+        """Return the certificate of the first source that has one, and the key to name in errors.
 
-        :param table: the key of the table's content.
+        :param table: the digest of the table's content.
         :returns: the key of the source that stands first in the table, and the pair; None if there is no
             certificate yet.
         :raises CertificateError: a source is missing, or fails.
-        :raises SourceError: a source cannot be built, for reasons that have been reported.
+        :raises SourceError: a source cannot be built; the reasons have been reported.
         """
         for key, source in list(self._sources(name, settings, table)):
             source.name, source.domains = name, domains
@@ -60,7 +60,7 @@ class SourceBuilder:
                 continue
             instance = f"certificates.{name}.{first}"
             path = ("certificates", name)
-            plugin = self._plugins.source(path, instance, cls, keys, source_key(table, cls))
+            plugin = self._plugins.source(path, instance, cls, keys, source_digest(table, cls))
             if plugin is None:
                 raise SourceError
             assert isinstance(plugin, CertificateSource)
@@ -76,7 +76,7 @@ class SourceBuilder:
         found: dict[type[CertificateSource], Any] = {}
         for key, value in values.items():
             if value == "" or key in self._registry.names(kinds.CERTIFICATE_KEY):
-                continue  # the same as no key; or a plugin's that is no source
+                continue  # the same as no key, or it belongs to a plugin that is not a source
             try:
                 cls = self._registry.find(kinds.CERTIFICATE_SOURCE, key)
             except (MissingPluginError, PluginLoadError) as error:
@@ -92,7 +92,7 @@ def _loaded(source: CertificateSource, key: str) -> KeyPair | None:
         raise
     except ValueError as error:
         raise CertificateError(key, str(error)) from error
-    except BaseException as error:  # a mistake in its code
+    except BaseException as error:  # a bug in the source
         text = f"{type(error).__name__}: {error} ({place_of(error)})"
         raise CertificateError(key, f"no certificate can be loaded: {text}") from error
     if pair is not None and not isinstance(pair, KeyPair):

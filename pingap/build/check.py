@@ -1,4 +1,4 @@
-"""Everything that is wrong with a configuration, found without serving, opening or writing anything."""
+"""Finds everything wrong with a configuration, without serving, opening or writing anything."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pingap.plugins.registry import Registry
 
 
 def check(snapshot: Snapshot, registry: Registry, log_target: str = "") -> list[Problem]:
-    """Return what is wrong with a configuration, and if nothing is, what is worth a warning.
+    """Return the errors of a configuration; if there are none, its warnings.
 
     Plugins are built and not started.
 
-    :param log_target: what ``--log`` says.
+    :param log_target: the value of ``--log``.
     """
     try:
         config = load_configuration(snapshot, registry)

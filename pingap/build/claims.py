@@ -8,7 +8,7 @@ from typing import Any, Final
 from pingap.config import Config
 from pingap.config.model import Claimable
 from pingap.config.problem import KeyPath
-from pingap.config.reuse import claimed_key
+from pingap.config.reuse import claimed_digest
 from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import SERVER_PHASES, UPSTREAM_PHASES
@@ -21,7 +21,7 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 Construct = Callable[[KeyPath, type[Plugin], dict[str, Any], str, ConfigTable], Plugin | None]
 
 _PHASES: Final = {"certificates": SERVER_PHASES, "upstreams": UPSTREAM_PHASES}
-"""Section -> the phases that run for a table of it, where some do not."""
+"""Section -> the phases that run for its tables, where not all do."""
 
 
 class ClaimBuilder:
@@ -37,14 +37,14 @@ class ClaimBuilder:
         self.instances: dict[KeyPath, list[Instance]] = {}
         """Path of a table that has such keys -> its instances."""
         self.keys: dict[str, str] = {}
-        """What each instance was built from, by name."""
+        """The table and keys that each instance was built from, by name."""
         self.places: dict[str, KeyPath] = {}
         """Path of the first key of each instance, by name."""
 
     def build_all(self, construct: Construct) -> None:
         """Build the instances of all tables.
 
-        :param construct: checks the settings of an instance and builds it; returns None if it cannot.
+        :param construct: validates the settings of an instance and builds it; returns None if it cannot.
         """
         for path, table in claiming_tables(self._config):
             if table.claimed:
@@ -86,7 +86,7 @@ class ClaimBuilder:
             full = (
                 f"{name}.{first}" if section == "locations" else ".".join(map(str, (*path, first)))
             )
-            self.keys[full] = claimed_key(self._config, section, name, cls)
+            self.keys[full] = claimed_digest(self._config, section, name, cls)
             table = ConfigTable(section, name, written(self._config, path))
             plugin = construct(path, cls, options, self.keys[full], table)
             if plugin is not None:
@@ -96,7 +96,7 @@ class ClaimBuilder:
                 yield instance
 
     def add_source(self, path: KeyPath, key: str, instance: Instance) -> None:
-        """Take in what provides the certificate of a table.
+        """Add the source of a table's certificate.
 
         :param key: the first of its keys.
         """
@@ -105,7 +105,7 @@ class ClaimBuilder:
         self._check_phases(instance, "certificates")
 
     def _is_of_source(self, section: str, key: str) -> bool:
-        """Return whether a key belongs to what provides a certificate (``SourceBuilder``)."""
+        """Return whether a key belongs to a certificate source (``SourceBuilder``)."""
         if section != "certificates" or key in self._registry.names(CERTIFICATE_KEY):
             return False
         return key in self._registry.names(CERTIFICATE_SOURCE)
@@ -123,7 +123,7 @@ class ClaimBuilder:
 
 
 def written(config: Config, path: KeyPath) -> Mapping[str, object]:
-    """Return a table as it is written, ``includes`` expanded."""
+    """Return a table as it is written, with ``includes`` expanded."""
     table: Mapping[str, Any] = config.tables
     for key in path:
         table = table[str(key)]
@@ -131,7 +131,7 @@ def written(config: Config, path: KeyPath) -> Mapping[str, object]:
 
 
 def claiming_tables(config: Config) -> Iterator[tuple[KeyPath, Claimable]]:
-    """Give every table in which distributions may have keys, with its path."""
+    """Yield every table in which distributions can have keys, with its path."""
     yield ("basic",), config.basic
     for section in CLAIMS:
         if section != "basic":

@@ -1,4 +1,4 @@
-"""What the configuration of a server says of its clients' connections."""
+"""The settings of a server that concern its client connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client_limits(settings: ServerConfig) -> ClientLimits:
 
 
 def path_rules(settings: ServerConfig) -> PathRules:
-    """Return how the paths of a server's requests are read."""
+    """Return the rules by which the paths of a server's requests are read."""
     raw = settings.path_matching == "raw"
     return PathRules(
         raw=raw,

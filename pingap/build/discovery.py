@@ -1,6 +1,6 @@
-"""From ``discovery`` and ``addrs`` of an upstream to what finds its backends.
+"""Builds the discovery of an upstream from ``discovery`` and ``addrs``.
 
-Nothing is looked up, but for the names of a static upstream.
+Nothing is looked up, except the names of a static upstream.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _DNS_KEYS = ("dns_server", "dns_domain", "dns_search")
 class DiscoveryBuilder:
     """Builds the discoveries of a configuration.
 
-    :param problems: gets everything that is wrong.
-    :param warnings: gets what the operator should know.
+    :param problems: collects errors.
+    :param warnings: collects warnings.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class DiscoveryBuilder:
         self._warnings = warnings
 
     def build(self, name: str, settings: UpstreamConfig) -> Discovery | None:
-        """Return what finds the backends of an upstream; None if there was a problem."""
+        """Return the discovery of an upstream; None if there was a problem."""
         path: KeyPath = ("upstreams", name)
         word = settings.discovery or self._guess(path, settings)
         try:
@@ -59,9 +59,9 @@ class DiscoveryBuilder:
         return discovery if len(self._problems) == known else None
 
     def _guess(self, path: KeyPath, settings: UpstreamConfig) -> str:
-        """Return the discovery of an upstream that names none (config.md 6.1).
+        """Return the discovery of an upstream that does not name one (config.md 6.1).
 
-        In pingap every host name, and some IP addresses, select ``dns``.
+        In pingap 0.13.9, every host name and some IP addresses select ``dns``.
         """
         names = dict(_names(settings))
         if any(getattr(settings, key) for key in _DNS_KEYS):
@@ -94,7 +94,7 @@ class DiscoveryBuilder:
 
 
 def _names(settings: UpstreamConfig) -> Iterator[tuple[int, str]]:
-    """Yield place and name of each entry that is a host name."""
+    """Yield index and name of each entry that is a host name."""
     for place, backend in enumerate(settings.backends):
         address = backend.address
         if isinstance(address, TcpAddress) and address.ip is None:

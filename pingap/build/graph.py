@@ -1,6 +1,6 @@
-"""From configuration to the runtime graph. Every mistake in it is found and told at once.
+"""Builds the runtime graph from the configuration, and reports all errors in it at once.
 
-Whatever can fail fails here, before anything is served: regular expressions, plugin settings,
+Everything that can fail does so here, before anything is served: regular expressions, plugin settings,
 upstream addresses, log formats.
 """
 
@@ -68,11 +68,11 @@ def build(
 ) -> Runtime:
     """Build the runtime graph of a configuration.
 
-    :param log_target: what ``--log`` says, for access logs that go to the application log.
+    :param log_target: the value of ``--log``, for access logs that go to the application log.
     :param log_files: opens the log files; by default a new ``LogFiles``.
-    :param previous: a runtime of this process. What has not changed since is taken over from it:
-        upstreams with their connections, plugin instances with their state, counters. It is not
-        changed, and goes on serving.
+    :param previous: a runtime of this process. Unchanged parts are taken over from it: upstreams with
+        their connections, plugin instances with their state, counters. It is not modified, and continues
+        to serve.
     :raises ConfigError: with everything that cannot be built.
     """
     if previous is not None:
@@ -115,14 +115,14 @@ class _Builder:
             self.warnings,
         )
         if previous is not None:
-            self.plugins.reuse(previous.plugins, previous.plugin_keys)
-            self.upstreams.reuse(previous.upstreams, previous.upstream_keys)
+            self.plugins.reuse(previous.plugins, previous.plugin_digests)
+            self.upstreams.reuse(previous.upstreams, previous.upstream_digests)
         self.collectors = Collectors(self.failures)
         self.log_tags: dict[str, LogTag] = {}
         self.handlers: Handlers = {}
 
     def _share(self, previous: Runtime | None) -> None:
-        """Take what all runtimes of a process have in common, or make it."""
+        """Take or create the objects that all runtimes of a process share."""
         if previous is None:
             size = self.config.basic.upstream_keepalive_pool_size
             self.deadlines, self.writes = Deadlines(), WriteBatch()
@@ -193,11 +193,11 @@ class _Builder:
             trusted_proxies=tuple(map(parse_trusted, self.config.basic.trusted_proxies)),
             plugin_failures=self.failures,
             collectors=self.collectors,
-            upstream_keys=self.upstreams.keys,
-            plugin_keys=self.plugins.keys,
+            upstream_digests=self.upstreams.keys,
+            plugin_digests=self.plugins.keys,
             certificates=self.certificates,
             served=self.tls.served,
-            certificate_keys=self.tls.keys,
+            certificate_digests=self.tls.keys,
             claimed=self.plugins.claims.places,
             log_targets=frozenset(self.log_targets),
             handlers=self.handlers,
@@ -218,7 +218,7 @@ class _Builder:
             return None
 
     def _observe(self, instance: Instance) -> None:
-        """Take note of what a plugin adds to metrics and access logs."""
+        """Register the metrics and log tags of a plugin."""
         self.collectors.add(instance)
         self.log_tags |= tags_of(instance.name, instance.plugin, self.failures)
 

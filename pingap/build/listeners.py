@@ -1,4 +1,4 @@
-"""Servers that distributions ask for, beside those of the configuration (``pingap_listeners``)."""
+"""Servers that distributions add to those of the configuration (``pingap_listeners``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 
 
 def with_listeners(config: Config, registry: Registry) -> Config:
-    """Return a configuration with the servers that the distributions ask for which it uses.
+    """Return a configuration with the servers added by the distributions that it uses.
 
     :raises ConfigError: with everything that is wrong with them.
     """
@@ -31,7 +31,7 @@ def with_listeners(config: Config, registry: Registry) -> Config:
                     problems.append(problem)
                 else:
                     tables[name], owners[name] = dict(table), owner
-        except BaseException as error:  # a mistake in its code
+        except BaseException as error:  # a bug in the distribution
             text = f"pingap_listeners failed: {type(error).__name__}: {error}"
             problems.append(Problem((), text, f"distribution {owner}"))
     if problems:
@@ -40,7 +40,7 @@ def with_listeners(config: Config, registry: Registry) -> Config:
 
 
 def _misnamed(name: str, owner: str, config: Config) -> Problem | None:
-    """Return what is wrong with the name of a server that a distribution asks for."""
+    """Return the problem with the name of a server that a distribution adds, if there is one."""
     begins = owner.lower().removeprefix("pingap-") + ":"
     text = ""
     if not name.startswith(begins):
@@ -56,14 +56,14 @@ def _used(config: Config, registry: Registry) -> set[str]:
     owners = {kind: registry.owners(kind) for kind in kinds.KINDS}
     for kind, name in set(_names(config)):
         if name in owners[kind]:
-            with suppress(MissingPluginError, PluginLoadError):  # told when it is built
+            with suppress(MissingPluginError, PluginLoadError):  # reported when it is built
                 registry.find(kind, name)
                 found.add(owners[kind][name])
     return found
 
 
 def _names(config: Config) -> Iterator[tuple[Kind[Any], str]]:
-    """Yield what a configuration refers to that a distribution may provide."""
+    """Yield the names in a configuration that a distribution may provide."""
     for plugin in config.plugins.values():
         yield kinds.CATEGORY, plugin.category
     for path, table in claiming_tables(config):

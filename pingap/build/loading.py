@@ -14,27 +14,29 @@ from pingap.build.listeners import with_listeners
 from pingap.build.machine import start_problems
 from pingap.build.storages import formats_of, place_of, storage_at
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
+from pingap.config.masking import redacted
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.host.privileges import account_problems
 from pingap.host.time_limit import time_limit
 from pingap.observability.log_files import LogFiles
+from pingap.observability.plugin_failures import place_of as place_of_error
 from pingap.plugins.registry import Registry
 
 Item = TypeVar("Item", bound=BaseModel)
 
 
 READ_SECONDS: Final = 10.0
-"""How long a storage may take to be read."""
+"""How long reading a storage may take."""
 
 BLOCKED_SECONDS: Final = 5.0
-"""How long it may hold up the event loop beyond that."""
+"""How long it may block the event loop beyond that."""
 
 
 async def read_from(storage: ConfigStorage) -> Snapshot:
     """Read the texts of a configuration.
 
-    :raises StorageError: it cannot be read, or not in time.
+    :raises StorageError: it cannot be read, or not in time; the message shows no password.
     """
     if isinstance(storage, FileStorage):
         return storage.snapshot()
@@ -42,10 +44,10 @@ async def read_from(storage: ConfigStorage) -> Snapshot:
     with anyio.move_on_after(READ_SECONDS) as limit:
         try:
             snapshot = await storage.read()
-        except StorageError:
-            raise
+        except StorageError as error:
+            raise StorageError(redacted(str(error))) from None
         except Exception as error:  # of a distribution
-            raise StorageError(f"it failed: {type(error).__name__}: {error}") from error
+            raise StorageError(f"it failed: {failure_of(error)}") from None
     if limit.cancelled_caught:
         raise StorageError(f"it did not answer within {READ_SECONDS:g} s")
     if not isinstance(snapshot, Snapshot):
@@ -53,35 +55,42 @@ async def read_from(storage: ConfigStorage) -> Snapshot:
     return snapshot
 
 
+def failure_of(error: Exception) -> str:
+    """Return what may be logged of an error of a storage, whose text may hold the password of its URL.
+
+    (For the same reason no traceback is logged: it ends with the text.)
+    """
+    text = redacted(f"{type(error).__name__}: {error}")
+    place = place_of_error(error)
+    return f"{text} ({place})" if place else text
+
+
 def read_configuration(location: str, registry: Registry) -> Snapshot:
-    """Read the texts of a configuration, where no event loop runs.
+    """Read the texts of a configuration when no event loop is running.
 
     :param location: as given to ``-c``.
-    :raises ConfigError: there is no such storage, or it cannot be read. What is wrong with files is in
-        the snapshot.
+    :raises ConfigError: there is no such storage, or it cannot be read. Errors in files are in the snapshot.
     """
     return read_now(storage_at(location, registry), place_of(location))
 
 
 def read_now(storage: ConfigStorage, place: str) -> Snapshot:
-    """Read a storage where no event loop runs.
+    """Read a storage when no event loop is running.
 
-    :param place: what problems show.
+    :param place: the place that problems show.
     :raises ConfigError: it cannot be read.
     """
     try:
         if isinstance(storage, FileStorage):
             return storage.snapshot()
-        with time_limit(
-            READ_SECONDS + BLOCKED_SECONDS
-        ):  # for one that does not let the event loop run
+        with time_limit(READ_SECONDS + BLOCKED_SECONDS):  # for a storage that blocks the event loop
             return anyio.run(read_from, storage)
     except (StorageError, TimeoutError) as error:
         raise ConfigError([Problem((), f"cannot be read: {error}", place)]) from None
 
 
 def parse_configuration(snapshot: Snapshot, registry: Registry) -> Config:
-    """Make checked models of the texts of a configuration.
+    """Parse and validate the texts of a configuration.
 
     :raises ConfigError: with the problems that can be found without building.
     """
@@ -91,8 +100,8 @@ def parse_configuration(snapshot: Snapshot, registry: Registry) -> Config:
 def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
     """Load a configuration from the text of its files.
 
-    If it has problems, what is valid of it is still built, so that the operator sees all problems at
-    once: those of plugins, certificates, variables and log formats, too.
+    If it has problems, the valid parts are built nevertheless, so that the operator sees all problems at
+    once, including those of plugins, certificates, variables and log formats.
 
     :raises ConfigError: with all problems.
     """
@@ -109,7 +118,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
 def _problems_of_rest(
     config: Config, problems: Iterable[Problem], registry: Registry
 ) -> list[Problem]:
-    """Return the problems that building what is valid of a configuration finds."""
+    """Return the problems found by building the valid parts of a configuration."""
     known = {problem.path for problem in problems}
     log_files = LogFiles(opens=False)
     rest = _without(config, known)
@@ -124,9 +133,9 @@ def _problems_of_rest(
 
 
 def _without(config: Config, wrong: Iterable[tuple[object, ...]]) -> Config:
-    """Return a configuration without the keys that are wrong, and without what needs them.
+    """Return a configuration without the wrong keys and without the items that need them.
 
-    Plugins and certificates stay as they are: each is checked by itself.
+    Plugins and certificates are kept: each is checked by itself.
     """
     upstreams = _right(config.upstreams, "upstreams", wrong)
     locations = {
@@ -144,7 +153,7 @@ def _without(config: Config, wrong: Iterable[tuple[object, ...]]) -> Config:
 def _right(
     items: Mapping[str, Item], section: str, wrong: Iterable[tuple[object, ...]]
 ) -> dict[str, Item]:
-    """Return the items of a section with the default for each wrong key, as far as they have one."""
+    """Return the items of a section with defaults for the wrong keys, where there is a default."""
     found = {}
     for name, item in items.items():
         keys = {str(path[2]) for path in wrong if path[:2] == (section, name) and len(path) > 2}

@@ -1,4 +1,4 @@
-"""Logs that go to what a distribution provides: ``word:text`` instead of a path."""
+"""Logs that go to the log target of a distribution: ``word:text`` instead of a path."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 
 
 def output_of(target: str, registry: Registry) -> Callable[[], LogOutput] | None:
-    """Return what makes the output of a target; None for a file and for standard error.
+    """Return a factory for the output of a target; None for a file and for standard error.
 
-    A word that nothing installed provides may be the beginning of a file's name. What it makes raises
-    ``ValueError`` if the text behind the colon is wrong.
+    A word that nothing installed provides may be the beginning of a file name. The factory raises
+    ``ValueError`` if the text after the colon is invalid.
 
     :raises ValueError: its distribution cannot be used.
     """
@@ -38,5 +38,5 @@ def _make(factory: LogTargetFactory, word: str, text: str) -> LogOutput:
         return factory(text)
     except ValueError as error:
         raise ValueError(f"{word}: {error}") from error
-    except Exception as error:  # a mistake in its code
+    except Exception as error:  # a bug in the factory
         raise ValueError(f"{word}: {type(error).__name__}: {error}") from error

@@ -1,6 +1,6 @@
-"""What a configuration needs of the machine it is served on, found before anything is opened.
+"""Checks that the machine provides what a configuration needs, before anything is opened.
 
-``-t``, the start and a reload ask the same.
+``-t``, the start and a reload run the same checks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_SERVER = (
 
 
 def start_problems(config: Config) -> list[Problem]:
-    """Return why a configuration cannot be served here: unknown users and hosts, no servers."""
+    """Return the reasons why a configuration cannot be served here: unknown users or hosts, no servers."""
     return [*_server_problems(config), *account_problems(config)]
 
 
@@ -69,10 +69,10 @@ def folder_problems(
     account: Account,
     is_file: Callable[[str], bool] = bool,
 ) -> Iterator[Problem]:
-    """Make the folders in which files are opened by the user who serves; yield what is wrong with them.
+    """Create the directories of files that the serving user opens; yield the problems.
 
-    :param log_target: what ``--log`` says.
-    :param is_file: returns whether a target of a log is a file.
+    :param log_target: the value of ``--log``.
+    :param is_file: returns whether a log target is a file.
     """
     keys: list[tuple[KeyPath, Path | None]] = []
     if is_file(log_target):
@@ -91,5 +91,5 @@ def folder_problems(
         try:
             make_folder(file.parent, account)
         except OSError as error:
-            text = f"{account} cannot have the folder {file.parent}: {error.strerror}"
+            text = f"{account} cannot use the directory {file.parent}: {error.strerror}"
             yield config.source.problem(path, text)

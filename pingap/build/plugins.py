@@ -1,4 +1,4 @@
-"""From configuration to plugin instances, and to the chains of a location."""
+"""Builds plugin instances from the configuration, and the chains of locations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pingap.config import (
 )
 from pingap.config.decode import with_options
 from pingap.config.problem import quoted
-from pingap.config.reuse import plugin_key
+from pingap.config.reuse import plugin_digest
 from pingap.config.source import Report
 from pingap.config.table import ConfigTable
 from pingap.hookspecs import UPSTREAM_PHASES
@@ -54,8 +54,8 @@ Key = tuple[str | int, ...]
 class PluginBuilder:
     """Builds every configured instance once, and chains from them.
 
-    :param problems: where what cannot be built is told; nothing runs if there is any.
-    :param warnings: where keys without effect are told.
+    :param problems: collects errors; nothing runs if there is any.
+    :param warnings: collects warnings about keys without effect.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class PluginBuilder:
         self._modules: dict[Path, ModuleType] = {}
         self._asked: set[type[Plugin]] = set()
         self.balancers: dict[str, BalancerFactory] = {}
-        """Of classes of files: word of ``algo`` -> what makes the balancer."""
+        """For classes in plugin files: name in ``algo`` -> the balancer factory."""
         self.balancer_keys: dict[str, str] = {}
-        """Word -> what the instance was built from that has it."""
+        """Name in ``algo`` -> the key of the instance that provides it."""
         self._surroundings = Surroundings(
             directory=config.source.directory, upstreams=tuple(config.upstreams)
         )
         self.instances: dict[str, Instance] = {}
-        """What was built, by name."""
+        """The instances that were built, by name."""
         self.keys: dict[str, str] = {}
-        """What each instance was built from, by name."""
+        """The key that each instance was built from, by name."""
         report = Report(config.source, problems, warnings)
         self.claims = ClaimBuilder(config, registry, report)
         """Builds the instances behind keys that distributions claim."""
@@ -96,17 +96,17 @@ class PluginBuilder:
         """Chains by the identities of their instances: locations with the same plugins share them."""
 
     def reuse(self, instances: Iterable[Instance], keys: Mapping[str, str]) -> None:
-        """Take over instances that would be built from the same.
+        """Take over instances that would be built from the same content.
 
-        :param instances: those that serve now.
-        :param keys: what each was built from, by name.
+        :param instances: the instances that are serving.
+        :param keys: the key that each was built from, by name.
         """
         self._unchanged = {
             keys[instance.name]: instance for instance in instances if instance.name in keys
         }
 
     def build_configured(self) -> None:
-        """Build all of ``[plugins]``, and what stands behind claimed keys of all tables.
+        """Build all of ``[plugins]``, and the instances behind claimed keys of all tables.
 
         Built-in instances are only built when a location or server lists them.
         """
@@ -121,7 +121,7 @@ class PluginBuilder:
             self.servers.prepare(name, list(self._listed(("servers", name), server.plugins)))
 
     def chains(self, path: Key, settings: LocationConfig) -> Chains:
-        """Return the chains of a location: of its claimed keys, then of what it lists."""
+        """Return the chains of a location: of its claimed keys, then of the plugins it lists."""
         claimed = self.claims.instances.get(path, [])
         instances = [*claimed, *self._listed(path, settings.plugins)]
         name = str(path[1])
@@ -141,7 +141,7 @@ class PluginBuilder:
 
     @cached_property
     def upstream_chains(self) -> dict[str, Chains]:
-        """The chains of each upstream that has claimed keys."""
+        """Return the chains of each upstream that has claimed keys."""
         found = {}
         for path, instances in self.claims.instances.items():
             if path[0] == "upstreams":
@@ -156,7 +156,7 @@ class PluginBuilder:
         return found
 
     def at_server(self, server: str, location: LocationRuntime) -> LocationRuntime:
-        """Return a location as it is at a server: the same, unless plugins of the server are in front."""
+        """Return the location as seen by a server: the same object, unless the server has plugins for it."""
         own, instances = location.chains, self._of_location[location.name]
         chains = self.servers.at_location(server, location.name, own, instances)
         return location if chains is own else replace(location, chains=chains)
@@ -182,10 +182,10 @@ class PluginBuilder:
     def source(
         self, path: Key, name: str, cls: type[Plugin], options: object, key: str
     ) -> Plugin | None:
-        """Build what provides the certificate of a table, or take over what is there.
+        """Build the source of a table's certificate, or reuse the existing one.
 
         :param name: of the instance.
-        :param key: what it is built from.
+        :param key: the key that it is built from.
         :returns: None if it cannot be built, which is reported.
         """
         self.keys[name] = key
@@ -197,12 +197,12 @@ class PluginBuilder:
         return plugin
 
     def _plugin(self, name: str, settings: PluginConfig) -> None:
-        """Build an instance, or take note of why it cannot be built."""
+        """Build an instance, or record why it cannot be built."""
         path: Key = ("plugins", name)
         options, plugin = settings.options, None
         if settings.category == local_plugins.CATEGORY:
             # Before the file is read: what changes later belongs to the next reload.
-            self.keys[name] = plugin_key(self._config, name, Plugin)
+            self.keys[name] = plugin_digest(self._config, name, Plugin)
             cls = self._local_class(path, options)
             if cls is not None:
                 self._take_balancers(name, cls)
@@ -211,7 +211,7 @@ class PluginBuilder:
             cls = self._installed_class(path, settings.category)
             if cls is not None:
                 configured = name in self._config.plugins  # or built in
-                self.keys[name] = plugin_key(self._config, name, cls) if configured else name
+                self.keys[name] = plugin_digest(self._config, name, cls) if configured else name
         if cls is not None:
             timeout = settings.timeout or DEFAULT_TIMEOUT
             if "timeout" in cls.Settings.model_fields:
@@ -263,7 +263,7 @@ class PluginBuilder:
         return cls
 
     def _take_balancers(self, name: str, cls: type[Plugin]) -> None:
-        """Take in the balancers of a class of a file, once for all instances of it."""
+        """Register the balancers of a class in a plugin file, once for all its instances."""
         if (hook := getattr(cls, "pingap_balancers", None)) is None or cls in self._asked:
             return
         self._asked.add(cls)
@@ -271,10 +271,10 @@ class PluginBuilder:
         try:
             for word, factory in hook().items():
                 if word in self.balancers or word in self._registry.names(kinds.BALANCER):
-                    self._problem(path, f"there is another balancer {quoted(word)}")
+                    self._problem(path, f"another balancer has the name {quoted(word)}")
                 self.balancers[word] = factory
                 self.balancer_keys[word] = self.keys[name]
-        except BaseException as error:  # a mistake in its code
+        except BaseException as error:  # a bug in the plugin
             text = f"{type(error).__name__}: {error}"
             self._problem(path, f"{cls.__name__}.pingap_balancers failed: {text}")
 
@@ -291,7 +291,7 @@ class PluginBuilder:
         return None
 
     def _table(self, name: str, settings: PluginConfig) -> ConfigTable:
-        """Return the table of a plugin; that of a built-in one is not written anywhere."""
+        """Return the table of a plugin; that of a built-in plugin is not in any file."""
         path = ("plugins", name)
         if name in self._config.tables["plugins"]:
             return ConfigTable(*path, written(self._config, path))
@@ -300,8 +300,8 @@ class PluginBuilder:
     def _construct(
         self, path: Key, cls: type[Plugin], options: object, key: str, table: ConfigTable
     ) -> Plugin | None:
-        """Check the settings of a plugin; build it, unless one with the same key is there."""
-        if isinstance(options, dict):  # an empty text means the same as no key, as everywhere
+        """Validate the settings of a plugin and build it, or reuse an instance with the same key."""
+        if isinstance(options, dict):  # an empty string is the same as no key, as everywhere
             options = {key: value for key, value in options.items() if value != ""}
         try:
             settings = cls.Settings.model_validate(options, context=self._surroundings)
@@ -311,9 +311,9 @@ class PluginBuilder:
             return made(cls, settings, table) if unchanged is None else unchanged.plugin
         except ValidationError as error:
             self._problems += problems_from(error, path, self._config.source, cls.Settings)
-        except ValueError as error:  # of a plugin, about its settings
+        except ValueError as error:  # raised by a plugin because of its settings
             self._problem(path, f"cannot be built: {error}")
-        except BaseException as error:  # a mistake in its code
+        except BaseException as error:  # a bug in the plugin
             file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
             text = f"{type(error).__name__}: {error} ({place_of(error, file)})"
             self._problem(path, f"cannot be built: {text}")
@@ -338,7 +338,7 @@ class PluginBuilder:
 
 
 def made(cls: type[Plugin], settings: PluginSettings, table: ConfigTable) -> Plugin:
-    """Return an instance of a plugin class; its ``__init__`` gets the table if it asks for it."""
+    """Return an instance of a plugin class; its ``__init__`` gets the table if it has the parameter."""
     if "table" in inspect.signature(cls).parameters:
         return cls(settings, table=table)  # type: ignore[call-arg]  # contract 1.1
     return cls(settings)

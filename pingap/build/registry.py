@@ -1,4 +1,4 @@
-"""The registry of everything that is installed: the core's own implementations, and distributions."""
+"""The registry of all implementations: those of the core and those of distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime graph: everything that a worker serves from, and how it takes the place of another one."""
+"""The runtime graph: everything that a worker uses to serve, and how it replaces the previous one."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ Key = tuple[str | int, ...]
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:
-    """Everything a worker serves from.
+    """Everything that a worker uses to serve.
 
     :param plugins: every configured plugin, and those built in that some location lists.
-    :param upstream_keys: name -> what tells whether a later configuration has the same upstream.
-    :param plugin_keys: name -> the same for plugin instances.
+    :param upstream_digests: name -> what tells whether a later configuration has the same upstream.
+    :param plugin_digests: name -> the same for plugin instances.
     :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
-    :param certificate_keys: name -> the same for certificates.
+    :param certificate_digests: name -> the same for certificates.
     :param claimed: name of an instance behind a claimed key -> path of that key.
     :param log_targets: of the log files in use.
-    :param handlers: of hooks that run with the process.
-    :param shared: what the worker shares with the others.
-    :param warnings: what the operator should know, besides those of the configuration.
+    :param handlers: of hooks that belong to the process.
+    :param shared: the state that the worker shares with the others.
+    :param warnings: warnings for the operator, in addition to those of the configuration.
     """
 
     config: Config
@@ -66,24 +66,24 @@ class Runtime:
     trusted_proxies: tuple[Network, ...]
     plugin_failures: PluginFailures
     collectors: Collectors
-    upstream_keys: dict[str, str]
-    plugin_keys: dict[str, str]
+    upstream_digests: dict[str, str]
+    plugin_digests: dict[str, str]
     certificates: Replacements
     served: tuple[Served, ...]
-    certificate_keys: dict[str, str]
+    certificate_digests: dict[str, str]
     claimed: dict[str, Key]
     log_targets: frozenset[str]
     handlers: Handlers
     warnings: list[Problem] = field(default_factory=list)
 
     def count_with(self, shared: SharedState) -> None:
-        """Count with other workers from now on; called in the event loop, before there are requests."""
+        """Count together with other workers from now on; called in the event loop, before any request."""
         self.shared = shared
         for upstream in self.upstreams.values():
             upstream.count_with(shared)
 
     def take_effect(self) -> None:
-        """Bound what the upstreams keep, and count for these locations: requests come here now."""
+        """Apply the limits of the upstreams and count for these locations: requests arrive here from now on."""
         self.pool.upstreams = self.upstreams.values()
         self.pool.size = self.config.basic.upstream_keepalive_pool_size
         self.health.follow(self.upstreams.values())
@@ -96,7 +96,7 @@ class Runtime:
         for upstream in self.upstreams.values():
             if upstream.breakers is not None:
                 upstream.breakers.follow()
-        self.certificates.settle(self.certificate_keys)
+        self.certificates.settle(self.certificate_digests)
         self.certificates.changed = self._replace_certificates
         self._replace_certificates()
         for server in self.servers.values():
@@ -104,21 +104,21 @@ class Runtime:
                 server.tls.take_effect()
 
     def _replace_certificates(self) -> None:
-        replacements = self.certificates.active(self.certificate_keys)
+        replacements = self.certificates.active(self.certificate_digests)
         for server in self.servers.values():
             if server.tls is not None:
                 server.tls.replace(replacements)
 
     def forget_others(self, bus: Bus) -> None:
-        """Forget values that belong to upstreams and certificates which are not served any more."""
+        """Drop values of upstreams and certificates that are no longer served."""
         bus.keep(lambda key: not is_of_others(key, self.upstreams))
         values = bus.values
-        bus.keep(lambda key: not is_needless(key, values[key], self.certificate_keys))
+        bus.keep(lambda key: not is_needless(key, values[key], self.certificate_digests))
 
     def release(self, living: Iterable[Runtime]) -> None:
-        """Close what only this runtime has, whose last request has ended.
+        """Close everything that only this runtime uses; its last request has ended.
 
-        :param living: those that have requests, or will have.
+        :param living: the runtimes that have requests, or will have.
         """
         kept = {id(upstream) for one in living for upstream in one.upstreams.values()}
         for upstream in self.upstreams.values():

@@ -1,7 +1,7 @@
 """The plugins of servers: their chains, and what they add to the chains of locations.
 
 ``SERVER_PHASES`` of a plugin run at the server; its other phases run for each location of the server,
-in front of the location's own plugins.
+before the location's own plugins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FRONT_PHASES: Final = tuple(phase for phase in LOCATION_PHASES if phase not in S
 class ServerPlugins:
     """The plugins of all servers.
 
-    :param report: collects what cannot be built, and what is probably wrong.
+    :param report: collects errors and warnings.
     """
 
     def __init__(self, config: Config, claims: ClaimBuilder, report: Report) -> None:
@@ -43,13 +43,13 @@ class ServerPlugins:
         self._claims = claims
         self._report = report
         self._instances: dict[str, list[Instance]] = {}
-        """What takes part in all phases of the requests of a server."""
+        """The instances that take part in all phases of the requests of a server."""
         self._fronts: dict[tuple[int, ...], Chains] = {}
         self._joined: dict[tuple[int, int], Chains] = {}
         self._servers_of: dict[str, list[str]] = {}
 
     def prepare(self, name: str, listed: list[Instance]) -> None:
-        """Take the plugins that a server lists; done for all servers before anything else.
+        """Register the plugins that a server lists; done for all servers before anything else.
 
         :param name: of the server.
         """
@@ -81,14 +81,14 @@ class ServerPlugins:
                     self._report.error(("servers", server, "plugins", place), text)
 
     def in_front_of(self, location: str) -> Iterator[Instance]:
-        """Yield what runs in front of a location, in any server that has it."""
+        """Yield the instances that run before those of a location, in any server that has it."""
         for server in self._servers_of.get(location, []):
             yield from self._instances[server]
 
     def chains(self, server: str, own: Sequence[Instance]) -> Chains:
         """Return the chains of the server itself.
 
-        :param own: instances of pingap for this server, which are in front.
+        :param own: pingap's own instances for this server, which run first.
         """
         basic, certificates = map(self._claims.of_section, ("basic", "certificates"))
         instances = [*own, *basic, *certificates, *self._instances[server][len(basic) :]]
@@ -120,7 +120,7 @@ class ServerPlugins:
         if hook_trace.is_on():
             front = hook_trace.traced(front, location)
             return joined(front, own, owned_headers([*late, *instances]))
-        key = (id(front), id(own))  # both live as long as this
+        key = (id(front), id(own))  # both live as long as this object
         if key not in self._joined:
             self._joined[key] = joined(front, own, owned_headers([*late, *instances]))
         return self._joined[key]
@@ -132,12 +132,12 @@ class ServerPlugins:
             self._report.warnings.append(warning)
 
     def _front(self, instances: Sequence[Instance]) -> Chains:
-        """Return what the plugins of a server add to its locations; servers with the same share it."""
+        """Return the chains that a server adds to its locations; servers with the same plugins share them."""
         key = tuple(map(id, instances))
         if key not in self._fronts:
             try:
                 front = freeze(instances, self._claims.deprecated, FRONT_PHASES)
-            except ContractError:  # told with the chains of the server
+            except ContractError:  # reported with the chains of the server
                 front = NO_CHAINS
             late = [one for one in instances if not _runs_at_server(one)]
             self._fronts[key] = replace(front, owned_headers=owned_headers(late))

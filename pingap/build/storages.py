@@ -8,6 +8,7 @@ from pingap.config import ConfigError, Problem
 from pingap.config.formats.installed import TOML_SUFFIX, Formats
 from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.formats.toml import TOML
+from pingap.config.masking import redacted
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage, StorageFactory, scheme_of
 from pingap.hookspecs import hookimpl
@@ -38,7 +39,7 @@ class OwnStorages:
 
 
 def formats_of(registry: Registry) -> Formats:
-    """Return the formats that can be read; one of a distribution is loaded for its first file."""
+    """Return the formats that can be read; a distribution's format is loaded for its first file."""
 
     def find(suffix: str) -> ConfigFormat:
         try:
@@ -58,10 +59,11 @@ def storage_at(location: str, registry: Registry) -> ConfigStorage:
     try:
         return registry.find(kinds.STORAGE, scheme)(location)
     except (MissingPluginError, PluginLoadError, ValueError) as error:
-        raise ConfigError([Problem((), str(error), place_of(location))]) from None
+        text = redacted(str(error), location)
+        raise ConfigError([Problem((), text, place_of(location))]) from None
 
 
 def place_of(location: str) -> str:
-    """Return what messages show of a location, which may hold a password."""
+    """Return a location as messages show it, because it may contain a password."""
     scheme = scheme_of(location)
     return f"{scheme}://" if scheme else location

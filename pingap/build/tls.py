@@ -1,4 +1,4 @@
-"""From the TLS keys of the configuration to what serves: part of building the runtime graph.
+"""Builds the TLS of servers and upstreams from the configuration: part of building the runtime graph.
 
 Imports ``cryptography``, which is optional, only if there are certificates.
 """
@@ -19,7 +19,7 @@ from pingap.config import (
     quoted,
 )
 from pingap.config.pem_values import PEM_KEYS
-from pingap.config.reuse import certificate_key
+from pingap.config.reuse import certificate_digest
 from pingap.tls.client_context import ClientTls
 from pingap.tls.options import OptionError, TlsOptions, reason
 from pingap.tls.pem import CertificateError, read_pem
@@ -39,11 +39,11 @@ MISSING = "needs the package cryptography: pip install 'pingap[tls]'"
 
 
 class TlsBuilder:
-    """Builds the TLS of servers and upstreams; what is wrong is collected.
+    """Builds the TLS of servers and upstreams, and collects the problems.
 
     :param sources: of certificates.
     :param certificates: those that plugins have replaced.
-    :param problems: takes what makes the configuration unusable; ``warnings`` the rest.
+    :param problems: collects errors; ``warnings`` collects the rest.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class TlsBuilder:
         self._source = config.source
         self._problems = problems
         self._warnings = warnings
-        self._broken = False  # some certificate is: what is missing may be in it
+        self._broken = False  # a certificate is broken: it may contain the missing name
         self._owners: dict[str, str] = {}
         self.served: tuple[Served, ...] = ()
         self.keys: dict[str, str] = {}
-        """Name of a certificate -> what it was built from."""
+        """Name of a certificate -> the key it was built from."""
 
     def load_certificates(self) -> None:
         """Load all of ``[certificates]``."""
@@ -86,7 +86,7 @@ class TlsBuilder:
     ) -> ServerTls | None:
         """Build the TLS of a server; None if it has none, or it cannot be built.
 
-        :param previous: what the server has now.
+        :param previous: the current TLS of the server.
         """
         if not settings.global_certificates or self._broken:
             return None
@@ -129,7 +129,7 @@ class TlsBuilder:
         from pingap.tls import certificates, issuer
 
         # Before files are read: one that changes later belongs to the next reload.
-        table = self.keys[name] = certificate_key(self._config, name)
+        table = self.keys[name] = certificate_digest(self._config, name)
         domains = certificates.split_domains(settings.domains)
         default = ("*",) if settings.is_default else ()
         found = self._sources.load(name, settings, table, domains)
@@ -150,7 +150,7 @@ class TlsBuilder:
         return Served(name=name, names=names, certificate=loaded, issuer=authority)
 
     def _check_key(self, path: Key, settings: CertificateConfig) -> None:
-        """Report a key that cannot be read, too: all problems are found in one run."""
+        """Also report a key that cannot be read, so that one run finds all problems."""
         from pingap.tls.certificates import load_key
 
         if not (key := settings.tls_key.get_secret_value()):
@@ -162,13 +162,13 @@ class TlsBuilder:
             self._problem((*path, error.key), str(error))
 
     def _check_openssl(self, loaded: Certificate, key: str) -> None:
-        """Find out whether OpenSSL takes a certificate: it has opinions on the strength of keys."""
+        """Check that OpenSSL accepts a certificate, for example the strength of its key."""
         from pingap.tls.options import use_certificate
 
         try:
             use_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), loaded.pem)
         except ssl.SSLError as error:
-            raise CertificateError(key, f"OpenSSL refuses it: {reason(error)}") from None
+            raise CertificateError(key, f"OpenSSL rejects it: {reason(error)}") from None
 
     def _warn(self, path: Key, loaded: Certificate, settings: CertificateConfig) -> None:
         from pingap.tls.certificates import doubts, utc_now
@@ -177,7 +177,7 @@ class TlsBuilder:
             self._warnings.append(self._source.problem(path, text))
 
     def _claim(self, path: Key, name: str, names: tuple[str, ...]) -> None:
-        """Tell of names that another certificate serves: the first one counts."""
+        """Warn about names that another certificate already serves; the first one is used."""
         taken = [one for one in names if self._owners.setdefault(one, name) != name]
         for one in taken:
             owner = dotted(("certificates", self._owners[one]))

@@ -1,4 +1,4 @@
-"""From configuration to upstreams, ready to serve."""
+"""Builds upstreams from the configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pingap.build.tls import TlsBuilder
 from pingap.config import Config, Problem, UpstreamConfig
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import shortened
-from pingap.config.reuse import upstream_key
+from pingap.config.reuse import upstream_digest
 from pingap.observability.plugin_failures import place_of
 from pingap.plugins import kinds
 from pingap.plugins.balancer import BalancerOptions
@@ -38,11 +38,11 @@ _BALANCING_KEYS: Final = {"algo", "sticky_secret", "panic_threshold", "slow_star
 class UpstreamBuilder:
     """Builds every upstream, or takes it over if it has not changed.
 
-    :param plugins: knows the balancers of files.
-    :param tls: builds what TLS needs.
+    :param plugins: provides the balancers of plugin files.
+    :param tls: builds the TLS of upstreams.
     :param pool: of the worker, as is the bus.
-    :param problems: where what cannot be built is told; nothing runs if there is any.
-    :param warnings: where keys without effect are told.
+    :param problems: collects errors; nothing runs if there is any.
+    :param warnings: collects warnings about keys without effect.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class UpstreamBuilder:
         self._serving: Mapping[str, UpstreamRuntime] = {}
         self._serving_keys: Mapping[str, str] = {}
         self.keys: dict[str, str] = {}
-        """What each upstream was built from, by name."""
+        """The key that each upstream was built from, by name."""
 
     def reuse(self, upstreams: Mapping[str, UpstreamRuntime], keys: Mapping[str, str]) -> None:
-        """Take over upstreams that would be built from the same.
+        """Take over upstreams that would be built from the same content.
 
-        :param upstreams: those that serve now.
-        :param keys: what each was built from.
+        :param upstreams: those that are serving.
+        :param keys: the key that each was built from.
         """
         self._serving, self._serving_keys = upstreams, keys
 
@@ -89,7 +89,7 @@ class UpstreamBuilder:
 
     def _unchanged_upstream(self, name: str) -> UpstreamRuntime | None:
         """Return the upstream that serves already, if it would be built the same."""
-        key = upstream_key(self._config, name)
+        key = upstream_digest(self._config, name)
         word = self._config.upstreams[name].algo.partition(":")[0]
         key += self._plugins.balancer_keys.get(word, "")  # the file of a balancer may have changed
         self.keys[name] = key
@@ -170,7 +170,7 @@ class UpstreamBuilder:
             upstream.observers += (upstream.ejection,)
 
     def _balancing(self, name: str, settings: UpstreamConfig, peers: list[Peer]) -> Balancing:
-        """Return how an upstream balances, after it was tried."""
+        """Return the balancing of an upstream, after trying it."""
         path: Key = ("upstreams", name, "algo")
         word, _, argument = settings.algo.partition(":")
         if settings.sticky_secret.get_secret_value() and word != "sticky":
@@ -188,7 +188,7 @@ class UpstreamBuilder:
             balancing.build(peers[:1])
         except (MissingPluginError, PluginLoadError, ValueError) as error:
             self._problem(path, f"found {shortened(settings.algo)}, {error}")
-        except BaseException as error:  # a mistake in the code of a plugin
+        except BaseException as error:  # a bug in a plugin
             text = f"{type(error).__name__}: {error} ({place_of(error)})"
             self._problem(path, f"{shortened(settings.algo)} cannot be built: {text}")
         else:
@@ -200,11 +200,11 @@ class UpstreamBuilder:
         speaks = Speaks(settings.alpn)
         if speaks is not Speaks.HTTP1 and settings.proxy_protocol:
             text = (
-                "clients share connections of HTTP/2, and proxy_protocol tells of one: expected H1"
+                "clients share HTTP/2 connections, but proxy_protocol names one client: expected H1"
             )
             self._problem(path, text)
         elif speaks is Speaks.EITHER and not settings.sni:
-            text = "has no effect without sni: HTTP/1.1 is spoken; H2 speaks HTTP/2 without TLS"
+            text = "has no effect without sni: HTTP/1.1 is used; H2 speaks HTTP/2 without TLS"
             self._warn(path, text)
 
     def _problem(self, path: Key, message: str) -> None:

@@ -94,7 +94,7 @@ def command(ctx: click.Context, /, **options: object) -> None:
     _refuse_what_is_not_there(options, origins)
     conf, upstream = options["conf"], options["upstream"]
     if conf and upstream:
-        raise click.UsageError("--conf and --upstream exclude each other")
+        raise click.UsageError("--conf and --upstream cannot be used together")
     if not conf and not upstream:
         raise click.UsageError("where is the configuration? Give -c PATH, or --upstream ADDR")
     for name, needed in (
@@ -119,7 +119,7 @@ def _prepare_command(ctx: click.Context, options: dict[str, object]) -> None:
 
 
 def _read_environment(options: dict[str, object]) -> dict[str, str]:
-    """Fill in what the command line leaves open; the command line wins.
+    """Fill in options from the environment; the command line takes precedence.
 
     :returns: option -> environment variable that it was read from.
     """

@@ -1,6 +1,6 @@
 """The client for side calls: requests that a plugin makes to another service.
 
-Built on httpcore, loaded on first use. Requests that are proxied do not come this way.
+Built on httpcore, which is loaded on first use. Proxied requests do not use it.
 """
 
 from pingap.client.client import HTTPClient, SideCallResponse, http_client

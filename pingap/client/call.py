@@ -1,4 +1,4 @@
-"""One side call: its time limits, and its errors in words."""
+"""One side call: its time limits, and its error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WAITING_FOR_HEAD: Final = "http11.receive_response_headers.started"
 
 @dataclass(slots=True)
 class Call:
-    """Limits a call, and translates what goes wrong.
+    """Limits the time of a call, and translates its errors.
 
     :param name: method and URL as messages show them.
     :param timeout: seconds for each step.
@@ -45,11 +45,11 @@ class Call:
     async def send(
         self, pool: httpcore.AsyncConnectionPool, request: httpcore.Request
     ) -> httpcore.Response:
-        """Connect, send a request and return the head of its answer.
+        """Connect, send a request and return the head of the response.
 
         :raises SideCallError: one of these steps failed or took too long.
         """
-        # httpcore limits each read; bytes of a head that come one by one would never take too long.
+        # httpcore limits each read, so a head that arrives byte by byte would never time out.
         request.extensions["timeout"] = dict.fromkeys(("pool", "connect", "write"), self.timeout)
         request.extensions["trace"] = trace = _Trace(self)
         with self.translated(), trace.scope:
@@ -61,10 +61,10 @@ class Call:
         return anyio.CancelScope(deadline=min(self._deadline, anyio.current_time() + seconds))
 
     def too_slow(self, step: str, seconds: float) -> SideCallError:
-        """Return the error of a step that its scope ended."""
+        """Return the error of a step that was ended by its scope."""
         if anyio.current_time() >= self._deadline:
             step, seconds = "not complete", self.total_timeout
-        # (The system has a limit of its own for connecting.)
+        # The system has its own limit for connecting.
         return self.error(f"{step} within {seconds:g} s" if math.isfinite(seconds) else step)
 
     @contextmanager
@@ -82,14 +82,14 @@ class Call:
             }
             raise self.too_slow(steps.get(type(error), "no answer"), self.timeout) from None
         except httpcore.LocalProtocolError as error:
-            # h11 shows the value of a header that is not valid, and it may be a secret.
+            # h11 shows the value of an invalid header, which may be a secret.
             raise self.error(f"the request is not valid: {_without_values(error)}") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise self.error(_reason(error)) from error
 
 
 class _Trace:
-    """Follows the steps of httpcore: the wait for an answer begins when the request is sent."""
+    """Follows the steps of httpcore: waiting for the response begins when the request has been sent."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -101,7 +101,7 @@ class _Trace:
 
 
 def _reason(error: Exception) -> str:
-    """Return the words of the system or of OpenSSL, below what libraries make of them."""
+    """Return the message of the system or of OpenSSL, which libraries wrap."""
     below: BaseException | None = error
     while below is not None:
         if isinstance(below, ssl.SSLError):

@@ -30,9 +30,9 @@ _ANTICIPATE_BODIES: Final = frozenset(("POST", "PUT", "PATCH"))
 
 @dataclass(frozen=True, slots=True)
 class SideCallResponse:
-    """The answer to a side call.
+    """The response to a side call.
 
-    :param body: all of it.
+    :param body: the whole body.
     """
 
     status: int
@@ -63,13 +63,13 @@ class HTTPClient:
         uds: str | os.PathLike[str] | None = None,
         tls: ClientTLS | None = None,
     ) -> SideCallResponse:
-        """Make a request and return its answer.
+        """Make a request and return the response.
 
         :param timeout: seconds for the whole call.
-        :param max_body: bytes the answer's body may have.
-        :param uds: path of a Unix socket to connect to; the host of ``url`` is only sent then.
+        :param max_body: maximum size of the response body in bytes.
+        :param uds: path of a Unix socket to connect to; the host of ``url`` is then only sent.
         :param tls: options for an https URL.
-        :raises SideCallError: no connection, no answer in time, or one that is too large.
+        :raises SideCallError: no connection, no response in time, or a response that is too large.
         :raises ValueError: ``url`` is not an absolute http or https URL.
         """
         call = Call(f"{method} {Target.of(url).shown}", timeout)
@@ -96,21 +96,21 @@ class HTTPClient:
         uds: str | os.PathLike[str] | None = None,
         tls: ClientTLS | None = None,
     ) -> AsyncIterator[SideCallStream]:
-        """Make a request and read its answer as it comes.
+        """Make a request and read the response as it arrives.
 
-        An async context manager, entered when the head of the answer is there. Leaving the block
-        closes the connection, unless all of the body was read::
+        An async context manager, entered when the head of the response has arrived. Leaving the block
+        closes the connection, unless the whole body was read::
 
             async with http_client.stream("GET", url) as answer:
                 async for chunk in answer.chunks():
                     ...
 
         :param body: of the request. Pieces are sent in chunks, unless ``headers`` has a
-            ``Content-Length``; the answer is read when all of them are sent.
-        :param timeout: seconds for each step: waiting for a free connection, connecting, the
-            handshake, sending a piece, waiting for the head, and for each piece of the answer.
-        :param total_timeout: seconds from the beginning of the call to the last piece of the answer.
-        :param uds: path of a Unix socket to connect to; the host of ``url`` is only sent then.
+            ``Content-Length``; the response is read after all of them have been sent.
+        :param timeout: seconds for each step: waiting for a free connection, connecting, the handshake,
+            sending a piece, waiting for the head, and waiting for each piece of the response.
+        :param total_timeout: seconds from the beginning of the call to the last piece of the response.
+        :param uds: path of a Unix socket to connect to; the host of ``url`` is then only sent.
         :param tls: options for an https URL.
         :raises SideCallError: no connection, or no head in time.
         :raises ValueError: ``url`` is not an absolute http or https URL.
@@ -133,7 +133,7 @@ class HTTPClient:
     async def _context(self, tls: ClientTLS | None) -> ssl.SSLContext:
         if tls is not None:
             return tls._context
-        if self._default_context is None:  # reading all authorities takes long
+        if self._default_context is None:  # loading all certificate authorities takes long
             self._default_context = await in_thread(ssl.create_default_context)
         return self._default_context
 
@@ -167,7 +167,7 @@ def _fields(
         return
     if not isinstance(body, bytes):
         yield b"Transfer-Encoding", b"chunked"
-    elif body or method in _ANTICIPATE_BODIES:  # 0 is said as well (RFC 9110, 8.6)
+    elif body or method in _ANTICIPATE_BODIES:  # 0 is sent as well (RFC 9110, 8.6)
         yield b"Content-Length", b"%d" % len(body)
 
 

@@ -1,4 +1,4 @@
-"""How side calls fail: one exception, whose message may stand in a log."""
+"""The exception of side calls, whose message can be logged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pingap.http.errors import PingapError
 
 
 class SideCallError(PingapError):
-    """A side call brought no answer, or not all of it; the message gives the reason, for the log.
+    """A side call got no response, or not all of it; the message gives the reason, for the log.
 
     It names the URL without user name, password and query.
     """

@@ -1,4 +1,4 @@
-"""Connections of side calls that are kept: one pool for each kind of connection, in each event loop."""
+"""Kept connections of side calls: one pool for each kind of connection, in each event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpcore
 
 MOST_POOLS: Final = 32
-"""Pools that an event loop keeps; the one unused for longest is closed."""
+"""Pools that an event loop keeps; the least recently used one is closed."""
 MOST_CONNECTIONS: Final = 100
 """Connections of one pool; further calls wait for a free one."""
 IDLE_SECONDS: Final = 30.0
@@ -27,7 +27,7 @@ IDLE_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What connections must have in common to stand in one pool.
+    """Properties that all connections of a pool share.
 
     :param uds: path of the Unix socket; None: TCP.
     :param encrypted: for ``https`` URLs.
@@ -44,7 +44,7 @@ class _Pool:
         import httpcore
 
         self.users = 0
-        """Calls under way."""
+        """Calls in progress."""
         self.connections: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=MOST_CONNECTIONS,
@@ -54,7 +54,7 @@ class _Pool:
 
 
 class LoopPools:
-    """The pools of one event loop, the one used last at the end."""
+    """The pools of one event loop, the most recently used last."""
 
     def __init__(self) -> None:
         self._pools: dict[Kind, _Pool] = {}
@@ -66,9 +66,9 @@ class LoopPools:
     async def use(
         self, kind: Kind, context: ssl.SSLContext | None
     ) -> AsyncIterator[httpcore.AsyncConnectionPool]:
-        """Have a pool for one call: it is not closed before the end of the block.
+        """Hold a pool for one call: it is not closed before the end of the block.
 
-        :param context: for a pool that does not exist yet.
+        :param context: used if the pool does not exist yet.
         """
         pool = self._pools.pop(kind, None) or _Pool(kind, context)
         self._pools[kind] = pool
@@ -87,7 +87,7 @@ class LoopPools:
         await _close([self._pools.pop(kind) for kind in unused[:surplus]])
 
     async def close(self) -> None:
-        """Close all connections, those of calls under way included."""
+        """Close all connections, including those of calls in progress."""
         pools, self._pools = list(self._pools.values()), {}
         await _close(pools)
 
@@ -101,14 +101,14 @@ async def _close(pools: list[_Pool]) -> None:
 class Pools:
     """The pools of a client: connections of one event loop cannot be used in another.
 
-    (Tests run several workers in one process.)
+    Tests run several workers in one process.
     """
 
     def __init__(self) -> None:
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopPools] = {}
 
     def here(self) -> LoopPools:
-        """Return those of the running event loop."""
+        """Return the pools of the running event loop."""
         loop = asyncio.get_running_loop()
         if (pools := self._by_loop.get(loop)) is None:
             for other in [one for one in list(self._by_loop) if one.is_closed()]:
@@ -117,7 +117,7 @@ class Pools:
         return pools
 
     async def close(self) -> None:
-        """Close those of the running event loop."""
+        """Close the pools of the running event loop."""
         pools = self._by_loop.pop(asyncio.get_running_loop(), None)
         if pools is not None:
             await pools.close()

@@ -1,4 +1,4 @@
-"""The answer to a side call while it comes."""
+"""The response to a side call while it arrives."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import httpcore
 
 MOST_BODY: Final = 1024 * 1024
-"""Bytes that a body may have, unless the caller says otherwise."""
+"""Default maximum size of a body in bytes."""
 
 
 class SideCallStream:
-    """The answer to a side call, whose body is read as it comes; :meth:`HTTPClient.stream` yields it.
+    """The response to a side call, whose body is read as it arrives; :meth:`HTTPClient.stream` yields it.
 
-    What is not read stays at the server: while nobody reads, it can send no more than fits into the
-    buffers of the connection. The body is as the server sent it; no content coding is undone.
+    Unread data stays at the server: while nothing is read, the server can send no more than fits into the
+    buffers of the connection. The body is as the server sent it; content codings are not decoded.
     """
 
     def __init__(self, call: Call, response: httpcore.Response) -> None:
@@ -34,19 +34,19 @@ class SideCallStream:
         self.headers: Headers = Headers(fields)
 
     def chunks(self, *, timeout: float | None = None) -> AsyncIterator[bytes]:
-        """Iterate over the body, or what is left of it, in pieces as they come.
+        """Iterate over the body, or the rest of it, in pieces as they arrive.
 
-        :param timeout: seconds to wait for each piece; by default that of the call. ``math.inf`` suits
-            a stream of events that may pause for any time.
-        :raises SideCallError: the body is cut off, or the next piece did not come in time.
+        :param timeout: seconds to wait for each piece; by default that of the call. ``math.inf`` suits an
+            event stream that may pause for any time.
+        :raises SideCallError: the body is cut off, or the next piece did not arrive in time.
         """
         return _Chunks(self, self._call.timeout if timeout is None else timeout)
 
     async def read(self, max_body: int = MOST_BODY) -> bytes:
-        """Return the body, or what is left of it.
+        """Return the body, or the rest of it.
 
-        :param max_body: bytes it may have.
-        :raises SideCallError: it has more, is cut off, or the next piece did not come in time.
+        :param max_body: maximum size in bytes.
+        :raises SideCallError: it is larger, is cut off, or the next piece did not arrive in time.
         """
         received = bytearray()
         async for chunk in self.chunks():

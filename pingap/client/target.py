@@ -1,4 +1,4 @@
-"""The URL of a side call: where to connect, what to ask for, and what a log may show of it."""
+"""The URL of a side call: where to connect, what to request, and the form that logs show."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Target:
     def of(cls, url: str) -> Target:
         """Parse a URL; user name and password are dropped.
 
-        :raises ValueError: not an absolute http or https URL in ASCII. The message does not show it.
+        :raises ValueError: not an absolute http or https URL in ASCII. The message does not contain it.
         """
         try:
             parts = urlsplit(url)
@@ -55,11 +55,11 @@ class Target:
 
     @property
     def shown(self) -> str:
-        """The URL as messages show it: without the query, which may hold secrets."""
+        """The URL as messages show it: without the query, which may contain secrets."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
     def to_httpcore(self) -> httpcore.URL:
-        """Return the URL for httpcore, whose own parser loses ``;`` and what follows."""
+        """Return the URL for httpcore, whose own parser drops ``;`` and the part after it."""
         import httpcore
 
         return httpcore.URL(

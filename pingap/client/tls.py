@@ -1,4 +1,4 @@
-"""TLS of side calls: whom to trust, whom to expect, and a certificate of our own."""
+"""TLS of side calls: trusted authorities, the expected name, and a client certificate."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pingap.tls.client_context import ClientTls
 from pingap.tls.pem import CertificateError, blocks, read_pem
 
 PemOrPath: TypeAlias = str | os.PathLike[str]
-"""PEM as text, or the path of a file that holds it."""
+"""PEM as text, or the path of a file that contains it."""
 
 _NAMES: Final = {"upstream_ca": "ca", "client_cert": "cert", "sni": "server_name"}
-"""Key of the configuration that an error names -> parameter."""
+"""Configuration key in an error -> parameter."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTLS:
-    """How side calls to ``https`` URLs are encrypted.
+    """TLS options of side calls to ``https`` URLs.
 
-    Files are read once, when the object is made. Make it in ``__init__`` of a plugin: there, a
-    mistake is an error of the configuration, and files that only root may read can be read. After a
-    certificate was renewed, make a new object.
+    Files are read once, when the object is created. Create it in the ``__init__`` of a plugin: there, a
+    mistake is a configuration error, and files that only root can read are still readable. When a
+    certificate has been renewed, create a new object.
 
     Equal objects share connections.
 
@@ -49,7 +49,7 @@ class ClientTLS:
     def __post_init__(self) -> None:
         authorities, certificate = self._authorities(), self._certificate()
         try:
-            # (Without a name of its own, each connection has that of its URL.)
+            # Without a name, each connection uses the host of its URL.
             made = ClientTls(
                 self.server_name or "localhost",
                 verify=self.verify,

@@ -1,8 +1,8 @@
-"""Configuration: TOML in, checked and immutable data out.
+"""Configuration: parses TOML into checked, immutable data.
 
-``load`` reads a file or a directory (``read``, then ``load_snapshot``) and ``parse`` a text; they
-raise a ``ConfigError`` that names every mistake with its file and line. Nothing is built, opened or
-resolved here, and nothing is written back. Format: that of pingap 0.13.9, with more limits.
+``load`` reads a file or a directory (``read``, then ``load_snapshot``) and ``parse`` a text; they raise a
+``ConfigError`` that lists every error with its file and line. Nothing is built, opened or resolved here,
+and nothing is written back. The format is that of pingap 0.13.9, with more limits.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Backend:
     """One entry of ``upstreams.*.addrs``.
 
     :param address: where it listens; its host may be a name.
-    :param weight: its share of the requests; 0 for none but those of clients that are bound to it.
+    :param weight: its share of the requests; 0: only requests of clients that are bound to it.
     :param backup: it gets requests only while no other backend is available.
     """
 
@@ -77,7 +77,7 @@ class Backend:
 def parse_listen(text: str) -> tuple[Address, ...]:
     """Read ``servers.*.addr``: addresses separated by commas, each with a port (0: any free one).
 
-    :raises ValueError: with a text for the operator, for an empty list or a malformed address.
+    :raises ValueError: with a message for the operator, for an empty list or a malformed address.
     """
     pieces = [piece.strip() for piece in text.split(",")]
     return tuple(_parse_address(piece, None, _LISTEN_EXAMPLES) for piece in pieces)
@@ -86,7 +86,7 @@ def parse_listen(text: str) -> tuple[Address, ...]:
 def parse_backend(text: str, default_port: int = 80) -> Backend:
     """Read one entry of ``upstreams.*.addrs``: ``host[:port]`` or ``unix:/path``, ``[ weight][ backup]``.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     words = text.split()
     backup = len(words) > 1 and words[-1] == _BACKUP
@@ -108,9 +108,9 @@ def parse_backend(text: str, default_port: int = 80) -> Backend:
 
 
 def parse_name_servers(text: str) -> tuple[TcpAddress, ...]:
-    """Read ``upstreams.*.dns_server``: IP addresses separated by commas, the port is 53 unless written.
+    """Read ``upstreams.*.dns_server``: IP addresses separated by commas; the default port is 53.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     servers = []
     for piece in filter(None, (piece.strip() for piece in text.split(","))):

@@ -23,12 +23,12 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
 _SPECIAL: Final[tuple[Network, ...]] = (
-    IPv4Network("0.0.0.0/8"),  # this machine: Linux takes 0.0.0.0 for it
+    IPv4Network("0.0.0.0/8"),  # this machine: Linux treats 0.0.0.0 as such
     IPv4Network("127.0.0.0/8"),
-    IPv4Network("169.254.0.0/16"),  # the link; in clouds, their metadata
+    IPv4Network("169.254.0.0/16"),  # link-local, including the metadata services of clouds
     IPv4Network("224.0.0.0/4"),
     IPv4Network("240.0.0.0/4"),
-    IPv6Network("::/8"),  # this machine, and IPv4 in other forms (NAT64 among them)
+    IPv6Network("::/8"),  # this machine, and IPv4 in other forms, including NAT64
     IPv6Network("fe80::/10"),
     IPv6Network("ff00::/8"),
 )
@@ -37,11 +37,11 @@ _EXAMPLES: Final = '"api.example.com", "*.example.com:443", "10.0.0.0/8" or "[fd
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """One entry: a name, everything below a name, or a network; at one port.
+    """One entry: a name, all names below a name, or a network; at one port.
 
     :param name: in lower case; empty for a network.
-    :param below: names that end with this one are meant, not itself.
-    :param port: None for the port of a request that names none.
+    :param below: matches names that end with this one, but not the name itself.
+    :param port: None for the default port of a request.
     """
 
     name: str = ""
@@ -61,7 +61,7 @@ class AllowedHost:
 
     @property
     def names_special(self) -> bool:
-        """Whether it lies within addresses that are never reached unless they are named."""
+        """Whether it lies within addresses that are only reached if they are listed explicitly."""
         found = self.network
         return found is not None and any(
             (isinstance(found, IPv4Network) and found.subnet_of(one))
@@ -74,7 +74,7 @@ class AllowedHost:
 def parse_allowed_host(text: str) -> AllowedHost:
     """Read an entry: ``name[:port]``, ``*.name[:port]``, ``network[:port]`` or ``[v6 network]:port``.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     host, port = _split(text)
     if (network := _network(host)) is not None:
@@ -92,7 +92,7 @@ def is_special(address: IPAddress) -> bool:
 
 
 def plain_address(text: str) -> IPAddress | None:
-    """Return an address, IPv4 inside IPv6 as IPv4; None for what is none."""
+    """Return an address, IPv4 inside IPv6 as IPv4; None if the text is not an address."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""What is different between two configurations, item by item, as text for people.
+"""The differences between two configurations, item by item, as readable text.
 
-Format: cli.md, section 7.3. No secret is in it.
+Format: cli.md, section 7.3. The text contains no secrets.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from pingap.config.model import SECTIONS, BasicConfig, Model
 from pingap.config.problem import dotted, quoted
 
 TEXT_LIMIT: Final = 16 * 1024
-"""Characters of the text of all changes; what is longer is cut."""
+"""Maximum length of the text of all changes; the rest is cut."""
 LINE_LIMIT: Final = 200
-"""Characters of a line of it: of longer ones the part around the difference is shown."""
+"""Maximum length of a line; of a longer one, the part around the difference is shown."""
 
 KINDS: Final = {section: section.removesuffix("s") for section in SECTIONS}
-"""Section -> what one item of it is called."""
+"""Section -> the word for one of its items."""
 _MARKS: Final = {"added": "++ [ADDED] ", "removed": "-- [REMOVED] ", "modified": "[MODIFIED] "}
 _BEFORE: Final = 40  # characters shown before a difference
 
 PluginModels = Mapping[str, Collection[type[BaseModel]]]
-"""Name of a plugin -> the models of its settings, before and after."""
+"""Name of a plugin -> the models of its settings, before and after the change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One item that came, went or is different.
+    """One item that was added, removed or modified.
 
-    :param section: ``basic``, or the section it stands in.
-    :param lines: what is different in it, as lines of TOML after ``- `` or ``+ ``.
+    :param section: ``basic``, or the section of the item.
+    :param lines: the differences, as lines of TOML after ``- `` or ``+ ``.
     """
 
     what: Literal["added", "removed", "modified"]
@@ -53,14 +53,14 @@ class Change:
 def changes_between(old: Config, new: Config, models: PluginModels | None = None) -> list[Change]:
     """Compare two configurations.
 
-    :param models: of the plugins of both. Of one that is missing, secrets are known by the names of
+    :param models: of the plugins of both. Where a model is missing, secrets are recognised by the names of
         their keys.
     """
     return list(_Comparison(old, new, models or {}).changes())
 
 
 def changes_text(changes: Iterable[Change], limit: int = TEXT_LIMIT) -> str:
-    """Return all changes as text, a line for each item and each of its lines.
+    """Return all changes as text, one line for each item and for each of its lines.
 
     :param limit: characters, after which the rest is only counted.
     """
@@ -128,7 +128,7 @@ class _Comparison:
         lines: list[str] = []
         for key in sorted(before.keys() | after.keys()):
             as_before = _text(before.get(key)) == _text(after.get(key))
-            # What is written may be the same, and the file of a secret it names different.
+            # The written values may be equal while the file of a secret has changed.
             if as_before and getattr(old, key, None) == getattr(new, key, None):
                 continue
             models = self._models_of(section, name)
@@ -157,7 +157,7 @@ def _line_pair(key: str, before: str | None, after: str | None) -> Iterator[str]
     if before is not None:
         yield _cut(f"- {dotted((key,))} = {before}")
     if after is not None:
-        changed = "  # changed" if same else ""  # which the mask does not show
+        changed = "  # changed" if same else ""  # the mask hides the difference
         yield _cut(f"+ {dotted((key,))} = {after}") + changed
 
 

@@ -1,4 +1,4 @@
-"""Turns the merged tables into models, and reports every key that does not fit."""
+"""Converts the merged tables to models, and reports every key that does not fit."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from pingap.config.supported import SAMPLE_ONLY, check_support
 M = TypeVar("M", bound=Model)
 
 Claims = Mapping[str, Mapping[str, str]]
-"""Section, or ``basic`` -> key that a distribution claims there -> name of the distribution.
+"""Section, or ``basic`` -> claimed key -> name of the distribution that claims it.
 
 In ``plugins`` these are the names of instances that every configuration has.
 """
 
 MODULES = {"grpc-web": "grpc_web"}
-"""Words of a server's key ``modules`` -> the key of locations for which pingap needs them."""
+"""Words of a server's key ``modules`` -> the location key for which pingap 0.13.9 needs them."""
 _OWN_PLUGIN_KEYS = ("category", "step", "fail_open", "timeout", "remark")
 
 
 @dataclass
 class Items:
-    """The items, as far as they fit their models. What did not fit is in the report."""
+    """The items that fit their models. All others are in the report."""
 
     servers: dict[str, ServerConfig] = field(default_factory=dict)
     locations: dict[str, LocationConfig] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Items:
 
 
 def decode_basic(table: Table, claims: Claims, report: Report) -> BasicConfig:
-    """Make the model of ``[basic]``; the defaults if it does not fit.
+    """Return the model of ``[basic]``; the defaults if it does not fit.
 
     :param claims: see ``decode_items``.
     """
@@ -61,7 +61,7 @@ def decode_basic(table: Table, claims: Claims, report: Report) -> BasicConfig:
 
 
 def decode_items(sections: dict[str, dict[str, Table]], claims: Claims, report: Report) -> Items:
-    """Make the models of all items.
+    """Return the models of all items.
 
     :param claims: the keys that installed distributions claim.
     """
@@ -81,7 +81,7 @@ def decode_items(sections: dict[str, dict[str, Table]], claims: Claims, report: 
 def decode_servers(
     tables: Mapping[str, Table], claims: Claims, report: Report
 ) -> dict[str, ServerConfig]:
-    """Make the models of servers that stand in no file.
+    """Return the models of servers that are not in any file.
 
     :param claims: see ``decode_items``.
     """
@@ -94,7 +94,7 @@ def decode_servers(
 def _check_modules(
     servers: Mapping[str, ServerConfig], location_keys: Mapping[str, str], report: Report
 ) -> None:
-    """Check that what ``modules`` names is there; the key of a location is enough to use it."""
+    """Check that the features named in ``modules`` are available; the location key alone enables them."""
     for name, server in servers.items():
         for place, word in enumerate(server.modules):
             path = ("servers", name, "modules", place)
@@ -141,7 +141,7 @@ def _decode(
 def _without_wrong_keys(
     model: type[M], table: Table, error: ValidationError, surroundings: Surroundings
 ) -> M | None:
-    """Make an item of the keys that fit, so that later checks find its other mistakes as well."""
+    """Build an item from the keys that fit, so that later checks find its other errors as well."""
     wrong = {details["loc"][0] for details in error.errors() if details["loc"]}
     try:
         rest = {key: table[key] for key in table if key not in wrong}
@@ -159,7 +159,7 @@ def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
 
 
 def with_options(table: Mapping[str, Any]) -> Table:
-    """Move what is the plugin's own business to ``options``."""
+    """Move the keys that the plugin itself checks to ``options``."""
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
     own["options"] = {key: table[key] for key in table if key not in own or key == "timeout"}
     return own
@@ -168,9 +168,9 @@ def with_options(table: Mapping[str, Any]) -> Table:
 def _claim(
     model: type[Claimable], table: Table, path: KeyPath, owners: Mapping[str, str], report: Report
 ) -> Table:
-    """Move what distributions claim to ``claimed``, and say which distribution is missing.
+    """Move claimed keys to ``claimed``, and report missing distributions.
 
-    :param owners: the keys that are claimed in this section.
+    :param owners: the keys that distributions claim in this section.
     """
     ours = distributions.LOCATION_KEYS if model is LocationConfig else {}
     rest = {}
@@ -179,10 +179,10 @@ def _claim(
         if key == "claimed":  # our field, not a key
             report.error((*path, key), "unknown key")
         elif key in owners and not model.owns(key):
-            if value != "":  # which means the same as no key
+            if value != "":  # an empty string is the same as no key
                 claimed[key] = value
         elif key in ours:
-            if value is not False and value != "":  # these mean the same as no key
+            if value is not False and value != "":  # these are the same as no key
                 report.error((*path, key), distributions.needs(ours[key]))
         else:
             rest[key] = value

@@ -25,7 +25,7 @@ def parse_header(entry: str) -> tuple[str, str]:
     """Read an entry of ``proxy_set_headers`` or ``proxy_add_headers``: ``Name: value``.
 
     :returns: the name as written, and the value, which may be empty or a variable.
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     name, colon, value = entry.partition(":")
     name, value = name.strip(), value.strip()
@@ -43,7 +43,7 @@ def parse_condition(entry: str) -> tuple[str, str | None]:
 
     :returns: the name, and the exact value to match, or ``None`` to match any value. An empty
         entry has an empty name and is ignored.
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     name, colon, value = entry.partition(":")
     if not name.strip() and colon:
@@ -56,7 +56,7 @@ def parse_condition(entry: str) -> tuple[str, str | None]:
 def parse_header_condition(entry: str) -> tuple[str, str | None]:
     """Read an entry of ``match_headers``: a condition whose name is a header name.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     name, value = parse_condition(entry)
     if name and not _TOKEN.fullmatch(name):
@@ -72,7 +72,7 @@ def split_hosts(host: str) -> list[str]:
 def check_path(path: str) -> str:
     """Check ``locations.*.path``: the expression after ``~`` must compile.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     if path.strip().startswith("~"):
         compile_regex(path.strip()[1:].strip())
@@ -100,7 +100,7 @@ def never_matched(path: str) -> str | None:
 def check_host(host: str) -> str:
     """Check every piece of ``locations.*.host``: expressions compile, wildcards are ``*.name``.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     for piece in split_hosts(host):
         if piece.startswith("~"):
@@ -120,7 +120,7 @@ def _check_host_name(piece: str) -> None:
     if "*" in piece and ("*" in piece[1:] or not piece.startswith("*.") or len(piece) == 2):
         raise ValueError(f'found {shortened(piece)}, expected a host such as "*.example.com"')
     if not piece.isascii():
-        with suppress(UnicodeError):  # names that are invalid in DNS have no such form
+        with suppress(UnicodeError):  # names that are not valid in DNS have no such form
             sent = piece.encode("idna").decode("ascii")
             raise ValueError(f"found {shortened(piece)}, expected the name as it is sent: {sent}")
     try:

@@ -1,6 +1,6 @@
-"""Values of the configuration that name files, and which files a configuration depends on.
+"""Configuration values that name files, and the files that a configuration depends on.
 
-Nothing is opened here, but whether a name in a plugin's settings is that of a file is looked up.
+Nothing is opened here, but plugin settings are checked for names of existing files.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LONGEST: Final = 4096
 
 
 def watched_files(config: Config) -> tuple[str, ...]:
-    """Return the files on whose content a configuration depends, besides its TOML files.
+    """Return the files, besides its TOML files, whose content a configuration depends on.
 
-    They are certificates and keys, files of secrets, files of ``category = "python"``, and every
-    file that a setting of a plugin names. Those that must exist are in it even if they do not, since
-    it changes something when they appear.
+    They are certificates and keys, files of secrets, files of ``category = "python"``, and every file that
+    a plugin setting names. Missing files are included if they must exist, because their appearance changes
+    the result.
     """
     directory = config.source.directory
     found = {
@@ -39,7 +39,7 @@ def watched_files(config: Config) -> tuple[str, ...]:
 
 
 def named_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> tuple[str, ...]:
-    """Return the files that texts refer to which cannot be loaded: one of them may be the reason."""
+    """Return the files named by texts that cannot be loaded; one of them may be the cause."""
     directory = Path(snapshot.directory)
     documents = parse_files(snapshot, formats).documents
     return tuple(
@@ -48,9 +48,9 @@ def named_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> tuple[str, 
 
 
 def pem_files(settings: Model, keys: tuple[str, ...], directory: Path) -> Iterator[Path]:
-    """Give the files that hold PEM for one table.
+    """Yield the files that contain PEM for one table.
 
-    :param keys: of the table, those that take PEM.
+    :param keys: the keys of the table that take PEM.
     """
     for key in keys:
         path = pem_path(pem_text(getattr(settings, key)), directory)
@@ -65,14 +65,14 @@ def _of_pem(config: Config) -> Iterator[Path]:
 
 
 def secret_files(value: Any, directory: Path) -> Iterator[Path]:
-    """Give the files that texts anywhere in a value refer to as ``file:PATH``."""
+    """Yield the files that texts anywhere in a value refer to as ``file:PATH``."""
     for text in _texts(value):
         if (path := file_reference(text)) is not None:
             yield directory / path
 
 
 def files_of_plugin(config: Config, name: str) -> Iterator[Path]:
-    """Give the files that a plugin is made from: its own, if it is local, and those it names.
+    """Yield the files that a plugin is made from: its own, if it is local, and those it names.
 
     A name may be relative to the configuration, or to the plugin's file.
     """

@@ -1,7 +1,7 @@
-"""Reads configuration files: a path as given to ``-c`` becomes a snapshot, and that documents.
+"""Reads configuration files: a path as given to ``-c`` becomes a snapshot, which is then parsed.
 
-Nothing is written by reading: pingap's migration between layouts does not exist here. Sources:
-config.md, section 11.
+Reading writes nothing: unlike pingap 0.13.9, it does not migrate between layouts. Source: config.md,
+section 11.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _QUERY_KEYS = ("separation", "enable_history")
 
 @dataclass
 class Reading:
-    """What was parsed.
+    """The result of parsing.
 
     :param documents: the files that parsed, in path order.
     """
@@ -42,7 +42,7 @@ class Reading:
 
 @dataclass
 class _Files:
-    """What was read so far."""
+    """The files read so far."""
 
     texts: list[tuple[str, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -56,15 +56,15 @@ class _Files:
 def read(location: str | os.PathLike[str], formats: Formats = TOML_ONLY) -> Snapshot:
     """Read a file, or all files below a directory that have one of the formats; nothing is parsed yet.
 
-    Files and directories whose names begin with a dot are left out (editors, Kubernetes mounts).
-    What cannot be read is told when the snapshot is loaded.
+    Files and directories whose names begin with a dot are ignored (editors, Kubernetes mounts). Files that
+    cannot be read are reported when the snapshot is loaded.
 
-    :param location: a path, with ``?separation`` or ``?enable_history`` as pingap accepts them.
-    :param formats: those that can be read.
+    :param location: a path, with ``?separation`` or ``?enable_history`` as pingap 0.13.9 accepts them.
+    :param formats: the formats that can be read.
     """
     files = _Files()
     location = os.fspath(location)
-    if scheme := scheme_of(location):  # a password may follow
+    if scheme := scheme_of(location):  # the rest may contain a password
         files.refuse(f"{scheme}://", "is a storage of a distribution, expected a path")
         return Snapshot(problems=tuple(files.problems))
     path, _, query = location.partition("?")
@@ -85,7 +85,7 @@ def read(location: str | os.PathLike[str], formats: Formats = TOML_ONLY) -> Snap
 
 
 def parse_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> Reading:
-    """Parse the texts of a snapshot, each for itself."""
+    """Parse the texts of a snapshot, each on its own."""
     reading = Reading(problems=list(snapshot.problems), warnings=list(snapshot.warnings))
     for name, text in snapshot.files:
         _parse(text, name, reading, formats)
@@ -119,7 +119,7 @@ def _read_directory(path: str, files: _Files, formats: Formats) -> None:
 
 
 def _lacking(name: str, formats: Formats) -> str | None:
-    """Return the distribution of this project that is needed to read a file, if one is."""
+    """Return the distribution of this project that can read a file, if there is one."""
     return None if formats.reads(name) else FORMATS.get(suffix(name))
 
 
@@ -131,7 +131,7 @@ def _files_below(path: str, files: _Files) -> Iterator[str]:
         here = directory.rstrip("/")
         subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
         for name in subdirectories:
-            if Path(here, name).is_symlink():  # could lead in a circle
+            if Path(here, name).is_symlink():  # it could lead to a loop
                 message = "was not read: it is a link to a directory"
                 files.warnings.append(Problem((), message, f"{here}/{name}"))
         yield from (f"{here}/{name}" for name in names if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""What files look like from outside: enough to see that they changed, without reading them."""
+"""The metadata of files, which shows that they changed without reading them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Final
 from pingap.config.formats.installed import TOML_ONLY, Formats
 
 Stamp = tuple[int, int, int, int] | None
-"""Times of the content and of the inode, size and inode number; ``None``: there is no such file.
+"""Modification and change times, size and inode number; ``None`` if the file does not exist.
 
-The time of the inode is in it since it is what ``chmod`` and ``cp -p`` change.
+The change time is included because ``chmod`` and ``cp -p`` change only that.
 """
 
-_NO_FILE: Final = (0, 0, 0, 0)  # a pipe or a directory: nothing that could be read again
-_DEEPEST: Final = 64  # directories below each other
+_NO_FILE: Final = (0, 0, 0, 0)  # a pipe or a directory, which cannot be read again
+_DEEPEST: Final = 64  # levels of nested directories
 
 
 @dataclass(frozen=True)
 class Fingerprint:
     """The state of all files on which a configuration depends.
 
-    :param listing: the files, as they were found below the configuration's path.
+    :param listing: the files found below the path of the configuration.
     :param files: the other files.
     """
 
@@ -32,24 +32,24 @@ class Fingerprint:
     files: dict[str, Stamp] = field(default_factory=dict)
 
     def changed_since(self, before: Fingerprint) -> list[str]:
-        """Name the files that changed, came or went."""
+        """Return the files that were changed, added or removed."""
         return sorted(
             {*_changed(before.listing, self.listing), *_changed(before.files, self.files)}
         )
 
     def lacks_any_of(self, before: Fingerprint) -> bool:
-        """Tell whether a file is missing that was there before."""
+        """Return whether a file is missing that existed before."""
         return _lacks(before.listing, self.listing) or _lacks(before.files, self.files)
 
 
 def take_fingerprint(
     location: str, files: Iterable[str] = (), formats: Formats = TOML_ONLY
 ) -> Fingerprint:
-    """Look at all files.
+    """Take the fingerprint of all files.
 
     :param location: as given to ``-c``, or empty if the configuration is not in files.
     :param files: those of ``watched_files``.
-    :param formats: those of the files that are read.
+    :param formats: the formats of the files that are read.
     """
     path = location.partition("?")[0]
     listing: dict[str, Stamp] = {}
@@ -59,7 +59,7 @@ def take_fingerprint(
 
 
 def _list(directory: str, listing: dict[str, Stamp], depth: int, formats: Formats) -> bool:
-    """Look at the files below a directory, as ``files.read`` finds them; False if it is none."""
+    """Examine the files below a directory, as ``files.read`` finds them; False if it is not a directory."""
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -72,7 +72,7 @@ def _list(directory: str, listing: dict[str, Stamp], depth: int, formats: Format
                     listing[entry.path] = _stamp(entry.path)
     except NotADirectoryError:
         return False
-    except OSError:  # it is gone, or may not be read: files of it are missing, which is seen
+    except OSError:  # removed or not readable: its files are then missing, which is a change
         return depth > 0
     return True
 

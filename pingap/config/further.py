@@ -1,4 +1,4 @@
-"""Servers that a configuration has beside those that are written: distributions ask for them."""
+"""Servers that distributions add to those of the configuration."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pingap.config.validate import validate
 def with_servers(
     config: Config, tables: Mapping[str, Table], owners: Mapping[str, str], claims: Claims
 ) -> Config:
-    """Return a configuration with further servers, checked as those that are written.
+    """Return a configuration with additional servers, which are checked like the others.
 
     :param tables: name of a server -> its table.
-    :param owners: name of a server -> the distribution that asks for it, which problems name.
+    :param owners: name of a server -> the distribution that adds it, which problems name.
     :param claims: see ``load``.
     :raises ConfigError: with everything that is wrong with them.
     """

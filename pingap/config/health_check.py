@@ -14,9 +14,9 @@ from pingap.config.units import EXPECTED_DURATION, parse_duration
 Scheme = Literal["tcp", "http", "https", "grpc"]
 
 OFF: Final = "none"
-"""Instead of a URL: backends are not checked."""
+"""The value for no health checks, instead of a URL."""
 SHORTEST: Final = 0.1
-"""Seconds; the least that ``check_frequency`` may be."""
+"""Minimum of ``check_frequency``, in seconds."""
 
 _SCHEMES: Final = get_args(Scheme)
 _EXAMPLE: Final = 'a URL such as "http://app/health?check_frequency=5s", or "none"'
@@ -28,7 +28,7 @@ _UNSAFE: Final = re.compile(r"[^\x21-\x7e]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """How the backends of an upstream are checked. The defaults are those without ``health_check``.
+    """How the backends of an upstream are checked. The defaults apply without ``health_check``.
 
     :param host: value of ``Host``, and of SNI if the upstream has no ``sni``; empty for ``tcp``.
     :param target: path and query of the request.
@@ -40,7 +40,7 @@ class HealthCheck:
     :param reuse: keep the connection for the next check.
     :param tls: use TLS for ``grpc``; also do a TLS handshake for ``tcp``.
     :param parallel: check the backends at the same time.
-    :param service: gRPC service to ask for; empty: the server as a whole.
+    :param service: gRPC service to check; empty: the server as a whole.
     :param status: first and last status that count as success.
     :param body: text that the response must contain; empty: any.
     """
@@ -68,7 +68,7 @@ class HealthCheck:
 def parse_health_check(text: str) -> HealthCheck | None:
     """Read the value of ``health_check``; None for ``none``.
 
-    :raises ValueError: with a text for the operator.
+    :raises ValueError: with a message for the operator.
     """
     if not text:
         return HealthCheck()
@@ -102,7 +102,7 @@ def _split(text: str) -> SplitResult:
         )
     try:
         url = urlsplit(text)
-        _ = url.port  # raises if it is none
+        _ = url.port  # raises if it is invalid
     except ValueError as error:
         raise ValueError(f"found {shortened(text)}, expected {_EXAMPLE}: {error}") from None
     if text.startswith("/"):
@@ -128,7 +128,7 @@ def _split(text: str) -> SplitResult:
 
 
 def _is_name(host: str) -> bool:
-    """Return whether TLS treats it as a name."""
+    """Return whether TLS treats the text as a name."""
     labels = host.split(".")
     return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
 
@@ -140,9 +140,9 @@ def _is_sent(name: str, scheme: str) -> bool:
 
 
 def _parameter(name: str, value: str, scheme: str) -> object:
-    """Return what a parameter says.
+    """Return the value of a parameter.
 
-    :raises ValueError: it is unknown, or its value is not what it may be.
+    :raises ValueError: it is unknown, or its value is invalid.
     """
     if (read := _PARAMETERS.get(name)) is None:
         hint = did_you_mean(name, _PARAMETERS)

@@ -1,7 +1,7 @@
 """Expands ``includes``: the texts of storages overwrite the keys of an item (config.md, section 9).
 
-The texts are joined in list order and parsed as one TOML table, as pingap does; unlike there, a
-storage that does not exist or a text that does not parse is a problem.
+The texts are joined in list order and parsed as one TOML table, as in pingap 0.13.9. Unlike there, a
+missing storage or a text that does not parse is a problem.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def _expanded(table: Table, path: KeyPath, storages: dict[str, Table], report: R
     for index, name in enumerate(table["includes"]):
         place = (*path, "includes", index)
         if not isinstance(name, str):
-            continue  # the model tells
+            continue  # reported by the model
         if name not in storages:
             hint = did_you_mean(name, storages)
             report.error(place, f"no storage block is named {quoted(name)}{hint}")
         elif isinstance(value := storages[name].get("value"), str):
-            with suppress(ValueError):  # the model of the storage tells
+            with suppress(ValueError):  # reported by the model of the storage
                 text = resolve_secret(value, report.source.directory)
                 fragments.append(_Fragment(name, text, place))
     return table | _parse(fragments, path, report)
@@ -76,7 +76,7 @@ def _parse(fragments: list[_Fragment], path: KeyPath, report: Report) -> dict[st
 
 
 def _at_line(fragments: list[_Fragment], line: int) -> tuple[_Fragment, int]:
-    """The fragment that holds a line of the joined text, and the number of that line in it."""
+    """Return the fragment that contains a line of the joined text, and the line number within it."""
     for fragment in fragments:
         if line <= fragment.line_count:
             return fragment, line

@@ -1,9 +1,9 @@
 """Kinds of settings with a meaning: secrets, expressions, networks, references to upstreams.
 
-Each is the type of a field of a pydantic model, like ``Duration`` and ``ByteSize`` (``units``): text
-in TOML, checked when the configuration is loaded, ready for use in Python. In a JSON Schema each has
-a ``format`` of its own (``pingap-secret``), so that tools know what the text means; the standard
-formats ``regex`` and ``duration`` are other languages than ours.
+Each is the type of a field of a pydantic model, like ``Duration`` and ``ByteSize`` (``units``): text in
+TOML, checked when the configuration is loaded, ready for use in Python. In JSON Schema, each has its own
+``format`` (``pingap-secret``), so that tools know its meaning; the standard formats ``regex`` and
+``duration`` stand for other syntaxes than ours.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from pingap.config.units import wrong_type
 from pingap.http.networks import parse_network
 
 SECRET_LIMIT: Final = 1024 * 1024
-"""Bytes of a file that holds a secret."""
+"""Maximum size of a secret file in bytes."""
 _ENVIRONMENT: Final = "$ENV:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a value may refer to: the context with which pydantic validates.
+    """The context with which pydantic validates, needed by values that refer to something.
 
-    Without it relative files belong to the working directory, and names are not checked.
+    Without it, relative paths are relative to the working directory, and names are not checked.
 
-    :param directory: where relative paths begin.
+    :param directory: the base of relative paths.
     :param upstreams: names of the configured upstreams.
     """
 
@@ -63,9 +63,9 @@ def _surroundings(info: ValidationInfo) -> Surroundings:
 class Secret(SecretStr):
     """The type of a key that holds a secret: masked in logs, errors, dumps and ``repr``.
 
-    In TOML it is the secret itself, ``$ENV:NAME`` for an environment variable, or ``file:PATH`` for
-    the text of a file (without the line end behind it), relative to the configuration. A variable
-    or file that is missing or empty is a configuration error. ``get_secret_value()`` gives the text.
+    In TOML it is the secret itself, ``$ENV:NAME`` for an environment variable, or ``file:PATH`` for the
+    text of a file (without its final newline), relative to the configuration. A variable or file that is
+    missing or empty is a configuration error. ``get_secret_value()`` returns the text.
     """
 
     @classmethod
@@ -101,10 +101,10 @@ class Secret(SecretStr):
 
 
 def resolve_secret(text: str, directory: Path) -> str:
-    """Return the secret that a text is or refers to.
+    """Return the secret that a text contains or refers to.
 
-    :param directory: where relative paths begin.
-    :raises ValueError: with a text for the operator: what it refers to is missing or empty.
+    :param directory: the base of relative paths.
+    :raises ValueError: with a message for the operator: the variable or file is missing or empty.
     """
     if text.startswith(_ENVIRONMENT):
         return _from_environment(text.removeprefix(_ENVIRONMENT))
@@ -128,11 +128,11 @@ def _from_file(path: Path) -> str:
         text = data.decode()
     except OSError as error:
         raise ValueError(f"the secret file {shown} cannot be read: {error.strerror}") from None
-    except ValueError:  # also of a path that cannot exist
+    except ValueError:  # also for an impossible path
         raise ValueError(f"the secret file {shown} is not UTF-8 text") from None
     if len(data) > SECRET_LIMIT:
         raise ValueError(f"the secret file {shown} is larger than {SECRET_LIMIT} bytes")
-    text = text.removesuffix("\n").removesuffix("\r")  # which an editor puts there
+    text = text.removesuffix("\n").removesuffix("\r")  # added by editors
     if not text:
         raise ValueError(f"the secret file {shown} is empty")
     return text
@@ -195,7 +195,7 @@ _Network = Annotated[
 Networks = Annotated[tuple[_Network, ...], Field(strict=False)]
 """The type of a key that lists addresses and networks: an array of text in TOML, networks in Python.
 
-``ip_address(ctx.client_ip(request)) in network`` tells whether a client is in one of them.
+``ip_address(ctx.client_ip(request)) in network`` tests whether a client is in one of them.
 """
 
 
@@ -217,7 +217,7 @@ UpstreamName = Annotated[
         }
     ),
 ]
-"""The type of a key that names an upstream: the configuration must have one of that name.
+"""The type of a key that names an upstream of the configuration.
 
-It is what may be put into ``ctx.upstream``.
+Its value can be assigned to ``ctx.upstream``.
 """

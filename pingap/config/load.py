@@ -1,7 +1,7 @@
 """Configuration from a path or a text to checked models.
 
-The steps: read, merge, expand includes, fit to the models, check what tables say about each other.
-All problems of all steps are told at once. Plugin options are checked later, by the plugins.
+The steps: read, merge, expand includes, validate with the models, check references between tables. All
+problems of all steps are reported at once. Plugin options are checked later, by the plugins.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Config:
 
     :param basic: the table ``[basic]``.
     :param servers: the items of each section by name, in file order; likewise the other sections.
-    :param warnings: what the operator should know, in file order.
+    :param warnings: warnings for the operator, in file order.
     :param source: finds the file and the line of a key, for problems that are found later.
     :param tables: ``basic`` and the items of each section as they are written, includes expanded.
     :param snapshot: the texts it was read from.
-    :param added: name of a server that is written nowhere -> the distribution that asked for it.
+    :param added: name of a server that is in no file -> the distribution that added it.
     """
 
     basic: BasicConfig
@@ -52,7 +52,7 @@ class Config:
     storages: dict[str, StorageConfig]
     warnings: list[Problem]
     source: Source
-    tables: dict[str, dict[str, Table]] = field(repr=False)  # which may hold secrets
+    tables: dict[str, dict[str, Table]] = field(repr=False)  # may contain secrets
     snapshot: Snapshot
     added: dict[str, str] = field(default_factory=dict)
 
@@ -60,10 +60,10 @@ class Config:
 def load(path: str | os.PathLike[str], *, claims: Claims | None = None) -> Config:
     """Load a TOML file, or all TOML files below a directory.
 
-    :param path: as given to ``-c``; ``?separation`` and ``?enable_history`` may follow. Relative
-        paths in the configuration begin at the directory, or at that of the file.
-    :param claims: the keys that installed distributions claim: section -> key -> distribution. They
-        are kept unchecked in ``claimed`` of each table.
+    :param path: as given to ``-c``; ``?separation`` and ``?enable_history`` may follow. Relative paths in
+        the configuration are relative to the directory, or to that of the file.
+    :param claims: the keys that installed distributions claim: section -> key -> distribution. They are
+        kept unchecked in ``claimed`` of each table.
     :raises ConfigError: with everything that is wrong.
     """
     return load_snapshot(read(path), claims=claims)
@@ -79,9 +79,9 @@ def parse(
     """Load configuration that is not in a file.
 
     :param text: one TOML document.
-    :param name: what problems show instead of a file.
+    :param name: shown in problems instead of a file.
     :param claims: see ``load``.
-    :param directory: where relative paths begin.
+    :param directory: the base of relative paths.
     :raises ConfigError: with everything that is wrong.
     """
     return load_snapshot(Snapshot.of_text(text, name, directory), claims=claims)
@@ -93,7 +93,7 @@ def load_snapshot(
     """Load configuration that was read before.
 
     :param claims: see ``load``.
-    :param formats: those that its files may have.
+    :param formats: the formats of its files.
     :raises ConfigError: with everything that is wrong.
     """
     reading = parse_files(snapshot, formats)
@@ -104,7 +104,7 @@ def load_snapshot(
     expand_includes(sections, report)
     basic = decode_basic(basic_table, claims or {}, report)
     items = decode_items(sections, claims or {}, report)
-    if complete:  # otherwise names would be missed that stand in the file that could not be read
+    if complete:  # otherwise, names in the unreadable file would be reported as missing
         validate(basic, items, sections, claims or {}, report)
     config = Config(
         basic=basic,

@@ -1,7 +1,7 @@
-"""A table of the configuration as it may be shown: without its secrets.
+"""Configuration tables as they may be shown: without secrets.
 
-A secret is what a model declares (``Secret``), in core tables and in those of plugins; where no model
-knows a key, what its name sounds like. References to secrets (``$ENV:NAME``) are shown.
+Secrets are declared by models (``Secret``), both in core tables and in those of plugins; for keys without
+a model, the name decides. References to secrets (``$ENV:NAME``) are shown.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 
@@ -28,8 +29,16 @@ from pingap.config.secret_keys import (
 MASK: Final = "***"
 
 _ALWAYS: Final = {"basic": ("webhook", "sentry")}
-"""Keys whose values hold a token somewhere in a URL."""
+"""Keys whose values are URLs that contain a token."""
 _USER_INFO: Final = re.compile(r"//[^/@\s]*@")
+
+_CREDENTIALS: Final = re.compile(
+    r"//\S*@"
+)  # (a password that is not encoded may hold ``/`` and ``@``)
+_ASSIGNED: Final = re.compile(
+    r"""(?i)([\w-]*(?:password|passwd|pwd|secret|token|api_?key)[\w-]*['"]?\s*[=:]\s*)"""
+    r"""('[^']*'|"[^"]*"|[^\s,;&'"]+)"""
+)
 
 Models = Collection[type[BaseModel]]
 
@@ -38,8 +47,8 @@ def masked(section: str, key: str, value: Any, models: Models, directory: Path) 
     """Return the value of a key without secrets.
 
     :param section: ``basic`` or a section.
-    :param models: all that know keys of this table.
-    :param directory: where relative paths begin.
+    :param models: all models that may have the key.
+    :param directory: the base of relative paths.
     """
     if key in PEM_KEYS.get(section, ()) and isinstance(value, str):
         return _fingerprint(value, directory)
@@ -50,11 +59,25 @@ def masked(section: str, key: str, value: Any, models: Models, directory: Path) 
     return _value(key, value, models)
 
 
+def redacted(text: str, location: str = "") -> str:
+    """Return the text of an error without what may be a password in it.
+
+    :param location: a URL whose user and password are not to be shown either, wherever they stand.
+    """
+    text = _CREDENTIALS.sub(f"//{MASK}@", text)
+    text = _ASSIGNED.sub(rf"\g<1>{MASK}", text)
+    user, _, password = location.partition("://")[2].rpartition("@")[0].partition(":")
+    for secret in (f"{user}:{password}", password, unquote(password)):
+        if secret.strip(":"):
+            text = text.replace(secret, MASK)
+    return text
+
+
 def _value(key: str, value: Any, models: Models) -> Any:
     known = [found for model in models if (found := annotation_of(model, key)) is not None]
     if any(map(has_secret, known)) or (not known and sounds_secret(key)):
         return _hidden(value)
-    # A name in a table of tables is no key of a model; what stands below it may be.
+    # A key in a table of tables is a name, not a key of a model; keys below it may be.
     below = [model for found in known for model in models_in(found)] if known else models
     return _inside(key, value, below)
 
@@ -78,12 +101,12 @@ def _hidden(value: Any) -> Any:
 
 
 def _fingerprint(text: str, directory: Path) -> str:
-    """Return the name of a file, or what tells one certificate or key from another."""
+    """Return the name of a file, or a checksum that distinguishes certificates or keys."""
     path = pem_path(text, directory)
     try:
         if not text or is_reference(text) or (path is not None and path.is_file()):
             return text
-    except (OSError, ValueError):  # too long for a name
+    except (OSError, ValueError):  # too long for a file name
         pass
     return crc32(text)
 

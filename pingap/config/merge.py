@@ -1,6 +1,6 @@
-"""Puts the tables of several documents together, by section and by name.
+"""Merges the tables of several documents, by section and by name.
 
-Values are not looked at, beyond that sections and items are tables.
+Values are not examined, except that sections and items must be tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TOP_LEVEL = ("basic", *SECTIONS)
 def merge(report: Report) -> tuple[Table, dict[str, dict[str, Table]]]:
     """Merge the documents of ``report.source``.
 
-    An item, or ``[basic]``, that stands in two files is a problem; the first one counts.
+    An item, or ``[basic]``, that is in two files is a problem; the first one is used.
 
     :returns: the table ``basic``, and the tables of each section by item name.
     """

@@ -1,4 +1,4 @@
-"""Values that are PEM, or the name of a file that holds it, or base64 of it."""
+"""Values that are PEM, base64 of PEM, or the name of a PEM file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pem_text(value: str | SecretStr) -> str:
 
 
 def pem_path(text: str, directory: Path) -> Path | None:
-    """Return the file that a value names, whether or not it exists; None if it is no name."""
+    """Return the file that a value names, whether or not it exists; None if it is not a file name."""
     if not text or len(text) > _LONGEST_PATH or "\n" in text or "\0" in text or _BEGIN in text:
         return None
     if (path := file_reference(text)) is not None:
@@ -40,5 +40,5 @@ def pem_path(text: str, directory: Path) -> Path | None:
         pass
     try:
         return directory / Path(text).expanduser()
-    except RuntimeError:  # no such home
+    except RuntimeError:  # the user has no home directory
         return None

@@ -1,8 +1,8 @@
 """Finds the lines of keys in TOML text.
 
-It scans text that tomli has accepted and builds no values. It runs only when a problem has to be
-located, so good configuration never pays for it. Text that it cannot follow gives fewer lines,
-never an error.
+It scans text that tomli has accepted and builds no values. It runs only when a problem has to be located,
+so valid configuration never pays for it. If it cannot follow a text, lines are missing from the result,
+but it never raises.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pingap.config.problem import KeyPath
 _SPACE = re.compile(r"[ \t]*")
 _GAP = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")  # blanks, line ends and comments
 _KEY = re.compile(r"""("(?:\\.|[^"\\\n])*"|'[^'\n]*')|[A-Za-z0-9_-]+""")
-# A multi-line string may end with one or two quotes of its own before the three that close it.
+# A multi-line string may end with one or two quotes of its own before the three closing ones.
 _STRING = re.compile(
     r'"""(?:\\[\s\S]|[^\\])*?""""{0,2}'
     r"|'''[\s\S]*?''''{0,2}"
@@ -30,14 +30,14 @@ _SCALAR = re.compile(r"[^,\]}#\r\n]+")  # a number, a boolean, a date
 def key_lines(text: str) -> dict[KeyPath, int]:
     """Map every key path of a TOML text to its line, counted from 1.
 
-    A table stands on the line of its header, or of the first key that creates it; an element of an
-    array on the line where it begins.
+    A table has the line of its header, or of the first key that creates it; an array element has the line
+    where it begins.
     """
     return _Scanner(text).scan()
 
 
 class _LostError(Exception):
-    """The text is not what tomli would have accepted."""
+    """The text is not TOML that tomli would accept."""
 
 
 class _Scanner:
@@ -45,7 +45,7 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.found: dict[KeyPath, int] = {}
-        self.elements: dict[KeyPath, int] = {}  # how many [[headers]] an array of tables has
+        self.elements: dict[KeyPath, int] = {}  # number of [[headers]] of each array of tables
         self.line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def scan(self) -> dict[KeyPath, int]:
@@ -61,7 +61,7 @@ class _Scanner:
         return self.found
 
     def _header(self) -> KeyPath:
-        """``[a.b]`` or ``[[a.b]]``; gives the path of the table that it opens."""
+        """Read ``[a.b]`` or ``[[a.b]]``; return the path of the table that it opens."""
         start = self.at
         double = self.text.startswith("[[", start)
         self.at += 2 if double else 1
@@ -137,7 +137,7 @@ class _Scanner:
             self._expect(",")
 
     def _mark(self, path: KeyPath, start: int, *, again: bool = True) -> None:
-        """Note the line of ``path``, and of the tables around it unless they have one."""
+        """Record the line of ``path``, and of the tables around it that have none yet."""
         line = bisect_right(self.line_starts, start)
         for length in range(1, len(path)):
             self.found.setdefault(path[:length], line)

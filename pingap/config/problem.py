@@ -1,6 +1,7 @@
-"""A mistake in the configuration, and how it is told to the operator.
+"""An error in the configuration, and the form in which the operator sees it.
 
-Nothing here reads configuration: ``source`` finds the file and the line, ``schema_errors`` the words.
+Nothing here reads configuration: ``source`` finds the file and the line, ``schema_errors`` words the
+message.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake, or one thing worth telling.
+    """One error or warning.
 
     ``str()`` gives ``conf.d/plugins.toml:12: plugins.ping.pth: unknown key; did you mean "path"?``.
 
-    :param path: the keys that lead to it; empty when it concerns a whole file.
+    :param path: the keys that lead to it; empty if it concerns a whole file.
     :param message: what is wrong and what was expected, without a full stop.
-    :param file: the file as the operator wrote its path, if it is known.
-    :param line: its line in that file, counted from 1, if it is known.
-    :param is_warning: the configuration can be served all the same.
+    :param file: the path of the file as the operator wrote it, if known.
+    :param line: its line in that file, counted from 1, if known.
+    :param is_warning: the configuration can be served nevertheless.
     """
 
     path: KeyPath
@@ -55,7 +56,7 @@ class ConfigError(Exception):
     ``str()`` gives one line per problem and the number of problems.
 
     :param problems: all problems that were found, in any order.
-    :param partial: the valid part of the configuration, for further checks.
+    :param partial: the valid part of the configuration, for additional checks.
     """
 
     def __init__(self, problems: Iterable[Problem], partial: Config | None = None) -> None:
@@ -70,12 +71,12 @@ class ConfigError(Exception):
 
 
 def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Sort by file and line, as a person walks through them."""
+    """Sort by file and line."""
     return sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0))
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a key path as TOML does, with list indexes: ``plugins."pingap:ping".allow[0]``."""
+    """Return a key path as in TOML, with list indexes: ``plugins."pingap:ping".allow[0]``."""
     text = ""
     for key in path:
         if isinstance(key, int):
@@ -86,14 +87,15 @@ def dotted(path: KeyPath) -> str:
 
 
 def quoted(text: str) -> str:
-    """Write a string as TOML does, not shortened."""
+    """Return a string as in TOML, not shortened."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def shown(value: object) -> str:
-    """Write a value and its TOML type for a message: ``12 (integer)``, ``"a" (string)``.
+    """Return a value and its TOML type for a message: ``12 (integer)``, ``"a" (string)``.
 
-    Long text is cut to 60 characters. Arrays and tables are only named, since they may hold secrets.
+    Long text is cut to 60 characters. For arrays and tables only the type is shown, since they may contain
+    secrets.
     """
     if isinstance(value, dict):
         return "a table"
@@ -110,7 +112,7 @@ def shortened(text: str) -> str:
 
 
 def kind(value: object) -> str:
-    """Name the TOML type of a value."""
+    """Return the name of a value's TOML type."""
     for types, name in _KINDS:
         if isinstance(value, types):
             return name
@@ -137,7 +139,7 @@ def _literal(value: object) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Give ``; did you mean "x"?`` for the nearest known name, or an empty text."""
+    """Return ``; did you mean "x"?`` for the nearest known name, or an empty text."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = get_close_matches(name.lower(), by_lower, n=1)
     return f"; did you mean {quoted(by_lower[near[0]])}?" if near else ""

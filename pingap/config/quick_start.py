@@ -15,11 +15,11 @@ _KEYS: Final = ("privkey.pem", "key.pem", "tls.key", "server.key", "cert.key")
 def quick_start(options: dict[str, Any]) -> str:
     """Return the configuration as TOML.
 
-    It listens on this machine only, unless ``--addr`` says otherwise: who tries pingap in front of
-    an application does not mean to publish it.
+    It listens on the loopback interface only, unless ``--addr`` is given: a quick test should not publish an
+    application.
 
     :param options: of the command line: ``upstream``, ``addr``, ``domain``, ``cert``, ``key``.
-    :raises ValueError: a file of the certificate is missing, with a text for the operator.
+    :raises ValueError: with a message for the operator: a file of the certificate is missing.
     """
     domain, cert = options["domain"] or "", options["cert"]
     addresses = [one.strip() for one in options["upstream"].split(",") if one.strip()]
@@ -55,7 +55,7 @@ def _certificate(options: dict[str, Any], domain: str) -> Iterable[str]:
 
 
 def _file_of(place: Path, names: tuple[str, ...], flag: str) -> Path:
-    """Return the file itself, or the first of these in a directory.
+    """Return the path if it is a file, or the first of these names in the directory.
 
     :raises ValueError: there is none.
     """

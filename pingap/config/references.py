@@ -18,5 +18,5 @@ def file_reference(text: str) -> str | None:
 
 
 def absolute_path(text: str) -> Path:
-    """Return a path as an absolute one; ``~`` of a user who does not exist stays, as in a shell."""
+    """Return the absolute path; ``~`` of an unknown user is kept, as in a shell."""
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - Path raises an error for it

@@ -20,7 +20,7 @@ _KINDS: Final = (
 def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     """Return the content of a regular file; links are followed.
 
-    :param most: largest number of bytes to read; one more byte is returned if the file is longer.
+    :param most: maximum number of bytes; one more byte is returned if the file is longer.
     :raises OSError: the file cannot be read, or is not a regular file; ``strerror`` is the message.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

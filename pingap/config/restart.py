@@ -1,4 +1,4 @@
-"""Which changes of the configuration can be reloaded, and which need a restart.
+"""Decides which changes of the configuration can be reloaded, and which need a restart.
 
 Sections that are not listed here can be reloaded completely.
 """
@@ -51,7 +51,7 @@ BASIC: Final[dict[str, str]] = {
     "sentry": _PROCESS,
     "pyroscope": _PROCESS,
 }
-"""Key of ``[basic]`` -> why it needs a restart; ``HOT`` if it does not."""
+"""Key of ``[basic]`` -> the reason why it needs a restart; ``HOT`` if it does not."""
 
 SERVER: Final[dict[str, str]] = {
     "addr": HOT,
@@ -105,7 +105,7 @@ SERVER: Final[dict[str, str]] = {
 def needs_restart(old: Config, new: Config) -> list[str]:
     """Return the changes that cannot be reloaded.
 
-    The values of keys are compared, not their text: writing out a default is not a change.
+    The values of keys are compared, not their text: adding a default explicitly is not a change.
 
     :returns: key paths such as ``servers.main.threads``.
     """

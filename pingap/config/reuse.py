@@ -1,9 +1,9 @@
-"""Keys by which a new configuration finds what of the old one it can take over.
+"""Digests by which a new configuration finds what of the old one it can take over.
 
-Equal keys mean: built from the same. They are digests; what they are made of holds secrets.
+Equal digests mean: built from the same. What they are made of holds secrets.
 
-A key is of the files as they are when it is made, so it is made *before* the object is built, and kept
-with it. If a file changes in between, the next key is another one, and the object is built anew; the
+A digest is of the files as they are when it is made, so it is made *before* the object is built, and kept
+with it. If a file changes in between, the next digest is another one, and the object is built anew; the
 other way round it would be kept for ever.
 """
 
@@ -27,28 +27,28 @@ from pingap.config.load import Config
 from pingap.config.model import Model
 from pingap.config.pem_values import PEM_KEYS
 
-_COMMENTS: Final = {"remark", "includes"}  # included keys stand in the table by now
-_NO_VALUES: Final = {*_COMMENTS, "claimed"}  # those of the plugin behind them
-_CONTENT_LIMIT: Final = 1024 * 1024  # of a larger file its times and size are compared
+_COMMENTS: Final = {"remark", "includes"}  # included keys are already in the table
+_NO_VALUES: Final = {*_COMMENTS, "claimed"}  # claimed keys belong to the plugin behind them
+_CONTENT_LIMIT: Final = 1024 * 1024  # larger files are compared by time and size
 
 
-def upstream_key(config: Config, name: str) -> str:
-    """Return the key of an upstream: of its table, and the certificates and keys it names.
+def upstream_digest(config: Config, name: str) -> str:
+    """Return the digest of an upstream: of its table, and the certificates and keys it names.
 
-    The pool of idle connections is not in it, which all upstreams share.
+    The pool of idle connections is not included, because all upstreams share it.
     """
     settings = config.upstreams[name]
     files = pem_files(settings, PEM_KEYS["upstreams"], config.source.directory)
     return _digest("upstream", name, _values(settings), _contents(files))
 
 
-def plugin_key(config: Config, name: str, cls: type) -> str:
-    """Return the key of a configured plugin: of its table, its class, and the files it names.
+def plugin_digest(config: Config, name: str, cls: type) -> str:
+    """Return the digest of a configured plugin: of its table, its class, and the files it names.
 
-    Equal keys spare building the plugin, not checking its settings: what they refer to, such as an
+    Equal digests spare building the plugin, not checking its settings: what they refer to, such as an
     upstream, may be gone.
 
-    :param cls: the class of its category; that of ``category = "python"`` is known by its file.
+    :param cls: the class of its category; for ``category = "python"``, the file identifies the class.
     """
     settings = config.plugins[name]
     local = settings.category == LOCAL_CATEGORY
@@ -58,8 +58,8 @@ def plugin_key(config: Config, name: str, cls: type) -> str:
     )
 
 
-def certificate_key(config: Config, name: str) -> str:
-    """Return the key of a certificate: of its table, and the files it names."""
+def certificate_digest(config: Config, name: str) -> str:
+    """Return the digest of a certificate: of its table, and the files it names."""
     settings = config.certificates[name]
     directory = config.source.directory
     files = [
@@ -69,18 +69,18 @@ def certificate_key(config: Config, name: str) -> str:
     return _digest("certificate", name, _values(settings), _contents(files))
 
 
-def source_key(table: str, cls: type) -> str:
-    """Return the key of the plugin that provides a certificate.
+def source_digest(table: str, cls: type) -> str:
+    """Return the digest of the plugin that provides a certificate.
 
-    :param table: the key of the certificate.
+    :param table: the digest of the certificate.
     """
     return _digest("source", table, _identity(cls))
 
 
-def claimed_key(config: Config, section: str, name: str, cls: type) -> str:
-    """Return the key of the plugin behind keys of a table that a distribution claims.
+def claimed_digest(config: Config, section: str, name: str, cls: type) -> str:
+    """Return the digest of the plugin behind keys of a table that a distribution claims.
 
-    It is of the whole table, which the plugin may look at.
+    It covers the whole table, which the plugin can read.
 
     :param name: of the table in its section; empty for ``[basic]``.
     :param cls: the class that serves the keys.
@@ -123,7 +123,7 @@ def _digest(*parts: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """Write what JSON does not know: secrets, dates."""
+    """Return text for values that JSON does not support: secrets, dates."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return f"{type(value).__name__} {value}"

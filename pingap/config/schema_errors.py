@@ -1,7 +1,7 @@
-"""Turns what pydantic found into problems for the operator.
+"""Converts pydantic's errors to problems for the operator.
 
-Used for the core's own tables and for plugin settings. A value is shown unless its field is a
-``Secret`` or ``SecretStr``; the text of a ``ValueError`` that a plugin's validator raises is shown as it is.
+Used for the core's own tables and for plugin settings. A value is shown unless its field is a ``Secret``
+or ``SecretStr``; the text of a ``ValueError`` from a plugin's validator is shown unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pingap.config.problem import KeyPath, Problem, did_you_mean, shown
 from pingap.config.source import Source
 
 _NO_KEYS = ("claimed", "options")  # fields of our models
-_SHORT_LIST = 60  # characters of known keys that are listed when none is near
+_SHORT_LIST = 60  # maximum length of a list of known keys, shown if none is similar
 
 _EXPECTED = {
     "string_type": "a string",
@@ -60,12 +60,12 @@ def problems_from(
     source: Source,
     model: type[BaseModel] | None = None,
 ) -> list[Problem]:
-    """Give a problem for each key that pydantic refused.
+    """Yield a problem for each key that pydantic rejected.
 
-    :param error: what ``model`` raised.
+    :param error: the exception of ``model``.
     :param prefix: the path of the table that was validated: ``("plugins", "ping")``.
     :param source: finds the file and the line.
-    :param model: the model of that table; without it nothing is suggested for an unknown key.
+    :param model: the model of that table; without it, there are no suggestions for unknown keys.
     """
     wordings: dict[KeyPath, _Wording] = {}
     for details in error.errors(include_url=False):
@@ -75,7 +75,7 @@ def problems_from(
 
 
 class _Wording:
-    """The message of one key. A union gives an error per alternative: they become one."""
+    """The message for one key. A union gives an error per alternative; they are merged."""
 
     def __init__(self) -> None:
         self.found = ""
@@ -118,12 +118,12 @@ def _expectation(details: ErrorDetails, context: dict[str, Any]) -> str:
 
 def _words(context: dict[str, Any]) -> list[str]:
     expected = str(context.get("expected", ""))
-    # (An empty word means none, and need not be told.)
+    # An empty word means none, and is not listed.
     return re.findall(r"'([^']+)'", expected.replace("''", "")) or re.split(r", | or ", expected)
 
 
 class _Place:
-    """Follows an error's location through the model: its key path, its table, its secrecy."""
+    """Follows the location of an error through the model: its key path, its table, its secrecy."""
 
     def __init__(self, model: type[BaseModel] | None, location: tuple[str | int, ...]) -> None:
         self.path: KeyPath = ()
@@ -137,7 +137,7 @@ class _Place:
             self.secret = self.secret or _is_secret(here)
 
     def _step(self, here: Any, key: str | int) -> tuple[Any, bool]:
-        """The annotation below ``key``, and whether ``key`` is one or only names an alternative."""
+        """Return the annotation below ``key``, and whether ``key`` is a key or only names an alternative."""
         here = _unwrapped(here)
         if get_origin(here) in (Union, UnionType):
             return None, False
@@ -150,7 +150,7 @@ class _Place:
         return (_element(here, arguments) if arguments else None), True
 
     def near_key(self) -> str:
-        """What to say after ``unknown key``."""
+        """Return the hint that follows ``unknown key``."""
         if self.table is None:
             return ""
         if cure := getattr(self.table, "ELSEWHERE", {}).get(self.path[-1]):
@@ -175,7 +175,7 @@ def _field_annotation(model: type[BaseModel], key: str) -> Any:
 
 
 def _unwrapped(annotation: Any) -> Any:
-    """Without ``Annotated`` and, where only one type is left, without ``| None``."""
+    """Remove ``Annotated`` and, if only one type is left, ``| None``."""
     while True:
         origin, arguments = get_origin(annotation), get_args(annotation)
         if origin is Annotated:
@@ -190,7 +190,7 @@ def _unwrapped(annotation: Any) -> Any:
 
 
 def _element(annotation: Any, arguments: tuple[Any, ...]) -> Any:
-    """The type of an element of an array, or of a value of a table."""
+    """Return the type of an array element, or of a value of a table."""
     last = arguments[-1]
     return arguments[0] if last is Ellipsis else last
 

@@ -1,4 +1,4 @@
-"""Which keys of a table hold secrets: because their model says so, or by their names."""
+"""Decides which keys of a table contain secrets: by their model, or else by their names."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*",
 
 
 def sounds_secret(key: str) -> bool:
-    """Judge a key by its name, where no model tells."""
+    """Return whether the name of a key suggests a secret; used where there is no model."""
     return _NAME.fullmatch(key) is not None and not key.startswith("public")
 
 
 def is_reference(text: str) -> bool:
-    """Tell where a secret is kept from what it is."""
+    """Return whether a text refers to a secret instead of containing it."""
     return _REFERENCE.match(text) is not None
 
 
 def is_secret_header(entry: str) -> bool:
-    """Tell whether an entry ``Name: value`` sends a secret that stands in it."""
+    """Return whether an entry ``Name: value`` contains a secret."""
     name, _, value = entry.partition(":")
     return _HEADERS.fullmatch(name.strip()) is not None and not value.strip().startswith(("$", ":"))
 
@@ -43,14 +43,14 @@ def annotation_of(model: type[BaseModel], key: str) -> Any:
 
 
 def has_secret(annotation: Any) -> bool:
-    """Tell whether a type is a secret, or holds one other than in a table of its own."""
+    """Return whether a type is a secret or contains one outside of a nested table."""
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
         return True
     return any(has_secret(argument) for argument in get_args(annotation))
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Give the models of the tables that a type may hold."""
+    """Yield the models of the tables that a type may contain."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

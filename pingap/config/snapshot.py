@@ -1,7 +1,7 @@
-"""The texts of a configuration, read once: what is built from a snapshot is the same everywhere.
+"""The texts of a configuration, read once, so that all processes build from the same content.
 
-It travels as JSON, so that whoever receives it runs nothing. It holds what the files hold, secrets
-included. What the texts name (certificates, plugin files, ``file:`` secrets) is not in it.
+It is sent as JSON, so that receiving it cannot run code. It contains everything in the files, including
+secrets, but not the files that the texts name (certificates, plugin files, ``file:`` secrets).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pingap.config.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All texts of a configuration, as they were at one time.
+    """All texts of a configuration, as of one point in time.
 
-    :param directory: where relative paths in the texts begin.
+    :param directory: the base of relative paths in the texts.
     :param files: name and text of every TOML file, in path order.
     :param problems: files that could not be read; nothing can be built then.
-    :param warnings: what the operator should know of how files were found.
+    :param warnings: warnings about how files were found.
     """
 
     directory: str = "."
@@ -32,7 +32,7 @@ class Snapshot:
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.files)
-        return f"<Snapshot {names}>"  # the texts may hold secrets
+        return f"<Snapshot {names}>"  # the texts may contain secrets
 
     @property
     def version(self) -> str:
@@ -44,7 +44,7 @@ class Snapshot:
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
     def _inside(self, name: str) -> str:
-        """Return the name of a file relative to the directory, if it is there."""
+        """Return the name of a file relative to the directory, if it is inside."""
         path = PurePath(name)
         return str(
             path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
@@ -52,9 +52,9 @@ class Snapshot:
 
     @classmethod
     def of_text(cls, text: str, name: str, directory: Path = Path()) -> Snapshot:
-        """Make a snapshot of a configuration that is not in a file.
+        """Return a snapshot of a configuration that is not in a file.
 
-        :param name: what problems show instead of a file.
+        :param name: shown in problems instead of a file.
         """
         return cls(str(directory), ((name, text),))
 
@@ -71,9 +71,9 @@ class Snapshot:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshot:
-        """Read what ``to_bytes`` gave.
+        """Read the result of ``to_bytes``.
 
-        :raises ValueError: it is something else.
+        :raises ValueError: the data is not a snapshot.
         """
         try:
             read = json.loads(data)
@@ -84,7 +84,7 @@ class Snapshot:
                 warnings=tuple(map(read_problem, read["warnings"])),
             )
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise ValueError("these bytes are no snapshot of a configuration") from None
+            raise ValueError("these bytes are not a configuration snapshot") from None
 
 
 def written(problem: Problem) -> list[Any]:
@@ -93,9 +93,9 @@ def written(problem: Problem) -> list[Any]:
 
 
 def read_problem(data: Any) -> Problem:
-    """Read what ``written`` gave.
+    """Read the result of ``written``.
 
-    :raises ValueError: it is something else; or a ``TypeError``.
+    :raises ValueError: the data is not a problem; it may also be a ``TypeError``.
     """
     path, message, file, line, is_warning = data
     file = None if file is None else _text(file)

@@ -1,4 +1,4 @@
-"""Where the keys of a configuration stand, and the list of what is wrong with them."""
+"""The places of the keys of a configuration, and the list of its problems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Document:
     """
 
     name: str
-    text: str = field(repr=False)  # which may hold secrets
+    text: str = field(repr=False)  # may contain secrets
     data: dict[str, Any] = field(repr=False)
     format: ConfigFormat = TOML
 
@@ -33,12 +33,12 @@ class Document:
     def _lines(self) -> Mapping[KeyPath, int]:
         try:
             return self.format.key_lines(self.text)
-        except Exception:  # of a distribution; problems are more important than their lines
+        except Exception:  # from a distribution; problems are more important than their lines
             log.exception("%s: its format finds no lines", self.name)
             return {}
 
     def problem(self, path: KeyPath, message: str) -> Problem:
-        """A problem with the line of ``path`` in this file, or of the nearest key around it."""
+        """Return a problem with the line of ``path`` in this file, or of the nearest key around it."""
         return Problem(path, message, self.name, self._line(path))
 
     def _line(self, path: KeyPath) -> int | None:
@@ -49,12 +49,12 @@ class Document:
 
 
 class Source:
-    """Knows the file and the line of every key of a configuration.
+    """Finds the file and the line of every key of a configuration.
 
     Files are scanned for lines only when a problem is made.
 
     :param documents: the files, in the order in which they were read.
-    :param directory: where relative paths in them begin.
+    :param directory: the base of relative paths in them.
     """
 
     def __init__(self, documents: Iterable[Document] = (), directory: Path = Path()) -> None:
@@ -64,28 +64,28 @@ class Source:
         self._moved: dict[KeyPath, KeyPath] = {}
 
     def owner(self, path: KeyPath) -> Document | None:
-        """The file that holds a section's item, ``("servers", "web")``, or ``("basic",)``."""
+        """Return the file that contains an item of a section, ``("servers", "web")``, or ``("basic",)``."""
         only = self.documents[0] if len(self.documents) == 1 else None
         return self._owners.get(path[:2]) or self._owners.get(path[:1]) or only
 
     def first_owner(self, path: KeyPath) -> Document | None:
-        """The file of exactly this item, if one was noted."""
+        """Return the file of exactly this item, if one was recorded."""
         return self._owners.get(path)
 
     def own(self, path: KeyPath, document: Document) -> None:
-        """Note that an item, or ``("basic",)``, stands in ``document``."""
+        """Record that an item, or ``("basic",)``, is in ``document``."""
         self._owners[path] = document
 
     def move(self, path: KeyPath, origin: KeyPath) -> None:
-        """Note that a key was included from elsewhere: ``origin`` is the place to show."""
+        """Record that a key was included from elsewhere: problems show ``origin``."""
         self._moved[path] = origin
 
     def problem(self, path: KeyPath, message: str) -> Problem:
-        """Make a problem with the file and the line of a key path.
+        """Return a problem with the file and the line of a key path.
 
-        :param path: a key path, such as ``("plugins", "ping", "pth")``; if it does not exist, the
-            nearest table around it is shown.
-        :param message: what is wrong.
+        :param path: a key path, such as ``("plugins", "ping", "pth")``; if it does not exist, the nearest
+            table around it is shown.
+        :param message: the error.
         """
         origin = self._moved.get(path[:3], path)
         document = self.owner(origin)
@@ -97,16 +97,16 @@ class Source:
 
 @dataclass
 class Report:
-    """Collects what is wrong (``problems``) and what is only worth telling (``warnings``)."""
+    """Collects errors (``problems``) and ``warnings``."""
 
     source: Source
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
     def error(self, path: KeyPath, message: str) -> None:
-        """Add something that makes the configuration unusable."""
+        """Add an error, which makes the configuration unusable."""
         self.problems.append(self.source.problem(path, message))
 
     def warn(self, path: KeyPath, message: str) -> None:
-        """Add something the operator should know."""
+        """Add a warning for the operator."""
         self.warnings.append(self.source.problem(path, message))

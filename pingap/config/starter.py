@@ -1,4 +1,4 @@
-"""The configuration to begin with, which ``pingap --template`` prints."""
+"""The starter configuration, which ``pingap --template`` prints."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TEMPLATE = """\
 name = "pingap"
 # One of error, warn, info, debug, trace, off.
 log_level = "info"
-# How long requests under way may go on after the signal to stop.
+# How long requests in progress may continue after the signal to stop.
 grace_period = "5m"
-# Proxies in front of this one, whose word about the client's address is believed.
+# Proxies in front of this one that are trusted to report the client's address.
 # trusted_proxies = ["10.0.0.0/8"]
 
 # Where pingap listens. A server tries its locations from the largest weight to the smallest.
@@ -27,20 +27,20 @@ access_log = "combined"
 # Metrics for Prometheus, readable by every client of this server:
 # prometheus_metrics = "/metrics"
 
-# Which requests, through which plugins, to which upstream.
+# The requests that match, the plugins they pass, and their upstream.
 [locations.app]
 upstream = "backend"
 # host = "www.example.com, *.example.org"
 path = "/"
 # Plugins run in this order. Names beginning with pingap: are built in.
 plugins = ["pingap:requestId", "ping"]
-# Tell the upstream the client's address, scheme, host and port.
+# Send the client's address, scheme, host and port to the upstream.
 enable_reverse_proxy_headers = true
 proxy_set_headers = ["X-Proxy: pingap"]
 client_max_body_size = "10MB"
 max_retries = 2
 
-# Where requests go: "host:port", with a weight after a blank if one is to get more.
+# Backends: "host:port", optionally followed by a blank and a weight.
 [upstreams.backend]
 addrs = ["127.0.0.1:8080"]
 connection_timeout = "5s"

@@ -1,6 +1,6 @@
-"""Keys that pingap knows and this version does not honour: a problem, or a warning.
+"""Reports keys of pingap 0.13.9 that this version does not support, as problems or warnings.
 
-The models mark them (``not_yet``, ``no_effect``); nothing is ignored without a word.
+The models mark them (``not_yet``, ``no_effect``); no key is ignored silently.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pingap.config.model import BasicConfig, Model, ServerConfig, UpstreamConfig
 from pingap.config.problem import KeyPath
 from pingap.config.source import Report
 
-# Keys that stand in pingap's own sample files although pingap never reads them.
+# Keys in the sample files of pingap 0.13.9 that it never reads.
 SAMPLE_ONLY = {
     "basic": {
         "cache_directory": "has no effect, in pingap neither: the cache plugin has its own setting",
@@ -30,9 +30,9 @@ _KEEPALIVE = ("tcp_idle", "tcp_interval", "tcp_probe_count")
 
 
 def check_support(table: Model, path: KeyPath, report: Report) -> None:
-    """Report the keys of one table that do not do what they say.
+    """Report the keys of one table that have no effect or are not supported.
 
-    :param path: where the table stands: ``("servers", "web")``.
+    :param path: the path of the table: ``("servers", "web")``.
     """
     for key, what in _unsupported(table):
         report.error((*path, key), f"not supported yet ({what})")
@@ -59,7 +59,7 @@ def _means_absent(table: Model, key: str) -> bool:
 
 @cache
 def _marked(model: type[Model], mark: str) -> dict[str, Any]:
-    """The fields of a model that carry a mark, with what the mark says."""
+    """Return the fields of a model that carry a mark, with the text of the mark."""
     found = {}
     for key, field in model.model_fields.items():
         if isinstance(field.json_schema_extra, dict) and mark in field.json_schema_extra:
@@ -71,7 +71,7 @@ def _warn_of_partial_keepalive(
     table: ServerConfig | UpstreamConfig, path: KeyPath, report: Report
 ) -> None:
     missing = [key for key in _KEEPALIVE if getattr(table, key) is None]
-    # tcp_user_timeout turns keepalive on by itself; the missing values are 0 then.
+    # tcp_user_timeout enables keepalive by itself; the missing values are then 0.
     if table.tcp_user_timeout is not None or len(missing) in (0, len(_KEEPALIVE)):
         return
     first = next(key for key in _KEEPALIVE if key not in missing)

@@ -1,4 +1,4 @@
-"""The table of the configuration that a plugin instance stands for."""
+"""The table of the configuration from which a plugin instance was built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ConfigTable:
-    """A table of the configuration: what a plugin may know of the place that it is configured in.
+    """The table of the configuration that a plugin instance belongs to.
 
     A plugin class whose ``__init__`` has a parameter ``table`` gets it::
 
@@ -20,9 +20,9 @@ class ConfigTable:
     :param section: ``plugins``, ``locations``, ``servers``, ``upstreams``, ``certificates`` or
         ``basic``.
     :param name: of the table in the section; empty for ``[basic]``.
-    :param values: the keys as written, those of pingap itself included, ``includes`` expanded.
+    :param values: the keys as written, including those of pingap itself, ``includes`` expanded.
     """
 
     section: str
     name: str
-    values: Mapping[str, object] = field(default_factory=dict, repr=False)  # it may hold secrets
+    values: Mapping[str, object] = field(default_factory=dict, repr=False)  # may contain secrets

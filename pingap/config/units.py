@@ -1,8 +1,8 @@
 """Durations and byte sizes as they are written in TOML.
 
-``Duration`` and ``ByteSize`` are the types of such keys in a pydantic model, those of plugin
-settings included; ``parse_duration`` and ``parse_size`` do the same for a text from elsewhere (a URL
-parameter, a command line). Grammar: config.md, section 1. Nothing is rounded.
+``Duration`` and ``ByteSize`` are the types of such keys in pydantic models, including plugin settings;
+``parse_duration`` and ``parse_size`` do the same for text from elsewhere (a URL parameter, a command
+line). Grammar: config.md, section 1. Nothing is rounded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ for _power, _prefix in enumerate(_PREFIXES, start=1):
     _BYTES |= dict.fromkeys((_prefix, f"{_prefix}b"), 1000**_power)
     _BYTES |= dict.fromkeys((f"{_prefix}i", f"{_prefix}ib"), 1024**_power)
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)")
-_LIMIT = 2**64  # both are unsigned 64 bit numbers in pingap; beyond that it is a typing mistake
+_LIMIT = 2**64  # both are unsigned 64-bit numbers in pingap 0.13.9; a larger one is a typing error
 
 
 def parse_duration(text: str) -> float:
@@ -51,7 +51,7 @@ def parse_duration(text: str) -> float:
     Units are case-sensitive (``m`` minute, ``M`` month); a bare ``0`` needs none.
 
     :returns: seconds.
-    :raises ValueError: with a text for the operator, for anything else.
+    :raises ValueError: with a message for the operator, for anything else.
     """
     if text.strip() == "0":
         return 0.0
@@ -79,7 +79,7 @@ def parse_size(text: str | int) -> int:
 
     :param text: the size, or a number of bytes.
     :returns: bytes; a fraction of a byte is dropped.
-    :raises ValueError: with a text for the operator, for anything else.
+    :raises ValueError: with a message for the operator, for anything else.
     """
     if isinstance(text, int):
         if text < 0:
@@ -102,7 +102,7 @@ def _not_a(expected: str, text: str, hint: str = "") -> ValueError:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration that ``parse_duration`` reads: ``1m 15s``, ``500ms``, ``0s``."""
+    """Return a duration in the syntax of ``parse_duration``: ``1m 15s``, ``500ms``, ``0s``."""
     nanos = round(seconds * 1e9)
     parts = []
     for unit, length in _WRITTEN_UNITS:
@@ -124,7 +124,7 @@ _WRITTEN_UNITS = (
 
 
 def format_size(size: int) -> str:
-    """Write a size that ``parse_size`` reads, in the largest unit that needs no fraction."""
+    """Return a size in the syntax of ``parse_size``, in the largest unit that needs no fraction."""
     for base, suffix in ((1024, "iB"), (1000, "B")):
         for power in range(len(_PREFIXES), 0, -1):
             count, rest = divmod(size, base**power)
@@ -149,9 +149,9 @@ def _read_size(value: object) -> int:
 
 
 def wrong_type(value: object, expected: str) -> PydanticCustomError:
-    """Return the error of a value that is of another TOML type than text.
+    """Return the error for a value whose TOML type is not text.
 
-    :param expected: what the key holds: ``a duration such as "30s"``.
+    :param expected: the valid values: ``a duration such as "30s"``.
     """
     # "expected" is one of the error types that schema_errors knows how to word.
     context = {"expected": expected, "kind": kind(value)}
@@ -189,8 +189,8 @@ Duration = Annotated[
 ]
 """The type of a key that holds a duration: text in TOML, seconds (``float``) in Python.
 
-``timeout: Duration = 30.0`` accepts ``timeout = "1m 30s"``. A TOML number is refused, because nobody
-could tell seconds from milliseconds by looking at it.
+``timeout: Duration = 30.0`` accepts ``timeout = "1m 30s"``. A TOML number is rejected, because it could
+mean seconds or milliseconds.
 """
 
 ByteSize = Annotated[

@@ -1,6 +1,6 @@
 """Checks that concern more than one table, and those that depend on another key of the table.
 
-Nothing is built, resolved or opened. Source: config.md, section 2, and the traps named there.
+Nothing is built, resolved or opened. Source: config.md, section 2, and the pitfalls listed there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pingap.config.source import Report
 from pingap.http.networks import UNIX, parse_trusted
 
 BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
-"""Plugin instances that exist without a block of their own."""
+"""Plugin instances that exist without a table of their own."""
 
 _BROADCAST = IPv4Address("255.255.255.255")
 _OF_LISTED_BACKENDS = (
@@ -33,7 +33,7 @@ _OF_LISTED_BACKENDS = (
     "circuit_break_max_consecutive_failures",
     "circuit_break_max_failure_percent",
 )
-_STATIC = (None, "static")  # other kinds of discovery read addresses in their own way
+_STATIC = (None, "static")  # other kinds of discovery have their own address syntax
 
 
 def validate(
@@ -43,11 +43,11 @@ def validate(
     claims: Claims,
     report: Report,
 ) -> None:
-    """Check what the tables say about each other.
+    """Check the references between tables.
 
     :param items: the items that fit their models.
-    :param sections: all items by name, those that did not fit included: they do exist.
-    :param claims: what distributions provide.
+    :param sections: all items by name, including those that did not fit, because they do exist.
+    :param claims: the names that distributions provide.
     """
     built_in = {*BUILT_IN_PLUGINS, *claims.get("plugins", ())}
     _check_upstreams(items, sections["upstreams"], report)
@@ -74,7 +74,7 @@ def _check_upstreams(items: Items, written: dict[str, Table], report: Report) ->
 
 
 def _check_weights(upstream: UpstreamConfig, path: KeyPath, report: Report) -> None:
-    """At least one backend must get requests."""
+    """Check that at least one backend gets requests."""
     try:
         backends = upstream.backends
     except ValueError:
@@ -154,7 +154,7 @@ def _check_plugin_lists(
 def _check_plugin_list(
     path: KeyPath, names: Iterable[str], plugins: set[str], built_in: set[str], report: Report
 ) -> None:
-    """Report names in the list of a location or server that no plugin has."""
+    """Report names in the list of a location or server that belong to no plugin."""
     for index, name in enumerate(names):
         place = (*path, "plugins", index)
         if name in plugins:
@@ -198,12 +198,12 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
     known = ", ".join(f"${group}" for group in groups) or "there is none"
     hint = "; a group has a name if it is written (?<name>...)"
     report.error(
-        path, f"{quoted(location.upstream)} is no named group of path or host ({known}){hint}"
+        path, f"{quoted(location.upstream)} is not a named group of path or host ({known}){hint}"
     )
 
 
 def _check_conditions(name: str, location: LocationConfig, report: Report) -> None:
-    """Warn of ``~`` in conditions: unlike in ``path`` and ``host``, it does not mark an expression."""
+    """Warn about ``~`` in conditions: unlike in ``path`` and ``host``, it does not mark an expression."""
     for key in ("match_headers", "match_query", "match_cookies"):
         for index, entry in enumerate(getattr(location, key)):
             _, _, value = entry.partition(":")
@@ -236,7 +236,7 @@ def _report_unknown(
 
 
 def _check_plugin_names(plugins: dict[str, Table], built_in: set[str], report: Report) -> None:
-    """Refuse the names of built-in plugins, whose blocks pingap 0.13.9 silently overrides."""
+    """Reject names of built-in plugins, whose tables pingap 0.13.9 silently overrides."""
     for name in plugins:
         if name in built_in or name in distributions.INSTANCES:
             report.error(("plugins", name), "this name belongs to a built-in plugin")
@@ -260,7 +260,7 @@ def _check_servers(
 def _check_proxy_protocol(
     name: str, server: ServerConfig, basic: BasicConfig, report: Report
 ) -> None:
-    """If every client could send the header, every client could choose its address."""
+    """Check who may send PROXY headers: otherwise, any client could choose its own address."""
     path: KeyPath = ("servers", name, "proxy_protocol")
     if not basic.trusted_proxies:
         message = "needs basic.trusted_proxies: the addresses whose PROXY headers are trusted"
@@ -277,7 +277,7 @@ def _check_addresses(
     path: KeyPath = ("servers", name, "addr")
     for address in server.addresses:
         if isinstance(address, TcpAddress) and address.port == 0:
-            continue  # any free port: never the same one twice
+            continue  # any free port, never the same one twice
         same = _normalised(address)
         if same not in taken:
             taken[same] = name
@@ -292,7 +292,7 @@ def _check_addresses(
 
 
 def _normalised(address: Address) -> Address:
-    """Spellings of one address become equal: ``[::0]:80`` and ``[::]:80``."""
+    """Return an address in a form in which equal ones compare equal: ``[::0]:80`` and ``[::]:80``."""
     if not isinstance(address, TcpAddress):
         return address
     host = address.host.lower() if address.ip is None else str(ip_address(address.host))
@@ -306,9 +306,11 @@ def _check_tls(items: Items, sections: dict[str, dict[str, Table]], report: Repo
             report.error((*path, "global_certificates"), "there is no block in [certificates]")
         asks = server.tls_verify_client != "off"
         if asks and not server.tls_client_ca:
-            report.error((*path, "tls_verify_client"), "needs tls_client_ca: whom to believe")
+            report.error(
+                (*path, "tls_verify_client"), "needs tls_client_ca, the authorities to trust"
+            )
         if server.tls_client_ca and not asks:
-            message = 'nobody is asked: tls_verify_client must be "optional" or "require"'
+            message = 'has no effect: tls_verify_client must be "optional" or "require"'
             report.error((*path, "tls_client_ca"), message)
         if asks and not server.global_certificates:
             message = "needs global_certificates = true: without TLS no client is verified"

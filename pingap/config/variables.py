@@ -1,6 +1,7 @@
 """``$variables`` in header values, compiled when the configuration is loaded.
 
-A value is a variable only as a whole: ``prefix-$host`` is plain text, as in pingap, with a warning.
+A value is either a variable or plain text: ``prefix-$host`` is plain text, as in pingap 0.13.9, with a
+warning.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ Lookup: TypeAlias = Callable[[Request, RequestContext], str | None]
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_-]*)|:([a-z][a-z0-9_]*)")
 _PART = re.compile(r"\$(\{)?([A-Za-z_][A-Za-z0-9_]*)|(?<![A-Za-z0-9_/:]):([a-z]+_[a-z0-9_]+)")
-"""What looks like a variable with other text around it."""
+"""Text that looks like a variable inside other text."""
 
 
 def _forwarded_for(request: Request, ctx: RequestContext) -> str:
-    """Return the hops from a trusted proxy, and the peer: only trusted proxies add to the list."""
+    """Return the hops from a trusted proxy, and the peer: only trusted proxies may extend the list."""
     return ", ".join(filter(None, (ctx.told(request).hops, ctx.connection.remote_addr)))
 
 
@@ -57,7 +58,7 @@ def _tls(request: Request, ctx: RequestContext, name: str) -> str | None:
 
 
 def _handshake_time(request: Request, ctx: RequestContext) -> str | None:
-    """Of the first request only: it is the one that waited for the handshake."""
+    """Return the handshake time for the first request only, because only that one waited for it."""
     tls = ctx.connection.tls
     first = ctx.connection.requests == 1
     return _milliseconds(tls.handshake_seconds) if tls is not None and first else None
@@ -77,7 +78,7 @@ VARIABLES: dict[str, Lookup] = {
     "upstream_addr": lambda request, ctx: ctx.upstream_addr,
     "proxy_add_x_forwarded_for": _forwarded_for,
     "proxy_add_forwarded": _forwarded,
-    # Not in pingap, which looks these up in the environment (its sample file suggests the first).
+    # Not in pingap 0.13.9, which looks these up in the environment (its sample file suggests the first).
     "request_id": lambda request, ctx: ctx.request_id,
     "tls_client_subject": partial(_tls, name="client_subject"),
     "tls_client_fingerprint": partial(_tls, name="client_fingerprint"),
@@ -87,7 +88,7 @@ VARIABLES: dict[str, Lookup] = {
     "uri": lambda request, ctx: request.target,
     "args": lambda request, ctx: request.query,
 }
-"""``$name`` -> what it stands for. ``$hostname``, ``$http_<name>`` and captures come beside."""
+"""``$name`` -> its lookup. ``$hostname``, ``$http_<name>`` and captures are handled separately."""
 
 CONTEXT_KEYS: dict[str, Lookup] = {
     "connection_id": lambda request, ctx: str(ctx.connection.number),
@@ -120,7 +121,7 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "service_time": lambda request, ctx: _milliseconds(ctx.service_time),
     "cache_lookup_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lookup")),
     "cache_lock_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lock")),
-    # Of plugins that do not exist yet: empty, as for every request they have nothing to do with.
+    # Of plugins that do not exist yet: empty, like for every request that does not involve them.
     "compression_time": lambda request, ctx: None,
     "compression_ratio": lambda request, ctx: None,
 }
@@ -128,13 +129,13 @@ CONTEXT_KEYS: dict[str, Lookup] = {
 
 
 class MoreKeys(Protocol):
-    """Values of a request that are not of pingap itself."""
+    """Request values that do not belong to pingap itself."""
 
     def names(self) -> list[str]:
-        """Return the names of all of them."""
+        """Return the names of all values."""
 
     def find(self, name: str) -> Lookup | None:
-        """Return what a name stands for; None if there is no such value.
+        """Return the lookup for a name; None if there is no such value.
 
         :raises ValueError: it cannot be used.
         """
@@ -145,7 +146,7 @@ _more: ContextVar[MoreKeys | None] = ContextVar("more context keys", default=Non
 
 @contextmanager
 def more_keys(keys: MoreKeys) -> Iterator[None]:
-    """Know further values inside the block, where a configuration is built."""
+    """Make additional values known inside the block, in which a configuration is built."""
     token = _more.set(keys)
     try:
         yield
@@ -203,7 +204,7 @@ class Value:
 
     @property
     def literal_variable(self) -> str:
-        """What is sent as it is written though it looks like a variable; empty if nothing does."""
+        """Text that is sent literally although it looks like a variable; empty if there is none."""
         if self.lookup is None and self.constant is self.text:
             for match in _PART.finditer(self.text):
                 if match[3] in CONTEXT_KEYS or match[1] or _is_known(match[2] or ""):
@@ -223,19 +224,19 @@ def _is_known(name: str) -> bool:
 
 
 def context_lookup(key: str) -> Lookup:
-    """Return what ``:key`` stands for.
+    """Return the lookup for ``:key``.
 
-    :raises ValueError: there is no such key, with those there are.
+    :raises ValueError: there is no such key; the message lists the known ones.
     """
     if (lookup := find_context_key(key)) is None:
         known = ", ".join(known_keys())
         hint = did_you_mean(key, known_keys())
-        raise ValueError(f":{key} is no value of the request{hint} (keys: {known})")
+        raise ValueError(f":{key} is not a value of the request{hint} (keys: {known})")
     return lookup
 
 
 def find_context_key(key: str) -> Lookup | None:
-    """Return what ``:key`` stands for; ``_human`` behind a time writes it as ``1.1s``."""
+    """Return the lookup for ``:key``; with the suffix ``_human``, a time is written as ``1.1s``."""
     human = key.endswith("_time_human")
     lookup = CONTEXT_KEYS.get(key.removesuffix("_human") if human else key)
     if lookup is None:
@@ -249,7 +250,7 @@ def _human(lookup: Lookup, request: Request, ctx: RequestContext) -> str | None:
 
 
 def human_time(seconds: float) -> str:
-    """Return a duration with one decimal, cut off: ``512ms``, ``1.1s``, ``1.8m``."""
+    """Return a duration with one decimal, truncated: ``512ms``, ``1.1s``, ``1.8m``."""
     for unit, factor in (("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= factor:
             tenths = int(seconds * 10 / factor)
@@ -258,7 +259,7 @@ def human_time(seconds: float) -> str:
 
 
 def _header_lookup(name: str) -> Lookup:
-    """Look up a request header; ``_`` may stand for ``-``, which header names are written with."""
+    """Return the lookup for a request header; ``_`` may stand for ``-``."""
     dashed = name.replace("_", "-")
 
     def lookup(request: Request, ctx: RequestContext) -> str | None:
@@ -336,9 +337,9 @@ class HeaderEntry:
         return self._constant if self._is_constant else None
 
     def set(self, headers: Headers, request: Request, ctx: RequestContext) -> None:
-        """Replace the fields of this name; without a value they are removed.
+        """Replace the fields with this name; without a value they are removed.
 
-        (If they stayed, a client could supply what the variable lacks.)
+        Otherwise a client could supply the missing value.
         """
         if (prepared := self.field(request, ctx)) is not None:
             headers.replace(prepared)

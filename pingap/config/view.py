@@ -1,4 +1,4 @@
-"""A configuration as plugins see it: what it says, and nothing of how it was read."""
+"""A configuration as plugins see it: its content, without how it was read."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pingap.config.problem import Problem
 class ConfigView:
     """A configuration that was read and checked, includes expanded. It cannot be changed.
 
-    The items of each section are found by name, in the order of the files. Their attributes are the
-    keys of the reference, with defaults filled in; times are seconds and sizes bytes. The keys of a
-    plugin are in ``plugins[name].options``, as they are written. Secrets are not shown by ``repr``.
+    The items of each section are found by name, in the order of the files. Their attributes are the keys
+    of the reference, with defaults filled in; times are seconds and sizes bytes. The keys of a plugin are
+    in ``plugins[name].options``, as they are written. ``repr`` shows no secrets.
 
     :param basic: the table ``[basic]``.
-    :param warnings: what the operator should know, in the order of the files.
+    :param warnings: warnings for the operator, in the order of the files.
     """
 
     basic: BasicConfig

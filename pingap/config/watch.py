@@ -1,7 +1,7 @@
-"""When a configuration is to be read again: the files changed, and are quiet since.
+"""Decides when to read a configuration again: its files have changed and are now stable.
 
-``Watcher`` decides, from times and fingerprints that it is given; ``ConfigurationWatch`` looks at
-the files. Polling works on every file system, wakes nobody and needs no thread.
+``Watcher`` decides, based on times and fingerprints that are passed in; ``ConfigurationWatch`` examines
+the files. Polling works on every file system and needs no thread.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from pingap.config.fingerprint import Fingerprint, take_fingerprint
 from pingap.config.formats.installed import TOML_ONLY, Formats
 
 POLL_SECONDS: Final = 0.5
-"""How often the files are looked at."""
+"""How often the files are examined."""
 QUIET_SECONDS: Final = 0.2
-"""How long they must not change before they are read: a deployment writes many, one after another."""
+"""How long they must be stable before they are read: a deployment writes many files in a row."""
 MISSING_SECONDS: Final = 1.0
-"""Instead of that if a file is gone: editors take the old one away before the new one is there."""
+"""The same if a file is missing: editors remove the old file before they write the new one."""
 
 
 class Watcher:
-    """Decides; knows no files and no clock.
+    """Makes the decision; accesses neither files nor a clock.
 
     :param known: the state of the files before they were read.
     """
 
     def __init__(self, known: Fingerprint) -> None:
         self._known = known
-        self._seen: Fingerprint | None = None  # differs from what is known, and is not yet quiet
+        self._seen: Fingerprint | None = None  # differs from the known state, and is not yet stable
         self._since = 0.0
 
     def __repr__(self) -> str:
@@ -36,12 +36,12 @@ class Watcher:
         return f"<Watcher {state}>"
 
     def see(self, now: float, fingerprint: Fingerprint) -> list[str]:
-        """Take in the state of the files; tell what changed once nothing changes any more.
+        """Record the state of the files; return the changes once nothing changes any more.
 
-        A state is told once: whether it was of use does not matter, it is not tried again until
-        something changes.
+        A state is returned only once: even if it could not be used, it is not tried again until something
+        changes.
 
-        :returns: the files that changed since those that are known; empty: nothing to do.
+        :returns: the files that changed compared to the known state; empty: nothing to do.
         """
         if fingerprint == self._known:
             self._seen = None
@@ -57,22 +57,22 @@ class Watcher:
         return changed
 
     def seconds_to_wait(self, now: float) -> float:
-        """Return how long until it is worth to look again."""
+        """Return the time until the next examination is useful."""
         if self._seen is None:
             return POLL_SECONDS
         rest = self._since + self._patience(self._seen) - now
         return min(max(rest, QUIET_SECONDS / 4), POLL_SECONDS)
 
     def know(self, fingerprint: Fingerprint) -> None:
-        """Take a state as known: it is about to be read, whatever led to that."""
+        """Record a state as known: it is about to be read, for any reason."""
         self._known = fingerprint
         self._seen = None
 
     def watch(self, files: Fingerprint) -> None:
-        """Know other files from now on, besides the TOML files.
+        """Watch other files from now on, besides the TOML files.
 
-        :param files: their state before they were read. Of those that were watched before, the known
-            state stays: what happened to them since is still a change.
+        :param files: their state before they were read. Files that were already watched keep their known
+            state: changes to them since then still count.
         """
         known = self._known.files
         merged = {path: known.get(path, stamp) for path, stamp in files.files.items()}
@@ -86,10 +86,10 @@ class Watcher:
 class ConfigurationWatch:
     """Watches the files of one configuration.
 
-    Make it before the configuration is read, and give it ``files`` before they are used.
+    Create it before the configuration is read, and pass it ``files`` before they are used.
 
     :param location: as given to ``-c``; empty: only ``files``.
-    :param formats: those of the files that are read.
+    :param formats: the formats of the files that are read.
     """
 
     def __init__(self, location: str, formats: Formats = TOML_ONLY) -> None:
@@ -99,11 +99,11 @@ class ConfigurationWatch:
         self._watcher = Watcher(self._look())
 
     def poll(self, now: float) -> list[str]:
-        """Look at the files; return those that changed, once they are quiet."""
+        """Examine the files; return those that changed, once they are stable."""
         return self._watcher.see(now, self._look())
 
     def seconds_to_wait(self, now: float) -> float:
-        """Return how long until the next ``poll``."""
+        """Return the time until the next ``poll``."""
         return self._watcher.seconds_to_wait(now)
 
     def watch(self, files: Iterable[str]) -> None:
@@ -112,7 +112,7 @@ class ConfigurationWatch:
         self._watcher.watch(self._look())
 
     def know(self) -> None:
-        """Take the files as they are now as known: call it before reading them without ``poll``."""
+        """Record the current files as known: call it before reading them without ``poll``."""
         self._watcher.know(self._look())
 
     def _look(self) -> Fingerprint:

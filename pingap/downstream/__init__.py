@@ -1,1 +1,1 @@
-"""The client's side: listeners, connections and their time limits."""
+"""The client side: listeners, connections and their time limits."""

@@ -1,4 +1,4 @@
-"""Asks plugins whether a connection is wanted, before anything of it is read (``pingap_connection``)."""
+"""Lets plugins reject a connection before anything is read from it (``pingap_connection``)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pingap.shared_state.state import SharedState
 class Gate:
     """Decides for the connections of one server.
 
-    :param handlers: the implementations of ``pingap_connection``, in their order.
+    :param handlers: the implementations of ``pingap_connection``, in order.
     :param server: its name.
-    :param tls: it speaks TLS.
-    :param refused: counts (server, plugin) of the connections that were refused.
+    :param tls: whether the server uses TLS.
+    :param refused: counts refused connections by (server, plugin).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Gate:
 
 
 class GatedConnection(asyncio.Protocol):
-    """A connection until it is decided; then another protocol goes on.
+    """A connection until the decision; then another protocol takes over.
 
     :param make: makes that protocol.
     """
@@ -85,6 +85,6 @@ class GatedConnection(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        # (Bytes that came with a PROXY header: who has read it knows this protocol only.)
+        # Bytes received after a PROXY header: the reader of the header only knows this protocol.
         if self._next is not None:
             self._next.data_received(data)

@@ -1,7 +1,7 @@
-"""A client's connection of HTTP/1.1: reads requests, one exchange at a time, and writes answers.
+"""A client's HTTP/1.1 connection: reads requests, one exchange at a time, and writes responses.
 
-Pipelining, keep-alive and the careful end of a connection are here. What the bytes mean is the codec's
-business, what is done with a request is the lifecycle's.
+Pipelining, keep-alive and the orderly end of a connection are handled here. The codec handles bytes, and the
+lifecycle handles requests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_reader import Http1Reader
-from pingap.downstream.http1_time_limits import NEVER, PROBE_SECONDS
+from pingap.downstream.http1_time_limits import PROBE_SECONDS
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import BadRequest
@@ -22,7 +22,8 @@ from pingap.http.messages import Request, Response
 from pingap.protocol.events import EndOfMessage
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
-from pingap.wire.backlog import PIECE
+from pingap.wire.backlog import PIECE, Backlog
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
@@ -34,37 +35,37 @@ _FULL: Final = (
 )
 
 LINGER_SECONDS: Final = 2.0
-"""How long a client may go on sending after we stopped reading, before the connection is reset."""
+"""How long a client may continue to send after reading has ended, before the connection is reset."""
 LINGER_BYTES: Final = 1024 * 1024
-"""How much of that is read and thrown away."""
+"""Bytes of that which are read and discarded."""
 LAST_REQUEST_SECONDS: Final = 5.0
-"""How long a connection waits for its last request, when another process takes over."""
+"""How long a connection waits for its last request when another process takes over."""
 
 
 class Http1Connection(Http1Reader, asyncio.Protocol):
     """One connection of a client.
 
-    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    :param listener: the server it belongs to, its limits and the state shared in the worker.
     """
 
     __slots__ = ("_advancing", "_connection", "_last_request", "_linger_left")
 
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener)
-        self._advancing = False  # inside _advance: a request that ends at once must not recurse
+        self._advancing = False  # inside _advance: a request that ends immediately must not recurse
         self._linger_left = LINGER_BYTES
         self._last_request: float = listener.limits.keepalive_requests
 
     # Callbacks of the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own classes
         self.take_over(transport, self._listener.accepted(self, transport))
         if self._listener.excess > 0:
             self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
-        """Begin, on a connection that was accepted already."""
+        """Start on a connection that has already been accepted."""
         self._transport = transport
         self._connection: Connection = connection
         self.deadline = time.monotonic() + self._limits.head_read_timeout
@@ -91,12 +92,12 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             self._bound_unread()
 
     def eof_received(self) -> bool:
-        """Keep our side open for a client that ended its own after a complete request.
+        """Keep our side open for a client that has ended its own after a complete request.
 
-        A client that left altogether looks the same; see ``_look_for_client``.
+        A client that has disconnected looks the same; see ``_look_for_client``.
         """
         assert self._transport is not None
-        self._writes.settle(self._transport)  # an answer of this turn, before our side may end
+        self._writes.settle(self._transport)  # a response of this turn, before our side may end
         exchange = self._exchange
         if self._tunnelling and exchange is not None:
             self._half_closed, self._reading_body = True, False
@@ -104,7 +105,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             self.watch_tunnel()
             return True
         if self._lingering or (exchange is None and not self._writing_paused):
-            return False  # at best half a request is here, and its rest will never come
+            return False  # at most half a request is here, and its rest will never arrive
         if exchange is not None and self._reading_body:
             exchange.on_client_gone()
             return False
@@ -153,7 +154,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     # Reading requests.
 
     def _advance(self) -> None:
-        """Turn unread bytes into events, as far as the exchange can take them."""
+        """Turn unread bytes into events, as far as the exchange can accept them."""
         if self._advancing or self._waits_for_turn:
             return
         self._advancing = True
@@ -177,11 +178,11 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
                     self._await_bytes()
                     if self._half_closed and self._reading_body and not self._tunnelling:
                         assert self._exchange is not None
-                        self._exchange.on_client_gone()  # the rest of the body will never come
+                        self._exchange.on_client_gone()  # the rest of the body will never arrive
                     break
                 if (
                     decoder.unread
-                    and not decoder.at_body_end  # or an answer would seem to come before it
+                    and not decoder.at_body_end  # otherwise the response would appear to come before it
                     and not self._listener.backlog.has_time()
                 ):
                     self._leave_over()
@@ -222,12 +223,12 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             self._reading_body, self._body_paused = True, False
         if self._half_closed:
             self._probed = 0.0
-            self.deadline = ctx.began_at + PROBE_SECONDS  # many answers are there before
+            self.deadline = ctx.began_at + PROBE_SECONDS  # many responses are sent before
         exchange.lifecycle = handle(exchange, refusal).__await__()
         exchange.step()
 
     def begin_tunnel(self, response: Response) -> None:
-        """Send 101, and pass on what comes from here on."""
+        """Send 101, and pass on data from now on."""
         super().begin_tunnel(response)
         exchange = self._exchange
         in_pieces = exchange is not None and exchange.messages is not None
@@ -236,7 +237,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
         self.watch_tunnel()
         self._advance()
         if self._half_closed and self._exchange is not None:
-            self._reading_body = False  # the client's end came before the upstream's answer
+            self._reading_body = False  # the client ended before the upstream answered
             self._exchange.on_request_end(None)
 
     def send_chunk(self, chunk: bytes) -> None:
@@ -245,7 +246,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             self.watch_tunnel()
 
     def _refuse(self, error: BadRequest) -> None:
-        """Answer what could not be read, and end the connection."""
+        """Answer an unreadable request, and close the connection."""
         self._closing = True
         self._reading_body = False
         if self._exchange is not None:
@@ -253,11 +254,15 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
         else:
             self._begin(error.request or Request("-", "-", Headers()), error)
 
-    # Answers, and the end of the connection.
+    # Responses, and the end of the connection.
 
     @property
     def tasks(self) -> HookTasks:
         return self._listener.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._listener.backlog
 
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -277,13 +282,13 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
         return () if self._exchange is None else (self._exchange,)
 
     def drain(self, *, at_once: bool) -> None:
-        """End the connection as soon as no request is under way (see ``listener``)."""
+        """Close the connection as soon as no request is in progress (see ``listener``)."""
         self._last_request = 0
         if not at_once:
             seconds = min(self._limits.keepalive_timeout, LAST_REQUEST_SECONDS)
             self._limits = replace(self._limits, keepalive_timeout=seconds)
         if self._exchange is not None:
-            # (A client that was told otherwise may be sending its next request by now.)
+            # A client without a notice may already be sending its next request.
             self._closing = self._closing or at_once or not self._exchange.head_sent
         elif self._decoder.in_head:
             pass  # it is answered, as the last one
@@ -293,13 +298,13 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             self.deadline = min(self.deadline, time.monotonic() + self._limits.keepalive_timeout)
 
     def turn_away(self) -> None:
-        """Answer with 503, whatever is asked: there are too many connections."""
+        """Answer any request with 503: there are too many connections."""
         if self._transport is not None:
             self._transport.write(_FULL)
             self.close()
 
     def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        """Close the connection once written data is sent."""
         if self._transport is not None:
             self._ending = True
             self._writes.settle(self._transport)
@@ -313,13 +318,13 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
             self._settle_reading()
 
     def _close_unless_work_is_left(self) -> None:
-        """End the connection of a client that has ended its side and got all its answers."""
+        """Close the connection of a client that has ended its side and received all responses."""
         if not (self._writing_paused or self._left or self._waits_for_turn or self._ending):
-            self.close()  # at best half a request is here, and its rest will never come
+            self.close()  # at most half a request is here, and its rest will never arrive
 
     def _skip_body(self) -> None:
-        """Throw away what is here of a body nobody wants; often that is all of it."""
-        with suppress(BadRequest):  # then it has no end either
+        """Discard the received part of an unneeded body; often that is all of it."""
+        with suppress(BadRequest):  # then the body has no end either
             while (event := self._decoder.next()) is not None or self._refill():
                 if isinstance(event, EndOfMessage):
                     self._reading_body = False
@@ -330,8 +335,8 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     def _linger(self) -> None:
         """End our side, and read for a while what the client still sends.
 
-        Closing at once would make the kernel reset the connection if anything comes, and the client
-        might lose the answer that it was sent (RFC 9112, 9.6).
+        If the connection were closed immediately, the kernel would reset it when more data arrives, and the
+        client could lose the response (RFC 9112, 9.6).
         """
         if self._transport is None or self._transport.is_closing():
             return

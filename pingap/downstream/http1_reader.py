@@ -1,12 +1,13 @@
-"""How much a client's connection of HTTP/1.1 reads, and when: in pieces, in turns, no more than fits."""
+"""Controls how much a client's HTTP/1.1 connection reads, and when: in pieces, in turns, within its limits."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from pingap.downstream.http1_time_limits import NEVER, Http1TimeLimits
+from pingap.downstream.http1_time_limits import Http1TimeLimits
 from pingap.wire.backlog import FULL_READ, PIECE, Leftover
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Http1Reader(Http1TimeLimits):
     """The reading half of a client's connection.
 
-    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    :param listener: the server it belongs to, its limits and the state shared in the worker.
     """
 
     __slots__ = ("_body_paused", "_left", "_listener", "_waits_for_turn")
@@ -23,16 +24,16 @@ class Http1Reader(Http1TimeLimits):
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener)
         self._listener = listener
-        self._body_paused = False  # the exchange can take no more of them
-        self._left: Leftover | None = None  # what the decoder has not been given yet; not empty
+        self._body_paused = False  # the exchange can accept no more
+        self._left: Leftover | None = None  # data not passed to the decoder yet; not empty
         self._waits_for_turn = False  # work is left over to the next turn of the loop
 
     @abstractmethod
     def _advance(self) -> None:
-        """Turn unread bytes into events, as far as the exchange can take them."""
+        """Turn unread bytes into events, as far as the exchange can accept them."""
 
     def _receive_much(self, data: bytes) -> None:
-        """Take more than is looked at in one go; the decoder is given a piece after the other."""
+        """Handle more data than is processed at a time; the decoder gets it piece by piece."""
         if self._left is None:
             self._left = Leftover()
         self._left.put(data)
@@ -41,7 +42,7 @@ class Http1Reader(Http1TimeLimits):
         if self._exchange is None or self._reading_body:
             self._advance()
         if len(data) >= FULL_READ and not self._waits_for_turn:
-            self._leave_over()  # or the loop would read on
+            self._leave_over()  # otherwise the loop would continue to read
         self._bound_unread()
 
     def _refill(self) -> bool:
@@ -55,13 +56,13 @@ class Http1Reader(Http1TimeLimits):
         return True
 
     def _leave_over(self) -> None:
-        """Go on in the next turn, and read nothing until then."""
+        """Continue in the next turn, and read nothing until then."""
         self._waits_for_turn = True
         self._pause_reading()
         self._listener.backlog.add(self)
 
     def on_turn(self) -> None:
-        """Called when it is this connection's turn to go on with what was left over."""
+        """Called when it is this connection's turn to continue with the rest."""
         self._waits_for_turn = False
         if self._transport is None or self._transport.is_closing():
             return
@@ -81,7 +82,7 @@ class Http1Reader(Http1TimeLimits):
     def pause_body(self) -> None:
         self._body_paused = True
         if not (self._writing_paused or self._tunnelling):
-            self.deadline = NEVER  # it is not the client that is slow
+            self.deadline = NEVER  # the client is not the slow side
         self._pause_reading()
         self._watch_unread()
 
@@ -97,7 +98,7 @@ class Http1Reader(Http1TimeLimits):
             self._watch_unread()
 
     def _settle_reading(self) -> None:
-        """Read on, unless there is enough here already."""
+        """Resume reading, unless enough data is already here."""
         if self._waits_for_turn or (self._reading_body and self._body_paused):
             return
         if self._unread_size < self._limits.pipeline_buffer_size:

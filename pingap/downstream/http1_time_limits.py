@@ -1,8 +1,7 @@
-"""The time limits of a client's connection of HTTP/1.1, and how it is found out that a client left."""
+"""The time limits of a client's HTTP/1.1 connection, and the detection of clients that have disconnected."""
 
 from __future__ import annotations
 
-import math
 import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
@@ -11,26 +10,25 @@ from pingap.downstream.http1_writer import Http1Writer
 from pingap.http.errors import BadRequest
 from pingap.protocol import http1_write
 from pingap.protocol.http1_request import RequestDecoder
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import has_ended, has_error, is_reset, send_probes, unacknowledged
 
 if TYPE_CHECKING:
     from pingap.downstream.listener import ClientLimits, Listener
     from pingap.proxy.exchange import Exchange
 
-NEVER: Final = math.inf
-
 LOOK_SECONDS: Final = 2.0
-"""How often the socket of a client is looked at that is not read from, since enough is here."""
+"""How often the socket of a client is checked while it is not read, because enough data is here."""
 PROBE_SECONDS: Final = 0.5
 MOST_PROBE_SECONDS: Final = 8.0
-"""How often a client that ended its side is looked for while its answer is not complete: first after
-the one, then after twice as long each time, up to the other."""
+"""How often to check for a client that has ended its side while its response is incomplete: first after the
+minimum, then after twice as long each time, up to the maximum."""
 
 
 class Http1TimeLimits(Http1Writer):
-    """A connection with one deadline, which means what the connection waits for just now.
+    """A connection with one deadline, for what the connection is currently waiting for.
 
-    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    :param listener: the server it belongs to, its limits and the state shared in the worker.
     """
 
     __slots__ = (
@@ -55,25 +53,25 @@ class Http1TimeLimits(Http1Writer):
         self._limits: ClientLimits = listener.limits
         self._decoder = RequestDecoder(listener.limits.head)
         self._exchange: Exchange | None = None
-        self._head_begun = False  # and its time limit runs
+        self._head_begun = False  # and its time limit is running
         self._reading_paused = False
         self._writing_paused = False
         self._lingering = False
         self._half_closed = False  # the client sends nothing more
-        self._ending = False  # closed by us, once all is written
-        self._probed = 0.0  # seconds between the last two looks for a client that is half closed
-        self._buffered = 0  # bytes that waited in the transport when the client took no more
-        self._seen_sent = 0  # bytes of the answer, when we last looked
-        self._pending = 0  # bytes the client had not acknowledged when we last looked
+        self._ending = False  # closed by us, once all data is written
+        self._probed = 0.0  # seconds between the last two checks for a half-closed client
+        self._buffered = 0  # bytes that waited in the transport when the client stopped reading
+        self._seen_sent = 0  # bytes of the response at the last check
+        self._pending = 0  # bytes the client had not acknowledged at the last check
         self.deadline = NEVER
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        """Close the connection once written data is sent."""
 
     @abstractmethod
     def _refuse(self, error: BadRequest) -> None:
-        """Answer what could not be read, and end the connection."""
+        """Answer an unreadable request, and close the connection."""
 
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
@@ -97,14 +95,14 @@ class Http1TimeLimits(Http1Writer):
             self._look_for_client()
 
     def _await_taking(self) -> None:
-        """Set the limit for the client to take what was sent."""
+        """Set the time limit for the client to accept sent data."""
         if self._transport is not None:
             self._pending = unacknowledged(self._transport)
             self._buffered = self._transport.get_write_buffer_size()
         self.deadline = time.monotonic() + self._limits.write_timeout
 
     def _await_bytes(self) -> None:
-        """Set the limit for the bytes that are missing."""
+        """Set the time limit for the missing bytes."""
         if self._writing_paused:
             return
         if self._tunnelling:
@@ -116,7 +114,7 @@ class Http1TimeLimits(Http1Writer):
             self.deadline = time.monotonic() + self._limits.head_read_timeout
 
     def _cut_unless_progress(self) -> None:
-        """Give a client more time as long as it takes anything at all."""
+        """Give a client more time as long as it accepts any data."""
         if self._transport is None:
             return
         if 0 < unacknowledged(self._transport) < self._pending:
@@ -125,22 +123,22 @@ class Http1TimeLimits(Http1Writer):
             self.cut()
 
     def _await_client(self) -> None:
-        """Set the moment of the next look for a client that ended its side."""
+        """Set the time of the next check for a client that has ended its side."""
         if self._writing_paused:
             return
         self._probed = min(2 * self._probed or PROBE_SECONDS, MOST_PROBE_SECONDS)
         self.deadline = time.monotonic() + self._probed
 
     def _look_for_client(self) -> None:
-        """Find out whether a client that ended its side still waits for the answer.
+        """Check whether a client that has ended its side still waits for the response.
 
-        Data that is sent to a client that left is answered with a reset, which the socket then
-        reports as an error. So one interim response is sent before the answer (RFC 9110, 15.2).
-        Later the client may leave without any sign, since its FIN was sent before. Then the kernel
-        finds out: it sends keep-alive probes, which carry no data, and which are answered with a
-        reset once the client's system has forgotten the connection (Linux: after a minute,
-        tcp_fin_timeout). HTTP/1.0 knows no interim responses; there only that is left. Once the
-        answer has begun, its own bytes tell; if there are none for a while, the client is given up.
+        Data sent to a disconnected client is answered with a reset, which the socket then reports as an
+        error. So one interim response is sent before the response (RFC 9110, 15.2). Later the client may
+        disconnect without any sign, since its FIN was sent before. Then the kernel detects it: it sends
+        keep-alive probes, which carry no data and are answered with a reset once the client's system has
+        dropped the connection (Linux: after a minute, tcp_fin_timeout). HTTP/1.0 has no interim responses, so
+        only the probes are used. Once the response has begun, its own bytes serve as probes; if there are
+        none for a while, the connection is closed.
         """
         exchange, transport = self._exchange, self._transport
         if exchange is None or transport is None:
@@ -159,10 +157,10 @@ class Http1TimeLimits(Http1Writer):
         self._await_client()
 
     def _look_behind(self) -> None:
-        """Find out whether the client has left, although nothing is read.
+        """Check whether the client has disconnected although nothing is read.
 
-        Its FIN comes behind what it sent. If that does not fit in our buffers, the kernel's probes find
-        out, once the client's system has given the connection up (Linux: after minutes).
+        Its FIN follows the data it sent. If that does not fit into our buffers, the kernel's probes detect
+        it, once the client's system has dropped the connection (Linux: after minutes).
         """
         exchange, transport = self._exchange, self._transport
         if exchange is None or transport is None:
@@ -177,22 +175,22 @@ class Http1TimeLimits(Http1Writer):
             self.deadline = time.monotonic() + LOOK_SECONDS
 
     def _watch_unread(self) -> None:
-        """Look at the socket from time to time: the loop does not see how a client ends that is not read."""
+        """Check the socket from time to time: the loop does not see the end of a client that is not read."""
         if self._exchange is not None and self.deadline == NEVER:
             self.deadline = time.monotonic() + LOOK_SECONDS
 
     def watch_tunnel(self) -> None:
-        """Bound how long a tunnel is silent; less once one of its sides has ended."""
+        """Limit how long a tunnel may be silent; less once one of its sides has ended."""
         exchange = self._exchange
         if self._writing_paused or exchange is None:
-            return  # then the limit is for the client to take what was sent
+            return  # the time limit is then for the client to accept data
         limits = self._limits
         ended = self._half_closed or exchange.half_ended
         seconds = limits.write_timeout if ended else limits.tunnel_idle_timeout
         self.deadline = min(time.monotonic() + seconds, exchange.tunnel_deadline)
 
     def _end_tunnel(self, exchange: Exchange) -> None:
-        """End a tunnel that was silent for too long, unless its deadline means something else."""
+        """End a tunnel that was silent too long, unless its deadline has another meaning."""
         if not exchange.on_tunnel_deadline():
             exchange.on_client_gone()
             self.cut()

@@ -1,4 +1,4 @@
-"""Writing answers of HTTP/1.1 to a client: how each body ends, and that it ends there."""
+"""Writes HTTP/1.1 responses to a client, with the framing of each body."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 class Http1Writer(ABC):
     """The writing half of a client's connection.
 
-    A body that is not as long as its head said ends the connection, whoever is to blame: the next
-    answer would be read as part of it (RFC 9112, 6.3).
+    If the length of a body differs from its head, the connection is closed, regardless of the cause:
+    otherwise the next response would be read as part of the body (RFC 9112, 6.3).
     """
 
     __slots__ = (
@@ -44,24 +44,24 @@ class Http1Writer(ABC):
         self._writes = writes
         self._transport: asyncio.Transport | None = None
         self._request: Request | None = None
-        self._closing = False  # the connection ends after this answer
+        self._closing = False  # the connection is closed after this response
         self._head = b""  # waits for the first piece of the body: one write for both
-        self._reading_body = False  # of the request: an answer now would overtake it
+        self._reading_body = False  # of the request: a response now would overtake it
         self._chunked = False
-        self._tunnelling = False  # both sides speak another protocol
+        self._tunnelling = False  # both sides use another protocol
         self._bodyless = False
-        self._ends_with_connection = False  # only that tells where the body ends
-        self._announced: int | None = None  # bytes of the body that are still to come
+        self._ends_with_connection = False  # only the end of the connection delimits the body
+        self._announced: int | None = None  # remaining bytes of the body
         self.body_bytes_sent = 0
 
     def send_interim(self, response: Response) -> None:
-        """Pass on a 1xx response; HTTP/1.0 knows none (RFC 9110, 15.2)."""
+        """Pass on a 1xx response; HTTP/1.0 has none (RFC 9110, 15.2)."""
         assert self._request is not None
         if self._transport is not None and self._request.http_version != "1.0":
             self._writes.write(self._transport, http1_write.interim_head(response))
 
     def send_whole(self, response: Response, body: bytes) -> None:
-        """Send a response with all of its body."""
+        """Send a response with its whole body."""
         request = self._request
         assert request is not None
         if (
@@ -79,7 +79,7 @@ class Http1Writer(ABC):
             self._writes.write(self._transport, data)
 
     def _unusual_whole(self, response: Response, body: bytes) -> bytes:
-        """Return a response whose body may not be sent, or after which the connection may end."""
+        """Return a response that must not have a body, or after which the connection may end."""
         if self._reading_body:
             self._skip_body()
         head = self._frame(response, len(body))
@@ -89,18 +89,18 @@ class Http1Writer(ABC):
         return head + body
 
     def send_head(self, response: Response, length: int | None) -> None:
-        """Begin a response. Its head leaves with the first piece of the body, or by ``flush``."""
+        """Begin a response. Its head is sent with the first piece of the body, or by ``flush``."""
         self._head = self._frame(response, length)
         self._announced = length
         self.body_bytes_sent = 0
 
     def withdraw_head(self) -> bool:
-        """Forget the head, if it still waits."""
+        """Drop the head, if it has not been sent."""
         waited, self._head = bool(self._head), b""
         return waited and self._transport is not None
 
     def begin_tunnel(self, response: Response) -> None:
-        """Send 101; what is sent from here on is another protocol."""
+        """Send 101; data after it belongs to another protocol."""
         self._closing = True
         self._tunnelling = True
         self._chunked = self._bodyless = self._ends_with_connection = False
@@ -151,10 +151,10 @@ class Http1Writer(ABC):
 
     @abstractmethod
     def _skip_body(self) -> None:
-        """Throw away what is here of a request body that the answer has overtaken."""
+        """Discard the received part of a request body that the response has overtaken."""
 
     def cut(self) -> None:
-        """Break off, so that the client sees that the answer is not complete."""
+        """Abort, so that the client sees that the response is incomplete."""
         if self._transport is not None:
             if self._ends_with_connection:
                 _reset_on_close(self._transport)
@@ -166,7 +166,7 @@ class Http1Writer(ABC):
             self._transport.abort()
 
     def _frame(self, response: Response, length: int | None) -> bytes:
-        """Decide how the body ends and whether the connection goes on; return the head."""
+        """Decide on the framing of the body and on keep-alive; return the head."""
         request = self._request
         assert request is not None
         if self._reading_body:
@@ -179,7 +179,7 @@ class Http1Writer(ABC):
         if self._ends_with_connection:
             self._closing = True
         if response.status == 204 or (response.status == 304 and not response.upstream):
-            length = None  # (RFC 9110, 8.6: how long the content is, only an upstream knows)
+            length = None  # only an upstream knows the length of the content (RFC 9110, 8.6)
         connection = b"close" if self._closing else b"keep-alive" if old else b""
         return http1_write.response_head(
             response, length, chunked=self._chunked, connection=connection
@@ -187,6 +187,6 @@ class Http1Writer(ABC):
 
 
 def _reset_on_close(transport: asyncio.Transport) -> None:
-    """Make the end of the connection a reset: an orderly end would look like that of the body."""
+    """Reset the connection when it is closed: an orderly end would look like the end of the body."""
     if (sock := transport.get_extra_info("socket")) is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

@@ -1,7 +1,7 @@
-"""A client's connection of HTTP/2: many streams, each with an exchange, share its bytes.
+"""A client's HTTP/2 connection: many streams, each with an exchange, share its bytes.
 
-The share of each stream and the careful end of a connection are here. What the bytes mean is the codec's
-business, one request and its answer are a stream's.
+The share of each stream and the orderly end of a connection are handled here. The codec handles bytes, and a
+stream handles one request and its response.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pingap.downstream.http1_connection import LINGER_BYTES, LINGER_SECONDS
 from pingap.downstream.http2_stream import Http2Stream
-from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, NEVER, Http2TimeLimits
+from pingap.downstream.http2_time_limits import GOAWAY_SECONDS, Http2TimeLimits
 from pingap.downstream.http2_websocket import Http2WebSocket
 from pingap.http.connection import Connection
 from pingap.protocol.http2_errors import (
@@ -36,7 +36,8 @@ from pingap.protocol.http2_events import (
 )
 from pingap.protocol.http2_frames import LAST_STREAM_ID
 from pingap.protocol.http2_state import MOST_STREAMS
-from pingap.wire.backlog import FULL_READ
+from pingap.wire.backlog import FULL_READ, Backlog
+from pingap.wire.deadlines import NEVER
 from pingap.wire.http2_turns import Turns
 
 if TYPE_CHECKING:
@@ -48,16 +49,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("pingap")
 
 MOST_UNSENT: Final = 256 * 1024
-"""Bytes waiting in the transport; with more, a client that takes nothing is not read either."""
+"""Bytes waiting in the transport; beyond that, a client that does not read is not read from either."""
 MOST_HELD: Final = 4 * 1024 * 1024
-"""Bytes of all answers of a connection that wait for room in the client's windows; with more, no answer is
-begun to be read from its upstream before half of them have gone."""
+"""Bytes of all responses of a connection that wait for room in the client's windows; beyond that, no further
+response is read from its upstream before half of them have been sent."""
 
 
 class Http2Connection(Http2TimeLimits, asyncio.Protocol):
-    """One connection of a client. Whoever makes it knows that the client speaks HTTP/2.
+    """One connection of a client that is known to use HTTP/2.
 
-    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    :param listener: the server it belongs to, its limits and the state shared in the worker.
     """
 
     __slots__ = (
@@ -75,7 +76,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         super().__init__(listener)
         self.connection: Connection
         self.crowded = False
-        """So much waits for room that further answers are not read."""
+        """Whether so much waits for room that further responses are not read."""
         self._listener = listener
         self._writes = listener.writes
         self._turns = Turns(self)
@@ -86,13 +87,13 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     # Callbacks of the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own classes
         self.take_over(transport, self._listener.accepted(self, transport))
         if self._listener.excess > 0:
             self.turn_away()
 
     def take_over(self, transport: asyncio.Transport, connection: Connection) -> None:
-        """Begin, on a connection that was accepted already."""
+        """Start on a connection that has already been accepted."""
         self._transport = transport
         self.connection = connection
         self._heard = self._quiet_since = now = time.monotonic()
@@ -111,7 +112,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         if self._ending:
             return
         self._heard = now = time.monotonic()
-        self._ping_sent = 0.0  # any frame is a sign of life
+        self._ping_sent = 0.0  # any frame shows that the peer is alive
         codec = self.codec
         try:
             for event in codec.receive(data, now, self._may_go_on):
@@ -121,7 +122,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
                     raise
                 except Exception:
                     number = getattr(event, "stream_id", 0)
-                    log.exception("stream %d ended by a defect of pingap", number)
+                    log.exception("stream %d ended because of a bug in pingap", number)
                     self._on_defect(number)
         except Http2Error as error:
             self._fail(error)
@@ -135,23 +136,23 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
             self._bound_unsent()
 
     def _may_go_on(self) -> bool:
-        """Tell whether another frame may be looked at in this turn of the loop."""
+        """Return whether another frame may be handled in this turn of the loop."""
         return self._listener.backlog.has_time() and (self.writable or not self._is_too_much_unsent)
 
     def _leave_over(self) -> None:
-        """Go on in the next turn, and read nothing until then."""
+        """Continue in the next turn, and read nothing until then."""
         self._pause_reading()
         if not self._waits_for_turn:
             self._waits_for_turn = True
             self._listener.backlog.add(self)
 
     def on_turn(self) -> None:
-        """Called when it is this connection's turn to go on with what was left over."""
+        """Called when it is this connection's turn to continue with the rest."""
         self._waits_for_turn = False
         if self._transport is None or self._transport.is_closing():
             return
         if self.codec.unfinished and not self.writable and self._is_too_much_unsent:
-            return  # ``resume_writing`` goes on
+            return  # ``resume_writing`` continues
         if self.codec.unfinished:
             self.data_received(b"")
         if not (self._waits_for_turn or self._transport.is_closing()):
@@ -159,8 +160,8 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         assert self._transport is not None
-        self._writes.settle(self._transport)  # answers of this turn
-        return False  # (HTTP/2 knows no half-closed connections)
+        self._writes.settle(self._transport)  # responses of this turn
+        return False  # HTTP/2 has no half-closed connections
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._transport is not None
@@ -224,23 +225,28 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         stream.begin(event.request, event.refusal, now)
 
     def _on_defect(self, number: int) -> None:
-        """End what a mistake of ours concerns: one stream, or else the connection."""
+        """End what a bug in pingap affects: one stream, or else the connection."""
         if not number:
             raise Http2Error(INTERNAL_ERROR, "internal error")
         if (stream := self._streams.get(number)) is not None:
             stream.on_defect()
 
-    # What streams ask for.
+    # Called by streams.
 
     @property
     def server(self) -> ServerRuntime:
-        """What a new request is handled with."""
+        """The server runtime for new requests."""
         return self._listener.server
 
     @property
     def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
+        """Runs awaitables of plugins."""
         return self._listener.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        """Of the worker."""
+        return self._listener.backlog
 
     def write(self, data: bytes) -> None:
         """Write frames at the end of this turn."""
@@ -248,17 +254,17 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
             self._writes.write(self._transport, data)
 
     def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Write the frames that the codec has created on its own."""
         if data := self.codec.to_send():
             self.write(data)
 
     def pump(self, stream: Http2Stream) -> None:
-        """Send what waits of a stream, in its turn."""
+        """Send waiting data of a stream, when it is its turn."""
         self._turns.add(stream)
         self._turns.send()
 
     def weigh(self) -> None:
-        """Find out whether further answers may be read."""
+        """Decide whether further responses may be read."""
         held = sum(stream.unsent_size for stream in self._streams.values())
         crowded = held > (MOST_HELD // 2 if self.crowded else MOST_HELD)
         if crowded is not self.crowded:
@@ -271,12 +277,12 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         self._turns.remove(stream)
 
     def exchange_ended(self, exchange: Exchange) -> None:
-        """Say that a request is over, if the connection is gone."""
+        """Report that a request is over, if the connection is closed."""
         if self._transport is None:
             self._listener.ended(exchange)
 
     def stream_ended(self, stream: Http2Stream) -> None:
-        """Forget a stream whose exchange and answer are over."""
+        """Remove a stream whose exchange and response are over."""
         self._streams.pop(stream.number, None)
         if not self._streams:
             self._quiet_since = time.monotonic()
@@ -286,7 +292,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     # Reading no more than can be answered.
 
     def _bound_unsent(self) -> None:
-        """Read no more from a client that takes no answers, lest they pile up."""
+        """Stop reading from a client that does not read responses, so that they do not accumulate."""
         if self._is_too_much_unsent:
             self._pause_reading()
 
@@ -313,10 +319,10 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         return [exchange for stream in streams if (exchange := stream.exchange) is not None]
 
     def drain(self, *, at_once: bool) -> None:
-        """End the connection as soon as no request is under way (see ``listener``).
+        """Close the connection as soon as no request is in progress (see ``listener``).
 
-        In two steps (RFC 9113, 6.8): what a client sends until it reads the first GOAWAY is still
-        served, since its answer to a PING shows that it did.
+        In two steps (RFC 9113, 6.8): requests that the client sends before it reads the first GOAWAY are
+        still served; its answer to a PING shows that it has read it.
         """
         if self._closing or self._transport is None or self._lingering or self._ending:
             return
@@ -337,7 +343,7 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
             self._linger()
 
     def _fail(self, error: Http2Error) -> None:
-        """Tell the client what it did wrong, and end the connection."""
+        """Report a protocol error to the client, and end the connection."""
         if error.code == ENHANCE_YOUR_CALM:
             client = self.connection.remote_addr
             log.info("HTTP/2 connection from %s ended (ENHANCE_YOUR_CALM): %s", client, error)
@@ -347,12 +353,12 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
         self._abandon()
 
     def turn_away(self) -> None:
-        """Say that no request will be looked at: there are too many connections."""
+        """Report that no request will be handled: there are too many connections."""
         self.write(self.codec.goaway(NO_ERROR, 0, "too many connections"))
         self._linger()
 
     def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        """Close the connection once written data is sent."""
         if self._transport is not None:
             if not self._last_goaway:
                 self._last_goaway = True
@@ -363,21 +369,21 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
             self._transport.close()
 
     def cut(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
         if self._transport is not None:
             self._writes.forget(self._transport)
             self._transport.abort()
 
     def _abandon(self) -> None:
-        """Tell every exchange that nobody waits for its answer."""
+        """Notify every exchange that the client has gone."""
         for stream in list(self._streams.values()):
             stream.on_reset()
 
     def _linger(self) -> None:
         """End our side, and read for a while what the client still sends.
 
-        Closing at once would make the kernel reset the connection if anything comes, and the client
-        might lose what it was sent last.
+        If the connection were closed immediately, the kernel would reset it when more data arrives, and the
+        client could lose the last data sent to it.
         """
         transport = self._transport
         if transport is None or transport.is_closing():

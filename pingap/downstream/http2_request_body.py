@@ -1,4 +1,4 @@
-"""The request body on one stream of a client's connection: what becomes of it, and its time limit."""
+"""The request body on one stream of a client's connection, and its time limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Http2RequestBody(Http2Halves[Exchange]):
     """The reading half of a stream.
 
-    :param connection: it belongs to.
+    :param connection: the connection it belongs to.
     :param number: of the stream.
     """
 
@@ -29,7 +29,7 @@ class Http2RequestBody(Http2Halves[Exchange]):
 
     def __init__(self, connection: Http2Connection, number: int) -> None:
         super().__init__(connection, connection.codec, number)
-        self._lingering = False  # the answer is sent, but the client still sends
+        self._lingering = False  # the response is sent, but the client still sends
         self._linger_left = LINGER_BYTES
 
     @abstractmethod
@@ -49,9 +49,10 @@ class Http2RequestBody(Http2Halves[Exchange]):
             self._set_deadline(now + self._connection.limits.read_timeout)
 
     def _on_unwanted(self, size: int, ended: bool) -> None:
-        """Take what a client still sends of a request that is answered.
+        """Handle the rest of a request that has already been answered.
 
-        It may be told at once to stop (RFC 9113, 8.1), but curl up to 7.88 then forgets the answer.
+        The client could be told to stop immediately (RFC 9113, 8.1), but curl up to 7.88 then discards the
+        response.
         """
         if not self._lingering:
             return

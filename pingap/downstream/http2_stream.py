@@ -1,7 +1,7 @@
-"""One request on a connection of HTTP/2, and its answer: the client's side of one exchange.
+"""One request on an HTTP/2 connection, and its response: the client side of one exchange.
 
-What is sent waits here while the client's windows have no room for it, and what is received while
-the upstream takes nothing; each is bounded by a window, and each makes the other side wait.
+Data to be sent waits here while the client's windows have no room, and received data waits while the upstream
+does not accept it. Each is limited by a window, and each makes the other side wait.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle
-from pingap.wire.http2_halves import NEVER
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection
     from pingap.proxy.async_hooks import HookTasks
+    from pingap.wire.backlog import Backlog
 
 _NO_BODY: Final = frozenset((204, 304))
 
 
 class Http2Stream(Http2RequestBody):
-    """A stream. Its states are kept by the codec.
+    """A stream. The codec keeps its state.
 
-    :param connection: it belongs to.
+    :param connection: the connection it belongs to.
     :param number: of the stream.
     """
 
@@ -51,7 +52,7 @@ class Http2Stream(Http2RequestBody):
         self._method = ""
         self._head = b""  # waits for the first piece of the body: one write for both
         self._bodyless = False
-        self._announced: int | None = None  # bytes of the body that are still to come
+        self._announced: int | None = None  # remaining bytes of the body
         self._over = False  # nothing more can be sent
 
     def __repr__(self) -> str:
@@ -59,7 +60,7 @@ class Http2Stream(Http2RequestBody):
         return f"<Http2Stream {self.number} {state}>"
 
     def begin(self, request: Request, refusal: BadRequest | None, now: float) -> None:
-        """Begin the exchange of a request that came."""
+        """Begin the exchange of a received request."""
         connection = self._connection
         self._method = request.method
         ctx = RequestContext(connection.connection, now)
@@ -81,20 +82,20 @@ class Http2Stream(Http2RequestBody):
             if self._connection.writable and self._codec.room(self.number) <= 0:
                 self._end(CANCEL)
             else:
-                self._await_room()  # it is not this stream's window that it waits for
+                self._await_room()  # it waits for the window of the connection, not of this stream
         elif self._reading and self._exchange is not None:
             error = BadRequest("The request body did not arrive in time", 408)
             self._exchange.on_request_broken(error)
 
     def on_reset(self) -> None:
-        """Take note that the stream ended before its time."""
+        """Handle the premature end of the stream."""
         self._lingering = False
         self._let_go()
         if self._exchange is not None:
             self._exchange.on_client_gone()
 
     def on_defect(self) -> None:
-        """End the exchange after a mistake of ours: with 500, if its head is not sent."""
+        """End the exchange after a bug in pingap: with 500, unless its head has been sent."""
         if self._exchange is not None:
             self._exchange.on_request_broken(HTTPError(500, "Internal error"))
         else:
@@ -106,6 +107,10 @@ class Http2Stream(Http2RequestBody):
     @property
     def tasks(self) -> HookTasks:
         return self._connection.tasks
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._connection.backlog
 
     def send_interim(self, response: Response) -> None:
         if not self._over and response.status != 101:
@@ -131,22 +136,22 @@ class Http2Stream(Http2RequestBody):
             self.send_chunk(body)
 
     def send_head(self, response: Response, length: int | None) -> None:
-        """Begin a response. Its head leaves with the first piece of the body, or by ``flush``."""
+        """Begin a response. Its head is sent with the first piece of the body, or by ``flush``."""
         status = response.status
         self._bodyless = self._method == "HEAD" or status in _NO_BODY
         self._announced = length
         self.body_bytes_sent = 0
         if status == 204 or (status == 304 and not length):
-            length = None  # (RFC 9110, 8.6)
+            length = None  # RFC 9110, 8.6
         self._head = response_block(response, length)
 
     def withdraw_head(self) -> bool:
-        """Forget the head, if it still waits."""
+        """Drop the head, if it has not been sent."""
         waited, self._head = bool(self._head), b""
         return waited and not self._over
 
     def begin_tunnel(self, response: Response) -> None:
-        self.cut()  # (nobody can have asked for it: HTTP/2 has no Upgrade)
+        self.cut()  # cannot have been requested: HTTP/2 has no Upgrade
 
     def watch_tunnel(self) -> None:
         pass
@@ -261,4 +266,4 @@ class Http2Stream(Http2RequestBody):
             self._stop_reading()
             self._connection.flush()
         else:
-            self.cut()  # (it would never end)
+            self.cut()  # otherwise it would never end

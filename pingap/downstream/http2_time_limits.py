@@ -1,31 +1,29 @@
-"""The time limits of a client's connection of HTTP/2, and how it is found out that a client left."""
+"""The time limits of a client's HTTP/2 connection, and the detection of clients that have disconnected."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from pingap.protocol.http2_codec import Http2Codec
 from pingap.protocol.http2_errors import PROTOCOL_ERROR, Http2Error
+from pingap.wire.deadlines import NEVER
+from pingap.wire.http2_deadlines import Http2Deadlines
 from pingap.wire.tcp import unacknowledged
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_stream import Http2Stream
     from pingap.downstream.listener import ClientLimits, Listener
 
-NEVER: Final = math.inf
-
 GOAWAY_SECONDS: Final = 1.0
-"""How long a client may go on to open streams after it was told to stop, if it answers no PING."""
+"""How long a client that answers no PING may continue to open streams after GOAWAY."""
 
 
-class Http2TimeLimits(ABC):
-    """A connection with one deadline: the earliest of its own and those of its streams.
+class Http2TimeLimits(Http2Deadlines):
+    """A client's connection: one that is used, or whose client at least gives signs of life.
 
-    :param listener: the server it belongs to, its limits and what is shared in the worker.
+    :param listener: the server it belongs to, its limits and the state shared in the worker.
     """
 
     __slots__ = (
@@ -36,57 +34,39 @@ class Http2TimeLimits(ABC):
         "_last_goaway",
         "_lingering",
         "_pending",
-        "_ping_sent",
-        "_quiet_since",
-        "_streams",
-        "_transport",
         "codec",
-        "deadline",
         "limits",
         "writable",
     )
 
+    codec: Http2Codec
+    _streams: dict[int, Http2Stream]
+
     def __init__(self, listener: Listener) -> None:
+        super().__init__()
         self.limits: ClientLimits = listener.limits
         self.codec = Http2Codec(listener.limits.head)
         self.writable = True
-        """The transport takes more."""
-        self.deadline = NEVER
-        self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, Http2Stream] = {}
-        self._heard = 0.0  # when the client sent something
-        self._quiet_since = 0.0  # no stream is open
-        self._ping_sent = 0.0  # and not answered
-        self._closing = 0.0  # when the client was told to open no more streams
-        self._last_goaway = False  # what it opens from now on is not looked at
+        """Whether the transport accepts more data."""
+        self._heard = 0.0  # when the client last sent something
+        self._closing = 0.0  # when the first GOAWAY was sent
+        self._last_goaway = False  # later streams are ignored
         self._lingering = False
-        self._ending = False  # closed by us, once all is written
-        self._give_up_at = NEVER  # on a client that takes nothing
-        self._pending = 0  # bytes the client had not acknowledged when we last looked
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        self._ending = False  # closed by us, once all data is written
+        self._give_up_at = NEVER  # when to give up on a client that does not read
+        self._pending = 0  # bytes the client had not acknowledged at the last check
 
     @abstractmethod
     def cut(self) -> None:
-        """End the connection at once."""
-
-    @abstractmethod
-    def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Close the connection immediately."""
 
     @abstractmethod
     def _send_last_goaway(self) -> None:
-        """Say which stream is the last one that is answered."""
+        """Send the ID of the last stream that is answered."""
 
     @abstractmethod
     def _fail(self, error: Http2Error) -> None:
-        """Tell the client what it did wrong, and end the connection."""
-
-    def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
-        self.deadline = min(self.deadline, deadline)
+        """Report a protocol error to the client, and end the connection."""
 
     def on_deadline(self) -> None:
         """Called by the sweep when ``deadline`` has passed."""
@@ -98,14 +78,11 @@ class Http2TimeLimits(ABC):
             self.hasten(self._give_up_at)
             if self._lingering or self._ending:
                 return
-        for stream in list(self._streams.values()):
-            if stream.deadline <= now:
-                stream.on_deadline()
-            self.hasten(stream.deadline)
+        self._expire_streams(now)
         self._look_for_client(now)
 
     def _look_for_client(self, now: float) -> None:
-        """End a connection that is not used, or whose client is gone; set the next time limit."""
+        """Close an idle connection, or one whose client is gone; set the next time limit."""
         limits = self.limits
         if since := self.codec.waiting_since:
             if since + limits.head_read_timeout <= now:
@@ -118,27 +95,14 @@ class Http2TimeLimits(ABC):
             else:
                 self.hasten(self._closing + GOAWAY_SECONDS)
         if not self._streams:
-            if self._quiet_since + limits.keepalive_timeout <= now:
-                self.close()
-            else:
-                self.hasten(self._quiet_since + limits.keepalive_timeout)
+            self._close_if_unused(now, limits.keepalive_timeout)
             return
         half = limits.keepalive_timeout / 2
-        if self._ping_sent:
-            if self._ping_sent + half <= now:
-                self.cut()
-                return
-            self.hasten(self._ping_sent + half)
-        elif self._heard + half <= now:
-            self._ping_sent = now
-            self.codec.ping()
-            self.flush()
-            self.hasten(now + half)
-        else:
-            self.hasten(self._heard + half)
+        if self._is_lost(now, self._heard, half, half):
+            self.cut()
 
     def _await_taking(self, *, seconds: float | None = None) -> None:
-        """Set the limit for the client to take what was sent."""
+        """Set the time limit for the client to accept sent data."""
         if seconds is None:
             seconds = self.limits.write_timeout
         if self._transport is not None:
@@ -147,7 +111,7 @@ class Http2TimeLimits(ABC):
         self.hasten(self._give_up_at)
 
     def _cut_unless_progress(self) -> None:
-        """Give a client more time as long as it takes anything at all."""
+        """Give a client more time as long as it accepts any data."""
         if self._transport is None:
             return
         if 0 < unacknowledged(self._transport) < self._pending:

@@ -1,7 +1,7 @@
-"""A WebSocket on one stream of HTTP/2 (RFC 8441): the client's side of a tunnel.
+"""A WebSocket on one HTTP/2 stream (RFC 8441): the client side of a tunnel.
 
-To the lifecycle it is a request with ``Upgrade``, as over HTTP/1.1. What is a body to a stream is
-here what the client says in its own protocol; it is held until the upstream has agreed.
+For the lifecycle it is a request with ``Upgrade``, as over HTTP/1.1. The body of the stream contains the data
+of the new protocol; it is held until the upstream has accepted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 from pingap.protocol.http2_errors import CANCEL
 from pingap.protocol.websocket import add_key
-from pingap.wire.http2_halves import NEVER
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection
@@ -38,10 +38,10 @@ class Http2WebSocket(Http2Stream):
         super().begin(request, refusal, now)
 
     def begin_tunnel(self, response: Response) -> None:
-        """Send 200, which says here what 101 says in HTTP/1.1; pass on what comes."""
+        """Send 200, the equivalent of 101 in HTTP/1.1; pass on received data."""
         self._tunnelling = True
         headers = response.headers.copy()
-        headers.discard(b"sec-websocket-accept")  # (RFC 8441, 5)
+        headers.discard(b"sec-websocket-accept")  # RFC 8441, 5
         self.send_head(Response.from_upstream(200, b"", headers, None), None)
         self.flush()
         self.resume_body()
@@ -63,13 +63,13 @@ class Http2WebSocket(Http2Stream):
             self.watch_tunnel()
 
     def pause_body(self) -> None:
-        self._paused = True  # (and a silent tunnel stays bounded)
+        self._paused = True  # the time limit of a silent tunnel stays
 
     def _await_body(self, now: float) -> None:
         self.watch_tunnel()
 
     def watch_tunnel(self) -> None:
-        """Bound how long a tunnel is silent; less once one of its sides has ended."""
+        """Limit how long a tunnel may be silent; less once one of its sides has ended."""
         exchange = self._exchange
         if self._over or self.is_unsent or exchange is None:
             return
@@ -90,7 +90,7 @@ class Http2WebSocket(Http2Stream):
             self.watch_tunnel()
 
     def _finish(self) -> None:
-        """Our side has ended; a tunnel goes on until the client's has, too."""
+        """Handle the end of our side; a tunnel continues until the client's side has ended, too."""
         is_open = self._exchange is not None and not self._codec.is_ended(self.number)
         if self._tunnelling and is_open:
             self._connection.flush()
@@ -101,4 +101,4 @@ class Http2WebSocket(Http2Stream):
     def exchange_ended(self) -> None:
         super().exchange_ended()
         if self._tunnelling and not self._over and not self.is_unsent:
-            self._finish()  # (the client's side may still be open: its answer to a close is read)
+            self._finish()  # the client's side may still be open: its answer to a close frame is read

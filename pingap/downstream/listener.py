@@ -1,4 +1,4 @@
-"""What the connections of one server share: its limits, its state, and who they are."""
+"""State shared by the connections of one server: its limits, counts and open connections."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ MOST_TURNED_AWAY: Final = 64
 """Connections above ``max_connections`` whose first bytes are awaited, to answer in their protocol."""
 
 MOST_UNATTENDED: Final = 256
-"""Requests that go on though their connection is gone (``ctx.finish_without_client``)."""
+"""Requests that continue although their connection is closed (``ctx.finish_without_client``)."""
 
 _numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """What a server allows a client. Times in seconds, sizes in bytes.
+    """The limits of a server's clients. Times in seconds, sizes in bytes.
 
     :param read_timeout: between two reads of a request body.
-    :param tunnel_idle_timeout: for an upgraded connection on which nothing passes.
-    :param write_timeout: for the client to take what was sent.
+    :param tunnel_idle_timeout: for an upgraded connection without traffic.
+    :param write_timeout: for the client to accept sent data.
     :param pipeline_buffer_size: bytes of further requests held while one is being answered.
     """
 
@@ -54,28 +54,28 @@ class ClientLimits:
 
 
 class ClientConnection(Watched, Protocol):
-    """A connection as its listener sees it."""
+    """A connection as seen by its listener."""
 
     @property
     def exchanges(self) -> Collection[Exchange]:
-        """The requests that are under way."""
+        """The requests in progress."""
 
     def drain(self, *, at_once: bool) -> None:
-        """End as soon as no request is under way.
+        """Close as soon as no request is in progress.
 
-        :param at_once: also where the client may be sending its next request just now; otherwise
-            that one is still served, and told that it is the last.
+        :param at_once: also if the client may be about to send its next request; otherwise that request is
+            still served, with a notice that it is the last.
         """
 
     def close(self) -> None:
-        """End once what was written is sent."""
+        """Close once written data is sent."""
 
     def cut(self) -> None:
         """End at once."""
 
 
 class ConnectionBudget:
-    """How many client connections a worker holds (``basic.max_connections``)."""
+    """Counts the client connections of a worker (``basic.max_connections``)."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -83,13 +83,13 @@ class ConnectionBudget:
 
 
 class Listener:
-    """One server's side of all its connections.
+    """One server's part of all its connections.
 
-    :param server: what a new request is handled with; replaced by a reload.
-    :param tasks: where what plugins await is run.
+    :param server: handles new requests; replaced by a reload.
+    :param tasks: runs awaitables of plugins.
     :param budget: shared by all listeners of the worker, as are the stats.
-    :param trusted: networks whose forwarding headers are believed.
-    :param shared: what the worker shares with the others.
+    :param trusted: networks whose forwarded headers are trusted.
+    :param shared: the state that the worker shares with the others.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Listener:
         self._shared = LocalState() if shared is None else shared
         self._connections: set[ClientConnection] = set()
         self._left: set[Exchange] = set()
-        """Requests whose connection is gone: they are read to their end, or plugins are not done with them."""
+        """Requests whose connection is closed: they are read to their end, or plugins are still busy with them."""
         self._is_cut = False
         self.on_idle: Callable[[], None] = lambda: None
 
@@ -131,7 +131,7 @@ class Listener:
         tcp: TcpOptions,
         trusted: tuple[Network, ...],
     ) -> None:
-        """Handle new requests with another server, and new connections with other limits."""
+        """Use another server runtime for new requests, and other limits for new connections."""
         self.server = server
         self.limits = limits
         self._tcp = tcp
@@ -144,41 +144,42 @@ class Listener:
 
     @property
     def excess(self) -> int:
-        """How many connections there are above the limit; not positive if it is kept.
+        """How many connections exceed the limit; not positive if it is kept.
 
-        A request whose connection is gone counts as one: else clients that leave would go on taking room.
+        A request whose connection is closed counts as one; otherwise clients that disconnect would keep using
+        resources.
         """
         return self._budget.used + len(self._left) - self._budget.limit
 
     @property
     def exchanges(self) -> Iterator[Exchange]:
-        """The requests that are under way."""
+        """The requests in progress."""
         for connection in self._connections:
             yield from connection.exchanges
         yield from self._left
 
     @property
     def is_busy(self) -> bool:
-        """Whether any connection is open, or a request goes on without one."""
+        """Whether any connection is open, or a request is in progress without one."""
         return bool(self._connections or self._left)
 
     def keep(self, exchange: Exchange) -> None:
-        """Wait for a request that goes on, though its connection is gone.
+        """Keep track of a request that continues although its connection is closed.
 
-        One that is only read to its end (``unattended``) is given up if there are too many.
+        If it is only read to its end (``unattended``), it is cancelled if there are too many.
         """
         self._left.add(exchange)
         if exchange.unattended and (self._is_cut or len(self._left) > MOST_UNATTENDED):
             exchange.give_up()
 
     def ended(self, exchange: Exchange) -> None:
-        """Forget a request that went on without its connection."""
+        """Remove a request that continued without its connection."""
         if exchange in self._left:
             self._left.discard(exchange)
             self._tell_if_idle()
 
     def accepted(self, connection: ClientConnection, transport: asyncio.Transport) -> Connection:
-        """Take in a new connection, which is to look whether it is in ``excess``."""
+        """Add a new connection, which then has to check ``excess``."""
         self._connections.add(connection)
         self._deadlines.watch(connection)
         self._budget.used += 1
@@ -199,14 +200,14 @@ class Listener:
         )
 
     def replace(self, old: ClientConnection, new: ClientConnection) -> None:
-        """Let another protocol serve a connection that was accepted."""
+        """Let another protocol serve an accepted connection."""
         self._connections.discard(old)
         self._deadlines.forget(old)
         self._connections.add(new)
         self._deadlines.watch(new)
 
     def closed(self, connection: ClientConnection) -> None:
-        """Forget a connection that ended."""
+        """Remove a closed connection."""
         self._connections.discard(connection)
         self._deadlines.forget(connection)
         self._budget.used -= 1
@@ -217,7 +218,7 @@ class Listener:
             self.on_idle()
 
     def drain(self, *, at_once: bool = True) -> None:
-        """Let every connection end as soon as its request is answered.
+        """Let every connection close as soon as its request is answered.
 
         :param at_once: see ``ClientConnection.drain``.
         """
@@ -226,12 +227,12 @@ class Listener:
             connection.drain(at_once=at_once)
 
     def renew(self) -> None:
-        """Let every connection of now end as soon as its request is answered; others may come."""
+        """Let every current connection close as soon as its request is answered; new ones are accepted."""
         for connection in list(self._connections):
             connection.drain(at_once=True)
 
     def cut(self) -> None:
-        """End every connection at once; there will be no others."""
+        """Close every connection immediately; there will be no new ones."""
         self._is_cut = True
         for connection in list(self._connections):
             connection.cut()

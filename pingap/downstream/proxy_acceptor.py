@@ -1,8 +1,8 @@
-"""The PROXY protocol in front of a connection: who the client is, told by a proxy that is trusted.
+"""The PROXY protocol at the beginning of a connection: a trusted proxy sends the client's address.
 
-Once the header is read, the connection is handed over to the protocol that would have served it from
-its first byte: HTTP/1.1, the choice between it and HTTP/2, or TLS. That protocol sees a transport
-whose peer is the client.
+Once the header has been read, the connection is passed to the protocol that would have served it from its
+first byte: HTTP/1.1, the detection of HTTP/1.1 or HTTP/2, or TLS. For that protocol, the peer of the
+transport is the client.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pingap.wire.deadlines import Deadlines
 log = logging.getLogger("pingap")
 
 MOST_WAITING: Final = 1024
-"""Connections of one server whose header has not come; beyond it, the oldest one is reset."""
+"""Maximum number of a server's connections that wait for the header; beyond it, the oldest one is reset."""
 
 
 class ProxyHeaders:
-    """The connections of one server whose header has not come.
+    """The connections of one server that wait for the header.
 
-    :param trusted: networks of the proxies that are believed; others are not served.
+    :param trusted: networks of the trusted proxies; other peers are not served.
     :param seconds: how long a header may take.
-    :param make: makes the protocol that goes on after it.
+    :param make: makes the protocol that takes over.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ProxyHeaders:
         self._open: OrderedDict[ProxyAcceptor, None] = OrderedDict()  # the oldest one first
 
     def begin(self, acceptor: ProxyAcceptor) -> None:
-        """Take in a connection. Those that do not go on keep nobody out."""
+        """Add a connection. Silent ones do not keep others out."""
         if len(self._open) >= MOST_WAITING:
             oldest = next(iter(self._open))
             oldest.cut()
@@ -56,17 +56,17 @@ class ProxyHeaders:
         self._deadlines.watch(acceptor)
 
     def end(self, acceptor: ProxyAcceptor) -> None:
-        """Forget one whose header came, or that is gone."""
+        """Remove a connection whose header has been read, or that is closed."""
         self._open.pop(acceptor, None)
         self._deadlines.forget(acceptor)
 
     @property
     def under_way(self) -> int:
-        """How many connections have not sent their header yet."""
+        """Number of connections that have not sent their header yet."""
         return len(self._open)
 
     def cut(self) -> None:
-        """End all of them: none has a request yet."""
+        """Close all of them: none has a request yet."""
         for acceptor in list(self._open):
             acceptor.cut()
 
@@ -130,13 +130,13 @@ class ProxyAcceptor(asyncio.Protocol):
         self.cut()
 
     def cut(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
         if self._transport is not None:
             self._transport.abort()
 
 
 class ForwardedTransport:
-    """A transport whose peer is the client that a proxy speaks for.
+    """A transport whose peer is the client of a proxy.
 
     :param transport: the connection of the proxy.
     :param client: address and port.
@@ -149,7 +149,7 @@ class ForwardedTransport:
         self._client = client
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what is known of the connection."""
+        """Return properties of the connection."""
         if name == "peername":
             return self._client
         return self._transport.get_extra_info(name, default)

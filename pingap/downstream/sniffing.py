@@ -1,8 +1,8 @@
-"""Which version of HTTP a client speaks on a connection without TLS: its first bytes tell.
+"""Detects the version of HTTP on a connection without TLS by its first bytes.
 
-A client with prior knowledge begins HTTP/2 with a preface that is no request of HTTP/1.1 (RFC 9113,
-3.3). Once that is decided, the connection is handed over, so that nothing of this is left on its way.
-A first line that is a request line but for its version is a broken preface: GOAWAY answers it.
+A client with prior knowledge begins HTTP/2 with a preface that is not a valid HTTP/1.1 request (RFC 9113,
+3.3). After the decision, the connection is passed on, so that no overhead remains. A first line that is a
+request line except for its version is a broken preface, which is answered with GOAWAY.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
 
 TURN_AWAY_SECONDS: Final = 1.0
-"""How long a connection too many may take to show what it speaks."""
+"""How long a connection above the limit may take to show its protocol."""
 
 _FIRST_LINE: Final = b"PRI * HTTP/2.0\r\n"
 
 
 class SniffingConnection(Http1Connection):
-    """A connection of HTTP/1.1, until its first bytes tell otherwise."""
+    """An HTTP/1.1 connection, until its first bytes indicate another protocol."""
 
     __slots__ = ("_first", "_turned_away")
 
@@ -34,7 +34,7 @@ class SniffingConnection(Http1Connection):
         self._turned_away = False
 
     def turn_away(self) -> None:
-        """Wait for what the client speaks, to tell it in its own protocol."""
+        """Wait for the client's protocol, to answer in it."""
         if self._listener.excess > MOST_TURNED_AWAY:
             super().turn_away()
         else:

@@ -1,4 +1,4 @@
-"""The client's side of TLS: bounds handshakes, refuses plain HTTP, then serves a connection."""
+"""TLS for clients: limits handshakes, rejects plain HTTP, then starts the protocol of the connection."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pingap.tls.client_hello import (
 )
 from pingap.tls.client_identity import details
 from pingap.tls.options import reason
+from pingap.tls.replacements import CHALLENGE
 from pingap.wire.backlog import Backlog
 from pingap.wire.deadlines import Deadlines
 from pingap.wire.tls_transport import TlsTransport
@@ -33,32 +34,32 @@ from pingap.wire.tls_transport import TlsTransport
 log = logging.getLogger("pingap")
 
 MakeProtocol = Callable[[str | None], asyncio.Protocol]
-"""Makes the protocol for what ALPN chose; None if the client offered nothing that we have."""
+"""Makes the protocol that ALPN selected; None if the client offered no protocol of the server."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long a client that spoke plain HTTP may take to read its refusal."""
+"""How long a client that sent plain HTTP may take to read the response."""
 
 _TEXT: Final = b"This port speaks HTTPS: the address must begin with https://\n"
 _REFUSAL: Final = (
     b"HTTP/1.1 400 Bad Request\r\n%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
 )
-_CHALLENGE: Final = (b"acme-tls/1",)
+_CHALLENGE: Final = (CHALLENGE.encode(),)
 _NO_CHALLENGES: Final[Mapping[bytes, ssl.SSLContext]] = MappingProxyType({})
 _MOST_HELD: Final = 2 * MOST_HELLO
-"""Bytes of records that are held for one ClientHello."""
+"""Maximum number of record bytes held for one ClientHello."""
 _FIRST_OF_METHODS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-"""TLS begins with the byte 22 (RFC 8446, 5.1), a request with a letter."""
+"""The first byte of TLS is 22 (RFC 8446, 5.1); a request begins with a letter."""
 
 
 class Handshakes:
-    """The handshakes that are under way on the listeners of one server.
+    """The handshakes in progress on the listeners of one server.
 
-    Clients that send nothing, or half a message, must not keep others out. When there are too many, the
-    oldest one that sent nothing yet is reset, or else the oldest one.
+    Clients that send nothing, or half a message, must not keep others out. If there are too many, the oldest
+    one that has sent nothing is reset, or else the oldest one.
 
-    :param limit: how many there may be.
-    :param seconds: how long one may take.
+    :param limit: maximum number of handshakes.
+    :param seconds: time limit of a handshake.
     :param stats: counts them.
     :param backlog: of the worker.
     """
@@ -76,43 +77,43 @@ class Handshakes:
         self.stats = stats
         self.backlog = backlog
         self._deadlines = deadlines
-        # In the order in which they came.
+        # In the order of their arrival.
         self._silent: OrderedDict[TlsAcceptor, None] = OrderedDict()
         self._begun: OrderedDict[TlsAcceptor, None] = OrderedDict()
 
     def begin(self, acceptor: TlsAcceptor) -> None:
-        """Take in a connection."""
+        """Add a connection."""
         self._silent[acceptor] = None
         self._deadlines.watch(acceptor)
         if self.under_way > max(1, self.limit):
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        # (The last of the silent ones is the one that came just now.)
+        # The last of the silent ones is the one that has just arrived.
         oldest = next(iter(self._silent if len(self._silent) > 1 else self._begun))
         self.stats.failed += oldest.is_silent  # the others are counted when they are lost
         oldest.abort()
         self.end(oldest)
 
     def heard(self, acceptor: TlsAcceptor) -> None:
-        """Take note that a client has sent something."""
+        """Record that a client has sent data."""
         if acceptor in self._silent:
             del self._silent[acceptor]
             self._begun[acceptor] = None
 
     def end(self, acceptor: TlsAcceptor) -> None:
-        """Forget one that is complete or gone."""
+        """Remove a handshake that is complete or whose connection is closed."""
         self._silent.pop(acceptor, None)
         self._begun.pop(acceptor, None)
         self._deadlines.forget(acceptor)
 
     @property
     def under_way(self) -> int:
-        """How many there are."""
+        """Number of handshakes in progress."""
         return len(self._silent) + len(self._begun)
 
     def cut(self) -> None:
-        """End all of them: none has a request yet."""
+        """Close all of them: none has a request yet."""
         for acceptor in [*self._silent, *self._begun]:
             acceptor.abort()
 
@@ -124,8 +125,8 @@ class TlsAcceptor(TlsTransport):
     """One connection of a client.
 
     :param context: of the server (``ServerTls.context``).
-    :param spoken: the protocols that are offered by ALPN.
-    :param make: makes the protocol that goes on after the handshake.
+    :param spoken: the protocols that ALPN offers.
+    :param make: makes the protocol that takes over after the handshake.
     :param challenges: name -> the context that answers a challenge for it (``ServerTls.challenges``).
     """
 
@@ -155,13 +156,13 @@ class TlsAcceptor(TlsTransport):
         self._spoken = spoken
         self._hello: HelloReader | None = HelloReader()
         self._challenges = challenges
-        self._held: bytes | None = b""  # of the ClientHello; None: OpenSSL has some of it
+        self._held: bytes | None = b""  # of the ClientHello; None: passed to OpenSSL
         self._is_challenge = False
         self._handshakes = handshakes
         self._make = make
         self._details: TlsDetails | None = None
         self.is_silent = True
-        """Nothing was received yet."""
+        """Whether no data has been received."""
         self._began = time.monotonic()
         self.deadline = self._began + handshakes.seconds
 
@@ -184,7 +185,7 @@ class TlsAcceptor(TlsTransport):
                     self._refuse_hello(description)
                     return
             elif self._challenges and self._held is not None:
-                # OpenSSL must not see it before it is known which context is to.
+                # OpenSSL must not see it before the context is known.
                 self._held += data
                 if len(self._held) > _MOST_HELD:
                     self._refuse_hello(DECODE_ERROR)
@@ -193,7 +194,7 @@ class TlsAcceptor(TlsTransport):
         super()._handshake(data)
 
     def _begin_challenge(self, hello: ClientHello) -> None:
-        """Go on with the context that answers a challenge, if the client asks for that."""
+        """Continue with the context that answers a challenge, if the client requests that."""
         if hello.protocols != _CHALLENGE or hello.server_name is None or self._held is None:
             return
         name = hello.server_name.lower().removesuffix(b".")
@@ -208,7 +209,7 @@ class TlsAcceptor(TlsTransport):
         self._fail(ConnectionAbortedError(f"alert {description}"))
 
     def _refuse_plain(self) -> None:
-        """Answer a request in plain HTTP; what else the client sends is thrown away."""
+        """Answer a plain HTTP request; further data from the client is discarded."""
         assert self._raw is not None
         log.debug("plain HTTP from %s on a TLS port", self._peer)
         self._closing = True
@@ -223,7 +224,7 @@ class TlsAcceptor(TlsTransport):
         self._details = details(self._tls, seconds)
         self._handshakes.stats.complete(seconds, resumed=bool(self._tls.session_reused))
         if self._is_challenge:
-            return None  # there is nothing else to say (RFC 8737, 3)
+            return None  # nothing else is sent (RFC 8737, 3)
         protocol = self._tls.selected_alpn_protocol()
         if protocol == "h2" and self._details.version == "TLSv1.1":
             return None  # HTTP/2 needs TLS 1.2 (RFC 9113, 9.2)
@@ -235,13 +236,13 @@ class TlsAcceptor(TlsTransport):
 
     @property
     def _peer(self) -> str:
-        """The peer as it is shown in logs."""
+        """The peer as shown in logs."""
         name = self.get_extra_info("peername")
         return f"{shown(name[0])}, port {name[1]}" if isinstance(name, tuple) else "a Unix socket"
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._handshakes.end(self)
-        if self._details is None and not self.is_silent:  # not one that only looked if we are here
+        if self._details is None and not self.is_silent:  # not a probe that only connects
             self._handshakes.stats.failed += 1
         super().connection_lost(exc)
 

@@ -1,1 +1,1 @@
-"""What is particular to the machine: users, files, sockets of systemd, signals."""
+"""Everything specific to the machine: users, files, systemd sockets, signals."""

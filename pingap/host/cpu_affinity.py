@@ -1,4 +1,4 @@
-"""Each worker on a processor of its own: ``basic.cpu_affinity``."""
+"""Binds each worker to its own processor: ``basic.cpu_affinity``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 
 
 def pin(index: int) -> int | None:
-    """Bind this process to one of the processors it may use; return the number of that one.
+    """Bind this process to one of the processors it may use; return its number.
 
-    Call it in the worker: the supervisor has to keep them all to pass them on.
+    Call it in the worker: the supervisor must keep all of them to pass them on.
 
     :param index: number of the worker, from 0; more workers than processors share them evenly.
     """

@@ -1,15 +1,14 @@
-"""Going into the background: ``-d``.
+"""Running in the background: ``-d``.
 
-The process that was started waits until the daemon says over a pipe that it serves, or why it does
-not, and ends with what it heard. So a shell, a script or ``make`` never takes a daemon that failed
-for one that runs.
+The process that was started waits until the daemon reports over a pipe that it serves, or why it does
+not, and exits accordingly. So a shell, a script or ``make`` never mistakes a failed daemon for a running one.
 
-The working directory stays. pingap changes to ``/``, and with that every relative path in the
-configuration, in ``-c``, ``--log`` and ``PYTHONPATH``, and in code of plugins, means another file than
-it did in the foreground; at a reload and at an upgrade, too. All that ``/`` brings is that a file
-system can be unmounted while the daemon runs; start it in ``/`` where that matters.
+The working directory stays. pingap 0.13.9 changes to ``/``, after which every relative path in the
+configuration, in ``-c``, ``--log`` and ``PYTHONPATH``, and in code of plugins, means another file than in
+the foreground; at a reload and at an upgrade, too. The only benefit of ``/`` is that a file system can be
+unmounted while the daemon runs; where that matters, start pingap in ``/``.
 
-Call it before anything has a thread, since a fork takes only one along, and before the event loop.
+Call it before the process has threads, since a fork keeps only one, and before the event loop starts.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from pingap.host.privileges import Account, open_for
 
 _UMASK: Final = 0o007
 _MOST_TOLD: Final = 32 * 1024
-"""Bytes of a word; a pipe holds 64 KiB, so that telling never waits."""
+"""Maximum size of a report in bytes; a pipe holds 64 KiB, so that writing never blocks."""
 
 
 class DaemonError(Exception):
-    """Going into the background is not possible; the message says why."""
+    """Running in the background is not possible; the message gives the reason."""
 
 
 class Parent:
-    """The process that was started, as the daemon sees it: waiting for one word.
+    """The process that was started, as the daemon sees it: it waits for one report.
 
     :param fd: the writing end of the pipe.
     """
@@ -46,15 +45,15 @@ class Parent:
         self._fd = fd
 
     def succeeded(self, text: str) -> None:
-        """Let it print the text and end with 0."""
+        """Let it print the text and exit with 0."""
         self._tell(0, text)
 
     def failed(self, text: str, code: int = 1) -> None:
-        """Let it print the text and end with an exit code. Has no effect after the first word."""
+        """Let it print the text and exit with an exit code. Has no effect after the first report."""
         self._tell(code, text)
 
     def close(self) -> None:
-        """Give up the pipe. To be called in every process that is forked before the word."""
+        """Close the pipe. Must be called in every process that is forked before the report."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -70,13 +69,13 @@ class Parent:
 def daemonize(error_log: str = "", account: Account | None = None) -> Iterator[Parent]:
     """Run the block in the background; the process that was started never enters it.
 
-    An exception that leaves the block is told to the waiting process, unless a word was said before.
+    An exception that leaves the block is reported to the waiting process, unless a report was sent before.
 
-    :param error_log: standard output and standard error are appended to this file; empty: they stay
-        what they are.
-    :param account: of the user who will serve, and own that file.
-    :raises DaemonError: the file cannot be opened, or there can be no more processes; raised in the
-        process that was started.
+    :param error_log: file to which standard output and standard error are appended; empty: they are
+        unchanged.
+    :param account: the user who will serve, and own that file.
+    :raises DaemonError: the file cannot be opened, or the system has no resources for another process;
+        raised in the process that was started.
     """
     occupy_standard_streams()
     log = _open(error_log, account) if error_log else None
@@ -84,7 +83,7 @@ def daemonize(error_log: str = "", account: Account | None = None) -> Iterator[P
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    # An interrupt waits until there is somebody to be told (``_end_as_told``).
+    # Interrupts are blocked until the daemon can be notified (``_end_as_told``).
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
         child = os.fork()
@@ -114,11 +113,11 @@ def daemonize(error_log: str = "", account: Account | None = None) -> Iterator[P
 
 
 def occupy_standard_streams() -> None:
-    """Let /dev/null be what was closed of 0, 1 and 2, lest a socket or a pipe get such a number."""
+    """Open /dev/null in place of closed standard streams, so that no socket or pipe gets their numbers."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
-    # Python has none for what was closed, and whoever writes there does not expect that.
+    # Python sets closed streams to None, and code that writes there does not expect that.
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
@@ -130,12 +129,12 @@ def _open(error_log: str, account: Account | None) -> int:
     except LogTargetError as error:
         raise DaemonError(f"basic.error_log: {error}") from None
     except OSError as error:
-        # In an upgrade without the rights of root, the process before this one has it open.
+        # During an upgrade without root privileges, the previous process has it open.
         if _is_standard_error(path):
             return os.dup(2)
         raise DaemonError(f"basic.error_log: cannot open {path}: {error.strerror}") from None
     if not stream_of(path):
-        os.set_blocking(fd, True)  # print knows no other
+        os.set_blocking(fd, True)  # print requires it
     return fd
 
 
@@ -147,11 +146,11 @@ def _is_standard_error(path: Path) -> bool:
 
 
 def _leave_the_session(parent: Parent) -> None:
-    """Become a process that no terminal can be attached to."""
+    """Leave the session, so that no terminal can be attached to this process."""
     os.setsid()
     try:
         child = os.fork()
-    except OSError as error:  # nobody but this process may go on with the caller's code
+    except OSError as error:  # only this process may continue with the caller's code
         parent.failed(f"pingap: cannot go into the background: {error.strerror}")
         os._exit(1)
     if child:
@@ -169,27 +168,29 @@ def _redirect(log: int | None) -> None:
 
 
 def _end_as_told(child: int, fd: int) -> NoReturn:
-    """Wait for the daemon's word, print it and end, without what the caller has yet to clean up.
+    """Wait for the daemon's report, print it and exit, skipping the caller's cleanup.
 
-    Its log files and sockets are those of the daemon.
+    The log files and sockets belong to the daemon.
     """
     said, ended = b"", False
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
-    signal.set_wakeup_fd(waker)  # or an interrupt right before it waits would not end the waiting
+    signal.set_wakeup_fd(waker)  # otherwise an interrupt right before the wait would not end it
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
         os.waitpid(child, 0)
         while not said.endswith(b"\0") and not ended:
             if fd not in select([fd, woken], [], [])[0]:
                 continue
-            # An interrupt just now would lose what was read, and the daemon's process id with it.
+            # An interrupt here would lose the data that was read, including the daemon's process ID.
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
             piece = os.read(fd, 2 * _MOST_TOLD)
             said, ended = said + piece, not piece
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
-    except KeyboardInterrupt:  # the daemon has no terminal that could tell it
-        said = said or os.read(fd, 2 * _MOST_TOLD)  # it may have come before its process id
+    except KeyboardInterrupt:  # the daemon has no terminal, so it must be signalled here
+        said = said or os.read(
+            fd, 2 * _MOST_TOLD
+        )  # the interrupt may have come before the process ID
         pid = said.partition(b"\n")[0]
         if pid:
             with suppress(OSError):
@@ -205,7 +206,7 @@ def _end_as_told(child: int, fd: int) -> NoReturn:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write, if there is still somebody who reads."""
+    """Write, if the reader still exists."""
     with suppress(OSError):
         while data:
             data = data[os.write(fd, data) :]

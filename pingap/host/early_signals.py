@@ -26,7 +26,7 @@ def release_signals() -> None:
 
 def is_the_command() -> bool:
     """Return whether this process is ``pingap`` or ``python -m pingap``, not a program that imports it."""
-    if sys.argv[:1] == ["-m"]:  # while Python looks for the module
+    if sys.argv[:1] == ["-m"]:  # while Python searches for the module
         arguments = sys.orig_argv
         return (
             "pingap" in arguments[arguments.index("-m") + 1 :][:1] if "-m" in arguments else False

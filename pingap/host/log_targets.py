@@ -1,7 +1,7 @@
-"""What a log is written to: ``path[?rolling=daily|hourly|minutely|never]``, and how that is opened.
+"""Log targets: ``path[?rolling=daily|hourly|minutely|never]``, and how they are opened.
 
-A name that is no regular file (a device, a FIFO, a link that is not ours) is opened as what it is:
-it is neither rolled by date nor replaced.
+A name that is not a regular file (a device, a FIFO, a link that we did not make) is opened directly: it is
+neither rotated by date nor replaced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MODE: Final = 0o640
 
 
 class LogTargetError(ValueError):
-    """A log cannot be written there; the message names the path and says why."""
+    """A log cannot be written there; the message names the path and gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class LogTarget:
     """Where a log goes.
 
     :param path: absolute.
-    :param suffix_format: of the file's name, for ``strftime``; empty: no rolling.
+    :param suffix_format: of the file's name, for ``strftime``; empty: no rotation.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class LogTarget:
         if rolling not in _SUFFIXES:
             raise LogTargetError(f"rolling={rolling}: expected one of {', '.join(_SUFFIXES)}")
         for unused in ("channel_buffer", "flush_timeout"):
-            parameters.pop(unused, None)  # of pingap's writer; ours drops no lines
+            parameters.pop(unused, None)  # concerns pingap 0.13.9's writer; ours drops no lines
         if parameters:
             raise LogTargetError(f"unknown parameter {next(iter(parameters))} of the log file")
         path = absolute_path(name)
@@ -69,7 +69,7 @@ class LogTarget:
         return cls(path, "" if is_special(path) else _SUFFIXES[rolling])
 
     def check(self) -> None:
-        """Find out what ``open_log`` would find, and change nothing.
+        """Check for errors that ``open_log`` would raise, without changing anything.
 
         :raises LogTargetError: it could not be opened.
         """
@@ -84,14 +84,14 @@ class LogTarget:
         if not folder.is_dir():
             raise LogTargetError(f"cannot open {self.path}: {folder} is not a directory")
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-            text = f"this user may not make files in {folder}"
+            text = f"this user may not create files in {folder}"
             raise LogTargetError(f"cannot open {self.path}: {text}")
 
 
 def _exists(path: Path) -> bool:
-    """Return whether there is such a file.
+    """Return whether the file exists.
 
-    :raises LogTargetError: there can be none (a loop of links, a name that is too long).
+    :raises LogTargetError: it cannot exist (a loop of links, a name that is too long).
     """
     try:
         path.stat()
@@ -105,7 +105,7 @@ def _exists(path: Path) -> bool:
 
 
 def is_special(path: Path) -> bool:
-    """Tell whether something has this name that must be opened as what it is."""
+    """Return whether the name belongs to something that must be opened directly."""
     if stream_of(path) is not None:
         return True
     try:
@@ -117,13 +117,13 @@ def is_special(path: Path) -> bool:
 
 
 def is_our_link(path: Path) -> bool:
-    """Tell whether it leads to a rolled file beside it, as those do that we make."""
+    """Return whether it is one of our own links, which lead to a rotated file beside it."""
     target = str(path.readlink())
     return "/" not in target and target.startswith(f"{path.name}.")
 
 
 def stream_of(path: Path) -> int | None:
-    """Return the number of a file that is open in this process already, if the path means that."""
+    """Return the number of a file that is already open in this process, if the path refers to one."""
     name = str(path)
     if name in _STREAMS:
         return _STREAMS[name]
@@ -132,13 +132,13 @@ def stream_of(path: Path) -> int | None:
 
 
 def open_log(path: Path) -> int:
-    """Open a file to append to, and the folders above it; neither waits for a reader of a FIFO.
+    """Open a file for appending, and create its directories; does not wait for a reader of a FIFO.
 
-    :raises LogTargetError: ``path`` means an open file, and there is none.
+    :raises LogTargetError: ``path`` refers to an open file, and there is none.
     :raises OSError: it cannot be opened.
     """
     if (fd := stream_of(path)) is not None:
-        # A copy: to open it again is not possible for a socket, or after a change of the user.
+        # A copy: a socket cannot be opened again, nor can other files after a change of the user.
         _check_stream(fd, path)
         return os.dup(fd)
     if not path.parent.exists():
@@ -149,7 +149,7 @@ def open_log(path: Path) -> int:
 
 
 def _check_stream(fd: int, path: Path) -> None:
-    """Take only files that were passed to this process: ours have numbers of the same kind.
+    """Accept only files that were passed to this process: our own files have similar numbers.
 
     :raises LogTargetError: there is none.
     """
@@ -162,7 +162,7 @@ def _check_stream(fd: int, path: Path) -> None:
 
 
 def link_to(path: Path, name: str) -> None:
-    """Let the plain name lead to the current file, unless something else has that name."""
+    """Make the plain name a link to the current file, unless the name is used otherwise."""
     if path.is_symlink():
         if not is_our_link(path):
             return

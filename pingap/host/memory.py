@@ -1,4 +1,4 @@
-"""How much memory a process has."""
+"""The memory usage of a process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def resident_memory(pid: int) -> int | None:
-    """Return the resident memory of a process in bytes; None if the system does not tell (no ``/proc``)."""
+    """Return the resident memory of a process in bytes; None if the system does not report it (no ``/proc``)."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""A worker must not outlive its supervisor: nobody would stop it, and it holds the sockets."""
+"""Ends workers with their supervisor: nothing else would stop them, and they hold the sockets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> bool:
-    """Let the kernel send a signal to this process when its parent ends; tell whether it will.
+    """Let the kernel send a signal to this process when its parent ends; return whether it will.
 
-    Only Linux can do that; elsewhere a worker sees the end of its control channel. The kernel
-    forgets it when the process changes its user, so call this after ``switch_to``, in every worker.
-    "Parent" is the thread that forked: the supervisor must do it in one that lives as long as it.
+    Only Linux supports this; elsewhere a worker notices that its control channel is closed. The kernel resets
+    it when the process changes its user, so call this after ``switch_to``, in every worker. "Parent" is the
+    thread that forked: the supervisor must fork in a thread that lives as long as itself.
 
-    :param parent: process id of the parent, noted before the fork. If that process has ended already,
-        the signal is sent at once.
+    :param parent: process ID of the parent, taken before the fork. If that process has already ended, the
+        signal is sent at once.
     """
     if sys.platform != "linux":
         return False

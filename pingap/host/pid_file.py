@@ -1,4 +1,4 @@
-"""The file that holds the process id, for service managers, ``kill`` and ``logrotate``."""
+"""The file with the process ID, for service managers, ``kill`` and ``logrotate``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LONGEST: Final = 32
 
 
 class PidFileError(Exception):
-    """The file cannot be written; the message names it and says why."""
+    """The file cannot be written; the message names it and gives the reason."""
 
 
 def default_path(folders: Iterable[str] = _FOLDERS) -> Path:
-    """Return where the file is unless ``basic.pid_file`` says it: where this process may write."""
+    """Return the default path, without ``basic.pid_file``: the first that this process may write."""
     for folder in map(Path, folders):
         if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return folder / _NAME
@@ -31,13 +31,13 @@ def default_path(folders: Iterable[str] = _FOLDERS) -> Path:
 
 
 class PidFile:
-    """A file with the id of this process.
+    """A file with the ID of this process.
 
-    What was there becomes ``<name>.old``, whether that process lives or not. In a hot upgrade it
-    does: the new process writes the file as the last thing before the old one leaves, and each
-    removes only what holds its own id.
+    A previous file becomes ``<name>.old``, whether its process is alive or not. In a hot upgrade it is: the
+    new process writes the file as its last step before the old one exits, and each removes only a file that
+    contains its own ID.
 
-    :param path: where; empty for :func:`default_path`.
+    :param path: the path; empty for :func:`default_path`.
     """
 
     def __init__(self, path: str = "") -> None:
@@ -50,7 +50,7 @@ class PidFile:
         return self._path
 
     def write(self) -> None:
-        """Write the file; at every moment there is one, with the old id or with the new one.
+        """Write the file; it exists at all times, with the old ID or the new one.
 
         :raises PidFileError: it cannot be written, or the name is that of something else.
         """
@@ -66,9 +66,9 @@ class PidFile:
             raise PidFileError(f"basic.pid_file: cannot write {self._path}: {why}") from None
 
     def remove(self) -> None:
-        """Remove the file at the end, whichever name it has by now, if it holds our id.
+        """Remove the file at the end, under its current name, if it contains our ID.
 
-        A directory in which this process may no longer write is no reason to fail at the very end.
+        A directory in which this process can no longer write is not treated as an error at this point.
         """
         with suppress(OSError):
             for path in (self._path, self._old):
@@ -76,12 +76,12 @@ class PidFile:
                     path.unlink()
 
     def _keep_old(self) -> None:
-        """Give what is there a second name, so that the first one is never missing."""
+        """Give the existing file a second name, so that the first one is never missing."""
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.old")
         temporary.unlink(missing_ok=True)
         try:
             os.link(self._path, temporary, follow_symlinks=False)
-        except OSError:  # a file system without hard links, or a file of somebody else
+        except OSError:  # a file system without hard links, or a file of another user
             self._path.replace(self._old)
         else:
             temporary.replace(self._old)
@@ -100,7 +100,7 @@ class PidFile:
 
 
 def _read(path: Path) -> int | None:
-    """Return the process id in a file, or ``None``. Waits for nothing and follows no link."""
+    """Return the process ID in a file, or ``None``. Does not block and follows no link."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -1,25 +1,25 @@
-"""Giving up the rights of root: ``basic.user`` and ``basic.group``.
+"""Dropping root privileges: ``basic.user`` and ``basic.group``.
 
-They count with and without ``-d``, for the supervisor and the workers alike: code of plugins runs in
-all of them, and what only root can do (a port below 1024) is done before. The order of a start:
+They apply with and without ``-d``, to the supervisor and the workers alike: code of plugins runs in all
+of them, and everything that needs root (a port below 1024) is done before. The order of a start:
 
 ====  ==========================================================================================
 as    what
 ====  ==========================================================================================
 root  load the configuration; ``account_problems``, ``find_account``, ``check_permitted``
-user  (``as_user``) make folders, open ``error_log``, bind sockets in the file system
-root  the same where only root may, in folders that only root can change (``trusted_files``)
+user  (``as_user``) create directories, open ``error_log``, bind sockets in the file system
+root  the same where only root may, in directories that only root can change (``trusted_files``)
 root  bind the listening sockets of TCP
 root  ``switch_to``
 user  open the log files; read keys and secrets; build the runtime; write the pid file
 user  fork the workers, each of which calls ``end_with_parent`` first (the switch would undo it)
 ====  ==========================================================================================
 
-Log files are opened after the switch because they are opened again then: at midnight, at a signal, and
-by a worker that takes a dead one's place. What the user may not open fails at the start and not at
-midnight. For the same reason keys and secrets are read by the user: a reload reads them again. Files
-that root has left in such a folder are not made over to the user: a folder that somebody else may write
-in can hold a link to any file.
+Log files are opened after the switch because they are reopened later: at midnight, on a signal, and by a
+worker that replaces another one. If the user may not open a file, the start fails, not the rotation at
+midnight. For the same reason, keys and secrets are read by the user: a reload reads them again. Files that
+root has left in such a directory do not become the user's: a directory that another user can write in can
+contain a link to any file.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ _HINT: Final = " (does the container lack CAP_SETUID and CAP_SETGID?)"
 
 
 class PrivilegeError(Exception):
-    """The process cannot become the user it is to be; the message says why."""
+    """The process cannot become the configured user; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom to become.
+    """The identity to switch to.
 
-    :param uid: the user's number.
-    :param gid: the number of the group.
-    :param user: the user's name; empty: the user stays, only the group is another one.
+    :param uid: the user's ID.
+    :param gid: the group's ID.
+    :param user: the user's name; empty: only the group changes.
     :param group: the group's name, if it was configured.
     """
 
@@ -66,9 +66,9 @@ class Account:
 
     @property
     def is_current(self) -> bool:
-        """Whether this process has the identity already, as in a container or under systemd."""
+        """Whether this process already has the identity, as in a container or under systemd."""
         ids = {os.getuid(), os.geteuid()}, {os.getgid(), os.getegid()}
-        # Root has other groups than those of the account, even if it is to stay root.
+        # Root has other groups than those of the account, even if it remains root.
         return ids == ({self.uid}, {self.gid}) and (self.uid != 0 or not self.group)
 
     def __str__(self) -> str:
@@ -91,9 +91,9 @@ def account_problems(config: Config) -> list[Problem]:
 
 
 def find_account(basic: BasicConfig) -> Account | None:
-    """Return whom the configuration wants to serve; ``None``: whoever starts it.
+    """Return the account that the configuration names; ``None``: the user who starts pingap.
 
-    :raises LookupError: there is no such user or group, as ``account_problems`` tells.
+    :raises LookupError: there is no such user or group (see ``account_problems``).
     """
     if not basic.user and not basic.group:
         return None
@@ -107,7 +107,7 @@ def find_account(basic: BasicConfig) -> Account | None:
 
 
 def check_permitted(account: Account) -> None:
-    """Find out before anything is opened that ``switch_to`` would be refused.
+    """Check, before anything is opened, that ``switch_to`` will be permitted.
 
     :raises PrivilegeError: only root may change its identity.
     """
@@ -121,9 +121,9 @@ def check_permitted(account: Account) -> None:
 
 
 def switch_to(account: Account) -> None:
-    """Become the user with all its groups, for good.
+    """Become the user with all its groups, permanently.
 
-    :raises PrivilegeError: the system refuses it, or the way back is open.
+    :raises PrivilegeError: the system refuses it, or root could be regained.
     """
     check_permitted(account)
     if account.is_current:
@@ -135,7 +135,7 @@ def switch_to(account: Account) -> None:
     except OSError as error:
         raise PrivilegeError(f"cannot become {account}: {error.strerror}{_HINT}") from None
     _verify(account)
-    for file in (str(os.__file__), __file__):  # of the standard library, and ours
+    for file in (str(os.__file__), __file__):  # a file of the standard library, and one of ours
         if not os.access(file, os.R_OK):
             text = "%s cannot read %s: code that is loaded later will not be found"
             log.warning(text, account, file)
@@ -150,9 +150,9 @@ def _set_groups(account: Account) -> None:
 
 @contextmanager
 def as_user(account: Account | None) -> Iterator[None]:
-    """Do what is in the block with the rights of the account, if root runs this process.
+    """Run the block with the rights of the account, if root runs this process.
 
-    For files in folders of that user, where root would follow a link to anywhere.
+    For files in directories of that user, where root would follow links to any file.
 
     :raises PrivilegeError: the system refuses it.
     """
@@ -175,10 +175,10 @@ def as_user(account: Account | None) -> Iterator[None]:
 
 
 def make_folder(folder: Path, account: Account) -> None:
-    """Make a folder and those above that are missing; what was made belongs to the account.
+    """Create a directory and its missing parents; created directories belong to the account.
 
     :param folder: absolute.
-    :raises OSError: it cannot be made.
+    :raises OSError: it cannot be created.
     """
     with as_user(account):
         try:
@@ -192,11 +192,11 @@ def make_folder(folder: Path, account: Account) -> None:
 
 
 def open_for(path: Path, account: Account | None) -> int:
-    """Open a log file that the account is to own; standard streams and devices are taken as they are.
+    """Open a log file that the account will own; standard streams and devices are opened unchanged.
 
     :param path: absolute.
     :raises OSError: it cannot be opened.
-    :raises LogTargetError: it means an open file that is not there.
+    :raises LogTargetError: it refers to an open file that does not exist.
     """
     try:
         with as_user(account):
@@ -208,7 +208,7 @@ def open_for(path: Path, account: Account | None) -> int:
     flags = os.O_WRONLY | os.O_APPEND
     try:
         fd = open_trusted(path, flags | os.O_CREAT | os.O_EXCL)
-    except FileExistsError:  # of root, from a start without a user perhaps
+    except FileExistsError:  # owned by root, perhaps from a start without a user
         return open_trusted(path, flags)
     os.fchown(fd, account.uid, account.gid)
     return fd
@@ -238,7 +238,7 @@ def _own_name() -> str:
 
 
 def _verify(account: Account) -> None:
-    """Refuse to go on if an id is not what it must be, or root can be had again."""
+    """Fail if an ID is wrong, or root could be regained."""
     ids = (os.getuid(), os.geteuid(), os.getgid(), os.getegid())
     if ids != (account.uid, account.uid, account.gid, account.gid):
         raise PrivilegeError(f"became {ids} and not {account}")

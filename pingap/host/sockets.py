@@ -1,4 +1,4 @@
-"""Listening sockets: bound before anything is served, so that a failure to bind is told at once."""
+"""Listening sockets: bound before anything is served, so that errors are reported at once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _UNIX_MODE: Final = 0o660
 
 
 class BindError(Exception):
-    """An address cannot be listened on; the message names it and says why.
+    """An address cannot be listened on; the message names it and gives the reason.
 
-    :param number: of the system's error.
+    :param number: the error number of the system.
     """
 
     def __init__(self, message: str, number: int = 0) -> None:
@@ -43,7 +43,7 @@ def listen(
     :param fastopen: length of the TCP Fast Open queue.
     :param v6_only: for an IPv6 address: leave IPv4 to another socket.
     :param backlog: connections that may wait to be accepted.
-    :param account: whose the socket is to be, if root opens it.
+    :param account: owner of the socket file, if root creates it.
     :raises BindError: the address is in use, not ours, or not permitted.
     """
     try:
@@ -59,8 +59,8 @@ def _hint(address: Address, error: OSError) -> str:
     if isinstance(address, UnixAddress):
         folder = Path(address.path).parent
         return {
-            errno.ENOENT: f" (there is no folder {folder})",
-            errno.EACCES: f" (who may make files in {folder}?)",
+            errno.ENOENT: f" (there is no directory {folder})",
+            errno.EACCES: f" (check the permissions of {folder})",
         }.get(error.errno or 0, "")
     return {
         errno.EACCES: " (ports below 1024 need root, which pingap no longer is once it serves, or"
@@ -71,7 +71,7 @@ def _hint(address: Address, error: OSError) -> str:
 
 
 def needs_v6_only(address: Address, others: Iterable[Address]) -> bool:
-    """Tell whether an IPv6 wildcard shares its port with an IPv4 address."""
+    """Return whether an IPv6 wildcard shares its port with an IPv4 address."""
     return isinstance(address, TcpAddress) and any(
         isinstance(other, TcpAddress) and ":" not in other.host and other.port == address.port
         for other in others
@@ -92,7 +92,7 @@ def _listen_tcp(
     sock = socket.socket(family, kind, proto)
     try:
         if account is not None and os.geteuid() == 0:
-            # The kernel lets only sockets of one user share a port: also those of a later reload.
+            # The kernel lets only sockets of one user share a port, including those of a later reload.
             os.fchown(sock.fileno(), account.uid, account.gid)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
@@ -123,12 +123,12 @@ def _listen_unix(path: str, backlog: int, account: Account | None) -> socket.soc
 
 
 def bind_unix(sock: socket.socket, path: str, mode: int, account: Account | None) -> None:
-    """Bind a socket in the file system, which belongs to the account.
+    """Bind a socket in the file system, owned by the account.
 
     :param mode: of the file.
     :raises OSError: it is not possible.
     """
-    mask = os.umask(0o777 & ~mode)  # (a mode that is set later could be that of another file)
+    mask = os.umask(0o777 & ~mode)  # a later chmod could affect another file
     try:
         with as_user(account):
             try:
@@ -148,9 +148,9 @@ def bind_unix(sock: socket.socket, path: str, mode: int, account: Account | None
 
 
 def remove_stale(path: str) -> None:
-    """Remove the socket of a process that is gone; leave one that answers, and other files.
+    """Remove the socket of a process that has ended; keep a socket that is in use, and other files.
 
-    :raises OSError: such a one is there.
+    :raises OSError: there is a socket in use or another file.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116

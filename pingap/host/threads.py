@@ -19,12 +19,12 @@ _limiter: Final[RunVar[anyio.CapacityLimiter]] = RunVar("pingap_background")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run a CPU-bound function in a thread and return its result; requests are served meanwhile.
+    """Run a CPU-bound function in a thread and return its result, while requests are served.
 
     One at a time for each event loop: several threads would leave the loop too small a share of the
     interpreter.
 
-    :raises Exception: whatever the function raises.
+    :raises Exception: any exception of the function.
     """
     async with _one_at_a_time():
         before = sys.getswitchinterval()

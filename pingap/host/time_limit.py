@@ -1,4 +1,4 @@
-"""A limit to how long code that knows no event loop may hold up a process."""
+"""A time limit for code that does not use the event loop and may block the process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from types import FrameType
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer; only in the main thread.
+    """Interrupt the block after a time limit; only in the main thread.
 
-    Code that takes the interruption for a failure of its own, and goes on with the next thing, has
-    as long for that.
+    If the code catches the exception and continues, it gets the same time again.
 
     :param seconds: 0 for no limit.
-    :raises TimeoutError: wherever the code is by then.
+    :raises TimeoutError: at any point of the code.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -29,6 +28,6 @@ def time_limit(seconds: float) -> Iterator[None]:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:  # once more: the interruption may come right before it is stopped
+    finally:  # twice: the interruption may come right before it is disabled
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

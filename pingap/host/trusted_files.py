@@ -1,9 +1,8 @@
-"""Opening files as root where other users may have planted links.
+"""Opens files as root in places where other users may have planted links.
 
-The kernel follows every link for root. In a folder that somebody else may write in, such as that of
-log files after ``basic.user``, a link could lead root to any file of the system. So, for root, only
-links that root has made are followed, at every step of the path. For other users the kernel's own
-checks are enough.
+For root, the kernel follows every link. In a directory that another user can write in, such as that of log
+files after ``basic.user``, a link could lead root to any file of the system. So, for root, only links that
+root has made are followed, at every step of the path. For other users, the kernel's own checks suffice.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 _MOST_LINKS: Final = 40
-"""As many as the kernel follows."""
+"""Maximum number of links, the same as in the kernel."""
 _LOOK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
 
@@ -25,7 +24,7 @@ def open_trusted(path: Path, flags: int, mode: int = 0o640) -> int:
     """Open a file as ``os.open`` does; as root, without following links of other users.
 
     :param path: absolute.
-    :raises OSError: it cannot be opened, or another user's link is on the way.
+    :raises OSError: it cannot be opened, or the path contains another user's link.
     """
     flags |= os.O_CLOEXEC
     if os.geteuid() != 0 or not hasattr(os, "O_PATH"):
@@ -41,10 +40,10 @@ def open_trusted(path: Path, flags: int, mode: int = 0o640) -> int:
 
 
 def make_trusted_folder(path: Path, mode: int, uid: int, gid: int) -> None:
-    """Make a folder, and those above that are missing, as root for another user.
+    """Create a directory and its missing parents, as root for another user.
 
     :param path: absolute.
-    :raises OSError: it cannot be made, or another user's link is on the way.
+    :raises OSError: it cannot be created, or the path contains another user's link.
     """
     if path.exists():
         return
@@ -52,7 +51,7 @@ def make_trusted_folder(path: Path, mode: int, uid: int, gid: int) -> None:
     with _parent_of(path) as (directory, name):
         try:
             os.mkdir(name, mode, dir_fd=directory)
-        except FileExistsError:  # made by somebody else meanwhile: then it is not ours
+        except FileExistsError:  # another process has created it in the meantime, so it is not ours
             return
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, dir_fd=directory)
@@ -63,7 +62,7 @@ def make_trusted_folder(path: Path, mode: int, uid: int, gid: int) -> None:
 
 
 def is_trusted_folder(path: Path) -> bool:
-    """Tell whether only root can change what the names in a folder, and the way to it, mean."""
+    """Return whether only root can change a directory and the path to it."""
     for one in (path, *path.parents, *(real := path.resolve()).parents, real):
         found = one.lstat()
         open_to_others = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
@@ -74,7 +73,7 @@ def is_trusted_folder(path: Path) -> bool:
 
 @contextmanager
 def _parent_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Give the folder of a file, open, and the file's name in it: the last link is followed, too."""
+    """Yield the open directory of a file, and the file's name in it; links of the last name are followed, too."""
     todo = list(reversed(path.parts[1:]))
     here, links = os.open("/", _LOOK | os.O_DIRECTORY), 0
     try:
@@ -113,9 +112,9 @@ def _parent_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _link_target(fd: int, path: Path) -> str | None:
-    """Return where a link leads; None if it is none.
+    """Return the target of a link; None if it is not a link.
 
-    :raises PermissionError: the link is another user's.
+    :raises PermissionError: the link belongs to another user.
     """
     found = os.fstat(fd)
     if not stat.S_ISLNK(found.st_mode):
@@ -126,7 +125,7 @@ def _link_target(fd: int, path: Path) -> str | None:
 
 
 def _refuse_second_name(fd: int, directory: int) -> None:
-    """Refuse a file that has other names as well, in a folder of another user: as bad as a link."""
+    """Reject a file with additional names in a directory of another user: as dangerous as a link."""
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink == 1:
         return

@@ -9,7 +9,7 @@ from pingap.http.errors import PingapError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamAttempt:
-    """One attempt to send a request to an upstream, after it ended.
+    """One attempt to send a request to an upstream, after it has ended.
 
     Times are monotonic seconds (``time.monotonic``).
 
@@ -37,11 +37,11 @@ class UpstreamAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Returned by ``upstream_error``: send the request again, to a peer that is chosen then.
+    """Returned by ``upstream_error``: send the request again, to a newly chosen peer.
 
-    A request whose body was already sent, and is not kept, is not sent again.
+    A request whose body has been sent and not kept is not sent again.
 
-    :param after: seconds to wait before that. The client may leave meanwhile.
+    :param after: seconds to wait before that. The client may disconnect in the meantime.
     """
 
     after: float = 0.0

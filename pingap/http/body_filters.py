@@ -1,4 +1,4 @@
-"""Body filters: what a plugin returns to look at a body, or to rewrite it, on its way through."""
+"""Body filters: objects that a plugin returns to read or rewrite a body that passes through."""
 
 from __future__ import annotations
 
@@ -9,127 +9,127 @@ from pingap.http.outcome import RequestOutcome
 
 
 class BodyFilter:
-    """Looks at or rewrites one body, chunk by chunk, in order.
+    """Reads or rewrites one body, chunk by chunk, in order.
 
     A filter belongs to one request. Its methods are called in the event loop, so they must be quick
-    (:class:`AsyncBodyFilter` and :class:`ThreadedBodyFilter` are for other work), and what it keeps is
+    (:class:`AsyncBodyFilter` and :class:`ThreadedBodyFilter` are for other work), and the data it keeps uses
     memory of the proxy.
 
     Exactly one of ``end`` and ``abandoned`` is called, once.
     """
 
     _work: ClassVar[str] = ""
-    """The method that authors override in the place of ``feed`` and ``end``."""
+    """The method that authors override instead of ``feed`` and ``end``."""
     hold_head: int = 0
-    """Bytes of a response that wait with its head, so that ``end`` may still change status and headers.
+    """Bytes of a response that wait with its head, so that ``end`` can still change status and headers.
 
-    The head is sent when the body is complete, or as soon as the filters let out more than this;
-    ``response.sent`` is true from then on. 0 holds nothing. Request bodies have no use for it.
+    The head is sent when the body is complete, or as soon as the output of the filters exceeds this number;
+    ``response.sent`` is true from then on. 0 holds nothing. It has no effect on request bodies.
     """
 
     _wrapped: AnyBodyFilter | None = None
     """The filter that does the work, if this one only passes calls on."""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk (never empty); return what may be sent on now, possibly ``b""``."""
+        """Handle a chunk (never empty); return data that can be sent on now, possibly ``b""``."""
         return chunk
 
     def flush(self) -> bytes:
-        """Return what can be sent of what was kept: no more of the body is at hand for now.
+        """Return kept data that can be sent: no more of the body is available for now.
 
-        Called when nothing came for a turn of the event loop, never twice without a chunk in between,
-        and not at the end. What it returns goes to the filters behind, which are then flushed, too.
+        Called when no data arrived for a turn of the event loop, never twice without a chunk in between, and
+        not at the end. The result goes to the next filters, which are then flushed, too.
         """
         return b""
 
     def end(self, trailers: Headers) -> bytes:
-        """Take the end of the body; return what is left to send.
+        """Handle the end of the body; return the remaining data to send.
 
         :param trailers: the trailer fields, empty if there are none; may be changed.
         """
         return b""
 
     def abandoned(self, outcome: RequestOutcome) -> None:
-        """Release what was kept for a body that stays incomplete.
+        """Release resources of a body that stays incomplete.
 
-        Called when the request is over, before ``logging``, even if the body never began. An
-        exception is logged.
+        Called when the request is over, before ``logging``, even if the body never began. An exception is
+        logged.
 
-        :param outcome: how the request ended; ``complete`` if only this body was not needed, because an
-            error page replaced it or the response came before the whole request.
+        :param outcome: how the request ended; ``complete`` if only this body was not needed, because an error
+            page replaced it or the response came before the whole request.
         """
 
 
 class AsyncBodyFilter:
-    """Looks at or rewrites one body with methods that await something.
+    """Reads or rewrites one body with methods that await.
 
-    One call runs at a time, and results keep their order. Meanwhile chunks wait, and the sender of the
+    One call runs at a time, and results keep their order. Chunks wait in the meantime, and the sender of the
     body is paused if there are more than a few. Each call has the time limit of the plugin
-    (``plugins.*.timeout``), and is cancelled if the client leaves or the request fails.
+    (``plugins.*.timeout``), and is cancelled if the client disconnects or the request fails.
 
     Exactly one of ``end`` and ``abandoned`` is called, once; ``end`` may be cancelled.
     """
 
     hold_head: int = 0
-    """As for :class:`BodyFilter`. Without it, the head is sent while the first chunk is in work."""
+    """As for :class:`BodyFilter`. Without it, the head is sent while the first chunk is being processed."""
 
     gather: int = 0
-    """Bytes up to which chunks are joined for a call of ``feed``, if they are there; 0 joins none."""
+    """Available chunks are joined up to this many bytes for a call of ``feed``; 0 joins none."""
 
     _wrapped: AnyBodyFilter | None = None
 
     async def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk (never empty); return what may be sent on now, possibly ``b""``."""
+        """Handle a chunk (never empty); return data that can be sent on now, possibly ``b""``."""
         return chunk
 
     async def flush(self) -> bytes:
-        """Return what can be sent of what was kept: no more of the body is at hand for now.
+        """Return kept data that can be sent: no more of the body is available for now.
 
-        Called as that of :class:`BodyFilter`, when no chunk waits.
+        Called like that of :class:`BodyFilter`, when no chunk waits.
         """
         return b""
 
     async def end(self, trailers: Headers) -> bytes:
-        """Take the end of the body; return what is left to send.
+        """Handle the end of the body; return the remaining data to send.
 
         :param trailers: the trailer fields, empty if there are none; may be changed.
         """
         return b""
 
     def abandoned(self, outcome: RequestOutcome) -> None:
-        """Release what was kept for a body that stays incomplete.
+        """Release resources of a body that stays incomplete.
 
-        Called as that of :class:`BodyFilter`, after a call that was under way has ended. (A call that
-        ignores its cancellation for a second is not waited for.)
+        Called like that of :class:`BodyFilter`, after a call in progress has ended. If a call ignores its
+        cancellation for a second, it is not waited for.
         """
 
     def _end_cancelled(self, outcome: RequestOutcome) -> None:
-        """Take note that ``end`` was called, and cancelled: for filters that pass calls on."""
+        """Record that ``end`` was called and cancelled: for filters that pass calls on."""
 
 
 AnyBodyFilter: TypeAlias = BodyFilter | AsyncBodyFilter
 
 
 def innermost(body_filter: AnyBodyFilter) -> AnyBodyFilter:
-    """Return the filter that does the work, below those that only pass calls on."""
+    """Return the filter that does the work, below filters that only pass calls on."""
     while (wrapped := body_filter._wrapped) is not None:
         body_filter = wrapped
     return body_filter
 
 
 def overrides_flush(body_filter: AnyBodyFilter) -> bool:
-    """Return whether a filter does anything when it is flushed."""
+    """Return whether a filter has its own ``flush``."""
     flush = type(innermost(body_filter)).flush
     return flush is not BodyFilter.flush and flush is not AsyncBodyFilter.flush
 
 
 class WholeBodyFilter(BodyFilter):
-    """Hands over a body in one piece, if it is not too large; otherwise lets it pass unchanged.
+    """Passes a body to ``change`` as a whole, if it is not too large; a larger one passes unchanged.
 
-    Override ``change``. (A whole *request* body that must not be too large is asked for by
-    ``Plugin.whole_request_body``, or read by :meth:`RequestContext.read_body`.)
+    Override ``change``. To limit the size of a whole *request* body, use ``Plugin.whole_request_body`` or
+    :meth:`RequestContext.read_body` instead.
 
-    :param limit: bytes that are kept at most.
+    :param limit: maximum number of bytes that are kept.
     """
 
     _work = "change"
@@ -140,11 +140,11 @@ class WholeBodyFilter(BodyFilter):
         self._size = 0
 
     def change(self, body: bytes) -> bytes:
-        """Return what is sent instead of a body that was no larger than the limit."""
+        """Return the replacement of a body within the limit."""
         return body
 
     def feed(self, chunk: bytes) -> bytes:
-        """Keep the chunk; let everything pass once it is too much."""
+        """Keep the chunk; pass everything on once the limit is exceeded."""
         self._size += len(chunk)
         if self._size <= self._limit:
             self._kept.append(chunk)
@@ -153,5 +153,5 @@ class WholeBodyFilter(BodyFilter):
         return b"".join([*kept, chunk])
 
     def end(self, trailers: Headers) -> bytes:
-        """Hand over what was kept."""
+        """Pass the kept data to ``change``."""
         return self.change(b"".join(self._kept)) if self._size <= self._limit else b""

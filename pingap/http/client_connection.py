@@ -1,4 +1,4 @@
-"""The connection of a client before anything was read from it, as ``pingap_connection`` sees it."""
+"""The connection of a client before anything was read from it, for ``pingap_connection``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClientConnection:
-    """A connection that was accepted; nothing that the client sent has been read yet.
+    """An accepted connection; no data of the client has been read yet.
 
     :param remote_addr: address of the client as text, an IPv4-mapped one as IPv4; empty for a Unix
         socket. With ``proxy_protocol`` it is the one in the PROXY header.
@@ -19,7 +19,7 @@ class ClientConnection:
     :param server_addr: the local address.
     :param server_port: the local port.
     :param server: name of the server that accepted it.
-    :param tls: the server speaks TLS; the handshake is still to come.
+    :param tls: whether the server uses TLS; the handshake has not started yet.
     :param shared: state that all workers share.
     """
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsDetails:
-    """What is known of a client's TLS.
+    """The TLS properties of a client connection.
 
     :param version: ``TLSv1.3``.
     :param cipher: its name in OpenSSL.
     :param handshake_seconds: from the connection to the end of the handshake.
-    :param client_subject: of the client's certificate, as in RFC 4514; empty without one.
+    :param client_subject: of the client certificate, as in RFC 4514; empty without one.
     :param client_fingerprint: SHA-256 of that certificate, in hexadecimal.
     """
 
@@ -90,7 +90,7 @@ class Connection:
         self.remote_addr, self.remote_port = shown(remote[0]), remote[1]
         self.server_addr, self.server_port = shown(local[0]), local[1]
         self.server = server
-        self.stats = cast("Statistics", stats)  # (None only where no request is served)
+        self.stats = cast("Statistics", stats)  # None only where no request is served
         self.shared = LocalState() if shared is None else shared
         self.scheme = scheme if tls is None else "https"
         self.tls = tls

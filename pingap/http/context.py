@@ -25,7 +25,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
 _TIMING = re.compile("[0-9A-Za-z_.-]{1,64}").fullmatch
 MOST_TIMINGS: Final = 32
-"""Metrics of ``Server-Timing`` that plugins may add to a response."""
+"""Maximum number of ``Server-Timing`` metrics that plugins can add to a response."""
 T = TypeVar("T")
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
 
@@ -35,7 +35,7 @@ class OriginalRequest:
     """The request as the client sent it, before any plugin changed it.
 
     :param method: as sent.
-    :param target: path and query as sent, also of an absolute target.
+    :param target: path and query as sent, also for an absolute target.
     :param host: the original value of ``Request.host``.
     :param scheme: ``http`` or ``https``, as in ``RequestContext.scheme``.
     """
@@ -56,10 +56,10 @@ class SlowClient(Protocol):
 
 
 class RequestContext:
-    """What is known of one request, beside its head. Lives from the head to the log line.
+    """The data of one request, apart from its head. Lives from the head to the log line.
 
-    Times are monotonic seconds (``time.monotonic``) where they say "at", else seconds. What is
-    not known yet, or never will be, has the value of the class.
+    Attributes named ``*_at`` are monotonic seconds (``time.monotonic``), others are durations in seconds. A
+    value that is not known yet, or never will be, is that of the class.
     """
 
     location: str = ""
@@ -68,33 +68,33 @@ class RequestContext:
     """Named groups of the host and path expressions of the location."""
     _request_id: str = ""
     upstream_name: str = ""
-    """See ``upstream``, which checks the values that plugins assign."""
+    """See ``upstream``, which checks assigned values."""
     upstream_addr: str = ""
     """Address of the chosen peer."""
     upstream_status: int = 0
     """Status of the upstream's response; 0 if there was none."""
     upstream_reused: bool = False
-    """The upstream connection had served a request before."""
+    """Whether the upstream connection had served a request before."""
     upstream_connect_time: float | None = None
-    """Until an upstream connection was usable, in seconds; None if none was needed."""
+    """Seconds until an upstream connection was usable; None if none was needed."""
     upstream_tcp_connect_time: float | None = None
-    """Its TCP part; None if this request opened no connection."""
+    """The TCP part of it; None if this request opened no connection."""
     upstream_tls_handshake_time: float | None = None
-    """Its TLS part; None without a TLS handshake."""
+    """The TLS part of it; None without a TLS handshake."""
     upstream_connected_at: float = 0.0
     """When the request could be sent."""
     upstream_connection_began: float = 0.0
-    """When the connection to the peer was made; 0 if there is none."""
+    """When the connection to the peer was established; 0 if there is none."""
     upstream_connected: int = 0
     """Connections of the upstream, with ``enable_tracer``; else 0."""
     pins_upstream: bool = False
-    """The upstream connection serves no other client; see :meth:`pin_upstream`."""
+    """Whether the upstream connection serves no other client; see :meth:`pin_upstream`."""
     upstream_retries: int = 0
-    """How often the request was sent, or was to be sent, to an upstream again."""
+    """Number of retries: how often the request was, or was about to be, sent again."""
     upstream_head_at: float = 0.0
     """When the head of the upstream's response had arrived; 0 before."""
     choice_fields: Sequence[Field] = ()
-    """Header fields that the choice of a peer adds to the answer (a cookie that binds the client)."""
+    """Header fields that the choice of a peer adds to the response (a cookie that binds the client)."""
     error: PingapError | None = None
     """The reason for a failed request or an error page; None if there was no error."""
     status: int = 0
@@ -105,13 +105,13 @@ class RequestContext:
     body_bytes_received: int = 0
     """Bytes of the request body that were received."""
     ended_at: float = 0.0
-    """When the last byte was handed over; 0 before."""
+    """When the last byte was passed to the connection; 0 before."""
     plugin_times: Mapping[str, float] = _NO_TIMES
-    """Plugin instance -> seconds it took so far; empty if its time is not taken (``plugin_timing``)."""
+    """Plugin instance -> seconds it has taken so far; empty unless plugins are timed (``plugin_timing``)."""
     processing: int = 0
-    """Requests in progress on the location when this one began, itself included."""
+    """Requests in progress at the location when this one began, including itself."""
     finish_without_client: bool = False
-    """Set by a plugin: read the upstream's response to its end although the client has left.
+    """Set by a plugin: read the upstream's response to its end even if the client has disconnected.
 
     Body filters then get all of it, and ``end`` instead of ``abandoned``. It does not apply while the
     client's request is incomplete, to upgrades, and to bodies that plugins produce. Limits: the time
@@ -120,13 +120,13 @@ class RequestContext:
     """Whether a plugin has called :meth:`read_ahead`."""
     _exchange: Callable[[], SlowClient | None] | None = None
     _user: str = ""
-    _received: tuple[Request, str, str, str]  # and its method, target and host, before any change
+    _received: tuple[Request, str, str, str]  # the request and its original method, target and host
     _read_body: Callable[[int], Awaitable[bytes]] | None = None
 
     def __init__(self, connection: Connection, began_at: float) -> None:
         self.connection = connection
         self.began_at = began_at
-        # (What every request is asked for is found sooner in the object than in its class.)
+        # Frequently used attributes are found faster in the object than in its class.
         self.body_bytes_received = self.upstream_retries = 0
         self.plugin_times = _NO_TIMES
         self.pins_upstream = False
@@ -137,7 +137,7 @@ class RequestContext:
 
     @property
     def outcome(self) -> RequestOutcome | None:
-        """How the request ended; None while it is under way. Known in ``logging``."""
+        """How the request ended; None while it is in progress. Known in ``logging``."""
         failed: RequestOutcome | None = self.__dict__.get("_outcome")
         if failed is not None:
             return failed
@@ -158,13 +158,13 @@ class RequestContext:
         self.pins_upstream = True
 
     async def read_body(self, limit: int) -> bytes:
-        """Read the whole request body; it is sent on as if it came when the request is sent.
+        """Read the whole request body; it is then sent on as usual.
 
         Call this in an async phase that runs before the request is sent, such as ``request`` or
         ``proxy_upstream``. Afterwards the body is ``request.body``, too. The time limit of the phase
         stands still while the client sends.
 
-        :param limit: bytes that the body may have.
+        :param limit: maximum size of the body in bytes.
         :returns: the body; ``b""`` if the request has none.
         :raises HTTPError: 413, the body is larger.
         :raises RuntimeError: the request was sent, or is over.
@@ -217,7 +217,7 @@ class RequestContext:
 
     @property
     def user(self) -> str:
-        """Who the client is, set by a plugin that authenticates it; empty if none did.
+        """The authenticated user, set by a plugin; empty if there is none.
 
         The access log shows it as ``{:user}``.
 
@@ -248,7 +248,7 @@ class RequestContext:
 
     @property
     def state(self) -> dict[str, Any]:
-        """A place for what plugins keep of this request, by name of the plugin."""
+        """Data that plugins keep for this request, by name of the plugin."""
         state: dict[str, Any] | None = self.__dict__.get("_state")
         if state is None:
             state = self.__dict__["_state"] = {}
@@ -256,10 +256,10 @@ class RequestContext:
 
     @property
     def variants(self) -> dict[str, str]:
-        """What distinguishes variants of the response, by name: ``{"encoding": "br"}``.
+        """The properties that distinguish variants of the response, by name: ``{"encoding": "br"}``.
 
-        A plugin that changes a response depending on the request says here what it depends on. A
-        cache behind it makes these part of its key. Begin names with that of the plugin's category.
+        A plugin that changes a response depending on the request records the dependency here. A cache behind
+        it includes these in its key. Begin names with the plugin's category.
         """
         variants: dict[str, str] | None = self.__dict__.get("_variants")
         if variants is None:
@@ -269,7 +269,7 @@ class RequestContext:
     def __getitem__(self, key: ContextKey[T]) -> T:
         """Return the value of a key.
 
-        :raises KeyError: no plugin gave it one, and the key has no default.
+        :raises KeyError: no plugin has set it, and the key has no default.
         """
         values: dict[ContextKey[Any], Any] = self.__dict__.get("_values", {})
         if key in values:
@@ -282,7 +282,7 @@ class RequestContext:
         self.__dict__.setdefault("_values", {})[key] = value
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a plugin gave a key a value."""
+        """Return whether a plugin has set the value of a key."""
         return key in self.__dict__.get("_values", {})
 
     @property
@@ -294,13 +294,15 @@ class RequestContext:
     def timing(self, name: str, seconds: float) -> None:
         """Add a metric to ``Server-Timing``, where the server sends it (``enable_server_timing``).
 
-        A name that was used before adds up. At most 32 names are kept.
+        Values of a repeated name are added up. At most 32 names are kept.
 
         :param name: letters, digits and ``-_.``, such as ``cache.lookup``.
         :raises ValueError: another name, or seconds below 0.
         """
         if not _TIMING(name) or not seconds >= 0:
-            raise ValueError(f"timing({name!r:.40}, {seconds!r:.40}) is no metric of Server-Timing")
+            raise ValueError(
+                f"timing({name!r:.40}, {seconds!r:.40}) is not a metric of Server-Timing"
+            )
         timings = self.__dict__.setdefault("_timings", {})
         if name in timings or len(timings) < MOST_TIMINGS:
             timings[name] = timings.get(name, 0.0) + seconds

@@ -1,4 +1,4 @@
-"""Typed keys for what plugins keep with a request."""
+"""Typed keys for data that plugins keep with a request."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ T = TypeVar("T")
 class ContextKey(Generic[T]):
     """A key of :class:`pingap.RequestContext` for values of one type.
 
-    Made once, at the top of a module; plugins of other distributions may import it::
+    Created once, at the top of a module; plugins of other distributions can import it::
 
         COUNTRY = ContextKey[str]("country", "unknown")
 
-        ctx[COUNTRY] = "CH"       # in the plugin that finds it out
+            ctx[COUNTRY] = "CH"       # in the plugin that determines it
         country = ctx[COUNTRY]    # "unknown" if no plugin set it
 
     :param name: for error messages and debugging; two keys with the same name are different keys.
-    :param default: what a request has that no plugin gave a value; without it, reading is a ``KeyError``.
+    :param default: the value if no plugin has set one; without it, reading raises ``KeyError``.
     """
 
     __slots__ = ("default", "name")

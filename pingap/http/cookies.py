@@ -1,4 +1,4 @@
-"""Cookies: reading the field ``Cookie`` of requests, making ``Set-Cookie`` (RFC 6265)."""
+"""Cookies: reads ``Cookie`` fields of requests and creates ``Set-Cookie`` fields (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pingap.http.headers import TOKEN, Field, field
 from pingap.http.multi_dict import MultiDict
 
 LONGEST_COOKIE: Final = 4096
-"""Bytes of name and value; browsers ignore a longer one (RFC 6265bis)."""
+"""Maximum size of name and value in bytes; browsers ignore a longer cookie (RFC 6265bis)."""
 
 _VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]*|\"[!#-+\--:<-\[\]-~]*\"").fullmatch
 _PATH: Final = re.compile(r"/[!-:<-~]{0,1023}").fullmatch  # browsers ignore a longer one
@@ -24,19 +24,19 @@ _DOMAIN: Final = re.compile(r"[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*").fullmatch
 class Cookie:
     """A cookie that a plugin sets, with its attributes; checked once, when the plugin is built.
 
-    The defaults suit a cookie that only servers read, over HTTPS. Browsers refuse a ``Secure`` cookie
-    that came over plain HTTP. The prefixes of names (RFC 6265bis, 4.1.3) are enforced: ``__Secure-``
-    needs ``secure``, and ``__Host-`` also the path ``/`` and no domain.
+    The defaults suit a cookie that only servers read, over HTTPS. Browsers reject a ``Secure`` cookie from
+    plain HTTP. The name prefixes (RFC 6265bis, 4.1.3) are enforced: ``__Secure-`` requires ``secure``, and
+    ``__Host-`` also the path ``/`` and no domain.
 
     :param name: a token (RFC 9110, 5.6.2).
-    :param path: below which clients send it.
-    :param domain: it is sent to this host and all below it; empty: only to the host that set it.
+    :param path: clients send it for URLs below this path.
+    :param domain: clients send it to this host and all subdomains; empty: only to the host that set it.
     :param max_age: seconds until it expires, at least 1; None: it expires when the browser is closed.
     :param secure: only sent over HTTPS.
     :param http_only: hidden from scripts.
-    :param same_site: which requests from other sites carry it; ``None`` (all of them) needs ``secure``.
+    :param same_site: which cross-site requests include it; ``None`` (all of them) requires ``secure``.
     :param partitioned: a separate cookie for each site that embeds this one (CHIPS); needs ``secure``.
-    :raises ValueError: a value that browsers would refuse, or that cannot stand in the field.
+    :raises ValueError: a value that browsers would reject, or that is invalid in the field.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Cookie:
 
         :param value: visible ASCII without comma, semicolon, backslash and inner double quotes.
             Other text must be encoded first, for example by ``urllib.parse.quote``.
-        :param expires: a time with a zone, which takes the place of ``max_age``.
+        :param expires: a time with a zone, which replaces ``max_age``.
         :raises ValueError: another value, a time without zone, or more than 4096 bytes.
         """
         if not _VALUE(value):
@@ -95,7 +95,7 @@ class Cookie:
         return field("Set-Cookie", f"{self.name}={value}{lifetime}{self._attributes()}")
 
     def delete(self) -> Field:
-        """Return the field that makes clients forget the cookie, where path and domain are the same."""
+        """Return the field that deletes the cookie with the same path and domain."""
         lifetime = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
         return field("Set-Cookie", f"{self.name}={lifetime}{self._attributes()}")
 

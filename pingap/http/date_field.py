@@ -12,7 +12,7 @@ _line = b""
 
 
 def add_date(headers: Headers) -> None:
-    """Add ``Date`` to headers without it. The line is built once a second."""
+    """Add ``Date`` to headers without it. The line is formatted once a second."""
     headers.keys.append(b"date")
     headers.lines.append(_line if int(time.time()) == _second else date_line())
 

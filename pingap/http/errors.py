@@ -1,7 +1,7 @@
-"""Errors that reach a client, and errors that never do.
+"""Errors that are sent to clients, and errors that never are.
 
-An error names its source (who is at fault), the status it suggests and what may be told to the
-client. Nothing here formats a page (``error_page``) or decides on a retry (``lifecycle``).
+An error has a source (who is at fault), a status and a message for the client. Pages are made by
+``error_page``, and retries are decided in ``lifecycle``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Source(Enum):
 
 
 class PingapError(Exception):
-    """The base of every error that pingap raises on purpose."""
+    """The base of all errors that pingap raises deliberately."""
 
 
 class HTTPError(PingapError):
@@ -36,7 +36,7 @@ class HTTPError(PingapError):
 
     :param status: the status code to answer with, 400 to 599.
     :param message: one sentence for the client; it must not expose internal addresses, paths or values.
-    :param error_type: the word for ``{{error_type}}`` of ``basic.error_template``.
+    :param error_type: the value of ``{{error_type}}`` in ``basic.error_template``.
     :param headers: header fields of the response, such as ``{"Retry-After": "60"}``.
     :raises TypeError: a message that is not a string.
     :raises ValueError: another status, an error type that is not one word, or a malformed header.
@@ -82,14 +82,14 @@ class BadRequest(HTTPError):
 
 
 class ClientGone(PingapError):
-    """The client left before its answer was complete. Nobody is there to be told."""
+    """The client disconnected before its response was complete."""
 
 
 class UpstreamError(HTTPError):
     """An upstream could not be reached, violated the protocol, or closed the connection too early.
 
     :param detail: the reason, for the log; it may contain addresses, so it is never sent to the client.
-    :param connecting: connecting failed: another attempt is always safe.
+    :param connecting: the connection failed, so another attempt is always safe.
     :param untouched: the connection ended before any byte of a response.
     :param unprocessed: the upstream reported that it did not process the request (HTTP/2), or never got it.
     :param blameless: the peer did not cause the error, so it does not count as its failure.
@@ -120,11 +120,11 @@ class UpstreamError(HTTPError):
 
 
 class MessageError(HTTPError):
-    """A body is not made of the messages that it should have, or one of them is too large.
+    """A body does not consist of the expected messages, or one of them is too large.
 
     :param detail: what was sent, for the log: "sent an event of ...".
-    :param status: to answer with, if the client sent it; an upstream's is answered with 502.
-    :param from_client: the client sent it.
+    :param status: the status if the client sent it; for an upstream it is always 502.
+    :param from_client: whether the client sent it.
     """
 
     def __init__(self, detail: str, status: int = 502, *, from_client: bool = False) -> None:
@@ -140,7 +140,7 @@ class MessageError(HTTPError):
 
 
 class FileBodyError(HTTPError):
-    """A file that is the body of a response cannot be read to its end; it is logged as a warning.
+    """A file that is the body of a response cannot be read to its end; this is logged as a warning.
 
     :param detail: the reason, for the log; it may contain paths, so it is never sent to the client.
     """

@@ -1,6 +1,6 @@
 """Queries and forms: ``application/x-www-form-urlencoded`` (WHATWG URL, section 5.1).
 
-``multipart/form-data``, which browsers use to upload files, is not read here.
+``multipart/form-data``, which browsers use to upload files, is not supported.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pingap.http.errors import HTTPError
 from pingap.http.multi_dict import MultiDict
 
 MOST_PARAMETERS: Final = 1000
-"""Parameters of a query or form; an empty one, as between two ``&``, counts, too."""
+"""Maximum number of parameters of a query or form; empty ones, as between two ``&``, count as well."""
 _MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 
 
 class InvalidForm(HTTPError, ValueError):
-    """A query or form that is not read. Unless a plugin catches it, the client gets its status."""
+    """A query or form that is not parsed. Unless a plugin catches it, the client gets its status."""
 
 
 def parse_query(query: str) -> MultiDict:
@@ -35,7 +35,7 @@ def parse_form(body: bytes, content_type: str | None) -> MultiDict:
     Escapes and ``+`` are decoded. A ``charset`` is ignored: forms are UTF-8, and bytes that are not
     valid become U+FFFD. Forms with files (``multipart/form-data``) are not supported.
 
-    :param body: the whole body, as :attr:`Request.body` has it.
+    :param body: the whole body, as in :attr:`Request.body`.
     :param content_type: the request's ``Content-Type``; None if it has none.
     :raises HTTPError: 415, another media type than ``application/x-www-form-urlencoded``; 400, more
         than 1000 fields. Both are a ``ValueError``, too.

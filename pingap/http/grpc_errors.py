@@ -1,7 +1,7 @@
-"""Errors of the proxy as clients of gRPC understand them: a status in trailers, and no page.
+"""Errors of the proxy in the form that gRPC clients expect: a status in trailers instead of a page.
 
-An answer of gRPC that has no message is a head alone, with status 200 and what would be its trailers
-("Trailers-Only"). The codes are those of gRPC's own "HTTP to gRPC Status Code Mapping".
+A gRPC response without a message is a head alone, with status 200 and the trailer fields ("Trailers-Only").
+The codes are those of gRPC's own "HTTP to gRPC Status Code Mapping".
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _TO_ESCAPE: Final = re.compile(rb"[^ -$&-~]")
 
 
 def is_grpc(request: Request) -> bool:
-    """Tell whether a request is one of gRPC."""
+    """Return whether a request is a gRPC request."""
     content_type = request.headers.find(b"content-type")
     return content_type is not None and _GRPC.match(content_type) is not None
 
 
 def grpc_error(error: HTTPError) -> Response:
-    """Return the response that tells a client of gRPC of an error."""
+    """Return the gRPC response for an error."""
     headers = Headers(
         [
             _CONTENT_TYPE,
@@ -51,5 +51,5 @@ def grpc_error(error: HTTPError) -> Response:
 
 
 def _escaped(message: str) -> str:
-    """Return a message as ``grpc-message`` has it: printable ASCII, the rest as ``%XX``."""
+    """Return a message encoded for ``grpc-message``: printable ASCII, the rest as ``%XX``."""
     return _TO_ESCAPE.sub(lambda found: b"%%%02X" % found[0][0], message.encode()).decode("ascii")

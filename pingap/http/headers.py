@@ -1,4 +1,4 @@
-"""Header fields: names and values as they stand on the wire, text on access. Nothing here does IO."""
+"""Header fields: names and values as on the wire, text on access. Nothing here does IO."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """A method or a field name (RFC 9110, 5.6.2)."""
 FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 """A field value, between its white space (RFC 9110, 5.5)."""
-# (Integers: ``b"\r" in line`` raises and drops an exception inside of CPython, ``13 in line`` does not.)
+# Integers: ``b"\r" in line`` raises and drops an exception inside CPython, ``13 in line`` does not.
 _CR: Final = 13
 _LF: Final = 10
 _NUL: Final = 0
@@ -23,7 +23,7 @@ _NUL: Final = 0
 
 @lru_cache(maxsize=1024)
 def header_key(name: str) -> bytes:
-    """Return the name as header fields are compared: lower-case bytes."""
+    """Return the name in the form in which names are compared: lower-case bytes."""
     return name.lower().encode("latin-1", "replace")
 
 
@@ -32,7 +32,7 @@ def field(name: str, value: str) -> Field:
 
     :param name: a token (RFC 9110, 5.6.2).
     :param value: visible text; characters outside Latin-1 are sent as UTF-8.
-    :raises ValueError: a character that cannot stand in a header field (RFC 9110, 5.5).
+    :raises ValueError: a character that is invalid in a header field (RFC 9110, 5.5).
     """
     raw_name = name.encode("ascii", "replace")
     if not TOKEN.fullmatch(raw_name):
@@ -47,17 +47,17 @@ def field(name: str, value: str) -> Field:
 
 
 new: Final = object.__new__
-"""Makes an object without asking its class how, for objects that every request needs."""
+"""Creates an object without calling its class, for objects that every request needs."""
 
 
 class Headers:
-    """Header fields in the order they came, names compared without case (RFC 9110, 5.1).
+    """Header fields in their original order, names compared without case (RFC 9110, 5.1).
 
-    A plugin that prepared its fields with :func:`field` may use ``append``, ``replace`` and
-    ``find``, which check and encode nothing again.
+    A plugin that prepared its fields with :func:`field` can use ``append``, ``replace`` and ``find``, which
+    do not check and encode again.
 
-    (Kept as they stand on the wire, with their names in lower case beside: so reading, looking up
-    and writing fields are single operations of Python's lists, not loops in Python.)
+    Fields are stored as on the wire, with their lower-case names in a second list, so that reading, looking
+    up and writing fields are single operations on Python lists.
 
     :param fields: names and values, or prepared fields.
     """
@@ -70,7 +70,7 @@ class Headers:
         self.keys: list[bytes] = []
         """The names in lower case."""
         self.lines: list[bytes] = []
-        """``Name: value``, each at the place of its key."""
+        """``Name: value``, each at the index of its key."""
         for prepared in fields:
             if not isinstance(prepared[1], bytes):
                 raise TypeError(
@@ -80,7 +80,7 @@ class Headers:
 
     @property
     def fields(self) -> list[Field]:
-        """All fields, prepared. May be assigned anew; changing the list itself has no effect."""
+        """All fields, prepared. Can be assigned; changing the returned list has no effect."""
         return list(zip(self.keys, self.lines, strict=True))
 
     @fields.setter
@@ -96,9 +96,9 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value with this name, or ``default``.
 
-        A field on several lines is one list (RFC 9110, 5.3): the values are joined with ``, ``, those
-        of ``Cookie`` with ``; ``. ``Set-Cookie`` is not a list: its first value is returned; use
-        ``get_all`` for all of them.
+        A field on several lines is one list (RFC 9110, 5.3): the values are joined with ``, ``, those of
+        ``Cookie`` with ``; ``. ``Set-Cookie`` is not a list: its first value is returned; use ``get_all`` for
+        all of them.
         """
         value = self.find(header_key(name))
         return default if value is None else value.decode("latin-1")
@@ -120,7 +120,7 @@ class Headers:
         return [value.decode("latin-1") for value in self.find_all(header_key(name))]
 
     def find_all(self, key: bytes) -> list[bytes]:
-        """Return every value, as bytes, of the name that is written so in lower case."""
+        """Return every value, as bytes, of the name that is given in lower case."""
         if key not in self.keys:
             return []
         start = len(key) + 2
@@ -136,14 +136,14 @@ class Headers:
         self.replace(field(name, value))
 
     def add(self, name: str, value: str) -> None:
-        """Append a field; fields with the same name stay.
+        """Append a field; fields with the same name are kept.
 
         :raises ValueError: as :func:`field`.
         """
         self.append(field(name, value))
 
     def set_default(self, name: str, value: str) -> None:
-        """Set a field unless one with this name is there.
+        """Set a field unless there is one with this name.
 
         :raises ValueError: as :func:`field`.
         """
@@ -155,7 +155,7 @@ class Headers:
         self.discard(header_key(name))
 
     def discard(self, key: bytes) -> None:
-        """Drop every field with the name that is written so in lower case."""
+        """Drop every field with the name that is given in lower case."""
         keys = self.keys
         if key in keys:
             # One pass, because there may be thousands.
@@ -196,7 +196,7 @@ class Headers:
         ]
 
     def copy(self) -> Headers:
-        """Return headers of their own with the same fields."""
+        """Return new headers with the same fields."""
         return make_headers(self.keys.copy(), self.lines.copy())
 
     def __contains__(self, name: object) -> bool:
@@ -226,7 +226,7 @@ class Headers:
 
 
 def make_headers(keys: list[bytes], lines: list[bytes]) -> Headers:
-    """Return headers that take over two lists: ``Headers`` says of what."""
+    """Return headers that take over two lists, as described in ``Headers``."""
     self: Headers = new(Headers)
     self.keys = keys
     self.lines = lines

@@ -1,4 +1,4 @@
-"""What a request meets between two hops: ``Max-Forwards``, ``TRACE`` and ``Via`` (RFC 9110, 7.6)."""
+"""The rules for passing a request to the next hop: ``Max-Forwards``, ``TRACE`` and ``Via`` (RFC 9110, 7.6)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 
 COUNTED: Final = frozenset(("OPTIONS", "TRACE"))
-"""Methods whose hops ``Max-Forwards`` counts."""
+"""Methods to which ``Max-Forwards`` applies."""
 
 _MOST_DIGITS: Final = 9
-# What a TRACE request carries comes back to whoever can read its answer (RFC 9110, 9.3.8). Dropping
-# too much does no harm there.
+# The fields of a TRACE request are sent back in the response, where others could read them (RFC 9110, 9.3.8).
+# Dropping too many is harmless.
 _SENSITIVE: Final = re.compile(rb"auth|cookie|token|key|secret|session|passw|signature|jwt|csrf")
 
 
 def pass_hop(request: Request, via: bytes | None) -> Response | None:
-    """Take note that a request is about to be passed on; return its answer if it goes no further.
+    """Prepare a request for the next hop; return a response if it goes no further.
 
     :param via: the name of this server in ``Via``; None to add none.
-    :raises HTTPError: 400, or 508 for a request that was here before.
+    :raises HTTPError: 400, or 508 for a request that has been here before.
     """
     if via is not None:
         _add_via(request, via)
@@ -45,14 +45,14 @@ def pass_hop(request: Request, via: bytes | None) -> Response | None:
 
 
 def without_credentials(headers: Headers) -> Headers:
-    """Return headers without those that may prove who sent them."""
+    """Return headers without those that may identify the sender."""
     return Headers([one for one in headers.fields if not _SENSITIVE.search(one[0])])
 
 
 def _add_via(request: Request, name: bytes) -> None:
     """Add this server to ``Via`` (RFC 9110, 7.6.3).
 
-    :raises HTTPError: 508, it is there already.
+    :raises HTTPError: 508, it is already there.
     """
     for member in b",".join(request.headers.find_all(b"via")).split(b","):
         words = member.split()
@@ -63,7 +63,7 @@ def _add_via(request: Request, name: bytes) -> None:
 
 
 def _reflect(request: Request) -> Response:
-    """Return what ``TRACE`` asks for: the request as it came here (RFC 9110, 9.3.8)."""
+    """Return the response to ``TRACE``: the request as received (RFC 9110, 9.3.8)."""
     line = f"TRACE {request.target} HTTP/{request.http_version}".encode("latin-1")
     body = b"\r\n".join([line, *request.headers.lines, b"", b""])
     return Response(200, body, {"Content-Type": "message/http"})

@@ -1,4 +1,4 @@
-"""Names of hosts: one spelling for all that mean the same (RFC 3986, 6.2.2; RFC 4343)."""
+"""Host names: a single spelling for all equivalent ones (RFC 3986, 6.2.2; RFC 4343)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _HOST: Final = re.compile(
 
 
 _LONGEST_HOST: Final = 255 + len(":65535")
-"""Bytes of a host with its port: a name of DNS has at most 255 (RFC 1035, 2.3.4)."""
+"""Maximum size of a host with its port: DNS names have at most 255 bytes (RFC 1035, 2.3.4)."""
 
 
 def normal_host(host: str) -> str:
-    """Return a host as it is compared: in lower case, without the dot at its end.
+    """Return a host in the form in which hosts are compared: in lower case, without a final dot.
 
     An IPv6 literal keeps its brackets and is written as in RFC 5952.
 
     :param host: ASCII, without port; may be empty.
-    :raises ValueError: it has an empty label, or is no IPv6 address.
+    :raises ValueError: it has an empty label, or is not a valid IPv6 address.
     """
     if host.startswith("["):
         address = IPv6Address(host[1:-1])
-        if (inner := address.ipv4_mapped) is not None:  # (as Python 3.13 writes it, too)
+        if (inner := address.ipv4_mapped) is not None:  # as Python 3.13 writes it, too
             return f"[::ffff:{inner}]"
         return f"[{address}]"
     name = (unquote(host) if "%" in host else host).lower()
@@ -42,13 +42,13 @@ def normal_host(host: str) -> str:
 
 @lru_cache(maxsize=1024)
 def parse_host(value: bytes) -> str:
-    """Return the host of ``host[:port]`` as it is compared (see ``normal_host``).
+    """Return the normalised host of ``host[:port]`` (see ``normal_host``).
 
-    :raises BadRequest: not a host (RFC 9112, 3.2), or longer than any can be.
+    :raises BadRequest: not a host (RFC 9112, 3.2), or too long.
     """
     if len(value) > _LONGEST_HOST or not (match := _HOST.fullmatch(value)):
         raise BadRequest("Invalid Host header")
-    if not match["host"] and value:  # (a port of nobody: RFC 9110, 4.2.1)
+    if not match["host"] and value:  # a port without a host: RFC 9110, 4.2.1
         raise BadRequest("Invalid Host header")
     try:
         return normal_host(match["host"].decode("ascii"))

@@ -1,4 +1,4 @@
-"""Requests and responses: the heads that plugins look at and change. Nothing here does IO."""
+"""Requests and responses: the heads that plugins read and change. Nothing here does IO."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, 
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
-    The body is not here: a request body filter sees it (``request_body``), and ``ctx.read_body`` reads
-    all of it.
+    The body is not included: use a request body filter (``request_body``), or ``ctx.read_body`` for the whole
+    body.
 
-    ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is what
-    locations and plugins match on: normalised Unicode text, unless the server says
-    ``path_matching = "raw"``. See ``raw_path`` for the path as sent.
+    ``target`` and ``query`` are as sent, with a character for each byte (Latin-1). ``path`` is the path that
+    locations and plugins match: normalised Unicode text, unless the server has ``path_matching = "raw"``. See
+    ``raw_path`` for the path as sent.
     """
 
     __slots__ = (
@@ -66,37 +66,37 @@ class Request:
     query: str
     headers: Headers
     host: str
-    """The host that was asked for: of an absolute target, else of ``Host``.
+    """The requested host: of an absolute target, else of ``Host``.
 
-    Without port, in lower case, without a dot at its end; an IPv6 literal has brackets.
+    Without port, in lower case, without a final dot; an IPv6 literal has brackets.
     """
     http_version: str
     """``1.0``, ``1.1`` or ``2.0``."""
     content_length: int
-    """Bytes of the body, if their number was announced."""
+    """Bytes of the body, if announced."""
     chunked: bool
-    """A body of unknown length follows."""
+    """Whether a body of unknown length follows."""
     expects_continue: bool
-    """The client waits for 100 Continue before it sends the body."""
+    """Whether the client waits for 100 Continue before it sends the body."""
     upgrade: str
-    """The protocol that the client wants to change to (``websocket``); empty for none."""
+    """The protocol that the client wants to switch to (``websocket``); empty for none."""
     websocket_key: str
-    """What is sent as ``Sec-WebSocket-Key`` for a client that sends none, since it speaks HTTP/2."""
+    """The ``Sec-WebSocket-Key`` for a client without one, because it uses HTTP/2."""
     asks_timing: bool
-    """The client asked for the time of plugins (``X-Pingap-Plugin-Timing``)."""
+    """Whether the client asked for plugin timing (``X-Pingap-Plugin-Timing``)."""
     body: bytes | None
     """The whole body, if a plugin asked for it (``Plugin.whole_request_body``, ``ctx.read_body``)."""
     keep_alive: bool
-    """The client may send another request on this connection."""
+    """Whether the client may send another request on this connection."""
     other_paths: tuple[str, ...]
-    """What else a backend may take the path for (``servers.*.allow_in_paths``)."""
+    """Other paths that a backend may read this path as (``servers.*.allow_in_paths``)."""
     path_danger: str
-    """Why no upstream gets the request: it may serve another path than the one matched on."""
+    """Why no upstream gets the request: it could serve another path than the one matched."""
     received_target: str
-    """The target as the client sent it, if not that is forwarded (``servers.*.forward_path``)."""
+    """The target as the client sent it, if another one is forwarded (``servers.*.forward_path``)."""
     sent: bool
-    """The head was sent to an upstream, and cannot be changed any more."""
-    _parsed_query: tuple[str, MultiDict]  # unset until a plugin asks
+    """Whether the head has been sent to an upstream, and can no longer be changed."""
+    _parsed_query: tuple[str, MultiDict]  # unset until a plugin needs it
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Request:
     def begin(
         self, method: str, target: str, path: str, query: str, host: str, headers: Headers
     ) -> None:
-        """Set everything: a request of HTTP/1.1 without a body, whose target was split before."""
+        """Set everything: an HTTP/1.1 request without a body, whose target has been split."""
         self.method = method
         self.target = target
         self.path = path
@@ -141,14 +141,14 @@ class Request:
         return self.chunked or self.content_length > 0
 
     def rewrite(self, path: str, query: str | None = None) -> None:
-        """Change what the upstream is asked for.
+        """Change the target for the upstream.
 
-        What the client asked for stays readable in ``ctx.original``.
+        The original one stays available in ``ctx.original``.
 
-        :param path: the new path, beginning with ``/``, percent-encoded where needed; characters
-            beyond ASCII are encoded here. Later plugins see it as it is given.
-        :param query: the new query without ``?``, written as ``query`` is; ``None`` keeps it.
-        :raises ValueError: a character that cannot stand in a request target.
+        :param path: the new path, beginning with ``/``, percent-encoded where needed; characters beyond ASCII
+            are encoded here. Later plugins see it as given.
+        :param query: the new query without ``?``, in the form of ``query``; ``None`` keeps it.
+        :raises ValueError: a character that is invalid in a request target.
         """
         query = self.query if query is None else query
         target = f"{as_sent(path)}?{query}" if query else as_sent(path)
@@ -159,11 +159,11 @@ class Request:
         set_unchecked(self, "target", target)
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header field; several lines are one list (:meth:`Headers.get`)."""
+        """Return the value of a header field; several lines form one list (:meth:`Headers.get`)."""
         return self.headers.get(name)
 
     def cookie(self, name: str) -> str | None:
-        """Return the value of a cookie; the first one, if the client sends several of that name."""
+        """Return the value of a cookie; the first one if the client sends several with that name."""
         text = self.headers.get("cookie")
         if text is None or name not in text:
             return None
@@ -175,7 +175,7 @@ class Request:
 
     @property
     def cookies(self) -> MultiDict:
-        """All cookies, as sent; parsed at each access. ``cookie`` is quicker for a single one."""
+        """All cookies, as sent; parsed at each access. ``cookie`` is faster for a single one."""
         return parse_cookies(self.headers.get("cookie", ""))
 
     @property
@@ -201,29 +201,29 @@ class Request:
         return None
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # (for logs)
+        return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # for logs
 
 
 def has_no_body(request: Request, response: Response) -> bool:
-    """Return whether no body may be sent, whatever the head says (RFC 9112, 6.3)."""
+    """Return whether the response has no body in any case (RFC 9112, 6.3)."""
     return request.method == "HEAD" or response.status in (204, 304)
 
 
 def is_target(text: str) -> bool:
-    """Return whether a text can stand in a request line (RFC 9112, 3.2), UTF-8 included."""
+    """Return whether a text is valid in a request line (RFC 9112, 3.2), including UTF-8."""
     return _TARGET(text) is not None
 
 
 class Response:
-    """A response: made by a plugin, or the head of what an upstream sent.
+    """A response: made by a plugin, or the head of an upstream's response.
 
-    What is assigned is checked at once, and nothing can be assigned any more when the head was sent: a
-    change that no client would see is a mistake.
+    Assigned values are checked immediately. Nothing can be assigned after the head was sent, because no
+    client would see the change.
 
     :param status: 200 to 599.
-    :param body: the whole body, or an async iterable of chunks, sent as they come (a file:
+    :param body: the whole body, or an async iterable of chunks, sent as they are produced (a file:
         :class:`FileBody`).
-    :param headers: fields to send. ``Content-Length`` and the like are written by the proxy;
+    :param headers: fields to send. The proxy writes ``Content-Length`` and similar fields;
         ``Cache-Control: private, no-cache`` is added unless given.
     :raises ValueError: another status.
     :raises TypeError: another kind of body.
@@ -232,20 +232,20 @@ class Response:
     __slots__ = ("body", "content_length", "headers", "reason", "sent", "status", "upstream")
 
     status: int
-    """200 to 599; 101 and interim ones only of an upstream."""
+    """200 to 599; 101 and interim statuses only from an upstream."""
     headers: Headers
     """The fields."""
     body: bytes | AsyncIterable[bytes]
-    """All of it, or chunks that are sent as they come; of an upstream's response, what came with
-    its head."""
+    """The whole body, or chunks that are sent as they are produced; for an upstream's response, data that
+    came with its head."""
     content_length: int | None
-    """Bytes of the body; None if that is not known."""
+    """Bytes of the body; None if unknown."""
     reason: bytes | None
-    """What an upstream said beside the status; None for the usual phrase."""
+    """The reason phrase of an upstream; None for the standard phrase."""
     upstream: bool
-    """Whether it came from an upstream."""
+    """Whether it is the response of an upstream."""
     sent: bool
-    """The head was sent, and cannot be changed any more."""
+    """Whether the head has been sent, and can no longer be changed."""
 
     def __init__(
         self,
@@ -257,21 +257,21 @@ class Response:
         set_unchecked(self, "upstream", False)
         self.reason = None
         self.status = status
-        # A copy, since the caller may use the headers for every response.
+        # A copy, since the caller may use the headers for several responses.
         self.headers = headers.copy() if isinstance(headers, Headers) else Headers(headers or ())
         self.body = body.encode() if isinstance(body, str) else body
         if b"cache-control" not in self.headers.keys:
             self.headers.append(NO_CACHE)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Assign what the response may have.
+        """Assign and check an attribute.
 
         :raises TypeError: another type.
         :raises ValueError: another value.
-        :raises RuntimeError: the head was sent.
+        :raises RuntimeError: the head has been sent.
         """
         if self.sent:
-            raise RuntimeError(f"response.{name} cannot be changed any more: the head was sent")
+            raise RuntimeError(f"response.{name} can no longer be changed: the head was sent")
         if (check := RESPONSE_CHECKS.get(name)) is not None:
             check(self, value)
         if name == "body":
@@ -282,23 +282,23 @@ class Response:
     def from_upstream(
         cls, status: int, reason: bytes | None, headers: Headers, content_length: int | None
     ) -> Response:
-        """Return the response whose head arrived from an upstream, interim (1xx) or final.
+        """Return a response whose head arrived from an upstream, interim (1xx) or final.
 
-        :param reason: None if the protocol has none: HTTP/2.
-        :param content_length: None if the head announced none.
+        :param reason: None if the protocol has none (HTTP/2).
+        :param content_length: None if it was not announced.
         """
         return make_response(status, reason, headers, content_length, b"", True)
 
     def copy(self) -> Response:
-        """Return a response like this one, so that one that is often sent is made only once."""
+        """Return a copy of this response, so that one that is sent often is created only once."""
         headers = self.headers.copy()
         return make_response(self.status, None, headers, self.content_length, self.body, False)
 
     @classmethod
     def drop(cls) -> Response:
-        """Return a response that is not sent: the connection is closed, or the stream reset, instead.
+        """Return a response that is not sent: instead, the connection is closed or the stream reset.
 
-        For clients that deserve no answer. The access log shows status 444.
+        For clients that should get no response. The access log shows status 444.
         """
         return cls(444, NO_ANSWER)
 
@@ -314,7 +314,7 @@ class Response:
 
     @classmethod
     def html(cls, text: str, status: int = 200) -> Response:
-        """Return an HTML page (UTF-8). What clients sent must be escaped in it: ``html.escape``."""
+        """Return an HTML page (UTF-8). Escape input from clients in it: ``html.escape``."""
         return cls(status, text.encode(), _HTML_HEADERS)
 
     @classmethod
@@ -328,15 +328,15 @@ class Response:
     ) -> Response:
         """Return a redirect without a body. 303 changes the method to GET, 307 and 308 keep it.
 
-        Characters that cannot stand in a URL are percent-encoded, those beyond ASCII as UTF-8;
-        ``%`` stays. So ``request.path`` can be given as it is; ``request.query`` only if it is
-        ASCII, since it has a character for each byte.
+        Characters that are invalid in a URL are percent-encoded, those beyond ASCII as UTF-8; ``%`` is kept.
+        So ``request.path`` can be passed unchanged; ``request.query`` only if it is ASCII, since it has a
+        character for each byte.
 
         :param location: a path, with or without query, beginning with one slash.
         :param status: 301, 302, 303, 307 or 308.
-        :param external: ``location`` may also be a URL of ``http`` or ``https``, whose host is
-            ASCII and has no user in front. Never set it for text of a client.
-        :param headers: further fields.
+        :param external: ``location`` may also be an ``http`` or ``https`` URL with an ASCII host and without
+            user info. Never set it for text from a client.
+        :param headers: additional fields.
         :raises ValueError: another location or status.
         """
         if status not in STATUSES:
@@ -360,7 +360,7 @@ NO_ANSWER: Final = _NoAnswer()
 
 
 class _Unchecked(Response):
-    """A response in the making, of values that are known to be right."""
+    """A response that is created from values known to be valid."""
 
     __slots__ = ()
     __setattr__ = object.__setattr__  # type: ignore[assignment]
@@ -374,7 +374,7 @@ def make_response(
     body: bytes | AsyncIterable[bytes],
     upstream: bool,
 ) -> Response:
-    """Return a response of values that need no check; ``Response`` says what each is."""
+    """Return a response from values that need no check; see ``Response`` for their meaning."""
     self: Response = new(_Unchecked)
     self.status = status
     self.reason = reason
@@ -388,7 +388,7 @@ def make_response(
 
 
 set_unchecked: Final = object.__setattr__
-"""Assign to a message what plugins may not, or not any more."""
+"""Assigns attributes that plugins may not assign, or no longer."""
 
 
 REASONS: dict[int, bytes] = {one.value: one.phrase.encode() for one in HTTPStatus}

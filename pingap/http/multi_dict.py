@@ -1,4 +1,4 @@
-"""Names and values that were decoded from a query, a form or the cookies of a request."""
+"""Names and values decoded from a query, a form or the cookies of a request."""
 
 from __future__ import annotations
 

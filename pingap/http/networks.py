@@ -1,6 +1,7 @@
-"""IP addresses and networks as configuration and headers write them. Nothing here does IO.
+"""IP addresses and networks as written in configuration and headers. Nothing here does IO.
 
-A dual-stack socket shows IPv4 clients as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2). They are IPv4 everywhere.
+A dual-stack socket shows IPv4 clients as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2). They are treated as IPv4
+everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _PORT: Final = re.compile(r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")  # RFC 7239,
 
 
 class UnixPeers:
-    """Whoever connects to a Unix socket, in a list of networks: it contains no IP address."""
+    """All peers on Unix sockets, as an entry in a list of networks: it contains no IP address."""
 
     def __contains__(self, address: object) -> bool:
         return False
@@ -32,9 +33,9 @@ UNIX: Final = UnixPeers()
 
 
 def as_ip(text: str) -> IpAddress | None:
-    """Return the address that a text is, IPv4-mapped ones as IPv4; None if it is none.
+    """Return a text as an address, IPv4-mapped ones as IPv4; None if it is not an address.
 
-    A scope (``fe80::1%eth0``) is refused: it means nothing elsewhere, and may hold any character.
+    A scope (``fe80::1%eth0``) is rejected: it has no meaning on other hosts, and may contain any character.
     """
     if len(text) > _LONGEST or "%" in text:
         return None
@@ -48,7 +49,7 @@ def as_ip(text: str) -> IpAddress | None:
 
 
 def shown(text: str) -> str:
-    """Return the address of a socket as it is shown: IPv4-mapped ones as IPv4."""
+    """Return the address of a socket for display: IPv4-mapped ones as IPv4."""
     if not text.startswith("::ffff:"):
         return text
     address = as_ip(text)
@@ -58,7 +59,7 @@ def shown(text: str) -> str:
 def parse_node(text: str) -> IpAddress | None:
     """Return the address of ``address``, ``address:port``, ``[v6]`` or ``[v6]:port``.
 
-    :returns: None for ``unknown``, an obfuscated identifier (RFC 7239, 6.3), and what is no address.
+    :returns: None for ``unknown``, an obfuscated identifier (RFC 7239, 6.3), and anything else.
     """
     if text[:1] == "[":
         host, bracket, port = text[1:].partition("]")
@@ -73,9 +74,9 @@ def parse_node(text: str) -> IpAddress | None:
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """Read an address or network; one of IPv4-mapped addresses is that of IPv4.
+    """Read an address or network; IPv4-mapped ones become IPv4.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is neither.
     """
     network = ip_network(text, strict=False)
     if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
@@ -94,16 +95,16 @@ def parse_trusted(text: str) -> Network:
 
 
 def contains(networks: tuple[Network, ...], address: IpAddress) -> bool:
-    """Tell whether an address is in one of the networks."""
+    """Return whether an address is in one of the networks."""
     return any(address in network for network in networks)
 
 
 def is_trusted_peer(address: str, networks: tuple[Network, ...], *, unix: bool) -> bool:
-    """Tell whether the peer of a connection is one of those that are trusted.
+    """Return whether the peer of a connection is trusted.
 
-    A peer on a Unix socket is as near as one on the loopback interface, and trusted with it.
+    A peer on a Unix socket is as local as one on the loopback interface, and trusted with it.
 
-    :param unix: it came on a Unix socket, and has no address.
+    :param unix: the peer is on a Unix socket, and has no address.
     """
     if not networks:
         return False

@@ -8,12 +8,12 @@ from enum import StrEnum
 class RequestOutcome(StrEnum):
     """How a request ended, as far as the proxy knows (``ctx.outcome``).
 
-    An error page is a complete answer, too: ``ctx.status`` and ``ctx.error`` say what was wrong.
+    An error page is a complete response, too: see ``ctx.status`` and ``ctx.error`` for the error.
     """
 
     COMPLETE = "complete"
-    """The whole answer was handed over to the client's connection."""
+    """The whole response was passed to the client's connection."""
     CLIENT_GONE = "client_gone"
-    """The client left before that."""
+    """The client disconnected before that."""
     BROKEN_OFF = "broken_off"
-    """The answer was cut in the middle, because of the upstream, a plugin, or a limit; see ``ctx.error``."""
+    """The response was cut off because of the upstream, a plugin, or a limit; see ``ctx.error``."""

@@ -1,12 +1,12 @@
-"""Paths of requests: one spelling for all that mean the same, so that a guard meets every one.
+"""Paths of requests: a single spelling for all equivalent ones, so that no spelling bypasses a guard.
 
-Matching on what a client wrote would let it choose a spelling that a location does not know and
-its upstream does. Nothing here changes what is sent on (but for ``PathRules.forwards_normalised``).
+If paths were matched as sent, a client could choose a spelling that no location matches but that the upstream
+accepts. The forwarded path is not changed here, except by ``PathRules.forwards_normalised``.
 
 A path "as sent" is text whose characters are the bytes (Latin-1). A normalised path is Unicode text:
 
-- escapes of visible ASCII and of UTF-8 are decoded, except ``%25``, ``%2F``, ``%3F``, ``%5C`` and
-  ``%23``, which would be something else then; the other escapes are in upper case,
+- escapes of visible ASCII and of UTF-8 are decoded, except ``%25``, ``%2F``, ``%3F``, ``%5C`` and ``%23``,
+  which would change the meaning; the other escapes are in upper case,
 - bytes that are not UTF-8 are escaped,
 - repeated slashes are one, and dot segments are removed (RFC 3986, 5.2.4).
 """
@@ -23,17 +23,17 @@ ENCODED_SLASH: Final = "encoded_slash"
 BACKSLASH: Final = "backslash"
 NUL: Final = "nul"
 ALLOWABLE: Final = (ENCODED_SLASH, BACKSLASH, NUL)
-"""What is refused unless it is allowed, since backends do not agree on what it means."""
+"""Path elements that are rejected unless allowed, since backends interpret them differently."""
 
 is_odd: Final = re.compile(r"[%/\\\x80-\xff](?:(?<!/)|[./;])").search
-"""Find what may have to be normalised in a path as sent; None: nothing, it is what is matched on."""
+"""Finds elements of a path as sent that may need normalisation; None: it can be matched unchanged."""
 
-# An escape that stays one: of white space, control characters, ``%``, ``#``, ``/``, ``?``, ``\``.
+# An escape that is kept: of white space, control characters, ``%``, ``#``, ``/``, ``?``, ``\``.
 _STAYS: Final = re.compile(r"%(?=[01][0-9A-Fa-f]|2[035Ff]|3[Ff]|5[Cc]|7[Ff])")
 _INVALID: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _NOT_UTF8: Final = re.compile(r"[\udc80-\udcff]")
-# ASCII in more bytes than it needs, which lenient decoders take for it: ``%C0%AF`` for a slash.
+# Overlong encodings of ASCII, which lenient decoders accept: ``%C0%AF`` for a slash.
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 _DOTS_WITH_PARAMETER: Final = re.compile(r"(/\.\.?);[^/]*")
 _ONLY_PARAMETER: Final = re.compile(r"/;[^/]*(?=/)")
@@ -48,16 +48,16 @@ _NAMES: Final = {ENCODED_SLASH: "an encoded slash", BACKSLASH: "a backslash", NU
 
 
 class InvalidPath(ValueError):
-    """A path that says nothing; the message says why."""
+    """An invalid path; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a path means.
+    """The interpretation of a path.
 
-    :param path: what is matched on.
-    :param others: other paths that a backend may take it for, if that is allowed.
-    :param danger: why no backend may get it, since it may be read as another path there; or empty.
+    :param path: the path that is matched.
+    :param others: other paths that a backend may read it as, if that is allowed.
+    :param danger: why no backend may get it, because it could be read as another path; or empty.
     """
 
     path: str
@@ -69,8 +69,8 @@ class Reading:
 class PathRules:
     """How the paths of a server's requests are read.
 
-    :param raw: as sent, without any change or refusal, as pingap 0.13.9 does.
-    :param allowed: which of ``ALLOWABLE`` may be in a path.
+    :param raw: as sent, without any change or rejection, as in pingap 0.13.9.
+    :param allowed: the elements of ``ALLOWABLE`` that a path may contain.
     :param forwards_normalised: the upstream gets the normalised path instead of the one sent.
     """
 
@@ -79,10 +79,10 @@ class PathRules:
     forwards_normalised: bool = False
 
     def read(self, path: str) -> Reading:
-        """Return what a path means.
+        """Return the interpretation of a path.
 
         :param path: as sent, beginning with ``/``.
-        :raises InvalidPath: it is refused whatever location it leads to.
+        :raises InvalidPath: it is rejected for every location.
         """
         if self.raw:
             return Reading(path.encode("latin-1").decode("utf-8", "replace"))
@@ -91,7 +91,7 @@ class PathRules:
         if NUL in found and NUL not in self.allowed:
             raise InvalidPath("the path has a NUL")
         dangers = [f"the path has {_NAMES[kind]}" for kind in found if kind not in self.allowed]
-        # A separator is read as one first: that is what most backends do, and guards expect.
+        # The reading in which it is a separator comes first: most backends do that, and guards expect it.
         first, *others = dict.fromkeys(
             _read_as(text, dict(zip(found, choice, strict=True)), dangers)
             for choice in product((True, False), repeat=len(found))
@@ -105,9 +105,9 @@ NORMALISED: Final = PathRules()
 
 
 def decoded(path: str) -> str:
-    """Return a path as sent with its escapes in their one form; dots and slashes are untouched.
+    """Return a path with its escapes normalised; dots and slashes are unchanged.
 
-    :raises InvalidPath: an escape is none, or hides ASCII in an overlong form.
+    :raises InvalidPath: an escape is invalid, or encodes ASCII in an overlong form.
     """
     if _INVALID.search(path):
         raise InvalidPath("the path has an invalid escape")
@@ -120,9 +120,9 @@ def decoded(path: str) -> str:
 
 
 def as_matched(text: str) -> str:
-    """Return the path of a location, as written in TOML, as it is compared with normalised paths.
+    """Return the path of a location, as written in TOML, in the form that is compared with normalised paths.
 
-    Dot segments stay, since a prefix may end in the middle of a segment.
+    Dot segments are kept, since a prefix may end in the middle of a segment.
     """
     sent = as_sent(text).replace(" ", "%20")
     try:
@@ -137,7 +137,7 @@ def as_sent(text: str, encoding: str = "utf-8") -> str:
 
 
 def _read_as(text: str, separates: dict[str, bool], dangers: list[str]) -> str:
-    """Return a path as a backend reads it for which some characters separate, or end, it."""
+    """Return a path as a backend reads it for which some characters separate or end it."""
     if separates.get(ENCODED_SLASH):
         text = text.replace("%2F", "/")
     if separates.get(BACKSLASH):
@@ -150,9 +150,9 @@ def _read_as(text: str, separates: dict[str, bool], dangers: list[str]) -> str:
 def _clean(text: str, dangers: list[str]) -> str:
     """Merge slashes and remove dot segments (RFC 3986, 5.2.4).
 
-    Added to the dangers: which segment ``..`` removes depends on whether slashes are merged before;
-    a dot segment has a parameter, or a segment is nothing else, which some backends drop before they
-    remove the segment.
+    Added to the dangers: ``..`` after an empty segment, because the segment it removes depends on whether
+    slashes are merged before; and dot segments with a parameter, or segments that are only a parameter, which
+    some backends drop before they remove segments.
     """
     if _DOTS_WITH_PARAMETER.search(text):
         dangers.append("the path has a dot segment with a parameter")

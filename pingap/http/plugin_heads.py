@@ -1,8 +1,7 @@
-"""Heads as plugins see them: a wrong value is refused where it is assigned, and so is a late change.
+"""Heads as plugins see them: invalid values are rejected when assigned, and so are late changes.
 
-The objects are those that came; only their class is another one from the moment on at which this
-matters, so that requests without plugins pay nothing. (``Response`` checks by itself, as plugins make
-some.)
+The objects stay the same; only their class changes when this matters, so that requests without plugins have
+no overhead. ``Response`` checks on its own, because plugins also create responses.
 """
 
 from __future__ import annotations
@@ -17,24 +16,26 @@ from pingap.http.response_checks import check_headers
 class PluginRequest(Request):
     """A request that plugins may change until it is sent.
 
-    (The lifecycle assigns the class by itself: a call would cost more.)
+    The lifecycle assigns the class itself, because a call would cost more.
     """
 
     __slots__ = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assign what a request may have.
+        """Assign and check an attribute.
 
         :raises TypeError: another type.
-        :raises ValueError: another value, or what ``rewrite`` is for.
-        :raises RuntimeError: the head was sent.
+        :raises ValueError: another value, or an attribute that ``rewrite`` changes.
+        :raises RuntimeError: the head has been sent.
         """
         if self.sent:
-            raise RuntimeError(f"request.{name} cannot be changed any more: {_TOO_LATE}")
+            raise RuntimeError(f"request.{name} can no longer be changed: {_TOO_LATE}")
         if name in ("path", "query", "target"):
             raise ValueError(f"request.{name} is changed by request.rewrite()")
         if name in _FRAMING:
-            raise ValueError(f"request.{name} tells how the request came, and cannot be changed")
+            raise ValueError(
+                f"request.{name} describes how the request arrived, and cannot be changed"
+            )
         if name == "headers":
             check_headers(self, value)
         if name in _TEXT:
@@ -49,10 +50,10 @@ class PluginRequest(Request):
     def rewrite(self, path: str, query: str | None = None) -> None:
         """Rewrite as ``Request`` does.
 
-        :raises RuntimeError: the head was sent.
+        :raises RuntimeError: the head has been sent.
         """
         if self.sent:
-            raise RuntimeError(f"the request cannot be rewritten any more: {_TOO_LATE}")
+            raise RuntimeError(f"the request can no longer be rewritten: {_TOO_LATE}")
         super().rewrite(path, query)
 
 
@@ -61,29 +62,29 @@ _TEXT: Final = ("method", "host", "http_version", "upgrade", "websocket_key")
 
 
 class SentHeaders(Headers):
-    """Header fields that were sent."""
+    """Header fields that have been sent."""
 
     __slots__ = ()
 
-    def __init__(self, fields: object = ()) -> None:  # (which is how ``fields`` is assigned)
-        raise RuntimeError(f"header fields cannot be changed any more: {_TOO_LATE}")
+    def __init__(self, fields: object = ()) -> None:  # called when ``fields`` is assigned
+        raise RuntimeError(f"header fields can no longer be changed: {_TOO_LATE}")
 
     def append(self, prepared: Field) -> None:
         """Refuse."""
-        raise RuntimeError(f"the header {_name(prepared[0])} cannot be added any more: {_TOO_LATE}")
+        raise RuntimeError(f"the header {_name(prepared[0])} can no longer be added: {_TOO_LATE}")
 
     def replace(self, prepared: Field) -> None:
         """Refuse."""
-        raise RuntimeError(f"the header {_name(prepared[0])} cannot be set any more: {_TOO_LATE}")
+        raise RuntimeError(f"the header {_name(prepared[0])} can no longer be set: {_TOO_LATE}")
 
     def discard(self, key: bytes) -> None:
-        """Refuse, unless there is nothing to drop."""
+        """Raise an error, unless there is nothing to drop."""
         if key in self.keys:
-            raise RuntimeError(f"the header {_name(key)} cannot be dropped any more: {_TOO_LATE}")
+            raise RuntimeError(f"the header {_name(key)} can no longer be dropped: {_TOO_LATE}")
 
 
 def close_head(head: Request | Response) -> None:
-    """Refuse changes by plugins from here on: they would come too late."""
+    """Reject changes by plugins from now on: they would come too late."""
     set_unchecked(head, "sent", True)
     head.headers.__class__ = SentHeaders
 

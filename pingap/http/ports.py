@@ -1,7 +1,7 @@
-"""Ports: what the two sides of a request and the proxy between them know of each other.
+"""The interfaces between the two sides of a request and the proxy.
 
-Connections call an exchange, and an exchange calls connections; each of them only knows the other by
-the protocols below.
+Connections call an exchange, and an exchange calls connections; each knows the other only by the protocols
+below.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """The side a body comes from."""
+    """The side from which a body comes."""
 
     def pause_body(self) -> None:
-        """Deliver nothing more until ``resume_body``."""
+        """Deliver no more until ``resume_body``."""
 
     def resume_body(self) -> None:
         """Go on delivering."""
 
 
 class Sink(Protocol):
-    """The side a body goes to."""
+    """The side to which a body goes."""
 
     def send_chunk(self, chunk: bytes) -> None:
         """Send a piece of the body; never empty."""
@@ -38,70 +38,70 @@ class Sink(Protocol):
 
 
 class Upstream(Source, Sink, Protocol):
-    """The upstream's side: takes a request body, delivers a response."""
+    """The upstream side: accepts a request body, delivers a response."""
 
     def abort(self) -> None:
-        """Drop the connection: nobody wants the answer any more."""
+        """Close the connection: the response is no longer needed."""
 
     def leave(self) -> None:
         """Do the same after the current events are delivered, unless they complete the response."""
 
     def close(self) -> None:
-        """End the connection once what was written is sent."""
+        """Close the connection once written data is sent."""
 
     def read_pieces(self) -> None:
-        """Deliver small pieces from here on: each may hold hundreds of messages that are looked at."""
+        """Deliver small pieces from now on: each may contain hundreds of messages to be processed."""
 
 
 class RelayedBody(Protocol):
-    """A body on its way through the proxy."""
+    """A body that passes through the proxy."""
 
     @property
     def ended(self) -> bool:
-        """All of it has come."""
+        """Whether it has arrived completely."""
 
     @property
     def replayable(self) -> bool:
-        """All of what was sent of it is kept for another attempt."""
+        """Whether everything sent so far is kept for another attempt."""
 
 
 class Asker(Protocol):
-    """An exchange, as the upstream that it asks sees it."""
+    """An exchange as seen by its upstream."""
 
     ctx: RequestContext
     request: Request
     tunnelling: bool
-    """Both sides speak another protocol."""
+    """Whether both sides use another protocol."""
     delivering: bool
-    """More events are at hand, so what is sent need not leave yet."""
+    """Whether more events are available, so that sent data can be delayed."""
 
     @property
     def request_body(self) -> RelayedBody | None:
         """The body of the request."""
 
     def on_upstream_head(self, response: Response) -> None:
-        """Take the head of an answer, interim ones included."""
+        """Handle the head of a response, including interim ones."""
 
     def on_upstream_whole(self, response: Response) -> None:
-        """Take an answer with all of its body."""
+        """Handle a response with its whole body."""
 
     def on_upstream_chunk(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
+        """Handle a piece of the body."""
 
     def on_upstream_end(self, trailers: Headers | None) -> None:
-        """Take the end of the answer."""
+        """Handle the end of the response."""
 
     def on_upstream_half_closed(self) -> None:
-        """Take the end of the upstream's side of a tunnel."""
+        """Handle the end of the upstream's side of a tunnel."""
 
     def on_upstream_waiting(self) -> None:
-        """Know that no more events are at hand."""
+        """Called when no more events are available."""
 
     def on_upstream_lost(self, error: HTTPError) -> None:
-        """Know that no answer, or no more of it, will come."""
+        """Called when there will be no response, or no more of it."""
 
     def on_upstream_full(self, full: bool) -> None:
-        """Know whether more of the request can be sent."""
+        """Called when the upstream can, or cannot, accept more of the request."""
 
 
 class Statistics(Protocol):
@@ -110,7 +110,7 @@ class Statistics(Protocol):
     started_at: float
     """Unix seconds."""
     ask_others: Callable[[], Awaitable[dict[str, Any]]] | None
-    """Asks for what all other workers have counted; None if there are none."""
+    """Requests the counts of all other workers; None if there are none."""
 
     @property
     def locations(self) -> Mapping[str, Any]:
@@ -118,11 +118,11 @@ class Statistics(Protocol):
 
     @property
     def upstream_times(self) -> Mapping[str, Any]:
-        """Upstream -> what its requests took."""
+        """Upstream -> times of its requests."""
 
     @property
     def backends(self) -> Callable[[], Sequence[Any]]:
-        """Returns what is known of all backends, upstream by upstream."""
+        """Returns the state of all backends, upstream by upstream."""
 
     @property
     def processing(self) -> int:
@@ -133,14 +133,14 @@ class Statistics(Protocol):
         """Requests that matched a location."""
 
     def location(self, name: str) -> tuple[int, int]:
-        """Return how many requests of a location are in progress, and how many began."""
+        """Return how many requests of a location are in progress, and how many have begun."""
 
     async def of_all_workers(self) -> Statistics:
         """Return the same figures of requests, summed up over all workers of the instance."""
 
 
 class Pins(Protocol):
-    """Upstream connections that serve only one client's connection."""
+    """Upstream connections that serve only one client connection."""
 
     def __contains__(self, peer: Any) -> bool: ...
 
@@ -148,7 +148,7 @@ class Pins(Protocol):
         """Return the connections to a peer, which are not shared from now on."""
 
     def choose(self, upstream: Any, tried: Any) -> Any:
-        """Return the peer that knows the client; None if none does."""
+        """Return the peer on which the client has authenticated; None if there is none."""
 
     def release(self) -> None:
-        """End the connections: the client has left."""
+        """Close the connections: the client has disconnected."""

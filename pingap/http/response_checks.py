@@ -1,4 +1,4 @@
-"""The values that a response may have: each is checked when it is assigned."""
+"""The valid values of a response's attributes: each is checked when assigned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pingap.http.headers import FIELD_VALUE, Headers
 
 
 class _Response(Protocol):
-    """The attributes of a ``Response`` that decide on others."""
+    """The attributes of a ``Response`` that the checks of others depend on."""
 
     body: bytes | AsyncIterable[bytes]
     content_length: int | None
@@ -32,7 +32,7 @@ def _check_body(response: _Response, body: object) -> None:
 
 
 def length_of(body: Any) -> int | None:
-    """Return how many bytes a body has; a file knows that, and other iterables may say it."""
+    """Return the length of a body; a file knows it, and other iterables may provide it."""
     if isinstance(body, bytes):
         return len(body)
     length = getattr(body, "content_length", None)
@@ -54,9 +54,9 @@ def _check_length(response: _Response, length: Any) -> None:
 
 
 def check_headers(_: object, headers: object) -> None:
-    """Refuse what is no ``Headers``, or is of another head that was sent.
+    """Reject anything but ``Headers``, and headers of another head that has been sent.
 
-    :raises TypeError: it is.
+    :raises TypeError: it is rejected.
     """
     if type(headers) is not Headers:
         hint = "a copy() of them" if isinstance(headers, Headers) else f"not {headers!r:.40}"
@@ -81,4 +81,4 @@ RESPONSE_CHECKS: Final[dict[str, Callable[[Any, Any], None]]] = {
     "upstream": _check_upstream,
     "sent": _check_upstream,
 }
-"""Name of an attribute -> the function that checks a value for it."""
+"""Name of an attribute -> the function that checks its values."""

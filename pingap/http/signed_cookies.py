@@ -14,7 +14,7 @@ class SignedCookie:
     """A cookie whose value clients can read, but not change (see ``Signer``).
 
     If the cookie has a ``max_age``, the signature expires with it. A name with the prefix ``__Host-``
-    keeps other hosts of the domain from setting a cookie in front of it.
+    keeps other hosts of the domain from setting a cookie that takes precedence.
 
     :param cookie: name and attributes.
     :param keys: the first one signs, all of them verify; each has 32 bytes at least.
@@ -29,7 +29,7 @@ class SignedCookie:
         self._signer = Signer(keys, f"cookie {cookie.name}")
 
     def read(self, request: Request) -> bytes | None:
-        """Return the value that a client sent; None without the cookie, or if it is not valid."""
+        """Return the value that a client sent; None if the cookie is missing or not valid."""
         text = request.cookie(self.cookie.name)
         return None if text is None else self._signer.verify(text)
 
@@ -41,5 +41,5 @@ class SignedCookie:
         return self.cookie.set(self._signer.sign(value, expires_in=self.cookie.max_age))
 
     def delete(self) -> Field:
-        """Return the field that makes clients forget the cookie."""
+        """Return the field that deletes the cookie."""
         return self.cookie.delete()

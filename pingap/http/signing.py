@@ -1,4 +1,4 @@
-"""Signed values, which clients can keep and read, but not change. Nothing is encrypted."""
+"""Signed values, which clients can store and read, but not change. Nothing is encrypted."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Final, TypeAlias
 from pydantic import SecretStr
 
 SigningKey: TypeAlias = str | bytes | SecretStr
-"""A key: bytes, text that is used as UTF-8, or a ``Secret`` of the settings."""
+"""A key: bytes, text that is encoded as UTF-8, or a ``Secret`` of the settings."""
 
 SHORTEST_KEY: Final = 32
-"""Bytes of a key: as many as the hash has (RFC 2104, 3)."""
+"""Minimum length of a key in bytes: that of the hash (RFC 2104, 3)."""
 LONGEST_TEXT: Final = 4096
-"""Characters of a signed value: as many as a cookie can have."""
+"""Maximum length of a signed value: that of a cookie."""
 _LONGEST_LIFE: Final = 100 * 365 * 86400
 """Seconds."""
 
-# A signed value is base64url, without padding, of: version, end, value, tag. The tag is the
-# HMAC-SHA256 of all before it; the end is in milliseconds of Unix time, 0 for never.
+# A signed value is base64url, without padding, of: version, expiry, value, tag. The tag is the HMAC-SHA256 of
+# everything before it; the expiry is in milliseconds of Unix time, 0 for never.
 _VERSION: Final = b"\x01"
 _HEAD_BYTES: Final = 9
 _TAG_BYTES: Final = 32
 LONGEST_VALUE: Final = LONGEST_TEXT * 3 // 4 - _HEAD_BYTES - _TAG_BYTES
-"""Bytes that can be signed."""
+"""Maximum number of bytes that can be signed."""
 
 
 class Signer:
-    """Signs values that clients keep for a while: in cookies, links or forms (HMAC-SHA256).
+    """Signs values that clients store for a while: in cookies, links or forms (HMAC-SHA256).
 
     A value is not encrypted, and it is valid for everyone who has it, any number of times, until it
     expires. To change the key, put the new one in front, and remove the old one when everything
     signed with it has expired.
 
     :param keys: the first one signs, all of them verify.
-    :param purpose: what the values are for, beginning with the category of the plugin. A value
-        signed for one purpose is invalid for all others.
+    :param purpose: the purpose of the values, beginning with the category of the plugin. A value signed for
+        one purpose is invalid for all others.
     :raises TypeError: a key of another type, or a single one instead of a list.
     :raises ValueError: no key, a key shorter than 32 bytes, or no purpose.
     """
@@ -59,9 +59,9 @@ class Signer:
         ]
 
     def sign(self, value: bytes, *, expires_in: float | None = None) -> str:
-        """Return a value with its signature: text that can stand in a cookie or a URL as it is.
+        """Return a value with its signature: text that can be used unchanged in a cookie or a URL.
 
-        :param expires_in: seconds for which it is valid; None for ever.
+        :param expires_in: seconds for which it is valid; None: it does not expire.
         :raises ValueError: a value of more than 3031 bytes (4096 characters of text), or
             ``expires_in`` is not above 0, or above 100 years.
         """
@@ -78,12 +78,12 @@ class Signer:
         return _encoded(signed + hmac.digest(self._keys[0], signed, "sha256"))
 
     def verify(self, text: str) -> bytes | None:
-        """Return the value that was signed; None if the text is invalid or has expired."""
+        """Return the signed value; None if the text is invalid or has expired."""
         data = _decoded(text)
         if len(data) < _HEAD_BYTES + _TAG_BYTES:
             return None
         signed, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
-        # A list: every key is tried, so that the time taken does not depend on which one fits.
+        # A list: every key is tried, so that the time does not depend on which one matches.
         fits = [hmac.compare_digest(tag, hmac.digest(key, signed, "sha256")) for key in self._keys]
         if not any(fits) or not signed.startswith(_VERSION):
             return None
@@ -111,12 +111,12 @@ def _encoded(data: bytes) -> str:
 
 
 def _decoded(text: str) -> bytes:
-    """Return the bytes of a text; empty for one that is too long or that ``_encoded`` never makes."""
+    """Return the bytes of a text; empty if it is too long or not in the form that ``_encoded`` produces."""
     if len(text) > LONGEST_TEXT:
         return b""
     try:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:  # also of characters beyond ASCII
+    except ValueError:  # also for characters beyond ASCII
         return b""
-    # The decoder skips foreign characters and ignores spare bits: one value would have many texts.
+    # The decoder skips foreign characters and ignores spare bits, so one value would have many texts.
     return data if _encoded(data) == text else b""

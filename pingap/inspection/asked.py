@@ -1,4 +1,4 @@
-"""From what a person types, ``POST http://shop.example.com:8080/cart``, to a request and a server."""
+"""Turns command arguments, such as ``POST http://shop.example.com:8080/cart``, into a request and a server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for.
+    """The requested URL.
 
     :param port: of the URL, or that of its scheme; None if the URL is only a path.
     :param port_written: whether the URL names it.
@@ -39,8 +39,8 @@ def read_request(method: str, url: str, headers: Sequence[str]) -> Asked:
     """Read a request as the arguments of a command.
 
     :param url: ``http://host[:port]/path``, or the path alone.
-    :param headers: ``Name: value`` each; ``Host`` takes the place of the URL's host.
-    :raises ValueError: with a text for the operator.
+    :param headers: ``Name: value`` each; ``Host`` replaces the URL's host.
+    :raises ValueError: with a message for the operator.
     """
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"{quoted(method)} is not a method")
@@ -89,7 +89,7 @@ def choose_server(servers: Mapping[str, ServerConfig], asked: Asked, wanted: str
     """Return the name of the server that would get a request.
 
     :param wanted: the server by name; otherwise it is found by the port of the URL.
-    :raises ValueError: with a text for the operator: there is none, or there are several.
+    :raises ValueError: with a message for the operator: there is none, or there are several.
     """
     if wanted is not None:
         if wanted not in servers:
@@ -102,7 +102,7 @@ def choose_server(servers: Mapping[str, ServerConfig], asked: Asked, wanted: str
             return found[0]
     known = ", ".join(f"{name} ({one.addr})" for name, one in servers.items()) or "none"
     if asked.port is None:
-        reason = "a path alone does not tell the server"
+        reason = "a path alone does not identify the server"
     else:
         count = "several servers listen" if listening else "no server listens"
         reason = f"{count} on port {asked.port}"

@@ -1,6 +1,6 @@
 """All checks for settings that are valid but probably wrong.
 
-A mistake that keeps a configuration from being served is no finding: loading tells it.
+An error that prevents serving is not a finding: loading reports it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pingap.plugins.order_lint import Hazard, hazards
 
 
 def findings(runtime: Runtime) -> list[Finding]:
-    """Make all checks; in the order of files and lines."""
+    """Run all checks; the results are in the order of files and lines."""
     found = [one for check in CHECKS for one in check(runtime)]
     return sorted(found, key=lambda one: (one.problem.file or "", one.problem.line or 0))
 
 
 def order_hazards(runtime: Runtime) -> Iterator[Finding]:
-    """``order``: plugins that run before plugins that must precede them."""
+    """``order``: plugins that run before plugins that must come first."""
     for path, hazard in _hazards(runtime):
         yield finding(runtime, "order", path, hazard.harm, hazard.advice)
 
 
 def load_warnings(runtime: Runtime) -> Iterator[Finding]:
-    """``load-warning``: warnings of loading that no other check reports."""
+    """``load-warning``: warnings from loading that no other check reports."""
     told = {(path, str(hazard)) for path, hazard in _hazards(runtime)}
     for warning in (*runtime.config.warnings, *runtime.warnings):
         if (warning.path, warning.message) not in told:

@@ -1,6 +1,6 @@
-"""Locations that never get a request, because a heavier one of the server takes all of theirs.
+"""Locations that never get a request, because one of the server with a larger weight gets all of theirs.
 
-Only what is certain is told: whether one regex takes all that another one takes is not asked.
+Only certain cases are reported: whether one regex matches everything that another one matches is not checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Route = Candidate[LocationRuntime]
 
 
 def dead_routes(runtime: Runtime) -> Iterator[Finding]:
-    """``dead-route``: a location that a heavier one shadows."""
+    """``dead-route``: a location that is shadowed by one with a larger weight."""
     for name, server in runtime.servers.items():
         metrics = runtime.config.servers[name].prometheus_metrics
         for candidate in server.router.candidates:
@@ -91,5 +91,5 @@ def _covers_path(wide: PathMatcher, narrow: PathMatcher) -> bool:
 
 
 def _all_but_asterisk(wide: PathMatcher, narrow: PathMatcher) -> bool:
-    """Every path begins with ``/``, except that of ``OPTIONS *`` (RFC 9112, 3.2.4)."""
+    """Return whether ``OPTIONS *`` (RFC 9112, 3.2.4) is the only path left: all others begin with ``/``."""
     return wide.match("*") is None and narrow.match("*") is not None

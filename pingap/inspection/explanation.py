@@ -1,7 +1,7 @@
 """How a request would be handled: its location, why the others do not match, its plugins.
 
-The matcher and the chains are those that serve. No plugin is called and nothing is sent, so what
-plugins would do to the request (rewrite it, answer it, choose another upstream) is not known.
+The matcher and the chains are those used for serving. No plugin is called and nothing is sent, so the effects
+of plugins (rewriting or answering the request, choosing another upstream) are unknown.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _ABOUT_FAILURES: Final = (
     "retry_",
     "slow_start",
 )
-"""Beginnings of keys of upstreams and locations."""
+"""Prefixes of keys of upstreams and locations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A location that does not take the request.
+    """A location that does not match the request.
 
     :param reasons: kind (``host``, ``path``, ``header``, ``query``, ``cookie``, ``weight``) and text.
     """
@@ -76,10 +76,10 @@ class HeaderStep:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """The upstream that would be asked.
+    """The upstream that would be used.
 
     :param peers: address, weight, and whether it is a backup.
-    :param settings: how a peer is chosen, and what becomes of one that fails: key and value.
+    :param settings: how a peer is chosen, and how failures are handled: key and value.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Explanation:
     path: str = ""
     """The path that locations are matched against: normalised, unless the server matches raw paths."""
     refusal: str = ""
-    """Why the request is rejected, at once or instead of being sent to the upstream; or empty."""
+    """Why the request is rejected, at once or before it is sent to the upstream; empty if it is not."""
     location: str | None = None
     weight: int = 0
     place: Place = field(default_factory=Place)
@@ -106,13 +106,13 @@ class Explanation:
     headers: list[HeaderStep] = field(default_factory=list)
     upstream: Backends | None = None
     no_upstream: str = ""
-    """Why there is no upstream, unless the configuration has none on purpose."""
+    """Why there is no upstream, unless the configuration names none."""
 
 
 def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
     """Match a request against the locations of a server.
 
-    :param request: its path is as sent; it is normalised here, by the rules of the server.
+    :param request: its path is as sent by the client; it is normalised here, by the rules of the server.
     """
     router = runtime.servers[server].router
     explanation = Explanation(server)
@@ -155,7 +155,7 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
     return explanation
 
 
-# Why not.
+# Reasons.
 
 
 def _reasons(
@@ -183,7 +183,7 @@ def _lighter(weight: int, heaviest: int) -> str:
 
 
 def written_host(host: HostMatcher) -> str:
-    """Write the hosts of a location as they stand in TOML."""
+    """Return the hosts of a location as written in TOML."""
     marks = {HostKind.EXACT: "", HostKind.WILDCARD: "*.", HostKind.REGEX: "~"}
     return ", ".join(f"{marks[piece.kind]}{piece.text}" for piece in host.pieces)
 
@@ -197,11 +197,11 @@ def _path_mismatch(path: PathMatcher) -> str:
     return f"{words[path.kind]} {path.text}"
 
 
-# What then.
+# Plugins and upstream.
 
 
 def chain(runtime: Runtime, *frozen: Chains) -> dict[str, list[Step]]:
-    """Return what runs in each phase, with the functions behind it.
+    """Return the plugins that run in each phase, with their functions.
 
     :param frozen: the chains of a location, of its upstream, and of its server.
     """
@@ -268,7 +268,7 @@ def _add_upstream(
 
 
 def _settings(config: Config, upstream: str, location: str) -> Iterator[tuple[str, str]]:
-    """Yield how peers are chosen and checked, and the other keys about failures that are written."""
+    """Yield the settings for choosing and checking peers, and the other configured keys about failures."""
     settings = config.upstreams[upstream]
     if settings.discovery != "transparent":
         yield "algo", settings.algo

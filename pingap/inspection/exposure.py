@@ -1,8 +1,8 @@
 """Internals of the proxy that every client can read, because no guard protects them.
 
-A location is asked for a guard if its path has a word such as ``admin``, or one of its plugins says
-that it answers with the inside of the proxy (``Plugin.answers``). A server that only this machine
-can reach needs none, unless ``basic.trusted_proxies`` says that there is a proxy in front of it.
+A location needs a guard if its path contains a word such as ``admin``, or if one of its plugins declares that
+it reveals internals of the proxy (``Plugin.answers``). A server that only this machine can reach needs none,
+unless ``basic.trusted_proxies`` indicates that there is a proxy in front of it.
 """
 
 from __future__ import annotations

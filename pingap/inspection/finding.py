@@ -13,9 +13,9 @@ from pingap.config.problem import KeyPath
 class Finding:
     """A probable mistake in a configuration.
 
-    :param id: what kind it is; never changes its meaning.
-    :param problem: its place and what is wrong.
-    :param fix: what to do.
+    :param id: its kind; never changes its meaning.
+    :param problem: its place and the problem.
+    :param fix: how to fix it.
     """
 
     id: str
@@ -24,5 +24,5 @@ class Finding:
 
 
 def finding(runtime: Runtime, kind: str, path: KeyPath, message: str, fix: str) -> Finding:
-    """Make a finding about a key of the configuration."""
+    """Return a finding about a key of the configuration."""
     return Finding(kind, runtime.config.source.problem(path, message), fix)

@@ -1,4 +1,4 @@
-"""What is installed: distributions, what they provide, whether it loads, and where it is used."""
+"""The installed distributions: what they provide, whether it loads, and where it is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 class Use:
     """A configured plugin, a table that has a claimed key, or an upstream with a discovery.
 
-    :param name: the key below ``[plugins]``; of a claimed key, the location, or the table as
+    :param name: the key below ``[plugins]``; for a claimed key, the location, or the table as
         ``servers.web``; or the upstream.
     :param locations: the locations that list it, or use the upstream.
     """
@@ -34,7 +34,7 @@ class Use:
 
 @dataclass(slots=True)
 class Provided:
-    """A category, a claimed key, a kind of discovery or a word of ``algo``.
+    """A category, a claimed key, a kind of discovery or a name of ``algo``.
 
     :param class_name: module and class, if it loads.
     :param error: why it does not load.
@@ -63,10 +63,10 @@ class Distribution:
 
 @dataclass(slots=True)
 class Installed:
-    """All there is.
+    """The result of ``installed``.
 
-    :param missing: categories and kinds of discovery that the configuration uses and nothing provides;
-        the error says what to install.
+    :param missing: categories and kinds of discovery that the configuration uses and that are not installed;
+        the error names what to install.
     :param local: plugins of the configuration that are files.
     """
 
@@ -78,7 +78,7 @@ class Installed:
 def installed(registry: Registry, config: Config | None) -> Installed:
     """List everything that is installed, and load it.
 
-    :param config: where uses are looked for; without one there are none.
+    :param config: searched for uses; without it there are none.
     """
     distributions: dict[str, Distribution] = {}
     for point in registry.points:
@@ -142,7 +142,7 @@ def _categories_built_in(registry: Registry) -> dict[str, str]:
     """Return the category of each instance that every configuration has."""
     found = {}
     for name in registry.names(kinds.INSTANCE):
-        with suppress(MissingPluginError, PluginLoadError):  # told where it is listed
+        with suppress(MissingPluginError, PluginLoadError):  # reported where it is listed
             found[name] = str(registry.find(kinds.INSTANCE, name)["category"])
     return found
 
@@ -211,4 +211,4 @@ _FINDERS: Final[Mapping[kinds.Kind[Any], Callable[[Config, str], Iterator[Use]]]
     kinds.DISCOVERY: _discovery_uses,
     kinds.BALANCER: _balancer_uses,
 }
-"""Kind -> what finds its uses in a configuration."""
+"""Kind -> function that finds its uses in a configuration."""

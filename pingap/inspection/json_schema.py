@@ -1,8 +1,7 @@
-"""The JSON Schema of the whole configuration, made from the models that check it when it is loaded.
+"""The JSON Schema of the whole configuration, made from the models that validate it.
 
-Editors complete and check TOML with it. It says no to what loading says no to, as far as a schema
-can: it does not know which names exist, nor what a regex or a header may be. What loading accepts,
-it accepts.
+Editors complete and check TOML with it. It rejects what loading rejects, as far as a schema can: it does not
+know which names exist, nor the syntax of a regex or a header. It accepts everything that loading accepts.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _OUR_FIELDS = {**dict.fromkeys(kinds.CLAIMS, ("claimed",)), "plugins": ("options",)}
-"""Fields of the models that are no keys."""
+"""Fields of the models that are not keys."""
 
 
 def json_schema(registry: Registry) -> tuple[Schema, list[str]]:
     """Return the schema, with the settings of every installed plugin.
 
-    :returns: the schema; and for each plugin that cannot be loaded, a text that says so. Its settings
-        are not checked by the schema.
+    :returns: the schema, and a message for each plugin that cannot be loaded. The schema does not check the
+        settings of those.
     """
     builder = _Builder(registry)
     return builder.build(), builder.failures
@@ -77,7 +76,7 @@ class _Builder:
             words = sorted(["", *self.registry.names(kinds.DISCOVERY), "transparent"])
             schema["properties"]["discovery"]["enum"] = words
         if section in SECTIONS_WITH_INCLUDES and (required := schema.pop("required", None)):
-            # A storage that is included may bring what is required.
+            # An included storage may provide the required keys.
             schema["anyOf"] = [{"required": required}, {"required": ["includes"]}]
         return schema
 
@@ -110,9 +109,9 @@ class _Builder:
     def _plugins(self) -> Schema:
         """Return the schema of a plugin: its category chooses the settings.
 
-        The choice is made by ``if``, so that an error is about the chosen category alone. ``anyOf``
-        checks nothing (its last entry is always true): editors that do not follow ``if`` find there
-        which keys they may complete.
+        The choice is made by ``if``, so that an error is about the selected category alone. ``anyOf`` checks
+        nothing, because its last entry is always true, but editors that do not evaluate ``if`` find the keys
+        there for completion.
         """
         own = self._model("plugins", PluginConfig)
         classes = self._classes()
@@ -157,9 +156,9 @@ class _Builder:
     # Models.
 
     def _model(self, name: str, model: type[BaseModel]) -> Schema:
-        """Return the schema of a table; what it refers to goes to the definitions.
+        """Return the schema of a table; referenced schemas are added to the definitions.
 
-        :param name: put in front of the names of those, which are only unique in a model.
+        :param name: prefix for their names, which are only unique within a model.
         """
         schema = _of_model(name, model, "validation")
         written = _of_model(name, model, "serialization").get("properties", {})
@@ -179,16 +178,16 @@ def _of_model(name: str, model: type[BaseModel], mode: Any) -> Schema:
 
 
 def _with_written_default(schema: Schema, written: Schema) -> Schema:
-    """Take the default as TOML has it: a duration is text there, and a number in Python."""
+    """Use the default as written in TOML: a duration is text there, and a number in Python."""
     rest = {key: value for key, value in schema.items() if key != "default"}
     default = written.get("default")
     return rest if default is None else {**rest, "default": default}
 
 
 def _key(schema: Schema, key: str) -> Schema:
-    """Say of a key that is not supported, or has no effect, that it is so."""
+    """Describe a key that is not supported or has no effect as such."""
     description = schema.get("description", key)
-    if "not_yet" in schema:  # any value: loading knows which of them mean the same as none
+    if "not_yet" in schema:  # any value: loading decides which values mean the same as no key
         text = f"{description} Not supported yet ({schema['not_yet']})."
         return {"description": text, "deprecated": True}
     schema = _tidy(schema)
@@ -199,7 +198,7 @@ def _key(schema: Schema, key: str) -> Schema:
 
 
 def _tidy(schema: Any) -> Any:
-    """Drop what TOML does not have (null), and the titles that pydantic makes of names."""
+    """Remove null, which TOML does not have, and the titles that pydantic derives from names."""
     if isinstance(schema, list):
         return [_tidy(one) for one in schema]
     if not isinstance(schema, dict):

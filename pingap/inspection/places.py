@@ -1,4 +1,4 @@
-"""Where things stand: the line of a key, the line of a function, the plugins of a location."""
+"""Finds places: the line of a key, the line of a function, the plugins of a location."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Place:
 
 
 def place_of_key(source: Source, path: KeyPath) -> Place:
-    """Return where a key of the configuration stands, or the table around it."""
+    """Return the place of a key in the configuration, or of the table around it."""
     found = source.problem(path, "")
     return Place(found.file, found.line)
 
@@ -40,7 +40,7 @@ def place_of_code(function: Callable[..., Any]) -> Place:
     try:
         lines, first = inspect.getsourcelines(function)
         file = inspect.getsourcefile(function)
-    except (OSError, TypeError):  # compiled, or made without a file
+    except (OSError, TypeError):  # compiled, or created without a file
         return Place()
     words = ("def ", "async def ")
     offset = next((at for at, line in enumerate(lines) if line.lstrip().startswith(words)), 0)
@@ -48,7 +48,7 @@ def place_of_code(function: Callable[..., Any]) -> Place:
 
 
 def _short(file: str | None) -> str | None:
-    """Write a path from here, if it is below this directory."""
+    """Return a path relative to the current directory, if it is below it."""
     if file is None:
         return None
     path = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would follow links
@@ -56,7 +56,7 @@ def _short(file: str | None) -> str | None:
 
 
 def place_of_instance(config: Config, name: str, claimed: Mapping[str, KeyPath]) -> Place:
-    """Return where a plugin is configured; nowhere if it is built in.
+    """Return the place where a plugin is configured; empty if it is built in.
 
     :param claimed: ``Runtime.claimed``.
     """

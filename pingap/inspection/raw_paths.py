@@ -1,4 +1,4 @@
-"""Guards that a client can bypass, because paths are matched as they were sent."""
+"""Guards that a client can bypass, because the server matches raw paths."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _FIX = 'remove path_matching = "raw", or guard the whole server: a location with
 
 
 def raw_guards(runtime: Runtime) -> Iterator[Finding]:
-    """Find ``raw-path-guard``: a guard for some paths only, on a server that matches raw paths.
+    """``raw-path-guard``: a guard for some paths only, on a server that matches raw paths.
 
-    A ``mock`` that answers with an error is a guard as well: it blocks its paths.
+    A ``mock`` that answers with an error also counts as a guard: it blocks its paths.
     """
     config = runtime.config
     built = {one.name: one for one in runtime.plugins}

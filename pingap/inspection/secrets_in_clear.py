@@ -1,7 +1,7 @@
 """Secrets in plain text in the configuration. Their values are never shown.
 
-A key holds a secret if its model says so (``SecretStr``), or if its name does. Judged as written,
-before anything is resolved.
+A key contains a secret if its model declares so (``SecretStr``), or if its name suggests it. Values are
+judged as written, before references are resolved.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pingap.config.secret_keys import (
 from pingap.inspection.finding import Finding
 
 _KEYS = ("tls_key", "client_key")
-"""Private keys: they may be the name of a file."""
+"""Keys for private keys, whose values may be file names."""
 
 _FIX = "write $ENV:NAME or file:PATH, and keep the secret there"
 _NAME_FIX = (
@@ -56,7 +56,7 @@ def secrets_in_clear(runtime: Runtime) -> Iterator[Finding]:
 def _tables(
     data: dict[str, Any], runtime: Runtime
 ) -> Iterator[tuple[KeyPath, dict[str, Any], list[type[BaseModel]]]]:
-    """Give every table with the models that know its keys."""
+    """Yield every table with the models that know its keys."""
     classes: dict[KeyPath, list[type[BaseModel]]] = {}
     for one in runtime.plugins:
         path = runtime.claimed.get(one.name, ("plugins", one.name, ""))[:-1]
@@ -72,7 +72,7 @@ def _tables(
 
 def _fix_of(path: KeyPath, key: str, value: Any, models: list[type[BaseModel]]) -> str | None:
     if path[0] == "storages" and key == "value":
-        return None  # lines of TOML, secret only because they may hold secrets
+        return None  # lines of TOML, which are only secret because they may contain secrets
     if key in HEADER_LISTS and isinstance(value, list):
         return _HEADER_FIX if any(is_secret_header(str(entry)) for entry in value) else None
     declared = any(has_secret(annotation_of(model, key)) for model in models)
@@ -86,7 +86,7 @@ def _fix_of(path: KeyPath, key: str, value: Any, models: list[type[BaseModel]]) 
 
 
 def _names_a_file(text: str) -> bool:
-    """Return whether a value is the name of a file, not PEM or base64, which has no dots."""
+    """Return whether a value is a file name rather than PEM or base64, which contain no dots."""
     return "\n" not in text and (text.startswith(("/", "~")) or "." in text)
 
 

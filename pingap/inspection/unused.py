@@ -1,7 +1,7 @@
 """Sections that nothing refers to.
 
-Settings of plugins may name upstreams and other plugins in ways that only the plugin knows, so a
-name that stands anywhere in them counts as used.
+Settings of plugins may refer to upstreams and other plugins in ways that only the plugin knows, so a name
+that occurs anywhere in them counts as used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _references(runtime: Runtime) -> Iterator[tuple[str, str, Iterable[str]]]:
     balancing = {one.name for one in runtime.plugins if hasattr(one.plugin, "pingap_balancers")}
     yield "plugins", "no location or server lists it", listed | named | balancing
     chosen = {location.upstream for location in locations}
-    if not any(name.startswith("$") for name in chosen):  # which may become any name
+    if not any(name.startswith("$") for name in chosen):  # a variable can be any name
         yield "upstreams", "no location uses it", chosen | named
     if not any(server.global_certificates for server in servers):
         yield "certificates", "no server has global_certificates", ()
@@ -53,7 +53,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, dict):
         yield from _texts(list(value.values()))
-        yield from value  # as {"backend-a" = 3}
+        yield from value  # names may be keys: {"backend-a" = 3}
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _texts(one)

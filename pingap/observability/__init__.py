@@ -1,1 +1,1 @@
-"""What the proxy tells of itself: logs, metrics, timing."""
+"""Logs, metrics and timing."""

@@ -1,7 +1,7 @@
 """The access log: formats compiled once, lines written in batches.
 
-Formats and tags are pingap's (observability.md, section 1). Values that others chose are escaped, so
-that none can forge a line; where the format is a JSON object, as JSON wants it.
+Formats and tags are those of pingap 0.13.9 (observability.md, section 1). Values from outside are escaped, so
+that they cannot forge a line; in a JSON format, as JSON requires.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PRESETS: Final = {
 }
 
 LogTag: TypeAlias = "Callable[[Request, Response | None, RequestContext], str | None]"
-"""Makes the text of an access log tag for a request that ended; None or empty if there is none."""
+"""Makes the text of an access log tag for an ended request; None or empty if there is none."""
 
 _NO_TAGS: Final[Mapping[str, LogTag]] = {}
 _TAG: Final = re.compile(r"\{([A-Za-z_~:$<>-][A-Za-z0-9_.~:$<>-]*)\}")
@@ -46,11 +46,11 @@ _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
 class AccessLog:
-    """Makes the line of a request and hands it to a file.
+    """Makes the line of a request and passes it to a file.
 
     :param text: a preset or a format.
-    :param file: an access log of its own, or the application log.
-    :param shared: the file is the application log: lines begin as all lines there do.
+    :param file: an access log file, or the application log.
+    :param shared: the file is the application log, so lines begin like all lines there.
     :param as_json: and those are JSON.
     :param tags: those of plugins.
     :raises ValueError: an unknown tag.
@@ -72,14 +72,14 @@ class AccessLog:
         else:
             text = "{when} INFO " * shared + text + "\n"
         self.record = cast("Record", _compile(text, tags or {}, use))
-        """Write the line of a request that ended."""
+        """Write the line of an ended request."""
 
 
 def split_setting(setting: str) -> tuple[str | None, str]:
     """Split ``servers.*.access_log`` into a file, if one is named, and a format.
 
-    The part before the first space is a file only if the rest is a preset or begins with ``{``,
-    and the part itself does not look like a format.
+    The part before the first space is a file only if the rest is a preset or begins with ``{``, and the part
+    itself does not look like a format.
     """
     file, _, rest = setting.partition(" ")
     if (rest in PRESETS or rest.startswith("{")) and "{" not in file and file not in PRESETS:
@@ -90,17 +90,17 @@ def split_setting(setting: str) -> tuple[str | None, str]:
 def compile_format(text: str, tags: Mapping[str, LogTag] = _NO_TAGS) -> Line:
     """Return the function that makes a line, compiled from a format.
 
-    :param tags: those of plugins, by the name behind the colon.
-    :raises ValueError: an unknown tag, with the known ones.
+    :param tags: those of plugins, by the name after the colon.
+    :raises ValueError: an unknown tag; the message lists the known ones.
     """
     return cast("Line", _compile(text, tags, str))
 
 
 def _compile(text: str, tags: Mapping[str, LogTag], use: Callable[[str], object]) -> object:
-    """Return the function that makes a line and gives it to another function.
+    """Return the function that makes a line and passes it to another function.
 
-    Each tag stands for an expression (``_TAGS``), and all of them become one: a line takes half the
-    time it would take to call a function per tag. Nothing of the format itself is evaluated.
+    Each tag stands for an expression (``_TAGS``), and all of them are combined into one: this takes half the
+    time of calling a function per tag. Nothing of the format itself is evaluated.
     """
     parts = _TAG.split(text)[::2]
     as_json = is_json(parts)
@@ -115,14 +115,14 @@ def _compile(text: str, tags: Mapping[str, LogTag], use: Callable[[str], object]
 
 
 def escape(text: str) -> str:
-    r"""Return the text with quotes, backslashes and all that is not printable ASCII as ``\xHH``."""
+    r"""Return the text with quotes, backslashes and everything but printable ASCII as ``\xHH``."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return _UNSAFE.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in _bytes(match[0])), text)
 
 
 def _write_message(file: LogFile, line: str) -> None:
-    """Write a line as the message of a line of the application log in JSON."""
+    """Write a line as the message of a JSON line of the application log."""
     file.write(json_line("INFO", {"message": line}) + "\n")
 
 
@@ -132,7 +132,7 @@ def _bytes(text: str) -> bytes:
 
 @lru_cache(maxsize=4096)
 def human_size(size: int) -> str:
-    """Return a size in powers of 1000 with one decimal, cut off: ``1.1KB``."""
+    """Return a size in powers of 1000 with one decimal, truncated: ``1.1KB``."""
     for unit, factor in (("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000)):
         if size >= factor:
             tenths = size * 10 // factor
@@ -149,7 +149,7 @@ def _header(headers: Headers, key: bytes) -> str:
 
 
 def _request_header(key: bytes) -> str:
-    """Return the expression for a request header: a call only if it is there."""
+    """Return the expression for a request header, with a call only if it is present."""
     there = f"{key!r} in request.headers.keys"
     return f"(escape(header(request.headers, {key!r})) if {there} else '-')"
 
@@ -159,7 +159,7 @@ def _response_header(response: Response | None, key: bytes) -> str:
 
 
 def _utc_now() -> str:
-    # Not datetime.now(): ``pingap.testing`` moves what the module ``time`` tells.
+    # Not datetime.now(): ``pingap.testing`` moves the time of the module ``time``.
     return (
         datetime.fromtimestamp(time.time(), UTC)
         .isoformat(timespec="milliseconds")
@@ -191,7 +191,7 @@ _TAGS: Final = {
     "latency_human": "human_time(ctx.ended_at - ctx.began_at)",
     "request_id": "escape(ctx.request_id) or '-'",
 }
-"""Tag -> the expression it stands for, of ``request``, ``response``, ``ctx`` and ``_NAMES``."""
+"""Tag -> its expression of ``request``, ``response``, ``ctx`` and ``_NAMES``."""
 
 _NAMES: Final[dict[str, object]] = {
     "escape": escape,
@@ -207,7 +207,7 @@ _NAMES: Final[dict[str, object]] = {
 
 
 def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) -> str:
-    """Return the expression of a tag; what it needs beside ``_NAMES`` is added to the names."""
+    """Return the expression of a tag; additional names that it needs are added to ``names``."""
     kind, name = tag[0], tag[1:]
     if kind == ">":
         return _request_header(header_key(name))

@@ -1,7 +1,7 @@
 """Counters of the data path.
 
-A request touches plain integers of its location; they become series when somebody reads the page for
-Prometheus (``proxy.exposition``).
+A request increments plain integers of its location; they become series when the metrics page is read
+(``proxy.exposition``).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _time_bucket: Final = partial(bisect_left, RESPONSE_TIME_BUCKETS)
 _size_bucket: Final = partial(bisect_left, _SENT_BOUNDS)
 
 MOST_WAITING: Final = 500
-"""Requests of a location that are counted together."""
+"""Number of requests of a location that are counted in one batch."""
 
 
 class LocationStats:
-    """What is counted for one location.
+    """The counts of one location.
 
-    A request adds to one counter, chosen by its status and the buckets of its duration and size;
-    series are worked out from those when somebody asks.
+    A request increments one counter, chosen by its status and the buckets of its duration and size; series
+    are computed from those on demand.
     """
 
     __slots__ = (
@@ -58,20 +58,20 @@ class LocationStats:
         self.processing = 0
         """Requests in progress; counted up when one begins."""
         self.firsts = 0
-        """Those that ended and were the first of their connection."""
+        """Ended requests that were the first on their connection."""
         self.response_seconds = 0.0
         self.sent_bytes = 0
         self.received_bytes = 0
         self.received = Histogram(RECEIVED_BUCKETS)
-        """Of requests that had a body."""
+        """Sizes of request bodies, of requests that had one."""
         self.plugin_seconds: dict[str, Histogram] = {}
-        """Plugin instance -> what it took, of requests whose time was taken."""
+        """Plugin instance -> its times, of requests whose plugins were timed."""
         self._kinds: defaultdict[tuple[int, int, int], int] = defaultdict(int)
-        """Status, bucket of duration, bucket of size -> requests that ended so."""
+        """Status, bucket of duration, bucket of size -> number of ended requests."""
         self._folded = 0
-        """Requests in all numbers above; the others wait."""
+        """Requests included in the numbers above; the others are waiting."""
         self._waiting: list[tuple[int, float, int]] = []
-        """Status, duration and size: sorted into buckets many at a time, which costs less."""
+        """Status, duration and size of waiting requests: sorting many into buckets at a time costs less."""
 
     @property
     def ended(self) -> int:
@@ -85,11 +85,11 @@ class LocationStats:
 
     @property
     def reused(self) -> int:
-        """Requests that ended on a connection that had served another one."""
+        """Ended requests on a connection that had served another one."""
         return self.ended - self.firsts
 
     def end(self, ctx: RequestContext) -> None:
-        """Count a request that ended."""
+        """Count an ended request."""
         self.processing -= 1
         waiting = self._waiting
         waiting.append((ctx.status, ctx.ended_at - ctx.began_at, ctx.body_bytes_sent))
@@ -102,7 +102,7 @@ class LocationStats:
             self.received.observe(received / _KB)
 
     def fold(self) -> None:
-        """Sort what waits into buckets; to be called in the event loop."""
+        """Sort waiting requests into buckets; must be called in the event loop."""
         if not self._waiting:
             return
         statuses, seconds, sizes = zip(*self._waiting, strict=True)
@@ -117,14 +117,14 @@ class LocationStats:
             self._kinds[kind] += count
 
     def observe_plugins(self, times: Mapping[str, float]) -> None:
-        """Count what each plugin took of a request, in seconds."""
+        """Count the time that each plugin took of a request, in seconds."""
         for name, seconds in times.items():
             if name not in self.plugin_seconds:
                 self.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
             self.plugin_seconds[name].observe(seconds)
 
     def add(self, other: LocationStats) -> None:
-        """Add the counts of another location, without what waits there (``fold``)."""
+        """Add the counts of another location, without its waiting requests (``fold``)."""
         self.processing += other.processing
         self._folded += other._folded
         self.firsts += other.firsts
@@ -132,7 +132,7 @@ class LocationStats:
         self.sent_bytes += other.sent_bytes
         self.received_bytes += other.received_bytes
         self.received.add(other.received)
-        # (A page is made in a thread: what the event loop counts meanwhile may add keys.)
+        # A page is made in a thread, while the event loop may add keys.
         for name, histogram in list(other.plugin_seconds.items()):
             if name not in self.plugin_seconds:
                 self.plugin_seconds[name] = Histogram(PLUGIN_TIME_BUCKETS)
@@ -141,7 +141,7 @@ class LocationStats:
             self._kinds[kind] += count
 
     def figures(self) -> dict[str, Any]:
-        """Return what was counted as plain data."""
+        """Return the counts as plain data."""
         self.fold()
         return {
             "processing": self.processing,
@@ -161,7 +161,7 @@ class LocationStats:
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> LocationStats:
-        """Return what ``figures`` was made of."""
+        """Return an object with the counts of ``figures``."""
         stats = cls()
         for name in ("processing", "firsts", "response_seconds", "sent_bytes", "received_bytes"):
             setattr(stats, name, figures[name])
@@ -195,7 +195,7 @@ class LocationStats:
 
     @property
     def received_by_all(self) -> Histogram:
-        """Sizes of request bodies, in KB, with those that had none."""
+        """Sizes of request bodies, in KB, including requests without a body."""
         histogram = Histogram(RECEIVED_BUCKETS)
         histogram.add(self.received)
         histogram.counts[0] += self.ended - sum(self.received.counts)
@@ -210,7 +210,7 @@ class LocationStats:
 
 
 class WorkerStats:
-    """Figures of this worker since it began, summed up when they are asked for; or of all workers.
+    """Figures of this worker since its start, summed up on demand; or of all workers.
 
     :param locations: name -> counters, of all locations.
     """
@@ -218,21 +218,21 @@ class WorkerStats:
     def __init__(self, locations: Mapping[str, LocationStats]) -> None:
         self.locations = locations
         self.handshakes: dict[str, HandshakeStats] = {}
-        """Server -> what is counted of TLS handshakes."""
+        """Server -> counts of its TLS handshakes."""
         self.refused: Counter[tuple[str, str]] = Counter()
         """(server, plugin) -> connections that the plugin refused."""
         self.upstream_times: defaultdict[str, UpstreamTimes] = defaultdict(UpstreamTimes)
-        """Upstream -> what its requests took."""
+        """Upstream -> times of its requests."""
         self.backends: Callable[[], Sequence[Any]] = tuple
-        """Returns what is known of all backends, upstream by upstream."""
+        """Returns the state of all backends, upstream by upstream."""
         self.started_at = time.time()
         """Unix seconds."""
         self.ask_others: Callable[[], Awaitable[dict[str, Any]]] | None = None
-        """Asks for what all other workers have counted, living and ended ones, as ``figures``
+        """Requests the counts of all other workers, running or ended, as ``figures``
         (``pingap.worker.figures``); None if there are none."""
 
     def fold(self) -> None:
-        """Have all locations sort into buckets what waits (``LocationStats.fold``)."""
+        """Sort the waiting requests of all locations into buckets (``LocationStats.fold``)."""
         for stats in self.locations.values():
             stats.fold()
 
@@ -247,14 +247,14 @@ class WorkerStats:
         return sum(stats.accepted for stats in self.locations.values())
 
     def location(self, name: str) -> tuple[int, int]:
-        """Return how many requests of a location are in progress, and how many began."""
+        """Return how many requests of a location are in progress, and how many have begun."""
         stats = self.locations.get(name)
         return (0, 0) if stats is None else (stats.processing, stats.accepted)
 
     async def of_all_workers(self) -> WorkerStats:
         """Return the same figures of requests, summed up over all workers of the instance.
 
-        Those of workers that have ended are included; what they had in progress is not.
+        Workers that have ended are included, except for their requests in progress.
         """
         if self.ask_others is None:
             return self

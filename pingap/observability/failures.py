@@ -1,4 +1,4 @@
-"""Unexpected exceptions, for those who collect them elsewhere than in the log (``pingap_failure``)."""
+"""Unexpected exceptions, for plugins that collect them (``pingap_failure``)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 _LOGGERS: Final = ("pingap", "asyncio")
 COUNTED: Final = "pingap_counted"
-"""Attribute of a log record: the failure was passed on when it was counted."""
+"""Attribute of a log record: the failure has already been passed on."""
 REQUEST: Final = "pingap_request"
 """Attribute of a log record: the request and its context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception that nothing expected.
+    """An unexpected exception.
 
-    :param error: the exception, with its traceback. It belongs to pingap: do not keep it, and with it
-        all that its frames hold, longer than needed.
+    :param error: the exception, with its traceback. It belongs to pingap: do not keep it longer than
+        necessary, because its frames keep other objects alive.
     :param where: name of the plugin instance, or ``pingap.`` and a module of pingap.
-    :param request: the request that was being handled, if that is known. It holds whatever the client
-        sent, secrets included.
+    :param request: the request that was being handled, if known. It contains everything the client sent,
+        including secrets.
     :param ctx: its context.
     """
 
@@ -44,9 +44,9 @@ _threads: dict[DefectHandler, int] = {}
 
 
 class DefectHandler(logging.Handler):
-    """Passes on the exceptions that pingap logs with a traceback.
+    """Passes on exceptions that pingap logs with a traceback.
 
-    :param report: gets each; never raises.
+    :param report: called with each; never raises.
     """
 
     def __init__(self, report: Report) -> None:
@@ -54,7 +54,7 @@ class DefectHandler(logging.Handler):
         self._report = report
 
     def attach(self) -> None:
-        """Begin, in the thread of the worker."""
+        """Start, in the thread of the worker."""
         _threads[self] = threading.get_ident()
         for name in _LOGGERS:
             logging.getLogger(name).addHandler(self)
@@ -66,7 +66,7 @@ class DefectHandler(logging.Handler):
             logging.getLogger(name).removeHandler(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Leave out what plugins log, and the threads of other workers."""
+        """Exclude log records of plugins, and the threads of other workers."""
         if record.name not in _LOGGERS or hasattr(record, COUNTED) or not record.exc_info:
             return False
         others = {thread for handler, thread in _threads.items() if handler is not self}

@@ -1,4 +1,4 @@
-"""What is counted of the TLS handshakes of a server, and the series made of it.
+"""The counts of the TLS handshakes of a server, and the series made from them.
 
 Counted once per connection: a request costs nothing.
 """
@@ -23,18 +23,18 @@ class HandshakeStats:
 
     def __init__(self) -> None:
         self.seconds = Histogram(HANDSHAKE_BUCKETS)
-        """Of those that were completed."""
+        """Durations of completed handshakes."""
         self.resumed = 0
-        """Those of them that went on with a session of before."""
+        """Completed handshakes that resumed a session."""
         self.failed = 0
 
     def complete(self, seconds: float, *, resumed: bool) -> None:
-        """Count one that was completed."""
+        """Count a completed handshake."""
         self.seconds.observe(seconds)
         self.resumed += resumed
 
     def figures(self) -> dict[str, Any]:
-        """Return what was counted as plain data."""
+        """Return the counts as plain data."""
         return {
             "seconds": self.seconds.figures(),
             "resumed": self.resumed,
@@ -51,14 +51,14 @@ class HandshakeStats:
 class HandshakeMetrics:
     """Makes the series of one server.
 
-    :param stats: what this worker counts.
+    :param stats: the counts of this worker.
     """
 
     def __init__(self, stats: HandshakeStats) -> None:
         self._stats = stats
 
     def plus(self, others: Mapping[str, Any] | None) -> HandshakeMetrics:
-        """Return the metrics with what other workers have counted of this server added."""
+        """Return the metrics including the counts of other workers for this server."""
         total = HandshakeStats()
         for figures in (self._stats.figures(), others):
             if figures is not None:

@@ -1,4 +1,4 @@
-"""What all counters of the data path are made of."""
+"""The building blocks of all counters of the data path."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Histogram:
         self.total += other.total
 
     def figures(self) -> list[float]:
-        """Return the counts, and behind them the total."""
+        """Return the counts, followed by the total."""
         return [*self.counts, self.total]
 
     def add_figures(self, figures: Sequence[float]) -> None:
@@ -46,7 +46,7 @@ class Histogram:
         self.total += total
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Return pairs of upper bound and count up to it, as Prometheus wants them."""
+        """Return pairs of upper bound and cumulative count, as Prometheus requires."""
         running = 0
         rows = []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
@@ -56,9 +56,9 @@ class Histogram:
 
 
 def plain_counter(name: str, text: str) -> Metric:
-    """Return a counter that keeps its name: pingap's counters do not all end with ``_total``.
+    """Return a counter that keeps its name: not all counters of pingap 0.13.9 end with ``_total``.
 
-    (prometheus-client would add the ending to one it knows as a counter.)
+    prometheus-client would add the suffix to metrics that it knows as counters.
     """
     from prometheus_client.core import Metric
 

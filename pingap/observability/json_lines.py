@@ -1,4 +1,4 @@
-"""Lines of JSON: values of requests as they stand in them, whatever clients send."""
+"""JSON lines: request values are encoded so that every line is valid, for any input from clients."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _QUOTE: Final = re.compile(r'\\.|"', re.DOTALL)
 
 
 def json_text(text: str) -> str:
-    r"""Return a text as it stands between the quotation marks of a JSON string.
+    r"""Return a text as it is written between the quotation marks of a JSON string.
 
-    Fields are read as Latin-1. What is UTF-8 in truth is written as the characters it means, any other
-    byte as the text ``\xHH``.
+    Fields are read as Latin-1. Valid UTF-8 is decoded to the characters it means; any other byte is
+    written as the text ``\xHH``.
     """
     if _PLAIN(text):
         return text
-    with suppress(UnicodeEncodeError):  # (then it has been decoded already)
+    with suppress(UnicodeEncodeError):  # it has already been decoded
         text = text.encode("latin-1").decode("utf-8", "backslashreplace")
     return json.dumps(text)[1:-1]
 
 
 def json_value(value: object) -> object:
-    """Return a value as it stands outside of quotation marks: a number, null, or a string.
+    """Return a value as it is written without quotation marks: a number, null, or a string.
 
-    :param value: a number, or a text that ``json_text`` made; ``-`` and nothing mean that there is none.
+    :param value: a number, or a text from ``json_text``; ``-`` and an empty text mean that there is none.
     """
     if not isinstance(value, str):
         return value
@@ -39,7 +39,7 @@ def json_value(value: object) -> object:
 
 
 def inside_strings(parts: list[str]) -> Iterator[bool]:
-    """Tell of each gap between the parts of a line whether it is inside of a JSON string."""
+    """Yield for each gap between the parts of a line whether it is inside a JSON string."""
     inside = False
     for part in parts[:-1]:
         inside ^= sum(match[0] == '"' for match in _QUOTE.finditer(part)) % 2 == 1
@@ -47,7 +47,7 @@ def inside_strings(parts: list[str]) -> Iterator[bool]:
 
 
 def is_json(parts: list[str]) -> bool:
-    """Tell whether a line is a JSON object, once the gaps between its parts are filled.
+    """Return whether a line is a JSON object once the gaps between its parts are filled.
 
     :param parts: of a format, without its tags.
     """

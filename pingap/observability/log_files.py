@@ -1,8 +1,8 @@
-"""Log files: rolled by date, written in batches, never on the way of a request.
+"""Log files: rotated by date, written in batches, never while a request waits.
 
-Lines wait in memory until the next flush, and a worker that cannot keep up writes in line. Where
-nothing can be written (a full disk, a reader that does not read), what waits is bounded: the oldest
-lines are lost then, counted, and their number is told.
+Lines wait in memory until the next flush; a worker that cannot keep up writes directly. If nothing can be
+written (a full disk, a reader that does not read), the waiting lines are bounded: the oldest are dropped and
+counted, and their number is logged.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ log = logging.getLogger("pingap")
 
 FLUSH_SECONDS: Final = 0.25
 _BATCH: Final = 1024
-"""Lines that may wait; more are written at once."""
+"""Lines that may wait; beyond that, they are written immediately."""
 MOST_KEPT: Final = 16 * 1024 * 1024
-"""Bytes kept while a file cannot be written; the oldest lines are lost then."""
+"""Bytes kept while a file cannot be written; beyond that, the oldest lines are dropped."""
 
 
 class LogFile:
-    """A file that lines are appended to, or stderr.
+    """A file to which lines are appended, or stderr.
 
     :param target: see :class:`LogTarget`; empty for stderr. A regular file gets a suffix with the UTC
-        date (daily by default), and a link with the plain name leads to it.
-    :param opens: False only checks that it could be opened.
-    :param output: of a distribution, for another target than a file.
+            date (daily by default), and a link with the plain name points to it.
+        :param opens: False only checks that it could be opened.
+        :param output: of a distribution, for a target that is not a file.
     :raises LogTargetError: a target that is not supported, or cannot be opened.
     """
 
@@ -46,24 +46,24 @@ class LogFile:
         self, target: str = "", *, opens: bool = True, output: LogOutput | None = None
     ) -> None:
         self.lock: AbstractContextManager[object] = threading.RLock()
-        """Held while lines are written: several threads may log."""
+        """Held while lines are written, because several threads may log."""
         self._waiting: deque[str] = deque()
         self._kept: deque[memoryview] = deque()
-        """What could not be written, the oldest first."""
+        """Data that could not be written, the oldest first."""
         self._kept_bytes = 0
         self._is_within_line = False
         self._is_cut = False
-        """The rest of the line that was begun is lost."""
+        """The rest of a partly written line has been dropped."""
         self._failing = ""
         self.lost = 0
-        """Lines that were lost since the start."""
+        """Lines dropped since the start."""
         self._untold = 0
         self._name = target or "standard error"
         self.is_application_log = False
         self._output: LogOutput
         if output is not None:
             self._output = output
-            self._name = target.partition(":")[0]  # what follows may have a password in it
+            self._name = target.partition(":")[0]  # the rest may contain a password
             self._write: Callable[[memoryview], int | None] = lambda data: output.write(bytes(data))
         else:
             parsed = LogTarget.parse(target) if target else None
@@ -76,7 +76,7 @@ class LogFile:
         waiting = self._waiting
         waiting.append(line)
         if len(waiting) > _BATCH:
-            if self._failing:  # the next flush tries again
+            if self._failing:  # retried by the next flush
                 with self.lock:
                     self._keep(self._taken())
             else:
@@ -104,12 +104,12 @@ class LogFile:
             self._on_success()
 
     def _taken(self) -> bytes:
-        waiting = self._waiting  # (other threads may add lines meanwhile)
+        waiting = self._waiting  # other threads may add lines in the meantime
         lines = [waiting.popleft() for _ in range(len(waiting))]
         return "".join(lines).encode("utf-8", "backslashreplace")
 
     def _keep(self, data: bytes) -> None:
-        """Let data wait to be written; what is too much is lost, the oldest first."""
+        """Keep data to be written later; the oldest lines beyond the limit are dropped."""
         if not data:
             return
         self._kept.append(memoryview(data))
@@ -139,7 +139,9 @@ class LogFile:
         reason = _reason(error)
         if reason != self._failing:
             self._failing = reason
-            self._tell(f"cannot be written: {reason}; lines wait, and the oldest get lost")
+            self._tell(
+                f"cannot be written: {reason}; lines are buffered, and the oldest are dropped"
+            )
 
     def _on_success(self) -> None:
         if self._failing:
@@ -148,7 +150,7 @@ class LogFile:
 
     def _tell_lost(self, event: str) -> None:
         lost, self._untold = self._untold, 0
-        self._tell(f"{event}lines that were lost: {lost}")
+        self._tell(f"{event}lines lost: {lost}")
 
     def _tell(self, text: str) -> None:
         if not self.is_application_log or not self._failing:
@@ -160,7 +162,7 @@ class LogFile:
                 os.write(2, f"pingap: warning: log {self._name}: {text}\n".encode()[:PIPE_BUF])
 
     def close(self) -> None:
-        """Write what waits and close the file."""
+        """Write waiting lines and close the file."""
         with self.lock:
             self._close()
 
@@ -178,13 +180,13 @@ class LogFile:
             self._tell(f"cannot be closed: {_reason(error)}")
 
     def reopen(self) -> None:
-        """Write what waits, and open the file again by its name."""
+        """Write waiting lines, and open the file again by its name."""
         with self.lock:
             self.flush()
             self._reopen()
 
     def forked(self) -> None:
-        """Let a process that was forked have a connection of its own, if this is no file."""
+        """Give a forked process its own connection, if this is not a file."""
         if not isinstance(self._output, FileOutput):
             with self.lock:
                 self._reopen()
@@ -202,7 +204,7 @@ def _reason(error: Exception) -> str:
 
 
 def path_of(target: str) -> Path | None:
-    """Return the path in a target; None for standard error, and for what is no target."""
+    """Return the path in a target; None for standard error and for other targets."""
     try:
         return LogTarget.parse(target).path if target else None
     except LogTargetError:
@@ -221,13 +223,13 @@ class LogFiles:
 
     @property
     def targets(self) -> frozenset[str]:
-        """Those that are open."""
+        """The open targets."""
         return frozenset(self._files)
 
     def open(self, target: str, output: Callable[[], LogOutput] | None = None) -> LogFile:
         """Return the file of a target; see :class:`LogFile`.
 
-        :param output: makes its output, if it is no file.
+        :param output: makes its output, if it is not a file.
         """
         if target not in self._files:
             made = None if output is None else output()
@@ -235,7 +237,7 @@ class LogFiles:
         return self._files[target]
 
     def forked(self) -> None:
-        """Take note that this process was forked from the one that opened them."""
+        """Adjust to a fork of the process that opened the files."""
         for file in self._files.values():
             file.forked()
 
@@ -247,21 +249,21 @@ class LogFiles:
 
     def flush(self) -> None:
         """Write what waits."""
-        for file in list(self._files.values()):  # (a reload may be opening another one)
+        for file in list(self._files.values()):  # a reload may be opening another one
             file.flush()
 
     def reopen(self) -> None:
-        """Open all files anew: they may have been moved away (logrotate)."""
+        """Reopen all files: they may have been moved away (logrotate)."""
         for file in list(self._files.values()):
             file.reopen()
 
     def close_others(self, used: Collection[str]) -> None:
-        """Close the files of targets that are not used any more."""
+        """Close the files of targets that are no longer used."""
         for target in self._files.keys() - set(used):
             self._files.pop(target).close()
 
     def close(self) -> None:
-        """Write what waits and close all files."""
+        """Write waiting lines and close all files."""
         for file in self._files.values():
             file.close()
         self._files.clear()
@@ -275,20 +277,20 @@ class LogFileHandler(logging.Handler):
         self._file = file
         file.is_application_log = True
         assert self.lock is not None
-        file.lock = self.lock  # one lock, taken in one order; ``logging`` renews it after a fork
+        file.lock = self.lock  # one lock, always taken in one order; renewed after a fork
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; warnings and errors are written at once."""
+        """Write the record; warnings and errors are flushed immediately."""
         self._file.write(self.format(record) + "\n")
         if record.levelno >= logging.WARNING:
             self._file.flush()
 
 
 def _checked(taken: object, size: int) -> int:
-    """Return how many bytes an output has taken.
+    """Return how many bytes an output has accepted.
 
     :raises BlockingIOError: none; the next flush tries again.
-    :raises TypeError: it returned something else than ``LogOutput.write`` may.
+    :raises TypeError: the result is not valid for ``LogOutput.write``.
     """
     if taken is None:
         return size

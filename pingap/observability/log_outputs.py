@@ -1,4 +1,4 @@
-"""What lines of a log are written to: files, standard error, or what distributions provide."""
+"""The outputs of logs: files, standard error, or outputs of distributions."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from typing import Final, Protocol, TypeAlias
 from pingap.host.log_targets import LogTarget, LogTargetError, link_to, open_log
 
 PIPE_BUF: Final = 4096
-"""A pipe, socket or terminal that is writable takes so much without waiting for its reader."""
+"""A writable pipe, socket or terminal accepts this many bytes without waiting for its reader."""
 
 
 class LogOutput(Protocol):
-    """Where the lines of one log go, in one process.
+    """The destination of one log, in one process.
 
-    It is made when a configuration is built, also by ``pingap -t`` and in the process from which
-    workers are forked: connect with the first ``write``, and start no thread before it. All methods are
-    called in the thread of the event loop, four times a second at most as long as lines come in at an ordinary
-    pace: they must not wait.
+    It is created when a configuration is built, also by ``pingap -t`` and in the process that forks the
+    workers: connect with the first ``write``, and start no thread before it. All methods are called in the
+    thread of the event loop, under normal load at most four times a second: they must not block.
     """
 
     def write(self, lines: bytes) -> int | None:
         """Write whole lines, each of which ends with a newline.
 
-        :returns: None if all were taken; or how many bytes were, and the rest is offered again.
-        :raises Exception: nothing was taken: the lines wait, up to 16 MiB, and are offered again with the
-            next ones. ``BlockingIOError`` is the right one if it would have to wait.
+        :returns: None if all were accepted; otherwise the number of accepted bytes, and the rest is offered
+            again.
+        :raises Exception: nothing was accepted: the lines wait, up to 16 MiB, and are offered again with the
+            next ones. Raise ``BlockingIOError`` if writing would block.
         """
 
     def reopen(self) -> None:
         """Connect again with the next ``write``: log files were moved away, or the process was forked."""
 
     def flush(self) -> None:
-        """Pass on what was written; called after each batch, and before a process ends."""
+        """Pass on written lines; called after each batch, and before a process ends."""
 
     def close(self) -> None:
-        """Let go of everything; what was written is flushed before."""
+        """Release all resources; written lines are flushed before."""
 
 
 LogTargetFactory: TypeAlias = Callable[[str], LogOutput]
-"""Makes the output of a log of what stands behind the colon; raises ``ValueError`` if that is wrong."""
+"""Makes the output of a log from the text after the colon; raises ``ValueError`` if that is invalid."""
 
 
 class FileOutput:
-    """A file that is rolled by date, or standard error.
+    """A file that is rotated by date, or standard error.
 
-    :param target: where it is; None for standard error.
+    :param target: the target; None for standard error.
     :param opens: False only checks that it could be opened.
     :raises LogTargetError: it cannot be opened.
     """
@@ -76,16 +76,16 @@ class FileOutput:
         """Write as much as can be written now.
 
         :returns: how many bytes were written.
-        :raises OSError: nothing can be.
+        :raises OSError: nothing can be written.
         """
         if self._target is not None:
             self._roll(self._target)
         return os.write(self._fd, self._portion(lines))
 
     def _portion(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Return what can be written now without waiting for somebody to read.
+        """Return the part that can be written now without blocking.
 
-        :raises BlockingIOError: nothing can.
+        :raises BlockingIOError: nothing can be written.
         """
         if self._room is None:
             return data
@@ -94,7 +94,7 @@ class FileOutput:
         return data[:PIPE_BUF]
 
     def flush(self) -> None:
-        """Do nothing: the system has it already."""
+        """Do nothing: the system has the data already."""
 
     def reopen(self) -> None:
         """Open the file by its name."""
@@ -105,10 +105,10 @@ class FileOutput:
         """Close the file."""
         if self._target is not None and self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1  # the number is somebody else's soon: who writes later opens the file
+            self._fd = -1  # the number may soon be reused: a later write opens the file again
 
     def _roll(self, target: LogTarget) -> None:
-        """Open the file of this period, unless it is open."""
+        """Open the file of the current period, unless it is open."""
         suffix = time.strftime(target.suffix_format, time.gmtime())
         if self._fd < 0 or suffix != self._suffix:
             self._open_file(target, suffix)
@@ -125,7 +125,7 @@ class FileOutput:
 
 
 def room_of(fd: int) -> select.poll | None:
-    """Return what tells whether a pipe, a socket or a terminal has room; None for regular files."""
+    """Return a poll object that shows whether a pipe, socket or terminal is writable; None for regular files."""
     try:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             return None

@@ -1,4 +1,4 @@
-"""The application log: where records of the ``logging`` module go and what they look like."""
+"""The application log: the destination and format of records of the ``logging`` module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pingap.observability.log_files import LogFile, LogFileHandler
 from pingap.observability.timestamps import local_time
 
 _LOGGERS: Final = ("pingap", "asyncio")
-"""Who writes to the application log: the event loop, too, tells of what nobody caught."""
+"""Loggers that write to the application log; the event loop logs exceptions that were not caught."""
 _LEVELS: Final = {
     "trace": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -23,7 +23,7 @@ _LEVELS: Final = {
 
 
 class TextFormatter(logging.Formatter):
-    """``<time> <LEVEL> <message>``, as pingap writes it."""
+    """``<time> <LEVEL> <message>``, the format of pingap 0.13.9."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(word)s %(message)s")
@@ -34,12 +34,12 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """Return the time of now: records are formatted when they are made."""
+        """Return the current time: records are formatted when they are made."""
         return local_time()
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``timestamp``, ``level`` and ``fields`` with ``message``."""
+    """One JSON object per line: ``timestamp``, ``level`` and ``fields`` with ``message``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -50,19 +50,19 @@ class JsonFormatter(logging.Formatter):
 
 
 def _word(record: logging.LogRecord) -> str:
-    """Return the level of a record as pingap writes it."""
+    """Return the level of a record in the spelling of pingap 0.13.9."""
     return "WARN" if record.levelno == logging.WARNING else record.levelname
 
 
 def json_line(level: str, fields: dict[str, str]) -> str:
-    """Return a line of the application log in JSON, of now."""
+    """Return a line of the application log in JSON, with the current time."""
     return json.dumps({"timestamp": local_time(), "level": level, "fields": fields})
 
 
 def parse_level(directives: str) -> int:
     """Return the level of filter directives such as ``info,pingap::proxy=debug``.
 
-    The word without a target counts; directives for parts of the Rust program name nothing here.
+    Only a level without a target applies; directives for parts of the Rust program have no effect here.
     """
     words = [word.strip().lower() for word in directives.split(",")]
     bare = [word for word in words if word in _LEVELS]
@@ -84,7 +84,7 @@ def set_up_logging(file: LogFile, level: str, *, as_json: bool) -> None:
 
 
 def set_log_level(level: str) -> None:
-    """Choose what the application log holds.
+    """Set the level of the application log.
 
     :param level: ``basic.log_level``; empty for ``RUST_LOG``, else INFO.
     """

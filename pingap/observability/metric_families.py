@@ -1,8 +1,8 @@
-"""The metrics of all plugins, by name: what stands on the page, and what other workers have counted.
+"""The metrics of all plugins, by name: the series of the page, and the counts of other workers.
 
-A plugin keeps its metrics as attributes, which the core finds when it builds an instance, or makes
-some when the page is read. A series is known by its plugin, the shape of its metric and its labels,
-so that those of several workers can be added up.
+A plugin keeps its metrics as attributes, which the core finds when it builds an instance, or creates some
+when the page is read. A series is identified by its plugin, the shape of its metric and its labels, so that
+those of several workers can be added up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
 MOST_COLLECTED: Final = 1000
-"""Metrics that an instance may collect."""
+"""Maximum number of metrics that an instance may collect."""
 
 
 class PluginMetrics:
@@ -27,12 +27,12 @@ class PluginMetrics:
         self._families: dict[str, dict[str, Metric]] = {}
         """Name -> plugin instance -> metric."""
         self._collected: dict[str, dict[str, Metric]] = {}
-        """Plugin instance -> name -> metric, of those that were collected."""
+        """Plugin instance -> name -> metric, of collected metrics."""
 
     def add(self, instance: str, plugin: object) -> None:
-        """Take in the metrics that an instance keeps as attributes.
+        """Add the metrics that an instance keeps as attributes.
 
-        :raises ValueError: one that would be counted twice, or fits no other of its name.
+        :raises ValueError: one that would be counted twice, or does not match others of its name.
         """
         for cls in type(plugin).__mro__:
             for name, value in vars(cls).items():
@@ -64,19 +64,19 @@ class PluginMetrics:
     # Metrics that plugins make when the page is read.
 
     def let_collect(self, instance: str) -> None:
-        """Know that an instance collects metrics."""
+        """Note that an instance collects metrics."""
         self._collected[instance] = {}
 
     def replace(self, instance: str, metrics: Iterable[object]) -> None:
-        """Take in what an instance has collected, in place of what it had collected before.
+        """Replace the metrics that an instance has collected.
 
-        Counters and histograms that are missing this time stay as they were: a sum over all workers
-        that becomes less would look like a restart. Gauges that are missing are gone. If an error
-        is raised, what was collected before it counts.
+        Counters and histograms that are missing this time keep their values: a sum over all workers that
+        decreases would look like a restart. Missing gauges disappear. If an error is raised, the metrics
+        collected before it are used.
 
-        :raises TypeError: something else than a metric.
-        :raises ValueError: one that fits no other of its name, or too many.
-        :raises Exception: whatever making the metrics raises.
+        :raises TypeError: an object that is not a metric.
+        :raises ValueError: one that does not match others of its name, or too many.
+        :raises Exception: any exception raised while the metrics are created.
         """
         known = self._collected[instance]
         for name in [name for name, metric in known.items() if isinstance(metric, Gauge)]:
@@ -105,14 +105,14 @@ class PluginMetrics:
     # Those of several workers.
 
     def figures(self) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-        """Yield what was counted as plain data: the keys that lead there (``sums``), and series."""
+        """Yield the counts as plain data: the keys that lead to them (``sums``), and series."""
         for metrics in list(self._families.values()):
             for instance, metric in list(metrics.items()):
                 section = (GAUGES, metric.merge) if isinstance(metric, Gauge) else ("plugins",)
                 yield (*section, instance, metric.shape), metric.figures()
 
     def plus(self, figures: Mapping[str, Any]) -> PluginMetrics:
-        """Return metrics with these counts and those of ``figures``, of other workers."""
+        """Return metrics with these counts plus the ``figures`` of other workers."""
         total = PluginMetrics()
         for name, metrics in self._families.items():
             total._families[name] = {instance: one.copy() for instance, one in metrics.items()}
@@ -125,10 +125,10 @@ class PluginMetrics:
     def _count_in(
         self, instance: str, shape: str, series: Mapping[str, Any], *, or_add: bool
     ) -> None:
-        """Count in series of another worker.
+        """Add series of another worker.
 
-        :param or_add: take them in if there is no such metric here: not every worker collects the
-            same. Others belong to an earlier configuration, as those of another shape do.
+        :param or_add: add metrics that do not exist here, because not every worker collects the same ones.
+            Otherwise they belong to an earlier configuration, like those of another shape.
         """
         other = metric_of(shape)
         family = self._families.setdefault(other.name, {})

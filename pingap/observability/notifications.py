@@ -1,7 +1,7 @@
 """Events that operators should know of: logged, and passed to the worker that handles them.
 
-They travel on the bus as retained values, so that each process knows those that no worker has begun to
-handle: the worker that leads takes one by saying so, and its successor goes on with the rest.
+They travel on the bus as retained values, so that each process knows the events that no worker has begun to
+handle: the leading worker takes one by announcing so, and its successor continues with the rest.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ WARN: Final[Level] = "warn"
 ERROR: Final[Level] = "error"
 
 MOST_WAITING: Final = 100
-"""Notifications that wait to be handled; with more, the oldest one is dropped."""
+"""Notifications that wait to be handled; beyond that, the oldest one is dropped."""
 LARGEST: Final = 64 * 1024
-"""Bytes of a notification on its way between processes; a longer detail is cut."""
+"""Maximum size in bytes of a notification between processes; a longer detail is cut."""
 
-# What is grave for a backend is not an error of ours.
+# An error of a backend is not an error of pingap.
 _LOG_LEVELS: Final = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.WARNING}
 _WAITING: Final = "notification/"
 _TAKEN: Final = "notification-taken"
@@ -41,13 +41,13 @@ _numbers = count(1)
 class Notification:
     """An event that operators should know of.
 
-    :param kind: the category that operators choose by, such as ``backend_status``; begin the kinds of
-        your own with the name of your distribution.
+    :param kind: the category by which operators select events, such as ``backend_status``; begin your own
+        kinds with the name of your distribution.
     :param message: one line.
     :param level: how serious it is.
     :param detail: the reason, or a longer text; may be empty.
     :param time: when it happened, in seconds since 1970.
-    :param fields: further facts, such as the name of the upstream.
+    :param fields: additional data, such as the name of the upstream.
     :raises ValueError: no kind, or an unknown level.
     """
 
@@ -63,7 +63,7 @@ class Notification:
             raise ValueError("a notification needs a kind")
         if self.level not in _LOG_LEVELS:
             levels = ", ".join(_LOG_LEVELS)
-            raise ValueError(f"{self.level!r:.40} is no level (levels: {levels})")
+            raise ValueError(f"{self.level!r:.40} is not a level (levels: {levels})")
 
 
 def notify(bus: Bus, event: Notification) -> None:
@@ -82,7 +82,7 @@ def log_event(event: Notification) -> None:
 
 
 def publish(bus: Bus, event: Notification) -> None:
-    """Pass an event to the worker that handles notifications; for what is logged already.
+    """Pass an event to the worker that handles notifications; it has already been logged.
 
     :raises ValueError: it is too large even without its detail.
     """
@@ -94,7 +94,7 @@ def _to_text(event: Notification) -> str:
     text = json.dumps(values)
     if len(text) > LARGEST:
         room = LARGEST - len(json.dumps({**values, "detail": ""}))
-        # (A character may take 12 bytes in JSON: one beyond the first 65,536.)
+        # A character can take 12 bytes in JSON: one beyond the first 65,536.
         text = json.dumps({**values, "detail": event.detail[: max(room, 0) // 12]})
     if len(text) > LARGEST:
         raise ValueError(f"a notification has at most {LARGEST} bytes, not {len(text)}")
@@ -102,16 +102,16 @@ def _to_text(event: Notification) -> str:
 
 
 class WaitingNotifications:
-    """Notifications that no worker has begun to handle, as one process knows them.
+    """Notifications that no worker has begun to handle, as known to one process.
 
-    :param bus: carries them.
+    :param bus: transports them.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._waiting: dict[str, str] = {}
         self.dropped = 0
-        """Those that were dropped here, because too many waited."""
+        """Number of notifications dropped here, because too many were waiting."""
         self.on_arrival: Callable[[], None] = lambda: None
         bus.subscribe(_WAITING, self._arrived)
         bus.subscribe(_TAKEN, lambda _, key: self._forget(key))
@@ -120,7 +120,7 @@ class WaitingNotifications:
         return len(self._waiting)
 
     def take(self) -> Notification | None:
-        """Return the oldest one, which belongs to this process from now on; None if there is none."""
+        """Return the oldest one, which now belongs to this process; None if there is none."""
         if not self._waiting:
             return None
         key, text = next(iter(self._waiting.items()))
@@ -140,5 +140,5 @@ class WaitingNotifications:
 
 
 def taken(key: str) -> tuple[str, str] | None:
-    """Return key and value that say on the bus that a notification was taken; None for other keys."""
+    """Return key and value from a bus message about a taken notification; None for other keys."""
     return (_TAKEN, key) if key.startswith(_WAITING) else None

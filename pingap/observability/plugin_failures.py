@@ -1,4 +1,4 @@
-"""Plugins that failed: counted always, told in the log with their place, but not for every request."""
+"""Failures of plugins: always counted, and logged with their place, but not for every request."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("pingap")
 
 REPEAT_SECONDS: Final = 10.0
-"""How often the same failure is told at most."""
+"""Minimum interval between log lines of the same failure."""
 _MOST_KNOWN: Final = 1024
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
 
 
 class PluginFailures:
-    """What became of plugins that raised, for all servers of a worker."""
+    """The failures of plugins, for all servers of a worker."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         """(plugin instance, location) -> how often it failed."""
         self.on_failure: Callable[[Failure], None] | None = None
-        """Called for each; never raises."""
+        """Called for each failure; never raises."""
         self._told: dict[tuple[str, str, str, str], tuple[float, int]] = {}
 
     def report(
@@ -42,7 +42,7 @@ class PluginFailures:
         request: Request | None = None,
         ctx: RequestContext | None = None,
     ) -> None:
-        """Count a failure, and tell it unless it was told lately."""
+        """Count a failure, and log it unless the same one was logged recently."""
         key = error.instance, location
         self.counts[key] = self.counts.get(key, 0) + 1
         cause = error.__cause__
@@ -50,7 +50,7 @@ class PluginFailures:
             self.on_failure(Failure(cause or error, error.instance, request, ctx))
         place = place_of(cause, error.place.rpartition(":")[0], otherwise=error.place)
         if cause is not None and place == error.place:
-            cause.__traceback__ = None  # it leads to pingap only, which is not at fault
+            cause.__traceback__ = None  # it only leads to pingap, which is not at fault
         what = error.instance, location, error.hook, place
         now = time.monotonic()
         told_at, silent = self._told.get(what, (0.0, 0))
@@ -60,7 +60,7 @@ class PluginFailures:
         if len(self._told) >= _MOST_KNOWN:
             self._told.clear()
         self._told[what] = now, 0
-        more = f" ({silent} more since it was told last)" if silent else ""
+        more = f" ({silent} more since it was last logged)" if silent else ""
         reason = f"{type(cause).__name__}: {cause}" if cause is not None else ""
         where = f", location {location}" if location else ""
         text = "%s%s, at %s: %s%s"
@@ -69,13 +69,13 @@ class PluginFailures:
 
 
 def place_of(error: BaseException | None, file: str = "", *, otherwise: str = "") -> str:
-    """Return file and line of the innermost frame, but not of pingap's own if there are others.
+    """Return file and line of the innermost frame, preferring frames outside of pingap.
 
-    :param file: frames of this file go before others.
-    :param otherwise: what to return if all of them are pingap's own: it is who called that is wrong.
+    :param file: frames of this file are preferred over others.
+    :param otherwise: the result if all frames are pingap's own: the caller is then at fault.
     """
     frames = list(traceback.extract_tb(error.__traceback__)) if error is not None else []
-    # (The sort is stable: the innermost stays last.)
+    # The sort is stable: the innermost stays last.
     frames.sort(key=lambda frame: (_is_foreign(frame.filename), frame.filename == file))
     if otherwise and not (frames and _is_foreign(frames[-1].filename)):
         return otherwise

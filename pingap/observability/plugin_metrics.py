@@ -1,6 +1,6 @@
-"""Metrics of plugins: plain numbers on a request, series when somebody reads the page.
+"""Metrics of plugins: plain numbers during a request, series when the page is read.
 
-What one of them has counted can be sent to another process as plain data, and added up there
+The counts of a metric can be sent to another process as plain data, and added up there
 (``metric_families``).
 """
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 
 MOST_SERIES: Final = 1000
-"""Combinations of label values that one metric of an instance may have."""
+"""Maximum number of label combinations of one metric of an instance."""
 OTHER: Final = "(other)"
-"""The value of all labels of what comes beyond."""
+"""The value of all labels beyond that number."""
 
 Merge: TypeAlias = Literal["sum", "max", "min"]
-"""How the values of several workers become one."""
+"""How the values of several workers are merged."""
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _UNLABELLED: Final = "[]"
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OURS: Final = ("pingap_http_", "pingap_connection_", "pingap_plugin_")
-"""How names begin that belong to the core."""
+"""Prefixes of names that belong to the core."""
 _OUR_LABELS: Final = ("server", "plugin", "le")
 
 
 class Metric:
-    """What counters, gauges and histograms have in common.
+    """Base of counters, gauges and histograms.
 
-    :param name: as on the page; a counter gets ``_total`` at its end.
-    :param description: one line about what is measured.
-    :param labels: names of labels. With labels, only ``labels(...)`` of it counts.
-    :raises ValueError: a name that Prometheus does not know, or that belongs to the core.
+    :param name: as on the page; ``_total`` is appended to the name of a counter.
+    :param description: one line about the measured value.
+    :param labels: names of labels. With labels, values are only recorded through ``labels(...)``.
+    :raises ValueError: a name that Prometheus does not allow, or that belongs to the core.
     """
 
     __slots__ = ("_series", "_shape", "description", "label_names", "name")
 
     kind: ClassVar[str]
-    """The type that Prometheus gives it."""
+    """The type in Prometheus."""
 
     def __init__(self, name: str, description: str, labels: Sequence[str] = ()) -> None:
-        if isinstance(labels, str):  # whose letters would be taken for names
+        if isinstance(labels, str):  # its letters would be taken for names
             raise TypeError(f"metric {name}: labels is a tuple: ({labels!r},)")
         for one in (name, *labels):
             if not _NAME.fullmatch(one):
@@ -68,12 +68,12 @@ class Metric:
         self._shape = ""
 
     def labels(self, *values: str) -> Self:
-        """Return what counts for these values of the labels, in the order of their names.
+        """Return the metric for these label values, in the order of the label names.
 
-        Whoever knows them beforehand keeps it: ``self.too_long = refused.labels("too long")``. Not
-        more than 1000 combinations are kept; those beyond count together under ``(other)``.
+        Keep the result if the values are known beforehand: ``self.too_long = refused.labels("too long")``. At
+        most 1000 combinations are kept; further ones are counted together under ``(other)``.
 
-        :raises ValueError: another number of values than there are labels.
+        :raises ValueError: the number of values differs from the number of labels.
         """
         series = self._series.get(values)
         return self._add(values) if series is None else series
@@ -92,11 +92,11 @@ class Metric:
         return series
 
     def _unlabelled(self) -> Self:
-        """Return a new metric that counts for one combination of labels."""
+        """Return a new metric for one combination of labels."""
         return type(self)(self.name, self.description, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        """Return what its class wants to know besides name, description and labels."""
+        """Return the arguments of its class besides name, description and labels."""
         return {}
 
     def _must_be_labelled(self) -> TypeError:
@@ -104,9 +104,9 @@ class Metric:
         return TypeError(f"metric {self.name} has labels: use labels({names})")
 
     def add_to(self, family: Family, labels: Mapping[str, str]) -> None:
-        """Add all series to what prometheus-client calls a family.
+        """Add all series to a family of prometheus-client.
 
-        :param labels: those beside the metric's own.
+        :param labels: labels in addition to the metric's own.
         """
         if not self.label_names:
             self._add_sample(family, labels)
@@ -115,45 +115,45 @@ class Metric:
             series._add_sample(family, {**labels, **dict(own)})
 
     def _add_sample(self, family: Family, labels: Mapping[str, str]) -> None:
-        """Add what was counted without labels."""
+        """Add the sample without labels."""
         raise NotImplementedError
 
     def figures(self) -> dict[str, Any]:
-        """Return what was counted as plain data: values of the labels, as JSON -> figures."""
+        """Return the counts as plain data: values of the labels, as JSON -> figures."""
         series = [] if self.label_names else [(_UNLABELLED, self)]
         series += [(json.dumps(values), one) for values, one in self._series.items()]
         found = {key: one._figures() for key, one in series}
         return {key: figures for key, figures in found.items() if figures is not None}
 
     def count_in(self, figures: Mapping[str, Any]) -> None:
-        """Add the ``figures`` of a metric that resembles it."""
+        """Add the ``figures`` of a similar metric."""
         for key, counts in figures.items():
             values = tuple(json.loads(key))
             (self.labels(*values) if values else self)._add_figures(counts)
 
     def copy(self) -> Metric:
-        """Return a metric that has counted the same."""
+        """Return a metric with the same counts."""
         same = metric_of(self.shape)
         same.count_in(self.figures())
         return same
 
     @property
     def shape(self) -> str:
-        """All that makes a metric like this one, for ``metric_of``; equal for those of equal shape."""
+        """Everything needed to create a metric like this one (``metric_of``); equal for equal shapes."""
         if not self._shape:
             about = [self.kind, self.name, self.description, self.label_names, self._options()]
             self._shape = json.dumps(about)
         return self._shape
 
     def _figures(self) -> Any:
-        """Return what was counted without labels; None: nothing that could be shown."""
+        """Return the value without labels; None: there is nothing to show."""
         raise NotImplementedError
 
     def _add_figures(self, figures: Any) -> None:
         raise NotImplementedError
 
     def resembles(self, other: Metric) -> bool:
-        """Return whether series of both can stand under one name."""
+        """Return whether series of both can share one name."""
         return (
             self.kind == other.kind
             and self.label_names == other.label_names
@@ -168,16 +168,16 @@ class Counter(Metric):
 
         self.refused = Counter("header_limit_refused", "Requests that were refused")
 
-    and counted in a phase: ``self.refused.inc()``. The page has it as
-    ``header_limit_refused_total{server="web",plugin="<name of the instance>"}``. Counts belong to
-    the worker's thread: what runs in another one returns what is to be counted.
+    and incremented in a phase: ``self.refused.inc()``. On the page it is
+    ``header_limit_refused_total{server="web",plugin="<name of the instance>"}``. Use it in the worker's
+    thread only: code in another thread returns the amount to be counted.
     """
 
     __slots__ = ("value",)
 
     kind = "counter"
     value: float
-    """What was counted. A counter with labels has none."""
+    """The count. A counter with labels has none."""
 
     def __init__(self, name: str, description: str, labels: Sequence[str] = ()) -> None:
         super().__init__(name.removesuffix("_total"), description, labels)
@@ -208,12 +208,12 @@ class Counter(Metric):
 class Gauge(Metric):
     """A number that goes up and down, shown on the metrics pages of all servers.
 
-    Made and kept as a :class:`pingap.Counter` is. Each worker has a value of its own, and the page
-    shows one for all workers that are running.
+    Create and keep it like a :class:`pingap.Counter`. Each worker has its own value, and the page shows a
+    single value for all running workers.
 
-    :param merge: makes one value of those of all workers: ``sum`` (how many there are), ``max`` or
-        ``min``. Workers that have not set a gauge do not count for ``max`` and ``min``.
-    :raises ValueError: a name that ends like that of a counter, or an unknown ``merge``.
+    :param merge: how the values of all workers are merged: ``sum``, ``max`` or ``min``. Workers that have not
+        set a gauge are ignored for ``max`` and ``min``.
+    :raises ValueError: a name with the suffix of a counter, or an unknown ``merge``.
     """
 
     __slots__ = ("_value", "merge")
@@ -287,10 +287,10 @@ class Gauge(Metric):
 class Histogram(Metric):
     """Counts of values by size, shown on the metrics pages of all servers.
 
-    Made and kept as a :class:`pingap.Counter` is; ``observe`` counts a value.
+    Create and keep it like a :class:`pingap.Counter`; ``observe`` counts a value.
 
-    :param buckets: upper bounds, ascending; values above the last are counted as well. Those that
-        are there by default suit seconds.
+    :param buckets: upper bounds, ascending; values above the last are counted as well. The default suits
+        seconds.
     """
 
     __slots__ = ("_buckets", "buckets")

@@ -14,7 +14,7 @@ _MIB = 1024 * 1024
 
 
 def process_figures() -> dict[str, float]:
-    """Return what this process has: ``memory`` in bytes, ``fd_count``. Empty where there is no ``/proc``."""
+    """Return ``memory`` in bytes and ``fd_count`` of this process. Empty if there is no ``/proc``."""
     from prometheus_client.process_collector import ProcessCollector
 
     found = {

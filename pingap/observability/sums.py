@@ -1,4 +1,4 @@
-"""Sums of what several workers have counted.
+"""Sums of the counts of several workers.
 
 Figures are nested mappings with numbers, or lists of numbers, at the leaves. So they can be sent as
 JSON, added up, and sent in parts.
@@ -11,14 +11,14 @@ from operator import add
 from typing import Any, Final, TypeAlias
 
 Figures: TypeAlias = dict[str, Any]
-"""Section -> figures, as ``SECTIONS`` says."""
+"""Section -> figures, as in ``SECTIONS``."""
 Entry: TypeAlias = tuple[list[str], Any]
-"""The keys that lead to a part of the figures, and that part; None: there is no such part any more."""
+"""The keys that lead to a part of the figures, and that part; None: the part no longer exists."""
 
 GAUGES: Final = "gauges"
-"""The section of what is not always added, and ends with its worker."""
+"""The section for values that are not always added and end with their worker."""
 MERGES: Final[Mapping[str, Callable[[float, float], float]]] = {"sum": add, "max": max, "min": min}
-"""What makes one number of those of two workers."""
+"""Merges the numbers of two workers."""
 
 SECTIONS: Final = {
     "locations": 2,  # location -> figures of LocationStats
@@ -32,7 +32,7 @@ SECTIONS: Final = {
     "process": 1,  # see ``process_figures``
     "health": 3,  # name of a count -> upstream -> backend
 }
-"""Section -> how many keys lead to a part that is sent as a whole."""
+"""Section -> number of keys that lead to a part that is sent as a whole."""
 
 
 def no_figures() -> Figures:
@@ -47,7 +47,7 @@ def add_nested(
 ) -> None:
     """Add numbers at the leaves; lists are added place by place.
 
-    :param merge: what is done instead of adding.
+    :param merge: replaces addition.
     """
     for key, value in part.items():
         if isinstance(value, dict):
@@ -61,7 +61,7 @@ def add_nested(
 
 
 def add_figures(parts: Iterable[Figures]) -> Figures:
-    """Return the sum of what several workers have counted."""
+    """Return the sum of the counts of several workers."""
     total = no_figures()
     for part in parts:
         for section, figures in part.items():

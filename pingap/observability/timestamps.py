@@ -1,4 +1,4 @@
-"""The time of day in log lines: RFC 3339 with milliseconds, formatted once a millisecond."""
+"""The time of day in log lines: RFC 3339 with milliseconds, formatted at most once a millisecond."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Timestamp:
-    """Formats now as local time with offset, and keeps what it formatted while it is true."""
+    """Formats the current local time with offset, and reuses the result while it is valid."""
 
     def __init__(self) -> None:
         self._fresh_until = 0.0
@@ -18,7 +18,7 @@ class Timestamp:
     def at(self, moment: float) -> str:
         """Return ``2026-01-31T12:00:00.123+01:00``.
 
-        :param moment: monotonic seconds of now, which the caller has read already.
+        :param moment: the current monotonic seconds, which the caller has already read.
         """
         if moment >= self._fresh_until:
             self._text = self._now()
@@ -26,11 +26,11 @@ class Timestamp:
         return self._text
 
     def forget(self) -> None:
-        """Format anew next time: a clock was set back, which monotonic ones are only in tests."""
+        """Drop the cached result: in tests, the monotonic clock can be set back."""
         self._fresh_until = 0.0
 
     def now(self) -> str:
-        """Return the time of now."""
+        """Return the current time."""
         return self.at(time.monotonic())
 
     def _now(self) -> str:
@@ -48,6 +48,6 @@ class Timestamp:
 _clock = Timestamp()
 forget_local_time = _clock.forget
 local_time = _clock.now
-"""Return the local time of now."""
+"""Return the current local time."""
 local_time_at = _clock.at
-"""Return the local time of now, whose monotonic seconds are known."""
+"""Return the current local time, given the monotonic seconds."""

@@ -13,7 +13,7 @@ _NO_TOKEN = re.compile(r"[^!#$%&'*+.^`|~0-9A-Za-z-]")
 
 
 def add_server_timing(response: Response, ctx: RequestContext) -> None:
-    """Tell the client where the time went, in milliseconds, up to the head of the response."""
+    """Add the durations up to the head of the response, in milliseconds, for the client."""
     entries: list[str] = []
     connect, processing = ctx.upstream_connect_time, ctx.upstream_processing_time
     if connect is not None:

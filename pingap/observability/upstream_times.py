@@ -1,6 +1,6 @@
-"""What requests took at each upstream, and the series made of it (observability.md 3.2).
+"""The times of requests at each upstream, and the series made from them (observability.md 3.2).
 
-Counted once per request that an upstream answered, at its end.
+Counted once per request, at its end, if an upstream responded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESPONSE_BUCKETS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1)
 CONNECT_BUCKETS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1)
 HANDSHAKE_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1)
 MOST_WAITING: Final = 500
-"""Requests of an upstream that are counted together."""
+"""Number of requests of an upstream that are counted in one batch."""
 
 _processing_bucket: Final = partial(bisect_left, PROCESSING_BUCKETS)
 _response_bucket: Final = partial(bisect_left, RESPONSE_BUCKETS)
@@ -44,25 +44,25 @@ class UpstreamTimes:
 
     def __init__(self) -> None:
         self.reused = 0
-        """Requests that were sent on a connection that had served another one."""
+        """Requests that were sent on a reused connection."""
         self.processing_seconds = 0.0
         self.response_seconds = 0.0
         self.connect = Histogram(CONNECT_BUCKETS)
         self.handshake = Histogram(HANDSHAKE_BUCKETS)
         self._kinds: defaultdict[tuple[int, int], int] = defaultdict(int)
-        """Bucket of processing time, bucket of response time -> requests that took so long."""
+        """Bucket of processing time, bucket of response time -> number of requests."""
         self._waiting: list[tuple[float, float, bool]] = []
-        """Processing time, response time, on a kept connection (see ``LocationStats``)."""
+        """Processing time, response time, whether the connection was reused (see ``LocationStats``)."""
 
     def connected(self, tcp: float | None, tls: float | None) -> None:
-        """Count a new connection, in seconds; None for what was not needed."""
+        """Count a new connection, in seconds; None for steps that were not needed."""
         if tcp is not None:
             self.connect.observe(tcp)
         if tls is not None:
             self.handshake.observe(tls)
 
     def end(self, ctx: RequestContext) -> None:
-        """Count a request that an upstream has answered."""
+        """Count a request to which an upstream has responded."""
         head_at, waiting = ctx.upstream_head_at, self._waiting
         waiting.append(
             (head_at - ctx.upstream_connected_at, ctx.ended_at - head_at, ctx.upstream_reused)
@@ -71,7 +71,7 @@ class UpstreamTimes:
             self.fold()
 
     def fold(self) -> None:
-        """Sort what waits into buckets; to be called in the event loop."""
+        """Sort waiting requests into buckets; must be called in the event loop."""
         if not self._waiting:
             return
         processing, response, reused = zip(*self._waiting, strict=True)
@@ -87,12 +87,12 @@ class UpstreamTimes:
 
     @property
     def processing(self) -> Histogram:
-        """Seconds from the usable connection to the head of the answer."""
+        """Seconds from the usable connection to the head of the response."""
         return self._histogram(0, PROCESSING_BUCKETS, self.processing_seconds)
 
     @property
     def response(self) -> Histogram:
-        """Seconds from the head of the answer to its end."""
+        """Seconds from the head of the response to its end."""
         return self._histogram(1, RESPONSE_BUCKETS, self.response_seconds)
 
     def _histogram(self, part: int, bounds: tuple[float, ...], total: float) -> Histogram:
@@ -103,7 +103,7 @@ class UpstreamTimes:
         return histogram
 
     def figures(self) -> dict[str, Any]:
-        """Return what was counted as plain data."""
+        """Return the counts as plain data."""
         self.fold()
         return {
             "reused": self.reused,

@@ -1,12 +1,12 @@
-"""Tells when something blocks the event loop, with the stack of what does.
+"""Detects code that blocks the event loop, and logs its stack.
 
-A thread looks 20 times a second at what the loop's thread is doing. Nothing is done on the way of a
-request, and a loop that waits for events is left alone. Only if a callback is running is the loop
-asked to answer; one that still has not, while the same callback runs, is blocked by it. (A late
-timer alone would also blame the last of many short callbacks.)
+A thread examines 20 times a second what the loop's thread is doing. This adds nothing to a request, and a
+loop that waits for events is not disturbed. Only if a callback is running is the loop asked to respond; if it
+still has not while the same callback runs, that callback blocks it. A late timer alone would also blame the
+last of many short callbacks.
 
-C code that holds the interpreter's lock stops this thread as well. Woken too late, it believes what
-it finds, provided that the loop's thread has been computing and not only waiting for a processor.
+C code that holds the GIL stops this thread as well. If it wakes up too late, it trusts its findings, provided
+that the loop's thread has been computing and not only waiting for a processor.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ log = logging.getLogger("pingap")
 LIMIT_SECONDS: Final = 0.1
 """How long a callback may run."""
 REPEAT_SECONDS: Final = 10.0
-"""How often one place is told at most."""
+"""Minimum interval between log lines of one place."""
 _PAUSE: Final = 0.05
-# A callback may have begun a whole pause before it was first seen: none over the limit is missed,
-# and one under it by less than a pause may be told, too.
+# A callback may have begun a whole pause before it was first seen: none over the limit is missed, and one
+# under it by less than a pause may be logged, too.
 _SEEN_SECONDS: Final = LIMIT_SECONDS - _PAUSE
 _SHOWN_FRAMES: Final = 12
 _MOST_PLACES: Final = 256
@@ -47,12 +47,12 @@ _OURS: Final = tuple(
         *(Path(str(module.__file__)).parent for module in (anyio, asyncio)),
     )
 )
-"""Where the code is that stands between the loop and the code of plugins."""
+"""The code between the loop and the code of plugins."""
 _WAITING: Final = selectors.__file__
 
 
 class _Suspect:
-    """A callback that was seen running, until the loop answers."""
+    """A callback that was seen running, until the loop responds."""
 
     __slots__ = ("answered_at", "frame_id", "seen_again", "seen_at", "told")
 
@@ -64,16 +64,16 @@ class _Suspect:
         self.told = False
 
     def answer(self, frame: FrameType) -> None:
-        """Run by the loop.
+        """Called by the loop.
 
-        :param frame: of the callback. It lives as long as this call is due, so its id is not that of
-            another one; and it is let go by its own thread.
+        :param frame: of the callback. It lives as long as this call is pending, so its ID is not that of
+            another one; and it is released by its own thread.
         """
         self.answered_at = time.monotonic()
 
 
 class Watchdog:
-    """Watches the loop of the thread that makes it, between ``start`` and ``stop``."""
+    """Watches the loop of the thread that creates it, between ``start`` and ``stop``."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -90,13 +90,13 @@ class Watchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; returns when the thread has. Without ``start`` it does nothing."""
+        """Stop; returns when the thread has ended. Without ``start`` it does nothing."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _learn(self) -> None:
-        """Remember what stands below every callback: the code that runs the loop."""
+        """Remember the frames below every callback: the code that runs the loop."""
         codes = set()
         frame = sys._getframe().f_back
         while frame is not None:
@@ -115,9 +115,9 @@ class Watchdog:
             pause = _PAUSE / 2 if suspect is not None and suspect.seen_again else _PAUSE
 
     def _look(self, since: float) -> None:
-        """See what the loop does now.
+        """Examine what the loop is doing.
 
-        :param since: when a callback that is seen now for the first time was running already.
+        :param since: earliest start of a callback that is now seen for the first time.
         """
         now, stack = time.monotonic(), self._stack()
         suspect = self._suspect
@@ -127,7 +127,7 @@ class Watchdog:
             else:
                 if suspect.told:
                     seconds = (suspect.answered_at or now) - suspect.seen_at
-                    log.warning("the event loop goes on, after %.2f s", seconds)
+                    log.warning("the event loop continues after %.2f s", seconds)
                 suspect = self._suspect = None
         if suspect is None and stack:
             suspect = self._suspect = _Suspect(stack[0], since)
@@ -137,7 +137,7 @@ class Watchdog:
             suspect.told = self._tell(stack, now)
 
     def _stack(self) -> list[FrameType]:
-        """Return the frames of the callback that runs, outermost first; none if the loop waits."""
+        """Return the frames of the running callback, outermost first; empty if the loop waits."""
         frame = sys._current_frames().get(self._thread_id)
         if frame is None or self._machinery is None or frame.f_code.co_filename == _WAITING:
             return []
@@ -151,7 +151,7 @@ class Watchdog:
         return frames
 
     def _tell(self, stack: list[FrameType], now: float) -> bool:
-        """Log a stack, unless its place was logged lately."""
+        """Log a stack, unless its place was logged recently."""
         shown = list(_interesting(stack))
         first = shown[0]
         place = f"{first.f_code.co_filename}:{first.f_lineno}"
@@ -175,7 +175,7 @@ class Watchdog:
 
 
 def _interesting(stack: list[FrameType]) -> Iterator[FrameType]:
-    """Leave out the frames in front of those of plugins, unless there are no others."""
+    """Omit the frames in front of those of plugins, unless there are no others."""
     ours = 0
     for frame in stack:
         if not frame.f_code.co_filename.startswith(_OURS):
@@ -185,7 +185,7 @@ def _interesting(stack: list[FrameType]) -> Iterator[FrameType]:
 
 
 def _cpu_seconds(thread_id: int) -> float:
-    """Return how long a thread has been computing; where nobody tells, how long it has been there."""
+    """Return how long a thread has been computing, or how long it has existed if the system does not report it."""
     if not hasattr(time, "pthread_getcpuclockid"):
         return time.monotonic()
     return time.clock_gettime(time.pthread_getcpuclockid(thread_id))

@@ -1,1 +1,1 @@
-"""The plugin framework: the base class, the registry, chains of hooks, and what runs plugin code safely."""
+"""The plugin framework: the base class, the registry, chains of hooks, and safe execution of plugin code."""

@@ -1,7 +1,7 @@
-"""The version of the hook contract: who fits, and who uses what is on its way out.
+"""The version of the hook contract: which plugins fit it, and which use deprecated hooks or arguments.
 
-Hooks and arguments are added, not changed: a minor version has more of them than the one before.
-What is to go is marked in ``hookspecs`` for a minor version first::
+Hooks and arguments are added, not changed: each minor version has more of them than the previous one.
+A hook that will be removed is marked in ``hookspecs`` for at least one minor version first::
 
     @hookspec(warn_on_impl=DeprecatedHook("the hook rinse is deprecated: implement wash"))
 """
@@ -21,16 +21,16 @@ _VERSION = re.compile(r"([0-9]+)\.([0-9]+)")
 
 
 class DeprecatedHook(DeprecationWarning):
-    """A hook or an argument is on its way out; the message names its successor."""
+    """A hook or an argument is deprecated; the message names its successor."""
 
 
 def as_text(version: tuple[int, int]) -> str:
-    """Write a version of the contract as plugins do: ``1.0``."""
+    """Return a version of the contract in the form that plugins use: ``1.0``."""
     return f"{version[0]}.{version[1]}"
 
 
 def misfit(cls: type[Plugin]) -> str | None:
-    """Say why a plugin class does not fit the contract of this pingap; None if it fits."""
+    """Return why a plugin class does not fit the contract of this pingap; None if it fits."""
     match = _VERSION.fullmatch(cls.contract) if isinstance(cls.contract, str) else None
     if match is None:
         return f'contract = {cls.contract!r}, expected "MAJOR.MINOR" such as "{as_text(CONTRACT)}"'
@@ -43,14 +43,14 @@ def misfit(cls: type[Plugin]) -> str | None:
 
 
 def what_this_is() -> str:
-    """Say which contract this pingap has."""
+    """Return the contract that this pingap has, for messages."""
     return f"this pingap ({__version__}) has {as_text(CONTRACT)}"
 
 
 def register(manager: pluggy.PluginManager, plugin: object, name: str) -> list[str]:
-    """Register a plugin; return what it implements that is deprecated, with file and line.
+    """Register a plugin; return the deprecated hooks that it implements, with file and line.
 
-    pluggy tells it by Python warnings, which few operators see.
+    pluggy reports them as Python warnings, which few operators see.
 
     :raises pluggy.PluginValidationError: an implementation that does not fit its spec.
     """

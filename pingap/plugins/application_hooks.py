@@ -1,4 +1,4 @@
-"""The pluggy manager of what distributions implement: hooks of pingap, and hooks of each other."""
+"""The pluggy manager of the hooks that distributions implement: those of pingap and of each other."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pingap import hookspecs
 from pingap.plugins.chains import ContractError
 
 PREFIX: Final = "pingap_"
-"""How names of pingap's own application hooks begin."""
+"""The prefix of pingap's own application hooks."""
 
 
 class ApplicationHooks(pluggy.PluginManager):
-    """The manager of application hooks; phases are left to those of locations."""
+    """The manager of application hooks; phases belong to the managers of locations."""
 
     def __init__(self) -> None:
         super().__init__("pingap")
         self.add_hookspecs(_ApplicationSpecs)
         self._defined: list[object] = []
         self._broken: list[tuple[object, Exception]] = []
-        """Specs that could not be added, and why: they cannot be added twice."""
+        """Specs that could not be added, and the reason: they cannot be added twice."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
-        """Take every implementation, but for those of phases."""
+        """Accept every implementation except those of phases."""
         opts = super().parse_hookimpl_opts(plugin, name)
         if opts is None or (opts.get("specname") or name) in hookspecs.PHASES:
             return None
@@ -37,7 +37,7 @@ class ApplicationHooks(pluggy.PluginManager):
     def take_specs(self) -> None:
         """Add the hooks that distributions define (``pingap_hookspecs``).
 
-        :raises ContractError: a name that is not free, or nothing that is marked.
+        :raises ContractError: a name is taken, or no function is marked.
         """
         for specs in self.hook.pingap_hookspecs():
             for one in specs:
@@ -56,15 +56,15 @@ class ApplicationHooks(pluggy.PluginManager):
         try:
             self.add_hookspecs(specs)
         except (ValueError, pluggy.PluginValidationError) as error:
-            # Nothing is marked, another distribution has the name, or an implementation does not fit.
+            # No function is marked, another distribution has the name, or an implementation does not fit.
             self._broken.append((specs, ContractError(str(error))))
             raise ContractError(str(error)) from None
         self._defined.append(specs)
 
     def check_names(self, waiting: Collection[object]) -> None:
-        """Check that every hook that is implemented is defined.
+        """Check that every implemented hook is defined.
 
-        :param waiting: plugins whose hooks may be those of a distribution that is not loaded.
+        :param waiting: plugins whose hooks may be those of a distribution that is not loaded yet.
         :raises pluggy.PluginValidationError: a hook that does not exist.
         """
         for name, caller in vars(self.hook).items():

@@ -17,10 +17,11 @@ from pingap.plugins.foreign_code import end_tasks, is_from_outside
 FIRST_PAUSE: Final = 1.0
 """Seconds before a failed service is restarted for the first time; doubled each time."""
 LONGEST_PAUSE: Final = 60.0
-"""Longest pause, in seconds. After a service has run for longer than this, the pause starts at the first again."""
+"""Longest pause, in seconds. If a service has run for longer than this, the pauses start again with the
+first."""
 
 Report = Callable[[BaseException, str], None]
-"""Gets the exception of a task and the name of the task."""
+"""Receives the exception of a task and the name of the task."""
 
 
 class BackgroundTasks(TaskGroup):
@@ -62,7 +63,7 @@ class BackgroundTasks(TaskGroup):
             coro.close()
             raise
 
-    def start_soon(  # type: ignore[override, misc]  # (anyio calls it final, and returns a handle)
+    def start_soon(  # type: ignore[override, misc]  # final in anyio, and returns a handle
         self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None
     ) -> None:
         """Start a task.
@@ -78,7 +79,7 @@ class BackgroundTasks(TaskGroup):
     ) -> None:
         """Start a task that is restarted after a pause whenever it raises an exception.
 
-        The first pause is 1 s, each further one is twice as long, up to 60 s. A service that returns is
+        The first pause is 1 s, and each one after it is twice as long, up to 60 s. A service that returns is
         not restarted.
 
         :param func: async function to run, with ``args``.
@@ -107,7 +108,7 @@ class BackgroundTasks(TaskGroup):
         return status.value
 
     async def end(self) -> int:
-        """Cancel all tasks; return the number of tasks that ignore it and are abandoned."""
+        """Cancel all tasks; return the number of tasks that ignored this and were abandoned."""
         self._ended = True
         return await end_tasks(self._running)
 

@@ -1,4 +1,4 @@
-"""What a balancer is: it is built for a set of peers and chooses one of them for each request."""
+"""Balancers: each is built for a set of peers and chooses one of them for each request."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ WORDS: Final = (
     "hash:query:<name>",
     "sticky:<cookie>",
 )
-"""What ``algo`` may say, besides the words of plugins."""
+"""The values of ``algo`` that the core provides."""
 
 Usable: TypeAlias = "Callable[[Peer], bool]"
-"""Tells whether a request may be sent to a peer."""
+"""Returns whether a request may be sent to a peer."""
 
-is_available: Usable = attrgetter("is_available")  # (Written in C: a call of it costs 30 ns.)
+is_available: Usable = attrgetter("is_available")  # written in C: a call costs 30 ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerOptions:
-    """What a balancer may want to know of its upstream.
+    """Properties of an upstream that a balancer may need.
 
     :param upstream: its name.
-    :param argument: what ``algo`` says after its first colon; empty for nothing.
+    :param argument: the part of ``algo`` after the first colon; may be empty.
     :param secret: ``sticky_secret``; empty if there is none.
-    :param drained: peers of weight 0, which are not among those to choose from: they are left to
-        the clients they have.
+    :param drained: peers of weight 0. They are not among the peers to choose from and serve only the
+        clients that are already bound to them.
     """
 
     upstream: str = ""
@@ -51,17 +51,17 @@ class BalancerOptions:
 
 
 class Balancer:
-    """Chooses among the peers of an upstream; a base for those of plugins.
+    """Chooses among the peers of an upstream; the base class for balancers of plugins.
 
-    A set of peers has one balancer, and a set that changes gets a new one. What is called for every
-    request must be quick, and must not wait: nothing here is async.
+    Each set of peers has one balancer, and when the set changes, a new one is built. Methods that are called
+    for every request must be quick and must not wait: nothing here is async.
 
     :param peers: all have a weight of at least 1. There may be none.
     """
 
     weighs_load: ClassVar[bool] = False
-    """It prefers peers that have less to do, so that one which starts slowly
-    (``slow_start``) is one that has much to do already."""
+    """Whether it prefers less busy peers. For such a balancer, a peer that starts slowly (``slow_start``)
+    looks busy."""
 
     def __init__(self, peers: Sequence[Peer]) -> None:
         self.peers = tuple(peers)
@@ -69,33 +69,33 @@ class Balancer:
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
         """Choose a peer for a request.
 
-        :param usable: tells whether a peer may be used: it is available, and this request did not
-            fail there.
+        :param usable: returns whether a peer may be used: it is available, and this request has not failed
+            there.
         :returns: a usable peer; None only if there is none.
         """
         raise NotImplementedError
 
     def refresh(self, usable: Usable) -> None:
-        """Take note that other peers than before are available.
+        """Update the balancer after the set of available peers has changed.
 
-        :param usable: tells which; no other peer need be found before the next call.
+        :param usable: returns whether a peer is available; only these need to be found until the next call.
         """
 
     @property
     def bookkeeper(self) -> Balancer | None:
-        """Whose ``ended`` is called: this one, if it wants to know; None for nobody."""
+        """Return the balancer whose ``ended`` is called, usually this one; None if none needs it."""
         return None
 
     def ended(self, peer: Peer, ctx: RequestContext, *, failed: bool) -> None:
-        """Take note that a peer has one request less in flight. Must not raise.
+        """Record that a peer has one request less in flight. Must not raise.
 
-        :param failed: it could not answer.
+        :param failed: the peer could not answer.
         """
 
 
 BalancerFactory: TypeAlias = "Callable[[Sequence[Peer], BalancerOptions], Balancer]"
-"""Builds a balancer for a set of peers; raises a ``ValueError`` that says what is wrong with the
-argument of ``algo``."""
+"""Builds a balancer for a set of peers; raises a ``ValueError`` that describes the error in the argument
+of ``algo``."""
 
 
 def without_argument(kind: type[Balancer]) -> BalancerFactory:

@@ -1,4 +1,4 @@
-"""What a plugin is: one class, with its settings, its phases and what it promises."""
+"""The base class of plugins, with its settings, its phases and the properties that it declares."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class PluginSettings(BaseModel):
         frozen=True,
         strict=True,
         use_attribute_docstrings=True,
-        hide_input_in_errors=True,  # which may hold secrets, in a traceback
+        hide_input_in_errors=True,  # input in a traceback could contain secrets
     )
 
 
 class Plugin:
     """Base of all plugins.
 
-    An instance is built for each ``[plugins.<name>]`` table of the category and serves every
-    location that lists it, so it holds nothing of one request: that belongs in ``ctx.state``.
+    An instance is built for each ``[plugins.<name>]`` table of the category and serves every location that
+    lists it. It must therefore not keep data of a single request; use ``ctx.state`` for that.
 
     Example::
 
@@ -58,79 +58,78 @@ class Plugin:
     """
 
     category: ClassVar[str]
-    """The ``category`` of TOML that selects this class."""
+    """The ``category`` in TOML that selects this class."""
 
     contract: ClassVar[str] = "1.0"
-    """The version of the hook contract that the class needs: the one in which the newest hook or
-    argument it uses was added. Another major version, or an older minor one, does not load it."""
+    """The version of the hook contract that the class needs: the one that added the newest hook or
+    argument it uses. A pingap with another major version, or an older minor one, does not load it."""
 
     Settings: ClassVar[type[PluginSettings]] = PluginSettings
     """The model of the settings."""
 
     steps: ClassVar[tuple[str, ...]] = ()
-    """The phases between which the TOML key ``step`` chooses, the default first.
+    """The phases that the TOML key ``step`` can select, the default first.
 
-    The method of the default phase is called in the chosen one. Empty: the phases are fixed.
+    The method of the default phase is called in the selected one. Empty: the phases are fixed.
     """
 
     body: ClassVar[Literal["none", "reads", "rewrites"]] = "none"
-    """What the plugin's body filters do: ``reads`` keeps the announced length, ``rewrites`` drops
-    it. A class that promises ``none`` may not implement a body phase."""
+    """What the plugin's body filters do: ``reads`` keeps the announced length, ``rewrites`` drops it. A
+    class that declares ``none`` must not implement a body phase."""
 
     whole_request_body: int = 0
-    """Bytes of request bodies that the plugin wants whole: the body is read before ``request`` runs,
-    and is ``request.body`` then; one that is larger is answered with 413. 0: it does not want them.
-    May be set by ``__init__``, if it is a setting."""
+    """Size limit in bytes of request bodies that the plugin needs whole: the body is read before ``request``
+    runs and is then in ``request.body``; a larger one is answered with 413. 0: not needed. ``__init__`` may
+    set it if it is a setting."""
 
     reads_headers: ClassVar[tuple[str, ...]] = ()
-    """Names of request headers that decide what the plugin does."""
+    """Names of request headers that the plugin bases its decisions on."""
 
     adds_headers: ClassVar[tuple[str, ...]] = ()
-    """Names of request headers that the plugin adds for the upstream or for other plugins. What a
-    client sends under such a name is dropped, unless a plugin of the location reads it: nobody can
-    pass for somebody by sending what only a plugin should say."""
+    """Names of request headers that the plugin adds for the upstream or for other plugins. The same headers
+    from clients are dropped, unless a plugin of the location reads them, so that a client cannot
+    impersonate the plugin."""
 
     may_fail_open: ClassVar[bool] = False
     """Whether ``fail_open = true`` is allowed: requests then pass without the plugin if it fails."""
 
     guard: ClassVar[bool] = False
-    """Decides whether a request may pass: never fails open, and belongs in front of what answers."""
+    """Decides whether a request may pass: never fails open, and belongs before plugins that answer."""
 
     before: ClassVar[tuple[str, ...]] = ()
-    """Categories in front of which this plugin belongs, in the list of a location."""
+    """Categories of plugins that should be listed after this one in a location."""
 
     after: ClassVar[tuple[str, ...]] = ()
-    """Categories behind which this plugin belongs, in the list of a location."""
+    """Categories of plugins that should be listed before this one in a location."""
 
     answers: ClassVar[Literal["content", "public", "internal"]] = "content"
-    """What its answers tell, if it answers by itself. ``content``: something of the site, which a
-    guard of the location protects. ``public``: nothing that may not be known by all (``ping``, a
-    redirect), so that it may stand in front of a guard. ``internal``: the inside of the proxy
-    (``stats``); ``pingap lint`` wants a guard for it."""
+    """What its own responses reveal. ``content``: content of the site, which a guard of the location
+    protects. ``public``: nothing confidential (``ping``, a redirect), so the plugin may be listed before a
+    guard. ``internal``: internals of the proxy (``stats``), for which ``pingap lint`` expects a guard."""
 
     def __init__(self, settings: PluginSettings) -> None:
         """Build an instance; a ``ValueError`` is a configuration error of this instance.
 
-        An ``__init__`` of a subclass that has a parameter ``table`` gets the table of the instance, too,
-        as a :class:`pingap.ConfigTable`: its section, its name, and all its keys.
+        If the ``__init__`` of a subclass has a parameter ``table``, it also gets the table of the instance as
+        a :class:`pingap.ConfigTable`: its section, its name, and all its keys.
         """
 
     def active_phases(self) -> Collection[str] | None:
-        """Name the phases this instance takes part in, if its settings leave some without work.
+        """Return the phases this instance takes part in, if its settings leave some of them unused.
 
         :returns: names of phases, or None for all that the class implements.
         """
         return None
 
     def log_tags(self) -> Mapping[str, LogTag]:
-        """Name the tags that this instance adds to access logs, as ``{:<plugin>.<tag>}``.
+        """Return the tags that this instance adds to access logs, as ``{:<plugin>.<tag>}``.
 
-        :returns: name of the tag -> what makes its text when a request ended.
+        :returns: name of the tag -> function that makes its text when a request has ended.
         """
         return {}
 
     def collect(self) -> Iterable[Metric]:
-        """Make metrics on the spot, for what need not be counted while requests are served.
+        """Create metrics on demand, for values that need not be counted while requests are served.
 
         Called when a metrics page is read, in each worker, and once more before a worker ends::
 
@@ -139,11 +138,11 @@ class Plugin:
                 size.set(self.cache.size)
                 yield size
 
-        Gauges show what is: one that is missing the next time is gone. Counters and histograms go
-        on; yield the whole count each time.
+        Gauges show the current value: one that is missing the next time disappears. Counters and histograms
+        continue, so yield the total each time.
 
-        :returns: metrics that are not attributes of the plugin, up to 1000, or nothing.
-        :raises Exception: counted and logged; what was yielded before is on the page.
+        :returns: up to 1000 metrics that are not attributes of the plugin.
+        :raises Exception: counted and logged; metrics yielded before it are on the page.
         """
         return ()
 
@@ -160,10 +159,10 @@ class Plugin:
         """
 
     async def lead(self, tasks: BackgroundTasks, worker: Worker) -> None:
-        """Do what one worker does for all: renew a certificate, remove what is old.
+        """Do work that one worker does for all, such as renewing a certificate or removing old files.
 
         Runs in one worker at a time, after ``startup``; if it raises, it is called again after a pause.
-        It is cancelled, together with its tasks, when the worker shuts down, and another one leads then.
+        It is cancelled, together with its tasks, when the worker shuts down; another worker leads then.
 
         :param tasks: for background work, as in ``startup``.
         :param worker: what all plugins of the worker process share.
@@ -180,11 +179,11 @@ class Plugin:
     @classmethod
     @hookimpl
     def pingap_plugin_categories(cls) -> Sequence[type[Plugin]]:
-        """Name this class: an entry point may point at a plugin class."""
+        """Return this class, so that an entry point can refer to a plugin class."""
         return (cls,)
 
     @classmethod
     @hookimpl
     def pingap_location_keys(cls) -> Mapping[str, type[Plugin]]:
-        """Claim no key of locations."""
+        """Return no keys of locations."""
         return {}

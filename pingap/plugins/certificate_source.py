@@ -1,4 +1,4 @@
-"""Where a certificate of the configuration comes from: base of all sources."""
+"""The base class of certificate sources, from which certificates of the configuration are loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pingap.plugins.base import Plugin
 class KeyPair:
     """A certificate and its private key; the key is not in its ``repr``.
 
-    :param chain: PEM of the certificate, then of those that lead to a root.
+    :param chain: PEM of the certificate, then of the certificates that lead to a root.
     :param key: PEM of the private key, without a password.
     """
 
@@ -23,10 +23,10 @@ class KeyPair:
 
 
 class CertificateSource(Plugin):
-    """Provides the certificate of each table of ``[certificates]`` that has a key of its own.
+    """Provides the certificate of each table of ``[certificates]`` that has one of its keys.
 
-    There is one instance for each such table. The keys that the class claims are its settings, and it is
-    a plugin: it has ``startup``, ``lead`` and ``shutdown``, and stays as long as its table is unchanged.
+    There is one instance for each such table. The keys that the class claims are its settings. It is a
+    plugin: it has ``startup``, ``lead`` and ``shutdown``, and lives as long as its table is unchanged.
 
     Example::
 
@@ -53,22 +53,22 @@ class CertificateSource(Plugin):
     """
 
     name: str = ""
-    """The name of the table: the one that ``Worker.certificates.replace`` takes. Set before ``load``."""
+    """The name of the table, which ``Worker.certificates.replace`` takes. Set before ``load``."""
 
     domains: tuple[str, ...] = ()
     """The names in ``domains`` of the table, in lower case. Set before ``load``."""
 
     directory: Path = Path()
-    """Where relative paths of the configuration begin. Set before ``load``."""
+    """The directory to which relative paths in the configuration are relative. Set before ``load``."""
 
     def load(self) -> KeyPair | None:
-        """Return the certificate that is there when the configuration is built.
+        """Return the certificate that is available when the configuration is built.
 
-        Called in the process that checks the configuration and in every worker, at each start and
-        reload, before ``startup``. It may read files.
+        Called in the process that checks the configuration and in every worker, at each start and reload,
+        before ``startup``. It may read files.
 
-        :returns: the pair; or None if there is none yet: then the names in ``domains`` are served as unknown
-            names are, until ``Worker.certificates.replace`` is called for the table.
+        :returns: the pair, or None if there is none yet. Names in ``domains`` are then treated like unknown
+            names until ``Worker.certificates.replace`` is called for the table.
         :raises ValueError: a configuration error of the table.
         """
         return None
@@ -76,11 +76,11 @@ class CertificateSource(Plugin):
     @classmethod
     @hookimpl
     def pingap_plugin_categories(cls) -> Sequence[type[Plugin]]:
-        """Name this class if it can be a plugin of ``[plugins]``, too."""
+        """Return this class if it can also be a plugin of ``[plugins]``."""
         return (cls,) if hasattr(cls, "category") else ()
 
     @classmethod
     @hookimpl
     def pingap_certificate_sources(cls) -> Mapping[str, type[CertificateSource]]:
-        """Claim no key: a class that is the target of an entry point overrides this."""
+        """Return no keys: a class that an entry point refers to overrides this."""
         return {}

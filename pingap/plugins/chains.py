@@ -1,7 +1,7 @@
 """Chains: the implementations of one phase for one location, frozen into tuples.
 
-pluggy finds, checks and orders when a location is built; at request time a phase is a loop over
-plain calls, and a phase without implementations is an empty tuple.
+pluggy finds, checks and orders the implementations when a location is built. At request time, a phase
+is a loop over plain calls, and a phase without implementations is an empty tuple.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pingap.plugins.checks import mistakes, place_of_function
 
 Call: TypeAlias = Callable[..., Any]
 Chain: TypeAlias = "tuple[tuple[Call, Owner], ...]"
-"""Calls with the plugin instance each belongs to. Every call takes all arguments of the phase."""
+"""Calls, each with its plugin instance. Every call takes all arguments of the phase."""
 
 _BODY_PHASES = ("request_body", "upstream_response_body", "response_body")
 
 
 class ContractError(Exception):
-    """A plugin class breaks the contract of hooks: the message says which and how.
+    """A plugin class breaks the contract of hooks; the message gives the class and the reason.
 
-    :param where: the class or method whose lines are wrong, if it is known.
+    :param where: the class or method that is wrong, if known.
     """
 
     def __init__(self, message: str, where: Call | None = None) -> None:
@@ -39,7 +39,7 @@ class ContractError(Exception):
 
 
 LOCAL: Final = "pingap_local_"
-"""How names of modules begin that are plugins of one file."""
+"""Prefix of the module names of single-file plugins."""
 
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds an async hook may take (``plugins.*.timeout``)."""
@@ -101,15 +101,15 @@ class Chains:
     rewriters: frozenset[str] = frozenset()
     """Names of the instances whose body filters change the length."""
     filters_response: bool = False
-    """Whether a plugin may filter bodies of responses."""
+    """Whether a plugin may filter response bodies."""
     whole_body: int = 0
-    """Bytes a request body may have that a plugin wants whole; 0 if none wants it."""
+    """The largest request body, in bytes, that a plugin needs whole; 0 if none needs it."""
     owned_headers: tuple[bytes, ...] = ()
-    """Request headers that only plugins set: a client's are dropped."""
+    """Request headers that only plugins set; those from clients are dropped."""
     prepares: bool = field(init=False)
-    """Something comes before the phase ``request``."""
+    """Whether anything runs before the phase ``request``."""
     plugins: bool = field(init=False)
-    """A plugin may see the request or the response, and keep it."""
+    """Whether a plugin may see the request or the response, and keep a reference to it."""
 
     def __post_init__(self) -> None:
         plugins = any(getattr(self, phase) for phase in hookspecs.PHASES)
@@ -135,7 +135,7 @@ NO_CHAINS: Final = Chains()
 
 
 class _LocationManager(pluggy.PluginManager):
-    """The pluggy manager of one location: registers phases, leaves application hooks alone."""
+    """The pluggy manager of one location: registers phases and ignores application hooks."""
 
     def __init__(self) -> None:
         super().__init__("pingap")
@@ -174,12 +174,12 @@ def freeze(
 ) -> Chains:
     """Build the chains of a location, or of a server, from its plugins, in listed order.
 
-    :param tell: called with an instance and each thing it implements that is deprecated.
-    :param phases: those that run for it.
+    :param tell: called with an instance and each deprecated hook or argument that it implements.
+    :param phases: the phases to build.
     :raises ContractError: an implementation that no phase can call.
     """
     manager = _LocationManager()
-    # pluggy calls what was registered last first, so we register in reverse.
+    # pluggy calls the last registered plugin first, so we register in reverse.
     owners: dict[int, Owner] = {}
     for instance in reversed(instances):
         owner = Owner(instance.name, instance.fail_open, instance.timeout)
@@ -206,7 +206,7 @@ def freeze(
 
 
 def joined(first: Chains, second: Chains, owned: tuple[bytes, ...]) -> Chains:
-    """Return chains that run in each phase what the first has, then what the second has.
+    """Return chains that run in each phase the calls of the first, then those of the second.
 
     :param owned: the request headers that only plugins of both set.
     """
@@ -222,16 +222,16 @@ def joined(first: Chains, second: Chains, owned: tuple[bytes, ...]) -> Chains:
 
 
 def owned_headers(instances: Sequence[Instance]) -> tuple[bytes, ...]:
-    """Return the request headers that plugins add and none of them reads from the client."""
+    """Return the request headers that plugins add and that no plugin reads from the client."""
     added = {header_key(name) for one in instances for name in one.plugin.adds_headers}
     read = {header_key(name) for one in instances for name in one.plugin.reads_headers}
     return tuple(sorted(added - read))
 
 
 def check_class(plugin: type[Plugin]) -> None:
-    """Check what a plugin class promises against what it implements.
+    """Check the declarations of a plugin class against its implementation.
 
-    :raises ContractError: a promise that is not kept, or a contract of another version.
+    :raises ContractError: a declaration does not hold, or the contract has another version.
     """
     if reason := misfit(plugin):
         raise ContractError(f"{_describe(plugin)}: {reason}")
@@ -263,7 +263,7 @@ def _chain(caller: pluggy.HookCaller, owners: dict[int, Owner]) -> Chain:
 
 
 def adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) -> Call:
-    """Return a call that takes all arguments of a phase and passes on those the function names."""
+    """Return a call that takes all arguments of a phase and passes on those that the function names."""
     if wanted == offered:
         return function
     places = [offered.index(name) for name in wanted]
@@ -281,7 +281,7 @@ def adapt(function: Call, wanted: tuple[str, ...], offered: tuple[str, ...]) -> 
 
 def _describe(plugin: object) -> str:
     cls = plugin if inspect.isclass(plugin) else type(plugin)
-    if cls.__module__.startswith(LOCAL):  # the file is told beside
+    if cls.__module__.startswith(LOCAL):  # the file is shown separately
         return cls.__qualname__
     return f"{cls.__module__}.{cls.__qualname__}"
 

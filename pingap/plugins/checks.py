@@ -1,7 +1,7 @@
-"""Whether the methods of a plugin class are what the hooks call, told in the words of its author.
+"""Checks that the methods of a plugin class fit the hooks, with messages for its author.
 
-pluggy finds some of this when a location is built. But it passes over a method whose mark was
-forgotten: a plugin that does nothing, and nobody is told.
+pluggy finds some of these errors when a location is built. But it ignores a method that should be marked
+and is not, so the plugin would silently do nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pingap.plugins.base import Plugin
 
 
 def place_of_function(function: object) -> str:
-    """Return file and line of a function of a plugin; nothing if it was not written in Python."""
+    """Return file and line of a function of a plugin; empty if it was not written in Python."""
     code = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
 def mistakes(cls: type[Plugin]) -> Iterator[tuple[str, FunctionType, str]]:
-    """Yield the name of each method that cannot be what was meant, its function, and why."""
+    """Yield the name of each method that is probably a mistake, its function, and the reason."""
     for name in dir(cls):
         static = inspect.getattr_static(cls, name)
         bound = not isinstance(static, staticmethod)
@@ -49,7 +49,7 @@ def mistakes(cls: type[Plugin]) -> Iterator[tuple[str, FunctionType, str]]:
 
 
 def _wrong_arguments(function: FunctionType, phase: str, *, bound: bool) -> str:
-    """Say which argument a phase does not pass; nothing if there is none."""
+    """Describe an argument that a phase does not pass; empty if there is none."""
     offered = list(inspect.signature(getattr(hookspecs, phase)).parameters)
     parameters = list(inspect.signature(function).parameters.values())[bound:]
     for one in parameters:
@@ -57,7 +57,7 @@ def _wrong_arguments(function: FunctionType, phase: str, *, bound: bool) -> str:
             continue
         has_default = one.default is not one.empty
         if one.name in offered and has_default:
-            return f'"{one.name}" has a default value, so it is never passed: leave that away'
+            return f'"{one.name}" has a default value, so it is never passed: remove the default'
         if one.name not in offered and not has_default:
             hint = did_you_mean(one.name, offered)
             listed = ", ".join(offered)

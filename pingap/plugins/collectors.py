@@ -1,4 +1,4 @@
-"""Metrics of plugin instances, and calling those that make some when a page is read."""
+"""Metrics of plugin instances, including those that are collected when a page is read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Collectors:
 
     def __init__(self, failures: PluginFailures) -> None:
         self.metrics = PluginMetrics()
-        """All of them, as they were collected last."""
+        """All collected metrics, as of the last collection."""
         self._failures = failures
         self._instances: list[Instance] = []
         """Those that collect."""
 
     def add(self, instance: Instance) -> None:
-        """Take in the metrics that an instance keeps, and know whether it collects others.
+        """Add the metrics that an instance keeps, and note whether it collects others.
 
         :raises ValueError: a metric that cannot be counted, or an async ``collect``.
         """
@@ -42,7 +42,7 @@ class Collectors:
         self.metrics.let_collect(instance.name)
 
     async def run(self) -> None:
-        """Have all instances collect, one in each turn of the event loop."""
+        """Call ``collect`` of all instances, one in each turn of the event loop."""
         for instance in self._instances:
             self._collect(instance)
             await anyio.lowlevel.checkpoint()

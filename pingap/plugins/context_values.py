@@ -1,4 +1,4 @@
-"""Values of a request that distributions name (``pingap_context_keys``), as variables and log tags."""
+"""Request values that distributions define (``pingap_context_keys``), as variables and log tags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registr
 class DistributionKeys:
     """Finds the keys of distributions.
 
-    :param registry: of what is installed.
+    :param registry: of the installed distributions.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -28,7 +28,7 @@ class DistributionKeys:
         return self._registry.names(CONTEXT_KEY)
 
     def find(self, name: str) -> Lookup | None:
-        """Return what a name stands for; None if no distribution has it.
+        """Return the lookup for a name; None if no distribution defines it.
 
         :raises ValueError: its distribution cannot be used.
         """
@@ -41,7 +41,7 @@ class DistributionKeys:
 
 
 def _text(key: ContextKey[Any], request: Request, ctx: RequestContext) -> str | None:
-    """Return the value as text that may stand in a header; None if there is none."""
+    """Return the value as text that is allowed in a header; None if there is none."""
     try:
         value = ctx[key]
     except KeyError:

@@ -1,7 +1,7 @@
-"""Discovery: how the backends of an upstream are found. What a distribution implements.
+"""Discovery: the interface by which distributions find the backends of an upstream.
 
-Nothing is looked up here. ``pingap.upstream.discovering.service`` asks at the right time and replaces the
-peers of the upstream.
+Nothing is looked up here. ``pingap.upstream.discovering.service`` calls it at the right time and replaces
+the peers of the upstream.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pingap.hookspecs import hookimpl
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests may be sent.
+    """An address to which requests may be sent.
 
     :param address: IP address and port, or the path of a Unix socket.
     :param weight: its share of the requests.
-    :param backup: it gets requests only while none of the others can.
-    :param name: what ``Host`` says for a request that came without one; the address by default.
+    :param backup: it gets requests only while no other endpoint is available.
+    :param name: the ``Host`` for a request that has none; the address by default.
     :raises ValueError: the weight is negative.
     """
 
@@ -38,7 +38,7 @@ class Endpoint:
 
     @property
     def host_name(self) -> str | None:
-        """The host that is still to be looked up; None if the address is complete."""
+        """The host that still has to be looked up; None if the address is complete."""
         if isinstance(self.address, str):
             return None
         try:
@@ -48,7 +48,7 @@ class Endpoint:
         return None
 
     def at(self, ip: str) -> Endpoint:
-        """Return the same endpoint with an IP address in place of the host."""
+        """Return the same endpoint with an IP address instead of the host."""
         assert not isinstance(self.address, str)
         return replace(self, address=(ip, self.address[1]))
 
@@ -59,12 +59,12 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What was found.
+    """The result of a lookup.
 
-    :param endpoints: all of them; those that stay keep their connections.
-    :param valid_for: seconds after which it may be different, if that is known.
-    :param failures: what could not be found, each in a sentence for the operator. The endpoints are
-        used nevertheless: put what was last found among them.
+    :param endpoints: all of them; those that remain keep their connections.
+    :param valid_for: seconds until the result may change, if known.
+    :param failures: the lookups that failed, each described in a sentence for the operator. The endpoints
+        are used nevertheless, so include the last known ones.
     """
 
     endpoints: Sequence[Endpoint]
@@ -74,11 +74,11 @@ class Discovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoverySettings:
-    """What ``[upstreams.<name>]`` says that matters to a discovery.
+    """The settings of ``[upstreams.<name>]`` that concern a discovery.
 
     :param upstream: its name.
-    :param default_port: of entries without one: 443 for an upstream with TLS, else 80.
-    :param dns_server: name servers, IP address and port; none for those of the system.
+    :param default_port: for entries without a port: 443 for an upstream with TLS, else 80.
+    :param dns_server: name servers, IP address and port; empty for those of the system.
     """
 
     upstream: str
@@ -92,9 +92,9 @@ class DiscoverySettings:
 class Discovery(ABC):
     """Finds the backends of one upstream; base of all kinds of discovery.
 
-    An instance is made for each upstream with ``discovery = "<word>"``, given every entry of
-    ``addrs``, and then asked again and again. It lives as long as its upstream stays as it is, also
-    when the configuration is read again. Each worker has its own.
+    An instance is made for each upstream with ``discovery = "<word>"``, gets every entry of ``addrs``, and
+    is then asked repeatedly. It lives as long as its upstream is unchanged, even across reloads. Each worker
+    has its own.
 
     Example::
 
@@ -108,44 +108,44 @@ class Discovery(ABC):
                 answer = await http_client.request("GET", self.url)
                 return Discovered([Endpoint((ip, 80)) for ip in answer.body.decode().split()])
 
-    :raises ValueError: the settings are of no use; a configuration error of the upstream.
+    :raises ValueError: the settings are unusable; a configuration error of the upstream.
     """
 
     word: ClassVar[str]
     """The value of ``discovery`` that selects this class."""
 
     fixed: ClassVar[bool] = False
-    """What ``add`` puts into ``known`` is all there is, for good: ``find`` is not called."""
+    """Whether the endpoints that ``add`` puts into ``known`` are final: ``find`` is not called."""
 
     def __init__(self, settings: DiscoverySettings) -> None:
         self.settings = settings
         self.known: list[Endpoint] = []
-        """Endpoints that need not be looked up: the upstream has them before ``find`` is called."""
+        """Endpoints that need no lookup: the upstream has them before ``find`` is called."""
 
     @abstractmethod
     def add(self, text: str) -> None:
-        """Take in an entry of ``addrs``; what it looks like is up to the discovery.
+        """Add an entry of ``addrs``; the discovery decides on its form.
 
         :raises ValueError: it is malformed; a configuration error of this entry.
         """
 
     @abstractmethod
     async def find(self) -> Discovered:
-        """Look for the endpoints.
+        """Look up the endpoints.
 
-        Called before the worker serves, then every ``update_frequency``, when ``valid_for`` is over,
-        and when ``watch`` says so; never twice at the same time.
+        Called before the worker serves, then every ``update_frequency``, when ``valid_for`` has passed, and
+        when ``watch`` asks for it; never twice at the same time.
 
-        :raises Exception: nothing could be found; what was last found stays in use.
+        :raises Exception: the lookup failed; the previous result stays in use.
         """
 
     async def watch(self, changed: Callable[[], None]) -> None:  # noqa: B027  # need not be there
-        """Wait for news, and call ``changed`` for each; ``find`` follows half a second later.
+        """Wait for changes, and call ``changed`` for each; ``find`` follows half a second later.
 
-        Called once ``find`` was; override it if there is something to listen to. Call ``changed`` as
-        soon as you listen, too: nobody knows what was missed until then.
+        Called after the first ``find``; override it if changes can be listened to. Also call ``changed`` as
+        soon as you listen, because changes before that may have been missed.
 
-        :raises Exception: the news do not come any more; it is called again 5 seconds later.
+        :raises Exception: no more changes are received; it is called again 5 seconds later.
         """
 
     def parse(self, text: str) -> Endpoint:
@@ -165,5 +165,5 @@ class Discovery(ABC):
     @classmethod
     @hookimpl
     def pingap_discoveries(cls) -> Sequence[type[Discovery]]:
-        """Name this class: an entry point may point at a discovery."""
+        """Return this class, so that an entry point can refer to a discovery."""
         return (cls,)

@@ -2,12 +2,15 @@
 
 SQLite, of the standard library, in a thread: a table of keys and bytes. It locks between processes,
 survives a crash at any point, and nothing that is read is ever executed, as a pickle would be.
+Each process that has the file open sees when somebody removes or replaces it, and opens the one that is
+there: otherwise it would share what it writes with nobody, and lose it.
 (``diskcache`` is SQLite as well, unpickles by default, and removes entries when it is full; what is
 kept here, such as the key of an ACME account, must not disappear.)
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import stat
@@ -25,10 +28,12 @@ from pingap.plugins.worker_threads import in_thread
 if TYPE_CHECKING:
     import sqlite3
 
+log = logging.getLogger("pingap")
+
 LARGEST_STORE: Final = 64 * 1024 * 1024
 LONGEST_KEY: Final = 512
 WAIT_SECONDS: Final = 5.0
-"""How long a call waits for another process that writes."""
+"""How long a call waits for another process that is writing."""
 
 _PAGE: Final = 4096
 _FEWEST_PAGES: Final = 8
@@ -39,29 +44,34 @@ _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires REAL)"
     " WITHOUT ROWID"
 )
+_abandoned: Final[list[sqlite3.Connection]] = []
+"""Those of files that were removed, never to be closed: that would remove the ``-wal`` of a new file."""
+
 T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """The durable store cannot be used, or has no room. The message names the file and the reason."""
+    """The durable store cannot be used, or is full. The message names the file and the reason."""
 
 
 class DurableStore:
     """Bytes by key, in a file: ``worker.store``.
 
-    They survive restarts and upgrades, and all workers share them. What is written is on disk when
-    ``set`` returns. Meant for what is small and changes seldom: accounts, tokens, states of work that
-    takes long. Begin keys with the name of your distribution. The file is made when a plugin first
-    uses the store; it is read and written in a thread.
+    Entries survive restarts and upgrades, and all workers share them. An entry is on disk when ``set``
+    returns. Intended for small values that rarely change: accounts, tokens, the state of long tasks. Begin
+    keys with the name of your distribution. The file is created when a plugin first uses the store; it is
+    read and written in a thread.
 
-    :param directory: where it is; by default below pingap's directory for state.
-    :param limit: bytes that the file may have.
+    :param directory: its directory; by default below pingap's state directory.
+    :param limit: maximum size of the file in bytes.
     """
 
     def __init__(self, directory: Path | None = None, *, limit: int = LARGEST_STORE) -> None:
         self._directory = directory
         self._limit = limit
         self._database: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        """Which file is open."""
         self._mutex = threading.Lock()  # (a call whose caller was cancelled may still run)
         self._limiter: anyio.CapacityLimiter | None = None
         self._cleaned = -math.inf
@@ -78,7 +88,7 @@ class DurableStore:
         return self._directory or state_directory() / "store"
 
     async def get(self, key: str) -> bytes | None:
-        """Return the value of a key; None if there is none, or it has expired.
+        """Return the value of a key; None if it does not exist or has expired.
 
         :raises StoreError: the store cannot be used.
         """
@@ -95,7 +105,7 @@ class DurableStore:
         """Set the value of a key.
 
         :param key: 1 to 512 bytes of UTF-8.
-        :param seconds: how long it is there; None: until it is deleted.
+        :param seconds: time until it expires; None: it never does.
         :raises TypeError: the value is not bytes.
         :raises ValueError: the key is empty or too long, or ``seconds`` is not a positive number.
         :raises StoreError: the store cannot be used, or is full.
@@ -117,7 +127,7 @@ class DurableStore:
         await self._run(write)
 
     async def delete(self, key: str) -> None:
-        """Remove a key, if it is there.
+        """Remove a key if it exists.
 
         :raises StoreError: the store cannot be used.
         """
@@ -134,7 +144,7 @@ class DurableStore:
         :raises StoreError: the store cannot be used.
         """
         first = _encoded(prefix)
-        # UTF-8 knows no byte 0xFF, so this is behind all keys that begin with the prefix.
+        # UTF-8 never contains the byte 0xFF, so this sorts after all keys that begin with the prefix.
         last = first + b"\xff"
         query = (
             "SELECT key FROM entries WHERE key >= ? AND key < ?"
@@ -148,8 +158,10 @@ class DurableStore:
         return await self._run(read)
 
     def close(self) -> None:
-        """Close the file; done by pingap when the worker ends."""
+        """Close the file; pingap calls this when the worker ends."""
         with self._mutex:
+            if self._database is not None:
+                self._look(self._path())
             if self._database is not None:
                 self._database.close()
                 self._database = None
@@ -167,16 +179,28 @@ class DurableStore:
         path = self._path()
         with self._mutex:
             try:
+                if self._database is not None:
+                    self._look(path)
                 if self._database is None:
                     make_private_directory(path.parent)
                     self._database = self._open(path)
+                    self._file = _identity(path)
                 return work(self._database)
             except sqlite3.Error as error:
                 raise StoreError(f"{path}: {_reason(error, self._limit)}") from error
             except OSError as error:
-                text = f"{path}: the store of plugins cannot be made: {error.strerror or error}"
+                text = f"{path}: the plugin store cannot be created: {error.strerror or error}"
                 hint = "set PINGAP_STATE_DIR to a directory that pingap may write in"
                 raise StoreError(f"{text}; {hint}") from error
+
+    def _look(self, path: Path) -> None:
+        """Give up the open file if it is not the one any more that has its name."""
+        if self._file == _identity(path) or self._database is None:
+            return
+        text = "%s was removed or replaced while it was in use: plugins go on with the one that is there now"
+        log.warning(text, path)
+        _abandoned.append(self._database)
+        self._database = None
 
     def _path(self) -> Path:
         return self.directory / "plugins.sqlite3"
@@ -194,7 +218,7 @@ class DurableStore:
                 self._set_up(database)
             except BaseException as error:
                 database.close()
-                # (While several processes make the file, SQLite does not wait by itself.)
+                # While several processes create the file, SQLite does not wait by itself.
                 busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
                 if not busy or time.monotonic() > until:
                     raise
@@ -211,16 +235,16 @@ class DurableStore:
         database.execute(_SCHEMA)
 
     def _clean(self, database: sqlite3.Connection, now: float) -> None:
-        """Remove what has expired, from time to time."""
+        """Remove expired entries, from time to time."""
         if self._cleaned + _CLEANING_SECONDS <= now or now < self._cleaned:
             self._cleaned = now
             database.execute("DELETE FROM entries WHERE expires <= ?", (now,))
 
 
 def make_private_directory(path: Path) -> None:
-    """Make a directory that only this user can look into, or check the one that is there.
+    """Create a directory that only this user can read, or check the existing one.
 
-    :raises OSError: it cannot be made, or others may use it.
+    :raises OSError: it cannot be created, or others can use it.
     """
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
@@ -228,13 +252,22 @@ def make_private_directory(path: Path) -> None:
     except FileExistsError:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(None, f"{path} is no directory") from None
+            raise NotADirectoryError(None, f"{path} is not a directory") from None
         if found.st_uid != os.geteuid():
             raise PermissionError(None, f"{path} belongs to another user") from None
         if found.st_mode & 0o077:
             raise PermissionError(
                 None, f"{path} is open to other users (mode is not 0700)"
             ) from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _encoded(key: str) -> bytes:
@@ -244,7 +277,7 @@ def _encoded(key: str) -> bytes:
 def _reason(error: sqlite3.Error, limit: int) -> str:
     code = getattr(error, "sqlite_errorname", "")
     if code == "SQLITE_FULL":
-        return f"the store of plugins is full ({limit} bytes, or the disk)"
+        return f"the plugin store is full ({limit} bytes, or the disk)"
     if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-        return f"the store of plugins is damaged ({error}); remove it to begin with an empty one"
-    return f"the store of plugins cannot be used: {error}"
+        return f"the plugin store is damaged ({error}); remove it to begin with an empty one"
+    return f"the plugin store cannot be used: {error}"

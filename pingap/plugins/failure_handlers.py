@@ -1,4 +1,4 @@
-"""Calls those who want to know of failures: ``pingap_failure``."""
+"""Calls the handlers of failures: ``pingap_failure``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FailureHandlers:
         self._running = threading.local()
 
     def __call__(self, failure: Failure) -> None:
-        """Pass on a failure; what comes of a handler itself is only counted and logged."""
+        """Pass on a failure; exceptions of the handlers themselves are only counted and logged."""
         if not self.handlers or getattr(self._running, "now", False):
             return
         self._running.now = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -13,13 +13,13 @@ from pingap.http.errors import FileBodyError
 from pingap.plugins.worker_threads import SharedLimiter, in_thread
 
 PIECE: Final = 128 * 1024
-"""Bytes of a file that are read at once."""
+"""Bytes of a file that are read at a time."""
 FILE_THREADS: Final = 8
-"""Threads of a worker in which files are opened and read at once."""
+"""Threads of a worker that open and read files."""
 
 _OPEN_FLAGS: Final = (
     os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-)  # (of a FIFO: wait not)
+)  # O_NONBLOCK: do not wait for the writer of a FIFO
 _NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 
 _threads: Final = SharedLimiter("file_threads", FILE_THREADS)
@@ -28,20 +28,20 @@ _threads: Final = SharedLimiter("file_threads", FILE_THREADS)
 class FileBody:
     """The content of a regular file, or a part of it, as the body of a response.
 
-    It is read in pieces, as fast as the client takes them. Waiting for a disk does not block the event
-    loop. If the file is found to be shorter than it was, the response is cut.
+    It is read in pieces, as fast as the client takes them. Waiting for a disk does not block the event loop.
+    If the file turns out to be shorter than before, the response is cut off.
 
-    A path is opened when the body is sent, so not for HEAD, and a response with it may be sent many
-    times. A descriptor belongs to the body from here on: it is closed when the response was sent or
-    cannot be sent, or when the body is no longer used.
+    A path is opened when the body is sent, so not for HEAD, and a response with it can be sent many times. A
+    descriptor belongs to the body from here on: it is closed when the response has been sent or cannot be
+    sent, or when the body is no longer used.
 
-    This makes one system call that asks the file system (``stat``). If that may take long (a network
-    file system), do it in a thread: ``await anyio.to_thread.run_sync(FileBody, path)``.
+    Creating one makes a system call to the file system (``stat``). If that may take long, as on a network
+    file system, do it in a thread: ``await anyio.to_thread.run_sync(FileBody, path)``.
 
     :param file: the path of the file, or a descriptor that is open for reading.
     :param start: the first byte that is sent.
     :param length: bytes that are sent; None for all up to the end of the file.
-    :raises OSError: there is no such file, or it may not be looked at.
+    :raises OSError: the file does not exist or is not accessible.
     :raises ValueError: it is not a regular file, or has fewer bytes. A descriptor is then closed.
     """
 
@@ -50,7 +50,7 @@ class FileBody:
     ) -> None:
         self._path = "" if isinstance(file, int) else os.fspath(file)
         self.stat = os.stat(file)  # noqa: PTH116  (``Path`` takes no descriptor)
-        """What the file system says of the file: its whole size, the time of its last change."""
+        """The file's metadata: its full size, the time of its last change."""
         self._open = OpenFile(file, f"file {file}") if isinstance(file, int) else None
         size = self.stat.st_size
         self.start = start
@@ -67,18 +67,23 @@ class FileBody:
             raise ValueError(problem)
 
     def close(self) -> None:
-        """Close the descriptor that was given, if it is not in use; the body cannot be sent any more."""
+        """Close the given descriptor if it is not in use; the body can no longer be sent."""
         if self._open is not None:
             self._open.close()
 
     async def open(self) -> OpenFile:
-        """Return the file, open for reading. Whoever calls this closes it.
+        """Return the file, open for reading. The caller must close it.
 
-        :raises FileBodyError: it cannot be opened, or is not the file any more that it was.
+        :raises FileBodyError: it cannot be opened, or was replaced.
         """
         if self._open is not None:
             return self._open
-        return await in_thread(_threads.get(), self._open_path)
+        opening = _Opening(self._open_path)
+        try:
+            return await in_thread(_threads.get(), opening.run)
+        except BaseException:
+            opening.leave()
+            raise
 
     def _open_path(self) -> OpenFile:
         try:
@@ -91,7 +96,7 @@ class FileBody:
         return OpenFile(descriptor, self._path)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the pieces of the body, for others than the proxy, which reads ahead meanwhile.
+        """Yield the pieces of the body, for users other than the proxy, which reads ahead.
 
         :raises FileBodyError: the file cannot be read to the end of the body.
         """
@@ -109,7 +114,7 @@ class FileBody:
 class OpenFile:
     """A descriptor that is closed exactly once, and never while a thread reads from it.
 
-    (Its number may belong to another file right after.)
+    Otherwise its number could already belong to another file.
 
     :param name: for errors.
     """
@@ -120,12 +125,12 @@ class OpenFile:
         self._lock = threading.Lock()
         self._readers = 0
         self._over = False
-        self._cached = _NO_WAIT != 0  # the system can say whether bytes are in memory
+        self._cached = _NO_WAIT != 0  # the system can report whether bytes are cached
 
     def read_cached(self, place: int, size: int) -> bytes | None:
-        """Return bytes that are in memory, at most so many; None if reading would have to wait.
+        """Return up to ``size`` bytes that are cached; None if reading would block.
 
-        :raises FileBodyError: there are none: the file is shorter than it was.
+        :raises FileBodyError: there are none: the file is shorter than before.
         """
         if not self._cached or self._over:
             return None
@@ -142,14 +147,14 @@ class OpenFile:
         return bytes(buffer[:count]) if count < size else bytes(buffer)
 
     async def read(self, place: int, size: int) -> bytes:
-        """Read bytes in a thread: so many, unless the file ends before.
+        """Read bytes in a thread: ``size``, unless the file ends before.
 
         :raises FileBodyError: they cannot be read.
         """
         return await in_thread(_threads.get(), partial(self._read, place, size))
 
     def close(self) -> None:
-        """Close the descriptor: now, or when no thread reads from it any more."""
+        """Close the descriptor: now, or when no thread reads from it any longer."""
         with self._lock:
             closes = not (self._over or self._readers)
             self._over = True
@@ -181,6 +186,31 @@ class OpenFile:
         return FileBodyError(f"{self._name} shrank to {place} bytes or less while it was sent")
 
 
+class _Opening:
+    """Opens a file in a thread, for a caller that may have been cancelled meanwhile.
+
+    (Each of the two tells first and looks then, so one of them closes the file; twice does no harm.)
+    """
+
+    def __init__(self, open_file: Callable[[], OpenFile]) -> None:
+        self._open_file = open_file
+        self._file: OpenFile | None = None
+        self._is_left = False
+
+    def run(self) -> OpenFile:
+        """Open the file: the thread."""
+        file = self._file = self._open_file()
+        if self._is_left:
+            file.close()
+        return file
+
+    def leave(self) -> None:
+        """Take note that nobody waits for the file: the caller."""
+        self._is_left = True
+        if self._file is not None:
+            self._file.close()
+
+
 def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    """Return what makes it another file if it changes; the number alone may belong to one since."""
+    """Return the values that identify a file; the inode number alone may have been reused."""
     return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)

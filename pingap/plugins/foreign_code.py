@@ -1,4 +1,4 @@
-"""Running coroutines of plugins safely: any exception is contained, and ignored cancellation is limited."""
+"""Running coroutines of plugins safely: exceptions are contained, and ignored cancellation is limited."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_from_outside(error: BaseException) -> bool:
 
 
 def as_exception(error: BaseException) -> Exception:
-    """Wrap ``SystemExit`` and the like in an exception that ends neither process nor task group."""
+    """Wrap ``SystemExit`` and similar in an exception that ends neither the process nor a task group."""
     if isinstance(error, Exception):
         return error
     text = f"it raised {type(error).__name__}: {error}"

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class ApplyError(Exception):
-    """A configuration cannot be served; the one before still is.
+    """A configuration cannot be served; the previous one still is.
 
     :param reason: the message.
-    :param problems: what is wrong with the configuration; empty if it is something else, such as a
-        plugin whose ``startup`` raised in a worker.
+    :param problems: errors in the configuration; empty if the cause is something else, such as a plugin
+        whose ``startup`` raised in a worker.
     """
 
     def __init__(self, reason: str, problems: Iterable[Problem] = ()) -> None:
@@ -26,23 +26,23 @@ class ApplyError(Exception):
 
 
 class RestartError(Exception):
-    """No new process took over; the one that runs goes on. The message says why."""
+    """No new process took over; the running one continues. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerFigures:
-    """What one worker process does at this moment.
+    """The current activity of one worker process.
 
     :param pid: its process id.
     :param started_at: Unix seconds.
-    :param memory: resident memory in bytes; None where the system does not tell.
+    :param memory: resident memory in bytes; None where the system does not report it.
     :param connections: clients that are connected.
     :param processing: requests in progress.
-    :param accepted: requests that began since the worker started, of locations that are still served.
-    :param leads: it does what one worker does for all (:meth:`Plugin.lead`).
+    :param accepted: requests that began since the worker started, at locations that are still served.
+    :param leads: it does the work that one worker does for all (:meth:`Plugin.lead`).
     :param drains: it ends when its requests have ended.
-    :param responds: False if it did not answer within 2 s. ``processing`` is what was known of it
-        then, and ``connections`` and ``accepted`` are 0.
+    :param responds: False if it did not answer within 2 s. ``processing`` is then the last known value,
+        and ``connections`` and ``accepted`` are 0.
     """
 
     pid: int
@@ -58,11 +58,11 @@ class WorkerFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadResult:
-    """What became of a new configuration, read from files or applied by a plugin.
+    """The outcome of a new configuration, read from files or applied by a plugin.
 
     :param at: Unix seconds.
     :param by: who applied it, such as ``worker 1 (pid 4711)``; empty if it was read from files.
-    :param error: why it cannot be served, in several lines perhaps; empty if it is served.
+    :param error: why it cannot be served, possibly in several lines; empty if it is served.
     """
 
     at: float
@@ -72,15 +72,15 @@ class ReloadResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFigures:
-    """What all processes of an instance do at this moment.
+    """The current activity of all processes of an instance.
 
     :param version: of pingap.
-    :param pid: process id of the supervisor; of the only process if there is no supervisor.
+    :param pid: process ID of the supervisor, or of the only process if there is no supervisor.
     :param started_at: when that process started, in Unix seconds.
-    :param memory: its resident memory in bytes; None where the system does not tell.
-    :param workers: the workers, those that drain included.
-    :param accepted: requests that began since the start, of locations that are still served; those of
-        workers that have ended are included.
+    :param memory: its resident memory in bytes; None where the system does not report it.
+    :param workers: the workers, including those that drain.
+    :param accepted: requests that began since the start, at locations that are still served, including
+        those of workers that have ended.
     :param last_reload: the last attempt to serve another configuration; None if there was none.
     :param needs_restart: keys whose values only take effect after a restart, such as
         ``basic.threads``.
@@ -118,13 +118,13 @@ class Instance(Protocol):
 
     @property
     def snapshot(self) -> Snapshot:
-        """The texts of that configuration. They may hold secrets."""
+        """The texts of that configuration. They may contain secrets."""
 
     async def check(self, snapshot: Snapshot) -> list[Problem]:
-        """Return all that ``pingap -t`` would find in a configuration.
+        """Return everything that ``pingap -t`` would report about a configuration.
 
-        It runs in a process of its own, one at a time for each worker. It may take as long as
-        ``basic.worker_timeout``, or 30 s if that is 0; then that is the problem.
+        It runs in a process of its own, one at a time for each worker. If it takes longer than
+        ``basic.worker_timeout``, or than 30 s if that is 0, this is the reported problem.
 
         :returns: problems; or warnings (``is_warning``), if the configuration can be served.
         """
@@ -133,12 +133,11 @@ class Instance(Protocol):
         """Serve a configuration in all workers, as a reload does; return when all of them serve it.
 
         It is not written to any file: the next reload reads the files, and so does a restart. One
-        configuration is applied at a time. If the caller is cancelled, it is applied all the same.
+        configuration is applied at a time. If the caller is cancelled, it is applied nevertheless.
 
-        :param by: who wants it, for the log: the name of a user, say.
+        :param by: who applies it, for the log, such as the name of a user.
         :returns: keys whose values only take effect after a restart, such as ``basic.threads``.
-        :raises ApplyError: it cannot be served, and nothing has changed; or pingap starts or ends
-            just now.
+        :raises ApplyError: it cannot be served and nothing has changed, or pingap is starting or stopping.
         """
 
     async def restart(self) -> None:
@@ -151,7 +150,7 @@ class Instance(Protocol):
         """
 
     async def figures(self) -> InstanceFigures:
-        """Return what all processes do at this moment.
+        """Return the current activity of all processes.
 
         :raises TimeoutError: the supervisor does not answer within 10 s.
         """

@@ -1,7 +1,7 @@
 """The kinds of things that distributions provide by name, and where each name is declared.
 
-A distribution declares each name as an entry point in the group ``pingap``, so that it is known who
-provides what before anything of it is imported; a hook returns the things themselves.
+A distribution declares each name as an entry point in the group ``pingap``. So pingap knows which
+distribution provides a name before it imports anything; a hook returns the things themselves.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Kind(Generic[T]):
     """One kind of things.
 
     :param label: for messages and listings: ``location key``.
-    :param prefix: what the names of its entry points begin with.
-    :param hook: the hook that returns what a distribution has of the kind.
-    :param items: makes name -> thing of what the hook returned; raises ``ContractError``.
-    :param wanted: what an entry point must lead to, where it led to nothing; ``{name}`` stands in it.
+    :param prefix: the prefix of its entry point names.
+    :param hook: the hook that returns the things of this kind of a distribution.
+    :param items: makes name -> thing from the result of the hook; raises ``ContractError``.
+    :param wanted: what an entry point must refer to, for the message if it does not; contains ``{name}``.
     :param ours: names that distributions of this project provide -> the distribution.
-    :param forms: how names of the core are written, if a message is to list all names.
-    :param replaceable: whether a distribution may provide a name that the core has as well.
-    :param lazy: whether the hook is only called when something of the kind is used.
+    :param forms: how names of the core are written, if a message lists all names.
+    :param replaceable: whether a distribution may provide a name that the core also has.
+    :param lazy: whether the hook is only called when something of this kind is used.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Kind(Generic[T]):
     lazy: bool = False
 
     def how_to_get(self, name: str, known: Iterable[str]) -> str:
-        """Return the hint for a name that nothing installed provides.
+        """Return the hint for a name that no installed distribution provides.
 
         :param known: the names that something provides.
         """
@@ -107,7 +107,7 @@ def _by_instance(
 def _by_command(commands: Iterable[Any]) -> Mapping[str, Any]:
     for one in commands:
         if not getattr(one, "name", None):
-            raise ContractError(f"{one!r} is no command of click with a name")
+            raise ContractError(f"{one!r} is not a click command with a name")
     return {one.name: one for one in commands}
 
 
@@ -257,7 +257,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
 )
 
 HOOKS: Final = Kind[object]("hooks of", "hooks:", "")
-"""What entry points declare that stand for implementations of another distribution's hooks.
+"""Entry points that stand for implementations of another distribution's hooks.
 
 They are named after that distribution, so several may have the same name.
 """

@@ -1,7 +1,7 @@
-"""Plugins of one file beside the configuration: ``category = "python"``, no packaging.
+"""Single-file plugins beside the configuration: ``category = "python"``, without packaging.
 
-A file is read anew each time it is loaded, and nothing is written beside it. It runs with the rights
-of the proxy, so one that everybody could have written is refused.
+The file is read again each time it is loaded, and no cache is written beside it. It runs with the
+privileges of the proxy, so a file that every user can write is rejected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pingap.plugins.base import Plugin
 from pingap.plugins.chains import LOCAL, ContractError, check_class
 
 SOURCE_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of a plugin's file."""
+"""Size limit of a plugin file, in bytes."""
 CATEGORY: Final = "python"
 """The category whose plugins are files."""
 
@@ -49,7 +49,7 @@ KEYS: Final = tuple(field.alias or name for name, field in FileKeys.model_fields
 class LocalPluginError(Exception):
     """A file cannot be used as a plugin.
 
-    :param line: where in the file, if it is one line's fault.
+    :param line: the line in the file that is wrong, if known.
     """
 
     def __init__(self, message: str, line: int | None = None) -> None:
@@ -60,9 +60,9 @@ class LocalPluginError(Exception):
 def load_module(path: Path) -> ModuleType:
     """Run a plugin file, under a module name that no other module has.
 
-    Called again, it runs what the file holds then; a file that fails leaves what was loaded before.
+    A later call runs the file's new content; if it fails, the previously loaded module stays.
 
-    :raises LocalPluginError: it cannot be read, is open to everyone, or fails.
+    :raises LocalPluginError: it cannot be read, is writable by everyone, or fails.
     """
     name = module_name(path)
     before = sys.modules.get(name)
@@ -86,7 +86,7 @@ def load_module(path: Path) -> ModuleType:
 def find_class(module: ModuleType, name: str | None = None) -> type[Plugin]:
     """Return the plugin class that a file defines, checked against the contract.
 
-    :param name: which, if there are several.
+    :param name: the class to use if there are several.
     :raises LocalPluginError: there is none, there are several, or it breaks the contract.
     """
     classes = {
@@ -107,9 +107,9 @@ def find_class(module: ModuleType, name: str | None = None) -> type[Plugin]:
 
 
 def _check_for_one_file(cls: type[Plugin]) -> None:
-    """Refuse what would have no effect, since it is not installed and shares its table.
+    """Reject definitions without effect in a file that is not installed and shares its table.
 
-    :raises ContractError: an application hook, or a setting with the name of a key of ours.
+    :raises ContractError: an application hook, or a setting that has the name of one of our keys.
     """
     own = [base for base in cls.__mro__ if base not in Plugin.__mro__]
     for name in (name for base in own for name in vars(base)):
@@ -122,7 +122,7 @@ def _check_for_one_file(cls: type[Plugin]) -> None:
 
 def _choose(names: list[str], wanted: str | None) -> str:
     if not names:
-        raise LocalPluginError("defines no plugin: a class that is based on pingap.Plugin")
+        raise LocalPluginError("defines no plugin: a class based on pingap.Plugin")
     listed = ", ".join(names)
     if wanted is None:
         if len(names) > 1:
@@ -137,7 +137,7 @@ def _choose(names: list[str], wanted: str | None) -> str:
 
 
 def module_name(path: Path) -> str:
-    """Return the name under which a file is loaded: from its own name and its place."""
+    """Return the module name under which a file is loaded, made from its name and its path."""
     place = str(path.resolve())
     stem = re.sub(r"\W", "_", path.stem)
     return f"{LOCAL}{stem}_{hashlib.sha256(place.encode()).hexdigest()[:12]}"
@@ -160,17 +160,17 @@ def _compile(path: Path) -> CodeType:
 
 
 def _refuse_if_open_to_everyone(path: Path) -> None:
-    """Refuse a file that any user of the machine can write, or replace."""
+    """Reject a file that any user of the machine can write or replace."""
     real = path.resolve()
     if real.stat().st_mode & stat.S_IWOTH:
         raise LocalPluginError("is writable by everyone: chmod o-w it")
     directory = real.parent.stat().st_mode
     if directory & stat.S_IWOTH and not directory & stat.S_ISVTX:
-        raise LocalPluginError("stands in a directory that is writable by everyone: chmod o-w it")
+        raise LocalPluginError("is in a directory that is writable by everyone: chmod o-w it")
 
 
 def _line_of(error: BaseException, file: str) -> int | None:
-    """Return the line of the file at which it went wrong."""
+    """Return the line of the file that raised an error."""
     if isinstance(error, SyntaxError) and error.filename == file:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 FAILED: Final = "-"
-"""What stands in the line if a tag fails."""
+"""The text in the line if a tag fails."""
 
 
 def tags_of(instance: str, plugin: Plugin, failures: PluginFailures) -> dict[str, LogTag]:
     """Return the tags of an instance under the names they have in a format.
 
-    :param failures: where a tag that raises is told.
-    :raises ValueError: a name that cannot stand there.
+    :param failures: where a tag that raises is reported.
+    :raises ValueError: an invalid name.
     """
     found = {}
     for name, function in plugin.log_tags().items():
@@ -35,7 +35,7 @@ def tags_of(instance: str, plugin: Plugin, failures: PluginFailures) -> dict[str
 
 
 def _guarded(instance: str, function: LogTag, failures: PluginFailures) -> LogTag:
-    """Return a tag that never raises: a line is written whatever plugins do."""
+    """Return a tag that never raises: a line is written even if plugins fail."""
 
     def tag(request: Request, response: Response | None, ctx: RequestContext) -> str:
         try:

@@ -1,4 +1,4 @@
-"""Body filters that see messages instead of chunks: Server-Sent Events, and messages of gRPC."""
+"""Body filters that get messages instead of chunks: Server-Sent Events and gRPC messages."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from pingap.protocol.server_sent_events import (
 
 EVENT_LIMIT: Final = 1024 * 1024
 GRPC_LIMIT: Final = 4 * 1024 * 1024
-"""(The limit of gRPC's own libraries.)"""
+"""The limit of gRPC's own libraries."""
 
 
 class SSEFilter(BodyFilter):
-    """Looks at the events of a ``text/event-stream``, or rewrites them. Override ``event``.
+    """Reads or rewrites the events of a ``text/event-stream``. Override ``event``.
 
-    Each event is passed on as soon as its empty line has come. What is not changed is passed on byte
-    by byte; comments and blocks without data pass unseen.
+    Each event is passed on as soon as its empty line has arrived. Unchanged events are passed on byte for
+    byte; comments and blocks without data are not shown to the filter.
 
-    The body must not be compressed: see to it that the upstream is not asked with ``Accept-Encoding``.
+    The body must not be compressed: make sure that the request to the upstream has no ``Accept-Encoding``.
 
     Example::
 
@@ -43,19 +43,19 @@ class SSEFilter(BodyFilter):
     """
 
     message_limit: int = EVENT_LIMIT
-    """Bytes that an event may have; a larger one cuts the response."""
+    """Maximum size of an event in bytes; a larger one cuts off the response."""
 
     _work = "event"
     _decoder: EventDecoder | None = (
-        None  # (made late, so that no subclass has to call ``__init__``)
+        None  # created late, so that subclasses need not call ``__init__``
     )
     _is_changed = False  # the last block was not passed on as it came
 
     def event(self, event: ServerSentEvent) -> ServerSentEvent | Iterable[ServerSentEvent] | None:
-        """Take an event; return what is sent in its place.
+        """Handle an event; return its replacement.
 
-        :param event: one that has data. At the end of a body it may be one that was cut off, which
-            clients ignore; what is sent in its place is cut off likewise.
+        :param event: an event with data. At the end of a body, it may be one that was cut off, which clients
+            ignore; its replacement is then cut off as well.
         :returns: the same event, another one or several, or None to drop it.
         """
         return event
@@ -74,7 +74,7 @@ class SSEFilter(BodyFilter):
         return b"".join(map(self._pass, blocks))
 
     def end(self, trailers: Headers) -> bytes:
-        """Pass on what is left: an event without its empty line."""
+        """Pass on the rest: an event without its empty line."""
         block = self._decoder.end() if self._decoder is not None else None
         if block is None:
             return b""
@@ -100,10 +100,10 @@ def _encoded(event: object) -> bytes:
 
 
 class GRPCMessageFilter(BodyFilter):
-    """Looks at the messages of a gRPC request or response, or rewrites them. Override ``message``.
+    """Reads or rewrites the messages of a gRPC request or response. Override ``message``.
 
-    Compressed messages pass unchanged, unless ``compressed_message`` is overridden. (An upstream does
-    not compress if the request has no ``grpc-accept-encoding``.)
+    Compressed messages pass unchanged, unless ``compressed_message`` is overridden. An upstream does not
+    compress if the request has no ``grpc-accept-encoding``.
 
     Example::
 
@@ -116,26 +116,27 @@ class GRPCMessageFilter(BodyFilter):
     """
 
     message_limit: int = GRPC_LIMIT
-    """Bytes that a message may have."""
+    """Maximum size of a message in bytes."""
 
     from_client: ClassVar[bool] = False
-    """It reads what clients send (``request_body``): a body that is not gRPC, or a message that is too
-    large, is answered with 400 or 413. Otherwise it is the upstream's fault, and cuts the response."""
+    """Whether it reads messages from clients (``request_body``): a body that is not gRPC, or a message that
+    is too large, is answered with 400 or 413. Otherwise the fault is the upstream's, and the response is cut
+    off."""
 
     _work = "message"
     _decoder: GRPCDecoder | None = None
 
     def message(self, data: bytes) -> bytes | None:
-        """Take a message; return what is sent in its place, or None to drop it.
+        """Handle a message; return its replacement, or None to drop it.
 
-        :param data: as the method's encoding has it, mostly Protocol Buffers.
+        :param data: in the encoding of the method, usually Protocol Buffers.
         """
         return data
 
     def compressed_message(self, data: bytes) -> bytes | None:
-        """Take a message that is compressed; return what is sent in its place, compressed as well.
+        """Handle a compressed message; return its replacement, which must be compressed as well.
 
-        :param data: compressed as ``grpc-encoding`` says.
+        :param data: compressed according to ``grpc-encoding``.
         """
         return data
 
@@ -155,7 +156,7 @@ class GRPCMessageFilter(BodyFilter):
         return b"".join(map(self._pass, messages))
 
     def end(self, trailers: Headers) -> bytes:
-        """Pass on what is left: a message that was cut off, so that its receiver knows."""
+        """Pass on the rest: a message that was cut off, so that the receiver notices."""
         return self._decoder.end() if self._decoder is not None else b""
 
     def _pass(self, message: Message) -> bytes:

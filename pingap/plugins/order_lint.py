@@ -1,8 +1,8 @@
-"""Hazards in the order of a location's plugins: what runs in front of what it must not.
+"""Hazards in the order of a location's plugins.
 
-Judged by what classes declare (``Plugin.guard``, ``before``, ``after``, ``answers``), never by their
-names. A plugin may answer in front of a guard if it says that its answers are ``public``, or if its
-hook says that it never answers (``-> None``). Nothing is changed here, only told.
+Judged by the declarations of classes (``Plugin.guard``, ``before``, ``after``, ``answers``), never by
+their names. A plugin may answer before a guard if it declares its answers ``public``, or if the hook
+declares that it never answers (``-> None``). Hazards are only reported; nothing is changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ANSWERING = ("request", "proxy_upstream")
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """Two plugins of a location in an order that does harm.
+    """Two plugins of a location in a harmful order.
 
     :param early: name of the instance that runs too early.
     :param late: name of the instance that should have run before it.
@@ -41,7 +41,7 @@ def hazards(instances: Sequence[Instance]) -> list[Hazard]:
     """Find the hazards among the plugins of one location.
 
     :param instances: in the order in which they run.
-    :returns: at most one for two plugins; a defeated guard before broken wishes.
+    :returns: at most one for each pair of plugins; bypassed guards come before violated preferences.
     """
     classes = [type(one.plugin) for one in instances]
     if not any(cls.guard or cls.before or cls.after for cls in classes):
@@ -72,7 +72,7 @@ def implementations(instance: Instance) -> list[tuple[str, Callable[..., Any]]]:
 
 
 def _defeated_guards(instances: Sequence[Instance]) -> Iterator[Hazard]:
-    """A guard is defeated by what answers before it is asked: no later phase runs then."""
+    """A guard is bypassed by a plugin that answers first: no later phase runs then."""
     guards = [
         (_Place(PHASES.index(phase), at), one)
         for at, one in enumerate(instances)
@@ -91,7 +91,7 @@ def _defeated_guards(instances: Sequence[Instance]) -> Iterator[Hazard]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Place:
-    """When a function runs: phase by phase, and in a phase in the order of the list."""
+    """When a function runs: by phase, and within a phase by the order of the list."""
 
     phase: int
     at: int
@@ -101,7 +101,7 @@ def _guarding_phase(guard: Instance) -> str | None:
     """Return the phase in which a guard decides: one that can answer, or else the first one."""
     phases = [phase for phase, _ in implementations(guard)]
     deciding = [phase for phase in phases if phase in _ANSWERING]
-    if not deciding and "early_request" in phases:  # which refuses by raising an HTTPError
+    if not deciding and "early_request" in phases:  # it refuses by raising an HTTPError
         return "early_request"
     return deciding[0] if deciding else None
 
@@ -115,15 +115,15 @@ def _answering_phases(instance: Instance) -> list[str]:
 
 
 def may_answer(instance: Instance) -> bool:
-    """Return whether a plugin can answer a request that needs no upstream."""
+    """Return whether a plugin can answer a request without an upstream."""
     return bool(_answering_phases(instance))
 
 
 def _never_answers(function: Callable[..., Any]) -> bool:
-    """Tell whether the signature says ``-> None``; annotations may be kept as text."""
+    """Return whether the signature has ``-> None``; annotations may be strings."""
     try:
         returns = inspect.signature(function).return_annotation
-    except NameError:  # from 3.14 on, of an annotation that only type checkers can follow
+    except NameError:  # since 3.14, for annotations that only type checkers can resolve
         return False
     return returns in (None, "None")
 
@@ -151,7 +151,7 @@ def _broken_wishes(instances: Sequence[Instance]) -> Iterator[Hazard]:
 
 
 def _wish(first: Any, second: Any) -> Any | None:
-    """Return the plugin that wants the other order, if one does."""
+    """Return the plugin that prefers the other order, if one does."""
     if first.category in second.before:
         return second
     return first if second.category in first.after else None

@@ -1,4 +1,4 @@
-"""A peer, as balancers see it: one address of an upstream, and what is known of it."""
+"""A peer: one address of an upstream, and its current state, as balancers see it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 DRAINED: Final = "drained"
-"""What ``Peer.block`` is told of a peer that a plugin drains."""
+"""The obstacle of a peer that a plugin drains (``Peer.block``)."""
 
 
 class Peer:
     """One address of an upstream. Compared by identity: each upstream has peers of its own.
 
-    :param host: what ``Host`` says for a request that came without one: the configured name.
+    :param host: the ``Host`` for a request that has none: the configured name.
     :param address: IP address and port, or the path of a Unix socket.
     :param text: the address as it is shown in logs and to plugins.
-    :param weight: its share of the requests, compared to that of the others; 0: it gets none, but
-        from clients that a cookie binds to it.
+    :param weight: its share of the requests, relative to that of the others; 0: it gets requests only from
+        clients that a cookie binds to it.
     :param backup: it gets requests only while no other peer is available.
     """
 
@@ -58,25 +58,25 @@ class Peer:
         self.weight = weight
         self.backup = backup
         self.is_available = True
-        """Whether requests may be sent there: nothing stands in the way."""
+        """Whether requests may be sent to it: there is no obstacle."""
         self.available_since = -math.inf
-        """When it was last found to be available again, or was added (``time.monotonic``)."""
+        """When it last became available, or was added (``time.monotonic``)."""
         self.in_flight = 0
-        """Attempts that were begun there and have not ended, the making of a connection included."""
+        """Attempts in progress, including those that are still connecting."""
         self.latency = 0.0
-        """Moving average of the seconds until heads of answers come; 0 unless a balancer keeps it."""
+        """Moving average of the seconds until response heads arrive; 0 unless a balancer keeps it."""
         self.latency_at = 0.0
-        """When the average was made."""
+        """When the average was calculated."""
         self.bookkeeper: Balancer | None = None
-        """The balancer, if it wants to know when an attempt has ended."""
+        """The balancer, if it needs to know when an attempt has ended."""
         self.on_change: Callable[[], None] | None = None
         """Called when ``is_available`` has changed."""
         self._obstacles: set[str] = set()
 
     def block(self, obstacle: str) -> None:
-        """Send no requests there until ``unblock`` is called with the same word.
+        """Send it no requests until ``unblock`` is called with the same obstacle.
 
-        :param obstacle: who says so: ``health``, ``ejected``, ``drained``, ``breaker``.
+        :param obstacle: the reason: ``health``, ``ejected``, ``drained``, ``breaker``.
         """
         self._obstacles.add(obstacle)
         if self.is_available:
@@ -85,7 +85,7 @@ class Peer:
                 self.on_change()
 
     def unblock(self, obstacle: str) -> None:
-        """Take an obstacle away; does nothing if it is not there."""
+        """Remove an obstacle; does nothing if it is not set."""
         self._obstacles.discard(obstacle)
         if not self._obstacles and not self.is_available:
             self.is_available = True
@@ -95,12 +95,12 @@ class Peer:
 
     @property
     def is_drained(self) -> bool:
-        """Whether a plugin wants no requests sent there, not even if all other peers fail."""
+        """Whether a plugin wants it to get no requests, even if all other peers fail."""
         return DRAINED in self._obstacles
 
     @property
     def obstacles(self) -> frozenset[str]:
-        """What stands in the way of requests."""
+        """The reasons why it gets no requests."""
         return frozenset(self._obstacles)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Hooks that run with the process, not with a request: collected once, called from a tuple.
+"""Hooks that belong to the process, not to a request: collected once, called from a tuple.
 
 Distributions implement them at module level, plugins as methods; see ``hookspecs.INSTANCE_HOOKS``.
 """
@@ -41,14 +41,14 @@ class Handler:
     """File and line of the function."""
 
     def failure(self, error: BaseException) -> PluginError:
-        """Return what is reported of an exception that it raised."""
+        """Return the report of an exception that it raised."""
         failure = PluginError(self.name, self.hook, self.place)
         failure.__cause__ = error
         return failure
 
 
 def process_handlers(registry: Registry, instances: Iterable[Instance]) -> Handlers:
-    """Return all implementations, by hook: of distributions, by name, then of plugin instances."""
+    """Return all implementations, by hook: first of distributions, by name, then of plugin instances."""
     found: dict[str, list[Handler]] = {hook: [] for hook in hookspecs.INSTANCE_HOOKS}
     for hook, known in found.items():
         for impl in registry.implementations(hook):
@@ -87,7 +87,7 @@ def server_handlers(
 
 
 def methods_of(cls: type[Plugin]) -> Iterator[tuple[str, str]]:
-    """Yield each hook of a process that a plugin class implements, and the name of its method."""
+    """Yield each process hook that a plugin class implements, and the name of its method."""
     for name in dir(cls):
         mark = getattr(getattr(cls, name, None), hookspecs.MARK, None)
         if mark is not None and (hook := mark.get("specname") or name) in hookspecs.INSTANCE_HOOKS:

@@ -1,8 +1,8 @@
-"""Finding plugins: installed distributions, what they provide, and loading only what is used.
+"""Finding plugins: the installed distributions, what they provide, and loading only those in use.
 
-A distribution declares entry points in the group ``pingap``: one named after each category it
-provides, and one for each other thing it provides (``kinds``): ``location:<key>``. So it is known who
-provides what before anything of it is imported.
+A distribution declares entry points in the group ``pingap``: one named after each category it provides,
+and one for each other thing it provides (``kinds``), such as ``location:<key>``. So pingap knows which
+distribution provides a name before it imports anything.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ log = logging.getLogger("pingap")
 GROUP: Final = "pingap"
 
 BLOCK_VARIABLE: Final = "PINGAP_BLOCK_PLUGINS"
-"""The environment variable that names distributions that are not to be used."""
+"""The environment variable that names distributions to ignore."""
 
 
 class MissingPluginError(Exception):
-    """Nothing that is installed provides a category; the message says what to install."""
+    """No installed distribution provides a category; the message names what to install."""
 
 
 class PluginLoadError(Exception):
-    """A distribution cannot be used; the message names it and says why."""
+    """A distribution cannot be used; the message names it and gives the reason."""
 
 
 class Registry:
-    """The installed distributions, loaded when something of theirs is used.
+    """The installed distributions, each loaded when first used.
 
-    :param core: plugins of pluggy that come with the core; name -> module or class.
+    :param core: the core's own pluggy plugins; name -> module or class.
     :param points: entry points of the group ``pingap``; those that are installed by default.
     """
 
@@ -70,20 +70,20 @@ class Registry:
         self._points: dict[str, list[EntryPoint]] = {}
         self._blocked: dict[str, str] = {}
         self.warnings: list[str] = []
-        """What the operator should know of the distributions that were loaded."""
+        """Warnings for the operator about the loaded distributions."""
         self._sort(found)
         self._manager = ApplicationHooks()
         self._owner_of: dict[str, str] = {}
-        """Name of a plugin of pluggy -> its distribution."""
+        """Name of a pluggy plugin -> its distribution."""
         self._definers: set[str] = set()
         """Distributions whose implementers are being loaded."""
         self._started: set[str] = set()
-        """Plugins of pluggy whose ``pingap_startup`` has run in this process."""
+        """The pluggy plugins whose ``pingap_startup`` has run in this process."""
         self._waiting: list[object] = []
         """Plugins that implement hooks of other distributions."""
         self._loaded: dict[Kind[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
         self._of_core: set[tuple[Kind[Any], str]] = set()
-        """What a distribution may still replace."""
+        """Names that a distribution may still replace."""
         for name, plugin in core.items():
             self._manager.register(plugin, name=name)
         self._take_in()
@@ -92,7 +92,7 @@ class Registry:
         }
 
     def _sort(self, points: Iterable[EntryPoint]) -> None:
-        """Take in entry points, but for those of distributions that the environment blocks."""
+        """Add entry points, except those of distributions that the environment blocks."""
         written = [name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",")]
         blocked = {_normalised(name): name for name in written if name}
         known: dict[str, str] = {}
@@ -112,7 +112,7 @@ class Registry:
             self.warnings.append(text)
 
     def offer(self, cls: type[Plugin]) -> None:
-        """Take in a plugin class that no entry point names; it wins over those that are installed.
+        """Add a plugin class without an entry point; it takes precedence over installed ones.
 
         :raises PluginLoadError: the class breaks the contract.
         """
@@ -149,7 +149,7 @@ class Registry:
 
     @property
     def claims(self) -> dict[str, dict[str, str]]:
-        """Section, or ``basic`` -> key that is claimed there -> the distribution that claims it.
+        """Section, or ``basic`` -> claimed key -> the distribution that claims it.
 
         In ``plugins`` these are the names of instances that every configuration has.
         """
@@ -173,7 +173,7 @@ class Registry:
                 owner = _distribution(self._points[point][0])
                 wanted = kind.wanted.format(name=name)
                 raise PluginLoadError(
-                    f"the entry point {point!r} of {owner} leads to no such {kind.label}: it must "
+                    f"the entry point {point!r} of {owner} does not refer to a {kind.label}: it must "
                     f"be {wanted}"
                 )
         found: T = self._loaded[kind][name]
@@ -201,11 +201,13 @@ class Registry:
             self._register(point)
             if (kind := kind_of(point.name)).lazy:
                 self._take(kind)
-        except PluginLoadError:  # of a distribution that is loaded with it
+        except PluginLoadError:  # from a distribution that is loaded together with it
             raise
         except BaseException as error:
             text = f"{_distribution(point)} cannot be loaded: {error}"
-            if isinstance(error, ImportError) and error.name == "pingap":  # a name it should have
+            if (
+                isinstance(error, ImportError) and error.name == "pingap"
+            ):  # a name that pingap lacks
                 text += f"; {what_this_is()} of the hook contract"
             raise PluginLoadError(text) from error
 
@@ -227,7 +229,7 @@ class Registry:
         try:
             self._take_in()
         except BaseException:
-            self._manager.unregister(loaded)  # or the next distribution would fail with it
+            self._manager.unregister(loaded)  # otherwise the next distribution would fail with it
             self._loaded, self._of_core = before, of_core
             raise
 
@@ -236,7 +238,7 @@ class Registry:
 
         :raises PluginLoadError: one of them cannot be loaded.
         """
-        if owner in self._definers:  # which implements hooks of an implementer
+        if owner in self._definers:  # it implements hooks of one of its implementers
             return
         self._definers.add(owner)
         try:
@@ -262,7 +264,7 @@ class Registry:
         self._manager.check_names(self._waiting)
 
     def _take(self, kind: Kind[Any]) -> None:
-        """Take in all of a kind that loaded distributions provide."""
+        """Add everything of a kind that loaded distributions provide."""
         for result in getattr(self._manager.hook, kind.hook)():
             for name, thing in kind.items(result).items():
                 if (kind, name) in self._of_core and thing is not self._loaded[kind][name]:
@@ -273,13 +275,13 @@ class Registry:
                     raise ContractError(f"another distribution has a key called {name!r}")
 
     def implementations(self, hook: str) -> list[pluggy.HookImpl]:
-        """Return what the distributions that were loaded implement of a hook, by their names."""
+        """Return the implementations of a hook in the loaded distributions, sorted by name."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return sorted(found, key=lambda impl: impl.plugin_name)
 
     @property
     def hooks(self) -> pluggy.HookRelay:
-        """All application hooks, to be called: those that distributions define among them."""
+        """All application hooks, to be called; includes those that distributions define."""
         return self._manager.hook
 
     def listeners(
@@ -328,10 +330,10 @@ def _distribution(point: EntryPoint) -> str:
 
 @lru_cache(maxsize=256)
 def _name_of(distribution: Distribution) -> str:
-    """Return the name of a distribution, for which its metadata are parsed."""
+    """Return the name of a distribution, which requires parsing its metadata."""
     return distribution.name
 
 
 def _normalised(name: str) -> str:
-    """Return the name of a distribution as it is compared (PEP 503)."""
+    """Return the name of a distribution in its normalised form (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""Plugin instances with something to do at start, at the end, or in between."""
+"""Plugin instances that do work at the start, at the end, or in the background."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("pingap")
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors inside of an exception group, or the error itself."""
+    """Yield the errors inside an exception group, or the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from leaves(one)
@@ -37,18 +37,18 @@ class PluginTasks:
     """Runs ``startup`` and ``shutdown`` of instances, each in a task of its own.
 
     :param failures: where it is told what fails in the background.
-    :param worker: what instances may use.
+    :param worker_for: returns what an instance may use.
     """
 
-    def __init__(self, failures: PluginFailures, worker: Worker) -> None:
+    def __init__(self, failures: PluginFailures, worker_for: Callable[[Instance], Worker]) -> None:
         self._failures = failures
-        self._worker = worker
+        self._worker_for = worker_for
         self._leads = False
         self._lives: dict[Plugin, _Life] = {}
         self._ending: set[_Life] = set()
 
     async def start(self, instances: Iterable[Instance]) -> None:
-        """Call ``startup`` of every instance that does not run, one after the other.
+        """Call ``startup`` of every instance that is not running, one after the other.
 
         :raises PluginStartError: one of them raised.
         """
@@ -58,16 +58,16 @@ class PluginTasks:
                 continue
             if instance.plugin in self._lives:
                 continue
-            life = _Life(instance, self._failures, self._worker)
+            life = _Life(instance, self._failures, self._worker_for(instance))
             await life.started()
             self._lives[instance.plugin] = life
             if self._leads:
                 life.lead()
 
     def stop(self, keep: Iterable[Instance] = ()) -> None:
-        """Let instances run their ``shutdown`` and end their tasks.
+        """Let instances run ``shutdown`` and end their tasks.
 
-        :param keep: those that go on.
+        :param keep: those that continue.
         """
         kept = {instance.plugin for instance in keep}
         for plugin in self._lives.keys() - kept:
@@ -77,13 +77,13 @@ class PluginTasks:
             life.task.add_done_callback(partial(self._forget, life))
 
     def lead(self) -> None:
-        """Let instances do what one worker does for all."""
+        """Start ``lead`` of the instances: the work that one worker does for all."""
         self._leads = True
         for life in self._lives.values():
             life.lead()
 
     async def follow(self) -> None:
-        """Leave that to another worker from now on."""
+        """Leave that work to another worker from now on."""
         self._leads = False
         for life in list(self._lives.values()):
             await life.follow()
@@ -94,7 +94,7 @@ class PluginTasks:
             await asyncio.wait([life.task for life in self._ending])
 
     async def cut(self) -> None:
-        """End what is left, even if it ignores that it is cancelled."""
+        """Abandon the remaining instances, even if they ignore cancellation."""
         lives = list(self._ending)
         await end_tasks(life.task for life in lives)
         for life in lives:
@@ -112,9 +112,9 @@ def _has_a_life(cls: type[Plugin]) -> bool:
 class _Life:
     """One instance from its ``startup`` to its ``shutdown``, which run in the same task.
 
-    :param instance: that is started.
-    :param failures: where its errors are told.
-    :param worker: what it may use.
+    :param instance: the instance to start.
+    :param failures: where its errors are reported.
+    :param worker: passed to it.
     """
 
     def __init__(self, instance: Instance, failures: PluginFailures, worker: Worker) -> None:
@@ -126,13 +126,13 @@ class _Life:
         self._started = asyncio.Event()
         self._error: BaseException | None = None
         self.stop = asyncio.Event()
-        """Set when it is to end."""
+        """Set when it should end."""
         self.task = asyncio.create_task(self._run(), name=f"plugin {instance.name}")
 
     async def started(self) -> None:
-        """Return once ``startup`` has.
+        """Return once ``startup`` has finished.
 
-        :raises PluginStartError: it raised.
+        :raises PluginStartError: ``startup`` raised.
         """
         try:
             await self._started.wait()
@@ -176,20 +176,21 @@ class _Life:
             await self._end(leading)
 
     async def end_tasks(self) -> None:
-        """End its background tasks, and tell of those that do not."""
+        """End its background tasks, and report those that do not end."""
         await self.follow()
         await self._end(self._tasks)
 
     async def _end(self, tasks: BackgroundTasks) -> None:
         if stubborn := await tasks.end():
-            text = "plugin %s: %d background tasks ignore that they were cancelled"
+            text = "plugin %s: %d background tasks ignored cancellation"
             log.warning(text, self._instance.name, stubborn)
 
     async def _until_stopped(self) -> None:
         try:
             await self.stop.wait()
         except asyncio.CancelledError as error:
-            # By a task group, say, that ``startup`` has entered. ``shutdown`` may leave it, and tell why.
+            # For example by a task group that ``startup`` entered. ``shutdown`` may exit it and give the
+            # reason.
             if not self.stop.is_set():
                 self._report(error, "the background")
 
@@ -220,7 +221,7 @@ def takes_worker(startup: Callable[..., object]) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Say what went wrong; where, if the error does not tell much by itself."""
+    """Describe an error, with its place if the error alone says too little."""
     if type(error) in (RuntimeError, ValueError, OSError) and str(error):
         return str(error)
     name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Which models know the settings of configured plugins: what is needed to show them without secrets."""
+"""The settings models of configured plugins, needed to show settings without secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pingap.plugins.chains import Instance
 
 
 def settings_models(*groups: Iterable[Instance]) -> dict[str, set[type[BaseModel]]]:
-    """Return the models of the settings of each instance, by its name.
+    """Return the settings model of each instance, by its name.
 
     :param groups: ``Runtime.plugins`` of one configuration, or of those before and after a change.
     """

@@ -1,4 +1,4 @@
-"""Where pingap keeps what has to survive a restart."""
+"""The directory for data that must survive a restart."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SYSTEM: Final = Path("/var/lib/pingap")
 
 
 def state_directory() -> Path:
-    """Return the directory for state, which may not exist yet.
+    """Return the state directory, which may not exist yet.
 
     The first of these: ``PINGAP_STATE_DIR``; ``STATE_DIRECTORY``, which systemd sets for
-    ``StateDirectory=``; ``/var/lib/pingap`` for root, and for the user to whom it belongs;
+    ``StateDirectory=``; ``/var/lib/pingap`` for root and for the user who owns it;
     ``$XDG_STATE_HOME/pingap``; ``~/.local/state/pingap`` of the user that the worker runs as.
     """
     if configured := os.environ.get(VARIABLE):
@@ -25,7 +25,7 @@ def state_directory() -> Path:
     if os.geteuid() == 0 or _belongs_to_us(SYSTEM):
         return SYSTEM
     home = os.environ.get("XDG_STATE_HOME", "")
-    if home.startswith("/"):  # (others are to be ignored, as its specification says)
+    if home.startswith("/"):  # relative paths must be ignored (XDG Base Directory Specification)
         return Path(home) / "pingap"
     return _home() / ".local/state/pingap"
 
@@ -41,5 +41,5 @@ def _home() -> Path:
     """Return the user's home; ``HOME`` may still be that of root (``basic.user``)."""
     try:
         return Path(pwd.getpwuid(os.geteuid()).pw_dir)
-    except KeyError:  # as in a container with a user that has only a number
+    except KeyError:  # in a container, the user may have only a number
         return Path(os.environ.get("HOME") or "/")

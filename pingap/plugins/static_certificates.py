@@ -1,4 +1,4 @@
-"""The source of certificates that stand in the configuration, or in files that it names."""
+"""The source of certificates in the configuration, or in files that it names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pingap.tls.pem import CertificateError, read_pem
 
 
 class StaticCertificates(CertificateSource):
-    """Provides what ``tls_cert`` and ``tls_key`` hold; a distribution may claim these keys instead."""
+    """Provides ``tls_cert`` and ``tls_key``; a distribution can claim these keys instead."""
 
     class Settings(PluginSettings):
         """Each is PEM text, a file, or base64 of PEM text."""

@@ -1,4 +1,4 @@
-"""Body filters that compute for long, in threads."""
+"""Body filters with long computations, run in threads."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from pingap.plugins.worker_threads import SharedLimiter, in_thread
 log = logging.getLogger("pingap")
 
 GATHERED: Final = 64 * 1024
-"""Bytes up to which chunks are joined for a call in a thread: a hop costs as much as a few KiB of work."""
+"""Chunks are joined up to this many bytes for a call in a thread: switching costs as much as processing a few
+KiB."""
 FILTER_THREADS: Final = 4
-"""Threads of a worker in which body filters run at once, if no limiter says otherwise."""
+"""Threads of a worker that run body filters at the same time, without a limiter of their own."""
 
 _threads: Final = SharedLimiter("filter_threads", FILTER_THREADS)
 
 
 class ThreadedBodyFilter(AsyncBodyFilter):
-    """Runs a body filter in worker threads, so that what it computes does not block the event loop.
+    """Runs a body filter in worker threads, so that its computations do not block the event loop.
 
     This is for work that takes longer than about 0.1 ms for a chunk and releases the GIL: compression,
     images, cryptography. One call runs at a time, but not all in the same thread.
 
     :param inner: the filter.
-    :param limiter: how many threads there may be; by default those of all filters of a worker together
-        are 4.
+    :param limiter: limits the threads; by default all filters of a worker share 4.
     """
 
     gather = GATHERED
@@ -43,7 +43,7 @@ class ThreadedBodyFilter(AsyncBodyFilter):
         self._limiter = limiter
         self._lock = threading.Lock()
         self._runs = False
-        self._ended = False  # ``end`` of the filter was called
+        self._ended = False  # ``end`` of the filter has been called
         self._outcome: RequestOutcome | None = None  # of an abandoned body
         self.hold_head = inner.hold_head
 
@@ -60,7 +60,7 @@ class ThreadedBodyFilter(AsyncBodyFilter):
         return await self._run(partial(self._end_inner, trailers))
 
     def abandoned(self, outcome: RequestOutcome) -> None:
-        """Call ``abandoned`` of the filter: here, or where a call runs that cannot be cancelled."""
+        """Call ``abandoned`` of the filter: here, or in the thread of a running call."""
         with self._lock:
             self._outcome = outcome
             if self._runs or self._ended:

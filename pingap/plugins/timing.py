@@ -1,7 +1,7 @@
-"""The time that each plugin takes of a request, for those requests whose time is taken.
+"""Measures the time that each plugin takes of a request, for requests that ask for it.
 
-Chains are wrapped once per location. Requests whose time is not taken run the plain ones, so it costs
-nothing while it is off.
+Chains are wrapped once per location. Other requests run the plain chains, so measuring costs nothing
+while it is off.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pingap.protocol.websocket_frames import WebSocketMessage
 
 
 def is_asked_for(request: Request) -> bool:
-    """Tell whether a request asks for it, by a header; whether that counts depends on who sent it."""
+    """Return whether a request asks for it, by a header; the caller decides whether the client may."""
     return request.asks_timing
 
 
 def timed(chains: Chains) -> Chains:
-    """Return the same chains, which note in ``ctx.plugin_times`` what each plugin takes."""
+    """Return the same chains, which record in ``ctx.plugin_times`` how long each plugin takes."""
     return chains.wrapped(_wrap)
 
 
@@ -71,7 +71,7 @@ def _note(times: dict[str, float], name: str, began: float) -> None:
 
 
 class _TimedFilter(BodyFilter):
-    """Passes everything on to a filter, and takes the time of that."""
+    """Passes all calls on to a filter, and measures their time."""
 
     def __init__(self, inner: BodyFilter, times: dict[str, float], name: str) -> None:
         self._inner = self._wrapped = inner
@@ -105,7 +105,7 @@ class _TimedFilter(BodyFilter):
 
 
 class _TimedAsyncFilter(AsyncBodyFilter):
-    """The same for an async filter; what it waits for counts."""
+    """The same for an async filter; time spent waiting is included."""
 
     def __init__(self, inner: AsyncBodyFilter, times: dict[str, float], name: str) -> None:
         self._inner = self._wrapped = inner
@@ -130,7 +130,7 @@ class _TimedAsyncFilter(AsyncBodyFilter):
 
 
 class _TimedWebSocketFilter(WebSocketFilter):
-    """Does the same for the filter of a WebSocket, which may send by itself."""
+    """Does the same for a WebSocket filter, which may also send messages on its own."""
 
     def __init__(self, inner: WebSocketFilter, times: dict[str, float], name: str) -> None:
         self.message_limit = inner.message_limit

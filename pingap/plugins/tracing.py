@@ -1,7 +1,7 @@
-"""Tells each call of a phase with its time, for a person who looks for what a plugin does.
+"""Logs each call of a phase with its duration, for debugging plugins.
 
-Switched on by ``PINGAP_TRACE_HOOKS=1``. Chains are wrapped when they are built, so it costs nothing
-while it is off. The work of body filters is not told, only the question for one.
+Enabled by ``PINGAP_TRACE_HOOKS=1``. Chains are wrapped when they are built, so it costs nothing while
+it is off. Calls of body filters are not logged, only the call that returns the filter.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ VARIABLE = "PINGAP_TRACE_HOOKS"
 
 
 def is_on() -> bool:
-    """Tell whether the environment asks for it."""
+    """Return whether the environment enables it."""
     return os.environ.get(VARIABLE, "") not in ("", "0")
 
 
 def traced(chains: Chains, location: str) -> Chains:
-    """Return chains whose calls are told in the application log, whatever its level."""
+    """Return chains whose calls are written to the application log, regardless of its level."""
     log.setLevel(logging.INFO)
     return chains.wrapped(
         lambda call, owner, phase: _wrap(call, f"location {location}, plugin {owner.name}, {phase}")
@@ -54,7 +54,7 @@ def _wrap(call: Call, what: str) -> Call:
 async def _awaited(answer: Any, what: str, began: float) -> Any:
     try:
         result = await answer
-    except BaseException as error:  # a cancelled call is told as well
+    except BaseException as error:  # a cancelled call is logged as well
         _tell(what, began, f"raised {type(error).__name__}")
         raise
     _tell(what, began, _words(result))

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerView:
-    """A peer at one moment, as one worker sees it.
+    """The state of a peer in one worker, at one point in time.
 
     :param address: as in the configuration and in logs: ``10.0.0.1:8080``.
-    :param weight: its share of the requests, compared to that of the others.
+    :param weight: its share of the requests, relative to that of the others.
     :param is_backup: it gets requests only while no other peer is available.
     :param is_available: requests are sent there: it is neither unhealthy, ejected, drained nor behind an
         open circuit breaker.
-    :param is_healthy: health checks do not say the contrary.
+    :param is_healthy: no health check has found it unhealthy.
     :param is_ejected: it failed several requests in a row (``passive_failures``).
     :param is_drained: ``drain`` was called.
-    :param active: requests of this worker that are under way there.
-    :param idle: connections of this worker (HTTP/1.1) that wait for a request.
+    :param active: requests of this worker in progress there.
+    :param idle: idle connections of this worker (HTTP/1.1).
     """
 
     address: str
@@ -50,22 +50,22 @@ class UpstreamView(ABC):
     @property
     @abstractmethod
     def peers(self) -> Sequence[PeerView]:
-        """Its peers at this moment."""
+        """Its current peers."""
 
     @abstractmethod
     def drain(self, address: str) -> None:
-        """Send no new requests to a peer, in any worker. Those under way are completed.
+        """Send no new requests to a peer, in any worker. Requests in progress are completed.
 
-        This outlasts reloads, and workers that are replaced, as long as the upstream is configured. It is
-        kept in memory: after a restart all peers get requests.
+        This persists across reloads and replacement of workers, as long as the upstream is configured. It is
+        kept in memory: after a restart, all peers get requests.
 
         :param address: as in :class:`PeerView`.
-        :raises KeyError: there is no such peer now.
+        :raises KeyError: there is no such peer.
         """
 
     @abstractmethod
     def undrain(self, address: str) -> None:
-        """Take back ``drain``; it does nothing for a peer that is not drained.
+        """Undo ``drain``; does nothing for a peer that is not drained.
 
-        :raises KeyError: there is no such peer now.
+        :raises KeyError: there is no such peer.
         """

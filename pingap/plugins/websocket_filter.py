@@ -1,4 +1,4 @@
-"""What a plugin returns to see the messages of a WebSocket, to change them, or to send its own."""
+"""The filter that a plugin returns to read or change the messages of a WebSocket, or to send its own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Tunnel(Protocol):
 
 
 class WebSocketFilter:
-    """Looks at the messages of one WebSocket, or changes them, in both directions.
+    """Reads or changes the messages of one WebSocket, in both directions.
 
-    Messages are whole and not compressed, however they come. Pings and pongs pass unseen.
+    Messages are whole and decompressed, regardless of their frames. Pings and pongs are not shown to it.
 
-    Several filters form a chain: the plugin that is listed first stands next to the client. What it
-    returns from ``from_client`` goes to the next one; what it gets in ``from_upstream`` comes from there.
+    Several filters form a chain: the plugin that is listed first is next to the client. Its result of
+    ``from_client`` goes to the next one, which is also the source of its ``from_upstream``.
 
     Example::
 
@@ -39,48 +39,48 @@ class WebSocketFilter:
     """
 
     message_limit: int = MESSAGE_LIMIT
-    """Bytes that a message may have, decompressed. The sender of a larger one is closed with 1009. The
-    smallest limit in a chain counts. May be set by ``__init__``."""
+    """Maximum size of a message in bytes, decompressed. The sender of a larger one is closed with 1009. The
+    smallest limit in a chain applies. ``__init__`` may set it."""
 
     stall_timeout: float = STALL_SECONDS
-    """Seconds in which a message that has begun has to become complete. A sender that takes longer is
-    closed with 1008. Checked about once a second."""
+    """Seconds within which a message must be complete. A sender that takes longer is closed with 1008.
+    Checked about once a second."""
 
     _tunnel: Tunnel | None = None
     _place = 0
 
     def opened(self) -> None:
-        """Take note that both sides are connected. Messages may be sent from now on."""
+        """Called when both sides are connected. Messages can be sent from now on."""
 
     def from_client(self, message: WebSocketMessage) -> Sendable | None:
-        """Take a message of the client; return what the upstream gets, or None to drop it.
+        """Handle a message of the client; return the message for the upstream, or None to drop it.
 
         :raises Exception: closes both sides with 1011.
         """
         return message
 
     def from_upstream(self, message: WebSocketMessage) -> Sendable | None:
-        """Take a message of the upstream; return what the client gets, or None to drop it.
+        """Handle a message of the upstream; return the message for the client, or None to drop it.
 
         :raises Exception: closes both sides with 1011.
         """
         return message
 
     def closed(self, code: int, reason: str) -> None:
-        """Release what was kept. Called once, before ``logging``, even if the WebSocket never opened.
+        """Release resources. Called once, before ``logging``, even if the WebSocket never opened.
 
-        :param code: of the first close frame, whoever sent it; 1005 if that had none, 1006 if there
-            was no such frame.
+        :param code: of the first close frame, from either side; 1005 if it had none, 1006 if there was no
+            such frame.
         :param reason: of that frame.
         """
 
     def send_to_client(self, message: Sendable) -> bool:
-        """Send a message to the client, through the filters between.
+        """Send a message to the client, through the filters in between.
 
-        Sent from within ``from_upstream``, it goes before the message that is returned.
+        If sent from within ``from_upstream``, it goes before the message that is returned.
 
-        :returns: False if it was not sent: the WebSocket is not open, or, unless a message is just
-            passing, the client has not taken yet what it was sent before.
+        :returns: False if it was not sent: the WebSocket is not open, or the client has not yet received
+            earlier data. The latter does not apply while a message is being passed on.
         """
         return self._send(message, to_client=True)
 
@@ -89,9 +89,9 @@ class WebSocketFilter:
         return self._send(message, to_client=False)
 
     def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Close both sides. What comes from them later is dropped.
+        """Close both sides. Later messages from them are dropped.
 
-        :param code: 1000 to 4999, as far as it may be sent (RFC 6455, 7.4).
+        :param code: 1000 to 4999, except codes that must not be sent (RFC 6455, 7.4).
         :param reason: at most 123 bytes of UTF-8.
         :raises ValueError: another code, or a longer reason.
         """
@@ -105,14 +105,14 @@ class WebSocketFilter:
         return self._tunnel.send(self._place, as_message(message), to_client=to_client)
 
     def _join(self, tunnel: Tunnel | None, place: int) -> None:
-        """Become part of a chain, or leave it."""
+        """Join a chain, or leave it."""
         self._tunnel, self._place = tunnel, place
 
 
 def as_message(message: object) -> WebSocketMessage:
-    """Return what a filter sends as a message.
+    """Return a value that a filter sends as a message.
 
-    :raises TypeError: it is none.
+    :raises TypeError: it is not a message.
     :raises UnicodeEncodeError: its text has a lone surrogate, which is no character.
     """
     found = message if isinstance(message, WebSocketMessage) else WebSocketMessage(message)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What plugins may use of the worker process that they run in."""
+"""The parts of the worker process that plugins may use."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Worker(Protocol):
 
     @property
     def certificates(self) -> CertificateStore:
-        """The certificates that servers with TLS have; plugins may replace them."""
+        """The certificates of servers with TLS; plugins may replace them."""
 
     async def metrics(self, server: str) -> bytes:
-        """Return the metrics page of a server, in the text format of Prometheus: all workers together.
+        """Return the metrics page of a server, in the Prometheus text format: the sum of all workers.
 
         :param server: its name in ``[servers]``.
         :raises KeyError: there is no such server.
@@ -46,9 +46,9 @@ class Worker(Protocol):
 
     @property
     def storage(self) -> ConfigStorage:
-        """Where the configuration is kept: that of ``-c``.
+        """The storage of the configuration, as given to ``-c``.
 
-        Writing does not reload: ``instance.apply`` does, or ``-a`` and ``--autoreload`` notice it.
+        Writing does not reload: call ``instance.apply``, or let ``-a`` or ``--autoreload`` detect the change.
         """
 
     @property
@@ -69,14 +69,14 @@ class Worker(Protocol):
     ) -> Response:
         """Send a request to an upstream, and return its response with the whole body.
 
-        It uses the upstream's connections, balancing, TLS and time limits, and counts for health,
-        circuit breakers and statistics as a client's request does. No location and no plugin sees it.
-        Fields that belong to a connection are left out, and the request itself is not changed. If a
-        connection cannot be made, another attempt is made.
+        It uses the upstream's connections, balancing, TLS and time limits, and counts for health, circuit
+        breakers and statistics like a client's request. No location and no plugin is involved. Hop-by-hop
+        fields are omitted, and the request itself is not changed. If a connection cannot be established,
+        another attempt is made.
 
         :param request: method, target and headers.
         :param upstream: its name in ``[upstreams]``.
-        :param timeout: seconds that it may take in all.
+        :param timeout: total time limit in seconds.
         :raises HTTPError: 502, 503 or 504, as a client would get it; 502 for a response of more than
             64 MiB as well.
         :raises KeyError: there is no such upstream.
@@ -88,7 +88,7 @@ class Worker(Protocol):
         """The configured upstreams by name, with their peers."""
 
     def notify(self, event: Notification) -> None:
-        """Log an event, and have it handled by ``pingap_notification``, in one worker.
+        """Log an event and have it handled by ``pingap_notification``, in one worker.
 
         :raises ValueError: it is larger than 64 KiB; a longer ``detail`` is cut.
 

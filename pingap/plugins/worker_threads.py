@@ -1,4 +1,4 @@
-"""Blocking code in threads, of which there are never more than a limiter allows."""
+"""Blocking code in threads, whose number a limiter bounds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _unlimited: Final[RunVar[anyio.CapacityLimiter]] = RunVar("pingap_unlimited")
 class SharedLimiter:
     """A limiter of threads that everything in a worker shares.
 
-    :param name: says for what.
-    :param most: threads at once.
+    :param name: its purpose.
+    :param most: number of threads at a time.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -45,13 +45,15 @@ def _of_this_loop(var: RunVar[anyio.CapacityLimiter], most: float) -> anyio.Capa
 async def in_thread(limiter: anyio.CapacityLimiter, call: Callable[[], ResultT]) -> ResultT:
     """Run a function in a thread and return its result.
 
-    If the caller is cancelled, a function that runs goes on. Unlike with ``anyio.to_thread.run_sync``
-    alone, it keeps its place in the limiter until it has ended.
+    If the caller is cancelled, a running function continues. Unlike ``anyio.to_thread.run_sync`` alone, it
+    keeps its place in the limiter until it has ended.
 
-    :raises Exception: whatever the function raises.
+    :raises Exception: any exception of the function.
     """
     borrower = object()
-    to_run = [call]  # taken by the thread, or by us if there is no thread yet (``pop`` is atomic)
+    to_run = [
+        call
+    ]  # taken by the thread, or by us if no thread has started yet (``pop`` is atomic)
     loop = asyncio.get_running_loop()
 
     def run() -> ResultT | None:

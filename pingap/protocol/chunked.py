@@ -16,16 +16,16 @@ _LF: Final = 10
 _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 8
 
-# White space before an extension, or before the end of the line, is sent by old servers that pad
-# their sizes (RFC 9112, 7.1.1: a recipient must remove it). What it could be confused with is refused: white
-# space before the size, signs, ``0x``, CR or LF within the line. More digits than 15 overflow somewhere.
+# Old servers that pad their sizes send white space before an extension or the end of the line; a recipient
+# must remove it (RFC 9112, 7.1.1). Ambiguous forms are rejected: white space before the size, signs, ``0x``,
+# CR or LF within the line. More than 15 digits overflow in some implementations.
 _LINE: Final = re.compile(rb"(?:\r\n)?(0*[0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r")
 
 
 class _Sizes(dict[bytes, int]):
-    """Line -> size of the chunk: looking up a line that came before is faster than reading it.
+    """Line -> size of the chunk: looking up a known line is faster than parsing it.
 
-    :param start: what a line begins with: the end of the chunk before it.
+    :param start: the beginning of a line: the end of the chunk before it.
     """
 
     def __init__(self, start: bytes) -> None:
@@ -48,10 +48,10 @@ _next: Final = _Sizes(b"\r\n")
 class ChunkedDecoder:
     """The chunked bodies of one connection, one after the other.
 
-    ``begin`` announces a body, ``feed`` reads a piece of it. Once it is ``complete``,
-    ``take_trailers`` returns what followed it.
+    ``begin`` announces a body, ``feed`` reads a piece of it. Once it is ``complete``, ``take_trailers``
+    returns the fields after it.
 
-    :param most_trailers: fields that may follow a body.
+    :param most_trailers: maximum number of fields after a body.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class ChunkedDecoder:
     def begin(self) -> None:
         """Prepare for the next body."""
         self._sizes = _first
-        self._left = 0  # bytes of the current chunk that are still to come
+        self._left = 0  # remaining bytes of the current chunk
         self._unread = b""  # the beginning of a line, or of trailers
         self._in_trailers = False
         self._overhead_left = OVERHEAD
@@ -84,7 +84,7 @@ class ChunkedDecoder:
         """Read a piece of the body; sets ``complete`` at its end.
 
         :returns: body bytes, and how many bytes of the piece belong to the message.
-        :raises Malformed: bad chunked coding, or too much that is not body.
+        :raises Malformed: bad chunked coding, or too many bytes that are not body.
         """
         size = len(data)
         if size < self._left:
@@ -92,9 +92,7 @@ class ChunkedDecoder:
             return data, size
         known = len(self._unread)
         if known:
-            if (
-                b"\n" not in data
-            ):  # (so that a long line in small pieces is not read again and again)
+            if b"\n" not in data:  # so that a long line in small pieces is not read repeatedly
                 self._count_overhead(size, 0)
                 self._unread += data
                 return b"", size
@@ -108,12 +106,12 @@ class ChunkedDecoder:
         return body, end - known
 
     def take_trailers(self) -> Headers | None:
-        """Return the fields that followed the body; None if there were none."""
+        """Return the fields after the body; None if there were none."""
         trailers, self._trailers = self._trailers, None
         return trailers
 
     def _read_chunks(self, data: bytes, pieces: list[bytes]) -> tuple[int, int]:
-        """Read as many chunks as there are; return their number, and where reading ended."""
+        """Read the available chunks; return their number, and where reading ended."""
         at, size, chunks = self._left, len(data), 0
         if at:
             pieces.append(data[:at])
@@ -139,9 +137,9 @@ class ChunkedDecoder:
         return chunks, min(at, size) if self._in_trailers else size
 
     def _read_trailers(self, data: bytes, start: int, known: int) -> int:
-        """Read what follows the last chunk; return where the message ends, or all bytes.
+        """Read the rest after the last chunk; return where the message ends, or all bytes.
 
-        :param known: bytes that are known to hold no end.
+        :param known: number of bytes that are known to contain no end.
         """
         if data.startswith(b"\r\n", start):
             self.complete = True
@@ -160,10 +158,10 @@ class ChunkedDecoder:
         return end + 4
 
     def _count_overhead(self, size: int, chunks: int) -> None:
-        """Bound what is not body: chunk sizes, extensions, trailers.
+        """Limit the bytes that are not body: chunk sizes, extensions, trailers.
 
-        Some bytes are allowed for each chunk, so that streams of tiny chunks pass; a flood of
-        extensions or trailers does not, however large the body was.
+        Some bytes are allowed for each chunk, so that streams of tiny chunks pass; a flood of extensions or
+        trailers is rejected, for any size of the body.
         """
         earned = OVERHEAD_PER_CHUNK * chunks
         self._overhead_left = min(OVERHEAD, self._overhead_left + earned - size)

@@ -1,4 +1,4 @@
-"""What the codecs say and how large a head may get; the same for every version of HTTP."""
+"""The events of the codecs and the limits of heads; shared by all versions of HTTP."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pingap.http.paths import NORMALISED, PathRules
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """How large a head may get, in bytes, and how it is read.
+    """The limits of a head, in bytes, and how it is read.
 
     :param paths: how the path of a request is read.
-    :param keep_shadows: keep names with ``_`` that many take for one with ``-`` (``own_fields``).
+    :param keep_shadows: keep names with ``_`` that many applications confuse with ``-`` (``own_fields``).
     """
 
     request_line: int = 8 * 1024
@@ -27,7 +27,7 @@ class HeadLimits:
 RESPONSE_LIMITS: Final = HeadLimits()
 
 TUNNEL_PIECE: Final = 4 * 1024
-"""Bytes that a tunnel passes on at once, if they are read as messages, of which some have two bytes."""
+"""Bytes that a tunnel passes on at a time if its messages are read, which can have as few as two bytes."""
 
 
 class EndOfMessage:

@@ -9,8 +9,8 @@ from pingap.http.headers import TOKEN, Headers
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.secrecy import LONGEST_REMEMBERED
 
-# Fields of one hop (RFC 9110, 7.6.1) and fields that say where a body ends: never passed on as they
-# came, but written for the other side.
+# Fields of one hop (RFC 9110, 7.6.1) and fields that frame a body: never passed on unchanged, but written for
+# the other side.
 NEVER_FORWARDED = frozenset(
     (
         b"connection",
@@ -24,8 +24,8 @@ NEVER_FORWARDED = frozenset(
     )
 )
 
-# Framing, routing, modifiers and credentials of a request, control and format of a response: a receiver
-# that merges trailers into the header would act on them (RFC 9110, 6.5.1).
+# Framing, routing, modifiers and credentials of a request, control and format of a response: a receiver that
+# merges trailers into the header would act on them (RFC 9110, 6.5.1).
 _NEVER_IN_TRAILERS = NEVER_FORWARDED.union(
     (
         b"age authorization cache-control content-encoding content-language content-location content-range "
@@ -41,17 +41,17 @@ _NOT_DROPPED = frozenset(
 )
 
 _MOST_DIGITS = 18
-"""Of a length, so that it fits a signed integer of 64 bits everywhere."""
+"""Maximum number of digits of a length, so that it fits a signed 64-bit integer."""
 
 
 @lru_cache(maxsize=4096)
 def length_of(line: bytes) -> int:
-    """Return what a line ``Content-Length: value`` says.
+    """Return the value of a line ``Content-Length: value``.
 
-    :raises Malformed: no number (RFC 9110, 8.6).
+    :raises Malformed: not a number (RFC 9110, 8.6).
     """
     value = line.partition(b": ")[2]
-    # (bytes.isdigit knows ASCII digits only)
+    # bytes.isdigit accepts ASCII digits only
     if not value.isdigit() or len(value) > _MOST_DIGITS:
         raise Malformed("Content-Length must be one number")
     return int(value)
@@ -60,7 +60,7 @@ def length_of(line: bytes) -> int:
 def read_length(headers: Headers) -> int | None:
     """Return ``Content-Length``; None if there is none.
 
-    :raises Malformed: several, or no number (RFC 9112, 6.3, rule 5; RFC 9110, 8.6).
+    :raises Malformed: several, or not a number (RFC 9112, 6.3, rule 5; RFC 9110, 8.6).
     """
     keys = headers.keys
     number = keys.count(b"content-length")
@@ -79,7 +79,7 @@ _remembered_options = lru_cache(maxsize=256)(_read_options)
 
 
 def _options(line: bytes) -> frozenset[bytes]:
-    # Long ones are not remembered: a client must not be able to fill the memory with them.
+    # Long ones are not cached: a client must not be able to fill the memory with them.
     return _remembered_options(line) if len(line) <= LONGEST_REMEMBERED else _read_options(line)
 
 
@@ -95,14 +95,14 @@ def connection_options(headers: Headers) -> frozenset[bytes]:
 def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
-    Fields that every request needs to be understood stay: a client must not be able to strip
-    the credentials or the host of a request by listing them. (``Upgrade``, ``TE`` and the fields that
-    frame the message are read here, and never passed on as they came.)
+    Fields that are essential to every request are kept: a client must not be able to strip the credentials or
+    the host of a request by listing them. ``Upgrade``, ``TE`` and the framing fields are interpreted here and
+    never passed on unchanged.
     """
     keys = headers.keys
     if options <= _NOT_DROPPED or options.isdisjoint(keys):
         return
-    # (One pass, however many options and fields there are.)
+    # One pass, for any number of options and fields.
     dropped = options - _NOT_DROPPED
     kept = [key not in dropped for key in keys]
     headers.lines[:] = compress(headers.lines, kept)
@@ -110,7 +110,7 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
 
 
 def keep_trailers(trailers: Headers) -> Headers | None:
-    """Return trailers without those that would change the message if they were taken for headers.
+    """Return trailers without those that would change the message if they were treated as headers.
 
     They are dropped, since the message is complete without them (RFC 9110, 6.5.1).
 
@@ -122,13 +122,13 @@ def keep_trailers(trailers: Headers) -> Headers | None:
 
 
 def takes_trailers(headers: Headers) -> bool:
-    """Tell whether ``TE`` says that trailers are welcome (RFC 9110, 10.1.4)."""
+    """Return whether ``TE`` accepts trailers (RFC 9110, 10.1.4)."""
     words = b",".join(headers.find_all(b"te")).lower().split(b",")
     return any(word.partition(b";")[0].strip(b" \t") == b"trailers" for word in words)
 
 
 def announced_trailers(headers: Headers) -> bytes:
-    """Return the line of ``Trailer`` with the names that are passed on; empty if there are none."""
+    """Return a ``Trailer`` line with the names that are passed on; empty if there are none."""
     names = b",".join(headers.find_all(b"trailer")).split(b",")
     kept = [
         name

@@ -1,4 +1,4 @@
-"""Messages of gRPC as they stand in bodies ("Length-Prefixed-Message"), without IO."""
+"""gRPC messages in bodies ("Length-Prefixed-Message"), without IO."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _MOST: Final = (1 << 32) - 1
 
 
 class GRPCFormatError(Exception):
-    """A body that is not made of messages of gRPC."""
+    """A body that does not consist of gRPC messages."""
 
 
 class GRPCMessageTooLarge(GRPCFormatError):
-    """A message that is larger than it may be."""
+    """A message above the size limit."""
 
 
 class Message(NamedTuple):
     """A message.
 
     :param data: without the prefix.
-    :param compressed: by what ``grpc-encoding`` names.
+    :param compressed: with the coding in ``grpc-encoding``.
     """
 
     data: bytes
@@ -28,9 +28,9 @@ class Message(NamedTuple):
 
 
 class GRPCDecoder:
-    """The bytes of one body, read as messages.
+    """Reads the bytes of one body as messages.
 
-    :param limit: bytes a message may have, compressed or not.
+    :param limit: maximum size of a message in bytes, compressed or not.
     """
 
     __slots__ = ("_buffer", "_limit", "_missing")
@@ -38,13 +38,13 @@ class GRPCDecoder:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = bytearray()
-        self._missing = _PREFIX  # bytes that the buffer has to have before anything is complete
+        self._missing = _PREFIX  # bytes needed in the buffer before anything is complete
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take bytes as they came; return the messages they complete.
+        """Handle received bytes; return the messages they complete.
 
-        :raises GRPCFormatError: a flag that means nothing.
-        :raises GRPCMessageTooLarge: a message larger than the limit.
+        :raises GRPCFormatError: an invalid flag.
+        :raises GRPCMessageTooLarge: a message above the limit.
         """
         messages: list[Message] = []
         if self._buffer:
@@ -62,7 +62,7 @@ class GRPCDecoder:
         return messages
 
     def _size(self, data: bytes, at: int) -> int:
-        """Return how many bytes the message has that begins there, as far as that is known."""
+        """Return the size of the message that begins there, as far as known."""
         if len(data) - at < _PREFIX:
             return _PREFIX
         if data[at] > 1:
@@ -75,7 +75,7 @@ class GRPCDecoder:
         return _PREFIX + length
 
     def end(self) -> bytes:
-        """Take the end of the body; return what there is of a message that is not complete."""
+        """Handle the end of the body; return the part of an incomplete message."""
         return bytes(self._buffer)
 
 

@@ -1,7 +1,7 @@
-"""Heads of HTTP/1.1: their lines, and what each one means (RFC 9112, 2 to 5), without IO.
+"""Heads of HTTP/1.1: their lines and fields (RFC 9112, 2 to 5), without IO.
 
-Nearly all heads are plain: every field is written as ``name: value``. One pass of a regular expression
-over the whole head finds those. Any other head is read line by line, which decides what is an error.
+Nearly all heads are plain: every field is written as ``name: value``. One pass of a regular expression over
+the whole head finds those. Any other head is read line by line, which detects errors.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ END_OF_HEAD: Final = b"\r\n\r\n"
 plain_request_line: Final = re.compile(
     r"([A-Z]++) (((?:/(?![./;])[!$&-.0-;=@-Z^-~]*+)++)(?:\?([!$-~\x80-\xff]*+))?+) HTTP/1\.1"
 ).fullmatch
-"""Match a request line that needs no further look: method, target, path and query. The path is what
-locations match on (see ``paths.is_odd``)."""
+"""Matches a request line that needs no closer look: method, target, path and query. The path is the one that
+locations match (see ``paths.is_odd``)."""
 _REQUEST_LINE: Final = re.compile(
     r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])"
 )
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/(1\.[0-9]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?"
 )
-# The lookahead is needed: without it, a line that goes on with a control character would match.
+# Without the lookahead, a line that continues with a control character would match.
 plain_fields: Final = re.compile(
     rb"\r\n([-0-9a-z]++): [!-~][\t -~\x80-\xff]*+(?<![ \t])(?=\r\n|\Z)"
 ).findall
-"""Find the names of the fields of a head in lower case that are written as ``name: value``."""
+"""Finds the names of the fields of a head in lower case that are written as ``name: value``."""
 _SPACE_BEFORE_COLON: Final = re.compile(rb"\A([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
 class Malformed(Exception):
-    """The peer broke the protocol; the message says how."""
+    """The peer broke the protocol; the message gives the reason."""
 
 
 def read_request_line(line: str) -> tuple[str, str, str]:
     """Return method, target and version of a request line.
 
-    :raises Malformed: it is none.
+    :raises Malformed: it is invalid.
     """
     if not (match := _REQUEST_LINE.fullmatch(line)):
         raise Malformed("malformed request line")
@@ -58,7 +58,7 @@ _USUAL_STATUS_LINES: Final = {
 def read_status_line(line: bytes) -> tuple[int, bytes, bool]:
     """Return status, reason, and whether it is HTTP/1.1 or later (RFC 9110, 6.2), not 1.0.
 
-    :raises Malformed: it is no status line.
+    :raises Malformed: it is invalid.
     """
     if (usual := _USUAL_STATUS_LINES.get(line)) is not None:
         return usual
@@ -73,7 +73,7 @@ def read_field(line: bytes) -> tuple[bytes, bytes]:
 
     No white space before the colon, no control character anywhere, so no folding (RFC 9112, 5).
 
-    :raises Malformed: it is none.
+    :raises Malformed: it is invalid.
     """
     name, colon, value = line.partition(b":")
     value = value.strip(b" \t")
@@ -83,14 +83,14 @@ def read_field(line: bytes) -> tuple[bytes, bytes]:
 
 
 def read_fields(head: bytes, lines: list[bytes]) -> tuple[Headers, bool]:
-    """Return the fields of a head, and whether it is plain: no name has a sign but ``-``.
+    """Return the fields of a head, and whether it is plain: names have no special characters except ``-``.
 
-    :param head: all of it, but for the empty line at its end.
+    :param head: without the empty line at its end.
     :param lines: its field lines; the list is taken over.
-    :raises Malformed: one of them is none.
+    :raises Malformed: one of them is invalid.
     """
     keys = plain_fields(head.lower())
-    if len(keys) == len(lines):  # so all lines were found
+    if len(keys) == len(lines):  # all lines were found
         return make_headers(keys, lines), True
     return Headers(map(read_field, lines)), False
 
@@ -100,7 +100,7 @@ def read_response_fields(head: bytes, lines: list[bytes]) -> Headers:
 
     White space before a colon is removed there, and only there (RFC 9112, 5.1).
 
-    :raises Malformed: one of them is none.
+    :raises Malformed: one of them is invalid.
     """
     try:
         return read_fields(head, lines)[0]
@@ -111,5 +111,5 @@ def read_response_fields(head: bytes, lines: list[bytes]) -> Headers:
 
 
 def has_bare_lf(data: bytes, start: int = 0) -> bool:
-    """Tell whether a line ends with LF alone, so that what began can never become a head."""
+    """Return whether a line ends with LF alone, so that the data cannot become a head."""
     return _BARE_LF.search(data, start) is not None

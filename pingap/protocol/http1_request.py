@@ -35,22 +35,22 @@ _ABSOLUTE: Final = re.compile(
     r"(?i:https?)://(?P<authority>[^/?#@\x80-\xff]+)(?P<rest>[/?].*)?", re.DOTALL
 )
 
-# What the next bytes are: a head, a body of known length, a body in chunked coding.
-# (Plain integers: looking up an enum member costs as much as parsing a header field.)
+# The kind of the next bytes: a head, a body of known length, a body in chunked coding. Plain integers,
+# because looking up an enum member costs as much as parsing a header field.
 _HEAD: Final = 0
 _COUNTED: Final = 1
 _CHUNKED: Final = 2
-_TUNNEL: Final = 3  # another protocol, which is none of our business
+_TUNNEL: Final = 3  # another protocol, which is passed on unread
 
 
 class RequestDecoder:
-    """The bytes of one client connection, read as requests, one event at a time.
+    """Reads the bytes of one client connection as requests, one event at a time.
 
-    ``feed`` takes bytes; ``next`` returns the next event: a ``Request``, a body chunk, an
-    ``EndOfMessage`` (only after a request with a body), or None if more bytes are needed.
-    Further requests that are already here stay unread bytes until they are asked for.
+    ``feed`` takes bytes; ``next`` returns the next event: a ``Request``, a body chunk, an ``EndOfMessage``
+    (only after a request with a body), or None if more bytes are needed. Further requests stay unread until
+    ``next`` is called for them.
 
-    :param limits: sizes of a head.
+    :param limits: limits of a head.
     """
 
     __slots__ = ("_chunked", "_in_pieces", "_limits", "_reading", "_remaining", "_seen", "unread")
@@ -60,32 +60,32 @@ class RequestDecoder:
         self._reading = _HEAD
         self._chunked: ChunkedDecoder | None = None
         self._remaining = 0  # bytes of a counted body
-        self._in_pieces = False  # what a tunnel carries
-        self._seen = 0  # bytes of unread that are known to hold no end of a head
+        self._in_pieces = False  # the data of a tunnel
+        self._seen = 0  # unread bytes that are known to contain no end of a head
         self.unread = b""
-        """What was fed and not yet turned into an event."""
+        """Bytes that have not been turned into an event yet."""
 
     @property
     def in_head(self) -> bool:
-        """True if a head has begun and is not complete."""
+        """Whether a head has begun and is incomplete."""
         return self._reading == _HEAD and bool(self.unread)
 
     @property
     def wanted(self) -> int:
-        """How many bytes are no further work than one: those of a body, or of a tunnel."""
+        """Number of bytes that can be handled as a single piece: those of a body, or of a tunnel."""
         if self._reading == _TUNNEL:
             return 0 if self._in_pieces else sys.maxsize
         return self._remaining if self._reading == _COUNTED else 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came."""
+        """Add received bytes."""
         self.unread = self.unread + data if self.unread else data
 
     def read_plain(self, data: bytes) -> Request | None:
-        """Return the request that bytes are, if they are one plain head without a body, and no more.
+        """Return the request if the bytes are exactly one plain head without a body.
 
-        That is how nearly all requests come. Only for bytes that follow a whole message; they are not
-        to be fed then. Whatever is not plain is left to ``next``, which finds out what is wrong.
+        Nearly all requests arrive like this. Only for bytes after a complete message; they must not be passed
+        to ``feed`` then. Anything else is left to ``next``, which detects errors.
         """
         limits = self._limits
         if len(data) > limits.request_line or (plain := read_plain_request(data)) is None:
@@ -93,7 +93,7 @@ class RequestDecoder:
         method, target, path, query, host, keys, lines = plain
         if len(keys) > limits.fields:
             return None
-        headers: Headers = new(Headers)  # (what make_headers does, with one call less)
+        headers: Headers = new(Headers)  # same as make_headers, but without a call
         headers.keys = keys
         headers.lines = lines
         request: Request = new(Request)
@@ -102,11 +102,11 @@ class RequestDecoder:
 
     @property
     def at_body_end(self) -> bool:
-        """Whether a counted body has been read, but for the ``EndOfMessage``."""
+        """Whether a counted body has been read, except for the ``EndOfMessage``."""
         return self._reading == _COUNTED and not self._remaining
 
     def next(self) -> Request | bytes | EndOfMessage | None:
-        """Return the next event, or None if it is not complete yet.
+        """Return the next event, or None if it is incomplete.
 
         :raises BadRequest: the client broke the protocol; nothing more can be read.
         """
@@ -134,14 +134,14 @@ class RequestDecoder:
         return data or None
 
     def begin_tunnel(self, *, in_pieces: bool = False) -> None:
-        """Take everything from here on as it comes (RFC 9110, 7.8).
+        """Return all data from now on unchanged (RFC 9110, 7.8).
 
-        :param in_pieces: return small pieces, since what they carry is read.
+        :param in_pieces: return small pieces, because their content is read.
         """
         self._reading, self._in_pieces = _TUNNEL, in_pieces
 
     def _next_odd_head(self) -> Request | None:
-        """Read what begins with empty lines (RFC 9112, 2.2), or is not complete."""
+        """Read a head after empty lines (RFC 9112, 2.2), or an incomplete one."""
         unread = self.unread
         if not self._seen and unread.startswith(b"\r\n"):
             start = 2
@@ -199,10 +199,10 @@ class RequestDecoder:
         return request
 
     def _read_odd(self, line: str, headers: Headers) -> Request:
-        """Return a request whose first line needs a closer look, or that has not one ``Host``.
+        """Return a request whose first line needs a closer look, or that does not have exactly one ``Host``.
 
-        :raises Malformed: the line is no request line.
-        :raises BadRequest: a version, target or host that may not be.
+        :raises Malformed: the request line is invalid.
+        :raises BadRequest: an invalid version, target or host.
         """
         method, target, version = read_request_line(line)
         request = Request(method, target, headers)
@@ -216,9 +216,9 @@ class RequestDecoder:
         return request
 
     def _read_framing(self, request: Request) -> None:
-        """Read what the head says of the body and the connection.
+        """Read the framing of the body and the options of the connection.
 
-        :raises BadRequest: a coding we cannot undo, an expectation we do not know.
+        :raises BadRequest: an unsupported coding or expectation.
         """
         headers, modern = request.headers, request.http_version == "1.1"
         length = read_length(headers)
@@ -235,9 +235,7 @@ class RequestDecoder:
         if b"expect" in headers.keys:
             request.expects_continue = _expects_continue(headers) and modern and request.has_body
             if not request.expects_continue:
-                headers.discard(
-                    b"expect"
-                )  # (RFC 9110, 10.1.1: it is not to be sent without content)
+                headers.discard(b"expect")  # must not be sent without content (RFC 9110, 10.1.1)
         options = connection_options(headers)
         request.keep_alive = b"close" not in options and (modern or b"keep-alive" in options)
         if b"upgrade" in options and modern:
@@ -271,8 +269,8 @@ def _check_coding(headers: Headers, *, framed_twice: bool) -> None:
 
     Another coding would reach the upstream as something else (RFC 9112, 6.1).
 
-    :param framed_twice: something else says where the body ends, or the client is too old for codings.
-    :raises BadRequest: 501, there is another coding below; 400, nothing tells where the body ends.
+    :param framed_twice: there is other framing as well, or the client is too old for codings.
+    :raises BadRequest: 501, there is another coding below; 400, the framing is ambiguous.
     """
     codings = b",".join(headers.find_all(b"transfer-encoding")).lower().split(b",")
     codings = [coding.strip(b" \t") for coding in codings]
@@ -284,7 +282,7 @@ def _check_coding(headers: Headers, *, framed_twice: bool) -> None:
 
 
 def _expects_continue(headers: Headers) -> bool:
-    """Tell whether the client wants to be asked for the body.
+    """Return whether the client waits for 100 Continue.
 
     :raises BadRequest: 417, it expects something else.
     """
@@ -296,10 +294,10 @@ def _expects_continue(headers: Headers) -> bool:
 
 
 def _wanted_protocols(headers: Headers) -> str:
-    """Return what ``Upgrade`` asks for and may be passed on; empty for nothing.
+    """Return the protocols in ``Upgrade`` that may be passed on; empty for none.
 
-    HTTP/2 is not passed on in this way: its requests would reach the upstream past every plugin
-    (RFC 9113, 3.1, has dropped it).
+    HTTP/2 is not passed on in this way, because its requests would bypass all plugins (RFC 9113, 3.1, has
+    removed it).
     """
     wanted = b",".join(headers.find_all(b"upgrade")).decode("latin-1").split(",")
     names = [name.strip(" \t") for name in wanted]
@@ -307,16 +305,16 @@ def _wanted_protocols(headers: Headers) -> str:
 
 
 def _check_version(version: str) -> str:
-    """Return the version that a request is read in: ours, for later ones of HTTP/1 (RFC 9110, 6.2)."""
+    """Return the version as which a request is read: ours, for later ones of HTTP/1 (RFC 9110, 6.2)."""
     if version[0] != "1":
         raise BadRequest("HTTP version not supported", 505)
     return "1.0" if version == "1.0" else "1.1"
 
 
 def _read_odd_target(request: Request) -> None:
-    """Read a request without, or with several, hosts, or whose target is no path.
+    """Read a request with no host or several, or whose target is not a path.
 
-    :raises BadRequest: what may not be (RFC 9112, 3.2).
+    :raises BadRequest: the request is invalid (RFC 9112, 3.2).
     """
     hosts = request.headers.find_all(b"host")
     if len(hosts) > 1:
@@ -338,7 +336,7 @@ def _read_absolute_target(request: Request) -> None:
         raise BadRequest("Invalid request target")
     authority, rest = match["authority"].encode("ascii"), match["rest"] or "/"
     if request.method == "OPTIONS" and not match["rest"]:
-        rest = "*"  # (RFC 9112, 3.2.4)
+        rest = "*"  # RFC 9112, 3.2.4
     request.host = parse_host(authority)
     request.headers.replace((b"host", b"Host: " + authority))
     request.target = "/" + rest if rest.startswith("?") else rest

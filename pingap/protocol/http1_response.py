@@ -22,13 +22,13 @@ from pingap.protocol.readers import read_plain_response
 
 Event: TypeAlias = Response | bytes | EndOfMessage
 
-# What the next bytes are. (Plain integers: looking up an enum member costs as much as parsing a
-# header field.)
+# The kind of the next bytes. Plain integers, because looking up an enum member costs as much as parsing a
+# header field.
 _HEAD: Final = 0  # an interim or final head
 _COUNTED: Final = 1  # a body of known length
 _CHUNKED: Final = 2  # a body in chunked coding
 _UNTIL_CLOSE: Final = 3  # a body that ends with the connection (RFC 9112, 6.3, rule 8)
-_NOTHING: Final = 4  # the answer is complete
+_NOTHING: Final = 4  # the response is complete
 
 _PREFIX: Final = b"HTTP/1."
 _CODING: Final = b"transfer-encoding"
@@ -37,21 +37,21 @@ _HOP: Final = frozenset((b"connection", b"transfer-encoding"))
 END: Final = EndOfMessage()
 """The end of a message without trailers."""
 WHOLE: Final = EndOfMessage()
-"""The end of a response that came in one read, as most small ones do: its body stands in the
-response, which is the only event beside this one."""
+"""The end of a response that arrived in one read, as most small ones do: its body is in the response, which
+is the only other event."""
 
 MOST_AT_ONCE: Final = 32
-"""Interim responses that are read at once."""
+"""Interim responses that are read at a time."""
 PIECE: Final = 32 * 1024
-"""Bytes in chunked coding that are read at once."""
+"""Bytes in chunked coding that are read at a time."""
 
 
 def _read_head(head: bytes) -> tuple[Response, bool, int]:
-    """Read a head, given without the empty line at its end.
+    """Read a head, without the empty line at its end.
 
-    :returns: the response, whether the connection goes on after it, and the length of the body if that
-        is all that tells where it ends, else -1.
-    :raises Malformed: it is none.
+    :returns: the response, whether the connection stays open, and the length of the body if only that
+        determines its end, else -1.
+    :raises Malformed: it is invalid.
     """
     if (plain := read_plain_response(head)) is None:
         return _read_odd_head(head)
@@ -63,7 +63,7 @@ def _read_head(head: bytes) -> tuple[Response, bool, int]:
 
 
 def _read_odd_head(head: bytes) -> tuple[Response, bool, int]:
-    """Do what ``_read_head`` does, with a closer look."""
+    """Do the same as ``_read_head``, with a closer look."""
     lines = head.split(b"\r\n")
     status, reason, reusable = read_status_line(lines.pop(0))
     if len(lines) > RESPONSE_LIMITS.fields:
@@ -73,7 +73,7 @@ def _read_odd_head(head: bytes) -> tuple[Response, bool, int]:
     if not _HOP.isdisjoint(headers.keys):
         coded = _CODING in headers.keys
         options = connection_options(headers)
-        # (RFC 9112, 6.1: HTTP/1.0 has no codings)
+        # HTTP/1.0 has no codings (RFC 9112, 6.1).
         reusable = b"close" not in options and (
             reusable or (b"keep-alive" in options and not coded)
         )
@@ -86,10 +86,10 @@ def _read_odd_head(head: bytes) -> tuple[Response, bool, int]:
 
 
 class ResponseDecoder:
-    """The bytes of one upstream connection, read as the answer to one request at a time.
+    """Reads the bytes of one upstream connection as the response to one request at a time.
 
-    ``expect`` announces a request, ``feed`` returns the events that its answer's bytes complete.
-    After the ``EndOfMessage``, ``reusable`` tells whether another request may be sent.
+    ``expect`` announces a request, ``feed`` returns the events that the bytes of its response complete. After
+    the ``EndOfMessage``, ``reusable`` is whether another request may be sent.
     """
 
     __slots__ = (
@@ -109,13 +109,13 @@ class ResponseDecoder:
         self._chunked: ChunkedDecoder | None = None
         self._remaining = 0
         self.in_pieces = False
-        """What a tunnel carries is returned in small pieces. (Its connection serves no other request.)"""
+        """Return data of a tunnel in small pieces; its connection serves no other request."""
         self.expect("GET")
 
     def expect(self, method: str, upgrade: str = "") -> None:
-        """Prepare for the answer to a request with this method.
+        """Prepare for the response to a request with this method.
 
-        :param upgrade: the protocol that the upstream may change to: 101 is a final head then.
+        :param upgrade: the protocol that the upstream may switch to: 101 is then a final head.
         """
         self._method = method
         self._upgrade = upgrade
@@ -123,18 +123,18 @@ class ResponseDecoder:
         self._unread = b""
         self._interim_bytes = 0
         self.left = b""
-        """What was fed and not looked at: so much work is done in the next call of ``feed``."""
+        """Bytes not processed yet: this much work is done in the next call of ``feed``."""
         self.reusable = False
 
     @property
     def untouched(self) -> bool:
-        """True if no byte of the answer has come."""
+        """Whether no byte of the response has arrived."""
         return self._reading == _HEAD and not self._unread and not self._interim_bytes
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take bytes as they came; return the events they complete.
+        """Handle received bytes; return the events they complete.
 
-        Interim heads and chunks may be thousands in one read. Then only the first ones are looked at,
+        One read can contain thousands of interim heads and chunks. Then only the first ones are processed,
         and the others are ``left``.
 
         :raises UpstreamError: the upstream broke the protocol.
@@ -153,9 +153,9 @@ class ResponseDecoder:
         return events
 
     def eof(self) -> list[Event]:
-        """Take the end of the connection; return the events it completes.
+        """Handle the end of the connection; return the events it completes.
 
-        :raises UpstreamError: the answer is not complete.
+        :raises UpstreamError: the response is incomplete.
         """
         if self._reading == _UNTIL_CLOSE:
             self._reading = _NOTHING
@@ -167,7 +167,7 @@ class ResponseDecoder:
         raise UpstreamError("closed the connection in the middle of its response")
 
     def _read_heads(self, data: bytes, events: list[Event]) -> bytes:
-        """Read interim heads and the final one; return what follows it."""
+        """Read interim heads and the final one; return the data after it."""
         while (end := data.find(END_OF_HEAD)) >= 0:
             if end + self._interim_bytes > RESPONSE_LIMITS.size:
                 raise Malformed("response head too large")
@@ -233,7 +233,7 @@ class ResponseDecoder:
         if reading == _COUNTED:
             remaining = self._remaining - len(data)
             if remaining < 0:
-                data, self.reusable = data[:remaining], False  # what follows is not ours
+                data, self.reusable = data[:remaining], False  # the data after it is not ours
             events.append(data)
             if remaining > 0:
                 self._remaining = remaining
@@ -248,7 +248,7 @@ class ResponseDecoder:
         elif not events:
             raise Malformed("bytes after its response")
         else:
-            self.reusable = False  # the answer is whole; what follows it is not ours
+            self.reusable = False  # the response is complete; the data after it is not ours
 
     def _read_chunks(self, data: bytes, events: list[Event]) -> None:
         decoder = self._chunked

@@ -1,7 +1,6 @@
 """Writing heads, chunks and trailers of HTTP/1.1 (RFC 9112).
 
-Where a body ends is always said by us: fields about it that came from the other side are left
-out and written anew.
+We always write the framing ourselves: framing fields from the other side are dropped and written again.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_tr
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# (``TE`` concerns one hop, and has to be named as such: RFC 9110, 10.1.4.)
+# ``TE`` concerns one hop, and must be listed in ``Connection`` (RFC 9110, 10.1.4).
 _TAKES_TRAILERS: Final = (b"Connection: TE", b"TE: trailers")
 
-# Methods whose requests say that they have no body (RFC 9110, 8.6).
+# Methods whose requests must state that they have no body (RFC 9110, 8.6).
 _EXPECT_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -36,14 +35,14 @@ def _status_line(response: Response) -> bytes:
     return _STATUS_LINES.get((status, reason)) or b"HTTP/1.1 %d %b" % (status, reason or b"")
 
 
-# (A lookup per field, called by ``map``: a loop in Python takes longer.)
+# Called by ``map`` for each field: a loop in Python would take longer.
 _is_forwarded: Final = dict.fromkeys(NEVER_FORWARDED, False).get
 _EVERY: Final = repeat(True)
 _all_are_forwarded: Final = NEVER_FORWARDED.isdisjoint
 
 
 def _lines(first: bytes, headers: Headers) -> list[bytes]:
-    """Return the lines of a head, without fields that concern one hop or the framing."""
+    """Return the lines of a head, without hop-by-hop and framing fields."""
     keys = headers.keys
     if _all_are_forwarded(keys):
         return [first, *headers.lines]
@@ -55,16 +54,16 @@ def request_head(
 ) -> bytes:
     """Return the head of a request to an upstream.
 
-    :param headers: the fields to send, hop-by-hop ones among them are left out.
+    :param headers: the fields to send; hop-by-hop fields are omitted.
     :param length: bytes of the body; None for a chunked body.
-    :param default_host: the ``Host`` of a request that came without one (HTTP/1.0).
+    :param default_host: the ``Host`` of a request without one (HTTP/1.0).
     """
     keys = headers.keys
     first = f"{request.method} {request.target} HTTP/1.1".encode("latin-1")
     usual = _all_are_forwarded(keys)
     lines = [first, *headers.lines] if usual else _lines(first, headers)
     if b"host" not in keys:
-        lines.insert(1, b"Host: " + default_host.encode("ascii"))  # (first: RFC 9110, 7.2)
+        lines.insert(1, b"Host: " + default_host.encode("ascii"))  # first (RFC 9110, 7.2)
     if length is None:
         lines.append(b"Transfer-Encoding: chunked")
         _add_trailer(lines, headers)
@@ -79,7 +78,7 @@ def request_head(
 
 
 def _add_trailer(lines: list[bytes], headers: Headers) -> None:
-    """Announce trailers as the other side did; only a chunked body has any (RFC 9110, 6.6.2)."""
+    """Announce trailers like the other side; only a chunked body has any (RFC 9110, 6.6.2)."""
     if b"trailer" in headers.keys and (line := announced_trailers(headers)):
         lines.append(line)
 
@@ -89,9 +88,9 @@ def _upgrade(protocol: str) -> tuple[bytes, bytes]:
 
 
 def switching_head(response: Response, asked: str) -> bytes:
-    """Return the head of 101: what follows is another protocol (RFC 9110, 15.2.2).
+    """Return the head of 101: another protocol follows (RFC 9110, 15.2.2).
 
-    :param asked: the protocols that the client asked for, if the upstream does not say which it chose.
+    :param asked: the protocols that the client requested, if the upstream does not name the chosen one.
     """
     lines = _lines(_status_line(response), response.headers)
     lines += _upgrade(response.headers.get("upgrade") or asked.partition(",")[0])
@@ -104,8 +103,8 @@ def response_head(
 ) -> bytes:
     """Return the head of a response to a client.
 
-    :param length: value of ``Content-Length``; None if there is none to say.
-    :param chunked: the body is sent in chunked coding.
+    :param length: value of ``Content-Length``; None to omit it.
+    :param chunked: whether the body is sent in chunked coding.
     :param connection: value of ``Connection``, if one must be sent.
     """
     lines = _lines(_status_line(response), response.headers)
@@ -115,7 +114,7 @@ def response_head(
     elif length is not None:
         lines.append(b"Content-Length: %d" % length)
     if response.status == 426 and (protocols := response.headers.find(b"upgrade")):
-        lines.append(b"Upgrade: " + protocols)  # (RFC 9110, 15.5.22)
+        lines.append(b"Upgrade: " + protocols)  # RFC 9110, 15.5.22
         connection = connection + b", upgrade" if connection else b"upgrade"
     if connection:
         lines.append(b"Connection: " + connection)
@@ -124,7 +123,7 @@ def response_head(
 
 
 def whole_response(response: Response, body: bytes) -> bytes:
-    """Return a response with all of its body, on a connection that goes on."""
+    """Return a response with its whole body, on a connection that stays open."""
     first = _STATUS_LINES.get((response.status, response.reason)) or _status_line(response)
     lines = _lines(first, response.headers)
     lines += _content_length(len(body)), b"", body
@@ -137,7 +136,7 @@ def _content_length(length: int) -> bytes:
 
 
 def interim_head(head: Response) -> bytes:
-    """Return an interim (1xx) response as it is passed on (RFC 9110, 15.2)."""
+    """Return an interim (1xx) response in the form that is passed on (RFC 9110, 15.2)."""
     lines = _lines(_status_line(head), head.headers)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)

@@ -1,4 +1,4 @@
-"""A connection of HTTP/2 to an upstream (RFC 9113): requests as frames, frames in, events out; without IO."""
+"""An HTTP/2 connection to an upstream (RFC 9113): writes requests as frames, reads frames as events; no IO."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pingap.protocol.http2_response import ResponseHead, read_head
 from pingap.protocol.http2_state import ClientState, may_end
 
 MOST_RESETS: Final = 50
-"""Streams that we reset on one connection before it is replaced.
+"""Number of streams that we reset on one connection before it is replaced.
 
-Servers end a connection on which too many streams are reset, with all others on it (CVE-2023-44487).
-Netty allows 200 in 30 s, nginx 100 or more, Envoy 500, nghttp2 1000."""
+Servers close a connection, with all its streams, if too many streams are reset (CVE-2023-44487). Netty allows
+200 in 30 s, nginx 100 or more, Envoy 500, nghttp2 1000."""
 MOST_INTERIM: Final = 32
-"""Interim responses to one request."""
+"""Maximum number of interim responses to one request."""
 
 
 class Http2ClientCodec(Http2Endpoint):
     """One connection, on the client's side.
 
-    :param streams: the most that are open at once.
+    :param streams: maximum number of open streams.
     """
 
     __slots__ = ("_bodiless", "_interim", "resets")
@@ -41,9 +41,9 @@ class Http2ClientCodec(Http2Endpoint):
         heads = HeadReader(read_head, RESPONSE_LIMITS)
         super().__init__(heads, ClientState(streams, heads.most // 2))
         self._bodiless: set[int] = set()  # streams of HEAD requests
-        self._interim: dict[int, int] = {}  # stream -> interim responses that came
+        self._interim: dict[int, int] = {}  # stream -> number of interim responses
         self.resets = 0
-        """Streams that we ended before their time."""
+        """Streams that we reset."""
 
     @property
     def last_stream_id(self) -> int:
@@ -52,28 +52,30 @@ class Http2ClientCodec(Http2Endpoint):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the server said what it allows, so that it speaks HTTP/2."""
+        """Whether the server's SETTINGS have arrived, which shows that it uses HTTP/2."""
         return self._settled
 
     @property
     def most_streams(self) -> int:
-        """How many streams the server lets us open at once."""
+        """Maximum number of streams that the server allows at a time."""
         return self._state.remote_settings.max_concurrent_streams
 
     @property
     def is_used_up(self) -> bool:
-        """Whether no stream can be opened any more, for want of numbers (RFC 9113, 5.1.1)."""
+        """Whether all stream IDs have been used (RFC 9113, 5.1.1)."""
         return self.last_stream_id >= frames.LAST_STREAM_ID - 1
 
     def start(self) -> bytes:
-        """Return the preface and the frames that the connection begins with."""
+        """Return the preface and the first frames."""
         return self._state.start()
 
     # Receiving.
 
     def _check(self, kind: int, flags: int, stream_id: int, size: int, now: float) -> None:
         if kind == frames.RST_STREAM and self._is_ours(stream_id):
-            self._guard.earned(frames.HEADERS)  # each costs a request that we made: no flood
+            self._guard.earned(
+                frames.HEADERS
+            )  # each one costs a request of ours, so it is no flood
         super()._check(kind, flags, stream_id, size, now)
 
     def _is_ours(self, stream_id: int) -> bool:
@@ -81,7 +83,7 @@ class Http2ClientCodec(Http2Endpoint):
         return stream is not None and not stream.closed
 
     def _on_block(self, stream_id: int, block: bytes, ended: bool, now: float) -> Iterator[Event]:
-        """Take a whole header block: the head of a response, or trailers."""
+        """Handle a complete header block: the head of a response, or trailers."""
         if not stream_id & 1 or stream_id > self.last_stream_id:
             raise Http2Error(PROTOCOL_ERROR, "HEADERS on a stream that was never opened")
         stream = self._state.streams.get(stream_id)
@@ -120,7 +122,7 @@ class Http2ClientCodec(Http2Endpoint):
             raise StreamError(PROTOCOL_ERROR, "too many interim responses")
 
     def _stream_error(self, stream_id: int, error: StreamError, now: float) -> StreamReset:
-        self._guard.earned(frames.HEADERS)  # (as for a reset of the server)
+        self._guard.earned(frames.HEADERS)  # as for a reset by the server
         return super()._stream_error(stream_id, error, now)
 
     def _forget(self, stream_id: int) -> None:
@@ -136,15 +138,15 @@ class Http2ClientCodec(Http2Endpoint):
         super().reset(stream_id, code)
 
     def goaway(self, code: int, debug: str = "") -> bytes:
-        """Return the frame that tells the server that we leave."""
-        return frames.goaway(code, 0, debug)  # (it has opened no streams)
+        """Return the frame that announces that we close the connection."""
+        return frames.goaway(code, 0, debug)  # the server has opened no streams
 
     # Sending.
 
     def request(self, block: bytes, method: str, *, ended: bool) -> tuple[int, bytes]:
         """Open a stream with a request; return its number and its frames.
 
-        :param ended: nothing follows the head.
+        :param ended: whether the head is the end of the stream.
         """
         stream_id = self._state.open(ended=ended)
         if method == "HEAD":

@@ -1,4 +1,4 @@
-"""A client's connection of HTTP/2 (RFC 9113): frames in, events out, answers as frames; without IO."""
+"""A client's HTTP/2 connection (RFC 9113): reads frames as events, writes responses as frames; no IO."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 class Http2Codec(Http2Endpoint):
     """One connection, on the server's side.
 
-    :param limits: sizes of a request head.
+    :param limits: limits of a request head.
     """
 
     __slots__ = ("_goaway_id", "_greeting")
@@ -34,8 +34,8 @@ class Http2Codec(Http2Endpoint):
     def __init__(self, limits: HeadLimits) -> None:
         heads = HeadReader(read_head, limits)
         super().__init__(heads, ServerState(heads.most // 2))
-        self._greeting = PREFACE  # what is still to come of it
-        self._goaway_id = frames.LAST_STREAM_ID  # which was told last
+        self._greeting = PREFACE  # the part that has not arrived
+        self._goaway_id = frames.LAST_STREAM_ID  # the last one announced
 
     @property
     def last_stream_id(self) -> int:
@@ -43,20 +43,22 @@ class Http2Codec(Http2Endpoint):
         return self._state.highest_inbound_stream_id
 
     def start(self) -> bytes:
-        """Return the frames that the connection begins with."""
+        """Return the first frames of the connection."""
         sent = self._state.start()
-        self._state.receive_data(PREFACE)  # which is checked here
+        self._state.receive_data(PREFACE)  # it is checked here
         return sent
 
     # Receiving.
 
     def _check(self, kind: int, flags: int, stream_id: int, size: int, now: float) -> None:
         if kind == frames.RST_STREAM and self._has_begun(stream_id):
-            self._guard.earned(frames.HEADERS)  # the client had an answer and has enough of it
+            self._guard.earned(
+                frames.HEADERS
+            )  # the client cancels a response that it has begun to receive
         super()._check(kind, flags, stream_id, size, now)
 
     def _has_begun(self, stream_id: int) -> bool:
-        """Return whether the answer on a stream has begun, and not ended."""
+        """Return whether the response on a stream has begun, and not ended."""
         stream = self._state.streams.get(stream_id)
         if stream is None or stream.closed:
             return False
@@ -70,7 +72,7 @@ class Http2Codec(Http2Endpoint):
         return super().receive(data, now, has_time)
 
     def _greet(self, data: bytes) -> bytes:
-        """Check the preface; return what follows it."""
+        """Check the preface; return the data after it."""
         part = data[: len(self._greeting)]
         if not self._greeting.startswith(part):
             raise Http2Error(PROTOCOL_ERROR, "no preface of HTTP/2")
@@ -78,13 +80,13 @@ class Http2Codec(Http2Endpoint):
         return data[len(part) :]
 
     def _on_block(self, stream_id: int, block: bytes, ended: bool, now: float) -> Iterator[Event]:
-        """Take a whole header block: it opens a stream, or ends one with trailers."""
+        """Handle a complete header block: it opens a stream, or ends one with trailers."""
         state = self._state
         stream = state.streams.get(stream_id)
         try:
             if stream is not None:
                 if stream.closed_by is StreamClosedBy.RECV_RST_STREAM:
-                    raise Http2Error(STREAM_CLOSED, "HEADERS after RST_STREAM")  # (5.1)
+                    raise Http2Error(STREAM_CLOSED, "HEADERS after RST_STREAM")  # RFC 9113, 5.1
                 trailers = self._heads.fields(block)
                 if may_end(stream, ended=ended):
                     yield self._end_with(stream, read_trailers(trailers))
@@ -103,15 +105,15 @@ class Http2Codec(Http2Endpoint):
     def refuse(self, stream_id: int, code: int, now: float) -> None:
         """Reset a stream that the client should not have opened.
 
-        :raises Http2Error: it does so again and again.
+        :raises Http2Error: it does so repeatedly.
         """
         self._guard.spend(frames.RST_STREAM, now)
         self.reset(stream_id, code)
 
     def goaway(self, code: int, last_stream_id: int | None = None, debug: str = "") -> bytes:
-        """Return the frame that tells the client to open no more streams.
+        """Return the frame that asks the client to open no more streams.
 
-        The stream that it names may not be higher than in an earlier one (RFC 9113, 6.8).
+        Its stream ID must not be higher than in an earlier one (RFC 9113, 6.8).
         """
         last = self.last_stream_id if last_stream_id is None else last_stream_id
         self._goaway_id = min(last, self._goaway_id)
@@ -128,7 +130,7 @@ class Http2Codec(Http2Endpoint):
     def head(self, stream_id: int, block: bytes, *, ended: bool) -> bytes:
         """Return the head of a response, or its trailers.
 
-        :param ended: nothing follows.
+        :param ended: whether this is the end of the stream.
         """
         machine = self._state.streams[stream_id].state_machine
         machine.process_input(StreamInputs.SEND_HEADERS)

@@ -1,13 +1,13 @@
-"""A connection of HTTP/2 (RFC 9113), as far as both of its ends are alike; without IO.
+"""The common part of both ends of an HTTP/2 connection (RFC 9113); no IO.
 
-h2 keeps the settings, the windows and the states of streams, and answers what needs no decision
-(PING, SETTINGS). Around it stands what h2 leaves to its user or does not show: frames are cut and
-counted here, so that a flood ends before it costs anything; header blocks are put together, decoded
-and checked here, so that a malformed message ends its stream and not the connection, and costs half
-of what h2 needs for it; and the frames of messages, which are few kinds and simple, are written here.
+h2 keeps the settings, the windows and the states of streams, and answers what needs no decision (PING,
+SETTINGS). This module does what h2 leaves to its user or does not show. Frames are split and counted here, so
+that a flood ends before it costs much. Header blocks are assembled, decoded and checked here, so that a
+malformed message ends its stream and not the connection, at half the cost of h2. The frames of messages,
+which are few and simple kinds, are written here.
 
-What a header block means, and what each end may do, is said by ``http2_codec`` (for connections of
-clients) and ``http2_client`` (for connections to upstreams).
+``http2_codec`` (connections of clients) and ``http2_client`` (connections to upstreams) define the meaning of
+header blocks and the rules of each end.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from pingap.protocol.http2_hpack import NO_TABLE, HeadReader
 from pingap.protocol.http2_state import ConnectionState
 
 MOST_CONTINUATIONS: Final = 32
-"""Frames that continue one header block."""
+"""Maximum number of frames that continue one header block."""
 MOST_SETTINGS: Final = 64
-"""Settings in one frame."""
+"""Maximum number of settings in one frame."""
 _NOTHING: Final = bytes(4)
 
 
 def always() -> bool:
-    """Tell that there is time."""
+    """Return that there is time."""
     return True
 
 
 class _Block:
-    """A header block that is not complete."""
+    """An incomplete header block."""
 
     __slots__ = ("ended", "parts", "size", "stream_id")
 
@@ -70,8 +70,8 @@ class _Block:
 class Http2Endpoint(ABC):
     """One end of a connection.
 
-    :param heads: reads the header blocks of the other end.
-    :param state: what h2 keeps.
+    :param heads: reads the header blocks of the peer.
+    :param state: the state kept by h2.
     """
 
     __slots__ = (
@@ -95,15 +95,17 @@ class Http2Endpoint(ABC):
         self._state = state
         self._guard = FloodGuard()
         self._block: _Block | None = None
-        self._settled = False  # the other end's SETTINGS came
-        self._left: dict[int, int] = {}  # stream -> bytes of its body that content-length promises
+        self._settled = False  # the peer's SETTINGS have arrived
+        self._left: dict[
+            int, int
+        ] = {}  # stream -> remaining bytes of its body, from content-length
         self._first_block = True
-        self._unread = b""  # a frame that is not complete, or what was left over
+        self._unread = b""  # an incomplete frame, or data that was left over
         self._unread_at = 0  # its first byte
         self.unfinished = False
-        """Frames were left over for want of time."""
+        """Whether frames were left over for lack of time."""
         self.waiting_since = 0.0
-        """Since when a frame, or header block, is not complete; 0 if none is."""
+        """Since when a frame or header block has been incomplete; 0 if none is."""
 
     @property
     @abstractmethod
@@ -112,10 +114,10 @@ class Http2Endpoint(ABC):
 
     @abstractmethod
     def _on_block(self, stream_id: int, block: bytes, ended: bool, now: float) -> Iterator[Event]:
-        """Take a whole header block."""
+        """Handle a complete header block."""
 
     def to_send(self) -> bytes:
-        """Return frames that answer what was received or done since the last call."""
+        """Return frames in reply to data and actions since the last call."""
         return self._state.data_to_send()
 
     # Receiving.
@@ -123,14 +125,14 @@ class Http2Endpoint(ABC):
     def receive(
         self, data: bytes, now: float, has_time: Callable[[], bool] = always
     ) -> Iterator[Event]:
-        """Take bytes as they came; yield the events they complete.
+        """Handle received bytes; yield the events they complete.
 
-        What is done in answer to one event counts for those behind it.
+        Actions in response to one event affect the events after it.
 
         :param now: monotonic seconds.
-        :param has_time: asked before each frame but the first. Once it says no, ``unfinished`` tells
-            that the rest is left over to the next call, for which no more bytes need come.
-        :raises Http2Error: the other end broke the protocol; nothing more can be read.
+        :param has_time: called before each frame but the first. Once it returns False, ``unfinished`` is set
+            and the rest is left over to the next call, which may be made without new bytes.
+        :raises Http2Error: the peer broke the protocol; nothing more can be read.
         """
         data, at = self._with_unread(data)
         end = len(data)
@@ -161,7 +163,7 @@ class Http2Endpoint(ABC):
             self.waiting_since = now
 
     def _with_unread(self, data: bytes) -> tuple[bytes, int]:
-        """Return what is to be read, and where it begins."""
+        """Return the data to be read, and where it begins."""
         unread, at = self._unread, self._unread_at
         if not data:
             return unread, at
@@ -171,12 +173,12 @@ class Http2Endpoint(ABC):
         self._unread, self._unread_at = data, at
         self.unfinished = True
         if self._block is None:
-            self.waiting_since = 0.0  # it is not the other end that is slow
+            self.waiting_since = 0.0  # the peer is not the slow side
 
     def _check(self, kind: int, flags: int, stream_id: int, size: int, now: float) -> None:
-        """Refuse frames out of their place, and floods of those that ask for nothing.
+        """Reject misplaced frames, and floods of frames without effect.
 
-        :raises Http2Error: so it is.
+        :raises Http2Error: the frame is rejected.
         """
         if not self._settled:
             if kind != frames.SETTINGS or flags & frames.ACK:
@@ -232,13 +234,13 @@ class Http2Endpoint(ABC):
         return TrailersReceived(stream.stream_id, trailers)
 
     def _on_other(self, kind: int, frame: bytes, now: float) -> Iterator[Event]:
-        """Let h2 take a frame; yield what it means for us."""
-        if kind == frames.GOAWAY:  # (h2 would send nothing more after it)
+        """Let h2 handle a frame; yield the resulting events."""
+        if kind == frames.GOAWAY:  # h2 would send nothing more after it
             yield frames.read_goaway(frame)
             return
         if kind >= frames.UNKNOWN:
             return
-        if kind == frames.WINDOW_UPDATE and frame[9:] == _NOTHING:  # (h2 ends the connection)
+        if kind == frames.WINDOW_UPDATE and frame[9:] == _NOTHING:  # h2 would end the connection
             stream_id = int.from_bytes(frame[5:9]) & frames.LAST_STREAM_ID
             if stream_id in self._state.streams:
                 error = StreamError(PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
@@ -247,7 +249,7 @@ class Http2Endpoint(ABC):
         try:
             events = self._state.receive_data(frame)
         except ProtocolError as error:
-            self._state.clear_outbound_data_buffer()  # its GOAWAY: we send our own
+            self._state.clear_outbound_data_buffer()  # drops h2's GOAWAY: we send our own
             raise Http2Error(int(error.error_code), str(error) or "protocol error") from None
         for event in events:
             if isinstance(event, h2.events.DataReceived):
@@ -267,7 +269,7 @@ class Http2Endpoint(ABC):
     def _on_data(self, event: h2.events.DataReceived, now: float) -> Event:
         stream_id, data, ended = event.stream_id, event.data or b"", bool(event.stream_ended)
         if not data and event.flow_controlled_length and not ended:
-            self._guard.spend(frames.DATA, now)  # nothing but padding
+            self._guard.spend(frames.DATA, now)  # only padding
         left = self._left.get(stream_id)
         if left is not None:
             self._left[stream_id] = left = left - len(data)
@@ -287,29 +289,29 @@ class Http2Endpoint(ABC):
     # What the connection does.
 
     def reset(self, stream_id: int, code: int) -> None:
-        """End a stream before its time."""
+        """Reset a stream."""
         self._forget(stream_id)
         stream = self._state.streams.get(stream_id)
         if stream is not None and not stream.closed:
             self._state.reset_stream(stream_id, code)
 
     def _forget(self, stream_id: int) -> None:
-        """Expect nothing more of a stream."""
+        """Expect nothing more on a stream."""
         self._left.pop(stream_id, None)
 
     def taken(self, stream_id: int, size: int) -> None:
-        """Let the other end send so many bytes more: what it sent was passed on."""
+        """Reopen the window by this many bytes, which have been passed on."""
         if size:
             self._state.acknowledge_received_data(size, stream_id)
 
     def ping(self) -> None:
-        """Ask the other end for a sign of life."""
+        """Send a PING."""
         self._state.ping(b"pingap h")
 
     # Sending.
 
     def is_ended(self, stream_id: int) -> bool:
-        """Tell whether the other end sends nothing more on a stream."""
+        """Return whether the peer sends nothing more on a stream."""
         return self._state.is_ended(stream_id)
 
     def room(self, stream_id: int) -> int:
@@ -319,9 +321,9 @@ class Http2Endpoint(ABC):
         return min(own, state.outbound_flow_control_window)
 
     def data(self, stream_id: int, data: bytes, *, ended: bool) -> bytes:
-        """Return a piece of a body in frames; there has to be room for it.
+        """Return a piece of a body in frames; there must be room for it.
 
-        :param ended: nothing follows.
+        :param ended: whether this is the end of the stream.
         """
         state = self._state
         stream = state.streams[stream_id]

@@ -1,4 +1,4 @@
-"""What the other end does wrong in HTTP/2, and how it is told (RFC 9113, 5.4 and 7), without IO."""
+"""Protocol errors of the peer in HTTP/2, and how they are reported (RFC 9113, 5.4 and 7), without IO."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _NAMES: Final = [
 
 
 def error_name(code: int) -> str:
-    """Return how a log calls an error code."""
+    """Return the name of an error code for the log."""
     return _NAMES[code] if code < len(_NAMES) else f"error {code}"
 
 
 class Http2Error(Exception):
-    """The peer broke the protocol so that the connection ends, with GOAWAY.
+    """The peer broke the protocol in a way that ends the connection, with GOAWAY.
 
-    :param code: the error code that is sent.
-    :param message: what is wrong; sent as debug data.
+    :param code: the error code to send.
+    :param message: the error; sent as debug data.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -52,10 +52,10 @@ class Http2Error(Exception):
 
 
 class StreamError(Exception):
-    """The peer broke the protocol on one stream, which ends with RST_STREAM; the others go on.
+    """The peer broke the protocol on one stream, which ends with RST_STREAM; the others continue.
 
-    :param code: the error code that is sent.
-    :param message: what is wrong.
+    :param code: the error code to send.
+    :param message: the error.
     """
 
     def __init__(self, code: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What the codecs of HTTP/2 say of the frames that the other end sends."""
+"""The events that the HTTP/2 codecs return for received frames."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pingap.http.messages import Request, Response
 class RequestReceived:
     """A stream began.
 
-    :param ended: nothing follows the head.
-    :param refusal: what the request is to be answered with instead of being passed on.
+    :param ended: whether the head is the end of the stream.
+    :param refusal: the response instead of passing the request on.
     """
 
     __slots__ = ("ended", "refusal", "request", "stream_id")
@@ -30,7 +30,7 @@ class RequestReceived:
 class ResponseReceived:
     """A response began, interim or final.
 
-    :param ended: nothing follows the head.
+    :param ended: whether the head is the end of the stream.
     """
 
     __slots__ = ("ended", "response", "stream_id")
@@ -44,7 +44,7 @@ class ResponseReceived:
 class DataReceived:
     """A piece of a body, possibly empty.
 
-    :param size: bytes that are taken from the windows: those of the data, and its padding.
+    :param size: bytes taken from the windows: data and padding.
     """
 
     __slots__ = ("data", "ended", "size", "stream_id")
@@ -67,10 +67,10 @@ class TrailersReceived:
 
 
 class StreamReset:
-    """A stream ended before its time, by the other end or because that broke a rule on it.
+    """A stream was reset, by the peer or because the peer broke a rule on it.
 
     :param code: of the RST_STREAM.
-    :param broken: the rule; empty if the other end has reset the stream.
+    :param broken: the rule; empty if the peer has reset the stream.
     """
 
     __slots__ = ("broken", "code", "stream_id")
@@ -84,7 +84,7 @@ class StreamReset:
 class WindowOpened:
     """More may be sent.
 
-    :param stream_id: on this stream; 0: perhaps on every one.
+    :param stream_id: on this stream; 0: possibly on every stream.
     """
 
     __slots__ = ("stream_id",)
@@ -94,21 +94,21 @@ class WindowOpened:
 
 
 class SettingsReceived:
-    """The other end said what it allows; so perhaps more may be sent."""
+    """The peer sent its settings, so more may be sent."""
 
     __slots__ = ()
 
 
 class PingAnswered:
-    """The other end answered a PING of ours."""
+    """The peer answered a PING of ours."""
 
     __slots__ = ()
 
 
 class GoawayReceived:
-    """The other end will not look at streams that are opened from now on.
+    """The peer will ignore streams that are opened from now on.
 
-    :param last_stream_id: it has perhaps done something with this one and those before.
+    :param last_stream_id: it may have processed this stream and those before.
     """
 
     __slots__ = ("code", "debug", "last_stream_id")

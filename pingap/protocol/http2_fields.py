@@ -1,4 +1,4 @@
-"""Header lists of HTTP/2 (RFC 9113, 8), as far as requests and responses share them, without IO."""
+"""Header lists of HTTP/2 (RFC 9113, 8): the part shared by requests and responses, without IO."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERE
 HeaderList = Sequence[tuple[bytes, bytes]]
 
 FIELD_OVERHEAD: Final = 32
-"""Bytes that a field counts beside its name and value (RFC 9113, 6.5.2)."""
+"""Size of a field in addition to its name and value (RFC 9113, 6.5.2)."""
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _COLON: Final = 58
-# Fields of a connection of HTTP/1.1 (RFC 9113, 8.2.2).
+# Fields of an HTTP/1.1 connection (RFC 9113, 8.2.2).
 _FORBIDDEN: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 
 
 class _Lines(dict[tuple[bytes, bytes], bytes]):
-    """Field -> its line, for fields that were seen before (see ``http1_head``)."""
+    """Field -> its line, for known fields (see ``http1_head``)."""
 
     def __missing__(self, field: tuple[bytes, bytes]) -> bytes:
         name, value = field
-        if not _NAME.fullmatch(name):
+        harmless = name in HARMLESS
+        if not (harmless or _NAME.fullmatch(name)):
             raise Malformed("a field name that is none, or not in lower case")
         if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
             raise Malformed("a field value with control characters, or white space around it")
-        line = b"%b: %b" % (name, value)
-        if len(line) <= LONGEST_REMEMBERED and name in HARMLESS:
+        line = b": ".join(field)
+        if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
             self[name, value] = line
@@ -57,7 +58,7 @@ def split(
 ) -> tuple[dict[bytes, bytes], list[bytes], list[bytes]]:
     """Return pseudo-header fields, and the keys and lines of the others (RFC 9113, 8.3).
 
-    :param known: the pseudo-header fields that there may be.
+    :param known: the allowed pseudo-header fields.
     :raises Malformed: the list breaks a rule.
     """
     pseudo: dict[bytes, bytes] = {}
@@ -78,7 +79,7 @@ def split(
 
 
 def check_no_connection_fields(keys: list[bytes]) -> None:
-    """Refuse what only concerns a connection of HTTP/1.1.
+    """Reject fields that only concern an HTTP/1.1 connection.
 
     :raises Malformed: there is such a field.
     """

@@ -1,8 +1,8 @@
-"""Frames of HTTP/2 that cost more than they bring, counted (RFC 9113, 10.5), without IO.
+"""Limits HTTP/2 frames that cost more than they achieve (RFC 9113, 10.5), without IO.
 
-A client may send any frame now and then. What it may not do is keep a worker busy with frames that
-ask for nothing: each kind has a stock that each frame takes one from, and that fills up again with
-time. An empty stock ends the connection with ENHANCE_YOUR_CALM.
+A client may occasionally send any frame, but must not keep a worker busy with frames that have no effect.
+Each kind has a stock, from which each frame takes one and which is refilled over time. An empty stock ends
+the connection with ENHANCE_YOUR_CALM.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pingap.protocol.http2_frames import (
 class Stock:
     """How many frames of a kind a client may send.
 
-    :param most: at once.
-    :param per_second: more with time.
+    :param most: in a burst.
+    :param per_second: refilled over time.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Stock:
 
 
 STOCKS: Final = {
-    # Streams that end before their answer: cancelled by the client (rapid reset, CVE-2023-44487),
-    # or by us because the client broke the rules on them (MadeYouReset, CVE-2025-8671).
+    # Streams that end before their response: cancelled by the client (rapid reset, CVE-2023-44487), or by us
+    # because the client broke the rules on them (MadeYouReset, CVE-2025-8671).
     RST_STREAM: Stock("streams reset", 256, 32),
     SETTINGS: Stock("SETTINGS", 32, 1),
     PING: Stock("PING", 256, 32),
@@ -50,13 +50,13 @@ STOCKS: Final = {
 
 
 EARNED: Final = {
-    # An answer that was sent to its end.
+    # A response that was sent completely.
     HEADERS: ((RST_STREAM, 1),),
-    # A frame of an answer: clients make room for the next one on the stream and on the connection,
-    # and some measure the round trip with a PING.
+    # A frame of a response: clients open the windows of the stream and of the connection for the next one,
+    # and some measure the round-trip time with a PING.
     DATA: ((WINDOW_UPDATE, 10), (PING, 1)),
 }
-"""Type of a frame that we send -> what it allows the client, in stocks it has taken from."""
+"""Type of a sent frame -> the refill of stocks that it earns the client."""
 
 
 class FloodGuard:
@@ -73,7 +73,7 @@ class FloodGuard:
 
         :param kind: a type of frame.
         :param now: monotonic seconds.
-        :raises Http2Error: it is empty.
+        :raises Http2Error: the stock is empty.
         """
         kind = min(kind, UNKNOWN)
         stock = STOCKS[kind]
@@ -85,7 +85,7 @@ class FloodGuard:
             raise Http2Error(ENHANCE_YOUR_CALM, f"too many {stock.name}")
 
     def earned(self, sent: int, number: int = 1) -> None:
-        """Put back into the stocks what honest work has earned.
+        """Refill the stocks for useful work.
 
         :param sent: a type of frame.
         :param number: of such frames.

@@ -20,7 +20,7 @@ GOAWAY: Final = 0x7
 WINDOW_UPDATE: Final = 0x8
 CONTINUATION: Final = 0x9
 UNKNOWN: Final = 0xA
-"""Stands for every type beyond; they are ignored (RFC 9113, 5.5)."""
+"""Stands for all higher types, which are ignored (RFC 9113, 5.5)."""
 
 # Flags.
 END_STREAM: Final = 0x1
@@ -31,7 +31,7 @@ HAS_PRIORITY: Final = 0x20
 
 HEAD_SIZE: Final = 9
 MOST_FRAME: Final = 16 * 1024
-"""Bytes of a frame, in both directions: the least that is allowed (RFC 9113, 4.2)."""
+"""Maximum size of a frame in both directions: the minimum that is allowed (RFC 9113, 4.2)."""
 LAST_STREAM_ID: Final = 2**31 - 1
 
 _head: Final = struct.Struct(">HBBBL")
@@ -47,7 +47,7 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
 
 
 def data_frames(stream_id: int, data: bytes, flags: int) -> bytes:
-    """Return data in as many frames as it needs; the flags are those of the last one."""
+    """Return data in as many frames as needed; the flags are those of the last one."""
     if len(data) <= MOST_FRAME:
         return frame(DATA, flags, stream_id, data)
     *parts, last = _parts(data)
@@ -56,7 +56,7 @@ def data_frames(stream_id: int, data: bytes, flags: int) -> bytes:
 
 
 def header_frames(stream_id: int, block: bytes, flags: int) -> bytes:
-    """Return a header block in as many frames as it needs."""
+    """Return a header block in as many frames as needed."""
     if len(block) <= MOST_FRAME:
         return frame(HEADERS, flags | END_HEADERS, stream_id, block)
     first, *parts, last = _parts(block)
@@ -71,7 +71,7 @@ def header_frames(stream_id: int, block: bytes, flags: int) -> bytes:
 
 
 def goaway(code: int, last_stream_id: int, debug: str) -> bytes:
-    """Return the frame that tells the other side to open no more streams."""
+    """Return the frame that asks the peer to open no more streams."""
     payload = struct.pack(">LL", last_stream_id, code) + debug.encode("ascii", "replace")
     return frame(GOAWAY, 0, 0, payload)
 
@@ -105,7 +105,7 @@ def header_fragment(payload: bytes, flags: int, stream_id: int) -> bytes:
             raise Http2Error(FRAME_SIZE_ERROR, "HEADERS without its padding length")
         start, end = 1, end - payload[0]
     if flags & HAS_PRIORITY:
-        # (RFC 9113 has dropped priorities, and with them that this is an error.)
+        # RFC 9113 has removed priorities, and with them this error.
         if int.from_bytes(payload[start : start + 4]) & LAST_STREAM_ID == stream_id:
             raise Http2Error(PROTOCOL_ERROR, "a stream that depends on itself")
         start += 5

@@ -1,16 +1,15 @@
-"""Header blocks of HTTP/2 (RFC 7541): read with ``hpack``, and written by us.
+"""Header blocks of HTTP/2 (RFC 7541): what they say, and how ours are written.
 
-Reading: a peer repeats itself, so the header list of a block is remembered as long as the dynamic
-table is what it was when the block was read. Then the same bytes mean the same list.
+Reading: peers repeat themselves, so the header list of a block is cached as long as the dynamic table is the
+same as when the block was read. Then the same bytes mean the same list.
 
-Writing: only with the static table and literals that are not indexed, so what a line becomes does
-not depend on the connection and is remembered for all of them (the idea of ``http1_head``). A
-literal costs some more bytes than an index would; looking for it in a table costs more time than
-everything else an answer needs.
+Writing: only with the static table and literals without indexing, so the encoding of a line does not depend
+on the connection and is cached for all of them (as in ``http1_head``). A literal costs a few more bytes than
+an index, but searching a table would cost more time than the rest of a response.
 
-Neither side remembers what may hold a credential (``secrecy``), beyond what the peer itself puts into
-the dynamic table of its connection. Such fields are written as never indexed, as the peer may have
-sent them (RFC 7541, 6.2.3: no intermediary may weaken that).
+Neither side caches fields that may contain a credential (``secrecy``), apart from what the peer itself puts
+into the dynamic table of its connection. Such fields are written as never indexed, as the peer may have sent
+them (RFC 7541, 6.2.3: no intermediary may weaken that).
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from itertools import compress
 from operator import not_
 from typing import Final, Generic, TypeVar
 
-from hpack import Decoder
-from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from pingap.http.headers import Headers, make_headers
 from pingap.http.messages import Request, Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
+from pingap.protocol.hpack_decoder import HpackDecoder, MalformedBlock, OversizedBlock
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Http2Error
 from pingap.protocol.http2_fields import FIELD_OVERHEAD, HeaderList, list_size
 from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERED, is_harmless
@@ -37,22 +35,22 @@ from pingap.protocol.secrecy import HARMLESS, LONGEST_REMEMBERED, MOST_REMEMBERE
 H = TypeVar("H")
 
 MOST_BLOCKS: Final = 32
-"""Blocks of one connection that are remembered; when there are more, all are forgotten."""
+"""Number of cached blocks of one connection; if there are more, all are dropped."""
 LONGEST_BLOCK: Final = 512
-"""Bytes of a block that is remembered."""
+"""Maximum size of a cached block."""
 LONGEST_LIST: Final = 4 * 1024
-"""Bytes of the header list that it stands for: one byte may refer to all that fits in the table."""
+"""Maximum size of its header list: one byte may refer to everything that fits in the table."""
 MOST_SIZE_UPDATES: Final = 2
-"""Changes of the table's size at the beginning of a block: the smallest since the last block, and the one
-that is meant (RFC 7541, 4.2)."""
+"""Maximum number of table size changes at the beginning of a block: the smallest since the last block, and
+the final one (RFC 7541, 4.2)."""
 
 _SIZE_UPDATES: Final = re.compile(
     rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){%d}" % (MOST_SIZE_UPDATES + 1)
 )
 
 NO_TABLE: Final = b"\x20"
-"""Begins our first block: our dynamic table has no room. So whatever size the client allows, it need
-never be told of a change (RFC 7541, 4.2)."""
+"""The beginning of our first block: our dynamic table has size 0. So no change has to be announced, whatever
+size the client allows (RFC 7541, 4.2)."""
 
 _NAMES: Final = {
     name: place
@@ -61,6 +59,8 @@ _NAMES: Final = {
 }
 """Name -> its first index in the static table."""
 _NEVER_INDEXED: Final = 0x10
+_SHORT: Final = [bytes((size,)) for size in range(127)]
+"""The lengths of short strings (RFC 7541, 5.2)."""
 _AUTHORITY_NAME: Final = 1
 _METHOD_NAME: Final = 2
 _PATH_NAME: Final = 4
@@ -74,69 +74,55 @@ _STATUSES: Final = {
 }
 
 
-class _CountingTable(HeaderTable):
-    """A dynamic table that counts what changes it, but for its size (see ``HeadReader.fields``)."""
-
-    changes = 0
-
-    def add(self, name: bytes, value: bytes) -> None:
-        self.changes += 1
-        super().add(name, value)
-
-
 class HeadReader(Generic[H]):
     """Reads the header blocks that one peer sends.
 
-    :param read: returns what the header list of a head says.
-    :param limits: of a head. A list of more than twice the size is not even decoded to its end:
-        the connection cannot go on after that, so a client that is only careless gets 431 before.
+    :param read: parses the header list of a head.
+    :param limits: of a head. A list of more than twice the size is not decoded to its end, after which the
+        connection cannot continue; before that, a client that is only careless gets 431.
     """
 
-    __slots__ = ("_decoder", "_known", "_limits", "_read", "_table", "most")
+    __slots__ = ("_decoder", "_known", "_limits", "_read", "most")
 
     def __init__(self, read: Callable[[HeaderList, HeadLimits], H], limits: HeadLimits) -> None:
         self._read = read
         self._limits = limits
         self.most = 2 * (limits.size + FIELD_OVERHEAD * limits.fields)
-        self._table = _CountingTable()
-        self._decoder = Decoder(max_header_list_size=self.most)
-        self._decoder.header_table = self._table
+        self._decoder = HpackDecoder(self.most)
         self._known: dict[bytes, H] = {}
 
     def fields(self, block: bytes) -> HeaderList:
         """Return the header list of a block.
 
-        :raises Http2Error: it is none, or far too large.
+        :raises Http2Error: the block is invalid, or far too large.
         """
-        changes = self._table.changes
-        if block[:1] and block[0] & 0xE0 == 0x20:
-            self._table.changes += 1  # it begins with a change of the table's size
-            if _SIZE_UPDATES.match(block):
-                raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
+        changes = self._decoder.changes
+        if block[:1] and block[0] & 0xE0 == 0x20 and _SIZE_UPDATES.match(block):
+            raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
         try:
-            return self._decoder.decode(block, raw=True)  # type: ignore[return-value]
-        except OversizedHeaderListError:
-            raise Http2Error(ENHANCE_YOUR_CALM, "header list too large") from None
-        except (HPACKError, IndexError, ValueError, OverflowError):
-            raise Http2Error(COMPRESSION_ERROR, "malformed header block") from None
+            return self._decoder.decode(block)
+        except OversizedBlock as error:
+            raise Http2Error(ENHANCE_YOUR_CALM, str(error)) from None
+        except MalformedBlock as error:
+            raise Http2Error(COMPRESSION_ERROR, str(error)) from None
         finally:
-            if self._table.changes != changes:
+            if self._decoder.changes != changes:
                 self._known.clear()
 
     def head(self, block: bytes) -> H:
-        """Return what the block of a head says.
+        """Return the parsed head of a block.
 
-        :raises Http2Error: as ``fields``.
-        :raises StreamError: it says nothing that makes one.
+        :raises Http2Error: as for ``fields``.
+        :raises StreamError: the head is invalid.
         """
         known = self._known
         if block in known:
             return known[block]
-        changes = self._table.changes
+        changes = self._decoder.changes
         fields = self.fields(block)
         head = self._read(fields, self._limits)
         if (
-            self._table.changes == changes
+            self._decoder.changes == changes
             and len(block) <= LONGEST_BLOCK
             and list_size(fields) <= LONGEST_LIST
             and is_harmless(fields)
@@ -150,7 +136,7 @@ class HeadReader(Generic[H]):
 def response_block(response: Response, length: int | None) -> bytes:
     """Return the header block of a response, interim or final.
 
-    :param length: value of ``content-length``; None if there is none to say.
+    :param length: value of ``content-length``; None to omit it.
     """
     block = (_STATUSES.get(response.status) or _status(response.status)) + fields_block(
         response.headers
@@ -163,11 +149,11 @@ def request_block(
 ) -> bytes:
     """Return the header block of a request to an upstream.
 
-    :param headers: the fields to send, hop-by-hop ones among them are left out.
-    :param length: bytes of the body; None if that is not known, or there are trailers.
-    :param default_host: the authority of a request that came without one.
+    :param headers: the fields to send; hop-by-hop fields are omitted.
+    :param length: bytes of the body; None if unknown, or if there are trailers.
+    :param default_host: the authority of a request without one.
     """
-    # (An empty authority is none: RFC 9113, 8.3.1.)
+    # An empty authority is omitted (RFC 9113, 8.3.1).
     host = headers.find(b"host") or default_host.encode("ascii")
     block = _method(request.method) + _origin(scheme, host) + _path(request.target)
     if headers.keys and headers.keys[0] == b"host":
@@ -184,7 +170,7 @@ def request_block(
 
 
 def fields_block(headers: Headers) -> bytes:
-    """Return the header block of fields, without those that concern one hop or the framing."""
+    """Return the header block of fields, without hop-by-hop and framing fields."""
     keys = headers.keys
     if NEVER_FORWARDED.isdisjoint(keys):
         return b"".join([_encoded[line] for line in headers.lines])
@@ -195,16 +181,31 @@ def fields_block(headers: Headers) -> bytes:
     return block
 
 
+class _Starts(dict[bytes, tuple[bytes, bool]]):
+    """Field name -> what its representation begins with, and whether its values are harmless."""
+
+    def __missing__(self, written: bytes) -> tuple[bytes, bool]:
+        name = written.lower()
+        harmless = name in HARMLESS
+        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
+        start = _start(0 if harmless else _NEVER_INDEXED, _NAMES.get(name, 0), name)
+        if len(written) <= LONGEST_REMEMBERED:
+            if len(self) >= MOST_REMEMBERED:
+                self.clear()
+            self[written] = start, harmless
+        return start, harmless
+
+
+_starts: Final = _Starts()
+
+
 class _Encoded(dict[bytes, bytes]):
     """Field line -> its representation in a header block."""
 
     def __missing__(self, line: bytes) -> bytes:
         name, _, value = line.partition(b": ")
-        name = name.lower()
-        harmless = name in HARMLESS
-        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
-        kind = 0 if harmless else _NEVER_INDEXED
-        encoded = _literal(kind, _NAMES.get(name, 0), name, value)
+        start, harmless = _starts[name]
+        encoded = start + _length(value) + value
         if harmless and len(line) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
                 self.clear()
@@ -215,40 +216,47 @@ class _Encoded(dict[bytes, bytes]):
 _encoded: Final = _Encoded()
 
 
-def _literal(kind: int, place: int, name: bytes, value: bytes) -> bytes:
-    """Return a field with a literal value, and a name that is literal if it has no index."""
+def _start(kind: int, place: int, name: bytes) -> bytes:
+    """Return what a field with a literal value begins with: its name, by index if it has one."""
     start = _integer(kind, 4, place)
-    if not place:
-        start += _integer(0, 7, len(name)) + name
-    return start + _integer(0, 7, len(value)) + value
+    return start if place else start + _length(name) + name
+
+
+def _length(text: bytes) -> bytes:
+    size = len(text)
+    return _SHORT[size] if size < len(_SHORT) else _integer(0, 7, size)
+
+
+def _literal(kind: int, place: int, value: bytes) -> bytes:
+    return _start(kind, place, b"") + _length(value) + value
 
 
 def _method(method: str) -> bytes:
-    return _METHODS.get(method) or _literal(0, _METHOD_NAME, b"", method.encode("ascii"))
+    return _METHODS.get(method) or _literal(0, _METHOD_NAME, method.encode("ascii"))
 
 
 @lru_cache(maxsize=1024)
 def _origin(scheme: str, authority: bytes) -> bytes:
-    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, b"", authority)
+    return _SCHEMES[scheme] + _literal(0, _AUTHORITY_NAME, authority)
 
 
 def _path(target: str) -> bytes:
     # (There are tokens in queries and paths.)
-    return _literal(_NEVER_INDEXED, _PATH_NAME, b"", target.encode("latin-1"))
+    return _literal(_NEVER_INDEXED, _PATH_NAME, target.encode("latin-1"))
 
 
 @lru_cache(maxsize=1024)
 def _status(status: int) -> bytes:
-    return _literal(0, _STATUS_NAME, b"", b"%d" % status)
+    return _literal(0, _STATUS_NAME, b"%d" % status)
 
 
 @lru_cache(maxsize=4096)
 def _content_length(length: int) -> bytes:
-    return _literal(0, _NAMES[b"content-length"], b"", b"%d" % length)
+    return _literal(0, _NAMES[b"content-length"], b"%d" % length)
 
 
 def _integer(first: int, bits: int, value: int) -> bytes:
-    """Return an integer with a prefix of so many bits (RFC 7541, 5.1)."""
+    """Return an integer with a prefix of this many bits (RFC 7541, 5.1)."""
     most = (1 << bits) - 1
     if value < most:
         return bytes((first | value,))

@@ -1,7 +1,7 @@
 """Header lists of HTTP/2 as requests (RFC 9113, 8), without IO.
 
-A list that breaks the rules of HTTP/2 is malformed: a stream error. What HTTP/1.1 would answer with
-a status (a host that is none, a head that is too large) is answered with the same status here.
+A list that breaks the rules of HTTP/2 is malformed: a stream error. Errors for which HTTP/1.1 has a status
+(an invalid host, a head that is too large) are answered with the same status here.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from pingap.protocol.targets import read_path
 
 _TARGET: Final = re.compile(rb"[\x21-\x7e\x80-\xff]+")
 _UNCOUNTED: Final = 64
-"""Bytes of a header list, at least, that a head of HTTP/1.1 would not have: names of pseudo-header fields."""
-_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")  # (RFC 3986, 3.1)
+"""Minimum number of bytes that a header list has in addition to an HTTP/1.1 head: pseudo-header names."""
+_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")  # RFC 3986, 3.1
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
 
 
 class RequestHead:
-    """A head that was read. The same one may become many requests, each with headers of its own.
+    """A parsed head. It can be used for many requests, each with its own headers.
 
     :param length: ``content-length``; None if there is none.
-    :param refusal: what the request is answered with instead of being passed on.
+    :param refusal: the response instead of passing the request on.
     """
 
     __slots__ = (
@@ -84,8 +84,8 @@ class RequestHead:
     def request(self, *, ended: bool) -> Request:
         """Return a request with this head.
 
-        :param ended: nothing follows the head.
-        :raises StreamError: ``content-length`` says otherwise (RFC 9113, 8.1.1).
+        :param ended: whether the head is the end of the stream.
+        :raises StreamError: this contradicts ``content-length`` (RFC 9113, 8.1.1).
         """
         headers = make_headers(self.keys.copy(), self.lines.copy())
         request: Request = new(Request)
@@ -96,20 +96,18 @@ class RequestHead:
         request.received_target = self.received_target
         request.asks_timing = self.asks_timing
         if self.upgrade:
-            request.upgrade = self.upgrade  # what follows is no body
+            request.upgrade = self.upgrade  # the data after it is not a body
         elif ended:
             if self.length:
                 raise StreamError(PROTOCOL_ERROR, "the body is shorter than its content-length")
         elif self.length is None or b"trailer" in self.keys:
-            request.chunked = True  # in HTTP/1.1 only such a body has trailers
+            request.chunked = True  # in HTTP/1.1, only such a body has trailers
         else:
             request.content_length = self.length
         if b"expect" in self.keys:
             request.expects_continue = not ended
             if ended:
-                headers.discard(
-                    b"expect"
-                )  # (RFC 9110, 10.1.1: it is not to be sent without content)
+                headers.discard(b"expect")  # must not be sent without content (RFC 9110, 10.1.1)
         return request
 
 
@@ -128,7 +126,7 @@ def read_head(fields: HeaderList, limits: HeadLimits) -> RequestHead:
 
 
 def _too_large(fields: dict[bytes, bytes], limits: HeadLimits) -> RequestHead:
-    """Refuse a head without looking at all of it: a few bytes of a block may stand for a lot."""
+    """Reject a large head without examining all of it: a few bytes of a block can expand to a lot."""
     method, target = fields.get(b":method", b""), fields.get(b":path", b"")
     if not TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
         method = target = b"-"
@@ -183,7 +181,7 @@ def _read(
 
 
 def _check_extended(method: bytes, pseudo: dict[bytes, bytes], keys: list[bytes]) -> bytes:
-    """Check an extended CONNECT (RFC 8441, 4); return the method it has in HTTP/1.1."""
+    """Check an extended CONNECT (RFC 8441, 4); return the equivalent method in HTTP/1.1."""
     if method != b"CONNECT" or b":authority" not in pseudo:
         raise Malformed(":protocol belongs to CONNECT, with an authority")
     if b"content-length" in keys or b"expect" in keys:
@@ -197,10 +195,10 @@ def _check_protocol(protocol: bytes | None) -> None:
 
 
 def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
-    """Join the crumbs of ``cookie``: outside HTTP/2 there is one field (RFC 9113, 8.2.3)."""
+    """Join the pieces of ``cookie``: outside of HTTP/2 there is one field (RFC 9113, 8.2.3)."""
     crumbs = [line[8:] for key, line in zip(keys, lines, strict=True) if key == b"cookie"]
     first = keys.index(b"cookie")
-    # (Without empty ones: a value must not end with white space, RFC 9113, 8.2.1.)
+    # Without empty ones: a value must not end with white space (RFC 9113, 8.2.1).
     lines[first] = b"cookie: " + b"; ".join(filter(None, crumbs))
     kept = [key != b"cookie" for key in keys]
     kept[first] = True
@@ -211,9 +209,9 @@ def _join_cookies(keys: list[bytes], lines: list[bytes]) -> None:
 def _find_host(
     authority: bytes | None, scheme: bytes, keys: list[bytes], lines: list[bytes]
 ) -> bytes | None:
-    """Return the authority of a request, which ``host`` is made to say (RFC 9113, 8.3.1).
+    """Return the authority of a request, and set ``host`` to it (RFC 9113, 8.3.1).
 
-    :raises Malformed: ``host`` names another one.
+    :raises Malformed: ``host`` has another value.
     """
     number = keys.count(b"host")
     if number > 1:
@@ -234,7 +232,7 @@ def _find_host(
 
 
 def _normalised(authority: bytes, scheme: bytes) -> bytes:
-    """Return an authority in the form that is compared (RFC 3986, 6.2.2.1 and 6.2.3)."""
+    """Return an authority in its normalised form (RFC 3986, 6.2.2.1 and 6.2.3)."""
     port = _DEFAULT_PORTS.get(scheme.lower(), b":")
     return authority.lower().removesuffix(port).removesuffix(b":")
 
@@ -246,7 +244,7 @@ def _parse_authority(authority: bytes | None) -> str:
 
 
 def _check_sizes(head: RequestHead, limits: HeadLimits) -> None:
-    """Hold the head to the limits of HTTP/1.1, counted as it would be written there.
+    """Apply the limits of HTTP/1.1 to the head, counted as it would be written there.
 
     :raises BadRequest: 414 or 431.
     """
@@ -260,7 +258,7 @@ def _check_sizes(head: RequestHead, limits: HeadLimits) -> None:
 
 
 def _check_odd(head: RequestHead) -> None:
-    """Refuse what HTTP/1.1 refuses as well (``http1_request``)."""
+    """Reject what HTTP/1.1 rejects as well (``http1_request``)."""
     if "#" in head.target:
         raise BadRequest("Fragment in request target")
     if b"expect" in head.keys:

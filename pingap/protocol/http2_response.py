@@ -19,7 +19,7 @@ _NO_BODY: Final = frozenset((204, 304))
 
 
 class ResponseHead:
-    """A head that was read. The same one may become many responses, each with its own headers.
+    """A parsed head. It can be used for many responses, each with its own headers.
 
     :param length: ``content-length``; None if there is none.
     """
@@ -40,9 +40,9 @@ class ResponseHead:
         return Response.from_upstream(self.status, None, headers, self.length)
 
     def body_length(self, *, head: bool) -> int | None:
-        """Return how many bytes have to follow; None if any number may.
+        """Return the expected length of the body; None if any is allowed.
 
-        :param head: it answers a HEAD request.
+        :param head: whether it is the response to a HEAD request.
         """
         return 0 if head or self.status in _NO_BODY else self.length
 

@@ -1,8 +1,7 @@
-"""The state of a connection of HTTP/2, kept by h2: settings, windows, and the states of streams.
+"""The state of an HTTP/2 connection, kept by h2: settings, windows, and the states of streams.
 
-A small subclass, because h2 offers no way to open a stream but by its own reading of HEADERS (see
-``http2_codec`` for why that is done elsewhere). It uses h2's public attributes and state machines, and
-replaces one method.
+A small subclass, because h2 can only open a stream by reading HEADERS itself (see ``http2_endpoint`` for why
+this is done elsewhere). It uses h2's public attributes and state machines, and replaces one method.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ if TYPE_CHECKING:
     from hyperframe.frame import DataFrame, Frame
 
 MOST_STREAMS: Final = 128
-"""Streams that a client may have open at once."""
+"""Maximum number of streams that a client may have open."""
 STREAM_WINDOW: Final = 128 * 1024
-"""Bytes of one request body that are held while its upstream takes nothing."""
+"""Maximum number of bytes of one request body held while its upstream does not accept them."""
 CONNECTION_WINDOW: Final = 2 * 1024 * 1024
 """The same for all request bodies of a connection together."""
 MOST_WINDOW: Final = 2**31 - 1
-"""Bytes that a window may have (RFC 9113, 6.9.1)."""
+"""Maximum size of a window (RFC 9113, 6.9.1)."""
 CLOSED_STREAMS: Final = 256
-"""Streams whose end h2 remembers, to tell late frames from wrong ones."""
+"""Number of ended streams that h2 remembers, to distinguish late frames from wrong ones."""
 
 
 def _config(*, client_side: bool) -> H2Configuration:
     return H2Configuration(
         client_side=client_side,
-        # The header lists are checked and written by us.
+        # We check and write the header lists ourselves.
         validate_inbound_headers=False,
         normalize_inbound_headers=False,
         validate_outbound_headers=False,
@@ -52,9 +51,9 @@ _CLIENT: Final = _config(client_side=True)
 class ConnectionState(H2Connection):
     """One connection.
 
-    :param config: says which end we are.
-    :param settings: ours, beside those that h2 begins with.
-    :param window: bytes of all bodies together that may come before they are passed on.
+    :param config: determines which end we are.
+    :param settings: ours, in addition to the defaults of h2.
+    :param window: bytes of all bodies together that may arrive before they are passed on.
     """
 
     MAX_CLOSED_STREAMS = CLOSED_STREAMS
@@ -68,13 +67,13 @@ class ConnectionState(H2Connection):
         self.local_settings = Settings(client=bool(config.client_side), initial_values=values)
 
     def start(self) -> bytes:
-        """Return the frames that the connection begins with."""
+        """Return the first frames of the connection."""
         self.initiate_connection()
         self.increment_flow_control_window(self._window - self.inbound_flow_control_window)
         return self.data_to_send()
 
     def is_ended(self, stream_id: int) -> bool:
-        """Tell whether the other end sends nothing more on a stream."""
+        """Return whether the peer sends nothing more on a stream."""
         stream = self.streams.get(stream_id)
         return stream is None or stream.state_machine.state in (
             StreamState.HALF_CLOSED_REMOTE,
@@ -88,7 +87,7 @@ class ConnectionState(H2Connection):
         frames, events = super()._handle_data_on_closed_stream(events, exc, frame)
         closed_by = self._stream_closed_by(frame.stream_id)
         if closed_by is StreamClosedBy.SEND_RST_STREAM and not is_first:
-            # It was under way when we reset the stream. h2 would reset that again for each frame, and
+            # The frame was in transit when we reset the stream. h2 would reset it again for each frame, and
             # servers count resets (RFC 9113, 5.1, 5.4.2).
             frames = [one for one in frames if one.type != RST_STREAM]
         return frames, events
@@ -108,7 +107,7 @@ class ConnectionState(H2Connection):
 class ServerState(ConnectionState):
     """One connection, on the server's side.
 
-    :param header_list: bytes of a header list that a client may send.
+    :param header_list: maximum size of a header list that a client may send.
     """
 
     def __init__(self, header_list: int) -> None:
@@ -140,9 +139,9 @@ class ServerState(ConnectionState):
 class ClientState(ConnectionState):
     """One connection, on the client's side.
 
-    :param streams: the most that we open at once. The window of the connection is as large as theirs
-        together, so that one whose body nobody takes does not keep the others waiting.
-    :param header_list: bytes of a header list that the server may send.
+    :param streams: maximum number of streams that we open. The window of the connection is the sum of their
+        windows, so that a stream whose body is not read does not block the others.
+    :param header_list: maximum size of a header list that the server may send.
     """
 
     def __init__(self, streams: int, header_list: int) -> None:
@@ -151,7 +150,7 @@ class ClientState(ConnectionState):
             SettingCodes.MAX_HEADER_LIST_SIZE: header_list,
         }
         self._most = streams
-        # All that are open may be cancelled at once, and what is under way on them comes later.
+        # All open streams may be cancelled at once, and data in transit on them arrives later.
         self.MAX_CLOSED_STREAMS = max(CLOSED_STREAMS, 4 * streams)
         super().__init__(_CLIENT, settings, min(streams * STREAM_WINDOW, MOST_WINDOW))
 
@@ -173,11 +172,11 @@ class ClientState(ConnectionState):
 
 
 def may_end(stream: H2Stream, *, ended: bool) -> bool:
-    """Tell whether trailers may come on a stream; False if they are late and of no concern.
+    """Return whether trailers are allowed on a stream; False if they are late and can be ignored.
 
-    :param ended: whether they end it.
-    :raises StreamError: they may not.
-    :raises Http2Error: nothing may come on it.
+    :param ended: whether they end the stream.
+    :raises StreamError: they are not allowed.
+    :raises Http2Error: nothing is allowed on the stream.
     """
     if stream.state_machine.state in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL):
         if not ended:

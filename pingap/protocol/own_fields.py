@@ -1,4 +1,4 @@
-"""Fields of requests that a client must not bring: those that pingap itself writes or gives meaning to."""
+"""Request fields that clients must not send, because pingap itself writes or interprets them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pingap.http.headers import Headers
 from pingap.protocol.fields import NEVER_FORWARDED
 
 RETRY: Final = b"x-retry-attempt"
-"""Tells an upstream which attempt after the first a request is."""
+"""Tells an upstream the number of a retry."""
 TIMING: Final = b"x-pingap-plugin-timing"
-"""Asks for the time of plugins. It is taken off, so that the next proxy does not take it for ours."""
+"""Requests plugin timing. It is removed, so that the next proxy does not attribute it to us."""
 
 OWN: Final = frozenset((RETRY, TIMING))
 """Fields that only pingap itself writes."""
@@ -28,12 +28,12 @@ _MEANT_PREFIX: Final = b"x-forwarded-"
 
 
 def take_own(headers: Headers, *, keep_shadows: bool) -> bool:
-    """Drop what a client must not bring; return whether it asks for the time of plugins.
+    """Drop fields that clients must not send; return whether the request asks for plugin timing.
 
-    Also dropped are names that many applications cannot tell from another one, since CGI and its
-    heirs turn dashes into underscores: ``X_Forwarded_For``, or ``X_User`` beside ``X-User``.
+    Also dropped are names that many applications cannot distinguish from others, because CGI and its
+    successors turn dashes into underscores: ``X_Forwarded_For``, or ``X_User`` beside ``X-User``.
 
-    :param keep_shadows: those are kept.
+    :param keep_shadows: keep those.
     """
     keys = headers.keys
     asks = TIMING in keys
@@ -51,7 +51,7 @@ def _shadows(key: bytes, there: frozenset[bytes]) -> bool:
 
 
 def drop_owned(headers: Headers, names: Collection[bytes]) -> None:
-    """Drop what a client sends under names that only plugins set, and under their twins.
+    """Drop fields of a client under names that only plugins set, and under their variants.
 
     :param names: in lower case.
     """
@@ -61,9 +61,9 @@ def drop_owned(headers: Headers, names: Collection[bytes]) -> None:
 
 
 def drop_twins(headers: Headers, names: Collection[bytes]) -> None:
-    """Drop fields whose names are those of others but for underscores.
+    """Drop fields whose names differ from these only by underscores.
 
-    :param names: the others, in lower case.
+    :param names: in lower case.
     """
     keys = headers.keys
     if b"_" in b"".join(keys):

@@ -1,8 +1,8 @@
-"""Plain heads of HTTP/1.1, which nearly all are, read in a few operations of Python, without IO.
+"""Plain HTTP/1.1 heads, which nearly all are, read with a few operations of Python, without IO.
 
-A head is plain if each of its fields is written as ``name: value`` and nothing in it needs a closer
-look. What is not plain may be wrong or right: it is for the decoders to find out. ``readers`` says
-who reads plain heads; this module is what others are compared with.
+A head is plain if each of its fields is written as ``name: value`` and nothing in it needs a closer look.
+Other heads may be valid or invalid, which the decoders find out. ``readers`` selects the reader of plain
+heads; this module is the reference for the others.
 """
 
 from __future__ import annotations
@@ -22,26 +22,24 @@ from pingap.protocol.http1_head import (
 from pingap.protocol.own_fields import OWN
 
 PlainRequest: TypeAlias = tuple[str, str, str, str, str, list[bytes], list[bytes]]
-"""Method, target, path, query and host, as ``Request.begin`` takes them, and the two lists that
-``make_headers`` takes."""
+"""Method, target, path, query and host, for ``Request.begin``, and the two lists for ``make_headers``."""
 
 PlainResponse: TypeAlias = tuple[int, bytes, list[bytes], list[bytes], int | None, bool, int]
-"""Status and reason, the two lists that ``make_headers`` takes, ``Content-Length`` or None, whether
-the connection goes on after it, and the length of the body if that is all that tells where it ends,
-else -1."""
+"""Status and reason, the two lists for ``make_headers``, ``Content-Length`` or None, whether the connection
+stays open, and the length of the body if only that determines its end, else -1."""
 
 NOTABLE: Final = OWN | {b"content-length", b"transfer-encoding", b"connection", b"expect"}
-"""The fields that a plain request does not have: they say more than is passed on."""
+"""Fields that a plain request does not have, because they must be interpreted."""
 _REUSABLE: Final = {b"connection: keep-alive": True, b"connection: close": False}
 NO_BODY: Final = frozenset((204, 304))
 """The statuses of final responses that have no body (RFC 9112, 6.3)."""
 
 
 def read_plain_request(data: bytes) -> PlainRequest | None:
-    """Return what a request says, if bytes are one plain head without a body, and no more.
+    """Return the parsed request if the bytes are exactly one plain head without a body.
 
-    :param data: with the empty line that ends a head.
-    :returns: None for whatever else it is.
+    :param data: including the empty line that ends a head.
+    :returns: None for anything else.
     """
     size = len(data) - 4
     if size < 1 or data.find(END_OF_HEAD) != size:
@@ -66,10 +64,10 @@ def read_plain_request(data: bytes) -> PlainRequest | None:
 
 
 def read_plain_response(head: bytes) -> PlainResponse | None:
-    """Return what the head of a response says, if it is plain.
+    """Return the parsed head of a response, if it is plain.
 
     :param head: without the empty line at its end.
-    :returns: None for whatever else it is.
+    :returns: None for anything else.
     """
     lines = head.split(b"\r\n")
     try:

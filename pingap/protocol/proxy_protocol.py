@@ -1,7 +1,7 @@
-"""The PROXY protocol, versions 1 and 2: who a connection is from, told in front of its bytes; no IO.
+"""The PROXY protocol, versions 1 and 2: the client's address at the beginning of a connection; no IO.
 
-Written after HAProxy's ``doc/proxy-protocol.txt``. Extensions (TLVs) are skipped, but for the
-checksum, which has to be right. Whether the sender may be believed is decided elsewhere.
+Based on HAProxy's ``doc/proxy-protocol.txt``. Extensions (TLVs) are skipped, except for the checksum, which
+must be correct. Whether the sender is trusted is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ Endpoint: TypeAlias = tuple[str, int]
 
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 MOST_TEXT: Final = 107
-"""Bytes of a header of version 1, its line end included."""
+"""Maximum size of a version 1 header, including its line end."""
 MOST_BINARY: Final = 8 * 1024
-"""Bytes of a header of version 2. (The client's certificate may be among the extensions.)"""
+"""Maximum size of a version 2 header; the extensions may contain the client's certificate."""
 
 _START: Final = b"PROXY "
 _PORT: Final = re.compile(rb"0|[1-9][0-9]{0,4}")
 _LOCAL, _PROXY = 0x20, 0x21
 _IPV4, _IPV6, _UNIX = 1, 2, 3
-_DATAGRAM: Final = 2  # how the client came; STREAM is 1
+_DATAGRAM: Final = 2  # the client's transport; STREAM is 1
 _ADDRESSES: Final = {0: 0, _IPV4: 12, _IPV6: 36, _UNIX: 216}
 """Address family -> bytes of its addresses and ports."""
 _CRC32C: Final = 0x03  # a type of extension (2.2.3)
 
 
 class ProxyProtocolError(Exception):
-    """What came is no header of the PROXY protocol."""
+    """The received data is not a PROXY protocol header."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """What a header says.
+    """The content of a header.
 
-    :param source: address and port of the client; None if the connection is the sender's own
-        (LOCAL), or nothing is known of it (UNKNOWN, UNSPEC): then that of the sender counts. For a
-        Unix socket, which has neither, the address is empty.
-    :param destination: what the client connected to; None as for the source.
+    :param source: address and port of the client; None if the connection is the sender's own (LOCAL), or if
+        nothing is known of it (UNKNOWN, UNSPEC): the address of the sender is then used. For a Unix socket,
+        which has neither, the address is empty.
+    :param destination: the address that the client connected to; None as for the source.
     """
 
     source: Endpoint | None = None
@@ -61,9 +61,9 @@ class ProxyHeaderDecoder:
         self._unread = b""
 
     def feed(self, data: bytes) -> tuple[ProxyHeader, bytes] | None:
-        """Take bytes as they came; return the header and what follows it, or None if it goes on.
+        """Handle received bytes; return the header and the data after it, or None if it is incomplete.
 
-        :raises ProxyProtocolError: it is none.
+        :raises ProxyProtocolError: it is not a header.
         """
         self._unread = data = self._unread + data
         if data.startswith(SIGNATURE):
@@ -128,14 +128,14 @@ def _read_binary(data: bytes) -> tuple[ProxyHeader, bytes] | None:
     if len(data) < end:
         return None
     if data[at] == _LOCAL:
-        return _NOBODY, data[end:]  # whatever it says of addresses is to be ignored
+        return _NOBODY, data[end:]  # its addresses must be ignored
     family, transport = divmod(data[at + 1], 16)
     if family not in _ADDRESSES or transport > _DATAGRAM:
         raise ProxyProtocolError("an unknown family of addresses")
     block, extensions = data[begin:end], begin + _ADDRESSES[family]
     if extensions > end:
         raise ProxyProtocolError("too short for its addresses")
-    if family:  # (without a family it is not known where the addresses end)
+    if family:  # without a family, the end of the addresses is unknown
         _check_extensions(data[:end], extensions)
     return _read_addresses(family, block), data[end:]
 
@@ -155,11 +155,11 @@ def _read_addresses(family: int, block: bytes) -> ProxyHeader:
 
 
 def _check_extensions(header: bytes, at: int) -> None:
-    """Make sure that the TLVs fill their place, and that a checksum is right.
+    """Check that the TLVs fill their space, and that a checksum is correct.
 
-    :param at: where they begin: each has a type, a length and so many bytes.
+    :param at: where they begin: each has a type, a length and that many bytes.
     """
-    checksum = 0  # where it is
+    checksum = 0  # its position
     while at < len(header):
         value = at + 3
         end = value + int.from_bytes(header[at + 1 : value])
@@ -197,11 +197,11 @@ def crc32c(data: bytes) -> int:
 
 
 def proxy_header(version: str, source: Endpoint, destination: Endpoint) -> bytes:
-    """Return the header that tells of a client.
+    """Return the header with a client's address.
 
     :param version: ``v1`` or ``v2``.
-    :param source: of the client; an empty address (a Unix socket) is told as unknown.
-    :param destination: what the client connected to.
+    :param source: of the client; an empty address (a Unix socket) is sent as unknown.
+    :param destination: the address that the client connected to.
     """
     try:
         pair = _same_family(ip_address(_plain(source[0])), ip_address(_plain(destination[0])))
@@ -217,13 +217,13 @@ def proxy_header(version: str, source: Endpoint, destination: Endpoint) -> bytes
 
 
 def _plain(text: str) -> str:
-    return text.partition("%")[0]  # a scope means nothing elsewhere
+    return text.partition("%")[0]  # a scope has no meaning on other hosts
 
 
 def _same_family(
     one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address
 ) -> tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]:
-    """Return two addresses as they fit one header: as IPv4 if both can be, else as IPv6."""
+    """Return two addresses in a common family: IPv4 if both can be, else IPv6."""
     old = [_as_ipv4(address) for address in (one, other)]
     if old[0] is not None and old[1] is not None:
         return old[0], old[1]

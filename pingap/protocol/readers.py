@@ -1,8 +1,8 @@
-"""Who reads plain heads: the compiled readers if they are installed, else ``plain_heads``.
+"""Selects the readers of plain heads: the compiled ones if they are installed, else ``plain_heads``.
 
-The distribution ``pingap-speedups`` (``contrib/speedups``) has the compiled ones. They are never needed:
-for any bytes they give what ``plain_heads`` gives, or None. The environment variable
-``PINGAP_SPEEDUPS=0`` switches them off.
+The distribution ``pingap-speedups`` (``contrib/speedups``) contains the compiled ones. They are never
+required: for any bytes, they return the same as ``plain_heads``, or None. The environment variable
+``PINGAP_SPEEDUPS=0`` disables them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ SWITCH: Final = "PINGAP_SPEEDUPS"
 
 
 def choose() -> tuple[RequestReader, ResponseReader]:
-    """Return the readers of this process; what is installed and cannot be used is warned about."""
+    """Return the readers of this process; warns if they are installed but cannot be used."""
     if os.environ.get(SWITCH) != "0":
         try:
             import pingap_speedups as compiled
         except ImportError as error:
-            if error.name != "pingap_speedups":  # it is there
+            if error.name != "pingap_speedups":  # it is installed
                 _warn(str(error))
         else:
-            # Another version may take other heads for plain.
+            # Another version may consider other heads plain.
             if compiled.__version__ == __version__:
                 return compiled.read_plain_request, compiled.read_plain_response
             _warn(f"its version is {compiled.__version__}, that of pingap is {__version__}")

@@ -1,7 +1,7 @@
-"""What may be remembered between requests: only what cannot hold a credential.
+"""Decides what may be cached between requests: only data that cannot contain a credential.
 
-Credentials come under names that nobody can list (``X-Vault-Token``, ``Private-Token``, ...), so it is
-the harmless names that are listed. Everything else is read, passed on, and forgotten.
+Credentials are sent under names that cannot be listed completely (``X-Vault-Token``, ``Private-Token``, ...),
+so the harmless names are listed. Everything else is read, passed on, and not cached.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 MOST_REMEMBERED: Final = 4096
-"""Lines of one kind; when there are more, all are forgotten."""
+"""Number of cached lines of one kind; if there are more, all are dropped."""
 LONGEST_REMEMBERED: Final = 256
-"""Bytes of a line that is remembered."""
+"""Maximum size of a cached line."""
 
 _REQUESTS: Final = b"""
 accept accept-charset accept-encoding accept-language access-control-request-headers
@@ -39,10 +39,10 @@ grpc-accept-encoding grpc-encoding grpc-status grpc-timeout
 """
 
 HARMLESS: Final = frozenset((_REQUESTS + _RESPONSES + _GRPC).split())
-"""Names, in lower case, of fields whose values are no credentials."""
+"""Names, in lower case, of fields whose values are not credentials."""
 
 _PLAIN_TARGET: Final = re.compile(r"(?:/[A-Za-z0-9._-]{0,16})+")
-"""Segments that are short: keys in paths (of bots, webhooks, password resets) are not."""
+"""Short segments: keys in paths (of bots, webhooks, password resets) are longer."""
 _SECRET_WORD: Final = re.compile(
     r"auth|confirm|credential|invit|jwt|key|login|magic|passw|reset|secret|session|signature|token"
     r"|unsubscribe|verif",
@@ -51,15 +51,15 @@ _SECRET_WORD: Final = re.compile(
 
 
 def may_remember_target(target: str) -> bool:
-    """Tell whether a request target can be remembered: a path of short, ordinary segments.
+    """Return whether a request target may be cached: a path of short, ordinary segments.
 
-    None with a query: there are tokens in queries, and they seldom repeat.
+    Targets with a query are not: queries can contain tokens, and they seldom repeat.
     """
     return _PLAIN_TARGET.fullmatch(target) is not None and _SECRET_WORD.search(target) is None
 
 
 def is_harmless(fields: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a header list of HTTP/2 can be remembered as a whole."""
+    """Return whether a header list of HTTP/2 may be cached as a whole."""
     for name, value in fields:
         if name == b":path":
             if not may_remember_target(value.decode("latin-1")):

@@ -1,7 +1,7 @@
-"""Server-Sent Events (WHATWG HTML, 9.2), without IO, as a middle box needs them.
+"""Server-Sent Events (WHATWG HTML, 9.2), without IO, as an intermediary needs them.
 
-A decoder cuts a stream into blocks, each ended by an empty line, and keeps their bytes: what nobody
-changes is passed on as it came, comments and unknown fields included.
+A decoder splits a stream into blocks, each ended by an empty line, and keeps their bytes: unchanged blocks
+are passed on byte for byte, including comments and unknown fields.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _ENDS: Final = frozenset((b"\r\n", b"\r", b"\n"))
 
 
 class EventTooLarge(Exception):
-    """An event has more bytes than it may.
+    """An event exceeds the size limit.
 
-    :param limit: bytes an event may have.
+    :param limit: maximum size of an event in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -32,11 +32,11 @@ class ServerSentEvent:
     r"""One event.
 
     :param data: the text; its lines are separated by ``\n``.
-    :param event: the type; empty for the usual one, ``message``.
-    :param id: what a client sends as ``Last-Event-ID`` when it connects again; None leaves that as it is.
-    :param retry: milliseconds after which a client connects again; None leaves that as it is.
+    :param event: the type; empty for the default, ``message``.
+    :param id: sent by a client as ``Last-Event-ID`` when it reconnects; None leaves it unchanged.
+    :param retry: milliseconds after which a client reconnects; None leaves it unchanged.
     :param comments: the lines that begin with a colon, without it. Clients ignore them.
-    :raises ValueError: a type, an id or a comment of several lines, an id with a NUL, or a negative
+    :raises ValueError: a type, an ID or a comment with several lines, an ID with a NUL, or a negative
         ``retry``.
     """
 
@@ -56,7 +56,7 @@ class ServerSentEvent:
             raise ValueError(f"{self.retry!r} is not a number of milliseconds")
 
     def encode(self) -> bytes:
-        """Return the event as it is sent, in UTF-8, with the empty line at its end."""
+        """Return the event in UTF-8, with the empty line at its end."""
         lines = [f":{comment}" for comment in self.comments]
         if self.event:
             lines.append(f"event: {self.event}")
@@ -64,17 +64,17 @@ class ServerSentEvent:
             lines.append(f"id: {self.id}")
         if self.retry is not None:
             lines.append(f"retry: {self.retry}")
-        # (``\r`` ends a line as well: left as it is, it would begin another field.)
+        # ``\r`` also ends a line: unchanged, it would begin another field.
         lines += [f"data: {line}" for line in _END_OF_LINE.split(self.data)]
         return ("\n".join(lines) + "\n\n").encode()
 
 
 class Block(NamedTuple):
-    """What stands between two empty lines.
+    """The data between two empty lines.
 
-    :param raw: its bytes, with the empty line; without it, if the stream ended before.
-    :param event: None if a client makes no event of it, for want of data.
-    :param is_rest: it is only the line feed of a CRLF, whose CR has ended the block before.
+    :param raw: its bytes, with the empty line; without it if the stream ended before.
+    :param event: None if clients ignore the block because it has no data.
+    :param is_rest: it is only the LF of a CRLF whose CR has ended the previous block.
     """
 
     raw: bytes
@@ -83,30 +83,30 @@ class Block(NamedTuple):
 
 
 class EventDecoder:
-    """The bytes of one stream, read as blocks.
+    """Reads the bytes of one stream as blocks.
 
-    :param limit: bytes a block may have.
+    :param limit: maximum size of a block in bytes.
     """
 
     __slots__ = ("_after_cr", "_at_line_start", "_begun", "_limit", "_raw")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._raw = bytearray()  # of the block that is not complete
-        self._begun = False  # a byte order mark may only come before that
+        self._raw = bytearray()  # of the incomplete block
+        self._begun = False  # a byte order mark is only allowed before
         self._at_line_start = True
-        self._after_cr = False  # a line feed would belong to the end of the line before it
+        self._after_cr = False  # an LF would belong to the previous line end
 
     def feed(self, data: bytes) -> list[Block]:
-        """Take bytes as they came; return the blocks that they complete.
+        """Handle received bytes; return the blocks that they complete.
 
-        :raises EventTooLarge: a block has more bytes than it may.
+        :raises EventTooLarge: a block exceeds the limit.
         """
         blocks: list[Block] = []
-        for line in data.splitlines(keepends=True):  # (the last one may not be complete)
+        for line in data.splitlines(keepends=True):  # the last one may be incomplete
             if self._after_cr:
                 self._after_cr = False
-                if line == b"\n":  # the rest of CRLF, which two reads have parted
+                if line == b"\n":  # the rest of a CRLF that was split between two reads
                     if self._raw:
                         self._raw += line
                     else:
@@ -124,14 +124,14 @@ class EventDecoder:
 
     @property
     def _is_mark_only(self) -> bool:
-        """Whether the stream has only a byte order mark and the end of its line so far."""
+        """Whether the stream contains only a byte order mark and a line end so far."""
         raw = self._raw
         return not self._begun and len(raw) <= 5 and raw[:3] == _BOM and bytes(raw[3:]) in _ENDS
 
     def end(self) -> Block | None:
-        """Take the end of the stream; return the block that it leaves incomplete.
+        """Handle the end of the stream; return the incomplete block.
 
-        Clients make no event of it; who reads events to judge them wants to see it nevertheless.
+        Clients ignore it, but filters that inspect events should see it nevertheless.
         """
         return self._take() if self._raw else None
 
@@ -167,5 +167,5 @@ def _read(lines: Iterable[bytes]) -> ServerSentEvent | None:
 
 
 def _number(digits: str) -> int | None:
-    """Return a number; None for one of more digits than any browser reads."""
+    """Return a number; None if it has more digits than any browser accepts."""
     return int(digits) if len(digits) <= 18 else None

@@ -1,4 +1,4 @@
-"""Request targets: the path that a request is matched on, for every version of HTTP, without IO."""
+"""Request targets: the path that is matched, for every version of HTTP, without IO."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Targeted(Protocol):
 
 
 def read_path(head: Targeted, rules: PathRules) -> None:
-    """Replace the path of a head, which is as sent, by the one that is matched on.
+    """Replace the path of a head, which is as sent, by the one that is matched.
 
-    :raises BadRequest: it is refused.
+    :raises BadRequest: it is rejected.
     """
     sent = head.path
     if not is_odd(sent):

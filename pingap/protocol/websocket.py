@@ -1,7 +1,7 @@
-"""The handshake of WebSocket for a client that made none, and answers to any request for a protocol.
+"""The WebSocket handshake on behalf of a client without one, and checks of responses to upgrade requests.
 
-Over HTTP/2 a client proves nothing by a key (RFC 8441, 5), but an upstream of HTTP/1.1 wants one
-(RFC 6455, 4). So it is made here, and the answer checked here, as the client would have done.
+Over HTTP/2, clients send no key (RFC 8441, 5), but an HTTP/1.1 upstream requires one (RFC 6455, 4). So it is
+created here, and the response is checked here, as the client would have done.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def add_key(request: Request) -> None:
-    """Give a request a key of its own, instead of whatever came under that name."""
+    """Set a key of our own in a request, replacing any existing one."""
     request.websocket_key = base64.b64encode(secrets.token_bytes(16)).decode("ascii")
     request.headers.set("Sec-WebSocket-Key", request.websocket_key)
 
 
 def accept_value(key: str) -> str:
-    """Return what ``Sec-WebSocket-Accept`` says to a key."""
+    """Return the value of ``Sec-WebSocket-Accept`` for a key."""
     digest = hashlib.sha1((key + _GUID).encode("ascii"), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
 
 
 def is_websocket(upgrade: str) -> bool:
-    """Return whether the protocol of an ``Upgrade``, or one of several, is WebSocket."""
+    """Return whether the protocol in ``Upgrade``, or one of several, is WebSocket."""
     return "websocket" in _protocols(upgrade)
 
 
 def limit_extensions(request: Request) -> None:
-    """Offer the upstream no extension without which its messages could not be read.
+    """Offer the upstream only extensions with which its messages can still be read.
 
-    What is left of the client's offers is permessage-deflate.
+    Of the client's offers, permessage-deflate is kept.
     """
     offers = request.headers.get("sec-websocket-extensions")
     if offers is None:
@@ -50,10 +50,10 @@ def limit_extensions(request: Request) -> None:
 
 
 def check_upgrade(request: Request, response: Response) -> None:
-    """Check the answer to a request that asks for another protocol.
+    """Check the response to a request for another protocol.
 
-    :raises HTTPError: it is no answer to a client of HTTP/2 that asks for a WebSocket. (A client of
-        HTTP/1.1 sees itself which protocol begins, as behind other proxies.)
+    :raises HTTPError: it is not valid for an HTTP/2 client that requests a WebSocket. HTTP/1.1 clients check
+        the protocol themselves, as behind other proxies.
     """
     if request.websocket_key:
         _check_answer(request, response)
@@ -64,9 +64,9 @@ def _protocols(upgrade: str) -> set[str]:
 
 
 def _check_answer(request: Request, response: Response) -> None:
-    """Check that an answer begins a WebSocket, or says that there will be none.
+    """Check that a response opens a WebSocket, or rejects it.
 
-    To a client of HTTP/2 any status from 200 to 299 says that it has begun (RFC 9110, 9.3.6).
+    For an HTTP/2 client, any status from 200 to 299 means that it is open (RFC 9110, 9.3.6).
 
     :raises HTTPError: it does neither.
     """

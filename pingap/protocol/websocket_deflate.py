@@ -1,7 +1,7 @@
 """Compression of WebSocket messages: the extension permessage-deflate (RFC 7692), without IO.
 
-The two ends agree on it. Who reads their messages in between has to know what they agreed on, and
-compresses with the same parameters what it sends on.
+The two endpoints agree on it. An intermediary that reads their messages must know their parameters, and
+compresses the messages that it sends with the same parameters.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 """The end of each message, which is not sent (RFC 7692, 7.2.1)."""
 
 MOST_FINAL_BLOCKS: Final = 16
-"""Streams of DEFLATE in one message. Only a sender that cannot flush ends one (RFC 7692, 7.2.3.4)."""
+"""Maximum number of DEFLATE streams in one message; only senders that cannot flush end one (RFC 7692, 7.2.3.4)."""
 
-_SMALL: Final = 32  # bytes of a message that would hardly become smaller
-_SMALLEST_WINDOW: Final = 9  # bits; zlib cannot compress for 8
+_SMALL: Final = 32  # size in bytes below which compression hardly helps
+_SMALLEST_WINDOW: Final = 9  # bits; zlib cannot compress with 8
 _OUR_WINDOW: Final = 12  # bits: 32 KiB of memory for each direction, instead of 256
 _MEMORY_LEVEL: Final = 5
 
@@ -37,11 +37,11 @@ _BITS: Final = re.compile(r"[89]|1[0-5]")
 
 @dataclass(frozen=True, slots=True)
 class Deflate:
-    """What the two ends have agreed on (RFC 7692, 7.1).
+    """The parameters that the two endpoints have agreed on (RFC 7692, 7.1).
 
     :param server_no_context_takeover: the server compresses each message on its own.
     :param client_no_context_takeover: the client does.
-    :param server_max_window_bits: of the server's window, as a power of two; 8 to 15.
+    :param server_max_window_bits: size of the server's window, as a power of two; 8 to 15.
     :param client_max_window_bits: of the client's.
     """
 
@@ -51,11 +51,11 @@ class Deflate:
     client_max_window_bits: int = 15
 
     def inflater(self, *, client: bool) -> Inflater:
-        """Return what decompresses the messages of the client, or of the server."""
+        """Return a decompressor for the messages of the client, or of the server."""
         return Inflater(*self._of(client))
 
     def deflater(self, *, client: bool) -> Deflater:
-        """Return what compresses messages in the place of the client, or of the server."""
+        """Return a compressor for messages on behalf of the client, or of the server."""
         return Deflater(*self._of(client))
 
     def _of(self, client: bool) -> tuple[int, bool]:
@@ -78,11 +78,11 @@ def known_offers(offers: str) -> str:
 
 
 def agreed(answer: str) -> Deflate | None:
-    """Return what a server has agreed to.
+    """Return the parameters that a server has agreed to.
 
     :param answer: the value of its ``Sec-WebSocket-Extensions``; empty for none.
     :returns: None if messages are not compressed.
-    :raises ValueError: another extension, or parameters that have no meaning.
+    :raises ValueError: another extension, or invalid parameters.
     """
     found = list(_extensions(answer))
     if not found:
@@ -101,7 +101,7 @@ def agreed(answer: str) -> Deflate | None:
 def _extensions(value: str) -> Iterator[tuple[str, str, Mapping[str, str | None]]]:
     """Yield name, text and parameters of each extension (RFC 6455, 9.1).
 
-    :raises ValueError: the list is malformed, or a parameter stands twice.
+    :raises ValueError: the list is malformed, or a parameter is repeated.
     """
     at = 0
     while at < len(value):
@@ -123,14 +123,14 @@ def _extensions(value: str) -> Iterator[tuple[str, str, Mapping[str, str | None]
 
 
 def _is_offer(given: Mapping[str, str | None]) -> bool:
-    """Return whether parameters may be offered (RFC 7692, 7.1.1 and 7.1.2)."""
+    """Return whether the parameters are a valid offer (RFC 7692, 7.1.1 and 7.1.2)."""
     if "client_max_window_bits" in given and given["client_max_window_bits"] is None:
         given = {name: value for name, value in given.items() if name != "client_max_window_bits"}
     return _is_answer(given)
 
 
 def _is_answer(given: Mapping[str, str | None]) -> bool:
-    """Return whether parameters may be agreed on."""
+    """Return whether the parameters are a valid response."""
     for name, value in given.items():
         if name in ("server_no_context_takeover", "client_no_context_takeover"):
             if value is not None:
@@ -147,7 +147,7 @@ class Inflater:
     """Decompresses the messages of one direction.
 
     :param window_bits: of the sender's window.
-    :param takeover: a message may refer to those before it.
+    :param takeover: a message may refer to previous ones.
     """
 
     __slots__ = ("_inflate", "_takeover", "_window_bits")
@@ -155,13 +155,13 @@ class Inflater:
     def __init__(self, window_bits: int, takeover: bool) -> None:
         self._window_bits = window_bits
         self._takeover = takeover
-        self._inflate: zlib._Decompress | None = None  # from the first message on
+        self._inflate: zlib._Decompress | None = None  # created for the first message
 
     def message(self, data: bytes, limit: int) -> bytes:
-        """Return a message as it was (RFC 7692, 7.2.2).
+        """Return the original message (RFC 7692, 7.2.2).
 
-        :param limit: bytes it may have. No more than that is decompressed.
-        :raises WebSocketError: 1009, it has more; 1007, it is not compressed data.
+        :param limit: its maximum size. No more than that is decompressed.
+        :raises WebSocketError: 1009, it is larger; 1007, it is not compressed data.
         """
         data += _TAIL
         parts: list[bytes] = []
@@ -178,7 +178,7 @@ class Inflater:
                 raise WebSocketError(TOO_LARGE, f"a message has more than {limit} bytes")
             if not inflate.eof:
                 break
-            # The sender has ended its stream. What follows begins with an empty window, as zlib's does.
+            # The sender has ended its stream. The next one begins with an empty window, as zlib's does.
             data, self._inflate = inflate.unused_data, None
             if data in (b"", _TAIL):
                 break
@@ -192,8 +192,8 @@ class Inflater:
 class Deflater:
     """Compresses the messages of one direction.
 
-    :param window_bits: that the receiver has room for.
-    :param takeover: messages may refer to those before them.
+    :param window_bits: the window of the receiver.
+    :param takeover: messages may refer to previous ones.
     """
 
     __slots__ = ("_deflate", "_takeover", "_window_bits")
@@ -206,7 +206,7 @@ class Deflater:
     def message(self, data: bytes) -> bytes | None:
         """Return a message compressed (RFC 7692, 7.2.1).
 
-        :returns: None if it is to be sent as it is, which is always allowed.
+        :returns: None if it should be sent uncompressed, which is always allowed.
         """
         if len(data) < _SMALL or self._window_bits < _SMALLEST_WINDOW:
             return None

@@ -1,8 +1,8 @@
-"""Frames and messages of WebSocket (RFC 6455, 5 to 8), without IO, as a middle box needs them.
+"""WebSocket frames and messages (RFC 6455, 5 to 8), without IO, as an intermediary needs them.
 
-A decoder reads one direction. It assembles messages, and returns pings and pongs as they are, since the
-two ends answer each other. An encoder writes one direction. Neither knows of the other direction, of
-time, or of the handshake (``websocket``).
+A decoder reads one direction. It assembles messages, and returns pings and pongs unchanged, since the two
+endpoints answer each other. An encoder writes one direction. Neither knows of the other direction, of time,
+or of the handshake (``websocket``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
 NO_CODE: Final = 1005
-"""A close frame without a code; it stands for that only, and is never sent (RFC 6455, 7.4.1)."""
+"""Represents a close frame without a code; never sent (RFC 6455, 7.4.1)."""
 ABNORMAL: Final = 1006
 """The connection ended without a close frame; never sent either."""
 INVALID_DATA: Final = 1007
@@ -35,15 +35,15 @@ INTERNAL_ERROR: Final = 1011
 BAD_GATEWAY: Final = 1014
 
 MOST_CONTROL: Final = 125
-"""Bytes in a control frame (RFC 6455, 5.5)."""
+"""Maximum payload of a control frame (RFC 6455, 5.5)."""
 MOST_REASON: Final = MOST_CONTROL - 2
-"""Bytes of the reason for closing, in UTF-8."""
+"""Maximum size of the reason for closing, in UTF-8."""
 
 _FIN: Final = 0x80
 _COMPRESSED: Final = 0x40  # RSV1, with permessage-deflate (RFC 7692, 6)
 _MASKED: Final = 0x80
 _BLOCK: Final = 8192  # bytes that are masked as one number; a multiple of the key's 4
-_WHOLE: Final = frozenset((_FIN | TEXT, _FIN | BINARY))  # most frames: a message each
+_WHOLE: Final = frozenset((_FIN | TEXT, _FIN | BINARY))  # most frames: each is a message
 _OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 # 1004 to 1006 and 1015 are reserved; 1012 to 1014 were registered later (RFC 6455, 7.4 and 11.7).
@@ -53,8 +53,8 @@ _CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 
 class WebSocketError(Exception):
     """The sender broke the protocol, or a limit.
 
-    :param code: the code of the close frame that says so: 1002, 1007 or 1009.
-    :param reason: the same in words, at most 123 bytes of UTF-8.
+    :param code: the code of the close frame: 1002, 1007 or 1009.
+    :param reason: the reason in the close frame, at most 123 bytes of UTF-8.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -65,7 +65,7 @@ class WebSocketError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketMessage:
-    """A whole message, however many frames it came in.
+    """A whole message, regardless of the number of its frames.
 
     :param data: the text, or the bytes of a binary message.
     """
@@ -90,7 +90,7 @@ class Control(NamedTuple):
 
 
 class Close(NamedTuple):
-    """The frame after which a direction carries nothing more.
+    """The last frame of a direction.
 
     :param code: 1000 to 4999; ``NO_CODE`` if the frame has none.
     :param reason: up to 123 bytes in UTF-8.
@@ -104,11 +104,12 @@ Event: TypeAlias = WebSocketMessage | Control | Close
 
 
 class MessageDecoder:
-    """The bytes of one direction, read as messages and control frames.
+    """Reads the bytes of one direction as messages and control frames.
 
-    :param masked: its frames are masked, as a client's are; otherwise none may be (RFC 6455, 5.1).
-    :param limit: bytes a message may have. They are counted after decompression.
-    :param inflater: decompresses messages, if the ends have agreed on compression.
+    :param masked: whether its frames are masked, as a client's are; otherwise they must not be (RFC 6455,
+        5.1).
+    :param limit: maximum size of a message in bytes, after decompression.
+    :param inflater: decompresses messages, if the endpoints have agreed on compression.
     """
 
     __slots__ = (
@@ -132,34 +133,39 @@ class MessageDecoder:
         self._masked = masked
         self._limit = limit
         self._inflater = inflater
-        # (Data that cannot be compressed is a little larger as blocks of DEFLATE.)
+        # Incompressible data becomes slightly larger in DEFLATE blocks.
         self._most = limit if inflater is None else limit + limit // 64 + 256
         self._data = b""
         self._at = 0
         self._first = 0  # of the frame: FIN, reserved bits, opcode
-        self._missing = -1  # bytes of its payload; -1: its head is not complete
+        self._missing = -1  # remaining bytes of its payload; -1: its head is incomplete
         self._key = b""
         self._partial = bytearray()  # of its payload
         self._opcode = CONTINUATION  # of the message; CONTINUATION: none has begun
         self._compressed = False
         self._message = bytearray()  # the payload of its frames
         self.closed = False
-        """A close frame has come. What follows it is ignored (RFC 6455, 1.4)."""
+        """Whether a close frame has arrived. Data after it is ignored (RFC 6455, 1.4)."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing has come of a frame or message that is not complete."""
+        """Whether no incomplete frame or message has begun."""
         return self._at == len(self._data) and self._missing < 0 and not self._opcode
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes are here that ``next`` has not looked at."""
+        return self._at < len(self._data) and not self.closed
+
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came; ``next`` returns what they complete."""
+        """Handle received bytes; ``next`` returns the events that they complete."""
         if self.closed:
             return
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
 
     def next(self) -> Event | None:
-        """Return the next event, or None if it is not complete yet.
+        """Return the next event, or None if it is incomplete.
 
         :raises WebSocketError: the sender broke the protocol; nothing more can be read.
         """
@@ -173,7 +179,7 @@ class MessageDecoder:
         return None
 
     def _read_head(self) -> bool:
-        """Read the head of a frame; False if it is not complete."""
+        """Read the head of a frame; False if it is incomplete."""
         data, at = self._data, self._at
         there = len(data) - at
         if there < 2:
@@ -206,7 +212,7 @@ class MessageDecoder:
         opcode, reserved = first & 15, first & 0x70
         if opcode not in _OPCODES:
             raise WebSocketError(PROTOCOL_ERROR, f"unknown opcode {opcode}")
-        # Only the first frame of a message says that it is compressed (RFC 7692, 6).
+        # Only the first frame of a message indicates compression (RFC 7692, 6).
         if reserved and (
             reserved != _COMPRESSED or self._inflater is None or opcode not in (TEXT, BINARY)
         ):
@@ -223,7 +229,7 @@ class MessageDecoder:
             raise WebSocketError(PROTOCOL_ERROR, "a continuation of nothing")
 
     def _read_payload(self) -> bytes | None:
-        """Return the payload of the frame, unmasked; None if it is not complete."""
+        """Return the unmasked payload of the frame; None if it is incomplete."""
         data, at, missing = self._data, self._at, self._missing
         payload = data[at : at + missing]
         self._at = at + len(payload)
@@ -276,7 +282,7 @@ class MessageDecoder:
 
 
 def _read_close(payload: bytes) -> Close:
-    """Return the close that a payload stands for (RFC 6455, 5.5.1)."""
+    """Parse the payload of a close frame (RFC 6455, 5.5.1)."""
     if not payload:
         return Close(NO_CODE, "")
     code = int.from_bytes(payload[:2])
@@ -291,8 +297,8 @@ def _read_close(payload: bytes) -> Close:
 class MessageEncoder:
     """Writes one direction.
 
-    :param masked: mask its frames, as a client has to (RFC 6455, 5.1).
-    :param deflater: compresses messages, if the ends have agreed on that.
+    :param masked: mask its frames, as a client must (RFC 6455, 5.1).
+    :param deflater: compresses messages, if the endpoints have agreed on compression.
     """
 
     __slots__ = ("_deflater", "_masked", "closed")
@@ -301,13 +307,13 @@ class MessageEncoder:
         self._masked = masked
         self._deflater = deflater
         self.closed = False
-        """A close frame was written. Nothing may follow it (RFC 6455, 5.5.1)."""
+        """Whether a close frame has been written. Nothing may follow it (RFC 6455, 5.5.1)."""
 
     def message(self, message: WebSocketMessage) -> bytes:
-        """Return a message as one frame; nothing after a close frame.
+        """Return a message as one frame; empty after a close frame.
 
         :raises TypeError: its data is neither text nor bytes.
-        :raises UnicodeEncodeError: its text has a lone surrogate, which is no character.
+        :raises UnicodeEncodeError: its text has a lone surrogate, which is not a character.
         """
         data, first = message.data, _FIN | BINARY
         if isinstance(data, str):
@@ -323,11 +329,11 @@ class MessageEncoder:
         return self._frame(first, data)
 
     def control(self, control: Control) -> bytes:
-        """Return a ping or a pong; nothing after a close frame."""
+        """Return a ping or a pong; empty after a close frame."""
         return b"" if self.closed else self._frame(_FIN | control.opcode, control.payload)
 
     def close(self, close: Close) -> bytes:
-        """Return a close frame; nothing if there was one."""
+        """Return a close frame; empty if there was one."""
         if self.closed:
             return b""
         self.closed = True
@@ -346,19 +352,19 @@ class MessageEncoder:
             head = bytes((first, flag | 127)) + size.to_bytes(8)
         if not flag:
             return head + payload
-        key = os.urandom(4)  # one that nobody can foresee, for each frame (RFC 6455, 5.3)
+        key = os.urandom(4)  # an unpredictable one for each frame (RFC 6455, 5.3)
         return head + key + mask(key, payload)
 
 
 def mask(key: bytes, payload: bytes) -> bytes:
-    """Mask a payload, or unmask it: both are the same (RFC 6455, 5.3)."""
+    """Mask or unmask a payload: both are the same operation (RFC 6455, 5.3)."""
     size = len(payload)
     if not size:
         return payload
     if size <= _BLOCK:
         cover = (key * (size // 4 + 1))[:size]
         return (int.from_bytes(payload) ^ int.from_bytes(cover)).to_bytes(size)
-    # (Numbers of this size stay in the cache: four times as fast as one number of 256 KB.)
+    # Numbers of this size stay in the CPU cache: four times as fast as one number of 256 KB.
     whole = int.from_bytes(key * (_BLOCK // 4))
     rest = size - size % _BLOCK
     parts = [
@@ -372,7 +378,7 @@ def mask(key: bytes, payload: bytes) -> bytes:
 def check_close(code: int, reason: str) -> Close:
     """Return a close frame of our own.
 
-    :raises ValueError: a code that may not be sent (RFC 6455, 7.4), or a reason of more than 123 bytes.
+    :raises ValueError: a code that must not be sent (RFC 6455, 7.4), or a reason of more than 123 bytes.
     """
     if code not in _CODES:
         raise ValueError(f"{code!r} is not a code with which a WebSocket may be closed")

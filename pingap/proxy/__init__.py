@@ -1,1 +1,1 @@
-"""The proxy itself: the lifecycle of a request, routing, and the relay of bodies. Start with ``lifecycle``."""
+"""The proxy itself: the lifecycle of a request, routing, and relaying bodies. Start with ``lifecycle``."""

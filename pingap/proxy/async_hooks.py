@@ -1,4 +1,4 @@
-"""What a request awaits of plugins: each in a task of its own, with its time limit."""
+"""Awaits of plugins during a request: each in its own task, with its time limit."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pingap.wire.deadlines import Deadlines
 
 
 class Outcome:
-    """What becomes of something that is awaited.
+    """The outcome of an await.
 
     :param wake: called when it is done.
-    :param tasks: those it belongs to.
-    :param limit: seconds that it may take.
+    :param tasks: the tasks it belongs to.
+    :param limit: time limit in seconds.
     """
 
-    # What most outcomes never change costs them nothing: it is kept by the class.
+    # Attributes that most outcomes never change are kept by the class, at no cost.
     _reason: Exception | None = None
     deadline = math.inf
     done = False
     value: Any = None
     error: Exception | None = None
     discard: Callable[[Any], None] | None = None
-    """Called with a value that came when nobody waited for it any more."""
+    """Called with a value that came too late: nobody waits for it any more."""
     task: asyncio.Task[None]
 
     def __init__(self, wake: Callable[[], None], tasks: HookTasks, limit: float | None) -> None:
@@ -41,15 +41,15 @@ class Outcome:
         """The value, once there is one."""
 
     def cancel(self, reason: Exception) -> None:
-        """End it; ``error`` will be the reason, at the latest after ``LEAVE_SECONDS``."""
+        """Cancel it; ``error`` will be the reason, at the latest after ``LEAVE_SECONDS``."""
         if self._reason is None and not self.done:
             self._reason = reason
             self._tasks.set_deadline(self, LEAVE_SECONDS)
-            # Not from within: it may be the very code that runs now that leads here.
+            # Deferred, because the call may come from the very code that is running.
             asyncio.get_running_loop().call_soon(self.task.cancel)
 
     def restart_limit(self) -> None:
-        """Let it have all of its time again, if that is limited."""
+        """Restart its time limit, if it has one."""
         if self.limit is not None and self._reason is None:
             self._tasks.set_deadline(self, self.limit)
 
@@ -60,12 +60,12 @@ class Outcome:
             self.restart_limit()
         elif self._reason is None:
             self.cancel(TimeoutError("it took longer than its timeout"))
-        elif not self.done:  # it ignores that it was cancelled: the request does not wait for it
+        elif not self.done:  # it ignores its cancellation, so the request does not wait for it
             self.done, self.error = True, self._reason
             self._wake()
 
     def on_end(self, task: asyncio.Task[None]) -> None:
-        """Take note of how the task ended; a hook that was stopped did not return None."""
+        """Record how the task ended; a cancelled hook did not return None."""
         self._tasks.forget(self)
         if self.done:
             if self.result and self.discard is not None:
@@ -73,7 +73,7 @@ class Outcome:
             return
         self.done = True
         if self.result:
-            # Also if it was cancelled too late: the caller may have to close what was made.
+            # Also if it was cancelled too late: the caller may have to close the result.
             self.value, self.error = self.result[0], self._reason
         else:
             failure = None if task.cancelled() else task.exception()
@@ -82,14 +82,15 @@ class Outcome:
 
 
 async def _run(awaitable: Awaitable[Any], result: list[Any]) -> None:
-    """Await something of a plugin, which may raise anything; its task runs this.
+    """Await an object of a plugin, which may raise anything; run by its task.
 
-    (It knows no outcome: the traceback of an error would keep that, and it the error.)
+    It does not refer to the outcome, because the traceback of an error would keep the outcome alive, and the
+    outcome the error.
 
-    :param result: takes the value.
-    :raises Exception: what it raised, or instead of it if that would end the process.
+    :param result: receives the value.
+    :raises Exception: the exception of the plugin, or a replacement if that would end the process.
     """
-    if not isinstance(awaitable, Awaitable):  # a plain call that returned what it should not
+    if not isinstance(awaitable, Awaitable):  # a plain call with an invalid result
         raise TypeError(f"it returned {type(awaitable).__name__}, which its phase does not take")
     try:
         result.append(await awaitable)
@@ -121,7 +122,7 @@ class HookTasks:
     def start(
         self, awaitable: Awaitable[Any], wake: Callable[[], None], limit: float | None = None
     ) -> Outcome:
-        """Begin to await something, in the next turn of the loop.
+        """Start an await, in the next turn of the loop.
 
         :param wake: called when it is done.
         :param limit: seconds after which it is cancelled.
@@ -138,9 +139,9 @@ class HookTasks:
 
     @contextmanager
     def without_limit(self) -> Iterator[None]:
-        """Stop the clock of the hook that runs now: what it waits for is the client's doing.
+        """Suspend the time limit of the current hook while it waits for the client.
 
-        All of its time begins again afterwards.
+        Afterwards the limit starts again.
         """
         task = current_task()
         self._excused.add(task)
@@ -152,21 +153,21 @@ class HookTasks:
                 outcome.restart_limit()
 
     def is_excused(self, task: asyncio.Task[None] | None) -> bool:
-        """Return whether a task is inside of ``without_limit``."""
+        """Return whether a task is inside ``without_limit``."""
         return task in self._excused
 
     def set_deadline(self, outcome: Outcome, seconds: float) -> None:
-        """Let an outcome know when so many seconds have passed."""
+        """Notify an outcome when this many seconds have passed."""
         outcome.deadline = time.monotonic() + seconds
         self._deadlines.watch(outcome)
 
     def forget(self, outcome: Outcome) -> None:
-        """Take note that something has ended."""
+        """Remove an outcome that has ended."""
         del self._running[outcome.task]
         self._deadlines.forget(outcome)
 
     async def end(self) -> None:
-        """Cancel everything; return when it has ended, or ignored that for ``LEAVE_SECONDS``."""
+        """Cancel everything; return when it has ended, or has ignored that for ``LEAVE_SECONDS``."""
         until = time.monotonic() + LEAVE_SECONDS
         while self._running and (left := until - time.monotonic()) > 0:
             tasks = list(self._running)

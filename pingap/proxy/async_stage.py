@@ -1,4 +1,4 @@
-"""Async body filters: a call at a time, what comes meanwhile waits, and results keep their order."""
+"""Async body filters: one call at a time; data waits in the meantime, and results keep their order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("pingap")
 class AsyncStage(Stage):
     """A filter whose calls are run in the tasks of hooks.
 
-    What goes wrong is reported to the exchange, never raised: most of it happens when nobody calls.
+    Errors are reported to the exchange, never raised, because most of them happen outside of a call.
     """
 
     __slots__ = (
@@ -46,23 +46,23 @@ class AsyncStage(Stage):
         self._chain: Pressure
         self._inbox: deque[bytes] = deque()
         self.waiting = 0
-        """Bytes that the filter has not looked at yet."""
-        self._quiet = False  # no more is at hand for now
-        self._ended = False  # no more will come
+        """Data that the filter has not handled yet."""
+        self._quiet = False  # no more data is available for now
+        self._ended = False  # no more data will arrive
         self._trailers: Headers
-        self._method = ""  # that was called last
-        self._pending: Outcome | None = None  # the call that is under way
+        self._method = ""  # the last one called
+        self._pending: Outcome | None = None  # the call in progress
         self._going = False  # inside _run
-        self._filter_ended = False  # ``end`` was called
+        self._filter_ended = False  # ``end`` has been called
         self._over = False
 
     @property
     def wants_flush(self) -> bool:
-        """Whether a flush makes a difference to it: also if chunks wait for company."""
+        """Whether it needs flushes, also because chunks wait to be joined."""
         return self._flushes or self._filter.gather > 0
 
     def link(self, behind: Behind, chain: Pressure) -> None:
-        """Take note of what gets the results."""
+        """Set the receiver of the results."""
         super().link(behind, chain)
         self._chain = chain
 
@@ -78,22 +78,22 @@ class AsyncStage(Stage):
                 self._chain.update()
 
     def flush(self) -> None:
-        """Flush the filter, and those behind it, once everything that waits was looked at."""
+        """Flush the filter and the next ones, once all waiting data has been handled."""
         self._quiet = True
         self.go_on()
 
     def end(self, trailers: Headers) -> None:
-        """Take the end of the body."""
+        """Handle the end of the body."""
         self._ended, self._trailers = True, trailers
         self.go_on()
 
     def go_on(self) -> None:
-        """Go on with what waits, if the filter is idle."""
+        """Continue with waiting data, if the filter is idle."""
         if not (self._going or self._over or self._pending is not None):
             self._run(None)
 
     def stop(self) -> Outcome | None:
-        """Cancel the call that is under way, and do nothing more."""
+        """Cancel the call in progress, and do nothing more."""
         self._over = True
         self._inbox.clear()
         self.waiting = 0
@@ -102,14 +102,14 @@ class AsyncStage(Stage):
         return self._pending
 
     def abandon(self, outcome: RequestOutcome) -> None:
-        """Tell the filter that its body stays incomplete, unless it has got the end of it."""
+        """Notify the filter that its body stays incomplete, unless it has received the end."""
         if self._filter_ended:
             self._filter._end_cancelled(outcome)
         else:
             self._filter.abandoned(outcome)
 
     def _run(self, done: Outcome | None) -> None:
-        """Pass on the result of a call, and make further ones until one has to wait."""
+        """Pass on the result of a call, and make more calls until one has to wait."""
         failure: PingapError | None = None
         self._going = True
         try:
@@ -121,7 +121,7 @@ class AsyncStage(Stage):
         except PingapError as error:
             failure = error
         except Exception:
-            log.exception("a body filter of %s failed by a defect of pingap", self.owner.name)
+            log.exception("a body filter of %s failed because of a bug in pingap", self.owner.name)
             failure = HTTPError(500, "Internal error")
         self._going = False
         if failure is None:
@@ -152,7 +152,7 @@ class AsyncStage(Stage):
         return True
 
     def _take(self) -> bytes:
-        """Take a chunk out of the inbox, joined with those behind it as far as the filter wants."""
+        """Take a chunk from the inbox, joined with the next ones up to the filter's limit."""
         chunks = [self._inbox.popleft()]
         size = len(chunks[0])
         while self._inbox and size + len(self._inbox[0]) <= self._filter.gather:
@@ -172,7 +172,7 @@ class AsyncStage(Stage):
         self._pending = self.holder.tasks.start(awaitable, self._on_done, self.owner.timeout)
 
     def _on_done(self) -> None:
-        """Take note that the call that was under way has ended."""
+        """Handle the end of the call in progress."""
         done, self._pending = self._pending, None
         if self._over:
             self.holder.wake()  # it may wait for that
@@ -180,9 +180,9 @@ class AsyncStage(Stage):
             self._run(done)
 
     def _pass_on(self, outcome: Outcome) -> None:
-        """Give the result of a call to what is behind.
+        """Pass the result of a call to the next stage.
 
-        :raises PluginError: the call failed, or a filter behind did.
+        :raises PluginError: the call failed, or a later filter did.
         """
         method = self._method
         result = self._result(outcome)

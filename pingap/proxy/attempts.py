@@ -1,6 +1,6 @@
-"""Asking an upstream: attempts, one after the other, until a peer answers or none is left.
+"""Sends a request to an upstream: attempts, one after the other, until a peer responds or none is left.
 
-The lifecycle calls ``ask_upstream``; connections and pools are elsewhere.
+The lifecycle calls ``ask_upstream``; connections and pools are handled elsewhere.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
 
 RETRY_HEADER: Final = "X-Retry-Attempt"
-"""Tells an upstream which attempt after the first a request is; clients cannot send it."""
+"""Tells an upstream the number of a retry; clients cannot send it."""
 _NO_PEER: Final = 503
-"""The status of an error that no peer is available."""
+"""The status if no peer is available."""
 
 
 async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     """Send the request to a peer of the upstream; return the response whose head arrives.
 
-    :raises HTTPError: no peer answered, and no plugin did in its place.
-    :raises BadRequest: no peer may get it.
+    :raises HTTPError: no peer responded, and no plugin answered instead.
+    :raises BadRequest: no peer may get the request.
     """
-    if x.request.path_danger:  # (Not before: a guard answers it as it does any request.)
+    if x.request.path_danger:  # not before, because guards answer such requests like others
         raise BadRequest(f"Bad request: {x.request.path_danger}")
     upstream = location.choose_upstream(x.ctx)
     if location.upstream_chains and upstream.name in location.upstream_chains:
@@ -64,7 +64,7 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
 
 
 def _add_plugins_of(x: Exchange, location: LocationRuntime, upstream: str) -> None:
-    """Let the plugins of an upstream take part from now on, behind those of the location."""
+    """Let the plugins of an upstream take part from now on, after those of the location."""
     of_location = x.chains.owned_headers  # plugins of the location may have set some of these
     owned = location.upstream_chains[upstream].owned_headers
     drop_owned(x.request.headers, [key for key in owned if key not in of_location])
@@ -74,14 +74,14 @@ def _add_plugins_of(x: Exchange, location: LocationRuntime, upstream: str) -> No
 async def _try_or_replace(
     x: Exchange, location: LocationRuntime, upstream: UpstreamRuntime, filters: Filters
 ) -> Response:
-    """Try peers; let plugins answer for them when none is left, or ask for another try."""
+    """Try peers; if none is left, let plugins answer instead, or request another try."""
     while True:
         try:
             return await _try_peers(x, location, upstream, filters)
         except HTTPError as error:
             if not isinstance(error, UpstreamError) and error.status != _NO_PEER:
                 raise  # the client or a plugin caused it
-            x.forgive()  # or nothing could be awaited
+            x.forgive()  # otherwise nothing could be awaited
             chain = x.chains.upstream_error
             answer = call_first(x, chain, "upstream_error", x.request, error, x.ctx)
             if answer is not None and not isinstance(answer, Response | Retry):
@@ -98,11 +98,11 @@ async def _try_or_replace(
 async def _try_peers(
     x: Exchange, location: LocationRuntime, upstream: UpstreamRuntime, filters: Filters
 ) -> Response:
-    """Return the response of the first peer that gives one.
+    """Return the response of the first peer that responds.
 
-    :raises HTTPError: there is no other attempt.
+    :raises HTTPError: there are no more attempts.
     """
-    attempts: Attempts | None = None  # those that failed
+    attempts: Attempts | None = None  # the failed ones
     tried: Sequence[Peer] = ()
     fresh = False
     while True:
@@ -146,7 +146,7 @@ async def _observed_attempt(
     filters: Filters,
     fresh: bool,
 ) -> Response:
-    """Make an attempt, and tell the observers of the upstream and the plugins how it ended."""
+    """Make an attempt, and notify the observers of the upstream and the plugins of its result."""
     if upstream.breakers is not None and x.request_body is not None:
         upstream.breakers.watch_body(peer, x.ctx, x.request_body)
     began_at = time.monotonic()
@@ -159,7 +159,7 @@ async def _observed_attempt(
         raise
     except (
         BaseException
-    ) as error:  # also if this coroutine is closed: an attempt has to end for observers
+    ) as error:  # also if this coroutine is closed: for observers, an attempt must end
         for observer in upstream.observers:
             observer.abandoned(peer)
         if isinstance(error, PingapError):
@@ -186,7 +186,7 @@ async def _tell_plugins(
     """Run ``upstream_attempt``."""
     if not (chain := x.chains.upstream_attempt):
         return
-    x.forgive()  # or nothing could be awaited; the error is raised all the same
+    x.forgive()  # otherwise nothing could be awaited; the error is raised in any case
     ctx = x.ctx
     x.attempts += 1
     attempt = UpstreamAttempt(
@@ -213,9 +213,9 @@ async def _attempt(
     filters: Filters,
     fresh: bool,
 ) -> Response:
-    """Send the request on a connection to the peer, kept or new; return the answer's head.
+    """Send the request on a connection to the peer, kept or new; return the head of the response.
 
-    :param fresh: the connection has to be a new one.
+    :param fresh: whether the connection must be new.
     """
     ctx = x.ctx
     ctx.upstream_name = upstream.name
@@ -255,7 +255,7 @@ async def _connect(
     *,
     upgrades: bool,
 ) -> UpstreamConnection | Http2UpstreamStream:
-    """Return a new connection, or a stream of one; note how long that took."""
+    """Return a new connection, or a stream of one; record how long that took."""
     ctx = x.ctx
     ctx.upstream_reused = False
     began = time.monotonic()
@@ -265,7 +265,7 @@ async def _connect(
     )
     ctx.upstream_connected_at = time.monotonic()
     ctx.upstream_connect_time = ctx.upstream_connected_at - began
-    if connection.began_at >= began:  # (not a stream of a connection that was there)
+    if connection.began_at >= began:  # not a stream of an existing connection
         ctx.upstream_tcp_connect_time = connection.tcp_seconds
         ctx.upstream_tls_handshake_time = connection.tls_seconds
         ctx.connection.stats.upstream_times[upstream.name].connected(
@@ -283,7 +283,7 @@ def _upstream_headers(x: Exchange, location: LocationRuntime) -> Headers:
         for apply in location.upstream_headers:
             apply(headers, request, x.ctx)
         if request.method == "TRACE":
-            headers = without_credentials(headers)  # (ours would come back to the client, too)
+            headers = without_credentials(headers)  # ours would be returned to the client, too
     if x.ctx.upstream_retries:
         headers = headers.copy()
         headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
@@ -291,7 +291,7 @@ def _upstream_headers(x: Exchange, location: LocationRuntime) -> Headers:
 
 
 async def _change_headers(x: Exchange, headers: Headers, peer: Peer) -> Headers:
-    """Run ``upstream_request``; a request that is repeated keeps nothing of it."""
+    """Run ``upstream_request``; its changes do not affect other attempts."""
     if headers is x.request.headers:
         headers = headers.copy()
     close_head(x.request)

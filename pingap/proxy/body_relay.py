@@ -1,7 +1,7 @@
-"""Body bytes on their way through: one direction of one request.
+"""Relays the body of one direction of one request.
 
-A relay holds what comes before the other side is ready, applies body filters, and passes on
-back-pressure. With no filter a chunk goes from one connection to the other as it came.
+A relay holds data until the other side is ready, applies body filters, and passes on back-pressure. Without a
+filter, chunks are passed from one connection to the other unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pingap.http.ports import Sink, Source
 from pingap.proxy.filter_chain import FilterChain, Filters
 
 REPLAY_LIMIT: Final = 64 * 1024
-"""Bytes of a request body kept while another attempt may need them (config.md 5.10)."""
+"""Maximum number of request body bytes kept for another attempt (config.md 5.10)."""
 
 
 class BodyRelay:
@@ -60,40 +60,40 @@ class BodyRelay:
         self._whole: anyio.Event | None = None
         self._readers = 0
         self.limit = 0
-        """Bytes the body may have; 0 for any number."""
+        """Maximum size of the body in bytes; 0 for no limit."""
         self.received = 0
-        """Bytes that came from the source."""
+        """Bytes received from the source."""
         self.ended = False
-        """The source delivered the end."""
+        """Whether the source has delivered the end."""
         self.finished = False
-        """The end went to the sink."""
+        """Whether the end has been sent to the sink."""
 
     @property
     def replayable(self) -> bool:
-        """True if everything sent so far could be sent again."""
+        """Whether everything sent so far could be sent again."""
         return not self._opened or self._kept is not None
 
     @property
     def is_paused(self) -> bool:
-        """True while the source is to send no more."""
+        """Whether the source should send no more."""
         return self._paused
 
     @property
-    def is_opened(self) -> bool:
-        """Whether some of it may have gone to a sink."""
+    def was_opened(self) -> bool:
+        """Whether there has been a sink: some of the body may have gone to it."""
         return self._opened
 
     @property
     def is_too_large(self) -> bool:
-        """Whether more came than the limit allows."""
+        """Whether it exceeds the limit."""
         return 0 < self.limit < self.received
 
     async def collect(self, limit: int) -> bytes:
-        """Hold all of the body, whose sink is not opened yet, and return it.
+        """Hold the whole body, whose sink is not opened yet, and return it.
 
-        (Not in the lifecycle of an exchange, but in a task.)
+        Called in a task, not in the lifecycle of an exchange.
 
-        :param limit: bytes it may have; another limit that is lower stays.
+        :param limit: maximum size in bytes; a lower limit that is already set stays.
         """
         if not self.ended:
             before = self.limit
@@ -112,19 +112,19 @@ class BodyRelay:
         return b"".join(self._held)
 
     def keep(self, limit: int = REPLAY_LIMIT) -> None:
-        """Keep what will be sent, up to so many bytes, for another attempt."""
+        """Keep sent data, up to this many bytes, for another attempt."""
         if not self._opened:
             self._kept = []
             self._keep_limit = limit
 
     def keep_nothing(self) -> None:
-        """Forget what was kept: there will be no other attempt."""
+        """Drop the kept data: there will be no other attempt."""
         self._kept = None
 
     def feed(self, chunk: bytes) -> None:
-        """Take a chunk from the source.
+        """Handle a chunk from the source.
 
-        :raises HTTPError: 413, the body is larger than its limit; or a failing filter.
+        :raises HTTPError: 413, the body exceeds its limit; or a filter failed.
         """
         self.received += len(chunk)
         if self.limit and self.received > self.limit:
@@ -140,9 +140,9 @@ class BodyRelay:
             self._sink.send_chunk(chunk)
 
     def end(self, trailers: Headers | None) -> None:
-        """Take the end from the source.
+        """Handle the end from the source.
 
-        :raises PluginError: a failing filter.
+        :raises PluginError: a filter failed.
         """
         self.ended = True
         self._trailers = trailers
@@ -152,13 +152,13 @@ class BodyRelay:
             self._whole.set()
 
     def open(self, sink: Sink, filters: Filters = (), length: int | None = None) -> None:
-        """Connect the sink; what was held goes out now.
+        """Connect the sink; held data is sent now.
 
-        Another sink first gets what the one before it was sent (see ``replayable``); the filters
-        stay those of the first time.
+        Another sink first gets the data that was sent to the previous one (see ``replayable``); the filters
+        of the first time are kept.
 
-        :param length: bytes that were announced to the sink; the filters have to keep to it.
-        :raises PluginError: a failing filter.
+        :param length: bytes announced to the sink, which the filters must not change.
+        :raises PluginError: a filter failed.
         """
         self._sink = sink
         if self._opened:
@@ -186,33 +186,33 @@ class BodyRelay:
             self.update_source()
 
     @property
-    def is_open(self) -> bool:
-        """There is a sink."""
+    def has_sink(self) -> bool:
+        """Whether there is a sink now."""
         return self._sink is not None
 
     def detach(self) -> None:
-        """Hold what comes from now on: the sink is gone, and another one may be opened."""
+        """Hold data from now on: the sink is gone, and another one may be opened."""
         self._sink = None
         self._full = False
         if self._chain is not None:
             self._chain.set_full(True)
 
     def stop(self) -> None:
-        """Filter nothing more: nobody wants the rest."""
+        """Filter nothing more: the rest is not needed."""
         if self._chain is not None:
             self._chain.stop()
 
     def set_full(self, full: bool) -> None:
-        """Take note that the sink can, or cannot, take more."""
+        """Record whether the sink can accept more data."""
         self._full = full
         if self._chain is not None:
             self._chain.set_full(full)
         self.update_source()
 
     def update_source(self) -> None:
-        """Pause or resume the source, as there is room for what it sends."""
+        """Pause or resume the source, depending on the room for its data."""
         if self.ended:
-            return  # a connection to an upstream may serve another exchange by now
+            return  # the connection to an upstream may already serve another exchange
         pause = (
             self._full
             or (bool(self._held) and self._whole is None)

@@ -1,4 +1,4 @@
-"""Bodies that the proxy itself sends: from a plugin's bytes, its async iterable, or a file."""
+"""Bodies that the proxy itself sends: bytes or an async iterable of a plugin, or a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import anyio
 from pingap.http.errors import ClientGone, FileBodyError, PingapError, PluginError
 from pingap.http.messages import Response, has_no_body
 from pingap.http.ports import Sink
-from pingap.plugins.file_body import PIECE, FileBody
+from pingap.plugins.file_body import PIECE, FileBody, OpenFile
 from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
@@ -21,11 +21,11 @@ from pingap.proxy.stepping import suspend
 READ_SECONDS: Final = 30.0
 """How long opening a file, or reading a piece of it, may take."""
 TURNS_TO_FAIL: Final = 2
-"""Turns of the event loop in which an iterable that cannot give its first chunk has failed."""
+"""Turns of the event loop within which an iterable that cannot produce its first chunk has failed."""
 
 
 async def produce(x: Exchange, response: Response, filters: Filters, sink: Sink) -> None:
-    """Send the whole body of a response that comes from no upstream.
+    """Send the whole body of a response that does not come from an upstream.
 
     :raises PingapError: it cannot be completed.
     """
@@ -44,7 +44,7 @@ async def produce(x: Exchange, response: Response, filters: Filters, sink: Sink)
 class Producer:
     """The source of a body of bytes or of an iterable.
 
-    An iterable is asked for its next chunk only when the client can take it.
+    An iterable is asked for its next chunk only when the client can accept it.
 
     :param length: bytes that were announced; None if none were.
     """
@@ -81,9 +81,9 @@ class Producer:
         await self._end()
 
     async def _let_fail_early(self, outcome: Outcome) -> None:
-        """Keep the head back until the body has begun: an error page may take its place.
+        """Delay the head until the body has begun, so that an error page can replace it.
 
-        Raises nothing: ``finish`` ends what was begun, if the client leaves meanwhile.
+        Raises nothing: ``finish`` ends the await if the client disconnects in the meantime.
         """
         for _ in range(TURNS_TO_FAIL):
             if not outcome.done and self._x.failure is None:
@@ -91,13 +91,13 @@ class Producer:
                 await suspend()
 
     async def _end(self) -> None:
-        """End the body, and wait for async filters that are not done with it."""
+        """End the body, and wait for async filters that are still busy."""
         self._relay.end(None)
         if not self._relay.finished:
             await self._x.relay_response()
 
     async def _pump(self, body: AsyncIterable[bytes]) -> None:
-        """Send what is produced, and see that it is what was announced."""
+        """Send the produced chunks, and check them against the announced length."""
         size, length = 0, self._length
         try:
             async for chunk in body:
@@ -110,21 +110,21 @@ class Producer:
                     self._relay.feed(chunk)
                 await self._flowing.wait()
         finally:
-            if isinstance(body, AsyncGenerator):  # what it holds is let go of now
+            if isinstance(body, AsyncGenerator):  # releases its resources now
                 await body.aclose()
         if length is not None and size != length:
             than = "more" if size > length else f"{size}, less"
             raise ValueError(f"the body has {than} bytes than its content_length of {length}")
 
     def _failure(self, body: Any) -> PluginError:
-        """Say whose body it is, and where it is produced, if it is a generator's."""
+        """Return an error with the owner of the body, and the place of its generator."""
         code = getattr(body, "ag_code", None)
         place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
         names = self._x.answered_by or ", ".join(owner.name for _, owner in self._x.chains.response)
         return PluginError(names, "response body", place)
 
     def pause_body(self) -> None:
-        """Produce nothing more until ``resume_body``."""
+        """Produce no more until ``resume_body``."""
         self._flowing = anyio.Event()
 
     def resume_body(self) -> None:
@@ -135,8 +135,8 @@ class Producer:
 class FileProducer(Producer):
     """The source of a body that is read from a file.
 
-    Pieces that are in memory are read at once, a piece in each turn of the event loop. Once that was
-    not so, the others are read in threads, each while the client takes the one before.
+    Cached pieces are read directly, a piece in each turn of the event loop. After the first piece that is not
+    cached, the rest is read in threads, each while the client receives the previous one.
     """
 
     async def run(self, body: FileBody) -> None:  # type: ignore[override]
@@ -151,7 +151,9 @@ class FileProducer(Producer):
 
     async def _send(self, body: FileBody) -> None:
         place, end = body.start, body.start + body.content_length
-        file = await self._finish(self._begin(body.open()))
+        opening = self._begin(body.open())
+        opening.discard = OpenFile.close
+        file = await self._finish(opening)
         ahead: Outcome | None = None
         cached = True
         try:
@@ -183,7 +185,7 @@ class FileProducer(Producer):
             raise FileBodyError(f"reading a file took longer than {READ_SECONDS:.0f} s") from None
 
     async def _wait_for_room(self) -> None:
-        """Let others have their turn, and wait until the client can take more."""
+        """Let others have their turn, and wait until the client can accept more."""
         asyncio.get_running_loop().call_soon(self._x.wake)
         await self._x.woken()
         while not self._flowing.is_set():

@@ -1,4 +1,4 @@
-"""The page a client sees when the proxy itself answers with an error."""
+"""The page for errors that the proxy itself answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HTML: Final = field("Content-Type", "text/html; charset=utf-8")
 _JSON: Final = field("Content-Type", "application/json; charset=utf-8")
 
 MOST_ACCEPTED: Final = 64
-"""Members of ``Accept`` that are read, from the left."""
+"""Maximum number of members of ``Accept`` that are read, from the left."""
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 DEFAULT_TEMPLATE: Final = """<!doctype html>
@@ -54,7 +54,7 @@ small { color: #57606a; }
 
 
 class ErrorPage(Plugin):
-    """The page of pingap: renders errors, as HTML, or as JSON for clients that prefer it.
+    """The default page: renders errors as HTML, or as JSON for clients that prefer it.
 
     :param template: ``basic.error_template``; empty for the built-in page. A template that begins
         with ``{`` is JSON. Placeholders: ``{{status}}``, ``{{reason}}``, ``{{content}}``,
@@ -101,7 +101,7 @@ class ErrorPage(Plugin):
 
 
 def _with_ids(response: Response, ctx: RequestContext, error: HTTPError) -> Response:
-    """Add what helps to find the error in the logs."""
+    """Add IDs that help to find the error in the logs."""
     response.headers.append(field("X-Pingap-EType", error.error_type))
     for prepared in error.fields:
         response.headers.append(prepared)
@@ -129,7 +129,7 @@ def _json_body(values: dict[str, str]) -> str:
 
 
 def _prefers_json(accept: str) -> bool:
-    """Tell whether ``Accept`` weighs JSON higher than HTML, or as high and names it first."""
+    """Return whether ``Accept`` gives JSON a higher weight than HTML, or the same and lists it first."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(",", MOST_ACCEPTED)[:MOST_ACCEPTED]:
         media, *parameters = [piece.strip() for piece in part.split(";")]

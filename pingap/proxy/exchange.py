@@ -1,9 +1,9 @@
-"""One request between a client and an upstream: who waits for whom, and who is told what.
+"""One request between a client and an upstream: connects the two sides.
 
-An exchange holds the two sides together; their callbacks step its lifecycle (``stepping``). Body bytes pass
-from side to side without waking it.
+The callbacks of both sides step the lifecycle of the exchange (``stepping``). Body bytes pass from side to
+side without waking it.
 
-Nothing here knows a socket, a phase or a wire format.
+This module knows no sockets, phases or wire formats.
 """
 
 from __future__ import annotations
@@ -33,56 +33,56 @@ if TYPE_CHECKING:
     from pingap.proxy.runtime import LocationRuntime, ServerRuntime
     from pingap.upstream.peer import Peer
 
-_NO_FILTERS: Final[list[Stage]] = []  # (the first filter gets a list of its own)
+_NO_FILTERS: Final[list[Stage]] = []  # replaced by a new list for the first filter
 
 
 class Exchange(Stepping):
-    """One request and its answer.
+    """One request and its response.
 
-    :param server: the server whose listener took the request.
-    :param downstream: the client's side.
+    :param server: the server whose listener received the request.
+    :param downstream: the client side.
     :param request: the head.
-    :param ctx: the state shown to plugins.
+    :param ctx: the state for plugins.
     """
 
-    # What most exchanges never change costs them nothing: it is kept by the class.
+    # Attributes that most exchanges never change are kept by the class, at no cost.
     location: LocationRuntime | None = None
     chains: Chains
-    """Those of the location, or the same ones with their time taken; empty before it is found."""
+    """Those of the location, possibly with timing; empty before the location is found."""
     attempts = 0
-    """Attempts to get a response from an upstream that plugins were shown."""
+    """Number of attempts that plugins were notified of."""
     peer: Peer | None = None
-    """Where an attempt was begun that has not ended."""
+    """The peer of the attempt in progress."""
     upstream: Upstream | None = None
     delivering = False
-    """The upstream has more events at hand, so what is sent need not leave yet."""
+    """Whether the upstream has more events available, so that sent data can be delayed."""
     head: Response | None = None
     head_sent = False
     response_body: BodyRelay | None = None
     filters: list[Stage]
-    """Body filters that have not got the end of their body yet."""
+    """Body filters that have not received the end of their body yet."""
     files: tuple[FileBody, ...] = ()
-    """Files that plugins answered with, to be closed at the end if they were not before."""
+    """Files in responses of plugins, to be closed at the end at the latest."""
     answered_by = ""
     """The plugin instance whose response is sent."""
     tunnelling = False
-    """Both sides speak another protocol."""
+    """Whether both sides use another protocol."""
     messages: Messages | None = None
-    """What reads the messages of a WebSocket, if a plugin asked for them."""
+    """Reads the messages of a WebSocket, if a plugin needs them."""
     tunnel_deadline = math.inf
     """When a tunnel ends or changes; monotonic seconds."""
     client_full = False
-    """The client's write buffer is full. It may be set before the response body begins."""
+    """Whether the client's write buffer is full; possible before the response body begins."""
     upstream_full = False
     """The same for the upstream connection."""
     awaits_request_end = False
-    """A tunnel waits for the rest of the request body."""
+    """Whether a tunnel waits for the rest of the request body."""
     holding = False
-    """The client's connection is full of other responses: see ``hold_answer``."""
+    """Whether the client's connection is full of other responses: see ``hold_answer``."""
     unattended = False
-    """The client has left, and the upstream's answer is read to its end all the same."""
+    """Whether the client has disconnected and the upstream's response is still read to its end."""
     status_when_left = 0
-    """The status that the client was sent before; 499 if none was."""
+    """The status that was sent to the client before; 499 if none was."""
 
     def __init__(
         self, server: ServerRuntime, downstream: Downstream, request: Request, ctx: RequestContext
@@ -93,7 +93,7 @@ class Exchange(Stepping):
         self.ctx = ctx
         self.failure = None
         ctx._received = (request, request.method, request.target, request.host)
-        # (What every exchange asks for is found sooner in the object than in its class.)
+        # Frequently used attributes are found faster in the object than in its class.
         self.upstream = self.peer = self.response_body = None
         self.filters = _NO_FILTERS
         self.chains = NO_CHAINS
@@ -103,13 +103,13 @@ class Exchange(Stepping):
             self.request_body = body = BodyRelay(downstream)
             ctx._read_body = partial(read_whole, downstream, request, body)
 
-    # What the lifecycle waits for.
+    # Awaited by the lifecycle.
 
     @types.coroutine
     def receive_head(self) -> Generator[None, None, Response]:
         """Return the head of the upstream's final response.
 
-        :raises PingapError: it will not come.
+        :raises PingapError: it will not arrive.
         """
         if self.holding:
             self._pause_answer(True)
@@ -120,14 +120,14 @@ class Exchange(Stepping):
         return self.head
 
     async def relay_response(self) -> None:
-        """Return when the upstream's body went to the client.
+        """Return when the upstream's body has been sent to the client.
 
         :raises PingapError: it cannot be completed.
         """
         relay = self.response_body
         assert relay is not None
         if not relay.finished:
-            self.raise_failure()  # (before the head leaves, in place of which an error may be sent)
+            self.raise_failure()  # before the head is sent, so that an error page can replace it
         if not self.delivering:
             self.downstream.flush()
         while not relay.finished:
@@ -139,10 +139,10 @@ class Exchange(Stepping):
         """Whether the upstream's side of a tunnel has ended."""
         return self.response_body is not None and self.response_body.finished
 
-    # What the client's side reports.
+    # Called by the client side.
 
     def on_request_chunk(self, chunk: bytes) -> None:
-        """Take body bytes of the request."""
+        """Handle body bytes of the request."""
         assert self.request_body is not None
         try:
             self.request_body.feed(chunk)
@@ -150,7 +150,7 @@ class Exchange(Stepping):
             self.fail(error)
 
     def on_request_end(self, trailers: Headers | None) -> None:
-        """Take the end of the request body."""
+        """Handle the end of the request body."""
         assert self.request_body is not None
         try:
             self.request_body.end(trailers)
@@ -160,11 +160,11 @@ class Exchange(Stepping):
             self.wake()
 
     def on_request_broken(self, error: HTTPError) -> None:
-        """Take note that the rest of the request cannot be read."""
+        """Handle an error in the rest of the request."""
         self.fail(error)
 
     def on_client_gone(self) -> None:
-        """Take note that nobody waits for the answer any more."""
+        """Handle the disconnection of the client."""
         if self.ctx.finish_without_client and not self._book_closed:
             if self.unattended:
                 return
@@ -174,11 +174,11 @@ class Exchange(Stepping):
         self.fail(ClientGone())
 
     def give_up(self) -> None:
-        """End, although the answer was to be read to its end."""
+        """End, although the response should have been read to its end."""
         self.fail(ClientGone())
 
     def on_client_full(self, full: bool) -> None:
-        """Take note that the client can, or cannot, take more."""
+        """Record whether the client can accept more data."""
         self.client_full = full
         if self.tunnelling and self.messages is not None:
             self.messages.on_full()
@@ -186,7 +186,7 @@ class Exchange(Stepping):
             self.response_body.set_full(full and not self.ctx.reads_ahead)
 
     def on_tunnel_deadline(self) -> bool:
-        """Act on ``tunnel_deadline``; return False if it has not passed."""
+        """Handle ``tunnel_deadline``; return False if it has not passed."""
         if self.messages is None or not self.messages.on_deadline(time.monotonic()):
             return False
         self.wake()
@@ -208,10 +208,10 @@ class Exchange(Stepping):
         elif not pause and not (self.response_body is not None and self.response_body.is_paused):
             self.upstream.resume_body()
 
-    # What the upstream's side reports.
+    # Called by the upstream side.
 
     def on_upstream_head(self, response: Response) -> None:
-        """Take a response head; interim ones are passed on (RFC 9110, 15.2)."""
+        """Handle a response head; interim ones are passed on (RFC 9110, 15.2)."""
         if response.status < 200 and response.status != 101:
             if not self.head_sent:
                 self.downstream.send_interim(response)
@@ -226,14 +226,14 @@ class Exchange(Stepping):
         self.wake()
 
     def on_upstream_whole(self, response: Response) -> None:
-        """Take a response that came in one piece, with its body; the upstream's side has let go."""
+        """Handle a response that arrived as a whole; the upstream side is already detached."""
         self.upstream = None
         self.head = response
         if not self._running:
             self.step()
 
     def on_upstream_chunk(self, chunk: bytes) -> None:
-        """Take body bytes of the response."""
+        """Handle body bytes of the response."""
         assert self.response_body is not None
         try:
             self.response_body.feed(chunk)
@@ -244,7 +244,7 @@ class Exchange(Stepping):
                 self.fail(error)
 
     def on_upstream_end(self, trailers: Headers | None) -> None:
-        """Take the end of the response; the upstream's side has let go of the exchange."""
+        """Handle the end of the response; the upstream side is already detached."""
         assert self.response_body is not None
         self.upstream = None
         try:
@@ -255,37 +255,39 @@ class Exchange(Stepping):
             self.wake()
 
     def on_upstream_half_closed(self) -> None:
-        """Take note that the upstream's side of a tunnel has ended, and only that."""
+        """Handle the end of the upstream's side of a tunnel."""
         assert self.response_body is not None
         self.response_body.end(None)
         self.wake()
 
     def on_upstream_waiting(self) -> None:
-        """Take note that no more of the response is here for now."""
+        """Called when no more of the response is available for now."""
         self.delivering = False
         if self.head_sent:
             self.downstream.flush()
 
     def on_upstream_lost(self, error: HTTPError) -> None:
-        """Take note that there is no upstream connection any more."""
+        """Handle the loss of the upstream connection."""
         self.upstream = None
         self.upstream_full = False
         if self.request_body is not None:
             self.request_body.detach()
+        if self.messages is not None:
+            self.messages.on_upstream_lost()
         self.fail(error)
 
     def on_upstream_full(self, full: bool) -> None:
-        """Take note that the upstream can, or cannot, take more."""
+        """Record whether the upstream can accept more data."""
         self.upstream_full = full
         if self.tunnelling and self.messages is not None:
             self.messages.on_full()
         elif self.request_body is not None:
             self.request_body.set_full(full)
 
-    # Letting go.
+    # Releasing the upstream.
 
     def leave_peer(self, *, failed: bool = False) -> None:
-        """Take note that the attempt is over, unless that was done.
+        """End the attempt, unless it has already ended.
 
         :param failed: the peer could not answer.
         """
@@ -296,7 +298,7 @@ class Exchange(Stepping):
                 peer.bookkeeper.ended(peer, self.ctx, failed=failed)
 
     def drop_upstream(self) -> None:
-        """Give up the upstream connection, if there still is one."""
+        """Drop the upstream connection, if there still is one."""
         if self.upstream is not None:
             upstream, self.upstream = self.upstream, None
             if self.delivering:
@@ -305,7 +307,7 @@ class Exchange(Stepping):
                 upstream.abort()
 
     def discard_answer(self) -> None:
-        """Forget an answer whose head came, so that another upstream may be asked."""
+        """Discard a response whose head has arrived, so that another upstream can be tried."""
         self.drop_upstream()
         self.leave_peer(failed=True)
         if self.request_body is not None:

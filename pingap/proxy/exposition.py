@@ -1,6 +1,6 @@
-"""The page for Prometheus: series made of counters when somebody reads it.
+"""The Prometheus page: series created from counters when the page is read.
 
-Names, labels and buckets are pingap's (observability.md 3.2).
+Names, labels and buckets are those of pingap 0.13.9 (observability.md 3.2).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class ServerMetrics:
     :param server: value of the label ``server``.
     :param locations: name -> counters.
     :param plugin_failures: (plugin, location) -> count, shared by all servers.
-    :param plugins: the metrics that plugins have of their own, shared by all servers.
-    :param health: tells what is known of backends; shared by all servers.
+    :param plugins: the plugins' own metrics, shared by all servers.
+    :param health: returns the health of backends; shared by all servers.
     :param upstreams: the metrics of upstreams, shared by all servers.
-    :param handshakes: the metrics of TLS, where the server speaks it.
-    :param collect_plugins: has plugins collect metrics into ``plugins``.
-    :param refused: (server, plugin) -> connections that the plugin refused, of all servers.
+    :param handshakes: the TLS metrics, if the server uses it.
+    :param collect_plugins: makes plugins collect metrics into ``plugins``.
+    :param refused: (server, plugin) -> number of refused connections, of all servers.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class ServerMetrics:
         self._is_folded = False
 
     def plus(self, figures: Mapping[str, Any]) -> ServerMetrics:
-        """Return the metrics with what other workers have counted (``figures``) added.
+        """Return the metrics including the counts (``figures``) of other workers.
 
-        The result may be turned into a page in a thread: what would take long with thousands of
-        locations is left to that.
+        The result can be turned into a page in a thread, which does the work that would take long with
+        thousands of locations.
         """
         self._fold()
         failures = dict(self._plugin_failures)
@@ -100,7 +100,7 @@ class ServerMetrics:
     async def page_of_all(self, stats: Statistics) -> bytes:
         """Return the page of all workers together.
 
-        :param stats: of the worker that is asked.
+        :param stats: of the worker that received the request.
         """
         await self._collect_plugins()
         figures = no_figures() if stats.ask_others is None else await stats.ask_others()

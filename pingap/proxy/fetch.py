@@ -1,8 +1,7 @@
 """Requests of plugins to a configured upstream: ``worker.fetch``.
 
-They take the way of any request from ``ask_upstream`` on: balancing, pools, retries, circuit breakers and
-what observers count are the same. In the place of a client there is a plugin, which waits for the whole
-response.
+From ``ask_upstream`` on, they are handled like any request: balancing, pools, retries, circuit breakers and
+observers are the same. Instead of a client, a plugin waits for the whole response.
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ if TYPE_CHECKING:
 
     from pingap.proxy.async_hooks import HookTasks
     from pingap.upstream.upstream import UpstreamRuntime
+    from pingap.wire.backlog import Backlog
 
 LARGEST_RESPONSE: Final = 64 * 1024 * 1024
 RETRIES: Final = 1
-"""Further attempts where a connection could not be made."""
+"""Number of retries if a connection could not be made."""
 
 _HOP_BY_HOP: Final = (
     *(b"connection", b"content-length", b"expect", b"keep-alive", b"proxy-connection"),
@@ -42,7 +42,7 @@ _HOP_BY_HOP: Final = (
 class Fetching:
     """The requests of plugins in one worker.
 
-    :param tasks: where connections are made.
+    :param tasks: runs connecting.
     """
 
     def __init__(self, tasks: HookTasks) -> None:
@@ -62,22 +62,22 @@ class Fetching:
     ) -> Response:
         """Return the whole response to a request.
 
-        :param connection: stands for that of a client.
-        :param server: reports what goes wrong.
+        :param connection: takes the place of a client connection.
+        :param server: reports errors.
         :param name: of the upstream, which is among ``upstreams``.
-        :param seconds: that it may take in all.
-        :raises HTTPError: there is none, or it is too large.
+        :param seconds: total time limit.
+        :raises HTTPError: there is no response, or it is too large.
         """
         if self._is_closed:
             raise HTTPError(503, "The proxy is shutting down")
         own = _prepared(request, body)
-        plugin = _Plugin(self._tasks)
+        plugin = _Plugin(self._tasks, upstreams[name].pool.backlog)
         location = LocationRuntime(
             name="", chains=NO_CHAINS, upstream=name, upstreams=upstreams, retry=_POLICY
         )
         ctx = RequestContext(connection, time.monotonic())
         await self._exchange(Exchange(server, plugin, own, ctx), body, location, plugin, seconds)
-        # (Raised here, where no frame holds the exchange.)
+        # Raised here, where no frame refers to the exchange.
         if plugin.error is not None:
             raise plugin.error
         if plugin.response is None:
@@ -87,7 +87,7 @@ class Fetching:
     async def _exchange(
         self, x: Exchange, body: bytes, location: LocationRuntime, plugin: _Plugin, seconds: float
     ) -> None:
-        """Return when an exchange is over, or its time."""
+        """Return when an exchange is over, or its time limit has passed."""
         if (sent := x.request_body) is not None:
             sent.feed(body)
             sent.end(None)
@@ -103,7 +103,7 @@ class Fetching:
                 x.fail(ClientGone())
 
     def close(self) -> None:
-        """End every request: the worker ends."""
+        """End every request, because the worker ends."""
         self._is_closed = True
         for x in list(self._running):
             x.fail(HTTPError(503, "The proxy is shutting down"))
@@ -128,13 +128,14 @@ def _prepared(request: Request, body: bytes) -> Request:
 
 
 class _Plugin:
-    """In the place of a client's connection (``exchange.Downstream``): keeps what is sent.
+    """Takes the place of a client connection (``exchange.Downstream``) and keeps the data sent to it.
 
-    :ivar over: the exchange has ended.
+    :ivar over: set when the exchange has ended.
     """
 
-    def __init__(self, tasks: HookTasks) -> None:
+    def __init__(self, tasks: HookTasks, backlog: Backlog) -> None:
         self.tasks = tasks
+        self.backlog = backlog
         self.body_bytes_sent = 0
         self.over = anyio.Event()
         self.response: Response | None = None
@@ -157,7 +158,7 @@ class _Plugin:
             self.error = HTTPError(500, "Internal error")
         self.over.set()
 
-    # What a plugin has no use for.
+    # Not used by plugins.
 
     def send_end(self, trailers: Headers | None) -> None:
         """Drop the trailers."""
@@ -166,50 +167,50 @@ class _Plugin:
         """Drop an interim response."""
 
     def send_whole(self, response: Response, body: bytes) -> None:
-        """Never called: there is no lifecycle that sends."""
+        """Never called: no lifecycle sends to it."""
 
     def send_head(self, response: Response, length: int | None) -> None:
         """Never called, either."""
 
     def withdraw_head(self) -> bool:
-        """Return False: none was sent."""
+        """Return False: no head was sent."""
         return False
 
     def begin_tunnel(self, response: Response) -> None:
-        """Never called: no request asks for it."""
+        """Never called: no request asks for a tunnel."""
 
     def watch_tunnel(self) -> None:
         """Never called."""
 
     def pause_body(self) -> None:
-        """Nothing: all of the body is there."""
+        """Do nothing: the whole body is available."""
 
     def resume_body(self) -> None:
         """Nothing, either."""
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no data is delayed."""
 
     def cut(self) -> None:
         """Nothing was sent."""
 
 
 async def _run(x: Exchange, location: LocationRuntime, plugin: _Plugin) -> None:
-    """Ask the upstream, and keep its response: the lifecycle of such an exchange."""
+    """Send the request to the upstream, and keep the response: the lifecycle of such an exchange."""
     try:
         response = await ask_upstream(x, location)
         if x.response_body is not None:
             x.response_body.open(plugin)
             await x.relay_response()
         own = response.copy()
-        if plugin.chunks:  # (otherwise the length that an answer to HEAD announces would be lost)
+        if plugin.chunks:  # otherwise the length announced in a response to HEAD would be lost
             own.body = b"".join(plugin.chunks)
         plugin.response = own
     except HTTPError as error:
         x.ctx.error = plugin.error = error
         x.server.report(x, error)
         forget_frames(error)
-    except PingapError as error:  # the plugin was cancelled, or has waited for too long
+    except PingapError as error:  # the plugin was cancelled, or has waited too long
         x.ctx.error = error
         forget_frames(error)
         plugin.error = HTTPError(504, "The upstream server did not answer in time")

@@ -1,7 +1,7 @@
-"""The filters of one body, from the source to the sink: who is called with what, and when.
+"""The filters of one body, from the source to the sink, and the order of their calls.
 
-A filter is flushed when nothing came for a turn of the event loop. So what arrives in one go, or in
-reads that follow one another, is not flushed in between, wherever the body comes from.
+A filter is flushed when no data has arrived for a turn of the event loop. So data that arrives at once, or in
+consecutive reads, is not flushed in between, for any source of the body.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pingap.proxy.async_stage import AsyncStage
 from pingap.proxy.filter_stages import Behind, Holder, Stage, SyncStage
 
 MOST_WAITING: Final = 128 * 1024
-"""Bytes that wait for an async body filter; with more, the sender of the body is not read."""
+"""Bytes that may wait for an async body filter; beyond that, the sender of the body is not read."""
 
 Filters: TypeAlias = Sequence[Stage]
 """The filters of a body, in order."""
 
 
 def stage_of(holder: Holder, body_filter: AnyBodyFilter, owner: Owner) -> Stage:
-    """Return a filter as what calls it in the right way."""
+    """Return a filter as a stage of the right kind."""
     if isinstance(body_filter, AsyncBodyFilter):
         return AsyncStage(holder, body_filter, owner)
     return SyncStage(holder, body_filter, owner)
@@ -37,11 +37,11 @@ def rewrites(filters: Filters, rewriters: Collection[str]) -> bool:
 
 
 class Outlet(Protocol):
-    """Where filtered bytes leave."""
+    """The destination of filtered bytes."""
 
     @property
-    def is_open(self) -> bool:
-        """There is a sink."""
+    def has_sink(self) -> bool:
+        """Whether there is a sink now."""
 
     def send(self, chunk: bytes) -> None:
         """Send a chunk to the sink."""
@@ -57,9 +57,8 @@ class FilterChain:
     """Passes one body through its filters.
 
     :param filters: in order, at least one.
-    :param outlet: where the bytes leave.
-    :param length: bytes that were announced to the sink, which the filters have to keep to; None if
-        none were.
+    :param outlet: the destination.
+    :param length: bytes announced to the sink, which the filters must not change; None if none were.
     """
 
     __slots__ = (
@@ -80,13 +79,13 @@ class FilterChain:
         self._async = [stage for stage in reversed(filters) if isinstance(stage, AsyncStage)]
         self._outlet = outlet
         self._exit = _Exit(outlet, filters, length)
-        self._full = False  # the sink; or there is none
-        self._came = False  # something, since the last look
-        # Looked at in the next turn of the loop; for ever, so to say, if no filter wants to be flushed.
+        self._full = False  # the sink is full, or there is none
+        self._came = False  # data has arrived since the last check
+        # Whether to check in the next turn of the loop; always True, in effect, if no filter needs flushes.
         self._watched = not any(stage.wants_flush for stage in filters)
         self._updating = False
         self.ended = False
-        """The end was fed, or nobody wants it."""
+        """Whether the end was passed on, or is not needed."""
         behind: Behind = self._exit
         for stage in reversed(filters):
             stage.link(behind, self)
@@ -96,7 +95,7 @@ class FilterChain:
     def feed(self, chunk: bytes) -> None:
         """Filter a chunk.
 
-        :raises PluginError: a filter failed; those that are async tell the exchange instead.
+        :raises PluginError: a filter failed; async ones report to the exchange instead.
         """
         if self.ended:
             return
@@ -107,18 +106,18 @@ class FilterChain:
             asyncio.get_running_loop().call_soon(self._look)
 
     def end(self, trailers: Headers | None) -> None:
-        """Filter the end; raises as ``feed``."""
+        """Filter the end; raises like ``feed``."""
         self.ended = True
         self._first.end(trailers or Headers())
 
     def stop(self) -> None:
-        """Filter nothing more: nobody wants the rest."""
+        """Filter nothing more: the rest is not needed."""
         self.ended = True
         for stage in self._stages:
             stage.stop()
 
     def _look(self) -> None:
-        """Flush the filters, unless something came since the last look."""
+        """Flush the filters, unless data has arrived since the last check."""
         if self.ended:
             return
         if self._came:
@@ -135,11 +134,11 @@ class FilterChain:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for a filter that no more is to come."""
+        """Whether too much data waits for a filter."""
         return any(stage.waiting > MOST_WAITING for stage in self._async)
 
     def has_room_behind(self, stage: Stage) -> bool:
-        """Return whether what a filter lets out will be taken."""
+        """Return whether the output of a filter will be accepted."""
         if self._full:
             return False
         for later in self._async:
@@ -150,21 +149,21 @@ class FilterChain:
         return True
 
     def set_full(self, full: bool) -> None:
-        """Take note that the sink can, or cannot, take more."""
+        """Record whether the sink can accept more data."""
         self._full = full
         if not full:
             self._go_on()
 
     def reopen(self) -> None:
-        """Go on: there is another sink.
+        """Continue with another sink.
 
-        :raises PluginError: the body has another length than was announced.
+        :raises PluginError: the length of the body differs from the announced one.
         """
         self._exit.reopen()
         self.set_full(False)
 
     def update(self) -> None:
-        """Take note that less, or more, waits for a filter."""
+        """Update back-pressure after the amount of waiting data has changed."""
         self._outlet.update_source()
         if len(self._async) > 1:
             self._go_on()
@@ -178,7 +177,7 @@ class FilterChain:
 
 
 class _Exit:
-    """Behind the last filter: checks the length, and keeps what comes while there is no sink."""
+    """The end of the chain: checks the length, and keeps data while there is no sink."""
 
     __slots__ = ("_filters", "_late", "_late_end", "_length", "_outlet", "_sent")
 
@@ -191,7 +190,7 @@ class _Exit:
         self._late_end: Headers | None = None
 
     def feed(self, chunk: bytes) -> None:
-        if not self._outlet.is_open:
+        if not self._outlet.has_sink:
             self._late.append(chunk)  # of a call that was under way when the sink was lost
             return
         self._sent += len(chunk)
@@ -202,7 +201,7 @@ class _Exit:
         pass
 
     def end(self, trailers: Headers) -> None:
-        if not self._outlet.is_open:
+        if not self._outlet.has_sink:
             self._late_end = trailers
             return
         self._check_length(complete=True)
@@ -217,9 +216,9 @@ class _Exit:
             self.end(trailers)
 
     def _check_length(self, *, complete: bool) -> None:
-        """Refuse a body of another length than was announced: it would run into what follows.
+        """Check that a body has its announced length: otherwise the next message would be misread.
 
-        :raises PluginError: a filter that promised only to read changed the length.
+        :raises PluginError: a filter that declared only to read changed the length.
         """
         if self._length is None or self._sent == self._length:
             return

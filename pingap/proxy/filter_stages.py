@@ -1,4 +1,4 @@
-"""A body filter in its place: it gets what the filter before lets out, and feeds the one behind."""
+"""A body filter in its chain: gets the output of the previous stage, and feeds the next one."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ if TYPE_CHECKING:
 
 
 class Behind(Protocol):
-    """What takes the results of a filter: the next one, or the way to the sink."""
+    """The receiver of a filter's output: the next filter, or the exit to the sink."""
 
     def feed(self, chunk: bytes) -> None:
-        """Take a chunk; never empty."""
+        """Handle a chunk; never empty."""
 
     def flush(self) -> None:
-        """Let out what can be sent of what was kept."""
+        """Send kept data that can be sent."""
 
     def end(self, trailers: Headers) -> None:
-        """Take the end of the body."""
+        """Handle the end of the body."""
 
 
 class Holder(Protocol):
-    """The exchange of a filter, as far as it concerns the filter."""
+    """The part of an exchange that a filter uses."""
 
     filters: list[Stage]
-    """Those that neither have got the end of their body nor were abandoned."""
+    """Filters that neither have received the end of their body nor were abandoned."""
 
     @property
     def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
+        """Runs awaitables of plugins."""
 
     def fail(self, failure: PingapError) -> None:
         """End the exchange."""
 
     def wake(self) -> None:
-        """Let the lifecycle look again at what it waits for."""
+        """Let the lifecycle check its condition again."""
 
 
 class Pressure(Protocol):
-    """The chain of a filter, which knows how much waits where."""
+    """The chain of a filter, which tracks waiting data."""
 
     def has_room_behind(self, stage: Stage) -> bool:
-        """Return whether what the filter lets out will be taken."""
+        """Return whether the output of the filter will be accepted."""
 
     def update(self) -> None:
-        """Take note that less, or more, waits for a filter."""
+        """Update back-pressure after the amount of waiting data has changed."""
 
 
 class Stage(ABC):
-    """A filter of one body, called in the right way and blamed for what it does.
+    """A filter of one body, called in the right way; attributes its errors.
 
     :param holder: the exchange.
     :param owner: the plugin instance it belongs to.
@@ -76,12 +76,12 @@ class Stage(ABC):
         self._filter = body_filter
         self._behind: Behind
         self._flushes = overrides_flush(body_filter)
-        self._fed = False  # since it was flushed
+        self._fed = False  # since the last flush
         self.owner = owner
 
     @property
     def wants_flush(self) -> bool:
-        """Whether a flush makes a difference to it."""
+        """Whether it needs flushes."""
         return self._flushes
 
     @property
@@ -90,45 +90,45 @@ class Stage(ABC):
         return self._filter.hold_head
 
     def link(self, behind: Behind, chain: Pressure) -> None:
-        """Take note of what gets the results."""
+        """Set the receiver of the results."""
         self._behind = behind
 
     @abstractmethod
     def feed(self, chunk: bytes) -> None:
-        """Take a chunk; never empty."""
+        """Handle a chunk; never empty."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Flush the filter, and those behind it."""
+        """Flush the filter, and the next ones."""
 
     @abstractmethod
     def end(self, trailers: Headers) -> None:
-        """Take the end of the body."""
+        """Handle the end of the body."""
 
     def stop(self) -> Outcome | None:
-        """Do nothing more; return a call that was cancelled and has not ended yet."""
+        """Do nothing more; return a cancelled call that has not ended yet."""
         return None
 
     def abandon(self, outcome: RequestOutcome) -> None:
-        """Tell the filter that its body stays incomplete."""
+        """Notify the filter that its body stays incomplete."""
         self._filter.abandoned(outcome)
 
     def failure(self, method: str) -> PluginError:
-        """Return the error for a call that raised something."""
+        """Return the error for a call that raised an exception."""
         return PluginError(self.owner.name, "body filter", _place(self._filter, method))
 
 
 class SyncStage(Stage):
-    """A filter that is called."""
+    """A filter with plain calls."""
 
     __slots__ = ()
 
     _filter: BodyFilter
 
     def feed(self, chunk: bytes) -> None:
-        """Take a chunk.
+        """Handle a chunk.
 
-        :raises PluginError: this filter failed, or one behind it.
+        :raises PluginError: this filter failed, or a later one.
         """
         try:
             result = checked(self._filter.feed(chunk))
@@ -141,7 +141,7 @@ class SyncStage(Stage):
             self._behind.feed(result)
 
     def flush(self) -> None:
-        """Flush the filter, and those behind it; raises as ``feed``."""
+        """Flush the filter, and the next ones; raises like ``feed``."""
         if self._flushes and self._fed:
             self._fed = False
             try:
@@ -155,7 +155,7 @@ class SyncStage(Stage):
         self._behind.flush()
 
     def end(self, trailers: Headers) -> None:
-        """Take the end of the body; raises as ``feed``."""
+        """Handle the end of the body; raises like ``feed``."""
         self.holder.filters.remove(self)
         try:
             rest = checked(self._filter.end(trailers))
@@ -169,7 +169,7 @@ class SyncStage(Stage):
 
 
 def checked(result: object) -> bytes:
-    """Return what a filter returned.
+    """Check and return the result of a filter.
 
     :raises TypeError: it is not bytes.
     """
@@ -182,7 +182,7 @@ def checked(result: object) -> bytes:
 
 
 def _place(body_filter: AnyBodyFilter, method: str) -> str:
-    """Return where a filter says what it returns."""
+    """Return the place where a filter defines a method."""
     cls = type(innermost(body_filter))
     function = getattr(cls, method)
     work = getattr(cls, "_work", "")

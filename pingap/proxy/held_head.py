@@ -1,4 +1,4 @@
-"""A response whose head waits for its body, so that a body filter may still change it."""
+"""A response whose head waits for its body, so that a body filter can still change it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def bytes_to_hold(filters: Filters) -> int:
 
 
 class HeldHead:
-    """The client's side, which gets head and body together.
+    """The client side, which gets head and body together.
 
-    :param limit: bytes that wait; with more, the head is sent without the rest of the body.
+    :param limit: bytes that may wait; beyond that, the head is sent before the rest of the body.
     """
 
     def __init__(self, x: Exchange, response: Response, limit: int) -> None:
@@ -41,14 +41,14 @@ class HeldHead:
             self._send(self._response.content_length)
 
     def send_end(self, trailers: Headers | None) -> None:
-        """Send what was kept, and the end; the body has a length, unless trailers follow it."""
+        """Send the kept data, and the end; the body has a length, unless trailers follow it."""
         if self._waits:
             announced = self._response.content_length
             self._send(self._size if trailers is None else announced)
         self._x.downstream.send_end(trailers)
 
     def withdraw(self) -> bool:
-        """Forget the response, if nothing of it was sent."""
+        """Drop the response, if nothing of it was sent."""
         waited, self._waits = self._waits, False
         self._held.clear()
         return waited

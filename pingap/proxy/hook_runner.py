@@ -1,18 +1,18 @@
 """Running the chain of a phase: sync plugins are called, async ones get a task.
 
-Each function returns at once if all plugins are sync, and otherwise something to await for the
-rest. (A coroutine for every phase of every request would cost more than most plugins.)
+Each function returns at once if all plugins are sync, and otherwise an awaitable for the rest. A coroutine
+for every phase of every request would cost more than most plugins.
 
-A plugin fails closed: whatever it raises (``SystemExit`` and ``CancelledError``, too), other than an
-answer on purpose, and running out of time, becomes a ``PluginError`` that names the instance and the
-phase. Where the operator chose ``fail_open``, it is only reported, and the request goes on as if the
-plugin were not there.
+A plugin fails closed: any exception (including ``SystemExit`` and ``CancelledError``), except a deliberate
+answer, and a timeout become a ``PluginError`` that names the instance and the phase. With ``fail_open``, it
+is only reported, and the request continues without the plugin.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pingap.http.attempts import Retry
@@ -35,8 +35,8 @@ _FILTERS: Final = (BodyFilter, AsyncBodyFilter)
 def call_all(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Awaitable[None] | None:
     """Call every plugin of a phase.
 
-    :returns: None, or what must be awaited because a plugin is async.
-    :raises PluginError: a plugin failed; the ones after it were not called.
+    :returns: None, or an awaitable if a plugin is async.
+    :raises PluginError: a plugin failed; the remaining ones were not called.
     """
     for step in chain:
         call, owner = step
@@ -66,8 +66,8 @@ def call_first(
 ) -> Response | Awaitable[Response | None] | None:
     """Call the plugins of a phase until one answers.
 
-    :returns: the response, None if no plugin answered, or what must be awaited to know.
-    :raises PluginError: a plugin failed, or answered something that is not a response.
+    :returns: the response, None if no plugin answered, or an awaitable for it.
+    :raises PluginError: a plugin failed, or returned something other than a response.
     """
     for step in chain:
         call, owner = step
@@ -93,22 +93,29 @@ def call_first(
 
 
 def _prepared(x: Exchange, response: Response) -> Response:
-    """Return the response of a plugin as one that can be sent; what it has open is closed at the end."""
+    """Return the response of a plugin in a form that can be sent; its open files are closed at the end."""
     if response.sent:
-        response = response.copy()  # it is another one from now on
+        response = response.copy()  # the original has already been sent
     if isinstance(response.body, FileBody):
         x.files = (*x.files, response.body)
     return response
 
 
+def _close_file(answer: object) -> None:
+    """Let go of what an answer has open that came after the client had left."""
+    if isinstance(answer, Response) and isinstance(answer.body, FileBody):
+        answer.body.close()
+
+
 def _answers(phase: str) -> Answers:
-    """Return what a plugin may answer in a phase."""
+    """Return the classes that a plugin may return in a phase."""
     return _RESCUES if phase == "upstream_error" else (Response,)
 
 
 async def _await_first(
     x: Exchange, chain: Chain, phase: str, outcome: Outcome, arguments: tuple[Any, ...]
 ) -> Response | None:
+    outcome.discard = _close_file
     result = await _result(x, outcome, chain[0][1], phase, _answers(phase))
     if result is not None:
         x.answered_by = chain[0][1].name
@@ -120,9 +127,9 @@ async def _await_first(
 
 
 async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) -> Filters:
-    """Ask every plugin of a phase for a body filter; note that each has to get its end.
+    """Ask every plugin of a phase for a body filter; record that each must get its end.
 
-    :raises PluginError: a plugin failed, or answered something that is not a filter.
+    :raises PluginError: a plugin failed, or returned something other than a filter.
     """
     filters: list[Stage] = []
 
@@ -149,9 +156,9 @@ async def ask_plugins(
 ) -> None:
     """Ask every plugin of a phase for an object.
 
-    :param expected: the classes that it may have.
-    :param keep: called with each object as soon as it is there, and its owner.
-    :raises PluginError: a plugin failed, or answered something else; the ones after it were not called.
+    :param expected: the valid classes.
+    :param keep: called with each object immediately, and its owner.
+    :raises PluginError: a plugin failed, or returned something else; the remaining ones were not called.
     """
     for call, owner in chain:
         try:
@@ -163,13 +170,22 @@ async def ask_plugins(
             continue
         if answer is not None and not isinstance(answer, expected):
             outcome = x.begin(answer, owner.timeout)
+            outcome.discard = partial(_keep_late, expected, keep, owner)
             answer = await _result(x, outcome, owner, phase, expected)
         if answer is not None:
             keep(answer, owner)
 
 
+def _keep_late(
+    expected: Answers, keep: Callable[[Any, Owner], None], owner: Owner, answer: object
+) -> None:
+    """Keep an object that came after the client had left: it gets to know the end, as the others do."""
+    if isinstance(answer, expected):
+        keep(answer, owner)
+
+
 async def abandon_filters(x: Exchange) -> None:
-    """Tell the filters whose body did not come to its end, after what they were doing has ended."""
+    """Notify filters whose body is incomplete, after their calls in progress have ended."""
     for relay in (x.request_body, x.response_body):
         if relay is not None:
             relay.stop()
@@ -181,7 +197,7 @@ async def abandon_filters(x: Exchange) -> None:
             await x.outlast(call)
         try:
             stage.abandon(outcome)
-        except BaseException as error:  # (see the module: CancelledError, too)
+        except BaseException as error:  # including CancelledError, see the module
             failure = PluginError(stage.owner.name, "body filter")
             failure.__cause__ = error
             x.server.report(x, failure)
@@ -190,7 +206,7 @@ async def abandon_filters(x: Exchange) -> None:
 async def _result(
     x: Exchange, outcome: Outcome, owner: Owner, phase: str, expected: Answers = ()
 ) -> Any:
-    """Return the result of what an async plugin began, or apply the failure rule."""
+    """Return the result of an async plugin, or handle its failure."""
     try:
         value = await x.finish(outcome)
     except (HTTPError, ClientGone):
@@ -212,7 +228,7 @@ def _misfit(result: object, expected: Answers) -> TypeError | None:
 
 
 def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None:
-    """Apply the failure rule of a plugin.
+    """Handle the failure of a plugin.
 
     :raises PluginError: it fails closed.
     """

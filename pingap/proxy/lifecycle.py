@@ -1,8 +1,8 @@
-"""The way of one request, in the order in which it happens. Read this first.
+"""The path of one request, step by step. Read this first.
 
-Everything here is a plain call unless it says ``await``; and what it awaits is, but for async
-plugins and new upstream connections, only the next callback of a connection (``exchange``).
-Sockets, wire formats and pools are elsewhere.
+Everything here is a plain call unless it is awaited. Apart from async plugins and new upstream connections,
+an await only waits for the next callback of a connection (``exchange``). Sockets, wire formats and pools are
+elsewhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NO_BODY = frozenset((101, 204, 304))
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
     """Take one request through all its phases.
 
-    :param refusal: what is wrong with the request, if its head could not be read.
+    :param refusal: the error, if its head could not be read.
     """
     response: Response | None = None
     filters: Filters = ()
@@ -71,9 +71,9 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
     except ClientGone as gone:
         x.ctx.status = x.status_when_left or x.ctx.status or 499
         x.ctx.fail(RequestOutcome.CLIENT_GONE, gone)
-        gone.__traceback__ = None  # (see ``ServerRuntime.report``)
+        gone.__traceback__ = None  # see ``ServerRuntime.report``
     except PingapError as error:
-        # The head is gone: only a cut connection tells the client that this is not the whole.
+        # The head has been sent: only a cut connection shows the client that the response is incomplete.
         x.ctx.fail(RequestOutcome.BROKEN_OFF, error)
         x.server.report(x, error)
         x.downstream.cut()
@@ -118,9 +118,9 @@ async def _find_response(x: Exchange) -> Response:
         if answer is not None:
             return answer
     response = await ask_upstream(x, location)
-    if x.chains.upstream_response:  # those of the upstream are among them now
+    if x.chains.upstream_response:  # now includes those of the upstream
         response = await _change_upstream_response(x, x.chains.upstream_response, response)
-    if ctx.choice_fields:  # (not before: a cache may have stored what it got)
+    if ctx.choice_fields:  # after ``upstream_response``, in which a cache may store the response
         for prepared in ctx.choice_fields:
             response.headers.append(prepared)
     return response
@@ -128,7 +128,7 @@ async def _find_response(x: Exchange) -> Response:
 
 async def _ask_server_plugins(x: Exchange) -> Response | None:
     """Run ``server_request``."""
-    x.ctx.told(x.request)  # before plugins may change what it is read from
+    x.ctx.told(x.request)  # before plugins can change the headers it is read from
     x.request.__class__ = PluginRequest
     if owned := x.server.chains.owned_headers:
         drop_owned(x.request.headers, owned)
@@ -140,7 +140,7 @@ async def _ask_server_plugins(x: Exchange) -> Response | None:
 
 
 async def _prepare(x: Exchange, chains: Chains) -> None:
-    """Do what comes before the phase ``request``."""
+    """Do the work before the phase ``request``."""
     request = x.request
     if chains.websocket and request.upgrade and is_websocket(request.upgrade):
         limit_extensions(request)
@@ -170,7 +170,7 @@ def _match(x: Exchange) -> LocationRuntime:
     x.location = location
     x.chains = location.chains
     if location.may_take_time:  # or there are trusted proxies
-        ctx.told(request)  # before plugins may change what it is read from
+        ctx.told(request)  # before plugins can change the headers it is read from
         if location.times_plugins(request, ctx):
             x.chains = location.timed_chains
             ctx.plugin_times = {}
@@ -196,7 +196,7 @@ def _check_limits(x: Exchange, location: LocationRuntime) -> None:
 
 
 async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
-    """Run ``upstream_response``; a response that a plugin puts in its place drops the upstream's."""
+    """Run ``upstream_response``; if a plugin replaces the response, the upstream's is dropped."""
     for step in chain:
         answer = call_first(x, (step,), "upstream_response", x.request, response, x.ctx)
         if answer is not None and not isinstance(answer, Response):
@@ -212,7 +212,7 @@ async def _ask_for_filters(x: Exchange, chains: Chains, response: Response) -> F
     """Run the phases that filter the body of a response."""
     if x.request.method == "HEAD" or response.status in _NO_BODY:
         if chains.rewriters:
-            response.content_length = None  # what a GET would bring cannot be known
+            response.content_length = None  # the result of a GET is unknown
         return ()
     filters: Filters = ()
     args = (x.request, response, x.ctx)
@@ -227,7 +227,7 @@ async def _ask_for_filters(x: Exchange, chains: Chains, response: Response) -> F
 
 
 async def _error_response(x: Exchange, error: HTTPError) -> Response:
-    """Make the page for an error. ``response`` runs for it as well, unless that is what failed."""
+    """Make the page for an error. ``response`` runs for it as well, unless that has failed."""
     x.drop_upstream()
     x.forgive()
     x.ctx.error = error
@@ -264,7 +264,7 @@ async def _error_page(x: Exchange, error: HTTPError) -> Response:
 
 
 def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
-    """Send a response whose body is whole and of no concern to filters; False if it is not."""
+    """Send a response whose body is complete and unfiltered; False if it is not."""
     if x.failure is not None:
         raise x.failure
     ctx = x.ctx
@@ -291,9 +291,9 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
 async def _send(
     x: Exchange, response: Response, filters: Filters, *, replaceable: bool = True
 ) -> None:
-    """Send a response whose body is still to come, or passes filters.
+    """Send a response whose body is incomplete or filtered.
 
-    :param replaceable: it is no error page, so that one may take its place.
+    :param replaceable: whether an error page may replace it.
     """
     if x.unattended and (response.status == 101 or not response.upstream):
         unattended.end()
@@ -328,9 +328,10 @@ async def _send(
 
 
 def _withdraw(x: Exchange, held: HeldHead | None, error: HTTPError) -> bool:
-    """Take back a response that failed; False if some of it was sent.
+    """Withdraw a failed response; False if a part of it was sent.
 
-    What plugins do wrong with the first piece of a body can be answered, as the head still waits.
+    If a plugin fails with the first piece of a body, an error page can be sent, because the head is still
+    held.
     """
     if held is not None and held.withdraw():
         return True
@@ -338,11 +339,11 @@ def _withdraw(x: Exchange, held: HeldHead | None, error: HTTPError) -> bool:
 
 
 def _end(x: Exchange) -> None:
-    """Let go of the upstream and take note of what became of the request."""
+    """Release the upstream and record the outcome of the request."""
     ctx = x.ctx
     if x.upstream is not None:
         x.drop_upstream()
-    if (peer := x.peer) is not None:  # (As ``leave_peer`` does; a call costs more.)
+    if (peer := x.peer) is not None:  # same as ``leave_peer``, but without a call
         peer.in_flight -= 1
         if peer.bookkeeper is not None:
             peer.bookkeeper.ended(peer, ctx, failed=False)
@@ -360,7 +361,7 @@ def _end(x: Exchange) -> None:
 
 
 async def _look_back(x: Exchange, response: Response | None) -> None:
-    """Run ``logging``; a plugin that fails does not keep the others from it. Count what they took."""
+    """Run ``logging`` of all plugins, even if one fails. Record plugin times."""
     chain = x.chains.logging + x.server.chains.logging
     if chain:
         x.close_book()
@@ -371,7 +372,7 @@ async def _look_back(x: Exchange, response: Response | None) -> None:
             pending = call_all(x, (step,), "logging", x.request, response, x.ctx)
             if pending is not None:
                 await pending
-        except PingapError as error:  # ClientGone, too: the worker ends
+        except PingapError as error:  # also ClientGone: the worker ends
             x.server.report(x, error)
     if x.location is not None:
         x.location.stats.observe_plugins(x.ctx.plugin_times)

@@ -1,8 +1,8 @@
-"""What a location asks of a request: its path, its host, its conditions.
+"""The conditions of a location: its path, its host, and others.
 
-Each predicate answers one question on its own, so that `pingap.proxy.routing` can pick a location and
-`pingap explain` can say why another one lost. Paths and hosts of requests are normalised before
-(`pingap.http.paths`, `pingap.http.hosts`); what is written in TOML is normalised here.
+Each predicate is independent, so that `pingap.proxy.routing` can choose a location and `pingap explain` can
+say why another one does not match. Paths and hosts of requests are normalised before (`pingap.http.paths`,
+`pingap.http.hosts`); those of the configuration are normalised here.
 """
 
 import re
@@ -22,21 +22,21 @@ Captures: TypeAlias = Mapping[str, str]
 CompileRegex: TypeAlias = Callable[[str], Pattern]
 
 NO_CAPTURES: Final[Captures] = MappingProxyType({})
-"""The answer of everything that matches without naming a group; shared and immutable."""
+"""The result of a match without named groups; shared and immutable."""
 
 _UPPER_CASE = re.compile("[A-Z]").search
 _ESCAPED = re.compile(r"[%+\x80-\xff]").search
 
 
 class RequestView(Protocol):
-    """What conditions look at. It is asked only when a route has conditions."""
+    """The part of a request that conditions use; only read by routes with conditions."""
 
     @property
     def query(self) -> str:
-        """The query as sent, without ``?``, a character for each byte; empty when there is none."""
+        """The query as sent, without ``?``, a character for each byte; empty if there is none."""
 
     def header(self, name: str) -> str | None:
-        """The value of a header, its lines as one list; ``name`` is given in lower case."""
+        """The value of a header, its lines joined as a list; ``name`` is in lower case."""
 
 
 class PathKind(Enum):
@@ -67,8 +67,8 @@ class PathMatcher:
     ) -> "PathMatcher":
         """Read a path as written in TOML.
 
-        :param raw: the paths of requests are not normalised, so this one is not either.
-        :raises ValueError: the regex is not one.
+        :param raw: the paths of requests are not normalised, so neither is this one.
+        :raises ValueError: the regex is invalid.
         """
         normalise = str if raw else as_matched
         written = (written or "").strip()
@@ -115,12 +115,12 @@ class HostPiece:
     def parse(cls, written: str, compile_regex: CompileRegex = re.compile) -> "HostPiece":
         """Read one piece of a host list.
 
-        :raises ValueError: the regex is not one, or a ``*`` is not part of one leading ``*.``.
+        :raises ValueError: the regex is invalid, or a ``*`` is not part of a single leading ``*.``.
         """
         written = written.strip()
         if written.startswith("~"):
             text = written[1:].strip()
-            # Hosts are in lower case by now; as in nginx, an expression that is not ignores case.
+            # Hosts are in lower case; as in nginx, an expression that is not ignores case.
             flag = "(?i)" if _UPPER_CASE(text) else ""
             return cls(HostKind.REGEX, text, _compile(flag + text, compile_regex))
         if "*" not in written:
@@ -147,7 +147,7 @@ class HostPiece:
 
 @dataclass(frozen=True, slots=True)
 class HostMatcher:
-    """The ``host`` of one location: a list of which one piece must match; empty means any host."""
+    """The ``host`` of one location: a list, one piece of which must match; empty means any host."""
 
     pieces: tuple[HostPiece, ...]
 
@@ -161,13 +161,13 @@ class HostMatcher:
 
     @property
     def has_regex(self) -> bool:
-        """Whether some piece is a regex."""
+        """Whether any piece is a regex."""
         return any(piece.kind is HostKind.REGEX for piece in self.pieces)
 
     def match(self, host: str) -> Captures | None:
         """Compare with the host of a request, without port.
 
-        :returns: what the first matching piece captured, ``None`` when no piece matches.
+        :returns: the captures of the first matching piece, ``None`` if no piece matches.
         """
         if not self.pieces:
             return NO_CAPTURES
@@ -178,7 +178,7 @@ class HostMatcher:
 
 
 class ConditionKind(Enum):
-    """Where a condition looks (config.md, section 5.3)."""
+    """The part of a request that a condition examines (config.md, section 5.3)."""
 
     HEADER = "header"
     QUERY = "query"
@@ -192,7 +192,7 @@ class Condition:
     kind: ConditionKind
     name: str
     value: str | None
-    """``None`` when it is enough that the name is present."""
+    """``None`` if any value matches."""
     member: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
     """Finds the value of a header in a list."""
 
@@ -200,7 +200,7 @@ class Condition:
     def parse(cls, kind: ConditionKind, written: str) -> "Condition":
         """Read ``name`` or ``name:value`` (config.md, section 5.3).
 
-        Escapes in a query condition are decoded, since pingap 0.13.9 compares with what was sent.
+        Escapes in a query condition are decoded, since pingap 0.13.9 compares the query as sent.
 
         :raises ValueError: there is no name.
         """
@@ -222,10 +222,10 @@ class Condition:
         return cls(kind, name, value if colon else None, member)
 
     def holds(self, request: "RequestView | Asked") -> bool:
-        """Ask a request; of several values of one name, any counts.
+        """Test a request; if a name has several values, any of them may match.
 
-        A header has the value if it is the whole of it, or a member of the list that it is, on one
-        line or several (RFC 9110, 5.3).
+        A header has the value if it is the whole value, or a member of the list, on one line or several
+        (RFC 9110, 5.3).
         """
         asked = request if isinstance(request, Asked) else Asked(request)
         values = asked.values(self.kind, self.name)
@@ -237,7 +237,7 @@ class Condition:
 
 
 class Asked:
-    """A request that conditions ask: what they look at is parsed once, however many there are."""
+    """A request for conditions: the examined parts are parsed once, for any number of conditions."""
 
     __slots__ = ("_pairs", "_request")
 
@@ -274,12 +274,12 @@ class Asked:
 
 
 def _decoded(text: str) -> str:
-    """Decode a part of a query as forms are encoded (WHATWG URL, 5.1)."""
+    """Decode a part of a query in the way of forms (WHATWG URL, 5.1)."""
     return form_decoded(text.encode("latin-1", "replace"))
 
 
 def is_written(entry: str) -> bool:
-    """Return whether an entry of a list of conditions is one; empty ones are ignored."""
+    """Return whether an entry of a list of conditions is not empty; empty ones are ignored."""
     return bool(entry.strip())
 
 
@@ -300,7 +300,7 @@ def _search(pattern: Pattern, text: str) -> Captures | None:
         return None
     if not pattern.groupindex:
         return NO_CAPTURES
-    # A group in a branch that was not taken is no variable.
+    # A group in a branch that did not match is not a variable.
     return {
         name: value for name, value in found.groupdict().items() if value is not None
     } or NO_CAPTURES

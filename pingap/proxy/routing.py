@@ -1,8 +1,7 @@
-"""Pick the location of a request: the heaviest one whose host, path and conditions all hold.
+"""Chooses the location of a request: the one with the largest weight whose host, path and conditions match.
 
-The predicates live in `pingap.proxy.matching`. The index here only finds, fast, the few candidates
-worth asking; it decides nothing that the predicates would not have decided. The rules are those
-of config.md, sections 5.4 and 5.5.
+The predicates are in `pingap.proxy.matching`. The index here only finds, quickly, the few candidates worth
+testing; it never contradicts the predicates. The rules are those of config.md, sections 5.4 and 5.5.
 """
 
 import re
@@ -42,16 +41,16 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_LENGTH_WEIGHT: Final = 64
-"""A longer path text does not weigh more than this."""
+"""Maximum contribution of the path length to the weight."""
 
 
 # Not slots=True: with it, `Route[int](...)` is a TypeError on Python 3.11 (frozen, generic).
 @dataclass(frozen=True, kw_only=True)
 class Route(Generic[T]):
-    """What the router needs to know of a location, as written in TOML (config.md, section 5)."""
+    """The properties of a location for the router, as written in TOML (config.md, section 5)."""
 
     target: T
-    """Handed back when the route is picked; never looked at."""
+    """Returned when the route is chosen; never examined."""
     path: str | None = None
     host: str | None = None
     weight: int | None = None
@@ -62,12 +61,12 @@ class Route(Generic[T]):
 
 
 def computed_weight(path: str | None, host: str | None) -> int:
-    """Weigh a route that has no explicit weight (config.md, section 5.4).
+    """Compute the weight of a route without an explicit one (config.md, section 5.4).
 
-    Both texts count without outer white space. A comma list with a regex in it is a regex
-    host wherever the regex stands.
+    Both texts count without outer white space. A comma-separated list that contains a regex anywhere is a
+    regex host.
 
-    :returns: the weight; heavier routes are asked first.
+    :returns: the weight; routes with larger weights are tested first.
     """
     weight = 0
     path_text = (path or "").strip()
@@ -84,11 +83,11 @@ def computed_weight(path: str | None, host: str | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate(Generic[T]):
-    """A route after parsing: its place in the order of selection, and its predicates."""
+    """A parsed route: its rank, and its predicates."""
 
     target: T
     rank: int
-    """0 is asked first."""
+    """0 is tested first."""
     weight: int
     host: HostMatcher
     path: PathMatcher
@@ -103,7 +102,7 @@ class Candidate(Generic[T]):
         """Parse the texts of a route.
 
         :param raw: see `Router`.
-        :raises ValueError: a host, path or condition cannot be read.
+        :raises ValueError: a host, path or condition is invalid.
         """
         host = HostMatcher.parse(route.host, compile_regex)
         path = PathMatcher.parse(route.path, compile_regex, raw=raw)
@@ -129,10 +128,10 @@ class Candidate(Generic[T]):
         )
 
     def match(self, host: str, path: str, request: RequestView | Asked) -> Captures | None:
-        """Ask all predicates.
+        """Test all predicates.
 
-        :returns: the named groups, those of the host over those of the path; ``None`` when a
-            predicate does not hold.
+        :returns: the named groups, those of the host over those of the path; ``None`` if a predicate does not
+            match.
         """
         if (of_host := self.host.match(host)) is None:
             return None
@@ -146,7 +145,7 @@ class Candidate(Generic[T]):
 
 _MOST_KNOWN: Final = 4096
 _LONGEST_KNOWN: Final = 256
-"""Answers that depend on host and path only are kept, so many and for paths up to this length."""
+"""Number of cached results, which depend on host and path only, and maximum length of their paths."""
 
 
 class _PathIndex(Generic[T]):
@@ -173,9 +172,9 @@ class _PathIndex(Generic[T]):
         """Add the candidates that may match a path, in groups of ascending rank."""
         if path in self._exact:
             groups.append(self._exact[path])
-        # A prefix of the path sorts before the path, and so does everything between the two,
-        # which begins with that prefix as well. So all prefixes of the path are the last text
-        # that does not sort after the path, or among the prefixes of that text.
+        # A prefix of the path sorts before the path, and so does everything between the two, which begins
+        # with that prefix as well. So all prefixes of the path are among the last text that does not sort
+        # after the path, and the prefixes of that text.
         at = bisect_right(self._prefixes, path) - 1
         while at >= 0:
             if path.startswith(self._prefixes[at]):
@@ -188,13 +187,13 @@ class _PathIndex(Generic[T]):
 class Router(Generic[T]):
     """The candidate locations of one server (config.md, section 5.5).
 
-    Routes are sorted by weight, heaviest first, ties in the given order; the first one whose
-    host, path and conditions all hold is picked.
+    Routes are sorted by weight, the largest first, equal ones in the given order; the first one whose host,
+    path and conditions all match is chosen.
 
-    :param routes: the locations in the order the server lists them.
-    :param compile_regex: how to compile the regexes of hosts and paths.
+    :param routes: the locations in the order in which the server lists them.
+    :param compile_regex: compiles the regexes of hosts and paths.
     :param raw: the paths of requests are not normalised (``servers.*.path_matching``).
-    :raises ValueError: a host, path or condition cannot be read.
+    :raises ValueError: a host, path or condition is invalid.
     """
 
     def __init__(
@@ -204,7 +203,7 @@ class Router(Generic[T]):
         *,
         raw: bool = False,
     ) -> None:
-        ranked = sorted(routes, key=_weight, reverse=True)  # stays stable
+        ranked = sorted(routes, key=_weight, reverse=True)  # still stable
         self.candidates: Final = tuple(
             Candidate.parse(route, rank, compile_regex, raw=raw)
             for rank, route in enumerate(ranked)
@@ -228,19 +227,19 @@ class Router(Generic[T]):
         self._shortest_wildcard = min(map(len, self._wildcard), default=0)
 
     def parts(self) -> Iterator[object]:
-        """Yield the objects of which there is about one for each route."""
+        """Yield the objects of which there is about one per route."""
         yield from self.candidates
         yield from self._exact.values()
         yield from self._wildcard.values()
 
     def match(self, host: str, path: str, request: RequestView) -> tuple[T, Captures] | None:
-        """Pick the location of a request.
+        """Choose the location of a request.
 
-        :param host: normalised, without port; empty when the request names none.
+        :param host: normalised, without port; empty if the request has none.
         :param path: normalised unless the router is ``raw``, without query.
-        :param request: asked only by routes that have conditions.
-        :returns: the target of the picked route and the named groups of its host and path
-            regexes (`NO_CAPTURES` when there are none); ``None`` when no route matches.
+        :param request: only read by routes with conditions.
+        :returns: the target of the chosen route and the named groups of its host and path regexes
+            (`NO_CAPTURES` if there are none); ``None`` if no route matches.
         """
         if (known := self._known.get((host, path))) is not None:
             return known
@@ -269,7 +268,7 @@ class Router(Generic[T]):
         return best.target, best_captures
 
     def _groups(self, host: str, path: str) -> list[list[Candidate[T]]]:
-        """Find the candidates worth asking, in a few groups of ascending rank."""
+        """Find the candidates worth testing, in a few groups of ascending rank."""
         groups: list[list[Candidate[T]]] = []
         if self._exact or self._wildcard:
             name = host.lower()
@@ -281,10 +280,10 @@ class Router(Generic[T]):
         return groups
 
     def _collect_wildcards(self, name: str, path: str, groups: list[list[Candidate[T]]]) -> None:
-        """Look up what follows each dot that has at least one character in front of it.
+        """Look up the part after each dot that has at least one character before it.
 
-        Only between the longest and the shortest wildcard, so that the walk stays short
-        whatever host a client sends.
+        Only between the longest and the shortest wildcard, so that the loop is short for any host of a
+        client.
         """
         start = max(1, len(name) - self._longest_wildcard - 1)
         stop = len(name) - self._shortest_wildcard
@@ -295,7 +294,7 @@ class Router(Generic[T]):
 
 
 class AmbiguousView(RequestView, Protocol):
-    """A request that backends may read in several ways (``servers.*.allow_in_paths``)."""
+    """A request whose path backends may read in several ways (``servers.*.allow_in_paths``)."""
 
     @property
     def other_paths(self) -> Sequence[str]:
@@ -303,13 +302,13 @@ class AmbiguousView(RequestView, Protocol):
 
 
 class CarefulRouter(Router[T]):
-    """The router of a server that takes such requests: every reading has to lead to one location.
+    """The router of a server that accepts such requests: every reading must lead to the same location.
 
-    Otherwise the upstream might serve what another location guards.
+    Otherwise the upstream could serve a path that another location guards.
     """
 
     def match(self, host: str, path: str, request: AmbiguousView) -> tuple[T, Captures] | None:  # type: ignore[override]
-        """Pick the location of a request.
+        """Choose the location of a request.
 
         :raises BadRequest: its readings lead to different locations.
         """
@@ -326,9 +325,9 @@ def _weight(route: Route[T]) -> int:
 
 
 def _parents(texts: Sequence[str]) -> list[int]:
-    """For each of some sorted texts, the place of the longest other one it begins with, or -1."""
+    """Return for each sorted text the index of the longest other one that is its prefix, or -1."""
     parents = []
-    above: list[int] = []  # the last text and all that it begins with, shortest first
+    above: list[int] = []  # the last text and its prefixes, shortest first
     for at, text in enumerate(texts):
         while above and not text.startswith(texts[above[-1]]):
             above.pop()

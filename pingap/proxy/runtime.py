@@ -1,7 +1,6 @@
-"""The runtime graph: what configuration becomes, ready to serve requests.
+"""The runtime graph, built from the configuration: servers, locations with frozen chains, and upstreams.
 
-Servers, locations with frozen chains, and upstreams. Built as a whole, before anything is served
-from it, and not changed afterwards; a counter is the only thing in it that moves.
+It is built completely before it serves, and not changed afterwards, except for counters.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ class LocationRuntime:
     :param upstreams: all upstreams by name.
     :param upstream_chains: name of an upstream that has plugins -> their chains.
     :param upstream_headers: changes to the headers sent to the upstream, in order.
-    :param retry: when a request is asked again of another peer.
+    :param retry: when a request is sent to another peer.
     :param retry_buffer_size: bytes of a request body kept for that.
-    :param plugin_timing: the time of plugins is taken for every request.
-    :param may_take_time: it may be taken, because of that or because a trusted client asks for it.
+    :param plugin_timing: plugins are timed for every request.
+    :param may_take_time: plugins may be timed, because of that or because a trusted client asks for it.
     """
 
     name: str
@@ -69,7 +68,7 @@ class LocationRuntime:
     has_limits: bool = field(init=False)
     has_plugins: bool = field(init=False)
     looks_back: bool = field(init=False)
-    """Something is done after a request has ended, beside what is done for every one."""
+    """Whether there is additional work after a request has ended."""
     repeats_sent: bool = field(init=False)
     _fixed_upstream: UpstreamRuntime | None = field(init=False)
     _timed_chains: Chains | None = field(init=False, default=None)
@@ -83,18 +82,18 @@ class LocationRuntime:
         self._fixed_upstream = self.upstreams.get(self.upstream)
 
     def times_plugins(self, request: Request, ctx: RequestContext) -> bool:
-        """Tell whether the time of the plugins is taken for a request."""
+        """Return whether plugins are timed for a request."""
         return self.plugin_timing or (is_asked_for(request) and ctx.connection.is_trusted)
 
     @property
     def timed_chains(self) -> Chains:
-        """The chains that take the time of plugins; made when first used."""
+        """The chains with timing; created when first used."""
         if self._timed_chains is None:
             self._timed_chains = timed(self.chains)
         return self._timed_chains
 
     def chains_at(self, upstream: str, chains: Chains) -> Chains:
-        """Return chains with those of an upstream behind them; made when first used.
+        """Return chains followed by those of an upstream; created when first used.
 
         :param upstream: one of ``upstream_chains``.
         :param chains: ``chains`` or ``timed_chains``.
@@ -107,7 +106,7 @@ class LocationRuntime:
         return self._at_upstreams[key]
 
     def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
-        """Return the upstream a plugin named in ``ctx.upstream``, else the configured one.
+        """Return the upstream that a plugin set in ``ctx.upstream``, else the configured one.
 
         :raises HTTPError: 503, there is no such upstream.
         """
@@ -126,7 +125,7 @@ class ServerRuntime:
     """A server, ready to serve (config.md, section 4).
 
     :param tls: None for a server without TLS.
-    :param trusted_forwarding: which forwarding headers trusted proxies send.
+    :param trusted_forwarding: the forwarded headers that trusted proxies send.
     :param plugin_failures: shared by all servers.
     """
 
@@ -135,7 +134,7 @@ class ServerRuntime:
     error_page: ErrorPage
     metrics: ServerMetrics
     chains: Chains
-    """Those of the plugins of the server, and of pingap: see ``hookspecs.SERVER_PHASES``."""
+    """The chains of the server's plugins, and of pingap: see ``hookspecs.SERVER_PHASES``."""
     access_log: AccessLog | None = None
     enable_server_timing: bool = False
     via: bytes | None = None
@@ -147,7 +146,7 @@ class ServerRuntime:
     """Implementations of ``pingap_connection``."""
 
     looks_back: bool = field(init=False)
-    """A plugin of the server has the phase ``logging``."""
+    """Whether a plugin of the server has the phase ``logging``."""
 
     def __post_init__(self) -> None:
         self.looks_back = bool(self.chains.logging)
@@ -157,19 +156,19 @@ class ServerRuntime:
         add_server_timing(response, ctx)
 
     def report(self, x: Exchange, error: Exception) -> None:
-        """Log what the operator should know of an error; what a client did is not among it.
+        """Log an error that the operator should know of; errors caused by clients are not logged.
 
-        The error is dealt with: it lets go of the frames that it passed.
+        The error is then handled: its tracebacks are removed.
         """
         if isinstance(error, PluginError):
             self.plugin_failures.report(error, x.ctx.location, x.request, x.ctx)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
             ctx = x.ctx
-            peer = f"{ctx.upstream_name}({ctx.upstream_addr}) "  # (the others name it themselves)
+            peer = f"{ctx.upstream_name}({ctx.upstream_addr}) "  # other errors name the peer themselves
             peer = peer if isinstance(error, MessageError) else ""
             log.warning("upstream %s%s (%s)", peer, error, error.error_type)
         elif isinstance(error, FileBodyError):
             log.warning("%s, location %s", error, x.ctx.location)
-        # One of them holds the exchange, which holds the error: a circle that would wait for the
-        # collector, together with what all callers hold: bytes that were just read, 256 KB of them.
+        # One of the frames refers to the exchange, which refers to the error: a reference cycle that only the
+        # garbage collector frees, together with everything the callers hold, such as a read of 256 KB.
         error.__traceback__ = None

@@ -1,4 +1,4 @@
-"""What an exchange knows of the client's side, and of what reads messages inside of a tunnel."""
+"""The interfaces of an exchange to the client side, and to the reader of messages in a tunnel."""
 
 from __future__ import annotations
 
@@ -10,69 +10,77 @@ from pingap.http.ports import Sink, Source
 if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks
     from pingap.proxy.filter_chain import Filters
+    from pingap.wire.backlog import Backlog
 
 
 class Downstream(Source, Sink, Protocol):
-    """The client's side: takes a response, delivers the request body."""
+    """The client side: accepts a response, delivers the request body."""
 
     body_bytes_sent: int
-    """Bytes of the response body that were handed over, without framing."""
+    """Bytes of the response body that were passed to it, without framing."""
 
     @property
     def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
+        """Runs awaitables of plugins."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """Of the worker: who waits for another turn of the event loop."""
 
     def send_interim(self, response: Response) -> None:
         """Pass on a 1xx response."""
 
     def send_whole(self, response: Response, body: bytes) -> None:
-        """Send a response with all of its body."""
+        """Send a response with its whole body."""
 
     def send_head(self, response: Response, length: int | None) -> None:
-        """Begin a response with so many bytes of body, None if that is not known."""
+        """Begin a response with a body of this length, None if unknown."""
 
     def withdraw_head(self) -> bool:
         """Discard a buffered head, so that another one can be sent; return False if it was already sent."""
 
     def begin_tunnel(self, response: Response) -> None:
-        """Send 101; from here on, bytes pass both ways as they come."""
+        """Send 101; from now on, bytes pass both ways unchanged."""
 
     def watch_tunnel(self) -> None:
-        """Set the time limit of a tunnel: its deadline may have changed, or something has passed."""
+        """Set the time limit of a tunnel, after its deadline has changed or data has passed."""
 
     def flush(self) -> None:
-        """Send what was kept back in the hope of more: the head of a response."""
+        """Send delayed data: the head of a response."""
 
     def cut(self) -> None:
-        """Break off, so that the client sees that the answer is not complete."""
+        """Abort, so that the client sees that the response is incomplete."""
 
     def exchange_ended(self) -> None:
-        """Go on with the next request: this one is over."""
+        """Continue with the next request: this one is over."""
 
 
 class Messages(Protocol):
-    """What reads the messages of a WebSocket inside of a tunnel."""
+    """The reader of WebSocket messages in a tunnel."""
 
     @property
     def client_filters(self) -> Filters:
-        """What filters the bytes of the client."""
+        """The filters for bytes of the client."""
 
     @property
     def upstream_filters(self) -> Filters:
-        """What filters the bytes of the upstream."""
+        """The filters for bytes of the upstream."""
 
     @property
     def is_over(self) -> bool:
-        """Both sides were closed, and the tunnel is to end."""
+        """Whether both sides were closed, and the tunnel should end."""
 
     def begin(self) -> None:
         """Begin, before anything is sent to the client."""
 
     def go_on(self) -> None:
-        """Know that the response head was sent."""
+        """Called after the response head was sent."""
 
     def on_full(self) -> None:
-        """Know that a side can, or cannot, take more."""
+        """Called when a side can, or cannot, accept more data."""
+
+    def on_upstream_lost(self) -> None:
+        """Know that the upstream's connection is gone."""
 
     def on_deadline(self, now: float) -> bool:
-        """Act on ``tunnel_deadline``; return False if it has not passed."""
+        """Handle ``tunnel_deadline``; return False if it has not passed."""

@@ -1,6 +1,6 @@
-"""A coroutine that is no task: stepped from callbacks, so that a request costs no task, future or lock.
+"""Steps a coroutine from callbacks instead of a task, so that a request costs no task, future or lock.
 
-Only what a plugin awaits runs in a task.
+Only awaits of plugins run in a task.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ def suspend() -> Generator[None, None, None]:
 
 
 class Stepping:
-    """Goes on with a lifecycle whenever something it may wait for has happened."""
+    """Continues a lifecycle whenever something it may wait for has happened."""
 
     downstream: Downstream
-    """The client's side, which is told of the end."""
+    """The client side, which is notified of the end."""
     request: Request
     ctx: RequestContext
     failure: PingapError | None
-    """What ends the exchange; see ``raise_failure``."""
+    """The error that ends the exchange; see ``raise_failure``."""
 
     lifecycle: Generator[None, None, None]
-    """What ``step`` goes on with."""
+    """The iterator that ``step`` advances."""
     _book_closed = False
     _running = False
 
     def step(self) -> None:
-        """Go on with the lifecycle; returns when it waits, or has ended."""
+        """Advance the lifecycle; returns when it waits, or has ended."""
         self._running = True
         try:
-            # (Unlike ``send``, this makes no exception of the end.)
+            # Unlike ``send``, this does not raise an exception at the end.
             ended = next(self.lifecycle, _ENDED) is not None
-        except BaseException:  # a CancelledError of a plugin, say
+        except BaseException:  # for example a CancelledError of a plugin
             seen = {REQUEST: (self.request, self.ctx)}
-            log.exception("request ended by a defect of pingap: %r", self.request, extra=seen)
+            log.exception("request ended because of a bug in pingap: %r", self.request, extra=seen)
             self.downstream.cut()
             ended = True
         if ended:
@@ -69,13 +69,13 @@ class Stepping:
             self._running = False
 
     def wake(self) -> None:
-        """Let the lifecycle look again at what it waits for."""
-        # Called from within the lifecycle there is nothing to wake: it looks before it waits.
+        """Let the lifecycle check its condition again."""
+        # Not needed within the lifecycle: it checks before it waits.
         if not self._running:
             self.step()
 
     def fail(self, failure: PingapError) -> None:
-        """Let the lifecycle end for a reason; the first one counts, or that the client left."""
+        """End the lifecycle with an error; the first one counts, or the disconnection of the client."""
         if self._book_closed:
             return
         if self.failure is None or isinstance(failure, ClientGone):
@@ -84,39 +84,43 @@ class Stepping:
 
     @property
     def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
+        """Runs awaitables of plugins."""
         return self.downstream.tasks
 
     async def in_task(self, awaitable: Awaitable[Any], limit: float | None = None) -> Any:
-        """Run something that awaits in a task, and return its result.
+        """Run an awaitable in a task, and return its result.
 
-        :param limit: seconds it may take; after them it is cancelled.
-        :raises PingapError: the client left; what was awaited is cancelled.
+        :param limit: time limit in seconds; it is then cancelled.
+        :raises PingapError: the client disconnected; the awaitable is cancelled.
         :raises TimeoutError: it took longer than the limit.
-        :raises Exception: whatever the awaitable raises.
+        :raises Exception: any exception of the awaitable.
         """
         return await self.finish(self.begin(awaitable, limit))
 
     def begin(self, awaitable: Awaitable[Any], limit: float | None = None) -> Outcome:
-        """Begin what ``in_task`` does.
+        """Start the task of ``in_task``.
 
-        :param limit: seconds it may take.
+        :param limit: time limit in seconds.
         """
         return self.downstream.tasks.start(awaitable, self.wake, limit)
 
     async def finish(self, outcome: Outcome) -> Any:
-        """Return the result of what was begun; raises as ``in_task``."""
+        """Return the result of what was begun; raises as ``in_task``.
+
+        A result that came too late to be returned is discarded, if the outcome says how.
+        """
         while not outcome.done:
             if self.failure is not None:
                 outcome.cancel(self.failure)
             await suspend()
-        self.raise_failure()
-        if outcome.error is not None:
-            raise outcome.error
+        if (error := self.failure or outcome.error) is not None:
+            if outcome.value is not None and outcome.discard is not None:
+                outcome.discard(outcome.value)
+            raise error
         return outcome.value
 
     async def woken(self) -> None:
-        """Return when something has happened, for callers that look whether it was theirs.
+        """Return when something has happened, for callers that check for their own event.
 
         :raises PingapError: the exchange failed.
         """
@@ -125,36 +129,31 @@ class Stepping:
         self.raise_failure()
 
     async def outlast(self, outcome: Outcome) -> None:
-        """Return when something has ended, however that was."""
+        """Return when an awaitable has ended, with any result."""
         while not outcome.done:
             await suspend()
 
     async def connect(self, connecting: Awaitable[Connecting]) -> Connecting:
         """Return a new upstream connection; close it if the exchange no longer needs it.
 
-        :raises PingapError: connecting failed, or the exchange failed meanwhile.
+        :raises PingapError: connecting failed, or the exchange failed in the meantime.
         """
         outcome = self.begin(connecting)
         outcome.discard = _close
-        try:
-            connection: Connecting = await self.finish(outcome)
-        except PingapError:
-            if outcome.value is not None:
-                outcome.value.close()
-            raise
+        connection: Connecting = await self.finish(outcome)
         return connection
 
     def raise_failure(self) -> None:
-        """Raise what ended the exchange, if something did."""
+        """Raise the error that ended the exchange, if there is one."""
         if self.failure is not None:
             raise self.failure
 
     def forgive(self) -> None:
-        """Forget a failure that was dealt with. That the client left is not forgotten."""
+        """Clear a failure that was handled, except the disconnection of the client."""
         if not isinstance(self.failure, ClientGone):
             self.failure = None
 
     def close_book(self) -> None:
-        """Forget every failure: what is still awaited is of no concern to the client."""
+        """Clear any failure: the remaining awaits do not concern the client."""
         self.failure = None
         self._book_closed = True

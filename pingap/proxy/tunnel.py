@@ -1,7 +1,7 @@
-"""Tunnels: after 101, bytes pass both ways as they come (RFC 9110, 7.8).
+"""Tunnels: after 101, bytes pass both ways unchanged (RFC 9110, 7.8).
 
-Each direction is a relay of its own. If plugins want to see the messages of a WebSocket, both have the
-session as their filter.
+Each direction is a relay. If plugins read the messages of a WebSocket, both relays have the session as their
+filter.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pingap.proxy.stepping import suspend
 
 
 async def run_tunnel(x: Exchange, response: Response) -> None:
-    """Pass on whatever both sides send, until both have ended.
+    """Pass on the data of both sides, until both have ended.
 
     :param response: the head with status 101.
-    :raises PingapError: one of them is gone.
+    :raises PingapError: one of them disconnected.
     """
     received = 0
     if x.request_body is not None:
@@ -52,14 +52,14 @@ async def run_tunnel(x: Exchange, response: Response) -> None:
 
 def _begin(x: Exchange, request: BodyRelay, response: Response) -> None:
     x.downstream.begin_tunnel(response)
-    if x.upstream_full:  # (not before: a tunnel begins with reading)
+    if x.upstream_full:  # not before, because a tunnel begins with reading
         request.set_full(True)
 
 
 def _begin_messages(
     x: Exchange, messages: Messages, request: BodyRelay, upstream: Upstream, response: Response
 ) -> None:
-    """Begin a tunnel whose messages are read; filters may send before anything has come."""
+    """Begin a tunnel whose messages are read; filters may send before any data has arrived."""
     upstream.read_pieces()
     request.open(upstream, messages.client_filters)
     messages.begin()
@@ -68,7 +68,7 @@ def _begin_messages(
 
 
 async def _finish_request_body(x: Exchange, body: BodyRelay) -> None:
-    """Wait until the whole request was sent upstream, since the new protocol begins after it.
+    """Wait until the whole request was sent to the upstream, since the new protocol begins after it.
 
     :raises PingapError: the rest of the request will not arrive.
     """

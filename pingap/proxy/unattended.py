@@ -1,7 +1,7 @@
-"""Going on without the client: an upstream's answer is read to its end, for filters that keep it.
+"""Continuing without the client: an upstream's response is read to its end, for filters that keep it.
 
-A plugin asks for it (``ctx.finish_without_client``), as a cache does that is being filled. What is sent
-then goes nowhere: the client's side drops it.
+A plugin requests it (``ctx.finish_without_client``), such as a cache that is being filled. The client side
+then drops the data sent to it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from pingap.proxy.exchange import Exchange
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
-"""Bytes of a body that is read though nobody waits for it."""
+"""Maximum size of a body that is read without a client."""
 
 
 def can_go_on(x: Exchange) -> bool:
-    """Return whether nothing more is needed of a client that has just left."""
+    """Return whether nothing more is needed from a client that has just disconnected."""
     if x.failure is not None or x.tunnelling or x.ctx.pins_upstream or x.ctx.connection.pins:
         return False
     if x.request_body is not None and not x.request_body.ended:
         return False
     if not x.head_sent or x.upstream is not None:
         return True
-    # Otherwise a plugin produces the body, or all of it has come and passes async filters.
+    # Otherwise a plugin produces the body, or all of it has arrived and passes async filters.
     return x.response_body is None or x.response_body.ended
 
 
 def go_on(x: Exchange) -> None:
-    """Read the answer as fast as it comes: the client no longer limits that."""
+    """Read the response at full speed: the client no longer limits it."""
     x.unattended = True
     x.status_when_left = x.ctx.status or 499
     x.hold_answer(False)
@@ -40,7 +40,7 @@ def go_on(x: Exchange) -> None:
 
 
 def end() -> NoReturn:
-    """End an exchange that went on to its end: to the client, it is over for another reason.
+    """End an exchange that continued to its end: for the client, it ended for another reason.
 
     :raises ClientGone: always.
     """
@@ -48,6 +48,6 @@ def end() -> NoReturn:
 
 
 def bound_body(x: Exchange) -> None:
-    """Limit the body; with more, the exchange ends as if nobody had asked for it."""
+    """Limit the body; beyond it, the exchange ends as if no plugin had requested it."""
     assert x.response_body is not None
     x.response_body.limit = LARGEST_BODY

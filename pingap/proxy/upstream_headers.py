@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pingap.proxy.runtime import HeaderChange
 
 Tell = Callable[[tuple[str | int, ...], str], None]
-"""Takes note of something about a key: its path, from the table of the location on, and a text."""
+"""Reports a problem or warning about a key: its path from the location's table on, and a text."""
 
 REVERSE_PROXY_HEADERS: Final = (
     "x-real-ip: $client_ip",
@@ -40,8 +40,8 @@ def header_changes(
 ) -> tuple[HeaderChange, ...]:
     """Return the changes, in order.
 
-    :param problem: is told of entries that cannot be used.
-    :param warning: is told of those that do not do what they seem to.
+    :param problem: called for entries that cannot be used.
+    :param warning: called for entries without the apparent effect.
     """
     changes: list[HeaderChange] = []
     names: set[bytes] = set()
@@ -76,13 +76,13 @@ def _drop_twins(
 
 
 def _drop_untold(headers: Headers, request: Request, ctx: RequestContext) -> None:
-    """Drop a ``Forwarded`` that nobody who is trusted has told: it would contradict what is set."""
+    """Drop a ``Forwarded`` from an untrusted peer: it would contradict the header that is set."""
     if FORWARDED in headers.keys and not ctx.told(request).forwarded:
         headers.discard(FORWARDED)
 
 
 def mistake(entry: HeaderEntry) -> str:
-    """Return why an entry does not do what it seems to; empty if it does."""
+    """Return why an entry has no or another effect; empty if it is fine."""
     if entry.key in NEVER_FORWARDED:
         kind = "says where a body ends" if entry.key in _FRAMING else "concerns one connection only"
         hint = "; requests for WebSocket are passed on without it" if entry.key in _UPGRADE else ""

@@ -1,8 +1,8 @@
-"""The messages of a WebSocket on their way through the filters of plugins.
+"""Passes the messages of a WebSocket through the filters of plugins.
 
 A tunnel is two relays of bytes. A session is the filter of both: it reads frames, passes whole messages
-through the chain, and writes frames. So back-pressure, half-closed sides and time limits are those of
-every tunnel. Without a plugin that asks for messages there is no session.
+through the chain, and writes frames. So back-pressure, half-closed sides and time limits are those of every
+tunnel. Without a plugin that needs messages there is no session.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ from pingap.protocol.websocket_frames import (
 )
 from pingap.proxy.filter_chain import Filters
 from pingap.proxy.hook_runner import ask_plugins
-from pingap.proxy.websocket_direction import NEVER, Direction
+from pingap.proxy.websocket_direction import Direction
+from pingap.wire.deadlines import NEVER
 
 if TYPE_CHECKING:
     from pingap.plugins.chains import Owner
     from pingap.proxy.exchange import Exchange
 
 CLOSE_SECONDS: Final = 5.0
-"""How long the upstream may take to end the connection, after both sides were closed."""
+"""How long the upstream may take to close the connection after both sides were closed."""
 
 Chain: TypeAlias = "Sequence[tuple[WebSocketFilter, Owner]]"
 
 
 async def begin_session(x: Exchange, response: Response) -> None:
-    """Ask the plugins for filters of a WebSocket that an upstream has agreed to.
+    """Ask the plugins for filters of a WebSocket that an upstream has accepted.
 
-    :raises PluginError: a plugin failed, or answered something that is not a filter.
+    :raises PluginError: a plugin failed, or returned something other than a filter.
     :raises UpstreamError: messages could not be read: the upstream chose an unknown extension.
     """
     if response.status != 101 or not is_websocket(response.headers.get("upgrade", "")):
@@ -62,7 +63,7 @@ async def begin_session(x: Exchange, response: Response) -> None:
     arguments = (x.request, response, x.ctx)
     try:
         await ask_plugins(x, x.chains.websocket, "websocket", (WebSocketFilter,), keep, *arguments)
-    finally:  # (those that were asked before one failed have to be closed)
+    finally:  # filters returned before a failure must be closed
         if chain:
             x.messages = WebSocketSession(x, chain, deflate)
 
@@ -74,8 +75,8 @@ def _peer(x: Exchange) -> str:
 class WebSocketSession:
     """One WebSocket and its chain of filters.
 
-    :param chain: the filters with their plugins; the first one stands next to the client.
-    :param deflate: how messages are compressed, if the two ends have agreed on that.
+    :param chain: the filters with their plugins; the first one is next to the client.
+    :param deflate: the compression of messages, if the two ends have agreed on one.
     """
 
     def __init__(self, x: Exchange, chain: Chain, deflate: Deflate | None) -> None:
@@ -83,20 +84,21 @@ class WebSocketSession:
         self._chain = chain
         self._stall = min(one.stall_timeout for one, _ in chain)
         self._first_close = Close(ABNORMAL, "")
-        self._give_up_at = NEVER  # waiting for the upstream to end the connection
+        self._give_up_at = NEVER  # when to stop waiting for the upstream to close the connection
         self._gave_up = False
         limit = min(one.message_limit for one, _ in chain)
         owner = chain[0][1]
-        self._from_client = Direction(self, x, owner, limit, deflate, from_client=True)
-        self._from_upstream = Direction(self, x, owner, limit, deflate, from_client=False)
+        backlog = x.downstream.backlog
+        self._from_client = Direction(self, x, owner, limit, deflate, backlog, from_client=True)
+        self._from_upstream = Direction(self, x, owner, limit, deflate, backlog, from_client=False)
         self.client_filters: Filters = (self._from_client,)
         self.upstream_filters: Filters = (self._from_upstream,)
-        x.filters = [*x.filters, self._from_upstream]  # (so it gets to know the end)
+        x.filters = [*x.filters, self._from_upstream]  # so that it is notified of the end
 
-    # What the exchange calls.
+    # Called by the exchange.
 
     def begin(self) -> None:
-        """Let the filters begin; what they send to the client follows the response head."""
+        """Start the filters; data they send to the client follows the response head."""
         self._from_upstream.collected = []
         for place, (one, owner) in enumerate(self._chain):
             one._join(self, place)
@@ -107,26 +109,33 @@ class WebSocketSession:
                 return
 
     def go_on(self) -> None:
-        """Send what the client is to get first: the head has left."""
+        """Send the first data for the client: the head has been sent."""
         collected, self._from_upstream.collected = self._from_upstream.collected, None
         self._from_upstream.write(b"".join(collected or ()))
         self.settle()
 
     def on_full(self) -> None:
-        """Take note that one of the sides can, or cannot, take more.
+        """Called when one of the sides can, or cannot, accept more data.
 
-        What a filter sends to the side that its message came from makes that side wait, too.
+        What a filter sends to the side that its message came from makes that side wait, too; and so does
+        what is left over of its messages.
         """
         x, forth, back = self._x, self._from_client, self._from_upstream
         forth.is_crossed = forth.is_crossed and x.upstream_full
         back.is_crossed = back.is_crossed and x.client_full
+        forth_waits = forth.hold(x.upstream_full or back.is_crossed)
+        back_waits = back.hold(x.client_full or forth.is_crossed)
         if x.request_body is not None:
-            x.request_body.set_full(x.upstream_full or back.is_crossed)
+            x.request_body.set_full(forth_waits)
         if x.response_body is not None:
-            x.response_body.set_full(x.client_full or forth.is_crossed)
+            x.response_body.set_full(back_waits)
+
+    def on_upstream_lost(self) -> None:
+        """Pass on what the upstream had sent before."""
+        self._from_upstream.hurry()
 
     def on_deadline(self, now: float) -> bool:
-        """Act on a time limit of the session; return False if none has passed."""
+        """Handle a time limit of the session; return False if none has passed."""
         if now < self._deadline:
             return False
         if self.is_closing:
@@ -137,7 +146,7 @@ class WebSocketSession:
             relay = x.request_body if direction.from_client else x.response_body
             if now < direction.began + self._stall:
                 continue
-            if relay is not None and relay.is_paused:
+            if direction.is_behind or (relay is not None and relay.is_paused):
                 direction.began = now  # it is we who do not read
             else:
                 reason = "a message did not become complete in time"
@@ -148,20 +157,20 @@ class WebSocketSession:
 
     @property
     def is_over(self) -> bool:
-        """Whether both sides were closed, and nothing more is waited for."""
+        """Whether both sides were closed, and nothing more is expected."""
         x, answer = self._x, self._x.response_body
         ended = self._gave_up or x.failure is not None or (answer is not None and answer.finished)
         return self.is_closing and ended
 
-    # What the directions report.
+    # Called by the directions.
 
     @property
     def is_closing(self) -> bool:
-        """Whether both sides were closed, and what still comes is dropped."""
+        """Whether both sides were closed, and further data is dropped."""
         return self._give_up_at < NEVER
 
     def on_chunk(self, direction: Direction) -> None:
-        """Take note of a chunk: it may lead to something in the other direction, or not."""
+        """Record a chunk, which may or may not cause data in the other direction."""
         x = self._x
         if direction.from_client and not x.client_full:
             self._from_upstream.is_crossed = False
@@ -171,7 +180,7 @@ class WebSocketSession:
     def pass_on(
         self, message: WebSocketMessage, direction: Direction, place: int | None = None
     ) -> None:
-        """Pass a message through the filters, and send on what is left of it.
+        """Pass a message through the filters, and send the result.
 
         :param place: of the filter that has sent it; None if it came from outside.
         """
@@ -197,14 +206,14 @@ class WebSocketSession:
         return reversed(self._chain[:place])
 
     def on_close(self, close: Close, direction: Direction) -> None:
-        """Pass on a close frame. After one in each direction only the connections have to end."""
+        """Pass on a close frame. After one in each direction, only the connections have to end."""
         self._note_close(close)
         direction.write(direction.encoder.close(close))
         if self._from_client.encoder.closed and self._from_upstream.encoder.closed:
             self._give_up_at = time.monotonic() + CLOSE_SECONDS
 
     def on_violation(self, error: WebSocketError, direction: Direction) -> None:
-        """Close both sides, since one of them broke the protocol or a limit."""
+        """Close both sides, because one of them broke the protocol or a limit."""
         close = Close(error.code, error.reason)
         if direction.from_client:
             self._shut(close, Close(GOING_AWAY, ""), close)
@@ -217,7 +226,7 @@ class WebSocketSession:
     def _on_failure(
         self, one: WebSocketFilter, owner: Owner, method: str, error: BaseException
     ) -> None:
-        """Close both sides, since a plugin failed."""
+        """Close both sides, because a plugin failed."""
         place = place_of_function(getattr(type(one), method))
         failure = PluginError(owner.name, "websocket", place)
         failure.__cause__ = error
@@ -226,11 +235,12 @@ class WebSocketSession:
         self._fail(failure)
 
     def settle(self) -> None:
-        """Set the time limit, and let those wait that send more than is taken."""
+        """Set the time limit, and make a side wait that sends more than the other accepts."""
         x = self._x
         x.tunnel_deadline = self._deadline
         x.downstream.watch_tunnel()
-        if x.client_full or x.upstream_full:
+        is_behind = self._from_client.is_behind or self._from_upstream.is_behind
+        if is_behind or x.client_full or x.upstream_full:
             self.on_full()
 
     @property
@@ -240,7 +250,7 @@ class WebSocketSession:
         return min(self._from_client.began, self._from_upstream.began) + self._stall
 
     def send_now(self, data: bytes, direction: Direction) -> None:
-        """Send bytes on in a direction, unless it has ended."""
+        """Send bytes in a direction, unless it has ended."""
         x = self._x
         relay = x.request_body if direction.from_client else x.response_body
         sink = x.upstream if direction.from_client else x.downstream
@@ -248,7 +258,7 @@ class WebSocketSession:
             sink.send_chunk(data)
             direction.is_crossed = True
 
-    # What the filters call.
+    # Called by the filters.
 
     def send(self, place: int, message: WebSocketMessage, *, to_client: bool) -> bool:
         """Send a message of a filter (see ``Tunnel``)."""
@@ -265,11 +275,11 @@ class WebSocketSession:
 
     @property
     def _is_passing(self) -> bool:
-        """Whether a message is just passing: its sender is made to wait, if need be."""
+        """Whether a message is being passed on: its sender is then made to wait if necessary."""
         return self._from_client.collected is not None or self._from_upstream.collected is not None
 
     def close(self, close: Close) -> None:
-        """Close both sides at the wish of a filter."""
+        """Close both sides at the request of a filter."""
         if not self.is_closing:
             self._shut(close, close, close)
             self.settle()
@@ -279,7 +289,7 @@ class WebSocketSession:
     def _shut(self, to_client: Close, to_upstream: Close, close: Close) -> None:
         """Close both sides, as far as they are open.
 
-        :param close: what the filters learn.
+        :param close: the close that the filters get.
         """
         self._note_close(close)
         self._from_upstream.write(self._from_upstream.encoder.close(to_client))
@@ -295,7 +305,7 @@ class WebSocketSession:
         self._x.server.report(self._x, failure)
 
     def end(self) -> None:
-        """Let the filters know the end; let go of everything, in the order that leaves no cycle."""
+        """Notify the filters of the end; release everything, in an order that leaves no cycle."""
         self._from_client.session = self._from_upstream.session = None
         self._x.messages = None
         for one, owner in self._chain:

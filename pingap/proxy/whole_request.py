@@ -1,4 +1,4 @@
-"""Reading all of a request body before the request is sent on: ``ctx.read_body``."""
+"""Reads a whole request body before the request is sent on: ``ctx.read_body``."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
 
 class Client(Protocol):
-    """The client's side, as far as it concerns the reader of a request."""
+    """The part of the client side that the reader of a request uses."""
 
     @property
     def tasks(self) -> HookTasks:
-        """Where what plugins await is run."""
+        """Runs awaitables of plugins."""
 
     def send_interim(self, response: Response) -> None:
         """Send a 1xx response."""
 
 
 async def read_whole(client: Client, request: Request, relay: BodyRelay, limit: int) -> bytes:
-    """Return the whole body of a request, which is sent on later as if it came then.
+    """Return the whole body of a request, which is later sent on as usual.
 
-    The time limit of the hook that waits for it stands still meanwhile: the client decides how long
-    that takes, within limits of its own.
+    The time limit of the waiting hook is suspended in the meantime: the client determines how long it takes,
+    within its own limits.
 
-    :param limit: bytes it may have.
-    :raises HTTPError: 413, it has more.
+    :param limit: maximum size in bytes.
+    :raises HTTPError: 413, it is larger.
     :raises RuntimeError: the request was sent, or is being sent.
     """
-    if relay.is_opened:
+    if relay.was_opened:
         raise RuntimeError("the request was sent: call read_body before that")
     if request.content_length > limit:
         raise _too_large(limit)
     if request.expects_continue and not relay.ended:
-        # The client waits to be asked, and the upstream is not there to do it yet.
+        # The client waits for 100 Continue, and there is no upstream yet to send it.
         client.send_interim(Response.from_upstream(100, b"Continue", Headers(), None))
         request.headers.discard(b"expect")
     with client.tasks.without_limit():
         body = await relay.collect(limit)
-    if len(body) > limit:  # for another reader it was not
+    if len(body) > limit:  # another reader had a higher limit
         raise _too_large(limit)
     request.body = body
     return body

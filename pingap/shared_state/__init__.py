@@ -1,6 +1,5 @@
-"""What all workers of an instance know together: numbers, tables, values that expire, and locks.
+"""State that all workers of an instance share: numbers, tables, values that expire, and locks.
 
-``state.py`` is the interface. With one worker it is dictionaries (``local.py``), with several one
-segment of shared memory (``segment.py``), of a size that is fixed at the start. Nothing of it
-survives the instance.
+``state.py`` is the interface. With one worker it consists of dictionaries (``local.py``), with several of one
+segment of shared memory (``segment.py``), whose size is fixed at the start. It does not survive the instance.
 """

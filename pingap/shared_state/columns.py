@@ -1,11 +1,11 @@
 """Counters, gauges and windows over several workers.
 
-Each worker has words of its own in every record and writes to no others, so adding takes no lock, no
-update is ever lost, and a worker that dies at any point has either added or not. The total is
+Each worker has its own words in every record and writes to no others. So adding takes no lock, no update is
+ever lost, and the addition of a worker that dies at any point is either complete or missing. The total is
 the sum over all workers.
 
-Every word holds the generation of its record in its top byte. One of another generation counts for
-nothing: it was written by a worker that had not noticed yet that the slot had been given to another key.
+Every word has the generation of its record in its top byte. A word with another generation is ignored: it
+was written by a worker that had not yet noticed that the slot had been given to another key.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pingap.shared_state.region import GENERATION_SHIFT, NOWHERE, SHARE, Region,
 from pingap.shared_state.state import SharedCounter, SharedGauge, SharedWindow, not_countable
 
 _ZERO: Final = 1 << (GENERATION_SHIFT - 1)
-"""How a counter's 0 is written, so that negative numbers can be."""
+"""The representation of a counter's 0, which leaves room for negative numbers."""
 _MOST: Final = _ZERO - 1
-"""What a worker can add to a counter or gauge; more is cut off."""
+"""Limit of a worker's share in a counter or gauge; more is cut off."""
 
 _COUNT_BITS: Final = 36
 _COUNT: Final = (1 << _COUNT_BITS) - 1
-"""What a worker can count in a window's piece; more is cut off."""
+"""Limit of a worker's count in a piece of a window; more is cut off."""
 _PIECES: Final = (1 << (GENERATION_SHIFT - _COUNT_BITS)) - 1
-"""The bits of a piece's number that are written. It needs a million windows for an old number to
-look like a new one."""
+"""The bits of a piece's number that are stored. Only after a million windows could an old number be
+mistaken for a new one."""
 
 
 class _Columns:
-    """A record with words for each worker: finds it, and finds it again when it was evicted."""
+    """A record with words for each worker: finds it, and finds it again after it was evicted."""
 
     __slots__ = ("_bucket", "_digest", "_generation", "_identity", "_region", "_slot", "_worker")
 
@@ -46,7 +46,7 @@ class _Columns:
         self._settle(*found)
 
     def _is_there(self) -> bool:
-        """Find the record without making one."""
+        """Find the record without creating one."""
         self._settle(*self._region.find(self._bucket, self._digest))
         return self._identity != NOWHERE
 
@@ -127,8 +127,8 @@ class SegmentGauge(_Columns, SharedGauge):
 class SegmentWindow(_Columns, SharedWindow):
     """Two words for each worker: for pieces of time with even and with odd numbers.
 
-    A word holds generation, number of the piece and count. So a new piece needs no clearing: a
-    word of a piece that is over says so by itself.
+    A word contains generation, number of the piece and count. So starting a new piece requires no
+    clearing: a word of an old piece is recognised by its number.
     """
 
     __slots__ = ("_seconds",)

@@ -1,4 +1,4 @@
-"""Shared state of one worker: dictionaries with a bound."""
+"""Shared state of a single worker: bounded dictionaries."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from pingap.shared_state.values import (
 )
 
 _CANDIDATES: Final = 16
-"""Records among which the one is chosen that is forgotten."""
+"""Number of records from which the one to drop is chosen."""
 
 
 class _Record:
-    """What all records have.
+    """Base of all records.
 
-    :ivar used_at: how many records had been made when it was last used.
-    :ivar forgotten: another record serves its key now, or none.
+    :ivar used_at: how many records had been created when it was last used.
+    :ivar forgotten: it has been dropped; its key may have another record.
     """
 
     __slots__ = ("forgotten", "used_at")
@@ -57,7 +57,7 @@ class _Record:
 
     @property
     def holds(self) -> bool:
-        """Whether it has to be forgotten last."""
+        """Whether it should be dropped last."""
         return False
 
 
@@ -66,11 +66,11 @@ R = TypeVar("R", bound=_Record)
 
 
 class _Records(OrderedDict[K, R]):
-    """Records by key, made when they are asked for; those that are not used are forgotten.
+    """Records by key, created on demand; those that are not used are dropped.
 
-    (Taking away first keys, again and again, makes a plain dictionary slow: it steps over the gaps.)
+    Repeatedly removing the first key makes a plain dictionary slow, because it steps over the gaps.
 
-    :ivar made: how many have been made.
+    :ivar made: how many have been created.
     """
 
     def __init__(self, make: Callable[[_Records[K, R], K], R], most: int) -> None:
@@ -88,9 +88,9 @@ class _Records(OrderedDict[K, R]):
         return record
 
     def _forget_one(self) -> None:
-        """Forget the record that was not used for longest, among the first ones.
+        """Drop the least recently used of the first records.
 
-        Those before it go to the end, so that others are looked at next.
+        Those before it move to the end, so that others are examined next.
         """
         candidates = [(key, self[key]) for key in islice(self, _CANDIDATES)]
         key, victim = min(candidates, key=lambda one: (one[1].holds, one[1].used_at))
@@ -196,7 +196,7 @@ class _Window(_Record, SharedWindow):
         return self._before, self._count
 
     def _turn(self, piece: float) -> None:
-        """Begin a piece, unless it runs already."""
+        """Start a piece, unless it is the current one."""
         if piece != self._piece:
             self._before = self._count if piece == self._piece + 1 else 0
             self._count = 0
@@ -221,7 +221,7 @@ class _TableRecords(_Records[_TableKey, _Values]):
     """The records of all tables.
 
     :ivar is_held: one of them is held.
-    :ivar changes: how often any of them was changed.
+    :ivar changes: how often any of them has been changed.
     """
 
     is_held = False
@@ -261,7 +261,7 @@ class _Table(SharedTable):
 class _Held(SharedRecord):
     """A record that is held.
 
-    Nobody else could change it, in one worker. But what would be a mistake with several is one here.
+    With a single worker, nothing else could change it. But errors with several workers are errors here, too.
     """
 
     __slots__ = ("_key", "_layout", "_records")
@@ -301,7 +301,7 @@ class _Held(SharedRecord):
 
 
 class LocalState(SharedState):
-    """The shared state where there is one worker."""
+    """The shared state of a single worker."""
 
     __slots__ = ("_counters", "_gauges", "_large", "_locks", "_small", "_tables", "_windows")
 

@@ -1,4 +1,4 @@
-"""A lock that tasks of all workers can wait for, and that nobody can keep for ever."""
+"""A lock that tasks of all workers can wait for, and that always expires."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _GROWTH: Final = 1.5
 
 
 class Locks(Protocol):
-    """Where it is written which lock is held."""
+    """The register of held locks."""
 
     def take(self, key: str, seconds: float) -> int:
-        """Take a lock; return a number that proves it, or 0 if another one has it."""
+        """Take a lock; return a number that proves it, or 0 if it is held elsewhere."""
 
     def holds(self, key: str, proof: int) -> bool:
-        """Return whether the lock is still that of the proof, and has not expired."""
+        """Return whether the proof is still valid and the lock has not expired."""
 
     def give_back(self, key: str, proof: int) -> None:
-        """Let others have a lock, unless they have it already."""
+        """Release a lock, unless it has already been taken by others."""
 
 
 class SharedLock:
     """A lock among all tasks of all workers; made by :meth:`SharedState.lock`.
 
-    Waiting looks at the lock after 2 ms and then less and less often, at least every 100 ms; who
-    waited longest is not necessarily next. A lock object can be entered again once it was left.
+    Waiting checks the lock after 2 ms and then less and less often, at least every 100 ms; the order of
+    waiting tasks is not preserved. A lock object can be entered again after it was left.
     """
 
     def __init__(self, locks: Locks, key: str, seconds: float) -> None:
@@ -51,7 +51,7 @@ class SharedLock:
     async def __aenter__(self) -> Self:
         """Wait for the lock.
 
-        :raises RuntimeError: this object has it already.
+        :raises RuntimeError: this object already holds it.
         """
         if self._proof:
             raise RuntimeError("the lock is held by this object already")
@@ -81,11 +81,11 @@ class LocalLocks:
     def __init__(self, most: int) -> None:
         self.most = most
         self.held: dict[str, tuple[int, float]] = {}
-        """Key -> proof and the moment at which others may take it."""
+        """Key -> proof and the time from which others may take it."""
         self._taken = 0
 
     def take(self, key: str, seconds: float) -> int:
-        """See ``Locks``; 0 as well while too many others are held."""
+        """See ``Locks``; also 0 while too many others are held."""
         now = time.monotonic()
         if (held := self.held.get(key)) is not None and held[1] > now:
             return 0

@@ -1,7 +1,7 @@
 """Messages between the workers of one instance, as plugins use them.
 
-Every worker gets every message, the one that publishes it as well. A message that is retained is also
-given to whoever subscribes later, in any worker: the last one of its topic.
+Every worker gets every message, including the one that publishes it. A retained message is also delivered
+to later subscribers in any worker, if it is the last one of its topic.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pingap.shared_state.bus import Bus
 LONGEST_TOPIC: Final = 256
 LARGEST_VALUE: Final = 64 * 1024
 MOST_WAITING: Final = 1000
-"""Messages that wait for a subscriber; with more, the oldest one is dropped."""
+"""Messages that wait for a subscriber; beyond that, the oldest one is dropped."""
 
 _KEY: Final = "message:"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was published.
+    """A published message.
 
     :param topic: as given to ``publish``.
     :param value: the bytes.
@@ -37,18 +37,18 @@ class Message:
 class MessageBus:
     """Publishes and subscribes to messages.
 
-    :param bus: carries them.
+    :param bus: transports them.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     def publish(self, topic: str, value: bytes, *, retain: bool = False) -> None:
-        """Send a message to all workers. It reaches subscribers of this worker at once.
+        """Send a message to all workers. Subscribers in this worker get it at once.
 
         :param topic: at most 256 characters; begin it with the name of your distribution.
         :param value: at most 64 KiB.
-        :param retain: give it to later subscribers, too, until the next message of the topic. Up to
+        :param retain: also deliver it to later subscribers, until the next message of the topic. Up to
             10,000 topics are retained.
         :raises ValueError: the topic or the value is too long.
         """
@@ -71,14 +71,14 @@ class MessageBus:
 
 
 class Subscription:
-    """Messages in the order in which they were published by each worker; made by ``subscribe``."""
+    """Messages, in the order in which each worker published them; made by ``subscribe``."""
 
     def __init__(self, bus: Bus, prefix: str) -> None:
         self._waiting: deque[Message] = deque()
         self._arrived = anyio.Event()
         self._closed = False
         self.missed = 0
-        """Messages that were dropped because too many waited."""
+        """Number of messages dropped because too many were waiting."""
         self._unsubscribe = bus.subscribe(prefix, self._take)
 
     def _take(self, key: str, value: str) -> None:
@@ -89,7 +89,7 @@ class Subscription:
         self._arrived.set()
 
     def close(self) -> None:
-        """Stop receiving; whoever waits for the next message gets the end."""
+        """Stop receiving; a pending wait for the next message ends."""
         if not self._closed:
             self._closed = True
             self._unsubscribe()

@@ -1,27 +1,26 @@
-"""Where the records of one kind are: a hash table in shared memory, which needs few locks.
+"""The storage of the records of one kind: a hash table in shared memory that needs few locks.
 
-A region is an array of slots, in buckets of 16. The digest of a key says in which bucket its record
-is, and nothing is ever anywhere else. So a bucket is all there is to search, and records come and go
-without traces.
+A region is an array of slots, in buckets of 16. The digest of a key determines the bucket of its record,
+which is never stored anywhere else. So a search is limited to one bucket, and records come and go without
+traces.
 
-Each slot has an identity, one word: the digest of its key and a generation, which changes whenever
-the slot is given to another key. Who uses a record remembers slot and identity; if the identity is
-still the same, so is the record. **Reading takes no lock.** Giving a slot to a key takes the lock of
-its bucket (``locks.py``), and so does changing a record of a table.
+Each slot has an identity, one word: the digest of its key and a generation, which changes whenever the slot
+is given to another key. Users of a record remember slot and identity; if the identity is unchanged, so is
+the record. **Reading takes no lock.** Giving a slot to a key takes the lock of its bucket (``locks.py``), and
+so does changing a record of a table.
 
-What a killed worker can leave behind:
+A killed worker can leave behind:
 
 - a lock: the kernel releases it.
-- a slot that it was about to give to another key: it took the old identity away first and writes the
-  new one last, so the slot is free, and cleared once more when it is given away.
+- a slot that it was about to give to another key: it erased the old identity first and would have written
+  the new one last, so the slot is free, and is cleared once more when it is given away.
 
-What this relies on: a word of eight bytes that is aligned is read and written as a whole. CPython
-copies the eight bytes of an item of a ``memoryview`` with a ``memcpy`` of constant size, which
-compilers make one instruction; x86-64 and ARM64 carry that out as a whole if the address is aligned.
-Nothing relies on the order in which *different* words become visible to another processor: what
-belongs together is in one word (or has a check, ``table.py``), with its generation. (On ARM64 the
-clearing of a slot may, in theory, become visible after its identity. Then the first number that
-another worker adds within that moment can be lost.)
+This relies on the atomicity of reading and writing an aligned word of eight bytes. CPython copies the eight
+bytes of an item of a ``memoryview`` with a ``memcpy`` of constant size, which compilers turn into one
+instruction; x86-64 and ARM64 execute it atomically if the address is aligned. Nothing relies on the order in
+which *different* words become visible to another processor: data that belongs together is in one word, or has
+a check (``table.py``), and includes its generation. On ARM64 the clearing of a slot may, in theory, become
+visible after its identity; then the first number that another worker adds at that moment can be lost.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ from pingap.shared_state.locks import ProcessLocks
 from pingap.shared_state.state import KindStats
 
 WAYS: Final = 16
-"""Slots of a bucket."""
+"""Slots per bucket."""
 
 GENERATION_SHIFT: Final = 56
 DIGEST: Final = (1 << GENERATION_SHIFT) - 1
-"""The bits of an identity that are the digest; 0 there: the slot is free."""
+"""The bits of an identity that are the digest; 0 if the slot is free."""
 
 _GENERATIONS: Final = 255
-"""They begin at 1, so that a word that was never written is of none."""
+"""Generations begin at 1, so that a word that was never written belongs to none."""
 
 _DIGEST_SIZE: Final = 7
 _DIGEST_AT: Final = 0 if sys.byteorder == "little" else 1
-"""Where the digest is among the eight bytes of an identity."""
+"""The position of the digest among the eight bytes of an identity."""
 
 NOWHERE: Final = -1
 """The identity of a record that was not found."""
@@ -56,12 +55,12 @@ class Region:
     """The slots of one kind of records.
 
     :param words: the segment, as words.
-    :param start: where the region begins in it.
-    :param slots: how many there are; a multiple of 16.
-    :param width: words of a record.
-    :param workers: how many workers there may be.
+    :param start: index of the region's first word.
+    :param slots: their number, a multiple of 16.
+    :param width: words per record.
+    :param workers: maximum number of workers.
     :param first_lock: number of the lock of the first bucket.
-    :param secret: 32 bytes, without which nobody can choose keys that fall into one bucket.
+    :param secret: 32 bytes that prevent attackers from choosing keys that fall into one bucket.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Region:
         return (number >> 64) % self._buckets, (number & DIGEST) or 1
 
     def find(self, bucket: int, digest: int) -> tuple[int, int]:
-        """Return slot and identity of a record; ``NOWHERE`` is the identity if there is none."""
+        """Return slot and identity of a record; the identity is ``NOWHERE`` if there is none."""
         first = bucket * WAYS
         identities = bytes(self._identity_bytes[8 * first : 8 * (first + WAYS)])
         wanted = digest.to_bytes(_DIGEST_SIZE, sys.byteorder)
@@ -119,7 +118,7 @@ class Region:
         return first, NOWHERE
 
     def find_or_claim(self, bucket: int, digest: int, worker: int) -> tuple[int, int]:
-        """Return slot and identity of a record, which is made if there is none."""
+        """Return slot and identity of a record, which is created if there is none."""
         slot, identity = self.find(bucket, digest)
         if identity != NOWHERE:
             return slot, identity
@@ -130,7 +129,7 @@ class Region:
             self.unlock(bucket)
 
     def claim(self, bucket: int, digest: int, worker: int) -> tuple[int, int]:
-        """Do the same where the lock of the bucket is held."""
+        """Do the same; the lock of the bucket must be held."""
         slot, identity = self.find(bucket, digest)
         if identity != NOWHERE:
             return slot, identity
@@ -139,7 +138,7 @@ class Region:
         if old & DIGEST:
             self._evictions[worker] += 1
         generation = (old >> GENERATION_SHIFT) % _GENERATIONS + 1
-        # In this order: whoever dies in between leaves a free slot.
+        # In this order: a process that dies in between leaves a free slot.
         self.identities[slot] = generation << GENERATION_SHIFT
         self.data[slot * self.width : (slot + 1) * self.width] = self._zeros
         self.used_at[slot] = tick()
@@ -148,23 +147,23 @@ class Region:
         return slot, identity
 
     def lock(self, bucket: int) -> None:
-        """Wait until nobody else gives away slots of a bucket."""
+        """Wait for exclusive access to the slots of a bucket."""
         self.locks.acquire(self._first_lock + bucket)
 
     def unlock(self, bucket: int) -> None:
-        """Let others do it."""
+        """Release it."""
         self.locks.release(self._first_lock + bucket)
 
     def try_lock(self, bucket: int) -> bool:
-        """Do what ``lock`` does, but return False instead of waiting."""
+        """Do the same as ``lock``, but return False instead of waiting."""
         return self.locks.try_acquire(self._first_lock + bucket)
 
     def free(self, slot: int) -> None:
-        """Take a slot, whose bucket is locked, away from its key."""
+        """Take a slot away from its key; its bucket must be locked."""
         self.identities[slot] &= ~DIGEST
 
     def _victim(self, bucket: int) -> int:
-        """Return a slot that is free, or that of the record which was not used for longest."""
+        """Return a free slot, or that of the least recently used record."""
         first, end = bucket * WAYS, (bucket + 1) * WAYS
         for slot, identity in enumerate(self.identities[first:end].tolist(), first):
             if not identity & DIGEST:
@@ -175,7 +174,7 @@ class Region:
         return first + used_at.index(min(used_at))
 
     def stats(self) -> KindStats:
-        """Return figures; this looks at every slot."""
+        """Return figures; this examines every slot."""
         used = sum(1 for identity in self.identities.tolist() if identity & DIGEST)
         return KindStats(used, self.slots, sum(self._evictions.tolist()))
 
@@ -184,7 +183,7 @@ class GaugeRegion(Region):
     """The slots of gauges: one word for each worker, which is its share."""
 
     def _oldest(self, first: int, used_at: list[int]) -> int:
-        """Those that are 0 come first."""
+        """Return the oldest slot, preferring gauges that are 0."""
         ages = [(self._holds(first + way), age) for way, age in enumerate(used_at)]
         return first + ages.index(min(ages))
 
@@ -193,7 +192,7 @@ class GaugeRegion(Region):
         return any(word & SHARE for word in words)
 
     def release(self, worker: int) -> None:
-        """Take away the share that a dead worker has in all gauges."""
+        """Remove the share of a dead worker from all gauges."""
         zeros = memoryview(bytes(8 * self.slots)).cast("Q")
         self.data[worker :: self.width] = zeros
 
@@ -203,5 +202,5 @@ SHARE: Final = DIGEST
 
 
 def tick() -> int:
-    """Return the time, as ``used_at`` has it."""
+    """Return the current time in the unit of ``used_at``."""
     return time.monotonic_ns() >> 20

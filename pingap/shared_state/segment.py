@@ -1,12 +1,12 @@
 """Shared state of several workers, in one segment of shared memory.
 
-The supervisor makes the segment before it forks, and every worker attaches to it under an index of its own::
+The supervisor creates the segment before it forks, and every worker attaches to it under its own index::
 
     segment = SharedSegment(workers=4)
     if os.fork() == 0:
         state = segment.attach(0)
 
-The memory is anonymous: it has no name, nothing has to be removed, and it goes with the last process.
+The memory is anonymous: it has no name, nothing has to be removed, and it disappears with the last process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pingap.shared_state.values import (
 )
 
 _MOST_HANDLES: Final = 8192
-"""Handles that a worker keeps at hand, of each kind. When there are more, all are dropped."""
+"""Handles of each kind that a worker caches. If there are more, all are dropped."""
 
 K = TypeVar("K")
 H = TypeVar("H")
@@ -53,8 +53,8 @@ H = TypeVar("H")
 class SharedSegment:
     """The memory, and the locks, that all workers share.
 
-    :param workers: how many indices there are. An index belongs to one process at a time: a worker
-        that still drains keeps its own until it has ended.
+    :param workers: number of indices. An index belongs to one process at a time: a worker that is still
+        draining keeps its own until it has ended.
     """
 
     def __init__(self, *, workers: int, sizes: Sizes = DEFAULT_SIZES) -> None:
@@ -89,9 +89,9 @@ class SharedSegment:
         return _SegmentState(self, worker)
 
     def release_worker(self, worker: int) -> None:
-        """Forget the gauges and locks of a dead worker; called before another one gets its index.
+        """Remove the gauges and locks of a dead worker; called before another one gets its index.
 
-        What it added to counters and windows stays.
+        Its shares in counters and windows stay.
         """
         assert isinstance(self.gauges, GaugeRegion)
         self.gauges.release(worker)
@@ -174,7 +174,7 @@ class _SegmentState(SharedState):
 
 
 def _kept(handles: dict[K, H], place: K, handle: H, key: str) -> H:
-    """Keep a handle at hand, unless its key is long."""
+    """Cache a handle, unless its key is long."""
     if len(key) <= LONGEST_KEY:
         if len(handles) >= _MOST_HANDLES:
             handles.clear()

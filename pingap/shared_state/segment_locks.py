@@ -1,11 +1,11 @@
-"""Locks over several workers: which one is held is a record of shared memory.
+"""Locks between several workers: a held lock is a record in shared memory.
 
-A record's word is the proof of its holder: a number, and the worker in the lowest bits. ``used_at`` is
-the tick up to which the lock is held, so that the region gives away the record that expires first. One
-that is still held is never given away: a bucket that is full of them is waited for like a held lock.
+A record's word is the proof of its holder: a number, with the worker in the lowest bits. ``used_at`` is the
+tick at which the lock expires, so that the region reuses the record that expires first. A lock that is still
+held is never reused: if a bucket is full of them, callers wait as for a held lock.
 
-A worker that dies while it takes a lock leaves one that has expired; the locks of a dead worker are
-taken away from it (``release``), and if that cannot be done at once, they expire.
+A worker that dies while it takes a lock leaves one that has expired; the locks of a dead worker are released
+(``release``), and if that is not possible immediately, they expire.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LockRegion(Region):
     """The records of locks: one word for each, the proof."""
 
     def release(self, worker: int) -> None:
-        """Take away what a dead worker holds."""
+        """Release the locks of a dead worker."""
         for slot, proof in enumerate(self.data.tolist()):
             bucket = slot // WAYS
             if proof and proof & _WORKER == worker and self.try_lock(bucket):
@@ -41,10 +41,10 @@ class SegmentLocks:
     def __init__(self, region: Region, worker: int) -> None:
         self._region = region
         self._worker = worker
-        self._taken = tick()  # (so that a worker does not repeat the proofs of the one before it)
+        self._taken = tick()  # so that a worker does not repeat the proofs of its predecessor
 
     def take(self, key: str, seconds: float) -> int:
-        """See ``Locks``; 0 as well while all records of the bucket are held."""
+        """See ``Locks``; also 0 while all records of the bucket are held."""
         region = self._region
         bucket, digest = region.place(key)
         slot, identity = region.find(bucket, digest)

@@ -1,7 +1,7 @@
-"""Bytes that expire, over several workers; the records are those of ``table.py``, with other contents.
+"""Bytes that expire, shared by several workers; like the records of ``table.py``, with other content.
 
-A copy is a check, the end of the entry, its length and its bytes. ``used_at`` is the tick at which the
-entry ends, so that the region gives away the one that expires first of a bucket.
+A copy consists of a check, the expiry, the length and the bytes. ``used_at`` is the tick at which the entry
+expires, so that the region reuses the one of a bucket that expires first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pingap.shared_state.region import NOWHERE, Region
 from pingap.shared_state.values import SharedValues, check_entry
 
 _header: Final = Struct("=QdQ")
-"""Check, end (monotonic seconds) and length."""
+"""Check, expiry (monotonic seconds) and length."""
 _entry: Final = Struct("=dQ")
 _word: Final = Struct("=Q")
 _LATEST_TICK: Final = (1 << 63) - 1
@@ -32,13 +32,13 @@ def _copy_bytes(value_bytes: int) -> int:
 
 
 class Changed(Exception):
-    """A record was changed while it was read."""
+    """A record changed while it was read."""
 
 
 class ValueRecords:
     """The records of all tables for small, or for large values, as one worker sees them.
 
-    :param value_bytes: room for a value in each of them.
+    :param value_bytes: space for a value in each record.
     """
 
     def __init__(self, region: Region, worker: int, value_bytes: int) -> None:
@@ -50,7 +50,7 @@ class ValueRecords:
         self._bytes = region.data.cast("B")
 
     def read(self, slot: int, identity: int) -> tuple[float, bytes] | None:
-        """Return end and value of an entry; None if it was never written, or is another one now.
+        """Return expiry and value of an entry; None if it was never written or has been replaced.
 
         :raises Changed: it was being changed.
         """
@@ -71,7 +71,7 @@ class ValueRecords:
         return end, record[value_at : value_at + length]
 
     def write(self, slot: int, identity: int, end: float, value: bytes) -> None:
-        """Change a record, whose bucket is locked."""
+        """Change a record; its bucket must be locked."""
         region = self.region
         version = region.data[slot * region.width] + 1
         at = slot * self._size + 8 + self._copy * (version & 1)
@@ -154,12 +154,14 @@ class SegmentValues(SharedValues):
             region.unlock(bucket)
 
     def _current(self, bucket: int, digest: int, now: float) -> bytes | None:
-        """Return the value of a key, whose bucket is locked."""
+        """Return the value of a key; its bucket must be locked."""
         slot, identity = self._records.region.find(bucket, digest)
         if identity == NOWHERE:
             return None
         try:
             entry = self._records.read(slot, identity)
-        except Changed:  # nobody can be changing it now, so it must not stay for ever
+        except (
+            Changed
+        ):  # nothing can be changing it now, so it is damaged and must not stay forever
             return None
         return None if entry is None or entry[0] <= now else entry[1]

@@ -16,17 +16,17 @@ from pingap.shared_state.values import SMALL_VALUE, SharedValues
 Values: TypeAlias = tuple[float, ...]
 
 MOST_VALUES: Final = 6
-"""Values in a record of a table."""
+"""Maximum number of values in a record of a table."""
 
 NESTED: Final = "a record is held already: blocks of table.locked() cannot be nested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How many records of each kind there may be.
+    """Maximum number of records of each kind.
 
-    Each kind has room of its own: keys that clients can choose (windows, gauges) cannot push out
-    what the proxy itself keeps (tables).
+    Each kind has its own space: keys that clients can choose (windows, gauges) cannot displace records of the
+    proxy itself (tables).
     """
 
     counters: int = 4096
@@ -57,9 +57,9 @@ class SharedStateStats:
     ``locks``.
 
     :param size: bytes of the shared memory; 0 with one worker.
-    :param used: how many records there are.
-    :param slots: how many there may be.
-    :param evictions: how many gave way to others.
+    :param used: number of records.
+    :param slots: maximum number of records.
+    :param evictions: how many records were displaced by others.
     """
 
     size: int
@@ -79,28 +79,28 @@ def stats_of(size: int, **kinds: KindStats) -> SharedStateStats:
 
 
 class SharedCounter(ABC):
-    """A number to which all workers add. What a worker added stays when it dies."""
+    """A number to which all workers add. The share of a worker stays when it dies."""
 
     __slots__ = ()
 
     @abstractmethod
     def add(self, n: int = 1) -> int:
-        """Add to the number, which may go down and below 0.
+        """Add to the number, which may decrease and become negative.
 
-        :returns: the number, over all workers.
+        :returns: the sum over all workers.
         """
 
     @property
     @abstractmethod
     def value(self) -> int:
-        """The number, over all workers."""
+        """The sum over all workers."""
 
 
 class SharedGauge(ABC):
-    """How many of something there are now, such as requests under way.
+    """The current number of something, such as requests in progress.
 
-    Each worker has its own share, which is never below 0. When a worker dies, its share goes:
-    nobody is left to take off what it had added.
+    Each worker has its own share, which is never negative. When a worker dies, its share is removed, because
+    it can no longer subtract it.
     """
 
     __slots__ = ()
@@ -109,50 +109,50 @@ class SharedGauge(ABC):
     def add(self, n: int = 1) -> int:
         """Add to the share of this worker.
 
-        :param n: a positive number when something begins, the same negative one when it ends.
-        :returns: how many there are, over all workers.
+        :param n: a positive number when something begins, the same negative number when it ends.
+        :returns: the sum over all workers.
         """
 
     @property
     @abstractmethod
     def value(self) -> int:
-        """How many there are, over all workers."""
+        """The sum over all workers."""
 
 
 class SharedWindow(ABC):
-    """How much happened within the last seconds, over all workers, for limits.
+    """The number of events in the last seconds, over all workers, for limits.
 
-    Time is cut into pieces as long as the window. Counted are the piece that runs, and of the one
-    before it the part that is still inside of the window, as if all that happened in it had been
-    spread evenly: an approximation that needs two numbers, whatever the rate is.
+    Time is divided into pieces as long as the window. The total is the count of the current piece plus a
+    part of the previous one: the part that is still inside the window, assuming that its events were spread
+    evenly. This approximation needs two numbers, at any rate.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def add(self, n: int = 1, now: float | None = None) -> float:
-        """Count something that happens now.
+        """Count events that happen now.
 
-        :param n: how much; not negative.
-        :param now: from ``time.monotonic()``, if you have it at hand.
-        :returns: how much happened within the window, this included.
+        :param n: how many; not negative.
+        :param now: ``time.monotonic()``, if the caller has it.
+        :returns: the number of events within the window, including these.
         """
 
     @abstractmethod
     def count(self, n: int = 1, now: float | None = None) -> None:
-        """Do the same as ``add``, and add nothing up: cheaper, however many workers there are."""
+        """Count like ``add``, but do not compute the total: cheaper, for any number of workers."""
 
     @abstractmethod
     def total(self, now: float | None = None) -> float:
-        """Return how much happened within the window, and count nothing."""
+        """Return the number of events within the window, without counting one."""
 
     @abstractmethod
     def counts(self, now: float | None = None) -> tuple[int, int]:
-        """Return how much happened in the piece before the one that runs, and in that one.
+        """Return the number of events in the previous piece and in the current one.
 
-        These are the two numbers that ``total`` is made of, for those who weigh them differently.
+        These are the two numbers that ``total`` is computed from, for callers that weigh them differently.
 
-        :param now: from ``time.monotonic()``, if you have it at hand.
+        :param now: ``time.monotonic()``, if the caller has it.
         """
 
 
@@ -172,10 +172,10 @@ class SharedRecord(ABC):
 
 
 class SharedTable(ABC):
-    """Records of a few numbers, by key. The last one that is set counts.
+    """Records of a few numbers, by key. The last values set are kept.
 
-    A record changes as a whole: nobody sees a part of the old and a part of the new values, even if
-    a worker is killed while it writes.
+    A record changes atomically: readers never see a mixture of old and new values, even if a worker is killed
+    while it writes.
     """
 
     __slots__ = ()
@@ -186,22 +186,22 @@ class SharedTable(ABC):
 
     @abstractmethod
     def version(self, key: str) -> int:
-        """Return a number that is another one whenever the values were changed; 0 if there are none.
+        """Return a number that changes whenever the values change; 0 if there are none.
 
-        A small part of the work of ``get``, where values are read often and seldom change. Ask for
-        the version first, and read then, so that no change is missed.
+        It is much cheaper than ``get`` for values that are read often and seldom change. Ask for the version
+        first and then read, so that no change is missed.
         """
 
     @abstractmethod
     def set(self, key: str, values: Sequence[float]) -> None:
         """Set the values of a key.
 
-        :raises ValueError: they are not what the table holds.
+        :raises ValueError: they do not match the fields of the table.
         """
 
     @abstractmethod
     def locked(self, key: str) -> AbstractContextManager[SharedRecord]:
-        """Hold the record of a key, to change it depending on what it is.
+        """Hold the record of a key, to change it depending on its value.
 
         Example::
 
@@ -209,8 +209,8 @@ class SharedTable(ABC):
                 failures, since = record.values or (0, 0.0)
                 record.values = (failures + 1, since)
 
-        Other workers that want it wait, and their event loops with them: do nothing inside of
-        the block but decide, and never await. If the worker dies there, the others go on.
+        Other workers that need it wait, and their event loops with them: inside the block, only compute, and
+        never await. If the worker dies there, the others continue.
 
         :raises RuntimeError: a record is held already: blocks cannot be nested.
         """
@@ -219,12 +219,12 @@ class SharedTable(ABC):
 class SharedState(ABC):
     """Numbers that are the same for all workers of an instance.
 
-    ``ctx.shared`` is the one of the worker. Keys are text of any length; begin yours with the
-    name of your plugin, since everybody has the same keys. What is returned for a key may be kept, as long
-    as the worker lives, and used from the event loop only, not from other threads.
+    ``ctx.shared`` is that of the worker. Keys are text of any length; begin yours with the name of your
+    plugin, because all plugins share them. The object returned for a key may be kept as long as the worker
+    lives, and must be used in the event loop only, not in other threads.
 
-    The room is limited. When it is used up, the record that was not used for longest gives way to a
-    new one, and begins at nothing if it is used again. (Gauges that are not 0 go last.)
+    Space is limited. When it is used up, a new record displaces the least recently used one, which starts
+    from nothing if it is used again. Gauges that are not 0 are displaced last.
     """
 
     __slots__ = ()
@@ -257,11 +257,11 @@ class SharedState(ABC):
     def values(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedValues:
         """Return a table of bytes that expire.
 
-        Tables for values of up to 64 bytes share one room, tables for longer ones another one. When
-        it is used up, the entry that expires first gives way.
+        Tables for values of up to 64 bytes share one space, tables for longer ones another. When it is used
+        up, a new entry displaces the one that expires first.
 
         :param name: begin it with the name of your plugin.
-        :param value_bytes: how long a value may be, at most 4096.
+        :param value_bytes: maximum length of a value, at most 4096.
         :raises ValueError: ``value_bytes`` is more than that.
         """
 
@@ -274,10 +274,10 @@ class SharedState(ABC):
             async with ctx.shared.lock("acme/example.org", 30):
                 ...
 
-        If its holder has not left the block after so many seconds, others get the lock; if its worker
-        dies, within a moment. So ask ``is_held`` before you do what must not be done twice. Do
-        not take a lock again inside of its block: that waits until it has expired. While about a
-        thousand locks are held, another one waits until there is room.
+        If its holder has not left the block after ``seconds``, others get the lock; if its worker dies, they
+        get it shortly after. So check ``is_held`` before actions that must not happen twice. Do not take a
+        lock again inside its own block: that waits until it has expired. While about a thousand locks are
+        held, taking another one waits until there is space.
 
         :param key: text of any length, which clients may choose.
         :param seconds: how long it is held at most.
@@ -290,7 +290,7 @@ class SharedState(ABC):
 
 
 class RecordLayout:
-    """How the values of a table's records are written."""
+    """The binary layout of a table's records."""
 
     def __init__(self, table: str, fields: str) -> None:
         if not 1 <= len(fields) <= MOST_VALUES or set(fields) - set("qd"):
@@ -303,9 +303,9 @@ class RecordLayout:
         self.unpack_from = self._struct.unpack_from
 
     def pack(self, values: Sequence[float]) -> bytes:
-        """Write values.
+        """Return the values as bytes.
 
-        :raises ValueError: they are not what the table holds.
+        :raises ValueError: they do not match the fields of the table.
         """
         try:
             return self._struct.pack(*values)
@@ -332,5 +332,5 @@ def check_length(seconds: float) -> None:
 
 
 def not_countable(n: int) -> str:
-    """Return what is said of a number that cannot be counted."""
+    """Return the message for a number that cannot be counted."""
     return f"{n} cannot be counted in a window: it is negative"

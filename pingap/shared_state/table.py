@@ -1,11 +1,11 @@
-"""Tables over several workers.
+"""Tables shared by several workers.
 
-A record is a version and two copies of the values. Whoever changes it holds the lock of its bucket,
-writes the copy that is not in use, and then the version, whose lowest bit says which copy is in use.
-A worker that is killed while it writes a copy leaves the other one as it was.
+A record consists of a version and two copies of the values. A writer holds the lock of its bucket, writes
+the unused copy, and then the version, whose lowest bit selects the copy in use. If a worker is killed while
+it writes a copy, the other copy is unchanged.
 
-Reading takes no lock. A copy has a check (CRC-32 over values, version and identity): if it does not
-fit, the record was changed meanwhile and is read again, at last with the lock.
+Reading takes no lock. A copy has a check (CRC-32 over values, version and identity): if it does not match,
+the record was changed in the meantime and is read again, finally with the lock.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RECORD_WORDS: Final = 1 + 2 * (1 + MOST_VALUES)
 _word: Final = Struct("=Q")
 _TRIES: Final = 3
 _MOST_RECORDS: Final = 4096
-"""Places of records that a worker keeps at hand."""
+"""Positions of records that a worker caches."""
 
 
 class Tables:
@@ -51,7 +51,7 @@ class Tables:
         self._bytes = region.data.cast("B")
 
     def read(self, slot: int, identity: int, layout: RecordLayout) -> Values | None:
-        """Return the values of a record; None if it has none, or is another one now.
+        """Return the values of a record; None if it has none or has been replaced.
 
         :raises Changed: it was being changed.
         """
@@ -69,7 +69,7 @@ class Tables:
         return layout.unpack_from(values)
 
     def write(self, slot: int, identity: int, packed: bytes) -> None:
-        """Change a record, whose bucket is locked."""
+        """Change a record; its bucket must be locked."""
         region = self.region
         first = slot * RECORD_WORDS
         version = region.data[first] + 1
@@ -82,11 +82,11 @@ class Tables:
 
 
 class Changed(Exception):
-    """A record was changed while it was read."""
+    """A record changed while it was read."""
 
 
 class _Record:
-    """Where the record of a key is, as far as it was found."""
+    """The position of a key's record, as far as it was found."""
 
     __slots__ = ("_region", "bucket", "digest", "identity", "slot")
 
@@ -96,7 +96,7 @@ class _Record:
         self.slot, self.identity = 0, NOWHERE
 
     def is_there(self) -> bool:
-        """Tell whether there is such a record, and find it."""
+        """Find the record; return whether it exists."""
         if self._region.identities[self.slot] != self.identity:
             self.slot, self.identity = self._region.find(self.bucket, self.digest)
         return self.identity != NOWHERE
@@ -129,7 +129,7 @@ class SegmentTable(SharedTable):
         region = self._tables.region
         if region.identities[record.slot] != record.identity and not record.is_there():
             return 0
-        # A record that had to make room, and was made again, is of another generation.
+        # A record that was displaced and created again has another generation.
         return record.identity + region.data[record.slot * RECORD_WORDS]
 
     def set(self, key: str, values: Sequence[float]) -> None:
@@ -182,7 +182,9 @@ class _Held(SharedRecord):
             return None
         try:
             return self._tables.read(record.slot, record.identity, self._layout)
-        except Changed:  # nobody can change it now; whatever this is, it must not stay for ever
+        except (
+            Changed
+        ):  # nothing can be changing it now, so it is damaged and must not stay forever
             return None
 
     @values.setter

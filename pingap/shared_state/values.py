@@ -1,4 +1,4 @@
-"""Bytes by key, which expire: the interface, and how it is done with one worker."""
+"""Bytes by key that expire: the interface, and its implementation for a single worker."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pingap.shared_state.keys import short_key
 
 SMALL_VALUE: Final = 64
 LARGE_VALUE: Final = 4096
-"""Bytes of a value, of tables for small and for large ones."""
+"""Maximum size of a value in tables for small and for large values."""
 
 
 class SharedValues(ABC):
-    """Bytes by key, each with an expiry: bans, sessions, tokens that were used.
+    """Bytes by key, each with an expiry: bans, sessions, used tokens.
 
-    An entry is there as a whole or not at all, even if a worker is killed while it writes. ``now`` is
-    from ``time.monotonic()``, if you have it at hand.
+    An entry is complete or missing, even if a worker is killed while it writes. ``now`` is
+    ``time.monotonic()``, if the caller has it.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def get(self, key: str, now: float | None = None) -> bytes | None:
-        """Return the value of a key; None if there is none, or it has expired."""
+        """Return the value of a key; None if there is none or it has expired."""
 
     @abstractmethod
     def set(self, key: str, value: bytes, seconds: float, now: float | None = None) -> None:
         """Set the value of a key.
 
-        :param seconds: how long it is there.
+        :param seconds: time until it expires.
         :raises ValueError: the value is too long, or ``seconds`` is not a positive number.
         """
 
@@ -40,8 +40,8 @@ class SharedValues(ABC):
     def add(self, key: str, value: bytes, seconds: float, now: float | None = None) -> bool:
         """Set the value of a key that has none.
 
-        Of several workers that do it at the same time, one succeeds: this tells whether a token is
-        used for the first time.
+        If several workers call it at the same time, one succeeds; this shows whether a token is used for the
+        first time.
 
         :returns: whether it was set.
         :raises ValueError: as ``set``.
@@ -49,20 +49,20 @@ class SharedValues(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove a key, if it is there."""
+        """Remove a key if it exists."""
 
 
 def check_value_bytes(name: str, value_bytes: int) -> None:
-    """Check how long values may be.
+    """Check the maximum length of values.
 
-    :raises ValueError: longer than any table has room for.
+    :raises ValueError: it exceeds the limit of all tables.
     """
     if not 0 <= value_bytes <= LARGE_VALUE:
         raise ValueError(f"values of {name}: {value_bytes} bytes; expected at most {LARGE_VALUE}")
 
 
 def check_entry(name: str, value: bytes, most: int, seconds: float) -> None:
-    """Check what is to be written.
+    """Check an entry before it is written.
 
     :raises ValueError: it does not fit.
     """
@@ -75,19 +75,19 @@ def check_entry(name: str, value: bytes, most: int, seconds: float) -> None:
 class LocalEntries:
     """All entries of tables for small, or for large values.
 
-    :param most: entries; beyond that, the one that expires first gives way.
+    :param most: maximum number of entries; beyond that, a new one displaces the one that expires first.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.evictions = 0
         self.entries: dict[tuple[str, str], tuple[float, bytes]] = {}
-        """Table and key -> end and value."""
+        """Table and key -> expiry and value."""
         self._ends: list[tuple[float, tuple[str, str]]] = []
-        """A heap; entries that were changed meanwhile stay in it for a while."""
+        """A heap; entries that were changed stay in it for a while."""
 
     def put(self, place: tuple[str, str], end: float, value: bytes) -> None:
-        """Set an entry, and make room for it."""
+        """Set an entry, displacing another one if necessary."""
         while place not in self.entries and len(self.entries) >= self.most:
             self._drop_first()
         self.entries[place] = (end, value)

@@ -14,15 +14,15 @@ from pingap.worker.relisten import bound, resolved
 
 _FIRST: Final = 3
 MOST: Final = 1024
-"""Sockets that are taken; there cannot be as many servers as that."""
+"""Maximum number of sockets; more than any configuration has servers."""
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class ActivatedSockets(Inherited):
-    """Sockets that are matched with configured addresses by what they are bound to.
+    """Sockets that are matched with configured addresses by the address they are bound to.
 
     :param sockets: each with its ``FileDescriptorName``, or an empty text.
-    :param warnings: what was passed and is of no use.
+    :param warnings: warnings about passed files that are unusable.
     """
 
     lends = True
@@ -39,8 +39,8 @@ class ActivatedSockets(Inherited):
     def from_environment(cls) -> ActivatedSockets:
         """Take the sockets that systemd passed, and remove the variables, so that no child uses them.
 
-        To be called once and early: the numbers of the files are fixed, and the variables are meant for
-        the process id that the process has before it forks into the background.
+        Must be called once and early: the file numbers are fixed, and the variables contain the process ID
+        that the process has before it forks into the background.
         """
         pid, count, text = (os.environ.pop(name, "") for name in _VARIABLES)
         if pid != str(os.getpid()) or not count.isdecimal():
@@ -58,8 +58,8 @@ class ActivatedSockets(Inherited):
     def take(self, address: Address) -> socket.socket | None:
         """Return the socket that listens on an address, once; ``None`` if none does.
 
-        ``ListenStream=80`` of systemd is ``[::]:80`` for both families; it serves ``0.0.0.0:80``, too, if
-        no other socket does.
+        ``ListenStream=80`` of systemd is ``[::]:80`` for both families; it also serves ``0.0.0.0:80`` if no
+        other socket does.
         """
         for one in resolved(address):
             if sock := super().take(one):
@@ -71,7 +71,7 @@ class ActivatedSockets(Inherited):
         return None
 
     def close_rest(self) -> list[str]:
-        """Close what no server took; return the addresses, with the names that systemd has."""
+        """Close the sockets that no server uses; return their addresses, with systemd's names for them."""
         return [_labelled(place, self._names[place]) for place in super().close_rest()]
 
     def take_rest(self) -> list[Listening]:
@@ -85,9 +85,9 @@ class ActivatedSockets(Inherited):
 
 
 def _adopt(fd: int) -> socket.socket:
-    """Make a socket object of a file that was inherited.
+    """Return a socket object for an inherited file.
 
-    :raises ValueError: it is no listening stream socket; then it is closed.
+    :raises ValueError: it is not a listening stream socket; it is then closed.
     """
     try:
         os.set_inheritable(fd, False)

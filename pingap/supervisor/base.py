@@ -1,4 +1,4 @@
-"""What workers begin with."""
+"""The parameters with which workers start."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pingap.host.daemon import Parent
 
 
 class StartError(Exception):
-    """A worker cannot serve; the message says why."""
+    """A worker cannot serve; the message gives the reason."""
 
 
 @dataclass(slots=True)
 class Base:
-    """What a new worker begins with.
+    """The parameters of a new worker.
 
-    :param runtime: the configuration that serves, built.
-    :param counts: server -> how many workers serve it.
-    :param log_target: what ``--log`` says.
+    :param runtime: the current configuration, built.
+    :param counts: server -> number of workers that serve it.
+    :param log_target: the value of ``--log``.
     :param parent: the process that waits for a daemon to serve.
     :param storage: makes the storage of the configuration.
     """

@@ -17,9 +17,9 @@ class Child:
     """One worker process.
 
     :param index: its place among the workers, which its replacement gets.
-    :param pid: its process id.
+    :param pid: its process ID.
     :param channel: to it.
-    :param column: of the shared state, which it has to itself.
+    :param column: its own column of the shared state.
     """
 
     def __init__(self, index: int, pid: int, channel: Channel, column: int) -> None:
@@ -35,7 +35,7 @@ class Child:
         self.sockets: frozenset[int] = frozenset()
         """Numbers of its listening sockets."""
         self.failure = ""
-        """Why it cannot serve, in its own words."""
+        """Its own message why it cannot serve."""
         self.status = 0
         """Its status from ``os.wait``."""
         self.requests = 0
@@ -61,5 +61,5 @@ class Child:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How it ended, as text."""
         return ending(self.status)

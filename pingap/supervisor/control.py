@@ -1,4 +1,4 @@
-"""Answers to the plugins that control pingap from a worker: another configuration, a restart, figures."""
+"""Handles requests of plugins that control pingap from a worker: apply, restart, figures."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from pingap.worker.channel import Message
 log = logging.getLogger("pingap")
 
 STATE_SECONDS: Final = 2.0
-"""How long a worker may take to say what it does."""
+"""How long a worker may take to report its activity."""
 _NAME_SHOWN: Final = 80
-"""Characters of a name that the log shows."""
+"""Maximum length of a name in the log."""
 
 
 class Control:
-    """Answers questions of workers.
+    """Handles requests of workers.
 
     :param supervisor: of the workers.
-    :param reloader: serves another configuration.
+    :param reloader: applies another configuration.
     :param notifier: to systemd.
-    :param refusal: returns why nothing can be changed now; empty if it can.
-    :param restart: lets a new process take over; returns why none did, or nothing.
+    :param refusal: returns why no change is possible now; empty if one is.
+    :param restart: lets a new process take over; returns why none did; empty if one did.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Control:
             "restart": self._answer_restart,
             "figures_of_all": self._answer_figures,
         }
-        """Kind of a question -> what returns the answer."""
+        """Kind of a request -> its handler, which returns the reply."""
 
     async def _answer_apply(self, child: Child, question: Message) -> dict[str, Any]:
         if failure := self._refusal():
@@ -76,7 +76,7 @@ class Control:
             restart = await self._reloader.apply(snapshot, by)
         except RefusedError as error:
             return {"failure": str(error), "problems": [*map(written, error.problems)]}
-        except Exception as error:  # a mistake in code, of a plugin perhaps
+        except Exception as error:  # a bug, perhaps in a plugin
             log.exception("the configuration stays as it was; that of %s cannot be built", by)
             return {"failure": f"{type(error).__name__}: {error}", "problems": []}
         finally:

@@ -1,4 +1,4 @@
-"""How a process ended, in words."""
+"""Describes how a process ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 def ending(status: int) -> str:
     """Return how a process ended, in words that follow "worker 12": ``was killed by SIGKILL``.
 
-    :param status: as ``os.wait`` tells it.
+    :param status: as returned by ``os.wait``.
     """
     if os.WIFEXITED(status):
         return f"exited with code {os.WEXITSTATUS(status)}"
@@ -20,5 +20,5 @@ def ending(status: int) -> str:
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # one of the real-time signals, of which only two have names
+    except ValueError:  # a real-time signal; only two of them have names
         return f"signal {number}"

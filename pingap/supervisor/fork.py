@@ -1,8 +1,7 @@
-"""Forking a worker from a supervisor whose event loop runs.
+"""Forks a worker from a supervisor whose event loop is running.
 
-The child has none of the supervisor's loop, signal handlers and context. It never closes
-that loop, which shares the kernel's list of watched files with its parent's; it leaves by
-``os._exit``.
+The child has none of the supervisor's loop, signal handlers and context. It never closes that loop, whose
+list of watched files in the kernel it shares with its parent; it exits with ``os._exit``.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ _FOR_THE_PARENT: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-"""A terminal sends them to the whole process group; only the parent acts on them."""
+"""Signals that a terminal sends to the whole process group; only the parent acts on them."""
 CRASHED: Final = 70
 """Exit code of a child that raised (``EX_SOFTWARE``)."""
 
 
 async def fork(main: Callable[[], int]) -> int:
-    """Fork; return the child's process id.
+    """Fork; return the child's process ID.
 
-    In the child, ``main`` is called, and what it returns becomes the exit code.
+    In the child, ``main`` is called, and its result becomes the exit code.
 
-    :raises OSError: the system has no room for another process.
+    :raises OSError: the system has no resources for another process.
     """
     loop = asyncio.get_running_loop()
     forked: asyncio.Future[int] = loop.create_future()
@@ -55,8 +54,8 @@ async def fork(main: Callable[[], int]) -> int:
         except OSError as error:
             forked.set_exception(error)
 
-    # From a callback, not from a task: the child would take itself to be inside of that task. And
-    # in an empty context, which does not say that an event loop runs.
+    # From a callback, not from a task, because the child would believe that it runs inside the task; and
+    # in an empty context, which does not refer to a running event loop.
     loop.call_soon(do, context=contextvars.Context())
     return await forked
 

@@ -1,4 +1,4 @@
-"""What the supervising process is told by signals and by files, while its workers serve."""
+"""The supervising process: reacts to signals and file changes while its workers serve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from pingap.config import Snapshot
-from pingap.config.file_values import watched_files
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage
 from pingap.config.watch import ConfigurationWatch
@@ -45,8 +44,12 @@ _SIGNALS: Final = (
 )
 
 _TURNS_OF_A_SIGNAL: Final = 8
-"""In so many turns of the loop a signal that came gets to ``_obey``: three, and one for each other."""
+"""Turns of the loop after which a signal has reached ``_obey``: three, and one for each other signal."""
 
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Pauses in seconds until a reload is tried again that failed for a reason that may pass: they double."""
 
 _HANDING_OVER: Final = "another new process is already about to take over"
 
@@ -54,11 +57,11 @@ _HANDING_OVER: Final = "another new process is already about to take over"
 class Master:
     """Runs a supervisor.
 
-    :param supervisor: its workers are not started yet.
+    :param supervisor: its workers have not been started yet.
     :param options: of the command line.
-    :param succession: starts the process that takes this one's place.
+    :param succession: starts the process that replaces this one.
     :param notifier: to systemd.
-    :param watch: of the configuration's files, made before they were read; None: not watched.
+    :param watch: of all files of the configuration, as they were before they were read; None: not watched.
     :param storage: of the configuration.
     """
 
@@ -81,15 +84,16 @@ class Master:
         supervisor.answers |= Control(
             supervisor, self._reloader, notifier, self._refusal, lambda: self._upgrade(True)
         ).answers
+        self._pause = FIRST_PAUSE
         self._draining = False
         self._started = anyio.Event()
         self._handing_over = False
         self._starting = 0
         """A process that was started here to take over, and does not serve yet."""
         self._ends_passed_on = 0
-        """How often the process that took over was told to end through this one."""
+        """How often the process that took over was asked to end through this one."""
         self._failed: dict[int, int] = {}
-        """Other processes of ours that have ended -> how."""
+        """Other child processes that have ended -> how."""
         self._tasks: TaskGroup
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -103,7 +107,7 @@ class Master:
             with anyio.open_signal_receiver(*_SIGNALS) as signals:
                 await tasks.start(self._reap)
                 tasks.start_soon(self._obey, signals)
-                release_signals()  # those that came before
+                release_signals()  # those that arrived earlier
                 try:
                     await self._supervisor.start(tasks)
                     ready()
@@ -125,7 +129,7 @@ class Master:
             if self._succession.pass_on(number):
                 self._ends_passed_on += number in (signal.SIGTERM, signal.SIGINT)
                 if self._ends_passed_on < 2:
-                    continue  # (the second one ends at once what is left here as well)
+                    continue  # the second one ends everything that is left here as well
             if number in (signal.SIGTERM, signal.SIGINT) and not self._started.is_set():
                 self._tasks.cancel_scope.cancel()
             elif number in (signal.SIGTERM, signal.SIGINT):
@@ -147,7 +151,7 @@ class Master:
                 self._tasks.start_soon(self._upgrade, number == signal.SIGUSR2)
 
     async def _reap(self, *, task_status: TaskStatus[None]) -> None:
-        """Take note of processes that have ended, also of such as process 1 inherits."""
+        """Collect ended processes, including orphans that process 1 inherits."""
         with anyio.open_signal_receiver(signal.SIGCHLD) as signals:
             task_status.started()
             async for _ in signals:
@@ -165,7 +169,7 @@ class Master:
     async def _end(self, *, at_once: bool = True) -> None:
         """Drain, and end with the last request.
 
-        :param at_once: nobody takes over: see ``Supervisor.drain``.
+        :param at_once: no process takes over: see ``Supervisor.drain``.
         """
         self._draining = True
         if at_once:
@@ -173,14 +177,14 @@ class Master:
         log.info("draining")
         await self._supervisor.drain(at_once=at_once)
         self._succession.block_signals()
-        for _ in range(_TURNS_OF_A_SIGNAL):  # those that came before it are still passed on
+        for _ in range(_TURNS_OF_A_SIGNAL):  # earlier signals are still passed on
             await anyio.lowlevel.checkpoint()
         self._tasks.cancel_scope.cancel()
 
     async def _upgrade(self, start: bool) -> str:
-        """Let another process take over; it goes on here if that one does not serve.
+        """Let another process take over; continue here if it does not serve.
 
-        :param start: start it; otherwise somebody else does.
+        :param start: start that process; otherwise it has been started elsewhere.
         :returns: why none took over; empty if one did.
         """
         if self._handing_over:
@@ -217,7 +221,7 @@ class Master:
     # Changes.
 
     def _refusal(self) -> str:
-        """Return why plugins can change nothing now; empty if they can."""
+        """Return why plugins cannot change anything now; empty if they can."""
         if not self._started.is_set():
             return "pingap is still starting"
         return "pingap is shutting down" if self._draining else ""
@@ -228,27 +232,44 @@ class Master:
         self._supervisor.tell("reopen")
 
     async def _reload(self, snapshot: Snapshot | None = None) -> None:
-        """Read the configuration again, and do what is needed for it to take effect.
+        """Read the configuration again, and apply it.
 
-        :param snapshot: what was read already.
+        :param snapshot: the configuration, if it has already been read.
         """
         await self._started.wait()
         self._notifier.reloading()
         try:
             restart = await self._reloader.reload(snapshot)
-        except Exception:  # a mistake in code, of a plugin perhaps: those who serve go on
+        except Exception:  # a bug, perhaps in a plugin: the workers continue to serve
             text = "the configuration stays as it was; the new one cannot be built"
             log.exception(text)
             self._supervisor.notify("reload_config_fail", text)
             return
         finally:
             self._notifier.ready()
+            self._try_again()
         if restart and self._options.autorestart:
             log.info("a new process is started to apply the change")
             await self._upgrade(True)
 
+    def _try_again(self) -> None:
+        """Reload once more after a while, if changes are watched and this one failed for a time only.
+
+        Nothing else would: what is watched does not change again by itself.
+        """
+        if self._watch is None or not self._reloader.may_pass:
+            self._pause = FIRST_PAUSE
+            return
+        log.warning("the new configuration is tried again in %g s", self._pause)
+        self._tasks.start_soon(self._reload_after, self._pause, self._reloader.last)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    async def _reload_after(self, seconds: float, failed: object) -> None:
+        await anyio.sleep(seconds)
+        if self._reloader.last is failed and not self._draining:  # otherwise it has changed since
+            await self._reload()
+
     async def _watch_files(self, watch: ConfigurationWatch) -> None:
-        watch.watch(watched_files(self._supervisor.base.runtime.config))
         while not self._draining:
             await anyio.sleep(watch.seconds_to_wait(time.monotonic()))
             if not self._draining and (changed := watch.poll(time.monotonic())):

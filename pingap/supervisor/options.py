@@ -13,18 +13,18 @@ from pingap.config.storage.memory import TextStorage
 from pingap.plugins.registry import Registry
 
 _QUICK_START: Final = "<quick start>"
-"""What problems show instead of a file."""
+"""Shown in problems instead of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
     """Options of serving.
 
-    :param conf: what ``-c`` says; empty for a configuration that is not in files.
+    :param conf: the value of ``-c``; empty for a configuration that is not in files.
     :param text: that configuration.
-    :param log: what ``--log`` says; empty for standard error.
-    :param threads: what ``--threads`` says.
-    :param arguments: of the command line, for the process that takes this one's place.
+    :param log: the value of ``--log``; empty for standard error.
+    :param threads: the value of ``--threads``.
+    :param arguments: of the command line, for the process that replaces this one.
     """
 
     conf: str = ""
@@ -38,7 +38,7 @@ class ServeOptions:
     arguments: tuple[str, ...] = ()
 
     def storage(self, registry: Registry) -> ConfigStorage:
-        """Return where the configuration is kept.
+        """Return the storage of the configuration.
 
         :raises ConfigError: there is no such storage, or its location is wrong.
         """
@@ -47,7 +47,7 @@ class ServeOptions:
         return TextStorage(self.text, _QUICK_START)
 
     def read(self, registry: Registry) -> Snapshot:
-        """Read the texts of the configuration as they are now, where no event loop runs.
+        """Read the current texts of the configuration when no event loop is running.
 
         :raises ConfigError: it cannot be read.
         """

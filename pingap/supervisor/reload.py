@@ -1,8 +1,8 @@
-"""Taking a changed configuration into running workers: all of them, or none.
+"""Applies a changed configuration to running workers: to all of them, or to none.
 
-The supervisor builds it first, which finds nearly every mistake, and opens the listening sockets that
-are new; then each worker builds it beside what it serves, and when all are ready they are told to swap.
-Requests under way end as they began.
+The supervisor builds it first, which finds nearly every error, and opens new listening sockets. Then each
+worker builds it beside its current one, and when all are ready, they swap. Requests in progress continue
+with the old one.
 """
 
 from __future__ import annotations
@@ -43,29 +43,33 @@ log = logging.getLogger("pingap")
 PREPARE_SECONDS: Final = 60.0
 """How long a worker may take to build a configuration and to start its plugins."""
 SWAP_SECONDS: Final = 5.0
-"""How long it is waited for a worker to serve what it has prepared."""
+"""How long to wait for a worker to serve what it has prepared."""
 
 _STAYS: Final = "the configuration stays as it was"
 
 
 class RefusedError(Exception):
-    """A configuration is not served; the log says so already.
+    """A configuration is not served; the reason has been logged.
 
     :param problems: what is wrong with it, if that is the reason.
+    :param may_pass: the reason may be gone when it is tried again.
     """
 
-    def __init__(self, reason: str, problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, reason: str, problems: Iterable[Problem] = (), *, may_pass: bool = False
+    ) -> None:
         super().__init__(reason)
         self.problems = list(problems)
+        self.may_pass = may_pass
 
 
 class Reloader:
-    """Reloads; only one reload is under way at a time.
+    """Reloads; only one reload is in progress at a time.
 
     :param supervisor: of the workers.
     :param options: of the command line.
-    :param storage: where the configuration is.
-    :param watch: knows the files that were read.
+    :param storage: of the configuration.
+    :param watch: of the files that were read.
     """
 
     def __init__(
@@ -81,17 +85,19 @@ class Reloader:
         self._watch = watch
         self._lock = anyio.Lock()
         self._at_start = supervisor.base.runtime.config
-        """How many work is from here."""
+        """The configuration at the start, which determines the number of workers."""
         self.last: ReloadResult | None = None
         """What became of the last one."""
+        self.may_pass = False
+        """The last one failed for a reason that may be gone when it is tried again."""
         self.needs_restart: list[str] = []
-        """The keys of what serves that only a new process can take over."""
+        """The changed keys of the current configuration that need a new process."""
 
     async def reload(self, snapshot: Snapshot | None = None) -> list[str]:
-        """Read the configuration and serve by it; if it cannot be served, nothing changes.
+        """Read the configuration and serve it; if it cannot be served, nothing changes.
 
-        :param snapshot: what was read already.
-        :returns: the changes that only a new process can take over.
+        :param snapshot: the configuration, if it has already been read.
+        :returns: the changes that only a new process can apply.
         """
         async with self._lock:
             if self._watch is not None:
@@ -102,6 +108,7 @@ class Reloader:
                 log.error("%s; it cannot be read: %s", _STAYS, error)  # noqa: TRY400
                 self._notify_failure("it cannot be read", str(error))
                 self.last = ReloadResult(at=time.time(), by="", error=f"it cannot be read: {error}")
+                self.may_pass = True
                 return []
             try:
                 return await self._serve(snapshot, "")
@@ -112,7 +119,7 @@ class Reloader:
         """Serve a configuration that was not read from the files.
 
         :param by: who applies it.
-        :returns: the changes that only a new process can take over.
+        :returns: the changes that only a new process can apply.
         :raises RefusedError: it cannot be served, and nothing changes.
         """
         async with self._lock:
@@ -120,11 +127,14 @@ class Reloader:
 
     async def _serve(self, snapshot: Snapshot, by: str) -> list[str]:
         failure = "it was interrupted"
+        self.may_pass = False
         try:
             await self._take_over(snapshot, by)
             failure = ""
         except Exception as error:
             failure = str(error) or type(error).__name__
+            # (A build that took too long is a ``TimeoutError``.)
+            self.may_pass = isinstance(error, TimeoutError) or getattr(error, "may_pass", False)
             raise
         finally:
             self.last = ReloadResult(at=time.time(), by=by, error=failure)
@@ -134,7 +144,7 @@ class Reloader:
         old = self._supervisor.base.runtime
         which = f"the new one, applied by {by}," if by else "the new one"
         try:
-            # (A supervisor that is held up by a plugin could replace no worker.)
+            # A supervisor that a plugin blocks could not replace workers.
             with time_limit(old.config.basic.worker_timeout):
                 config = self._load(snapshot, old)
                 refuse(start_problems(config))
@@ -169,7 +179,7 @@ class Reloader:
         return restart
 
     def _load(self, snapshot: Snapshot, old: Runtime) -> Config:
-        """Load the configuration; from here on the files that it names are watched, too."""
+        """Load the configuration; from now on, the files that it names are watched, too."""
         files: Collection[str] = ()
         try:
             config = load_configuration(snapshot, old.registry)
@@ -190,15 +200,15 @@ class Reloader:
             counts = self._counts(new.config)
             given = {child: of_worker(listeners.sockets, child.index, counts) for child in children}
             try:
-                failures = await self._prepare(given, snapshot.to_bytes().decode())
+                refusal = await self._prepare(given, snapshot.to_bytes().decode())
             except BaseException:
                 listeners.discard()
                 raise
-            if failures:
+            if refusal is not None:
                 for child in children:
                     child.channel.send("discard")
                 listeners.discard()
-                raise RefusedError("; ".join(failures))
+                raise refusal
             # Before the workers close theirs: the last to do so accepts what waits in them.
             supervisor.listen_on(listeners.sockets, listeners.removed)
             listeners.take_effect(new.config)
@@ -206,7 +216,7 @@ class Reloader:
                 child.sockets = numbers_of(sockets)
                 child.channel.send("swap")
             supervisor.base.runtime, supervisor.base.counts = new, counts
-            # Before the next fork: a new worker has all of this as it is here.
+            # Before the next fork: a new worker inherits all of this.
             new.take_effect()
             new.forget_others(supervisor.news)
         await _wait_for_swap(children)
@@ -233,12 +243,15 @@ class Reloader:
         threads, most = self._options.threads, self._supervisor.workers
         return {name: workers_of(config, name, threads, most) for name in config.servers}
 
-    async def _prepare(self, given: dict[Child, list[Listening]], snapshot: str) -> list[str]:
-        """Let workers build a configuration; return why it cannot be, where it cannot.
+    async def _prepare(
+        self, given: dict[Child, list[Listening]], snapshot: str
+    ) -> RefusedError | None:
+        """Let workers build a configuration; return why it cannot be, if it cannot.
 
-        :param given: worker -> what it is to accept from.
+        :param given: worker -> the sockets that it should accept from.
         """
         failures: list[str] = []
+        late: list[str] = []
         ended: list[str] = []
 
         async def ask(child: Child, sockets: list[Listening]) -> None:
@@ -255,7 +268,7 @@ class Reloader:
                 if child.ended.is_set() or child.channel.is_broken:
                     ended.append(child.name)
                 else:
-                    failures.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
+                    late.append(f"{child.name} was not ready within {PREPARE_SECONDS:g} s")
             elif answer["leaving"]:
                 ended.append(child.name)
             elif answer["failure"]:
@@ -266,9 +279,11 @@ class Reloader:
                 tasks.start_soon(ask, child, sockets)
         # One that was killed meanwhile begins with the new configuration. But nothing says that it
         # can be served if it has ended all of them.
-        if not failures and len(ended) == len(given):
-            failures = [f"{name} ended while it prepared it" for name in ended]
-        return list(dict.fromkeys(failures))
+        if len(ended) == len(given):
+            late = [f"{name} ended while it prepared it" for name in ended]
+        if not (failures or late):
+            return None
+        return RefusedError("; ".join(dict.fromkeys(failures + late)), may_pass=not failures)
 
     def _tell(self, old: Runtime, new: Runtime, by: str) -> None:
         models = settings_models(old.plugins, new.plugins)
@@ -282,15 +297,15 @@ class Reloader:
 
 
 async def _wait_for_swap(children: Iterable[Child]) -> None:
-    """Return when all workers serve what they were told to; one that is stuck is not waited for."""
+    """Return when all workers have swapped; a stuck worker is not waited for."""
     async with anyio.create_task_group() as tasks:
         for child in children:
             tasks.start_soon(child.channel.ask, "swapped", SWAP_SECONDS)
 
 
 def _tell_listeners(listeners: Relisting) -> None:
-    """Say what is new; with ``reuse_port`` workers have sockets of their own for one address."""
+    """Log new addresses; with ``reuse_port``, workers have separate sockets for one address."""
     for text in dict.fromkeys(f"{one.text} ({one.server})" for one in listeners.opened):
         log.info("listening on %s", text)
     for text in dict.fromkeys(one.address for one in listeners.removed):
-        log.info("not listening on %s any more", text)
+        log.info("no longer listening on %s", text)

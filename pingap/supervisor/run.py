@@ -1,8 +1,8 @@
 """A serving process from its command line to its exit code.
 
-The order of a start matters: what only root may do comes before the switch to another user, files
-that are opened again later are opened after it, and the last step before the old process of an
-upgrade leaves is the file with our process id.
+The order of a start matters: steps that need root come before the switch to another user; files that
+are reopened later are opened after it; and writing the PID file is the last step before the old process
+of an upgrade exits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pingap.build.log_targets import has_word
 from pingap.build.machine import folder_problems, refuse, start_problems
 from pingap.build.registry import installed_registry
 from pingap.config import Config, ConfigError
+from pingap.config.file_values import watched_files
 from pingap.config.storage.files import watch_of_files
 from pingap.config.storage.interface import ConfigStorage
 from pingap.host.daemon import DaemonError, Parent, daemonize, occupy_standard_streams
@@ -78,7 +79,7 @@ def serve(options: ServeOptions) -> int:
             return start.run()
         except ConfigError as error:
             start.give_up(str(error), 2)
-            if start.parent is None:  # (otherwise that one tells)
+            if start.parent is None:  # otherwise the parent reports it
                 raise
             return 2
         except _FAILURES as error:
@@ -90,11 +91,11 @@ def serve(options: ServeOptions) -> int:
 
 
 class _Start:
-    """The steps of a start, in their order."""
+    """The steps of a start, in order."""
 
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
-        # Systemd means this process id: before anything is forked.
+        # Before anything is forked: systemd means this process ID.
         self.notifier = Notifier.from_environment()
         self.inherited: Inherited = ActivatedSockets.from_environment()
         self.registry = installed_registry()
@@ -102,6 +103,8 @@ class _Start:
         self.parent: Parent | None = None
         self.take_over: TakeOver | None = None
         self.config = load_configuration(options.read(self.registry), self.registry)
+        if self.watch is not None:  # before they are used: a change from here on is noticed
+            self.watch.watch(watched_files(self.config))
         self.sockets: list[Listening] = []
         self.spare: list[Listening] = []
         self.account: Account | None = None
@@ -110,8 +113,8 @@ class _Start:
     def check(self) -> None:
         """Check for failures that would otherwise happen later.
 
-        :raises ConfigError: there is no such user, host or server; for an upgrade: it cannot be built.
-        :raises PrivilegeError: it cannot be switched to.
+        :raises ConfigError: an unknown user or host, or no server; for an upgrade, also build errors.
+        :raises PrivilegeError: the process cannot switch to the user.
         """
         refuse(start_problems(self.config))
         self.account = find_account(self.config.basic)
@@ -119,13 +122,13 @@ class _Start:
             check_permitted(self.account)
         by_hand = self.options.upgrade and not os.environ.pop(STARTED_BY, "")
         if by_hand and (self.account is None or self.account.is_current):
-            # (As another user, it would read files that are not that user's.)
+            # Otherwise it would read files that the configured user cannot read.
             build(self.config, installed_registry(), self.options.log, LogFiles(opens=False))
 
     def take_sockets(self) -> None:
-        """Open the listening sockets, or take them over, as whoever started this.
+        """Open the listening sockets, or take them over, as the user who started this process.
 
-        :raises ConfigError: a folder cannot be made.
+        :raises ConfigError: a directory cannot be created.
         :raises ListenError: addresses cannot be listened on.
         :raises HandOverError: no process handed its sockets over.
         """
@@ -145,7 +148,7 @@ class _Start:
         return not has_word(target, self.registry)
 
     def located(self, error: Exception) -> str:
-        """Return what an error says, with the place in the configuration of the key that it names."""
+        """Return the message of an error, with the place in the configuration of the key that it names."""
         text = str(error)
         found = _KEY.match(text)
         if found is None:
@@ -153,7 +156,7 @@ class _Start:
         return str(self.config.source.problem(("basic", found[1]), text[found.end() :]))
 
     def run(self) -> int:
-        """Build what is served, and serve it as the configured user; return the exit code.
+        """Build the configuration, and serve it as the configured user; return the exit code.
 
         :raises ConfigError: it cannot be built.
         :raises StartError: a worker cannot serve.
@@ -177,7 +180,7 @@ class _Start:
             master = Master(
                 supervisor, options, succession, self.notifier, self.watch, self.make_storage()
             )
-            # (asyncio's own loop: it is light, and a process that was forked leaves it behind.)
+            # asyncio's own loop: it is lightweight, and a forked process can discard it.
             try:
                 anyio.run(master.run, self._ready, backend="asyncio")
             except* (StartError, PidFileError) as errors:
@@ -199,7 +202,7 @@ class _Start:
         _say(text)
 
     def _waiting(self) -> None:
-        """Say that the old process lets itself be waited for; whoever started this is to tell it."""
+        """Report that this process waits for the old one, which has to be signalled from outside."""
         text = (
             "pingap is waiting for the running instance to hand over its sockets: send it SIGQUIT"
         )
@@ -209,7 +212,7 @@ class _Start:
             self.parent.succeeded(f"{text} (this is pid {os.getpid()})")
 
     def _ready(self) -> None:
-        """Notify everyone who waits that requests are served now."""
+        """Notify all waiting processes that requests are served now."""
         self._report(_announcement(self.config, self.sockets))
         if self.options.daemon:
             self.pid_file.write()
@@ -239,11 +242,11 @@ def _announcement(config: Config, sockets: list[Listening]) -> str:
         url = one.text if one.text.startswith("unix:") else f"{scheme}://{one.text}"
         count = len(settings.locations)
         line = f"  {url:<32} {one.server}: {count} location{'s' if count != 1 else ''}"
-        if line not in lines:  # workers may have sockets of their own
+        if line not in lines:  # each worker may have its own socket
             lines.append(line)
     return "\n".join(lines)
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # a full disk, or nobody who reads
+    with suppress(OSError):  # the disk is full, or the reader is gone
         print(text, file=sys.stderr, flush=True)  # noqa: T201

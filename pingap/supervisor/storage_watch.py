@@ -1,4 +1,4 @@
-"""Reloads when the storage of a distribution says that the configuration has changed."""
+"""Reloads when the storage of a distribution reports that the configuration has changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import anyio
 
-from pingap.build.loading import read_from
+from pingap.build.loading import failure_of, read_from
 from pingap.config import Snapshot
 from pingap.config.storage.interface import ConfigStorage, StorageError
 
@@ -16,15 +16,15 @@ log = logging.getLogger("pingap")
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
-"""Pauses in seconds after failures: they double."""
+"""Pauses in seconds after failures, doubled each time."""
 
 
 class StorageWatch:
     """Watches one storage.
 
-    :param storage: what to watch.
-    :param served: returns the version of the configuration that is served.
-    :param reload: takes over what was read.
+    :param storage: the storage to watch.
+    :param served: returns the version of the current configuration.
+    :param reload: applies what was read.
     """
 
     def __init__(
@@ -40,14 +40,15 @@ class StorageWatch:
         self._pause = FIRST_PAUSE
 
     async def run(self) -> NoReturn:
-        """Reload after each change; goes on if the storage fails."""
+        """Reload after each change; continues if the storage fails."""
         while True:
             try:
                 async for _ in self._storage.watch():
                     await self._look()
                 log.error("the storage of the configuration ended its watch")
-            except Exception:  # of a distribution
-                log.exception("the storage of the configuration failed while it was watched")
+            except Exception as error:  # of a distribution
+                text = "the storage of the configuration failed while it was watched: %s"
+                log.error(text, failure_of(error))  # noqa: TRY400 - see ``failure_of``
             await self._wait()
 
     async def _look(self) -> None:
@@ -55,12 +56,12 @@ class StorageWatch:
         while (snapshot := await self._read()) is None:
             await self._wait()
         self._pause = FIRST_PAUSE
-        # (A version with mistakes is seen and not served.)
+        # A version with errors has been seen, but is not served.
         is_new = snapshot.version not in (self._seen, self._served())
         self._seen = snapshot.version
         if is_new:
             log.info("the configuration changed in its storage")
-            await self._reload(snapshot)  # (read again, it might fail, and nothing would say so)
+            await self._reload(snapshot)  # reading again could fail without being reported
 
     async def _read(self) -> Snapshot | None:
         try:

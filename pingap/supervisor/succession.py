@@ -1,4 +1,4 @@
-"""Starting the process that takes this one's place, and leaving the place to it."""
+"""Starts the process that replaces this one, and leaves its place to it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from pingap.supervisor.waiter import (
 )
 
 STARTED_BY: Final = "PINGAP_STARTED_BY"
-"""Tells a process that the one it is to replace has started it, and is told why if it fails."""
+"""Marks a process as started by the one that it replaces, which wants to know if it fails."""
 _FLAGS: Final = ("-u", "--upgrade")
 
 
 class Succession:
-    """Knows who waits for this process, and what becomes of that when another one serves.
+    """Knows the process that waits for this one, and what to do about it once another one serves.
 
-    In the background nobody waits. Systemd is told by whom this process is replaced. Otherwise a
-    shell or a container waits for the process that was started first, which therefore stays (see
-    ``waiter``).
+    In the background, no process waits. Systemd is notified of the new process. Otherwise a shell or a
+    container waits for the process that was started first, which therefore stays (see ``waiter``).
 
     :param options: of the command line.
+    :param notifier: to systemd.
     :param notifier: to systemd.
     """
 
@@ -43,7 +43,7 @@ class Succession:
         self._notifier = notifier
         self._successor = 0
         self._reading = -1
-        self._writing = int(os.environ.pop(VARIABLE, "-1"))  # to one that waits already
+        self._writing = int(os.environ.pop(VARIABLE, "-1"))  # to an existing waiter
         if self._writing >= 0:
             os.set_inheritable(self._writing, False)
 
@@ -52,7 +52,7 @@ class Succession:
         return not self._options.daemon and not self._notifier.is_usable
 
     def start(self) -> int:
-        """Start a process with the same arguments that waits to take over; return its process id.
+        """Start a process with the same arguments that waits to take over; return its process ID.
 
         :raises HandOverError: it cannot be started.
         """
@@ -81,7 +81,7 @@ class Succession:
                 os.set_inheritable(self._writing, False)
 
     def on_success(self, successor: int) -> None:
-        """Record that a process that was started here serves now."""
+        """Record that a process started here now serves."""
         self._successor = successor
         self._notifier.main_pid(successor)
         if self._reading < 0 and self._writing >= 0:
@@ -92,7 +92,7 @@ class Succession:
         return bool(self._successor) and self._is_waited_for and self._reading >= 0
 
     def pass_on(self, number: signal.Signals) -> bool:
-        """Give a signal to the process that serves, if it is meant for that one; tell whether it is."""
+        """Pass a signal on to the process that serves, if it is meant for it; return whether it is."""
         if self._stays and not is_sent_by_terminal(number):
             self._successor = last_told(self._reading) or self._successor
             with suppress(ProcessLookupError):
@@ -100,11 +100,11 @@ class Succession:
         return self._stays
 
     def block_signals(self) -> None:
-        """Keep signals for the process that serves until they can be passed on to it."""
+        """Block signals for the process that serves, until they can be passed on to it."""
         if self._stays:
             signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
 
     def leave(self) -> None:
-        """Exit, or become a waiter if the parent waits; does not return then."""
+        """Exit, or become a waiter if the parent waits; does not return in that case."""
         if self._stays:
             become_waiter(last_told(self._reading) or self._successor, self._reading)

@@ -1,6 +1,6 @@
 """The supervisor: keeps the listening sockets open and the workers alive.
 
-It moves no request. It forks, so it has no threads, and whatever may take long or go wrong is done
+It handles no requests. It forks, so it has no threads, and everything that may take long or fail is done
 in a worker.
 """
 
@@ -44,24 +44,24 @@ from pingap.worker.worker import Worker
 log = logging.getLogger("pingap")
 
 LOOK_SECONDS: Final = 1.0
-"""How often it is looked whether a worker is silent."""
+"""How often to check whether a worker is silent."""
 REPORT_SECONDS: Final = 2.0
-"""How long a worker may take to say what it has counted."""
+"""How long a worker may take to report its counts."""
 MOST_ENTRIES: Final = 100
-"""Parts of figures in one message: reading it must not hold up a worker's requests."""
+"""Parts of figures in one message, which must not delay a worker's requests."""
 SHORT_LIFE: Final = 1.0
-"""A worker that ends sooner is replaced later each time."""
+"""A worker that ends sooner is replaced after increasing delays."""
 LONGEST_WAIT: Final = 10.0
 LAST_SECONDS: Final = 5.0
-"""How much longer than it may a worker can take to end, before it is ended."""
+"""Extra time for a worker to end after its own limit, before it is killed."""
 
 
 class Supervisor:
-    """Starts workers, replaces those that end, and tells them what to do.
+    """Starts workers, replaces those that end, and sends them messages.
 
-    :param base: what they serve.
+    :param base: the parameters of the workers.
     :param sockets: all listening sockets; they are closed when the workers drain.
-    :param workers: how many.
+    :param workers: number of workers.
     :param spare: sockets of systemd that no server uses.
     """
 
@@ -78,27 +78,27 @@ class Supervisor:
         self.children: dict[int, Child] = {}
         """Index -> the worker that has this place."""
         self._leaving: set[Child] = set()
-        """Workers that were told to end by somebody else; others have their places."""
+        """Workers that a signal asked to end; others have taken their places."""
         self.leader: Child | None = None
         self.answers: dict[str, Callable[[Child, Message], Awaitable[dict[str, Any]]]] = {}
-        """Kind of a question that workers ask -> what returns the answer."""
+        """Kind of a request from workers -> its handler, which returns the reply."""
         self.news = Bus()
-        """What workers have told each other, and what the supervisor notifies of."""
+        """Messages between workers, and notifications of the supervisor."""
         self.news.send = lambda key, value, retain: self.tell(
             "bus", key=key, value=value, retain=retain
         )
         self._waiting = WaitingNotifications(self.news)
-        """Which this process keeps for workers that begin later."""
+        """Notifications that this process keeps for workers that start later."""
         self.workers = workers
         self._pid = os.getpid()
         self._tasks: TaskGroup
         self._early_ends: dict[int, int] = {}
         self.gone: Figures = no_figures()
-        """What workers had counted that have ended."""
+        """The counts of workers that have ended."""
         self._all_ended = anyio.Event()
         self.forking = anyio.Lock()
-        """Held while a worker is forked, and while none may be: the configuration changes."""
-        # Twice as many: one that leaves and the one in its place count apart.
+        """Held while a worker is forked, and while a configuration change prevents forks."""
+        # Twice as many columns: an ending worker and its replacement count separately.
         self._segment = SharedSegment(workers=2 * workers) if workers > 1 else None
         self._has_begun = self._stopping = False
         self._at_once = False
@@ -106,11 +106,11 @@ class Supervisor:
     async def start(self, tasks: TaskGroup) -> None:
         """Start all workers; return when each of them accepts connections.
 
-        :raises StartError: one cannot serve.
+        :raises StartError: a worker cannot serve.
         """
         self._tasks = tasks
         gc.collect()
-        gc.freeze()  # so that what is common stays in common pages of memory
+        gc.freeze()  # keeps common objects in shared memory pages
         for index in range(self.workers):
             try:
                 await self._fork(index)
@@ -119,7 +119,7 @@ class Supervisor:
         for child in list(self.children.values()):
             await child.ready.wait()
             _check_serving(child)
-        for child in self.children.values():  # one may have ended while others began
+        for child in self.children.values():  # a worker may have ended while others started
             _check_serving(child)
         self._has_begun = True
         tasks.start_soon(keep_running, self._watch_silence)
@@ -129,9 +129,9 @@ class Supervisor:
             if self._stopping:
                 return
             ours, theirs = pair()
-            self.base.runtime.log_files.flush()  # or the child would write it as well
+            self.base.runtime.log_files.flush()  # otherwise the child would write the lines as well
             column = self._free_column(index)
-            known = dict(self.news.values)  # by the child
+            known = dict(self.news.values)  # the values that the child knows
             with theirs:
                 pid = await fork(lambda: self._be_worker(index, column, theirs, ours))
         child = self.children[index] = Child(index, pid, Channel(ours), column)
@@ -142,7 +142,7 @@ class Supervisor:
             if known.get(key) != value:
                 child.channel.send("bus", key=key, value=value, retain=True)
         for key in known.keys() - self.news.values.keys():
-            if (said := taken(key)) is not None:  # meanwhile
+            if (said := taken(key)) is not None:  # changed in the meantime
                 child.channel.send("bus", key=said[0], value=said[1], retain=False)
         self._choose_leader()
         if self._stopping:  # since the fork began
@@ -152,9 +152,9 @@ class Supervisor:
         return of_worker(self.sockets, index, self.base.counts)
 
     def listen_on(self, sockets: Iterable[Listening], removed: Iterable[Listening]) -> None:
-        """Have other listening sockets from now on; workers that serve are told by others.
+        """Use other listening sockets from now on; running workers get them by messages.
 
-        :param removed: those that no worker will accept from; systemd keeps its own open.
+        :param removed: sockets that no worker will accept from; systemd keeps its own open.
         """
         self.sockets, self.spare = list(sockets), []
         for one in removed:
@@ -165,7 +165,7 @@ class Supervisor:
                 one.sock.close()
 
     def _free_column(self, index: int) -> int:
-        """Return which column of the shared state a new worker has to itself."""
+        """Return the column of the shared state for a new worker."""
         used = {child.column for child in self.every_child()}
         return index if index not in used else index + self.workers
 
@@ -186,7 +186,7 @@ class Supervisor:
                 one.sock.close()
         shared = None if self._segment is None else self._segment.attach(column)
         worker = Worker(self.base.runtime, accepted, shared, storage=self.base.storage)
-        for key, value in self.news.values.items():  # which it compares with what is shared
+        for key, value in self.news.values.items():  # compared with the shared values
             worker.bus.deliver(key, value)
         return WorkerProcess(worker, Channel(theirs), self.base.log_target).run()
 
@@ -194,7 +194,7 @@ class Supervisor:
         await child.channel.run()
 
     async def _look_after(self, child: Child) -> None:
-        """Take what a worker says, up to its end; then put another one in its place."""
+        """Handle the messages of a worker until it ends; then start another one in its place."""
         while (message := await child.channel.receive()) is not None:
             child.heard = time.monotonic()
             self._on_message(child, message)
@@ -214,11 +214,11 @@ class Supervisor:
             self._all_ended.set()
 
     def every_child(self) -> list[Child]:
-        """Return all workers, those that drain included."""
+        """Return all workers, including those that drain."""
         return [*self.children.values(), *self._leaving]
 
     async def _let_go(self, child: Child) -> None:
-        """Have another worker take the place of one that was told to end, while it drains."""
+        """Start another worker in the place of one that was asked to end, while it drains."""
         if self._stopping or self.children.get(child.index) is not child:
             return
         log.info("%s is shutting down and will be replaced", child.name)
@@ -237,13 +237,13 @@ class Supervisor:
         lived = time.monotonic() - child.began
         early = self._early_ends.get(child.index, 0) + 1 if lived < SHORT_LIFE else 0
         self._early_ends[child.index] = early
-        self._choose_leader()  # among those that are left
+        self._choose_leader()  # among the remaining workers
         if early > 1:
             await anyio.sleep(min(LONGEST_WAIT, 0.1 * 2**early))
         await self._fork_again(child.index)
 
     async def _fork_again(self, index: int) -> None:
-        """Put a worker in a place that is free, as soon as the system has room for it."""
+        """Start a worker in a free place, as soon as the system has resources for it."""
         while True:
             try:
                 return await self._fork(index)
@@ -291,17 +291,17 @@ class Supervisor:
                 child.channel.send("bus", **said)
 
     def notify(self, kind: str, message: str, detail: str = "", level: Level = ERROR) -> None:
-        """Have a worker handle a notification of what is logged already."""
+        """Have a worker handle a notification; it has already been logged."""
         publish(self.news, Notification(kind, message, level, detail))
 
     def _choose_leader(self) -> None:
-        """Have one worker do what is to be done once per host, as long as it has its place."""
+        """Choose the worker that does the work that one does for all, until it ends."""
         if self.children and self.leader not in self.children.values():
             self.leader = self.children[min(self.children)]
             self.leader.channel.send("lead")
 
     async def _tell_of_others(self, child: Child, question: Message) -> None:
-        """Tell a worker what all others have counted, living and ended ones."""
+        """Send a worker the counts of all others, running or ended."""
         others = [one for one in self.every_child() if one is not child]
         async with anyio.create_task_group() as tasks:
             for other in others:
@@ -312,11 +312,11 @@ class Supervisor:
         child.channel.reply(question)
 
     def _count_in(self, child: Child) -> None:
-        """Keep what a worker that ended had counted, as far as it could tell."""
+        """Keep the counts of a worker that ended, as far as they were reported."""
         self.gone = add_figures([self.gone, without_gauges(child.figures)])
 
     async def _watch_silence(self) -> None:
-        """End workers that do not show any more that they are alive; they are replaced then."""
+        """Kill workers that no longer report that they are alive; they are replaced then."""
         now = time.monotonic()
         while True:
             before = now
@@ -324,7 +324,7 @@ class Supervisor:
             limit = self.base.runtime.config.basic.worker_timeout
             now = time.monotonic()
             if now - before > 2 * LOOK_SECONDS:
-                continue  # this process was stopped or busy: what they have said is not read yet
+                continue  # this process was stopped or busy: their messages have not been read yet
             for child in self.every_child():
                 if limit and now - child.heard > limit and not child.ended.is_set():
                     message = f"{child.name} has not reported for {limit:.0f} s and will be killed"
@@ -335,7 +335,7 @@ class Supervisor:
     # The end.
 
     def on_end(self, pid: int, status: int) -> bool:
-        """Take note that a process has ended; tell whether it was a worker."""
+        """Record that a process has ended; return whether it was a worker."""
         for child in self.every_child():
             if child.pid == pid:
                 child.on_end(status)
@@ -345,14 +345,14 @@ class Supervisor:
     async def drain(self, *, at_once: bool) -> None:
         """Let all workers end when their requests are answered; return when they have.
 
-        :param at_once: close connections whose client may be sending its next request just now;
-            nobody takes over.
+        :param at_once: close connections whose client may be about to send its next request, because no
+            process takes over.
         """
         self._stopping, self._at_once = True, at_once
         for one in (*self.sockets, *self.spare):
             one.sock.close()
         for child in self.children.values():
-            if not child.ready.is_set():  # it has no requests, and does not listen yet
+            if not child.ready.is_set():  # it has no requests, and does not read messages yet
                 child.kill()
         self.tell("drain", at_once=at_once)
         if self.every_child():
@@ -383,7 +383,7 @@ def _check_serving(child: Child) -> None:
 
 
 def ended_processes() -> Iterator[tuple[int, int]]:
-    """Yield id and status of every child that has ended since."""
+    """Yield ID and status of every child that has ended since the last call."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

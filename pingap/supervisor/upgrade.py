@@ -1,8 +1,8 @@
 """Hot upgrade: a new process takes over the listening sockets of the one that serves.
 
-The new process waits at a Unix socket (``basic.upgrade_sock``); the old one connects to it, when it
-is told to (SIGQUIT), and sends the sockets. It leaves only when the new one says that it serves; if
-the new one fails at any point, the old one goes on as if nothing had been.
+The new process waits at a Unix socket (``basic.upgrade_sock``). On SIGQUIT, the old one connects to it
+and sends the sockets. It exits only when the new one reports that it serves; if the new one fails at any
+point, the old one continues unaffected.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ SERVE_SECONDS: Final = 120.0
 WAIT_SECONDS: Final = 120.0
 """How long the new process waits for the old one."""
 PATIENCE_SECONDS: Final = 2.0
-"""Time after which it logs that it waits."""
+"""Time after which it logs that it is waiting."""
 _RETRY_SECONDS: Final = 0.2
 _MOST_SOCKETS: Final = 128
-"""Of one message; the kernel allows 253."""
+"""Files per message; the kernel allows 253."""
 _LONGEST: Final = 64 * 1024
 _READY: Final = b"ready"
 _MODE: Final = 0o600
 
 
 class HandOverError(Exception):
-    """The sockets were not handed over; the message says why."""
+    """The sockets were not handed over; the message gives the reason."""
 
 
 # The old process.
@@ -51,11 +51,11 @@ class HandOverError(Exception):
 async def hand_over(
     sockets: Iterable[Listening], setting: str, has_failed: Callable[[], bool] = lambda: False
 ) -> None:
-    """Give the sockets to the process that waits; return when it serves.
+    """Send the sockets to the waiting process; return when it serves.
 
     :param setting: ``basic.upgrade_sock``.
-    :param has_failed: tells whether that process has ended already.
-    :raises HandOverError: there is none, it is not ours, or it could not serve.
+    :param has_failed: returns whether that process has already ended.
+    :raises HandOverError: there is none, it runs as another user, or it could not serve.
     """
     connection = await _connect(setting, has_failed)
     with connection:
@@ -99,11 +99,11 @@ async def _connect(setting: str, has_failed: Callable[[], bool]) -> socket.socke
 def _check_owner(connection: socket.socket, user: int | None = None) -> None:
     """Trust only this user and root.
 
-    :param user: another one to trust.
+    :param user: another user to trust.
 
     :raises HandOverError: the process at the other end runs as another user.
     """
-    if not hasattr(socket, "SO_PEERCRED"):  # there the socket's mode has to do
+    if not hasattr(socket, "SO_PEERCRED"):  # then the mode of the socket has to suffice
         return
     size = struct.calcsize("3i")
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
@@ -113,7 +113,7 @@ def _check_owner(connection: socket.socket, user: int | None = None) -> None:
 
 
 async def _send(connection: socket.socket, sockets: list[Listening]) -> None:
-    """Send the sockets in several messages, each with the addresses of its own."""
+    """Send the sockets in several messages, each with the addresses of its sockets."""
     for start in range(0, len(sockets), _MOST_SOCKETS):
         part = sockets[start : start + _MOST_SOCKETS]
         last = start + _MOST_SOCKETS >= len(sockets)
@@ -138,9 +138,9 @@ async def _receive_word(connection: socket.socket) -> bytes:
 
 
 class TakeOver:
-    """What a new process was given by the one that serves.
+    """The connection and the sockets that a new process got from the old one.
 
-    :param connection: to that process, which waits for a word.
+    :param connection: to the old process, which waits for the result.
     :param inherited: its listening sockets.
     """
 
@@ -149,7 +149,7 @@ class TakeOver:
         self.inherited = inherited
 
     def succeeded(self) -> None:
-        """Report that this process serves, so that the other one leaves."""
+        """Report that this process serves, so that the other one exits."""
         self._say(_READY)
 
     def failed(self, reason: str) -> None:
@@ -169,12 +169,12 @@ def wait_for_sockets(
     waiting: Callable[[], None],
     seconds: float = WAIT_SECONDS,
 ) -> TakeOver:
-    """Wait at a Unix socket for the process that serves, and take its listening sockets.
+    """Wait at a Unix socket for the old process, and take its listening sockets.
 
     :param setting: ``basic.upgrade_sock``.
-    :param account: as whom that process runs, if root starts this one.
-    :param waiting: called once if it does not come at once.
-    :raises HandOverError: it did not come.
+    :param account: the user of that process, if root starts this one.
+    :param waiting: called once if it does not connect immediately.
+    :raises HandOverError: it did not connect.
     """
     began, told = time.monotonic(), False
     user = account.uid if account is not None else None
@@ -209,7 +209,7 @@ def _place(setting: str, account: Account | None) -> str:
 
 
 def _accept(connection: socket.socket, user: int | None, seconds: float) -> TakeOver | None:
-    """Take the sockets from whoever connected; None if it is nobody that may, or has any."""
+    """Take the sockets of a client; None if it is not allowed to send any, or has none."""
     connection.settimeout(seconds)
     try:
         _check_owner(connection, user)

@@ -1,6 +1,6 @@
-"""Where the two processes of an upgrade meet: ``basic.upgrade_sock``, or a folder nobody else can enter.
+"""Where the two processes of an upgrade meet: ``basic.upgrade_sock``, or a private directory.
 
-Both compute the same place from the user as whom pingap serves, whatever their environments are.
+Both derive the same path from the user that pingap runs as, regardless of their environments.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _MODE: Final = 0o700
 
 
 class PlaceError(Exception):
-    """There is no place; the message says why."""
+    """There is no such place; the message gives the reason."""
 
 
 def place_to_wait(setting: str, account: Account | None) -> str:
-    """Return the path of the socket at which a new process waits; its folder is made if need be.
+    """Return the path of the socket at which a new process waits; creates its directory if needed.
 
     :param setting: ``basic.upgrade_sock``.
-    :param account: as whom pingap serves; None: as this user.
+    :param account: the user that pingap runs as; None: this user.
     :raises PlaceError: there is none.
     """
     if setting:
@@ -43,12 +43,12 @@ def place_to_wait(setting: str, account: Account | None) -> str:
         else:
             return str(folder / _NAME)
     raise PlaceError(
-        f"no folder for the upgrade socket ({'; '.join(reasons)}): set basic.upgrade_sock"
+        f"no directory for the upgrade socket ({'; '.join(reasons)}): set basic.upgrade_sock"
     )
 
 
 def places_to_look(setting: str) -> list[str]:
-    """Return the paths at which a new process of this user may wait by now."""
+    """Return the paths at which a new process of this user may be waiting."""
     if setting:
         return [str(absolute_path(setting))]
     return list(_private_places(os.geteuid()))
@@ -69,7 +69,7 @@ def _default_folders(uid: int) -> Iterator[Path]:
 
 
 def _make(folder: Path, account: Account | None) -> None:
-    """Make the folder, as the user who will use it, or as root in a folder of root."""
+    """Create the directory, as the user who will use it, or as root in a directory of root."""
     try:
         with as_user(account):
             folder.mkdir(_MODE)
@@ -85,10 +85,10 @@ def _make(folder: Path, account: Account | None) -> None:
 
 
 def _check(folder: Path, uid: int) -> None:
-    """Trust a directory only if no other user than this one and root can enter it.
+    """Trust a directory only if no user other than this one and root can enter it.
 
-    :raises PlaceError: it is somebody else's.
+    :raises PlaceError: it belongs to another user.
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-        raise PlaceError(f"expected a folder of user {uid} with mode 0700")
+        raise PlaceError(f"expected a directory of user {uid} with mode 0700")

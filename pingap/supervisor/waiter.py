@@ -1,9 +1,9 @@
-"""What stays of a process in the foreground once another one has taken its place.
+"""The remainder of a foreground process after another process has replaced it.
 
-A shell, a container or whoever else has started pingap waits for that process and sends it signals.
-So it lives on, as a program of its own that needs nearly nothing: it passes signals on to the process
-that serves and ends when that one does, with its exit code. A process that serves and is replaced in
-its turn tells over a pipe by whom.
+A shell, a container or whatever started pingap waits for that process and sends it signals. So it stays,
+as a small program of its own: it passes signals on to the process that serves and exits when that one
+does, with its exit code. When that process is replaced in its turn, it sends the new process ID over a
+pipe.
 
 Run as a script, without the package: ``python -I -S waiter.py <pid> <fd of the pipe>``.
 """
@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 VARIABLE: Final = "PINGAP_WAITER_FD"
-"""Names the writing end of the pipe for the process that serves."""
+"""Contains the writing end of the pipe, for the process that serves."""
 
 PASSED_ON: Final = (
     signal.SIGTERM,
@@ -29,7 +29,7 @@ PASSED_ON: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-"""Signals for the process that serves; blocked while this one becomes a waiter."""
+"""Signals for the process that serves; blocked while this process becomes a waiter."""
 _LOOK_SECONDS: Final = 1.0
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 
@@ -52,7 +52,7 @@ def tell_waiter(fd: int, pid: int) -> None:
 
 
 def is_sent_by_terminal(number: int) -> bool:
-    """Return whether a terminal sends it to all processes of the group, which then already have it."""
+    """Return whether a terminal sends the signal to the whole group, so that all processes already have it."""
     return number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0)
 
 
@@ -63,7 +63,7 @@ class _Waiter:
         os.set_blocking(fd, False)
 
     def run(self) -> int:
-        """Return the exit code of the process that served last."""
+        """Return the exit code of the last process that served."""
         adopt_orphans()
         for number in PASSED_ON:
             signal.signal(number, self._pass_on)
@@ -71,7 +71,7 @@ class _Waiter:
         while True:
             try:
                 pid, status = os.wait()
-            except ChildProcessError:  # where orphans cannot be adopted
+            except ChildProcessError:  # the system cannot adopt orphans
                 return self._watch()
             if pid == self._pid and not self._has_successor():
                 return os.waitstatus_to_exitcode(status) % 256
@@ -90,19 +90,19 @@ class _Waiter:
             os.kill(self._pid, number)
 
     def _has_successor(self) -> bool:
-        """Read by whom the process that served was replaced, if it was."""
+        """Read which process has replaced the serving one, if any."""
         self._pid, before = last_told(self._fd) or self._pid, self._pid
         return self._pid != before
 
 
 def last_told(fd: int) -> int:
-    """Return which process was last told to serve now (``tell_waiter``); 0 if none was.
+    """Return the process that was last announced by ``tell_waiter``; 0 if none was.
 
-    :param fd: does not block.
+    :param fd: must be non-blocking.
     """
     try:
         told = os.read(fd, 4096).split()
-    except OSError:  # nothing is told
+    except OSError:  # nothing to read
         return 0
     return int(told[-1]) if told else 0
 
@@ -116,7 +116,7 @@ def _exists(pid: int) -> bool:
 
 
 def adopt_orphans() -> None:
-    """Have children of children that end become ours (Linux)."""
+    """Adopt orphaned descendants (Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

@@ -1,8 +1,8 @@
 """Testing plugins: a real proxy, a scriptable upstream, a client and a clock, in one process.
 
-``pip install 'pingap[testing]'`` brings pytest, which finds the fixtures by itself (``fixtures``).
-Everything here also works without them: :class:`Proxy` and :class:`Upstream` are context managers.
-The proxy itself imports nothing of this package.
+``pip install 'pingap[testing]'`` installs pytest, which discovers the fixtures (``fixtures``). Everything
+here also works without them: :class:`Proxy` and :class:`Upstream` are context managers. The proxy itself
+imports nothing of this package.
 """
 
 from pingap.config import ConfigError

@@ -1,4 +1,4 @@
-"""From TOML and plugin classes to a runtime graph, as the command line does it, but in memory."""
+"""Builds a runtime graph from TOML and plugin classes, like the command line but in memory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pingap.plugins.base import Plugin
 from pingap.plugins.registry import GROUP
 
 METRICS_PATH: Final = "/.pingap.testing/metrics"
-"""Where servers that configure no metrics page have one."""
+"""Path of the metrics page for servers that configure none."""
 
 
 def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogFiles) -> Runtime:
-    """Build what a proxy serves from.
+    """Build the runtime of a proxy.
 
-    :param categories: plugin classes that are known beside the installed ones.
+    :param categories: plugin classes in addition to the installed ones.
     :raises ConfigError: with everything that is wrong.
     """
     registry = installed_registry(_installed(tuple(sys.path)))
@@ -35,7 +35,7 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
 
 
 def adjusted(config: Config) -> Config:
-    """Change what tests need otherwise: there is a metrics page, and backends are not checked."""
+    """Adapt a configuration for tests: there is a metrics page, and backends are not checked."""
     for name, settings in config.servers.items():
         if not settings.prometheus_metrics:
             update = {"prometheus_metrics": METRICS_PATH}
@@ -48,5 +48,5 @@ def adjusted(config: Config) -> Config:
 
 @lru_cache(maxsize=8)
 def _installed(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Return the entry points below a ``sys.path``; finding them takes as long as all the rest."""
+    """Return the entry points below a ``sys.path``; cached, because finding them takes as long as the rest."""
     return tuple(entry_points(group=GROUP))

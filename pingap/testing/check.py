@@ -1,4 +1,4 @@
-"""What the check of a configuration says."""
+"""The result of checking a configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pingap.testing.logs import Recorder
 
 
 def configuration_problems(toml: str, *, categories: Iterable[type[Plugin]] = ()) -> list[str]:
-    """Return what ``pingap -t`` would tell, a line for each problem; nothing if all is well.
+    """Return what ``pingap -t`` would report, one line for each problem; empty if there is none.
 
     :param toml: the configuration; problems call it ``pingap.toml``.
     :param categories: plugin classes that need not be installed.

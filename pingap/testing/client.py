@@ -1,4 +1,4 @@
-"""A client of HTTP/1.1 that hides nothing: it sends what it is told and shows what came."""
+"""An HTTP/1.1 client that hides nothing: it sends exactly the given data and shows all that it receives."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pingap.testing.stream import LIMIT, BodyReader, ByteStream, chunked
 
 @dataclass
 class Answer:
-    """A response as it came to a client.
+    """A response as received by a client.
 
     :param complete: False if the connection ended before the body did.
-    :param trailers: what stood behind a chunked body; None if the body was not chunked.
-    :param interim: the interim responses (1xx) in front of it.
+    :param trailers: the fields after a chunked body; None if the body was not chunked.
+    :param interim: the interim responses (1xx) before it.
     """
 
     status: int
@@ -43,27 +43,31 @@ class Answer:
         return self.body.decode()
 
     def json(self) -> Any:
-        """Return what the body means as JSON."""
+        """Return the body parsed as JSON."""
         return json.loads(self.body)
 
 
 def open_socket(address: tuple[str, int] | str | socket.socket, timeout: float) -> socket.socket:
-    """Connect to an address; a socket is taken as it is."""
+    """Connect to an address; a socket is returned unchanged."""
     if isinstance(address, socket.socket):
         return address
     if isinstance(address, tuple):
         return socket.create_connection(address, timeout)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(timeout)
-    sock.connect(address)
+    try:
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
 class Client(ByteStream):
-    """One connection, kept for as many requests as are made on it.
+    """One connection, kept for all requests made on it.
 
-    :param address: host and port, the path of a Unix socket, or a socket that is connected.
-    :param headers: fields that every request has.
+    :param address: host and port, the path of a Unix socket, or a connected socket.
+    :param headers: fields of every request.
     :param timeout: seconds that a read waits at most.
     """
 
@@ -79,7 +83,7 @@ class Client(ByteStream):
         self._body: BodyReader | None = None
 
     def get(self, target: str, *, headers: FieldsLike = ()) -> Answer:
-        """Send a GET request and read its answer."""
+        """Send a GET request and read the response."""
         return self.request("GET", target, headers=headers)
 
     def request(
@@ -91,7 +95,7 @@ class Client(ByteStream):
         body: bytes | Iterable[bytes] = b"",
         trailers: FieldsLike | None = None,
     ) -> Answer:
-        """Send a request and read its answer; see :meth:`send_request`."""
+        """Send a request and read the response; see :meth:`send_request`."""
         self.send_request(method, target, headers=headers, body=body, trailers=trailers)
         return self.answer(method)
 
@@ -106,10 +110,9 @@ class Client(ByteStream):
     ) -> None:
         """Send a request and read nothing.
 
-        :param headers: more fields; ``Host: test`` is there unless given, and the framing if there
-            is a body and it is not given.
+        :param headers: additional fields; ``Host: test`` and the framing of the body are added unless given.
         :param body: sent with its length if bytes, else in chunks, as they are yielded.
-        :param trailers: sent behind the body, which is chunked then.
+        :param trailers: sent after the body, which is then chunked.
         """
         fields = [*pairs(headers), *self._headers]
         names = {name.lower() for name, _ in fields}
@@ -129,10 +132,10 @@ class Client(ByteStream):
             self.send(piece)
 
     def answer(self, method: str = "GET") -> Answer:
-        """Read a response and all of its body.
+        """Read a response with its whole body.
 
-        :param method: of the request: the answer to HEAD has no body.
-        :raises AssertionError: the connection ended before there was a head.
+        :param method: of the request, because the response to HEAD has no body.
+        :raises AssertionError: the connection ended before the head.
         """
         answer = self.read_head(method)
         assert self._body is not None
@@ -144,7 +147,7 @@ class Client(ByteStream):
     def read_head(self, method: str = "GET") -> Answer:
         """Read the head of a response; its body is left for ``read_some`` and ``read_rest``.
 
-        :raises AssertionError: the connection ended before there was a head.
+        :raises AssertionError: the connection ended before the head.
         """
         interim = []
         while (answer := self._head()).status < 200 and answer.status != 101:
@@ -155,17 +158,27 @@ class Client(ByteStream):
         self._body = BodyReader(self, headers, to_end=not bodyless)
         return answer
 
-    def read_some(self) -> bytes:
-        """Return the next bytes of the body, as they come; ``b""`` at its end.
+    def read_interim(self) -> Answer:
+        """Read the head of an interim response (1xx) when it comes; others collect them in ``interim``.
 
-        How much that is depends on the network, unless the upstream waits in between.
+        :raises AssertionError: the head of a final response came, or the connection ended.
+        """
+        answer = self._head()
+        if not 100 <= answer.status < 200:
+            raise AssertionError(f"a final response came: {answer}")
+        return answer
+
+    def read_some(self) -> bytes:
+        """Return the next bytes of the body as they arrive; ``b""`` at its end.
+
+        Their number depends on the network, unless the upstream waits in between.
         """
         if self._body is None:
             raise RuntimeError("read a head first")
         return self._body.next()
 
     def read_rest(self) -> bytes:
-        """Return what is left of the body."""
+        """Return the rest of the body."""
         if self._body is None:
             raise RuntimeError("read a head first")
         return self._body.rest()

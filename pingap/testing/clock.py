@@ -1,4 +1,4 @@
-"""A clock that tests move: what the module ``time`` tells in this process runs ahead of real time."""
+"""A clock that tests can move: the time of the module ``time`` runs ahead of real time in this process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ _REAL: Final = (time.time, time.time_ns, time.monotonic, time.monotonic_ns)
 class Clock:
     """Moves ``time.time``, ``time.time_ns``, ``time.monotonic`` and ``time.monotonic_ns`` ahead.
 
-    They are moved for the whole process: for pingap, for plugins and for the test. Time also goes
-    by itself, as always. Not moved are ``time.perf_counter``, ``time.localtime()`` and
-    ``datetime.now()`` without an argument of yours, functions that a module imported by name before
-    (``from time import time``), sleeps (``time.sleep``, ``anyio.sleep``), time limits of event loop
-    and sockets (``anyio.fail_after``), and other processes.
+    They are moved for the whole process: for pingap, for plugins and for the test. Time also passes normally.
+    Not moved are ``time.perf_counter``, ``time.localtime()`` and ``datetime.now()`` without an explicit time,
+    functions that a module imported by name earlier (``from time import time``), sleeps (``time.sleep``,
+    ``anyio.sleep``), time limits of event loop and sockets (``anyio.fail_after``), and other processes.
     """
 
     def __init__(self) -> None:
         self._ahead = 0
 
     def advance(self, seconds: float) -> None:
-        """Move the time, and let every running proxy act on time limits that have passed.
+        """Move the time, and let every running proxy handle time limits that have passed.
 
-        What clients and upstreams have sent before is handled at the old time. When this returns,
-        connections and requests that waited for too long have been ended.
+        Data that clients and upstreams sent before is handled at the old time. When this returns, connections
+        and requests that waited too long have been ended.
 
         :raises ValueError: a negative time.
         """

@@ -12,8 +12,8 @@ from pingap.plugins.base import Plugin, PluginSettings
 PluginLike: TypeAlias = (
     str | Plugin | type[Plugin] | tuple[str | type[Plugin], Mapping[str, object]]
 )
-"""A plugin of a location: the name of an instance; an object; a class, or (category or class,
-settings as TOML has them)."""
+"""A plugin of a location: the name of an instance; an object; a class, or (category or class, settings as in
+TOML)."""
 
 SERVER = "web"
 UPSTREAM = "upstream"
@@ -24,7 +24,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 class Description:
     """The tables of a configuration with one server, ``web``.
 
-    :param upstream: address of the upstream that locations have by default; empty for none.
+    :param upstream: address of the default upstream of locations; empty for none.
     """
 
     def __init__(self, upstream: str = "") -> None:
@@ -63,7 +63,7 @@ class Description:
         return name
 
     def _free(self, section: str, word: str) -> str:
-        """Return the word, or with a number behind it, as a name that is not used yet."""
+        """Return the word, or the word with a number appended, as an unused name."""
         taken = self._tables.get(section, {})
         number, name = 1, word
         while name in taken:
@@ -106,7 +106,7 @@ class Description:
 
 
 def _class_of(plugin: Plugin, category: str) -> type[Plugin]:
-    """Return a class whose only instance is the plugin that was made already."""
+    """Return a class whose only instance is the given plugin."""
     cls = type(plugin)
 
     def give(*_: object) -> Plugin:

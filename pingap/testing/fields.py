@@ -1,6 +1,6 @@
-"""Header fields as they stood on the wire.
+"""Header fields as they were on the wire.
 
-Not ``pingap.Headers``: what checks a proxy shares no code with it.
+This is not ``pingap.Headers``: code that checks a proxy shares no code with it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ FieldsLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class Fields(list[tuple[str, str]]):
-    """A list of (name, value), which can also be asked by name, in any case.
+    """A list of (name, value) that also allows access by name, ignoring case.
 
-    ``fields["Content-Type"]`` is the first value, ``"content-type" in fields`` tells if there is one.
+    ``fields["Content-Type"]`` is the first value; ``"content-type" in fields`` tests whether there is one.
     """
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -48,7 +48,7 @@ class Fields(list[tuple[str, str]]):
 
 
 def pairs(fields: FieldsLike) -> list[tuple[str, str]]:
-    """Return fields as pairs, however they were written."""
+    """Return fields as pairs, from any form."""
     return list(fields.items()) if isinstance(fields, Mapping) else list(fields)
 
 
@@ -60,7 +60,7 @@ def parse_head(head: bytes) -> tuple[str, Fields]:
 
 
 def write_head(first: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """Return a head as bytes; names and values are sent as they are, right or wrong."""
+    """Return a head as bytes; names and values are sent unchanged, even if they are invalid."""
     lines = [first, *(f"{name}: {value}" for name, value in fields), "", ""]
     text = "\r\n".join(lines)
     try:

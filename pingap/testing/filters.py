@@ -1,4 +1,4 @@
-"""Running a body filter over all the ways in which a body may be cut into chunks."""
+"""Runs a body filter with all ways of cutting a body into chunks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.headers import Headers
 
 _SHORT: Final = 10
-"""Bytes up to which every way of cutting is tried; each byte more doubles their number."""
+"""Maximum size for trying every way of cutting; each additional byte doubles their number."""
 
 
 _Run: TypeAlias = Callable[[Sequence[bytes], Headers], bytes]
-"""Filters the pieces of a body, whose trailers it may change."""
+"""Filters the pieces of a body, and may change its trailers."""
 
 
 def filter_every_cut(
@@ -27,14 +27,13 @@ def filter_every_cut(
     *,
     trailers: Headers | None = None,
 ) -> bytes:
-    """Run a filter over a body, however it is cut, and return what comes out of it.
+    """Run a filter over a body with different cuts, and return its output.
 
-    The network cuts bodies where it likes, so the output must not depend on it. A body of up to 10
-    bytes is cut in every possible way. A longer one is passed whole, cut once at every place, and in
-    pieces of every size.
+    The network cuts bodies anywhere, so the output must not depend on it. A body of up to 10 bytes is cut in
+    every possible way. A longer one is passed whole, cut once at every position, and in pieces of every size.
 
     :param make_filter: called for each run, since a filter belongs to one body.
-    :param trailers: what ``end`` gets; changed as the filter changes them.
+    :param trailers: passed to ``end``; the filter's changes are applied to this object.
     :raises AssertionError: two cuts lead to different bytes or trailers; it shows both.
     """
     before = Headers() if trailers is None else trailers

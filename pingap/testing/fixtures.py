@@ -1,7 +1,7 @@
 """The fixtures of ``pingap.testing``, which pytest finds through the entry point group ``pytest11``.
 
-Loaded by every pytest run beside an installed pingap: whatever a run may not need is imported by the
-fixtures themselves.
+Loaded by every pytest run in an environment with pingap, so everything that a run may not need is imported
+by the fixtures themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    """An upstream that echoes until it is told otherwise; an error in a script fails the test."""
+    """An upstream that echoes unless configured otherwise; an error in a script fails the test."""
     from pingap.testing import Upstream
 
     with Upstream() as running:
@@ -29,7 +29,7 @@ def upstream() -> Iterator[Upstream]:
 def proxy(upstream: Upstream) -> Iterator[Proxy]:
     """A proxy in front of ``upstream``, to be described with ``proxy.location(...)``.
 
-    It starts with the first request. An error in its log that the test does not expect fails the test.
+    It starts with the first request. An unexpected error in its log fails the test.
     """
     from pingap.testing import Proxy
 

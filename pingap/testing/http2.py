@@ -1,4 +1,4 @@
-"""A client of HTTP/2, with prior knowledge, on the h2 library (the proxy has frames of its own)."""
+"""An HTTP/2 client with prior knowledge, based on the h2 library, which the proxy does not use for frames."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pingap.testing.fields import Fields, FieldsLike, pairs
 from pingap.testing.stream import LIMIT, ByteStream
 
 _ROOM: Final = 2**30
-"""What a server may send before it has to wait: tests read everything anyway."""
+"""Flow-control window of the client; large, because tests read everything anyway."""
 
 
 class Http2Client(ByteStream):
-    """One connection of HTTP/2, for as many requests at once as its server allows.
+    """One HTTP/2 connection, for as many concurrent requests as its server allows.
 
-    A GOAWAY ends it: answers that were not whole by then are not ``complete``.
+    A GOAWAY ends it: responses that are unfinished by then are not ``complete``.
 
-    :param address: host and port, the path of a Unix socket, or a socket that is connected.
-    :param headers: fields that every request has.
+    :param address: host and port, the path of a Unix socket, or a connected socket.
+    :param headers: fields of every request.
     :param timeout: seconds that a read waits at most.
     """
 
@@ -48,7 +48,7 @@ class Http2Client(ByteStream):
         self._flush()
 
     def get(self, target: str, *, headers: FieldsLike = ()) -> Answer:
-        """Send a GET request and read its answer."""
+        """Send a GET request and read the response."""
         return self.request("GET", target, headers=headers)
 
     def request(
@@ -60,7 +60,7 @@ class Http2Client(ByteStream):
         body: bytes | Iterable[bytes] = b"",
         trailers: FieldsLike | None = None,
     ) -> Answer:
-        """Send a request and read its answer; see :meth:`send_request`."""
+        """Send a request and read the response; see :meth:`send_request`."""
         stream = self.send_request(method, target, headers=headers, body=body, trailers=trailers)
         return self.answer(stream)
 
@@ -75,9 +75,9 @@ class Http2Client(ByteStream):
     ) -> int:
         """Send a request; return the number of its stream, for :meth:`answer`.
 
-        :param headers: more fields; ``Host`` becomes the authority, ``test`` unless given.
+        :param headers: additional fields; ``Host`` becomes the authority, ``test`` by default.
         :param body: sent as the server has room for it.
-        :param trailers: sent behind the body.
+        :param trailers: sent after the body.
         """
         fields = [(name.lower(), value) for name, value in [*pairs(headers), *self._headers]]
         authority = next((value for name, value in fields if name == "host"), "test")
@@ -105,9 +105,9 @@ class Http2Client(ByteStream):
         return stream
 
     def answer(self, stream: int) -> Answer:
-        """Read the response on a stream and all of its body.
+        """Read the response on a stream with its whole body.
 
-        :raises AssertionError: there was no head before the stream ended.
+        :raises AssertionError: the stream ended before the head.
         """
         while stream in self._open and self._alive:
             self._read()
@@ -117,7 +117,7 @@ class Http2Client(ByteStream):
         return answer
 
     def cancel(self, stream: int) -> None:
-        """Give up a request."""
+        """Cancel a request."""
         self._open.discard(stream)
         self._h2.reset_stream(stream, error_code=8)  # CANCEL
         self._flush()
@@ -134,7 +134,7 @@ class Http2Client(ByteStream):
 
     def _end(self, stream: int, trailers: FieldsLike | None) -> None:
         if stream not in self._open:
-            return  # the server has answered already, and wants no more
+            return  # the server has already answered, and reads no more
         if trailers is None:
             self._h2.end_stream(stream)
         else:
@@ -147,7 +147,7 @@ class Http2Client(ByteStream):
             self.send(data)
 
     def _read(self) -> None:
-        """Take in what comes next; the end of the connection ends every stream."""
+        """Receive the next data; the end of the connection ends every stream."""
         data = self.receive()
         if not data:
             self._alive = False
@@ -159,7 +159,7 @@ class Http2Client(ByteStream):
 
     def _on_event(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ConnectionTerminated):
-            self._alive = False  # the h2 library takes nothing more behind a GOAWAY
+            self._alive = False  # the h2 library accepts nothing after a GOAWAY
         elif isinstance(event, h2.events.InformationalResponseReceived):
             self._interim.setdefault(event.stream_id, []).append(_answer(event.headers))
         elif isinstance(event, h2.events.ResponseReceived):

@@ -22,7 +22,7 @@ _level_before = logging.NOTSET
 
 
 class UnexpectedError(AssertionError):
-    """A proxy logged an error that the test did not expect; its cause is what was raised."""
+    """A proxy logged an error that the test did not expect; its cause is the original exception."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LoggedError:
     """An error of the application log.
 
     :param text: its lines, with the traceback.
-    :param error: what was raised, if that was logged with it.
+    :param error: the exception, if one was logged with it.
     """
 
     text: str
@@ -40,14 +40,14 @@ class LoggedError:
 class Recorder(logging.Handler):
     """Keeps what one proxy writes to its application log and its access logs.
 
-    ``logging`` is one for the process: a record that the thread of another proxy made is not ours,
-    all others are.
+    ``logging`` is shared by the whole process: records from the thread of another proxy are ignored, all
+    others are kept.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
-        """The application log, with the access logs that go there."""
+        """The application log, including access logs that go there."""
         self.access: list[str] = []
         """The lines of all access logs."""
         self.errors: list[LoggedError] = []
@@ -56,9 +56,9 @@ class Recorder(logging.Handler):
         self._changed = threading.Condition()
 
     def attach(self, basic: BasicConfig, thread: int) -> None:
-        """Begin to listen.
+        """Start listening.
 
-        :param thread: the proxy's.
+        :param thread: of the proxy.
         """
         global _level_before
         self.setFormatter(JsonFormatter() if basic.log_format_json else TextFormatter())
@@ -76,7 +76,7 @@ class Recorder(logging.Handler):
             _logger.setLevel(min((one.level for one in _attached), default=_level_before))
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Leave out what the threads of other proxies say."""
+        """Exclude records from the threads of other proxies."""
         threads = {thread for recorder, thread in _attached.items() if recorder is not self}
         return record.thread not in threads and bool(super().filter(record))
 
@@ -93,7 +93,7 @@ class Recorder(logging.Handler):
     def emit_access(self, line: str, *, shared: bool) -> None:
         """Keep a line of an access log.
 
-        :param shared: it stands in the application log, behind a time and a level.
+        :param shared: whether it is part of the application log, after a time and a level.
         """
         line = line.removesuffix("\n")
         with self._changed:
@@ -108,16 +108,16 @@ class Recorder(logging.Handler):
         return "".join(f"{line}\n" for line in self.lines)
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Return once a condition holds; it is looked at after each line.
+        """Return once a condition holds; it is checked after each line.
 
-        :raises AssertionError: it does not; with what was waited for, and the log.
+        :raises AssertionError: it does not hold in time; the message has the condition and the log.
         """
         with self._changed:
             if not self._changed.wait_for(condition, LIMIT):
                 raise AssertionError(f"{what}; the log:\n{self.text or '(empty)'}")
 
     def expect_error(self, text: str) -> LoggedError:
-        """Wait for an error that contains a text, and take it out of those nobody expected."""
+        """Wait for an error that contains a text, and mark it as expected."""
 
         def found() -> LoggedError | None:
             return next((error for error in self.errors if text in error.text), None)
@@ -129,7 +129,7 @@ class Recorder(logging.Handler):
         return error
 
     def check(self) -> None:
-        """Raise an error that was logged and that nobody expected."""
+        """Raise an unexpected error from the log."""
         if self.errors:
             first, *more = self.errors
             also = f"\n(and {len(more)} more)" if more else ""
@@ -159,7 +159,7 @@ class _Files(LogFiles):
 
 
 class _ApplicationLog(LogFile):
-    """Takes what would go to stderr: access logs without a file."""
+    """Receives everything that would go to stderr: access logs without a file."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder

@@ -1,4 +1,4 @@
-"""The metrics page of a proxy, ready to be asked."""
+"""The metrics page of a proxy, for queries by tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 _ENDINGS: Final = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
-"""Type of a family -> what its series have behind its name."""
+"""Type of a family -> suffixes of its series."""
 
 
 class Metrics:
-    """All series at one moment.
+    """All series at one point in time.
 
-    :param text: the page, as Prometheus reads it.
+    :param text: the page in the text format of Prometheus.
     """
 
     def __init__(self, text: str) -> None:
@@ -26,9 +26,9 @@ class Metrics:
         """Return the value of one series; 0 if nothing was counted with these labels yet.
 
         :param name: as on the page: ``pingap_http_requests_total``.
-        :param labels: those that matter.
+        :param labels: the labels to compare.
         :raises KeyError: there is no such metric.
-        :raises ValueError: the labels fit several series; the message names them.
+        :raises ValueError: several series match the labels; the message names them.
         """
         samples = [one for family in self._families for one in family.samples]
         known = {name for family in self._families for name in _names(family)}
@@ -46,7 +46,7 @@ class Metrics:
 
 
 def _names(family: Metric) -> set[str]:
-    """Return the names that series of a family have, or will have when something is counted."""
+    """Return the names that series of a family have, or will have once something is counted."""
     if family.samples:
         return {one.name for one in family.samples}
     return {family.name + ending for ending in _ENDINGS.get(family.type, ("",))}

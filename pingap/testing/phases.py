@@ -1,4 +1,4 @@
-"""What the methods of a plugin are called with, for tests that need no proxy."""
+"""The arguments of plugin methods, for tests that need no proxy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_request(
     host: str = "test",
     headers: FieldsLike = (),
 ) -> Request:
-    """Return a request head, as if it had been received.
+    """Return a request head as if it had been received.
 
     :param host: value of ``Host``, which may have a port; empty for none.
     """
@@ -43,10 +43,10 @@ def make_context(
     began_at: float = 0.0,
     body: bytes = b"",
 ) -> RequestContext:
-    """Return the state of a request that begins.
+    """Return the state of a new request.
 
     :param client_ip: address of the peer; of a proxy, if it is trusted.
-    :param trusted: networks whose forwarding headers are believed.
+    :param trusted: networks whose forwarding headers are trusted.
     :param body: of the request, for ``ctx.read_body``.
     """
 

@@ -1,4 +1,4 @@
-"""A real proxy in this process: sockets, event loop and all, on a free port."""
+"""A real proxy in this process, with sockets and event loop, on a free port."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _LOOPBACK = ip_address("127.0.0.1")
 class Proxy:
     """A proxy, configured with TOML or with ``location`` and ``configure``.
 
-    It starts with the first request, at the latest; also as a context manager.
+    It starts with the first request at the latest, or as a context manager.
 
     :param toml: the configuration; ``addr = "127.0.0.1:0"`` stands for a free port.
-    :param categories: plugin classes that TOML may name by their category. They need not be installed,
-        and win over those that are.
-    :param upstream: where locations that are described in Python send requests.
-    :param state_directory: where ``worker.store`` keeps its file; by default a directory that is
+    :param categories: plugin classes that TOML may name by their category. They need not be installed, and
+        take precedence over installed ones.
+    :param upstream: the default upstream of locations that are described in Python.
+    :param state_directory: the directory of ``worker.store``; by default a directory that is removed when the
+        proxy stops.
         removed when the proxy stops.
     """
 
@@ -74,19 +75,19 @@ class Proxy:
         name: str = "",
         **keys: object,
     ) -> str:
-        """Add a location, and return its name; before the first request.
+        """Add a location, and return its name; must be called before the first request.
 
         :param path: as the key ``path``.
         :param plugins: objects; classes; names such as ``"pingap:ping"``; pairs of a category or a
             class, and settings as in TOML: ``("mock", {"status": 418})``.
-        :param name: made from the path unless given.
-        :param keys: further keys of the location; ``upstream`` is there unless given.
+        :param name: by default derived from the path.
+        :param keys: additional keys of the location; ``upstream`` has a default.
         """
         self._require_description()
         return self._description.location(path, plugins, name, keys)
 
     def configure(self, table: str, **keys: object) -> None:
-        """Set keys of a table; before the first request.
+        """Set keys of a table; must be called before the first request.
 
         :param table: ``"basic"``, ``"servers.web"``, ``"upstreams.upstream"``, or a new one.
         """
@@ -114,7 +115,7 @@ class Proxy:
     # Running.
 
     def start(self) -> Self:
-        """Serve, unless it does; return the proxy itself.
+        """Start serving, if not yet started; return the proxy itself.
 
         :raises ConfigError: with everything that is wrong in the configuration.
         :raises PluginStartError: a plugin's ``startup`` raised.
@@ -125,7 +126,7 @@ class Proxy:
             try:
                 runtime = build_runtime(toml, categories, recorder.files)
             except ConfigError as error:
-                if self._toml is None:  # nobody has seen the lines that it names
+                if self._toml is None:  # the test has not seen the lines that it names
                     numbered = enumerate(toml.splitlines(), 1)
                     error.add_note("\n".join(f"{number:3}  {line}" for number, line in numbered))
                 raise
@@ -147,7 +148,7 @@ class Proxy:
         return self
 
     def stop(self) -> None:
-        """End: connections are cut, plugins shut down, threads and sockets are gone afterwards."""
+        """Stop: close connections, shut down plugins, and end threads and sockets."""
         for client in self._clients:
             client.close()
         if self._thread is None or self._worker is None:
@@ -173,9 +174,9 @@ class Proxy:
         self._recorder.files.close()
 
     def check(self) -> None:
-        """Raise what the log has for an error that was not expected.
+        """Raise an unexpected error from the log.
 
-        :raises UnexpectedError: there is one; with what was raised as its cause.
+        :raises UnexpectedError: there is one; the original exception is its cause.
         """
         self._recorder.check()
 
@@ -193,14 +194,14 @@ class Proxy:
             self.check()
 
     def settle(self) -> None:
-        """Return when the proxy has handled all that was sent to it so far."""
+        """Return when the proxy has handled everything that was sent to it so far."""
         self.start()
         assert self._thread is not None
         self._thread.settle()
 
     @property
     def storage(self) -> MemoryStorage:
-        """What plugins have as ``worker.storage``: it holds ``pingap.toml``. Changes are not served."""
+        """The ``worker.storage`` of plugins: it contains ``pingap.toml``. Changes are not served."""
         self.start()
         assert self._storage is not None
         return self._storage
@@ -211,26 +212,26 @@ class Proxy:
         return self._worker.runtime
 
     def lead(self) -> None:
-        """Let the worker do what one worker does for all: ``lead`` of the plugins begins.
+        """Let the worker lead, so that ``lead`` of the plugins begins.
 
-        It does so from the start, unless ``follow`` is called before the first request.
+        It leads from the start, unless ``follow`` is called before the first request.
         """
         self._leads = True
         if self._thread is not None:
             self._thread.lead()
 
     def follow(self) -> None:
-        """Let another worker lead, as it were; return when ``lead`` of all plugins was cancelled."""
+        """Act as if another worker leads; return when ``lead`` of all plugins was cancelled."""
         self._leads = False
         if self._thread is not None:
             self._thread.follow()
 
-    # Talking to it.
+    # Requests.
 
     def address(self, server: str = "") -> tuple[str, int] | str:
         """Return host and port of a server, or the path of its Unix socket.
 
-        :param server: the first one unless given.
+        :param server: by default the first one.
         """
         self.start()
         assert self._worker is not None
@@ -242,18 +243,18 @@ class Proxy:
         return host.strip("[]"), int(port)
 
     def port(self, server: str = "") -> int:
-        """Return the port of a server; the first one unless given."""
+        """Return the port of a server; by default of the first one."""
         address = self.address(server)
         if not isinstance(address, tuple):
             raise TypeError(f"a Unix socket has no port: {address}")
         return address[1]
 
     def connect(self, server: str = "", *, client_ip: str = "", headers: FieldsLike = ()) -> Client:
-        """Return a new connection; it is closed after the test, if not before.
+        """Return a new connection; it is closed after the test at the latest.
 
         :param client_ip: address that requests seem to come from, by ``X-Forwarded-For``. The proxy must
-            trust 127.0.0.1 (``basic.trusted_proxies``), as one does that is described in Python.
-        :param headers: fields that every request on it has.
+            trust 127.0.0.1 (``basic.trusted_proxies``); a proxy that is described in Python does.
+        :param headers: fields of every request on it.
         """
         client = Client(self.address(server), headers=self._said_by(client_ip, headers))
         self._clients.append(client)
@@ -262,9 +263,9 @@ class Proxy:
     def connect_http2(
         self, server: str = "", *, client_ip: str = "", headers: FieldsLike = ()
     ) -> Http2Client:
-        """Return a new connection of HTTP/2; arguments as for :meth:`connect`.
+        """Return a new HTTP/2 connection; arguments as for :meth:`connect`.
 
-        :raises ValueError: the server does not speak it.
+        :raises ValueError: the server does not support it.
         """
         address = self.address(server)
         servers = self._runtime.config.servers
@@ -278,9 +279,9 @@ class Proxy:
     def connect_websocket(
         self, target: str, server: str = "", *, client_ip: str = "", headers: FieldsLike = ()
     ) -> WebSocketClient:
-        """Open a WebSocket; further arguments as for :meth:`connect`.
+        """Open a WebSocket; other arguments as for :meth:`connect`.
 
-        :raises AssertionError: the answer opens none.
+        :raises AssertionError: the response does not open one.
         """
         return WebSocketClient(self.connect(server, client_ip=client_ip), target, headers)
 
@@ -306,17 +307,17 @@ class Proxy:
         client_ip: str = "",
         server: str = "",
     ) -> Answer:
-        """Make a request on a connection of its own; see :meth:`Client.request`, :meth:`connect`."""
+        """Make a request on its own connection; see :meth:`Client.request`, :meth:`connect`."""
         with self.connect(server, client_ip=client_ip) as client:
             return client.request(method, target, headers=headers, body=body, trailers=trailers)
 
     def get(
         self, target: str, *, headers: FieldsLike = (), client_ip: str = "", server: str = ""
     ) -> Answer:
-        """Make a GET request on a connection of its own."""
+        """Make a GET request on its own connection."""
         return self.request("GET", target, headers=headers, client_ip=client_ip, server=server)
 
-    # Looking at it.
+    # Logs and metrics.
 
     @property
     def log(self) -> str:
@@ -333,18 +334,18 @@ class Proxy:
         return list(self._recorder.access)
 
     def wait_for_log(self, text: str) -> str:
-        """Return the application log once it holds a text.
+        """Return the application log once it contains a text.
 
-        :raises AssertionError: it does not.
+        :raises AssertionError: it does not in time.
         """
-        found = f"{text!r} does not come in the log"
+        found = f"{text!r} does not appear in the log"
         self._recorder.wait(lambda: text in self._recorder.text, found)
         return self._recorder.text
 
     def wait_for_access_log(self, lines: int = 1) -> list[str]:
-        """Return the lines of all access logs once there are so many.
+        """Return the lines of all access logs once there are this many.
 
-        :raises AssertionError: there are not.
+        :raises AssertionError: there are fewer.
         """
         found = f"there are not {lines} lines in the access log"
         self._recorder.wait(lambda: len(self._recorder.access) >= lines, found)
@@ -353,17 +354,17 @@ class Proxy:
     def expect_error(self, text: str) -> str:
         """Wait for an error in the application log, and return it with its traceback.
 
-        Errors that are not expected in this way make the test fail.
+        Errors that are not expected in this way fail the test.
 
-        :param text: what it contains: the name of a plugin or of an exception, or a message.
+        :param text: a part of it: the name of a plugin or of an exception, or a message.
         :raises AssertionError: there is none.
         """
         return self._recorder.expect_error(text).text
 
     def metrics(self, server: str = "") -> Metrics:
-        """Return the metrics of a server at this moment.
+        """Return the current metrics of a server.
 
-        :param server: the first one unless given.
+        :param server: by default the first one.
         """
         self.settle()
         servers = self._runtime.config.servers

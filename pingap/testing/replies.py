@@ -1,4 +1,4 @@
-"""What an upstream may do with a request: functions that make the answer of a path."""
+"""The responses of an upstream: functions that answer requests for a path."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pingap.testing.served import Received, Served, status_line
 from pingap.testing.stream import chunk, chunked, last_chunk
 
 Handler: TypeAlias = Callable[[Served, Received], None]
-"""Answers a request whose body was read. If it closes the connection, that is the end of it."""
+"""Answers a request whose body was read. If it closes the connection, no more requests are read."""
 
 _BODYLESS = (204, 304)
 
 
 def echo(served: Served, request: Received) -> None:
-    """Answer 200 with the body of the request, or ``ok``."""
+    """Answer with 200 and the body of the request, or ``ok``."""
     reply(request.body or b"ok")(served, request)
 
 
@@ -91,7 +91,7 @@ def raw(
                 served.pause(pause)
             served.send(part)
         if then == "reset":
-            # A reset overtakes what was sent and not read: let the other side read it first.
+            # A reset discards data that was sent and not read: let the other side read it first.
             served.pause(pause or 0.05)
             served.reset()
         elif then == "close":

@@ -1,4 +1,4 @@
-"""The upstream's side of one connection, and the requests that came on it."""
+"""The upstream's side of one connection, and the requests received on it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pingap.testing.stream import BodyReader, ByteStream
 
 @dataclass
 class Received:
-    """A request as the upstream received it.
+    """A request as received by the upstream.
 
-    :param connection: number of the connection it came on; equal numbers mean that it was reused.
-    :param complete: False while, or because, some of the body did not come.
-    :param trailers: what stood behind a chunked body.
+    :param connection: number of its connection; equal numbers mean that it was reused.
+    :param complete: False until the whole body has arrived.
+    :param trailers: the fields after a chunked body.
     """
 
     method: str
@@ -36,7 +36,7 @@ class Received:
 
     @property
     def query(self) -> str:
-        """What stands behind ``?``."""
+        """The part after ``?``."""
         return self.target.partition("?")[2]
 
     def header(self, name: str) -> str | None:
@@ -52,11 +52,11 @@ class Received:
 
 
 class Served(ByteStream):
-    """A connection that the upstream accepted: reads requests, sends whatever the script says.
+    """A connection that the upstream accepted: reads requests, sends what the script wants.
 
     :param number: counts the connections of the upstream.
-    :param note: called with a request when its head was read, and when its body was.
-    :param stopping: set when the upstream stops: scripts must end then.
+    :param note: called with a request when its head has been read, and when its body has.
+    :param stopping: set when the upstream stops: scripts must then end.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Served(ByteStream):
     def _more(self) -> bytes:
         try:
             return super()._more()
-        except OSError:  # closed by the upstream, or nothing came for long
+        except OSError:  # closed by the upstream, or a timeout
             return b""
 
     def read_head(self) -> Received | None:
-        """Read the head of a request and note it; None if the connection ends."""
+        """Read the head of a request and record it; None if the connection ends."""
         head = self.read_until(b"\r\n\r\n")
         if not head.endswith(b"\r\n\r\n"):
             return None
@@ -89,7 +89,7 @@ class Served(ByteStream):
         return request
 
     def read_body(self, request: Received) -> bytes:
-        """Read the body of a request whose head was read, and note it."""
+        """Read the body of a request whose head has been read, and record it."""
         body = BodyReader(self, request.headers)
         while data := body.next():
             request.body += data
@@ -121,7 +121,7 @@ class Served(ByteStream):
     def wait(self, event: threading.Event, seconds: float = 10.0) -> None:
         """Wait for an event of the test; return at once if the upstream stops.
 
-        :raises AssertionError: it did not come.
+        :raises AssertionError: the event did not happen in time.
         """
         waited = 0.0
         while not event.wait(0.05) and not self.stopping.is_set():

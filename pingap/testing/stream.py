@@ -1,20 +1,20 @@
-"""One TCP or Unix connection, read and written by a test, and HTTP/1.1 bodies on it."""
+"""One TCP or Unix connection, controlled by a test, and HTTP/1.1 bodies on it."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from pingap.testing.closing import Closing
 from pingap.testing.fields import Fields, FieldsLike, pairs
 
 LIMIT: Final = 10.0
 """Seconds that a read waits at most."""
 
 
-class ByteStream:
-    """Sends and reads bytes, with nothing done to them.
+class ByteStream(Closing):
+    """Sends and reads bytes unchanged.
 
     :param sock: a connected socket.
     """
@@ -22,16 +22,16 @@ class ByteStream:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.unread = b""
-        """What has come and was not asked for yet."""
+        """Received data that was not requested yet."""
 
     def send(self, data: bytes) -> None:
         """Send bytes."""
         self.sock.sendall(data)
 
     def receive(self) -> bytes:
-        """Return what comes next, ``b""`` at the end of the connection.
+        """Return the next data, ``b""`` at the end of the connection.
 
-        :raises TimeoutError: nothing came.
+        :raises TimeoutError: no data arrived.
         """
         if self.unread:
             data, self.unread = self.unread, b""
@@ -61,7 +61,7 @@ class ByteStream:
         return self._take(self.unread.index(mark) + len(mark))
 
     def read_exactly(self, size: int) -> bytes:
-        """Return so many bytes; less if the connection ends."""
+        """Return this many bytes; fewer if the connection ends."""
         while len(self.unread) < size and self._fill():
             pass
         return self._take(size)
@@ -73,15 +73,15 @@ class ByteStream:
         return self._take(len(self.unread))
 
     def is_closed(self) -> bool:
-        """Wait for the end of the connection; False if something else comes first."""
+        """Wait for the end of the connection; False if data arrives first."""
         return not self.unread and not self._fill()
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent; what the other side sends can still be read."""
+        """End this side; data from the other side can still be read."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """End the connection with a TCP reset: what was sent and not yet read is lost."""
+        """Reset the TCP connection: data that was sent and not yet read is lost."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.close()
 
@@ -94,38 +94,27 @@ class ByteStream:
         """Close the connection."""
         self.sock.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 class BodyReader:
     """Reads the body that follows a head.
 
-    :param to_end: without any framing the body goes on to the end of the connection (a response's).
+    :param to_end: whether a body without framing extends to the end of the connection (responses).
     """
 
     def __init__(self, stream: ByteStream, headers: Fields, *, to_end: bool = False) -> None:
         self._stream = stream
         self._chunks = self._read(headers, to_end)
         self.complete = False
-        """Whether all of the body has come."""
+        """Whether the whole body has arrived."""
         self.trailers: Fields | None = None
-        """Fields behind a chunked body."""
+        """The fields after a chunked body."""
 
     def next(self) -> bytes:
-        """Return the next bytes as they come, a whole chunk if chunked; ``b""`` at the end."""
+        """Return the next bytes as they arrive, a whole chunk if chunked; ``b""`` at the end."""
         return next(self._chunks, b"")
 
     def rest(self) -> bytes:
-        """Return all that is left."""
+        """Return the rest of the body."""
         return b"".join(self._chunks)
 
     def _read(self, headers: Fields, to_end: bool) -> Iterator[bytes]:
@@ -181,7 +170,7 @@ def last_chunk(trailers: FieldsLike = ()) -> bytes:
 
 
 def chunked(data: bytes | Iterable[bytes], trailers: FieldsLike = ()) -> Iterator[bytes]:
-    """Yield a chunked body piece by piece."""
+    """Yield the pieces of a chunked body."""
     for piece in [data] if isinstance(data, bytes) else data:
         if piece:
             yield chunk(piece)

@@ -1,4 +1,4 @@
-"""An upstream whose answers a test scripts, and which keeps what it received."""
+"""An upstream whose responses a test scripts, and which records the requests it receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pingap.testing.served import Received, Served
 from pingap.testing.stream import LIMIT
 
 Script: TypeAlias = Callable[[Served], None]
-"""Serves a whole connection; it is closed afterwards."""
+"""Handles a whole connection, which is closed afterwards."""
 
 _STOP_SECONDS: Final = 5.0
 
@@ -28,23 +28,23 @@ class ScriptError(AssertionError):
 class Upstream:
     """An HTTP/1.1 server on a free port, with a thread for each connection.
 
-    A path without an answer of its own gets ``default``: 200 with the request's body, or ``ok``.
+    A path without its own response gets ``default``: 200 with the request's body, or ``ok``.
 
-    :param script: serves whole connections instead: for what no answer to a request can say. It may
-        be replaced at any time, for connections that are made later.
+    :param script: handles whole connections instead, for behaviour that a response cannot express. It may be
+        replaced at any time, which affects later connections.
     :param path: listen on a Unix socket with this path.
     """
 
     def __init__(self, script: Script | None = None, *, path: str | None = None) -> None:
         self.script: Script = script or self._serve_by_path
         self.default: Handler = replies.echo
-        """Answers on all other paths."""
+        """The response on all other paths."""
         self.requests: list[Received] = []
-        """What was received, in the order in which heads came."""
+        """The received requests, in the order of their heads."""
         self.errors: list[Exception] = []
-        """What scripts raised and no test expected."""
+        """Exceptions from scripts that no test expected."""
         self.connections = 0
-        """How many connections were made."""
+        """Number of accepted connections."""
         self._handlers: dict[str, Handler] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -61,13 +61,13 @@ class Upstream:
             self.addr = f"unix:{path}"
         self._start(self._accept)
 
-    # What it answers.
+    # Responses.
 
     def on(self, path: str, handler: Handler) -> None:
         """Answer a path with a function.
 
         :param path: compared with the whole path of the request, without query.
-        :param handler: gets the connection, to send on, and the request, whose body was read.
+        :param handler: gets the connection, to send on, and the request, whose body has been read.
         """
         self._handlers[path] = handler
 
@@ -86,9 +86,9 @@ class Upstream:
         """Answer a path with a response.
 
         :param body: sent with its length; with several pieces, or trailers, in chunks.
-        :param interim: statuses and headers of interim responses in front of it.
-        :param delay: seconds of real time before it.
-        :param until: an event of the test before which it is not sent.
+        :param interim: statuses and headers of interim responses before it.
+        :param delay: seconds of real time to wait before it.
+        :param until: an event of the test to wait for before it.
         """
         self.on(
             path,
@@ -111,9 +111,9 @@ class Upstream:
         headers: FieldsLike = (),
         pause: float = 0.0,
     ) -> None:
-        """Answer a path in chunks, each sent when it is yielded; they may never end.
+        """Answer a path in chunks, each sent when it is yielded; they need not end.
 
-        :param chunks: or a function that returns them, for each request anew.
+        :param chunks: or a function that returns them, for each request.
         :param pause: seconds of real time after each.
         """
         self.on(path, replies.stream(chunks, headers=headers, pause=pause))
@@ -125,7 +125,7 @@ class Upstream:
         then: Literal["close", "reset", "keep"] = "close",
         pause: float = 0.0,
     ) -> None:
-        """Answer a path with bytes as they are: cut heads and bodies, wrong framing.
+        """Answer a path with raw bytes: truncated heads and bodies, wrong framing.
 
         :param then: close or reset the connection afterwards, or keep it.
         :param pause: seconds of real time between the parts.
@@ -136,12 +136,12 @@ class Upstream:
         """Let a path switch to the WebSocket protocol, and send every message back."""
         self.on(path, replies.echo_websocket)
 
-    # What it received.
+    # Requests.
 
     def received_once(self) -> Received:
         """Return the only request that was received.
 
-        :raises AssertionError: it was none, or more than one.
+        :raises AssertionError: there was none, or more than one.
         """
         if len(self.requests) == 1:
             return self.requests[0]
@@ -149,11 +149,11 @@ class Upstream:
         raise AssertionError(f"the upstream received {found}; expected one request")
 
     def wait_for_request(self, count: int = 1, *, complete: bool = False) -> Received:
-        """Return a request once its head was received, or all of it.
+        """Return a request once its head, or all of it, has been received.
 
-        :param count: which one; 1 is the first.
-        :param complete: wait for its body as well.
-        :raises AssertionError: it did not come.
+        :param count: its number; 1 is the first.
+        :param complete: also wait for its body.
+        :raises AssertionError: it did not arrive.
         """
 
         def there() -> bool:
@@ -167,7 +167,7 @@ class Upstream:
             return self.requests[count - 1]
 
     def expect_error(self, kind: type[Exception]) -> Exception:
-        """Wait for a script to raise this, and return it; the test does not fail for it.
+        """Wait for a script to raise this exception, and return it; it does not fail the test.
 
         :raises AssertionError: none did.
         """
@@ -184,9 +184,9 @@ class Upstream:
             return error
 
     def check(self) -> None:
-        """Raise what a script raised and nobody expected.
+        """Raise an unexpected exception of a script.
 
-        :raises ScriptError: with the error as its cause.
+        :raises ScriptError: with the exception as its cause.
         """
         if self.errors:
             error, *more = self.errors
@@ -217,9 +217,11 @@ class Upstream:
         try:
             self.script(served)
         except (ConnectionError, TimeoutError):
-            pass  # the proxy went away, which many a test wants
+            pass  # the proxy disconnected, as many tests intend
         except Exception as error:
-            ended = served.closed and isinstance(error, OSError)  # it used what it had closed
+            ended = served.closed and isinstance(
+                error, OSError
+            )  # it used a connection that it had closed
             if not (ended or self._stopping.is_set()):
                 with self._changed:
                     self.errors.append(error)
@@ -241,13 +243,13 @@ class Upstream:
     def close(self) -> None:
         """Stop listening, close every connection, and wait for all scripts to end."""
         self._stopping.set()
-        with contextlib.suppress(OSError):  # closed by the test already
+        with contextlib.suppress(OSError):  # already closed by the test
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         self._threads[0].join(_STOP_SECONDS)
         for sock in list(self._open):
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)  # closing alone would not wake who reads
+                sock.shutdown(socket.SHUT_RDWR)  # close alone would not wake a reader
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
         if any(thread.is_alive() for thread in self._threads):

@@ -1,4 +1,4 @@
-"""Just enough of the WebSocket protocol (RFC 6455) for an upstream that echoes."""
+"""A minimal WebSocket implementation (RFC 6455) for an upstream that echoes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_frame(stream: ByteStream) -> Frame | None:
 def write_frame(frame: Frame, mask: bytes = b"") -> bytes:
     """Return a frame as bytes.
 
-    :param mask: four bytes; a client must mask what it sends.
+    :param mask: four bytes; a client must mask the frames it sends.
     """
     size, flag = len(frame.payload), 0x80 if mask else 0
     first = frame.opcode | (0x80 if frame.final else 0)
@@ -72,7 +72,7 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
 
 
 def echo(stream: ByteStream) -> None:
-    """Send every frame back as it came, answer pings, until the connection ends."""
+    """Send every frame back, answer pings, until the connection ends."""
     while (frame := read_frame(stream)) is not None:
         if frame.opcode == PONG:
             continue

@@ -1,4 +1,4 @@
-"""A client of WebSockets (RFC 6455), for tests."""
+"""A WebSocket client (RFC 6455) for tests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pingap.testing.websocket import (
 class WebSocketClient:
     """An open WebSocket; made by :meth:`Proxy.connect_websocket`.
 
-    :param client: a connection that nothing was sent on.
-    :param headers: more fields of the request, such as ``Sec-WebSocket-Protocol``.
-    :raises AssertionError: the answer opens no WebSocket.
+    :param client: an unused connection.
+    :param headers: additional fields of the request, such as ``Sec-WebSocket-Protocol``.
+    :raises AssertionError: the response does not open a WebSocket.
     """
 
     def __init__(self, client: Client, target: str, headers: FieldsLike = ()) -> None:
@@ -42,12 +42,12 @@ class WebSocketClient:
         self._client = client
         client.send_request("GET", target, headers=[*opening, *pairs(headers)])
         self.answer: Answer = client.read_head()
-        """The answer that opened it."""
+        """The response that opened it."""
         accepted = self.answer.header("Sec-WebSocket-Accept")
         if self.answer.status != 101 or accepted != accept_key(key):
             raise AssertionError(f"no WebSocket was opened: {self.answer}")
         self.close_code: int | None = None
-        """The code of the other side's close frame; 1005 if it had none, None before it came."""
+        """The code of the other side's close frame; 1005 if it had none, None before it arrives."""
 
     def send(self, message: str | bytes) -> None:
         """Send a text, or bytes as a binary message."""
@@ -57,9 +57,9 @@ class WebSocketClient:
             self._send(BINARY, message)
 
     def receive(self) -> str | bytes | None:
-        """Return the next message; None when the other side has closed. Pings are answered.
+        """Return the next message; None once the other side has closed. Pings are answered.
 
-        :raises TimeoutError: none came.
+        :raises TimeoutError: no message arrived.
         """
         opcode, payload = 0, b""
         while (frame := read_frame(self._client)) is not None:
@@ -75,7 +75,7 @@ class WebSocketClient:
         return None
 
     def close(self, code: int = 1000) -> None:
-        """Send a close frame, and end the connection when the other side has answered it."""
+        """Send a close frame, and close the connection when the other side has answered it."""
         if self.close_code is None:
             self._send(CLOSE, struct.pack("!H", code))
             while self.receive() is not None:

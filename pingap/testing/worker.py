@@ -1,4 +1,4 @@
-"""A worker process that is none, for tests of plugins that need no proxy."""
+"""A fake worker process, for tests of plugins that need no proxy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
@@ -21,6 +19,7 @@ from pingap.plugins.upstream_view import PeerView, UpstreamView
 from pingap.shared_state.bus import Bus
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.messages import MessageBus
+from pingap.testing.closing import Closing
 from pingap.worker.certificates import Certificates
 from pingap.worker.listening import Listening
 from pingap.worker.lone_instance import LoneInstance
@@ -29,7 +28,7 @@ from pingap.worker.lone_instance import LoneInstance
 class FakeUpstream(UpstreamView):
     """An upstream without a proxy, for :attr:`FakeWorker.upstreams`.
 
-    :param peers: the peers, of which some may be unavailable.
+    :param peers: the peers, some of which may be unavailable.
     """
 
     def __init__(self, name: str, peers: Iterable[PeerView] = ()) -> None:
@@ -48,18 +47,18 @@ class FakeUpstream(UpstreamView):
 
     @property
     def peers(self) -> Sequence[PeerView]:
-        """The peers, drained ones included."""
+        """The peers, including drained ones."""
         return list(self._peers)
 
     def drain(self, address: str) -> None:
-        """Let a peer be drained.
+        """Drain a peer.
 
         :raises KeyError: there is no such peer.
         """
         self._replace(address, is_drained=True, is_available=False)
 
     def undrain(self, address: str) -> None:
-        """Let a peer be available again, unless it is unhealthy or ejected.
+        """Make a peer available again, unless it is unhealthy or ejected.
 
         :raises KeyError: there is no such peer.
         """
@@ -75,7 +74,7 @@ class FakeUpstream(UpstreamView):
 
 
 class _Nothing:
-    """What serves a configuration without servers."""
+    """A worker that serves a configuration without servers."""
 
     leads = False
     connections = 0
@@ -91,17 +90,17 @@ class _Nothing:
         """Do nothing: no plugin was started."""
 
     async def swap(self, runtime: Runtime, sockets: Iterable[Listening] | None = None) -> None:
-        """Take the next configuration."""
+        """Use the next configuration."""
         self.runtime = runtime
 
 
-class FakeWorker:
+class FakeWorker(Closing):
     """A :class:`pingap.Worker` with nothing behind it: for ``startup`` and ``lead``.
 
-    Shared state, bus, store and certificates are real ones, of one worker. Use it as a context manager, or call
+    Shared state, bus, store and certificates are real, for one worker. Use it as a context manager, or call
     ``close``, so that the temporary directory is removed.
 
-    :param state_directory: where ``store`` keeps its file; by default a temporary directory.
+    :param state_directory: the directory of ``store``; by default a temporary directory.
     """
 
     def __init__(self, *, state_directory: Path | None = None) -> None:
@@ -113,22 +112,22 @@ class FakeWorker:
             state_directory = Path(self._temporary.name)
         self.store = DurableStore(state_directory / "store")
         self.upstreams: dict[str, UpstreamView] = {}
-        """Name -> upstream, such as a :class:`FakeUpstream`; empty at first."""
+        """Name -> upstream, such as a :class:`FakeUpstream`; initially empty."""
         self.responses: dict[str, Callable[[Request, bytes], Response]] = {}
-        """Upstream -> what makes its response in ``fetch`` of a request and its body."""
+        """Upstream -> function that makes the response of ``fetch`` from a request and its body."""
         serving = _Nothing()
         self.certificates = Certificates(lambda: serving.runtime)
-        """Those that were replaced, checked as in a proxy; no server serves them."""
+        """The replaced certificates, checked as in a proxy; no server serves them."""
         self.storage = MemoryStorage()
-        """A configuration in memory; empty at first."""
+        """A configuration in memory; initially empty."""
         self.instance = LoneInstance(serving)
-        """Checks configurations; what is applied is shown as ``instance.config``, and nothing serves it."""
+        """Checks configurations; an applied one is visible as ``instance.config``, but nothing serves it."""
         self.hooks = serving.runtime.registry.hooks
         """Without the hooks of distributions."""
         self.notifications: list[Notification] = []
-        """What ``notify`` was called with."""
+        """The events passed to ``notify``."""
         self.metrics_pages: dict[str, bytes] = {}
-        """Server -> what ``metrics`` returns."""
+        """Server -> the result of ``metrics``."""
 
     async def fetch(
         self,
@@ -138,16 +137,16 @@ class FakeWorker:
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
     ) -> Response:
-        """Return what ``responses`` makes for an upstream; it may raise ``HTTPError``.
+        """Return the response that ``responses`` makes for an upstream; it may raise ``HTTPError``.
 
-        :raises KeyError: it has nothing for that upstream.
+        :raises KeyError: there is no entry for that upstream.
         """
         return self.responses[upstream](request, body)
 
     async def metrics(self, server: str) -> bytes:
-        """Return what ``metrics_pages`` has for a server.
+        """Return the entry of ``metrics_pages`` for a server.
 
-        :raises KeyError: it has nothing.
+        :raises KeyError: there is none.
         """
         return self.metrics_pages[server]
 
@@ -161,14 +160,3 @@ class FakeWorker:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,4 +1,4 @@
-"""A worker on an event loop of its own, in a thread: so tests can be plain functions."""
+"""A worker with its own event loop in a thread, so that tests can be plain functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _UVLOOP: Final = importlib.util.find_spec("uvloop") is not None
 _TURNS: Final = 12
-"""Turns of the loop in which a connection is accepted, read and answered, with some to spare."""
+"""Turns of the loop in which a connection is accepted, read and answered, with a margin."""
 _LIMIT: Final = 20.0
 
 _real_monotonic = time.monotonic
@@ -27,12 +27,12 @@ _running: list[WorkerThread] = []
 
 
 def running() -> list[WorkerThread]:
-    """Return the threads of all workers that serve now."""
+    """Return the threads of all running workers."""
     return list(_running)
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """asyncio's loop where uvloop is missing: its timers keep to real time, as uvloop's do."""
+    """The asyncio loop where uvloop is missing: its timers follow real time, like those of uvloop."""
 
     def time(self) -> float:
         return _real_monotonic()
@@ -75,7 +75,7 @@ class WorkerThread:
         self._on_thread(threading.get_ident())
         try:
             anyio.run(self._serve, backend="asyncio", backend_options=options)
-        except BaseException as error:  # told to whoever waits for the thread
+        except BaseException as error:  # raised in the thread that waits for this one
             every = list(leaves(error))
             self._error = every[0] if len(every) == 1 else error
         if not self._ready.done():
@@ -91,7 +91,7 @@ class WorkerThread:
             await self._stop.wait()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function in the loop, and return what it returns."""
+        """Call a function in the loop, and return its result."""
         result: Future[T] = Future()
 
         def run() -> None:
@@ -105,12 +105,12 @@ class WorkerThread:
         return result.result(_LIMIT)
 
     def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run an async function in the loop, and return what it returns."""
+        """Run an async function in the loop, and return its result."""
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(function(), self._loop).result(_LIMIT)
 
     def settle(self) -> None:
-        """Return when the loop has handled all that the sockets had for it."""
+        """Return when the loop has handled everything that its sockets had received."""
         loop, done = self._loop, threading.Event()
         assert loop is not None
 
@@ -130,7 +130,7 @@ class WorkerThread:
         self.settle()
 
     def follow(self) -> None:
-        """Let the worker lead no more; return when nothing of that is left."""
+        """Let the worker stop leading; return when everything of that has ended."""
         self.run(self._worker.follow)
 
     def sweep(self) -> None:
@@ -138,7 +138,7 @@ class WorkerThread:
         self.call(self._worker.sweep)
 
     def stop(self) -> None:
-        """Cut what is under way, let plugins shut down, and end the thread.
+        """Cut requests in progress, let plugins shut down, and end the thread.
 
         :raises Exception: the worker ended with an error.
         """

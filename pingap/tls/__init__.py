@@ -1,1 +1,1 @@
-"""TLS: certificates, contexts for servers and upstreams, and the transport that encrypts."""
+"""TLS: certificates, contexts for servers and upstreams, and the encrypting transport."""

@@ -1,6 +1,6 @@
 """Certificates and keys of the configuration: parsed, and checked against each other.
 
-Where their text comes from is told in ``pem``; which certificate a client gets, in ``selection``.
+``pem`` reads their text; ``selection`` decides which certificate a client gets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pingap.tls.facts import CertificateFacts
 from pingap.tls.pem import CertificateError, blocks, read_pem
 
 SOON: Final = timedelta(days=7)
-"""Rest of the life of a certificate below which a warning is given, unless ``buffer_days`` is set."""
+"""Remaining lifetime of a certificate below which a warning is given, unless ``buffer_days`` is set."""
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes
 Source: TypeAlias = Literal["configuration", "plugin"]
@@ -30,7 +30,7 @@ Source: TypeAlias = Literal["configuration", "plugin"]
 class Certificate:
     """A certificate with its key and chain, checked against each other.
 
-    :param names: what it is served for, in lower case: host names, ``*.host``, addresses.
+    :param names: the names it is served for, in lower case: host names, ``*.host``, addresses.
     :param chain: the certificates that follow the leaf, in the order of the file.
     """
 
@@ -41,25 +41,11 @@ class Certificate:
 
     @property
     def pem(self) -> bytes:
-        """Key, leaf and chain, as OpenSSL reads them. Never to be shown."""
+        """Key, leaf and chain in the form that OpenSSL reads. Must never be shown."""
         return _pem((self.leaf, *self.chain), self.key)
 
     def __repr__(self) -> str:
         return f"<Certificate {', '.join(self.names)}>"
-
-
-def load_certificate(cert: str, key: str, domains: str, directory: Path) -> Certificate:
-    """Read a certificate and its key, and check that they belong together.
-
-    :param cert: value of ``tls_cert``: the leaf and its chain.
-    :param key: value of ``tls_key``.
-    :param domains: names to serve instead of those in the certificate, separated by commas.
-    :param directory: where relative paths begin.
-    :raises CertificateError: what is wrong, and in which of the two.
-    """
-    chain = load_chain(cert, "tls_cert", directory)
-    private = load_key(key, "tls_key", directory)
-    return _matched(chain, private, split_domains(domains), "tls_cert", "tls_key")
 
 
 def parse_pair(
@@ -72,9 +58,9 @@ def parse_pair(
     """Read a certificate and its key from PEM, and check that they belong together.
 
     :param chain: the leaf and its chain.
-    :param names: what it is served for; by default the names in the certificate.
-    :param chain_name: what messages call the chain, and errors have as their ``key``.
-    :raises CertificateError: what is wrong, and in which of the two.
+    :param names: the names it is served for; by default those in the certificate.
+    :param chain_name: the name of the chain in messages, and the ``key`` of errors.
+    :raises CertificateError: the error, and the key of the value that has it.
     """
     certificates = parse_chain(chain, chain_name)
     return _matched(certificates, parse_key(key, key_name), names, chain_name, key_name)
@@ -101,14 +87,14 @@ def split_domains(domains: str) -> tuple[str, ...]:
 
 
 def normal_name(name: str) -> str:
-    """Return a name as names are compared."""
+    """Return a name in the form in which names are compared."""
     return name.strip().lower().removesuffix(".")
 
 
 def facts_of(
     leaf: x509.Certificate, name: str, names: tuple[str, ...], source: Source, alpn: str = ""
 ) -> CertificateFacts:
-    """Return what may be known of a certificate; the parameters are those of ``CertificateFacts``."""
+    """Return the public facts of a certificate; the parameters are those of ``CertificateFacts``."""
     return CertificateFacts(
         name=name,
         names=names,
@@ -122,7 +108,7 @@ def facts_of(
 
 
 def load_pair(cert: str, key: str, directory: Path) -> bytes:
-    """Read our certificate for upstreams and its key; return both as OpenSSL reads them.
+    """Read our client certificate for upstreams and its key; return both in the form that OpenSSL reads.
 
     :raises CertificateError: they cannot be read, or do not belong together.
     """
@@ -146,7 +132,7 @@ def _pem(chain: tuple[x509.Certificate, ...], key: PrivateKey) -> bytes:
 def load_chain(text: str, name: str, directory: Path) -> tuple[x509.Certificate, ...]:
     """Read certificates.
 
-    :param name: the key of the configuration that the text is of.
+    :param name: the configuration key of the text.
     :raises CertificateError: there is none, or one cannot be read.
     """
     return parse_chain(read_pem(text, name, directory), name)
@@ -155,7 +141,7 @@ def load_chain(text: str, name: str, directory: Path) -> tuple[x509.Certificate,
 def parse_chain(data: bytes, name: str) -> tuple[x509.Certificate, ...]:
     """Read certificates from PEM.
 
-    :param name: what messages and errors call it.
+    :param name: its name in messages and errors.
     :raises CertificateError: there is none, or one cannot be read.
     """
     chain = []
@@ -180,10 +166,10 @@ def load_key(text: str, name: str, directory: Path) -> PrivateKey:
 def parse_key(data: bytes, name: str) -> PrivateKey:
     """Read a private key from PEM.
 
-    :param name: what messages and errors call it.
+    :param name: its name in messages and errors.
     :raises CertificateError: there is none, it cannot be read, or needs a password.
     """
-    # Other blocks may stand beside it: EC PARAMETERS before, certificates behind.
+    # There may be other blocks: EC PARAMETERS before it, certificates after it.
     for block in blocks(data, b"PRIVATE KEY"):
         return _parse_key(block, name)
     raise CertificateError(name, "there is no private key in it (BEGIN PRIVATE KEY)")
@@ -228,7 +214,7 @@ def _public(key: Any) -> bytes:
 
 
 def invalid(certificate: x509.Certificate, now: datetime) -> str | None:
-    """Say why a certificate cannot convince anybody now; None if it can."""
+    """Return why a certificate is not valid now; None if it is."""
     if certificate.not_valid_after_utc <= now:
         return f"the certificate expired at {moment(certificate.not_valid_after_utc)}"
     if certificate.not_valid_before_utc > now:
@@ -237,10 +223,10 @@ def invalid(certificate: x509.Certificate, now: datetime) -> str | None:
 
 
 def doubts(certificate: Certificate, buffer_days: int, now: datetime) -> Iterator[str]:
-    """Yield what an operator should know of a certificate that can be used."""
+    """Yield warnings about a usable certificate."""
     end = certificate.leaf.not_valid_after_utc
     if (why := invalid(certificate.leaf, now)) is not None:
-        # Not an error: after a restart it would keep all other sites from being served.
+        # Not an error: after a restart, it would prevent all other sites from being served.
         yield why
     elif end - now < (timedelta(days=buffer_days) if buffer_days else SOON):
         yield f"the certificate expires at {moment(end)}"
@@ -255,12 +241,12 @@ def doubts(certificate: Certificate, buffer_days: int, now: datetime) -> Iterato
 
 
 def utc_now() -> datetime:
-    """Return the time, as certificates have it."""
+    """Return the time in the form used by certificates."""
     return datetime.now(UTC)
 
 
 def moment(time: datetime) -> str:
-    """Write a time for a message."""
+    """Return a time as text for a message."""
     return time.strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -1,4 +1,4 @@
-"""TLS to an upstream: whom to expect, whom to trust, and sessions to resume."""
+"""TLS to an upstream: the expected name, the trusted authorities, and sessions to resume."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _INTERMEDIATE_AND_OLDER: Final = ssl.TLSVersion.TLSv1_2
 
 
 class ClientTls:
-    """How connections of one upstream are encrypted.
+    """The TLS settings for connections of one upstream.
 
     :param server_name: sent as SNI, and the name that a certificate must have.
-    :param verify: check the certificate; otherwise anybody is taken for the upstream.
+    :param verify: check the certificate; otherwise, any server could impersonate the upstream.
     :param authorities: PEM of the authorities to trust; empty: those of the system.
     :param certificate: PEM of our own key, certificate and chain; empty: none.
     :param alpn: protocols to offer, the preferred one first.
@@ -39,7 +39,7 @@ class ClientTls:
         context.minimum_version = _INTERMEDIATE_AND_OLDER
         context.set_alpn_protocols(list(alpn))
         if "h2" in alpn:
-            context.options |= ssl.OP_NO_RENEGOTIATION  # (RFC 9113, 9.2.1)
+            context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113, 9.2.1
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -52,14 +52,14 @@ class ClientTls:
                 raise CertificateError("client_cert", f"cannot be used: {reason(error)}") from None
         self._sessions: dict[object, ssl.SSLSession] = {}
         self.http1 = self
-        """The same, offering HTTP/1.1 alone: what is offered belongs to a context."""
+        """The same, but offering only HTTP/1.1, because the offer belongs to a context."""
         if len(alpn) > 1:
             self.http1 = ClientTls(
                 server_name, verify=verify, authorities=authorities, certificate=certificate
             )
 
     def context_of_its_own(self) -> ssl.SSLContext:
-        """Return a new context with the same trust and certificate, whose ALPN may be changed."""
+        """Return a new context with the same trust and certificate, whose ALPN can be changed."""
         verify, authorities, certificate = self._trust_and_proof
         return ClientTls(
             self.server_name, verify=verify, authorities=authorities, certificate=certificate
@@ -78,7 +78,7 @@ class ClientTls:
             self.context.wrap_bio(
                 ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=self.server_name
             )
-        except (ValueError, TypeError):  # the latter for NUL
+        except (ValueError, TypeError):  # TypeError for NUL
             raise CertificateError(
                 "sni", f"{shortened(self.server_name)} is not the name of a host"
             ) from None
@@ -98,6 +98,6 @@ class ClientTls:
         return self._sessions.get(peer)
 
     def remember(self, peer: object, session: ssl.SSLSession | None) -> None:
-        """Keep the session of a connection that ended; the next one saves half of a handshake."""
+        """Keep the session of a closed connection; resuming it saves half of a handshake."""
         if session is not None and session.has_ticket:
             self._sessions[peer] = session

@@ -1,7 +1,7 @@
-"""The first message of a TLS handshake, as far as something is decided before OpenSSL sees it; no IO.
+"""Reads the first message of a TLS handshake, for decisions before OpenSSL sees it; no IO.
 
-Python's ssl module cannot refuse protocols that a server does not speak, and prints a traceback for a
-name that is not ASCII. What is malformed in any other way is left to OpenSSL.
+Python's ssl module cannot reject protocols that a server does not support, and prints a traceback for a name
+that is not ASCII. Messages that are malformed in other ways are left to OpenSSL.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST_HELLO: Final = 16 * 1024
-"""Bytes in which a ClientHello has to be complete to be looked at; a longer one is left to OpenSSL."""
+"""Maximum size of a ClientHello that is examined; a larger one is left to OpenSSL."""
 
 NO_APPLICATION_PROTOCOL: Final = 120
 UNRECOGNIZED_NAME: Final = 112
@@ -24,10 +24,10 @@ _SERVER_NAME, _ALPN = 0, 16
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What a client asks for.
+    """The relevant parts of a ClientHello.
 
     :param server_name: SNI (RFC 6066, 3); None if there is none.
-    :param protocols: what it offers by ALPN (RFC 7301, 3.1); None if it does not.
+    :param protocols: the offered ALPN protocols (RFC 7301, 3.1); None if there is no offer.
     """
 
     server_name: bytes | None = None
@@ -47,7 +47,7 @@ class HelloReader:
         self._message = bytearray()
 
     def feed(self, data: bytes) -> ClientHello | None:
-        """Take bytes as they came; None: it goes on. ``UNREADABLE`` stands for what is none."""
+        """Handle received bytes; None: incomplete. ``UNREADABLE`` stands for anything but a ClientHello."""
         received, message = self._received, self._message
         received += data
         while len(received) >= _RECORD_HEAD:
@@ -111,17 +111,17 @@ def _number(data: bytes, at: int) -> int:
 
 
 def alert(description: int) -> bytes:
-    """Return a fatal alert as it is sent before encryption begins (RFC 8446, 6)."""
+    """Return a fatal alert in the form used before encryption begins (RFC 8446, 6)."""
     return bytes((21, 3, 3, 0, 2, 2, description))
 
 
 def objection(hello: ClientHello, spoken: frozenset[bytes]) -> int | None:
-    """Return the alert that a ClientHello has to be answered with, if any.
+    """Return the alert that rejects a ClientHello, if there is a reason.
 
     :param spoken: the protocols of the server.
     """
     if hello.protocols is not None and spoken.isdisjoint(hello.protocols):
-        return NO_APPLICATION_PROTOCOL  # (RFC 7301, 3.2)
+        return NO_APPLICATION_PROTOCOL  # RFC 7301, 3.2
     if hello.server_name is not None and not hello.server_name.isascii():
         return UNRECOGNIZED_NAME
     return None

@@ -1,4 +1,4 @@
-"""What the certificate of a client says, for plugins, header values and the access log."""
+"""Details of a client certificate, for plugins, header values and the access log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSAFE: Final = re.compile(r"[^ -~]")
 
 
 def details(tls: ssl.SSLObject, handshake_seconds: float) -> TlsDetails:
-    """Return what is known of a connection after its handshake."""
+    """Return the details of a connection after its handshake."""
     cipher = tls.cipher()
     certificate = tls.getpeercert(binary_form=True)
     return TlsDetails(
@@ -28,10 +28,9 @@ def details(tls: ssl.SSLObject, handshake_seconds: float) -> TlsDetails:
 def subject(certificate: bytes) -> str:
     r"""Return the subject of a certificate in ASCII: other characters as ``\HH`` (RFC 4514, 2.4).
 
-    So it can stand in a header, and whoever filled in the certificate cannot begin another one.
-    Empty if it cannot be read.
+    So it is safe in a header, and its content cannot start another header. Empty if it cannot be read.
     """
-    from cryptography import x509  # optional, and there when certificates are configured
+    from cryptography import x509  # optional, but installed if certificates are configured
 
     try:
         text = x509.load_der_x509_certificate(certificate).subject.rfc4514_string()

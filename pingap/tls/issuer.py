@@ -1,6 +1,7 @@
 """A certificate authority of our own that signs certificates on demand (acme.md, section 3).
 
-A client chooses the names, so what is kept is bounded, and the one unused for longest is dropped.
+Clients choose the names, so the number of kept certificates is limited, and the least recently used one is
+dropped.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from pingap.tls.certificates import Certificate, utc_now
 from pingap.tls.pem import CertificateError
 
 KEPT: Final = 1000
-"""Certificates that an authority keeps."""
+"""Maximum number of certificates that an authority keeps."""
 _LIFE: Final = timedelta(days=730)
 _RENEW: Final = timedelta(hours=1)
-"""One that ends sooner is made anew."""
+"""Remaining lifetime below which a certificate is replaced."""
 _DAY: Final = timedelta(days=1)
-_LONGEST_COMMON_NAME: Final = 64  # (RFC 5280, A.1)
+_LONGEST_COMMON_NAME: Final = 64  # RFC 5280, A.1
 _NAME: Final = re.compile(
     r"\*|(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
 )
 
 
 class Authority:
-    """Signs certificates with a certificate of the configuration.
+    """Signs certificates with a CA certificate of the configuration.
 
     :raises CertificateError: the certificate may not sign others.
     """
@@ -41,7 +42,7 @@ class Authority:
         self._made: dict[str, tuple[datetime, bytes]] = {}
 
     def pem_for(self, name: str) -> bytes | None:
-        """Return key, certificate and chain for a name; None if it cannot be one of a host."""
+        """Return key, certificate and chain for a name; None if it cannot be a host name."""
         subject = common_name(name)
         if len(subject) > 253 or not _NAME.fullmatch(subject):
             return None
@@ -49,7 +50,7 @@ class Authority:
         end, pem = self._made.pop(subject, (now, b""))
         if end - now < _RENEW:
             end, pem = self._make(subject, now)
-        self._made[subject] = end, pem  # the latest used last
+        self._made[subject] = end, pem  # the most recently used last
         if len(self._made) > KEPT:
             del self._made[next(iter(self._made))]
         return pem
@@ -87,7 +88,7 @@ class Authority:
         self, name: str, key: ec.EllipticCurvePublicKey
     ) -> list[tuple[x509.ExtensionType, bool]]:
         return [
-            # It is all there is to go by if the name is too long to be a common name (RFC 5280, 4.2.1.6).
+            # It is the only name if the host is too long for a common name (RFC 5280, 4.2.1.6).
             (x509.SubjectAlternativeName([x509.DNSName(name)]), len(name) > _LONGEST_COMMON_NAME),
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
@@ -102,7 +103,7 @@ class Authority:
 
 
 def common_name(name: str) -> str:
-    """Return the name a certificate is made for: one serves all names beside the asked one."""
+    """Return the name that a certificate is made for: a wildcard also serves its siblings."""
     if not name:
         return "*"
     if name.count(".") > 1:
@@ -111,9 +112,9 @@ def common_name(name: str) -> str:
 
 
 def check_may_sign(certificate: x509.Certificate) -> None:
-    """Check that clients will take what a certificate has signed.
+    """Check that clients will accept certificates signed by this one.
 
-    :raises CertificateError: it is none of an authority.
+    :raises CertificateError: it is not a CA certificate.
     """
     try:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)

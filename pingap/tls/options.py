@@ -1,6 +1,6 @@
-"""TLS versions, ciphers and client certificates of a server, and the contexts made of them.
+"""TLS versions, ciphers and client certificates of a server, and the contexts made from them.
 
-Nothing here knows certificates of our own (``certificates``) or who gets which (``selection``).
+Our own certificates (``certificates``) and their choice (``selection``) are handled elsewhere.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _OLD: Final = (
     ":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:"
     "AES128-SHA:AES256-SHA"
 )
-"""What TLS 1.1 knows in addition."""
+"""Additional ciphers of TLS 1.1."""
 _WEAKEST: Final = ":@SECLEVEL=0"
-"""Allows the signatures of TLS 1.1, which are made with SHA-1."""
+"""Allows the signatures of TLS 1.1, which use SHA-1."""
 
 
 class OptionError(ValueError):
-    """A TLS setting that cannot be honoured.
+    """An unsupported TLS setting.
 
     :param key: of the server's table.
     """
@@ -55,7 +55,7 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsOptions:
-    """How a server speaks TLS.
+    """The TLS settings of a server.
 
     :param min_version: a key of ``VERSIONS``; so is ``max_version``, or empty.
     :param cipher_list: for TLS up to 1.2; empty: the default.
@@ -80,7 +80,7 @@ class TlsOptions:
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-        # Otherwise phones would get the slow AES before the fast ChaCha, because servers prefer it.
+        # Otherwise phones would get the slower AES instead of ChaCha, because the server's order applies.
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA
         context.set_alpn_protocols(list(self.alpn))
         self._set_versions(context)
@@ -97,7 +97,7 @@ class TlsOptions:
                 f"{self.max_version} is older than {self.min_version}, the oldest",
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the operator asked for it
+            warnings.simplefilter("ignore", DeprecationWarning)  # the operator configured it
             context.minimum_version = least
             context.maximum_version = most
 
@@ -134,7 +134,7 @@ class TlsOptions:
 
 
 _GROUPS: Final = "x25519:prime256v1:secp384r1"
-"""Without ffdhe8192, which a client may choose and which costs us a tenth of a second (Python 3.15)."""
+"""Without ffdhe8192, which a client could choose and which costs us a tenth of a second (Python 3.15)."""
 _PRIORITIZE_CHACHA: Final = 0x00200000
 """SSL_OP_PRIORITIZE_CHACHA, for which the ssl module has no name."""
 
@@ -150,14 +150,14 @@ def use_certificate(context: ssl.SSLContext, pem: bytes) -> None:
 
 
 def _no_password() -> str:
-    raise ValueError("the key needs a password")  # instead of a question on the terminal
+    raise ValueError("the key needs a password")  # instead of a prompt on the terminal
 
 
 @contextmanager
 def _as_file(data: bytes) -> Iterator[str]:
-    """Yield a name under which OpenSSL can read data: it takes keys from files only.
+    """Yield a file name under which OpenSSL can read data: it reads keys from files only.
 
-    Where it can be had, the file is one in memory, so that no key is written to a disk.
+    If possible, the file is in memory, so that no key is written to a disk.
     """
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         number = os.memfd_create("pingap-tls", os.MFD_CLOEXEC)
@@ -167,14 +167,14 @@ def _as_file(data: bytes) -> Iterator[str]:
         finally:
             os.close(number)
     else:
-        with tempfile.NamedTemporaryFile(prefix="pingap-tls") as file:  # readable by us alone
+        with tempfile.NamedTemporaryFile(prefix="pingap-tls") as file:  # readable only by this user
             file.write(data)
             file.flush()
             yield file.name
 
 
 def reason(error: ssl.SSLError) -> str:
-    """Return what OpenSSL says, in words."""
+    """Return the message of OpenSSL in readable form."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     return (error.reason or str(error)).replace("_", " ").lower()

@@ -1,6 +1,6 @@
 """PEM of the configuration: the text itself, the name of a file, or base64 of the text.
 
-What is wrong is told in words of our own: no message ever repeats a key. (acme.md, section 1)
+Error messages are our own: no message ever contains a key. (acme.md, section 1)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BLOCK: Final = re.compile(
 class CertificateError(ValueError):
     """A certificate or key that cannot be used.
 
-    :param key: of the table, where it stands: ``tls_cert`` or ``tls_key``.
+    :param key: of the table: ``tls_cert`` or ``tls_key``.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -33,9 +33,9 @@ class CertificateError(ValueError):
 
 
 def read_pem(text: str, name: str, directory: Path, *, secret: bool = False) -> bytes:
-    """Return PEM that a value is, names or encodes.
+    """Return the PEM that a value contains, names or encodes.
 
-    :param secret: it must not be shown, not even in part.
+    :param secret: whether the value must not be shown, not even in part.
     :raises CertificateError: it is none of the three, or the file cannot be read.
     """
     if "-----BEGIN" in text:
@@ -55,7 +55,7 @@ def read_pem(text: str, name: str, directory: Path, *, secret: bool = False) -> 
 
 
 def _from_file(text: str, name: str, directory: Path) -> bytes | None:
-    """Return what a file holds; None if the text is no name of a file."""
+    """Return the content of a file; None if the text is not a file name."""
     path = pem_path(text, directory)
     try:
         if path is None or not path.is_file():

@@ -1,4 +1,4 @@
-"""Which certificate a client gets: by the name it asks for (acme.md, section 2)."""
+"""Selects the certificate for a client by the requested name (acme.md, section 2)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Issuer(Protocol):
     def pem_for(self, name: str) -> bytes | None:
         """Return key and certificates for a name, or None if there can be none.
 
-        The same bytes for the same certificate, so that they can be recognised.
+        The same certificate is returned as the same bytes, so that it can be recognised.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What one entry of ``[certificates]`` serves: a certificate, any number of them, or none yet.
+    """The result of one entry of ``[certificates]``: a certificate, any number of them, or none yet.
 
     :param name: of the entry.
     :param names: as in ``Certificate``; ``*`` is the default.
-    :param certificate: with an issuer, the one that it signs with.
+    :param certificate: with an issuer, the CA certificate.
     """
 
     name: str = ""
@@ -46,17 +46,17 @@ class Served:
 
     @property
     def is_there(self) -> bool:
-        """Whether it has a certificate; otherwise it waits for one that a plugin provides."""
+        """Whether it has a certificate; otherwise it waits for one from a plugin."""
         return self.certificate is not None or self.issuer is not None
 
 
 def owners(
     served: Iterable[Served], replacements: Iterable[Replacement]
 ) -> dict[str, Served | Replacement]:
-    """Return what serves each name.
+    """Return the owner of each name.
 
-    The entries of the configuration come first, in their order, each with what replaces it; then what
-    was added, in the order of its names. The first one that has a name serves it.
+    The entries of the configuration come first, in their order, each with its replacement; then the
+    additional ones, sorted by name. The first one that has a name serves it.
     """
     found: dict[str, Served | Replacement] = {}
     for names, one in _claims(served, {one.name: one for one in replacements if not one.alpn}):
@@ -78,17 +78,17 @@ def _claims(
 
 
 class ServerTls:
-    """The TLS of one server, as one configuration says.
+    """The TLS of one server in one configuration.
 
-    Every handshake begins with the same context, which has no certificate: it is also the one
-    that session tickets are encrypted with, so that they stay good when certificates change.
+    Every handshake begins with the same context, which has no certificate. It also encrypts session tickets,
+    so that they stay valid when certificates change.
 
-    :param served: the certificates, in the order of the configuration: the first with a name counts.
-    :param previous: what the server has now. With the same options its context goes on to be used;
-        this one chooses the certificates there once it has taken effect.
-    :param replacements: what plugins have put in place of these, or beside them.
-    :raises OptionError: a setting cannot be honoured.
-    :raises ssl.SSLError: OpenSSL refuses a certificate.
+    :param served: the certificates, in the order of the configuration: the first one with a name is used.
+    :param previous: the current TLS of the server. With the same options its context continues to be used,
+        and this object selects the certificates there once it has taken effect.
+    :param replacements: certificates from plugins, replacing these or in addition to them.
+    :raises OptionError: an unsupported setting.
+    :raises ssl.SSLError: OpenSSL rejects a certificate.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class ServerTls:
         self._configured = {id(one): self._target(one) for one in served if one.is_there}
         self._replaced: dict[str, tuple[Replacement, ssl.SSLContext]] = {}
         self.challenges: dict[bytes, ssl.SSLContext] = {}
-        """Name -> the context for handshakes that offer ``acme-tls/1`` and nothing else."""
+        """Name -> the context for handshakes that offer only ``acme-tls/1``."""
         self._chosen = _Chosen()
         same = previous is not None and previous.options == options
         if previous is not None and same:
-            self._replaced = dict(previous._replaced)  # their contexts need not be made again
+            self._replaced = dict(previous._replaced)  # their contexts can be reused
         self.replace(replacements)
         if previous is not None and same:
             self.context: ssl.SSLContext = previous.context
@@ -124,10 +124,10 @@ class ServerTls:
         return context
 
     def replace(self, replacements: Iterable[Replacement]) -> None:
-        """Serve these, and none of those before, in place of the configured ones or beside them.
+        """Replace the set of certificates from plugins.
 
-        Contexts of those that were there before are kept. One that cannot be used is logged; then the one
-        before it stays.
+        Existing contexts are kept. If a certificate cannot be used, this is logged, and the previous one
+        stays.
         """
         before, self._replaced = self._replaced, {}
         for one in replacements:
@@ -135,7 +135,7 @@ class ServerTls:
             if known is None or known[0] is not one:
                 try:
                     known = one, self.context_for(one.pem, one.alpn)
-                except ssl.SSLError as error:  # other options than where it was checked
+                except ssl.SSLError as error:  # the options differ from those it was checked with
                     text = "the certificate %s of a plugin cannot be used: %s"
                     log.error(text, one.name, reason(error))  # noqa: TRY400 - not a defect of ours
             if known is not None:
@@ -144,7 +144,7 @@ class ServerTls:
         self._chosen = _Chosen(
             {name: self._target_of(one) for name, one in owners(self._served, usable).items()}
         )
-        self.challenges.clear()  # (not another one: connections look at this)
+        self.challenges.clear()  # must stay the same object: connections refer to it
         for one, context in self._replaced.values():
             if one.alpn:
                 for name in one.names:
@@ -158,8 +158,8 @@ class ServerTls:
     def context_for(self, pem: bytes, alpn: str = "") -> ssl.SSLContext:
         """Return a context with a certificate.
 
-        :param alpn: the only protocol that it speaks, without certificates of clients.
-        :raises ssl.SSLError: OpenSSL refuses it.
+        :param alpn: its only protocol; client certificates are then not requested.
+        :raises ssl.SSLError: OpenSSL rejects it.
         """
         options = self.options
         if alpn:
@@ -169,13 +169,13 @@ class ServerTls:
         return context
 
     def take_effect(self) -> None:
-        """Serve these certificates from the next handshake on; connections are not touched."""
+        """Serve these certificates from the next handshake on; connections are not affected."""
         self.context.sni_callback = self._choose
 
     def _choose(
         self, tls: ssl.SSLObject, name: str | None, context: ssl.SSLContext
     ) -> ssl.AlertDescription | None:
-        """Called by OpenSSL in every handshake; the alert that is returned ends it."""
+        """Called by OpenSSL in every handshake; a returned alert ends it."""
         try:
             found = self._chosen.find((name or "").lower().removesuffix("."))
         except Exception:
@@ -192,7 +192,7 @@ class _Chosen:
     by_name: dict[str, ssl.SSLContext | _Signed] = field(default_factory=dict)
 
     def find(self, name: str) -> ssl.SSLContext | None:
-        """Return the context for a name; empty for a client that named none."""
+        """Return the context for a name; the name is empty if the client sent none."""
         targets: Mapping[str, ssl.SSLContext | _Signed] = self.by_name
         target = targets.get(name) if name else None
         if target is None and "." in name:
@@ -203,7 +203,7 @@ class _Chosen:
 
 
 class _Signed:
-    """Contexts of certificates that an issuer makes; as many as it keeps."""
+    """Contexts of certificates from an issuer, as many as it keeps."""
 
     def __init__(self, options: TlsOptions, issuer: Issuer) -> None:
         self._options = options
@@ -216,11 +216,11 @@ class _Signed:
         if (context := self._contexts.pop(pem, None)) is None:
             context = self._options.context()
             use_certificate(context, pem)
-        self._contexts[pem] = context  # the latest used last
+        self._contexts[pem] = context  # the most recently used last
         if len(self._contexts) > MOST_CONTEXTS:
             del self._contexts[next(iter(self._contexts))]
         return context
 
 
 MOST_CONTEXTS: Final = 1000
-"""Certificates made on demand that are kept ready, for each authority and server."""
+"""Number of certificates made on demand that are kept, for each authority and server."""

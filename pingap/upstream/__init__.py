@@ -1,1 +1,1 @@
-"""The upstream's side: which peer, which connection, and what is sent over it."""
+"""The upstream side: choosing a peer, connections, and requests on them."""

@@ -1,7 +1,7 @@
 """The series of upstreams and their backends (observability.md 3.2).
 
-Only what some configuration asks for has series: retries, ``enable_tracer``, ``enable_backend_stats``,
-circuit breakers.
+Series exist only for configured features: retries, ``enable_tracer``, ``enable_backend_stats``, circuit
+breakers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 UpstreamFigures: TypeAlias = dict[str, Any]
 """``retries`` (reason -> count), ``refused``, ``current`` (requests in progress), ``connections`` (if
-it is traced), and ``backends``: address -> counts."""
+traced), and ``backends``: address -> counts."""
 
 
 _Figures: TypeAlias = (
     "tuple[dict[str, UpstreamFigures], dict[str, dict[str, Any]], Sequence[BackendReport]]"
 )
-"""The sums of all workers by upstream, those of times, and what is known of all backends."""
+"""The sums of all workers by upstream, those of times, and the state of all backends."""
 
 
 def upstream_figures(upstream: UpstreamRuntime) -> UpstreamFigures:
-    """Return what this worker has counted of an upstream, as numbers that can be added up."""
+    """Return the counts of this worker for an upstream, as numbers that can be added up."""
     figures = {
         "retries": dict(upstream.retries),
         "refused": upstream.retry_budget.refused,
@@ -63,7 +63,7 @@ def _counts(report: BackendReport) -> dict[str, Any]:
 
 
 def clear_gauges(upstream: dict[str, Any]) -> None:
-    """Take away from the figures of an upstream what ended with its worker."""
+    """Remove the values from the figures of an upstream that ended with its worker."""
     upstream.pop("connections", None)
     upstream["current"] = 0
     for backend in upstream["backends"].values():
@@ -75,7 +75,7 @@ class UpstreamMetrics:
     """Makes the series of all upstreams.
 
     :param upstreams: those of the configuration.
-    :param times: what the requests of upstreams took, by name.
+    :param times: the times of requests, by upstream name.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class UpstreamMetrics:
         self._taken: _Figures | None = None
 
     def plus(self, figures: Mapping[str, Any]) -> UpstreamMetrics:
-        """Return the metrics as they are now, with what other workers have counted added."""
+        """Return the current metrics, including the counts of other workers."""
         total = UpstreamMetrics(self._upstreams, self._times)
         total._taken = self._take(figures)
         return total
@@ -109,7 +109,7 @@ class UpstreamMetrics:
 
 
 def _circuit_states(server: str, reports: Sequence[BackendReport]) -> Metric:
-    """Return those of this worker: the others follow."""
+    """Return the states in this worker: the others follow."""
     state = _gauge("pingap_upstream_backend_circuit_state", "0 closed, 1 open, 2 half-open")
     for one in reports:
         if one.circuit_state is not None:

@@ -30,16 +30,16 @@ class Peer(peer.Peer):
     ) -> None:
         super().__init__(host, address, text, weight, backup=backup)
         self.idle: list[UpstreamConnection] = []
-        """Connections of HTTP/1.1 that can serve another request, the latest used last."""
+        """HTTP/1.1 connections that can serve another request, the most recently used last."""
         self.shared = SharedConnections()
         """Connections of HTTP/2."""
         self.stats: PeerStats | None = None
         """Counts, once there are any (``enable_backend_stats``)."""
         self.breaker: PeerBreaker | None = None
-        """Its circuit breaker, if it has one and a request came."""
+        """Its circuit breaker, if it has one and a request has come."""
 
     def take(self) -> UpstreamConnection | Http2UpstreamStream | None:
-        """Return a connection, or a stream of one, that is there and free; None if none is."""
+        """Return a free connection, or a stream of one; None if there is none."""
         if self.idle:
             return self.idle.pop()
         return self.shared.take()
@@ -52,7 +52,7 @@ class Peer(peer.Peer):
             shared.close()
 
     def retire(self) -> None:
-        """Let go of all connections: of those that are idle now, of others when they are."""
+        """Close all connections: idle ones now, others when they become idle."""
         self.bookkeeper = self.on_change = None
         if self.breaker is not None:
             self.breaker.forget()
@@ -63,7 +63,7 @@ class Peer(peer.Peer):
 
 
 class _KeepNone(list["UpstreamConnection"]):
-    """In the place of ``Peer.idle``: closes what would be kept, so that a connection need not ask."""
+    """Replaces ``Peer.idle`` and closes connections instead of keeping them, so that they need no check."""
 
     def append(self, connection: UpstreamConnection) -> None:
         connection.close()

@@ -1,4 +1,4 @@
-"""What is known of each backend, where ``enable_backend_stats`` is on."""
+"""Statistics of backends, if ``enable_backend_stats`` is on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
 
 LATENCY_BUCKETS: Final = (0.01, 0.02, 0.1, 0.5, 1, 5, 10)
-_SHARE: Final = 0.1  # of the latest answer in the average
+_SHARE: Final = 0.1  # weight of the latest response in the average
 
 
 class PeerStats:
@@ -31,17 +31,17 @@ class PeerStats:
 
     def __init__(self, window: float) -> None:
         self.requests = 0
-        """Attempts that have ended, with or without an answer."""
+        """Ended attempts, with or without a response."""
         self.failures = 0
-        """Those that failed: no connection, no answer, or a bad status."""
+        """Failed attempts: no connection, no response, or a bad status."""
         self.lately = SlidingWindow(window)
         self.latency = Histogram(LATENCY_BUCKETS)
-        """Seconds from a usable connection to the head of the answer."""
+        """Seconds from a usable connection to the head of the response."""
         self.average_latency = 0.0
-        """The same, where the latest answers count most; 0 before the first."""
+        """The same, weighted towards the latest responses; 0 before the first."""
 
     def answered(self, seconds: float) -> None:
-        """Take note of how long an answer took."""
+        """Record the duration of a response."""
         self.latency.observe(seconds)
         if self.average_latency:
             self.average_latency += _SHARE * (seconds - self.average_latency)
@@ -76,11 +76,11 @@ class BackendStats:
             stats.answered(ctx.upstream_head_at - ctx.upstream_connected_at)
 
     def abandoned(self, peer: Peer) -> None:
-        """Count nothing: it says nothing of the backend (``Observer``)."""
+        """Do nothing: this is no evidence about the backend (``Observer``)."""
 
 
 class Tracer:
-    """Tells each request how many connections its upstream has (``enable_tracer``)."""
+    """Records for each request the number of connections of its upstream (``enable_tracer``)."""
 
     def __init__(self, upstream: UpstreamRuntime) -> None:
         self._upstream = upstream
@@ -97,16 +97,16 @@ class Tracer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendReport:
-    """What is known of a backend at a moment.
+    """The state of a backend at one point in time.
 
     :param upstream: name of its upstream.
-    :param address: as logs show it.
-    :param available: requests may be sent there.
-    :param obstacles: what stands in the way: ``health``, ``ejected``, ``breaker``.
-    :param in_flight: requests it is asked to answer now.
+    :param address: as shown in logs.
+    :param available: whether it gets requests.
+    :param obstacles: why it does not: ``health``, ``ejected``, ``breaker``.
+    :param in_flight: requests in progress.
     :param circuit_state: 0 closed, 1 open, 2 half-open; None without a circuit breaker.
     :param circuit_opened: how often the breaker opened.
-    :param stats: None unless ``enable_backend_stats`` is on and a request came.
+    :param stats: None unless ``enable_backend_stats`` is on and a request has come.
     """
 
     upstream: str
@@ -121,7 +121,7 @@ class BackendReport:
 
 
 def report_on(upstreams: Iterable[UpstreamRuntime]) -> list[BackendReport]:
-    """Return what is known of all backends, in the order of the configuration."""
+    """Return the state of all backends, in the order of the configuration."""
     now = time.monotonic()
     found = []
     for upstream in upstreams:
@@ -130,7 +130,7 @@ def report_on(upstreams: Iterable[UpstreamRuntime]) -> list[BackendReport]:
                 peer.stats.lately.move_to(now)
             breaker = peer.breaker
             if breaker is None:
-                state = None if upstream.breakers is None else 0  # no request came yet
+                state = None if upstream.breakers is None else 0  # no request has come yet
             else:
                 state = int(breaker.breaker.state)
             found.append(

@@ -1,7 +1,7 @@
-"""A transparent upstream: its peer is the host that the client asked for, if that is allowed.
+"""A transparent upstream: its peer is the host that the client requested, if that is allowed.
 
-Names are looked up for each request, or taken from what was found a moment ago; what is connected
-to is the address that was checked, so that no later answer of the name server counts.
+Names are looked up for each request, or taken from a recent lookup. The address that was checked is the one
+that is connected to, so a later DNS answer cannot bypass the check.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from pingap.upstream.connections.pinned import PinnedConnections
 
 LOOKUP_SECONDS: Final = 5.0
-"""How long a name may take to be found."""
+"""Time limit of a lookup."""
 REMEMBERED_SECONDS: Final = 10.0
 """How long the addresses of a name are used."""
 MOST_NAMES: Final = 256
-"""Names that are remembered; with more, the one that was found first is forgotten."""
+"""Names that are remembered; beyond that, the oldest one is dropped."""
 
 Asked = tuple[str, int]
 """Name and port."""
 
 
 class Found:
-    """The addresses of a name that may be reached, the next one to use first."""
+    """The allowed addresses of a name, the next one to use first."""
 
     __slots__ = ("addresses", "until")
 
@@ -53,12 +53,12 @@ class Found:
 
 
 class TransparentUpstream(UpstreamRuntime):
-    """An upstream whose peers are found as they are asked for.
+    """An upstream whose peers are created on demand.
 
-    Peers live as long as they have connections, and what the pool keeps of those is bounded.
+    Peers live as long as they have connections, whose number the pool limits.
 
-    :param allowed: whom clients may reach.
-    :param ask_for_host: TLS names the host that was asked for.
+    :param allowed: the hosts that clients may reach.
+    :param ask_for_host: send the requested host as SNI.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class TransparentUpstream(UpstreamRuntime):
 
     @property
     def peers(self) -> Sequence[Peer]:
-        """Those that have connections."""
+        """The peers that have connections."""
         return list(self._found_peers.values())
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
-        """Return the peer for the host that a request asks for.
+        """Return the peer for the requested host.
 
         :raises HTTPError: 403, it may not be reached.
         :raises UpstreamError: its name is not found, or not in time.
@@ -114,7 +114,7 @@ class TransparentUpstream(UpstreamRuntime):
             found = await self._find(host, port)
         address = found.addresses[0]
         if port == client.server_port and address == str(plain_address(client.server_addr)):
-            raise self._forbidden()  # it leads back to us, and round and round
+            raise self._forbidden()  # it leads back to us, in a loop
         key = (host, address, port)
         if (peer := self._found_peers.get(key)) is None:
             text = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -158,7 +158,7 @@ class TransparentUpstream(UpstreamRuntime):
         return any(one.has_address(address) for one in self._fitting(port))
 
     def _names(self, address: IPAddress, port: int) -> bool:
-        """Tell whether an address that leads somewhere special is named as such."""
+        """Return whether a special address is listed explicitly."""
         return any(one.names_special and one.has_address(address) for one in self._fitting(port))
 
     async def _look_up(self, host: str, port: int) -> list[IPAddress]:
@@ -198,9 +198,9 @@ class TransparentUpstream(UpstreamRuntime):
         upgrades: bool = False,
         repeatable: bool = False,
     ) -> UpstreamConnection | Http2UpstreamStream:
-        """Make a new connection; after a failure the next address of the name has its turn.
+        """Make a new connection; after a failure, try the next address of the name.
 
-        (For that it has to be known here, so no request is sent before there is a connection.)
+        This requires knowing whether the connection was made, so no request is sent before that.
         """
         try:
             return await super().connect(peer, client, home, upgrades=upgrades)

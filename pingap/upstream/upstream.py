@@ -1,4 +1,4 @@
-"""An upstream: its peers, whose turn it is, and how they are connected to."""
+"""An upstream: its peers, the choice among them, and connections to them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pingap")
 
 HANDSHAKE_SECONDS: Final = 30.0
-"""How long TLS may take to be set up, unless ``total_connection_timeout`` says how long it may."""
+"""Time limit of the TLS handshake, unless ``total_connection_timeout`` sets one."""
 DEFAULT_RETRY_BUDGET: Final = 20
 """Percent."""
 
@@ -54,10 +54,10 @@ DEFAULT_RETRY_BUDGET: Final = 20
 class Timeouts:
     """Limits of an upstream connection, in seconds; None for no limit (config.md 6).
 
-    :param connect: until the connection is made.
-    :param connect_in_all: until the connection is made, and TLS set up.
-    :param read: between two reads of an answer, and until its first byte.
-    :param write: for the upstream to take what was sent.
+    :param connect: until the connection is established.
+    :param connect_in_all: until the connection is established, including TLS.
+    :param read: between two reads of a response, and until its first byte.
+    :param write: for the upstream to accept sent data.
     :param idle: how long an unused connection is kept.
     """
 
@@ -72,27 +72,27 @@ class UpstreamRuntime:
     """A configured upstream, ready to serve.
 
     :param name: the key below ``[upstreams]``.
-    :param peers: at least one, unless they are found as they are asked for.
+    :param peers: at least one, unless they are created on demand.
     :param tls: None for connections without TLS.
-    :param proxy_protocol: ``v1`` or ``v2``: connections begin by telling whose they are.
-    :param speaks: what is spoken; with ``Speaks.EITHER``, ALPN decides.
-    :param max_h2_streams: requests at once on a connection of HTTP/2.
+    :param proxy_protocol: ``v1`` or ``v2``: connections begin with a PROXY header.
+    :param speaks: the protocol; with ``Speaks.EITHER``, ALPN decides.
+    :param max_h2_streams: concurrent requests on an HTTP/2 connection.
     :param balancing: how peers are chosen.
     :param retry_budget: percentage of the requests that may be sent again.
     """
 
     breakers: Breakers | None = None
-    """Circuit breakers, told when attempts are over as well; they are among the observers."""
+    """Circuit breakers, which are also notified when attempts are over; they are among the observers."""
     is_traced = False
-    """Whether the number of connections is shown (``enable_tracer``)."""
+    """Whether the number of connections is recorded (``enable_tracer``)."""
     connections = 0
     """Open connections."""
     health_check: HealthCheck | None = None
     """How peers are checked; None: they are not."""
     ejection: PassiveEjection | None = None
-    """Keeps requests away from peers that fail; None: nothing does."""
+    """Passive ejection; None if it is off."""
     on_peers: Callable[[UpstreamRuntime], None] | None = None
-    """To be called when there are other peers: applies what is known of them."""
+    """Called after a change of the peers, to apply their known state."""
 
     def __init__(
         self,
@@ -111,49 +111,49 @@ class UpstreamRuntime:
     ) -> None:
         self.name = name
         self.observers: tuple[Observer, ...] = ()
-        """Who is told how attempts end; usually nobody."""
+        """Notified how attempts end; usually empty."""
         self._peers = tuple(peers)
         self.finds_peers = False
-        """A request asks for its peer by ``find_peer`` (``TransparentUpstream``)."""
+        """Whether requests get their peer from ``find_peer`` (``TransparentUpstream``)."""
         self.pool = pool
         self.timeouts = timeouts
         self._tcp = tcp
         self.fast_open = tcp.fast_open
-        """New connections may begin with TCP Fast Open."""
+        """Whether new connections may use TCP Fast Open."""
         self.tls = self._tls = tls
         self.proxy_protocol = proxy_protocol
         self.has_tls = tls is not None
         self.speaks = self._speaks = speaks
         self.may_choose = speaks is Speaks.EITHER and tls is not None
         """Whether the backend may choose HTTP/2, which has no ``Upgrade``."""
-        self._warned_of_http1 = False  # though HTTP/2 is wanted
+        self._warned_of_http1 = False  # although HTTP/2 is configured
         self.max_h2_streams = max_h2_streams
         self.retry_budget = RetryBudget(retry_budget)
         self.retries: dict[str, int] = {}
-        """How many attempts were made again, by reason."""
+        """Number of retries, by reason."""
         self._balancing = balancing
         self.selection = Selection(name, self._peers, balancing)
         self.choose_peer = self.selection.choose
         """Returns the peer for a request (:meth:`Selection.choose`, or :meth:`Breakers.choose`)."""
         self.refresher: Refresher | None = None
-        """Keeps the peers current; None for those that are written down."""
+        """Keeps the peers current; None for peers from the configuration."""
 
     @property
     def peers(self) -> Sequence[Peer]:
-        """The peers there are now."""
+        """The current peers."""
         return self._peers
 
     async def find_peer(self, request: Request, client: Connection) -> Peer:
-        """Return the peer for a request; only where ``finds_peers``."""
+        """Return the peer for a request; only used if ``finds_peers``."""
         raise NotImplementedError
 
     def replace_peers(self, peers: Iterable[Peer]) -> None:
-        """Take other peers. Those that are there already, by name and address, stay as they are.
+        """Replace the peers. Existing ones with the same name and address are kept.
 
-        A new one starts slowly (``slow_start``). One that is not among them gets no more requests,
-        and loses its connections when they are idle.
+        A new one starts slowly (``slow_start``). A removed one gets no more requests, and its connections are
+        closed when idle.
 
-        :param peers: new objects; for one that stays, only its weight and rank count.
+        :param peers: new objects; for a kept one, only its weight and rank are used.
         """
         now = time.monotonic()
         known: dict[tuple[str, str], list[Peer]] = {}
@@ -189,14 +189,14 @@ class UpstreamRuntime:
             self.breakers.count_with(shared)
 
     def close(self) -> None:
-        """Let go of all connections: no request will come any more."""
+        """Close all connections: there will be no more requests."""
         for peer in self.peers:
             peer.retire()
         if self.breakers is not None:
             self.breakers.close()
 
     def idle_deadline(self) -> float:
-        """Return the moment up to which a connection that is idle from now on is kept."""
+        """Return the time until which a connection that is idle from now on is kept."""
         idle = self.timeouts.idle
         return math.inf if idle is None else time.monotonic() + idle
 
@@ -209,13 +209,13 @@ class UpstreamRuntime:
         upgrades: bool = False,
         repeatable: bool = False,
     ) -> UpstreamConnection | Http2UpstreamStream:
-        """Make a new connection to a peer; with HTTP/2, take part in one if there is one by now.
+        """Make a new connection to a peer; with HTTP/2, share an existing one if there is one by now.
 
-        :param client: whose request needs it.
+        :param client: the connection whose request needs it.
         :param home: where it waits for further requests.
-        :param upgrades: HTTP/1.1 has to be spoken, though both may be.
-        :param repeatable: the request has no body and does no harm if it is done twice; so it may be
-            sent before there is a connection (``fast_open``), and that there is none be told later.
+        :param upgrades: HTTP/1.1 is required, even if both versions are allowed.
+        :param repeatable: the request has no body and can be repeated safely, so it may be sent before the
+            connection is established (``fast_open``), and a failure to connect may be reported later.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
         make = partial(self._connect, peer, client, upgrades, repeatable)
@@ -239,13 +239,13 @@ class UpstreamRuntime:
             return await self._open(peer, client, upgrades, repeatable, until)
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise UpstreamError(
-                f"{where} cannot be spoken to by TLS: {reason(error)}",
+                f"{where} failed the TLS handshake: {reason(error)}",
                 error_type="InvalidCert"
                 if isinstance(error, ssl.CertificateError)
                 else "TLSHandshakeFailure",
                 connecting=True,
             ) from None
-        except OSError as error:  # (a TimeoutError is one)
+        except OSError as error:  # includes TimeoutError
             failure = connect_errors.unreachable(error)
             failure.detail = f"{where} {failure.detail}"
             raise failure from None
@@ -289,7 +289,7 @@ class UpstreamRuntime:
         except BaseException:
             connector.abort()
             if not complete.cancel() and not complete.cancelled():
-                complete.exception()  # it is known that it failed: nobody need be told
+                complete.exception()  # marks the exception as retrieved, as nothing may be waiting
             raise
         made.tcp_seconds = connector.connected_at - began
         made.tls_seconds = connector.established_at - connector.connected_at
@@ -301,7 +301,7 @@ class UpstreamRuntime:
         complete: asyncio.Future[UpstreamConnection | Http2UpstreamConnection],
         until: float,
     ) -> UpstreamConnection | Http2UpstreamConnection:
-        """Return the connection once TLS is set up."""
+        """Return the connection after the TLS handshake."""
         limit = HANDSHAKE_SECONDS if until == math.inf else until - time.monotonic()
         with anyio.move_on_after(limit):
             return await complete
@@ -315,18 +315,18 @@ class UpstreamRuntime:
     def _protocol(
         self, peer: Peer, alpn: str | None
     ) -> UpstreamConnection | Http2UpstreamConnection:
-        """Return the protocol of a connection that is made.
+        """Return the protocol of a connection that is being made.
 
-        :param alpn: what was agreed upon.
+        :param alpn: the negotiated protocol.
         """
         if alpn != "h2":
             if self._speaks is Speaks.HTTP2 and not self._warned_of_http1:
                 self._warned_of_http1 = True
                 where = f"{self.name}({peer.text})"
-                log.warning("%s does not offer HTTP/2 (ALPN h2): HTTP/1.1 is spoken", where)
+                log.warning("%s does not offer HTTP/2 (ALPN h2): HTTP/1.1 is used", where)
             kind = IntroducedConnection if self.proxy_protocol else UpstreamConnection
             return kind(self, peer)
-        # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not need it need not spend.)
+        # Importing h2 takes 60 ms and 1.5 MB, which a worker without HTTP/2 saves.
         from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
 
         return Http2UpstreamConnection(self, peer)
@@ -344,8 +344,8 @@ class UpstreamRuntime:
     ) -> None:
         """Make a plain connection for a protocol.
 
-        :param late: called if it is begun with TCP Fast Open, and not there in time; None: it is made
-            without.
+        :param late: called if TCP Fast Open is used and the connection is not established in time; None: it
+            is not used.
         """
         if header:
             protocol = Introduction(header, protocol)

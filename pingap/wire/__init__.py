@@ -1,1 +1,1 @@
-"""What sockets of both sides share: TCP, batched writes, time limits, the TLS transport, the halves of HTTP/2."""
+"""Socket-level code for both sides: TCP, batched writes, time limits, the TLS transport, HTTP/2 stream halves."""

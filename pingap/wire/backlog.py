@@ -1,9 +1,9 @@
-"""Work that connections leave over, so that none of them keeps the others waiting.
+"""Limits the work of each connection per turn of the event loop, so that none delays the others.
 
-One read may hold thousands of requests or frames, and the event loop serves nobody else until they
-are done. So a connection does one piece of work (a request, a frame, a TLS record) whenever something
-comes, and more only while this turn of the loop has time. What is left over is served in the following
-turns, each connection in its order; meanwhile it is not read, so that no more piles up.
+One read can contain thousands of requests or frames, and the event loop serves nothing else until they are
+done. So a connection does one piece of work (a request, a frame, a TLS record) whenever data arrives, and
+more only while this turn of the loop has time. The rest is done in the following turns, each connection in
+its order. Until then it is not read, so that no more data accumulates.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from typing import Final, Protocol
 from pingap.wire.write_batch import WriteBatch
 
 SECONDS: Final = 0.002
-"""Of each turn of the loop, for all work beyond the first piece of each connection."""
+"""Time per turn of the loop for all work beyond the first piece of each connection."""
 PIECE: Final = 16 * 1024
-"""Bytes that are looked at in one go, where each of them may be a message of its own."""
+"""Bytes that are examined at a time, when each of them could be a message."""
 FULL_READ: Final = 240 * 1024
-"""Bytes after which the event loop may read on from the same socket before it looks at others.
-(libuv does so, up to 32 times, when a read fills its buffer, which for uvloop has 250 KB.)"""
+"""Bytes after which the event loop may continue to read the same socket before it serves others. libuv does
+so up to 32 times when a read fills its buffer, which has 250 KB in uvloop."""
 LAST_SECONDS: Final = 0.05
-"""For what came before a connection to an upstream was lost: no turn follows for it."""
+"""For data received before a connection to an upstream was lost: there are no further turns."""
 
 
 def last_time() -> Callable[[], bool]:
-    """Return what takes the place of ``Backlog.has_time`` once a connection is lost."""
+    """Return a replacement for ``Backlog.has_time`` once a connection is lost."""
     until = time.monotonic() + LAST_SECONDS
     return lambda: time.monotonic() < until
 
 
 class Worker(Protocol):
-    """A connection that may leave work over."""
+    """A connection that can have work left over."""
 
     def on_turn(self) -> None:
-        """Go on, as long as ``Backlog.has_time``."""
+        """Continue, as long as ``Backlog.has_time``."""
 
 
 class Backlog:
     """The connections of a worker that have work left over.
 
-    :param writes: of the worker; what was answered leaves before more work is done.
+    :param writes: of the worker; responses are written before more work is done.
     """
 
     def __init__(self, writes: WriteBatch) -> None:
         self._writes = writes
         self._waiting: OrderedDict[Worker, None] = OrderedDict()
         self._until = 0.0
-        self._in_turn = False  # the time of this turn runs
+        self._in_turn = False  # the time of this turn is running
 
     def has_time(self) -> bool:
-        """Tell whether a connection may do another piece of work in this turn."""
+        """Return whether a connection may do another piece of work in this turn."""
         if self._in_turn:
             return time.monotonic() < self._until
         self._begin()
         return True
 
     def add(self, worker: Worker) -> None:
-        """Call ``on_turn`` of a connection in one of the next turns, after those that wait already."""
+        """Call ``on_turn`` of a connection in one of the next turns, after those that already wait."""
         self._waiting[worker] = None
         if not self._in_turn:
             self._begin()
@@ -75,7 +75,7 @@ class Backlog:
         waiting = self._waiting
         if not waiting:
             return
-        self._begin()  # first: a defect of one connection must not keep the others waiting for ever
+        self._begin()  # first: a bug in one connection must not block the others forever
         self._writes.flush()
         for _ in range(len(waiting)):
             worker, _ = waiting.popitem(last=False)
@@ -88,7 +88,7 @@ class Backlog:
 
 
 class Leftover:
-    """Bytes that were received and not looked at yet."""
+    """Bytes that were received and not processed yet."""
 
     __slots__ = ("_at", "_data")
 
@@ -100,12 +100,12 @@ class Leftover:
         return len(self._data) - self._at
 
     def put(self, data: bytes) -> None:
-        """Add bytes at the end."""
+        """Append bytes."""
         self._data = self._data[self._at :] + data if len(self) else data
         self._at = 0
 
     def take(self, size: int) -> bytes:
-        """Remove so many bytes from the front, or as many as there are, and return them."""
+        """Remove up to this many bytes from the front and return them."""
         data = self._data[self._at : self._at + size]
         self._at += len(data)
         return data

@@ -1,13 +1,12 @@
-"""The two halves of a stream of HTTP/2: what comes, and what goes.
+"""The two halves of an HTTP/2 stream: received and sent data.
 
-What comes is held while nobody takes it; the other end is given room for as much again as was passed
-on, so that what is held is bounded by the window of the stream. What goes waits while the other end's
-windows have no room for it. Each makes the other side of the exchange wait.
+Received data is held while the exchange does not accept it. The peer's window grows only by the data that was
+passed on, so the held data is limited by the window of the stream. Data to be sent waits while the peer's
+windows have no room. Either makes the other side of the exchange wait.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -15,38 +14,37 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from pingap.http.headers import Headers
 from pingap.protocol.http2_endpoint import Http2Endpoint
 from pingap.protocol.http2_frames import MOST_FRAME
+from pingap.wire.deadlines import NEVER
 
 ExchangeT = TypeVar("ExchangeT")
 
-NEVER: Final = math.inf
-
 LEAST_PROGRESS: Final = 1024
-"""Bytes that the other end has to make room for within its time limit."""
+"""Bytes for which the peer has to make room within its time limit."""
 
 
 class Carrier(Protocol):
-    """The connection, as its streams see it."""
+    """The connection as seen by its streams."""
 
     writable: bool
-    """The transport takes more."""
+    """Whether the transport accepts more data."""
 
     def write(self, data: bytes) -> None:
         """Write frames at the end of this turn."""
 
     def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Write the frames that the codec has created on its own."""
 
     def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
+        """Check the deadlines no later than at this time."""
 
     def pump(self, stream: Any) -> None:
-        """Send what waits of a stream, in its turn."""
+        """Send waiting data of a stream, when it is its turn."""
 
 
 class Http2Halves(ABC, Generic[ExchangeT]):
-    """A stream. Its states are kept by the codec.
+    """A stream. The codec keeps its state.
 
-    :param connection: it belongs to.
+    :param connection: the connection it belongs to.
     :param codec: of the connection.
     :param number: of the stream.
     """
@@ -79,42 +77,42 @@ class Http2Halves(ABC, Generic[ExchangeT]):
         self._codec = codec
         self._exchange: ExchangeT | None = None
         self._reading = False
-        self._paused = False  # the exchange takes no more
-        self._held: list[tuple[bytes, int]] = []  # what came since then
+        self._paused = False  # the exchange accepts no more
+        self._held: list[tuple[bytes, int]] = []  # data received since then
         self._held_end: tuple[Headers | None] | None = None
-        self._unacknowledged = 0  # bytes that may not be sent again yet
-        self._unsent = bytearray()  # there was no room for it
-        self._ending = False  # after what is unsent
+        self._unacknowledged = 0  # received bytes for which the window has not been reopened
+        self._unsent = bytearray()  # data without room in the windows
+        self._ending = False  # after the unsent data
         self._trailers: Headers | None = None
-        self._full = False  # and the exchange knows
+        self._full = False  # and the exchange has been notified
         self._progress = 0  # bytes sent since the last time limit was set
 
     @property
     def exchange(self) -> ExchangeT | None:
-        """Whose half it is, while that is under way."""
+        """The exchange, while it is in progress."""
         return self._exchange
 
-    # What the two kinds of streams do.
+    # Implemented by the two kinds of streams.
 
     @abstractmethod
     def _pass_chunk(self, data: bytes) -> None:
-        """Give the exchange what came."""
+        """Pass received data to the exchange."""
 
     @abstractmethod
     def _pass_end(self, trailers: Headers | None) -> None:
-        """Tell the exchange that nothing more comes."""
+        """Tell the exchange that the body is complete."""
 
     @abstractmethod
     def _on_unwanted(self, size: int, ended: bool) -> None:
-        """Take note of what comes though nobody reads it any more."""
+        """Handle data that is no longer read."""
 
     @abstractmethod
     def _await_body(self, now: float) -> None:
-        """Set the limit for more to come, unless the one for what is unsent counts."""
+        """Set the time limit for more data, unless the one for unsent data applies."""
 
     @abstractmethod
     def _await_room(self) -> None:
-        """Set the limit for the other end to make room."""
+        """Set the time limit for the peer to make room."""
 
     @abstractmethod
     def _tell_full(self, full: bool) -> None:
@@ -126,12 +124,12 @@ class Http2Halves(ABC, Generic[ExchangeT]):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Go on: our half was sent to its end."""
+        """Continue after our half has ended."""
 
-    # What comes.
+    # Received data.
 
     def on_data(self, data: bytes, size: int, ended: bool) -> None:
-        """Take a piece of the body; ``size`` bytes were taken from the windows."""
+        """Handle a piece of the body; it consumed ``size`` bytes of the windows."""
         if not self._reading:
             self._codec.taken(self.number, size)
             self._on_unwanted(size, ended)
@@ -144,7 +142,7 @@ class Http2Halves(ABC, Generic[ExchangeT]):
                 self.on_end(None)
 
     def on_end(self, trailers: Headers | None) -> None:
-        """Take the end of the body."""
+        """Handle the end of the body."""
         if not self._reading:
             self._on_unwanted(0, True)
             return
@@ -168,7 +166,7 @@ class Http2Halves(ABC, Generic[ExchangeT]):
     def pause_body(self) -> None:
         self._paused = True
         if not self.is_unsent:
-            self.deadline = NEVER  # it is not the other end that is slow
+            self.deadline = NEVER  # the peer is not the slow side
 
     def resume_body(self) -> None:
         self._paused = False
@@ -188,23 +186,23 @@ class Http2Halves(ABC, Generic[ExchangeT]):
         self._connection.flush()
 
     def _stop_reading(self) -> None:
-        """Throw away what is here of the body, and what still comes of it."""
+        """Discard the held part of the body and the rest of it."""
         self._reading = False
         size = self._unacknowledged + sum(size for _, size in self._held)
         self._unacknowledged = 0
         self._held.clear()
         self._codec.taken(self.number, size)
 
-    # What goes.
+    # Data to send.
 
     @property
     def is_unsent(self) -> bool:
-        """Whether something waits for room; then the time limit is for that."""
+        """Whether data waits for room; the time limit is then for that."""
         return bool(self._unsent)
 
     @property
     def unsent_size(self) -> int:
-        """How many bytes wait for room."""
+        """Number of bytes that wait for room."""
         return len(self._unsent)
 
     def _has_room(self, size: int) -> bool:
@@ -213,7 +211,7 @@ class Http2Halves(ABC, Generic[ExchangeT]):
         )
 
     def _send_later(self, chunk: bytes) -> None:
-        """Send a chunk as far as there is room, and the rest once there is."""
+        """Send the part of a chunk for which there is room, and the rest later."""
         self._unsent += chunk
         self._connection.pump(self)
         if self._unsent and not self._full:
@@ -223,9 +221,9 @@ class Http2Halves(ABC, Generic[ExchangeT]):
             self._tell_full(True)
 
     def push(self) -> bytes:
-        """Return the next frame of what is unsent; empty if there is no room for it.
+        """Return the next frame of unsent data; empty if there is no room for it.
 
-        Afterwards either something is still unsent, or ``pushed`` is to be called.
+        Afterwards, either some data is still unsent, or ``pushed`` must be called.
         """
         unsent = self._unsent
         size = min(self._codec.room(self.number), len(unsent), MOST_FRAME)
@@ -241,7 +239,7 @@ class Http2Halves(ABC, Generic[ExchangeT]):
         return self._codec.data(self.number, data, ended=ended)
 
     def pushed(self) -> None:
-        """Go on: nothing is unsent any more."""
+        """Continue after all data has been sent."""
         self.deadline = NEVER
         self._full = False
         if self._reading and not self._paused:

@@ -1,4 +1,4 @@
-"""Who sends next: the streams of one connection that wait for room take turns, a frame each."""
+"""The sending order of the streams of one connection: those that wait for room take turns, a frame each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AT_ONCE: Final = 4 * MOST_FRAME
 
 
 class Out(Protocol):
-    """Where the frames go."""
+    """The destination of the frames."""
 
     writable: bool
     """It takes more."""
@@ -22,7 +22,7 @@ class Out(Protocol):
 
 
 class Turns:
-    """The streams that wait, in their order.
+    """The waiting streams, in order.
 
     :param out: the connection.
     """
@@ -34,7 +34,7 @@ class Turns:
         self._waiting: dict[Http2Halves[Any], None] = {}
 
     def add(self, stream: Http2Halves[Any]) -> None:
-        """Let a stream wait, behind the others if it did not wait already."""
+        """Add a waiting stream at the end, unless it is already waiting."""
         self._waiting[stream] = None
 
     def remove(self, stream: Http2Halves[Any]) -> None:
@@ -42,12 +42,12 @@ class Turns:
         self._waiting.pop(stream, None)
 
     def send(self) -> None:
-        """Send what waits, as far as there is room for it."""
+        """Send waiting data, as far as there is room."""
         while self._waiting and self._out.writable and self._send_round():
             pass
 
     def _send_round(self) -> bool:
-        """Give each stream its turn; tell whether anything could be sent."""
+        """Give each stream its turn; return whether anything could be sent."""
         waiting, parts, size, sent = self._waiting, [], 0, False
         for stream in list(waiting):
             if stream not in waiting or not (part := stream.push()):

@@ -14,12 +14,12 @@ from termios import TIOCOUTQ
 from typing import Final
 
 _KEEP_IDLE: Final = 0x10 if sys.platform == "darwin" else socket.TCP_KEEPIDLE
-"""macOS calls it TCP_KEEPALIVE, for which the socket module has a name only there."""
+"""On macOS it is TCP_KEEPALIVE, for which the socket module has a name only there."""
 MOST_REST: Final = 1024 * 1024
-"""Bytes that are still read from a connection to an upstream that was lost."""
+"""Maximum number of bytes that are still read from a lost connection to an upstream."""
 _PIECE: Final = 64 * 1024
 _SOON: Final = (5.0, 5.0, 3)
-"""Idle time, interval (seconds) and number of the probes for a client that ended its side."""
+"""Idle time, interval (seconds) and count of probes for a client that has ended its side."""
 
 
 _CLOSE: Final = 7
@@ -28,18 +28,18 @@ _CLOSE_WAIT: Final = 8
 
 
 def has_error(transport: asyncio.BaseTransport) -> bool:
-    """Tell whether the peer has reset the connection, without reading or writing."""
+    """Return whether the peer has reset the connection, without reading or writing."""
     sock = transport.get_extra_info("socket")
     return sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
 
 def has_ended(transport: asyncio.BaseTransport) -> bool:
-    """Return whether the peer has ended its side, though what it sent was not read (Linux)."""
+    """Return whether the peer has ended its side, even if received data is unread (Linux)."""
     return _state(transport) == _CLOSE_WAIT
 
 
 def is_reset(transport: asyncio.BaseTransport) -> bool:
-    """Return whether the connection is gone, though nothing was read or written (Linux)."""
+    """Return whether the connection is lost, without reading or writing (Linux)."""
     return _state(transport) == _CLOSE
 
 
@@ -54,18 +54,18 @@ def _state(transport: asyncio.BaseTransport) -> int:
 
 
 def send_probes(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel find out by keep-alive probes, soon and often, whether the peer is still there."""
+    """Let the kernel detect by frequent keep-alive probes whether the peer is still there."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        with suppress(OSError):  # it is gone
+        with suppress(OSError):  # already closed
             TcpOptions(*_SOON).apply(sock)
 
 
 def unacknowledged(transport: asyncio.WriteTransport) -> int:
     """Return how many bytes the peer has not acknowledged: ours, and on Linux also the kernel's.
 
-    (The kernel may hold megabytes, and takes more only after a third of them is gone. A slow peer
-    that reads steadily would seem to take nothing for a minute.)
+    The kernel may hold megabytes, and accepts more only after a third of them is gone. Without it, a slow
+    peer that reads steadily would seem to accept nothing for a minute.
     """
     size = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
@@ -76,17 +76,17 @@ def unacknowledged(transport: asyncio.WriteTransport) -> int:
 
 
 def read_rest(transport: asyncio.BaseTransport, most: int) -> Iterator[bytes]:
-    """Read what came before a connection was lost, in pieces; to be called in ``connection_lost``.
+    """Read data received before a connection was lost, in pieces; must be called in ``connection_lost``.
 
-    A transport that cannot write gives up at once, and never looks at what it has not read yet.
+    A transport that cannot write closes at once, without reading the remaining data.
 
-    :param most: bytes, about.
+    :param most: approximate maximum number of bytes.
     """
     sock = transport.get_extra_info("socket")
     if sock is None:
         return
     size = 0
-    with suppress(OSError):  # there is no more
+    with suppress(OSError):  # no more data
         while size < most and (data := os.read(sock.fileno(), _PIECE)):
             size += len(data)
             yield data
@@ -96,7 +96,7 @@ def read_rest(transport: asyncio.BaseTransport, most: int) -> Iterator[bytes]:
 class TcpOptions:
     """Keep-alive probes and buffers. Durations in seconds, sizes in bytes; None leaves the default.
 
-    Probes are sent only if idle, interval and count are all set, or a user timeout is (config.md 4).
+    Probes are only sent if idle, interval and count are all set, or if a user timeout is set (config.md 4).
     """
 
     idle: float | None = None
@@ -105,7 +105,7 @@ class TcpOptions:
     user_timeout: float | None = None
     receive_buffer: int | None = None
     fast_open: bool = False
-    """Connect with TCP Fast Open, where that does no harm (``upstream.fast_open``)."""
+    """Whether to use TCP Fast Open where it is safe (``upstream.fast_open``)."""
 
     def apply(self, sock: socket.socket) -> None:
         """Set the options; does nothing on a Unix socket."""

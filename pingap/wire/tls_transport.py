@@ -1,12 +1,11 @@
-"""A transport that speaks TLS over another transport.
+"""A transport that adds TLS to another transport.
 
-The event loop has one of its own (``create_server(ssl=...)``). This one costs the same (measured:
-13 us for a request and 1 KB of answer, with either) and can do what that one cannot: look at the
-first bytes before TLS begins, choose the protocol by ALPN, end its side and go on reading, and
-bound handshakes without a timer for each.
+The event loop has its own (``create_server(ssl=...)``). This one has the same cost (measured: 13 us for a
+request and 1 KB of response, with either) and can do more: examine the first bytes before TLS begins, choose
+the protocol by ALPN, end its side and continue to read, and limit handshakes without a timer for each.
 
-What is written is encrypted at once and handed on, so that nothing waits here: back-pressure is
-that of the transport below. Which certificates are used is a matter of the context.
+Written data is encrypted at once and passed on, so that nothing waits here: back-pressure is that of the
+transport below. The context determines the certificates.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from typing import Any, Final, cast
 from pingap.wire.backlog import FULL_READ, PIECE, Backlog
 
 _RECORD: Final = 16 * 1024
-"""Bytes that one TLS record holds at most (RFC 8446, 5.1)."""
+"""Maximum number of data bytes in one TLS record (RFC 8446, 5.1)."""
 _LONGEST: Final = 5 + _RECORD + 2048
-"""Bytes of a record as it is sent, at most (RFC 5246, 6.2.3; TLS 1.3 allows less)."""
+"""Maximum size of a record as it is sent (RFC 5246, 6.2.3; TLS 1.3 allows less)."""
 MOST_IDLE_RECORDS: Final = 64
-"""Records without data of the application (new keys or tickets, nothing but padding) that a peer may send
-after the handshake; each record with data makes room for another one."""
+"""Number of records without application data (new keys or tickets, only padding) that a peer may send after
+the handshake; each record with data allows another one."""
 _FLUSH: Final = 16 * _RECORD
-"""What is encrypted before it is handed on, so that a large body is not held twice."""
+"""Amount of data that is encrypted at a time, so that a large body is not held twice."""
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
@@ -35,8 +34,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     :param context: certificates, versions, ciphers.
     :param backlog: of the worker.
-    :param server_name: for the client's side: whom to expect; None on the server's side.
-    :param session: for the client's side: a session to resume.
+    :param server_name: for clients: the expected name; None for servers.
+    :param session: for clients: a session to resume.
     """
 
     __slots__ = (
@@ -73,25 +72,27 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             session=session,
         )
         self._backlog = backlog
-        self._unread = b""  # what TLS was not given yet: during the handshake, and half a record
+        self._unread = (
+            b""  # data not passed to TLS yet: during the handshake, and an incomplete record
+        )
         self._idle_records = 0
-        self._paused = False  # the protocol above takes nothing
+        self._paused = False  # the protocol above accepts no data
         self._waits_for_turn = False  # work is left over to the next turn of the loop
         self._raw: asyncio.Transport | None = None
         self._app: asyncio.Protocol | None = None
         self._error: Exception | None = None
         self._closing = False
-        self._peer_ended = False  # it said so inside TLS, or its TCP side ended
-        self._we_ended = False  # close_notify is sent: nothing can be written any more
+        self._peer_ended = False  # by close_notify or the end of its TCP side
+        self._we_ended = False  # close_notify has been sent: nothing more can be written
 
-    # What subclasses do.
+    # Implemented by subclasses.
 
     def established(self) -> asyncio.Protocol | None:
-        """Return the protocol that goes on now that the handshake is complete; None ends it."""
+        """Return the protocol that takes over after the handshake; None closes the connection."""
         raise NotImplementedError
 
     def refused(self, error: Exception) -> None:
-        """Take note that the handshake failed; the connection ends."""
+        """Handle a failed handshake; the connection ends."""
 
     # Callbacks of the transport below.
 
@@ -111,9 +112,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._receive_records(data)
 
     def eof_received(self) -> bool:
-        """Pass on that the peer ended its side of TCP, if it did not say so inside TLS before."""
+        """Pass on that the peer ended its side of TCP, unless it has sent close_notify before."""
         if self._app is None:
-            self._fail(ConnectionResetError("the peer left during the TLS handshake"))
+            self._fail(
+                ConnectionResetError("the peer closed the connection during the TLS handshake")
+            )
             return False
         if self._peer_ended:
             return not self._closing
@@ -137,7 +140,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # TLS.
 
     def _handshake(self, data: bytes = b"") -> None:
-        """Go on with the handshake; a piece at a time, and when this turn of the loop has time."""
+        """Continue the handshake, a piece at a time, as this turn of the loop has time."""
         self._unread += data
         if not self._waits_for_turn:
             if self._backlog.has_time():
@@ -156,7 +159,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._leave_over()
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
-            self._flush()  # the alert that tells the peer why
+            self._flush()  # the alert for the peer
             self._fail(error)
             return
         self._flush()
@@ -164,20 +167,20 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if app is None or self._raw is None:
             self.close()
             return
-        self._unread = self._incoming.read() + self._unread  # (begins with a record)
+        self._unread = self._incoming.read() + self._unread  # begins with a record
         self._app = app
         app.connection_made(self)
         self._receive_records(b"")
 
     def _leave_over(self) -> None:
-        """Go on in the next turn, and read nothing until then."""
+        """Continue in the next turn, and read nothing until then."""
         self._waits_for_turn = True
         if self._raw is not None:
             self._raw.pause_reading()
         self._backlog.add(self)
 
     def on_turn(self) -> None:
-        """Called when it is this connection's turn to go on with what was left over."""
+        """Called when it is this connection's turn to continue with the rest."""
         self._waits_for_turn = False
         if self._raw is None or self._closing:
             return
@@ -192,7 +195,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._raw.resume_reading()
 
     def _receive_records(self, data: bytes) -> None:
-        """Decrypt the whole records that are here, and pass them on as one."""
+        """Decrypt the complete records, and pass them on as one chunk."""
         unread, at = self._unread + data, 0
         texts: list[bytes] = []
         size = _record_size(unread, 0)
@@ -212,7 +215,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._tell_end()
 
     def _decrypt(self, record: bytes) -> bytes:
-        """Return what one whole record says to the application."""
+        """Return the application data of one complete record."""
         try:
             self._incoming.write(record)
             text = self._tls.read(len(record))
@@ -227,7 +230,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             elif self._idle_records:
                 self._idle_records -= 1
         if self._outgoing.pending:
-            self._flush()  # TLS answers some messages by itself
+            self._flush()  # TLS answers some messages on its own
         return text
 
     def _count_idle_record(self) -> bytes:
@@ -237,7 +240,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return b""
 
     def _end_of_peer(self) -> bool:
-        """The peer's side of TCP ended without the word of TLS; True keeps our side open."""
+        """Handle the end of the peer's TCP side without close_notify; True keeps our side open."""
         self._peer_ended = True
         self._tell_end()
         return not self._closing
@@ -251,19 +254,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._raw.write(self._outgoing.read())
 
     def _fail(self, error: Exception) -> None:
-        """End a connection on which TLS cannot go on."""
+        """Close a connection on which TLS cannot continue."""
         if self._raw is None or self._closing:
             return
         self._error = error
         self._closing = True
         if self._app is None:
             self.refused(error)
-            self._raw.close()  # the alert is still to be sent
+            self._raw.close()  # after the alert has been sent
         else:
             self._flush()
             self._raw.abort()
 
-    # What the protocol above calls.
+    # Called by the protocol above.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._we_ended or self._raw is None or not data:
@@ -289,7 +292,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return True
 
     def write_eof(self) -> None:
-        """End our side; what the peer still sends is delivered."""
+        """End our side; data that the peer still sends is delivered."""
         self._send_close_notify()
         if self._raw is not None:
             self._raw.write_eof()
@@ -298,12 +301,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._we_ended or self._raw is None or self._app is None:
             return
         self._we_ended = True
-        with suppress(ssl.SSLError):  # mostly: the peer has not ended its side yet
+        with suppress(ssl.SSLError):  # usually: the peer has not ended its side yet
             self._tls.unwrap()
         self._flush()
 
     def close(self) -> None:
-        """End the connection once what was written is sent. The peer's close is not awaited."""
+        """Close the connection once written data is sent, without waiting for the peer's close_notify."""
         if self._raw is None or self._closing:
             return
         self._closing = True
@@ -355,9 +358,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
 
 def _record_size(data: bytes, at: int) -> int:
-    """Return the bytes of the record that begins at a place; 0 if it is not all here."""
+    """Return the size of the record that begins at an offset; 0 if it is incomplete."""
     size = 5 + int.from_bytes(data[at + 3 : at + 5])
     rest = len(data) - at
     if size > _LONGEST:
-        return rest  # no record: TLS is to say so
+        return rest  # not a record: TLS will report it
     return size if rest >= 5 and size <= rest else 0

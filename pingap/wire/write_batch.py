@@ -1,9 +1,9 @@
 """Writes of one turn of the event loop, made together at its end.
 
-An event loop that is busy finds many connections ready at once. Writing to each while the others
-wait wakes its peer every time, for one answer; writing to all of them afterwards wakes a peer that
-serves several connections once, and keeps the program and the kernel from evicting each other from
-the caches. Measured: a fifth of the CPU time of a small proxied request.
+A busy event loop finds many connections ready at once. Writing to each one while the others wait wakes its
+peer every time, for one response. Writing to all of them afterwards wakes a peer that serves several
+connections once, and keeps the program and the kernel from evicting each other from the caches. Measured:
+this saves a fifth of the CPU time of a small proxied request.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Final
 log = logging.getLogger("pingap")
 
 _LARGE: Final = 16 * 1024
-"""Bytes that are worth a write of their own: they are not copied or kept."""
+"""Size from which data is written directly instead of being copied or kept."""
 
 
 class WriteBatch:
-    """What is to be written at the end of this turn, by transport."""
+    """The data to be written at the end of this turn, by transport."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Transport, bytes] = {}
-        # (Bound methods, kept: making one for each write costs more.)
+        # Keeps bound methods, because creating them for each write costs more.
         self._flush_soon: Callable[[], object] = self._find_loop
         self._write_all = self._flush
 
     def _find_loop(self) -> None:
-        """Arrange the first flush; later ones need not find the loop."""
+        """Schedule the first flush; later ones need not look up the loop."""
         loop = asyncio.get_running_loop()
         self._flush_soon = partial(loop.call_soon, self._write_all)
         self._flush_soon()
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Write data at the end of this turn, after what waits for the same transport."""
+        """Write data at the end of this turn, after waiting data of the same transport."""
         waiting = self._waiting
         if transport in waiting:
             data = waiting[transport] + data
             if len(data) <= _LARGE:
-                waiting[transport] = data  # (that it is written was arranged before)
+                waiting[transport] = data  # its write has already been scheduled
                 return
             del waiting[transport]
         if len(data) > _LARGE:
@@ -53,17 +53,17 @@ class WriteBatch:
         waiting[transport] = data
 
     def flush(self) -> None:
-        """Write now what waits."""
+        """Write waiting data now."""
         if self._waiting:
             self._write_all()
 
     def settle(self, transport: asyncio.Transport) -> None:
-        """Write what waits for a transport now: it is about to be closed."""
+        """Write waiting data of a transport now, because it is about to be closed."""
         if (data := self._waiting.pop(transport, None)) is not None:
             transport.write(data)
 
     def forget(self, transport: asyncio.Transport) -> int:
-        """Drop what waits for a transport: it is gone. Return how many bytes that was."""
+        """Drop waiting data of a transport that is closed. Return the number of bytes."""
         return len(self._waiting.pop(transport, b""))
 
     def _flush(self) -> None:
@@ -71,6 +71,6 @@ class WriteBatch:
         for transport, data in waiting.items():
             try:
                 transport.write(data)
-            except Exception:  # a transport that is broken must not cost the others their answers
+            except Exception:  # a broken transport must not affect the responses of others
                 log.exception("cannot write to %r", transport)
                 transport.abort()

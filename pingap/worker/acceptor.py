@@ -1,7 +1,7 @@
-"""Accepting from a socket that several workers share, so that each gets its share.
+"""Accepts from a socket that several workers share, so that the load is divided between them.
 
-An event loop's own server takes all connections that wait, so whoever wakes first gets them all. This
-takes one in each turn of the loop: who has less to do comes round more often and takes more.
+The server of an event loop accepts all waiting connections, so the first worker to wake up gets them all.
+This one accepts one connection in each turn of the loop: a less busy worker has more turns and accepts more.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Final
 log = logging.getLogger("pingap")
 
 PAUSE_SECONDS: Final = 1.0
-"""How long nothing is accepted after the system had no room for another connection."""
+"""How long accepting pauses after the system had no resources for another connection."""
 MOST_WAITING: Final = 65536
-"""Connections that are accepted at the end of a listening socket; its queue is no longer than ``backlog``."""
+"""Connections accepted when a listening socket is closed; its queue is no longer than ``backlog``."""
 
 
 class SharedAcceptor:
     """Accepts from one listening socket.
 
-    :param sock: listens, and does not block; closed with the acceptor.
+    :param sock: a listening, non-blocking socket; closed with the acceptor.
     :param factory: makes the protocol of each connection.
     """
 
@@ -43,7 +43,7 @@ class SharedAcceptor:
             self._sock.close()
 
     async def begun(self) -> None:
-        """Return when every connection that was accepted so far has begun, or is gone."""
+        """Return when every connection accepted so far has begun or is closed."""
         if self._beginning:
             await asyncio.wait(self._beginning)
 
@@ -55,7 +55,7 @@ class SharedAcceptor:
         try:
             connection, _ = self._sock.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the client left
+            return  # another worker was faster, or the client disconnected
         except OSError as error:
             log.error("cannot accept connections for %g s: %s", PAUSE_SECONDS, error.strerror)  # noqa: TRY400
             self._loop.remove_reader(self._sock)
@@ -71,14 +71,14 @@ class SharedAcceptor:
 
 
 async def accept_waiting(sock: socket, factory: Callable[[], asyncio.Protocol]) -> None:
-    """Accept the connections that wait in a listening socket now; return when they have begun.
+    """Accept the connections that are waiting in a listening socket; return when they have begun.
 
-    :param sock: does not block.
+    :param sock: must be non-blocking.
     """
     for _ in range(MOST_WAITING):
         try:
             connection, _ = sock.accept()
-        except OSError:  # there are no more, or no files are left for them
+        except OSError:  # no more connections, or no file descriptors left
             return
         connection.setblocking(False)
         await _begin(factory, connection)
@@ -87,5 +87,5 @@ async def accept_waiting(sock: socket, factory: Callable[[], asyncio.Protocol]) 
 async def _begin(factory: Callable[[], asyncio.Protocol], connection: socket) -> None:
     try:
         await asyncio.get_running_loop().connect_accepted_socket(factory, connection)
-    except OSError:  # it is gone already
+    except OSError:  # already closed
         connection.close()

@@ -14,13 +14,12 @@ from pingap.shared_state.messages import LARGEST_VALUE
 from pingap.tls.facts import CertificateFacts
 from pingap.tls.options import reason, use_certificate
 from pingap.tls.pem import CertificateError
-from pingap.tls.replacements import Replacement, too_large
+from pingap.tls.replacements import CHALLENGE, Replacement, too_large
 from pingap.tls.selection import Served, owners
 
 if TYPE_CHECKING:
     from pingap.tls.certificates import Certificate
 
-CHALLENGE: Final = "acme-tls/1"
 _HOST: Final = re.compile(
     r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
 )
@@ -29,7 +28,7 @@ _HOST: Final = re.compile(
 class Certificates:
     """Implements ``pingap.CertificateStore``.
 
-    :param runtime: returns the newest runtime of the worker.
+    :param runtime: returns the runtime that a plugin belongs to: that of the tables it has in mind.
     """
 
     def __init__(self, runtime: Callable[[], Runtime]) -> None:
@@ -51,7 +50,7 @@ class Certificates:
             raise ValueError(too_large(size))
         loaded = _checked(runtime, name, chain, key, names)
         _check_openssl(runtime, loaded.pem, alpn)
-        table = runtime.certificate_keys.get(name, "")
+        table = runtime.certificate_digests.get(name, "")
         runtime.certificates.publish(name, table, loaded.names, loaded.pem, alpn)
 
     def _check_use(self, runtime: Runtime, name: str, alpn: str) -> None:
@@ -65,7 +64,8 @@ class Certificates:
 
     def remove(self, name: str) -> None:
         """Serve what the configuration says; see ``CertificateStore``."""
-        self._runtime().certificates.remove(name)
+        runtime = self._runtime()
+        runtime.certificates.remove(name, runtime.certificate_digests.get(name, ""))
 
     def list(self) -> Sequence[CertificateFacts]:
         """Return the facts of all certificates that are served."""
@@ -78,7 +78,7 @@ def _checked(
 ) -> Certificate:
     """Return a certificate that can be served.
 
-    :raises ValueError: it cannot.
+    :raises ValueError: it cannot be served.
     """
     try:
         from pingap.tls import certificates
@@ -114,9 +114,9 @@ def _is_host(name: str) -> bool:
 
 
 def _check_openssl(runtime: Runtime, pem: bytes, alpn: str) -> None:
-    """Check that OpenSSL takes a certificate, with the options of each server.
+    """Check that OpenSSL accepts a certificate, with the options of each server.
 
-    :raises ValueError: it does not.
+    :raises ValueError: OpenSSL rejects it.
     """
     try:
         use_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem)
@@ -124,11 +124,11 @@ def _check_openssl(runtime: Runtime, pem: bytes, alpn: str) -> None:
             if server.tls is not None:
                 server.tls.context_for(pem, alpn)
     except ssl.SSLError as error:
-        raise ValueError(f"OpenSSL refuses it: {reason(error)}") from None
+        raise ValueError(f"OpenSSL rejects it: {reason(error)}") from None
 
 
 def _facts(runtime: Runtime) -> Iterator[CertificateFacts]:
-    replacements = runtime.certificates.active(runtime.certificate_keys)
+    replacements = runtime.certificates.active(runtime.certificate_digests)
     names: dict[int, list[str]] = {}
     for name, owner in owners(runtime.served, replacements).items():
         names.setdefault(id(owner), []).append(name)

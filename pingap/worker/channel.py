@@ -1,8 +1,8 @@
 """Messages between the supervisor and a worker, over a pair of connected sockets.
 
-A message is a JSON object behind its length. Sending never waits: what the other side does not take
-is kept, up to a limit; a side that does not read for so long is beyond help. Open files go with the
-first bytes of a message; who receives it finds them as ``fds``.
+A message is a JSON object preceded by its length. Sending never blocks: data that the other side has not
+read yet is kept, up to a limit; a side that exceeds it does not recover. Open files are sent with the
+first bytes of a message; the receiver finds them in ``fds``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Final, TypeAlias, cast
 import anyio
 
 Message: TypeAlias = Mapping[str, Any]
-"""Has the key ``kind``; the others depend on it."""
+"""Has the key ``kind``, which determines the other keys."""
 
 MOST_WAITING: Final = 256 * 1024 * 1024
 """Bytes that may wait to be sent."""
 MSG_CMSG_CLOEXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-"""Files that are received stay out of processes that plugins start (Linux)."""
+"""Received files are not inherited by processes that plugins start (Linux)."""
 _HEADER: Final = 4
 _READ: Final = 256 * 1024
 _MOST_FILES: Final = 128
-"""Of one call to the kernel, which allows 253."""
+"""Files per call to the kernel, which allows 253."""
 _REPLY: Final = "reply"
 
 
@@ -49,16 +49,16 @@ class Channel:
         self._received_files: list[int] = []
         self._waiting = bytearray()
         self._waiting_files: list[tuple[int, list[int]]] = []
-        """Place in what waits -> copies of files that go with the byte there."""
+        """Offset in the waiting data -> copies of files that are sent with the byte there."""
         self._work = anyio.Event()
         self._questions = 0
         self._asked: dict[int, _Answer] = {}
         self.is_broken = False
 
     def send(self, kind: str, /, files: Sequence[int] = (), **fields: Any) -> None:
-        """Send a message, or let it wait to be sent (see ``run``).
+        """Send a message, or queue it (see ``run``).
 
-        :param files: numbers of open files that go with it; the receiver owns copies.
+        :param files: descriptors of open files to send with it; the receiver gets copies.
         """
         if self.is_broken:
             return
@@ -76,11 +76,11 @@ class Channel:
     async def ask(
         self, kind: str, seconds: float, /, files: Sequence[int] = (), **fields: Any
     ) -> Message | None:
-        """Send a message that is to be answered; return the answer, or None if none comes.
+        """Send a message and wait for the reply; return it, or None if none arrives.
 
-        Somebody must be receiving meanwhile.
+        Another task must be receiving in the meantime.
 
-        :param seconds: how long the answer may take.
+        :param seconds: how long the reply may take.
         """
         self._questions += 1
         number = self._questions
@@ -95,11 +95,11 @@ class Channel:
         return answer.message
 
     def reply(self, question: Message, /, **fields: Any) -> None:
-        """Answer a message that was sent by ``ask``."""
+        """Reply to a message sent by ``ask``."""
         self.send(_REPLY, answers=question["question"], **fields)
 
     async def receive(self) -> Message | None:
-        """Return the next message that is no answer; None if the other side is gone."""
+        """Return the next message that is not a reply; None if the other side is closed."""
         while True:
             while (message := self._take()) is None:
                 if not await self._read():
@@ -112,7 +112,7 @@ class Channel:
                 answer.here.set()
 
     async def run(self) -> None:
-        """Send what waits, until cancelled or the other side is gone."""
+        """Send queued data, until cancelled or the other side is closed."""
         while not self.is_broken:
             if self._waiting:
                 await anyio.wait_writable(self._sock)
@@ -122,12 +122,12 @@ class Channel:
                 await self._work.wait()
 
     def close(self) -> None:
-        """Close this end. Whoever waits for an answer gets none."""
+        """Close this end. Pending ``ask`` calls get no reply."""
         self._break()
         self._sock.close()
 
     async def _read(self) -> bool:
-        """Read more; False if nothing more comes."""
+        """Read more; return False if nothing more will arrive."""
         if self.is_broken:
             return False
         await anyio.wait_readable(self._sock)
@@ -165,7 +165,7 @@ class Channel:
             self._break()
 
     def _write_some(self) -> int:
-        """Write up to the next byte with which files go; return how many bytes were written."""
+        """Write up to the next byte that has files; return the number of bytes written."""
         files = self._waiting_files
         if not files:
             return self._sock.send(self._waiting)
@@ -195,7 +195,7 @@ class Channel:
 
 
 def close_files(fds: Iterable[int]) -> None:
-    """Close files that were received and are of no use, or copies that were sent."""
+    """Close received files that are not needed, or copies that were sent."""
     for fd in fds:
         os.close(fd)
 

@@ -1,4 +1,4 @@
-"""Freeing a runtime graph that nothing uses any more, without a stall."""
+"""Frees a runtime graph that is no longer used, without blocking."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import anyio.lowlevel
 from pingap.build.runtime import Runtime
 
 _AT_ONCE: Final = 100
-"""Objects freed in one turn of the event loop, each with all that only it holds."""
+"""Objects freed in one turn of the event loop, each with everything that only it refers to."""
 
 
 async def dismantle(runtime: Runtime) -> None:
-    """Empty a runtime whose last request has ended, a little in each turn of the loop.
+    """Empty a runtime whose last request has ended, a part in each turn of the loop.
 
-    Dropping the last reference to a graph with thousands of locations would free it in one go.
+    Dropping the last reference to a graph with thousands of locations would free it all at once.
     """
-    # (No local name may refer to one server: it would keep all of its locations until the end.)
+    # No local name may refer to a server: it would keep all its locations alive until the end.
     parts = [part for server in runtime.servers.values() for part in server.router.parts()]
     for container in _containers(runtime):
         parts += container.values()

@@ -1,4 +1,4 @@
-"""Accepting from one listening socket, until a reload or the end of the worker closes it."""
+"""Accepts from one listening socket, until a reload or the end of the worker closes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pingap.worker.front import Front
 from pingap.worker.listening import Listening
 
 Place = tuple[str, str]
-"""A server's name, and one of its addresses as it is configured."""
+"""The name of a server, and one of its addresses as configured."""
 
 
 class Door:
@@ -28,32 +28,32 @@ class Door:
         self._server: asyncio.Server | SharedAcceptor | None = None
 
     def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of a connection that was accepted."""
+        """Return the protocol of an accepted connection."""
         return self.front()
 
     async def open(self, backlog: int) -> None:
         """Begin to accept."""
-        # A copy, because closing a server closes its socket, which may have connections left.
+        # A copy, because closing a server closes its socket, in which connections may be waiting.
         sock = self.listening.sock.dup()
         sock.setblocking(False)
         if self.listening.is_shared:
             self._server = SharedAcceptor(sock, self)
         else:
-            # (Also for Unix sockets: this does not remove their file at the end.)
+            # Also for Unix sockets: unlike asyncio's own method, this does not remove their file at the end.
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self, sock=sock, backlog=backlog)
 
     async def close(self, *, waiting: bool = False) -> None:
-        """Accept nothing more; return when the connections that were accepted have begun.
+        """Stop accepting; return when the accepted connections have begun.
 
-        Until they have, nobody counts them: a worker that drains would end without serving them.
+        Until then they are not counted: a draining worker would end without serving them.
 
-        :param waiting: also accept those that wait in the socket, which nobody else will serve.
+        :param waiting: also accept those that wait in the socket, because no other worker will.
         """
         server, self._server = self._server, None
         if server is not None:
             server.close()
-            await anyio.lowlevel.checkpoint()  # the loop's own servers begin them in its next turn
+            await anyio.lowlevel.checkpoint()  # the loop's own servers start them in its next turn
             if isinstance(server, SharedAcceptor):
                 await server.begun()
             if waiting:

@@ -1,4 +1,4 @@
-"""The event loop of a worker: uvloop where there is one."""
+"""The event loop of a worker: uvloop if available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 
 try:
     import uvloop  # noqa: F401
-except ImportError:  # not on this platform: plain asyncio serves, more slowly
+except ImportError:  # not available on this platform: plain asyncio works too, but slower
     _UVLOOP = False
 else:
     _UVLOOP = True
@@ -18,5 +18,5 @@ T = TypeVar("T")
 
 
 def run_loop(main: Callable[[], Awaitable[T]]) -> T:
-    """Run a coroutine function to its end, on the loop for moving requests."""
+    """Run a coroutine function to its end, on the event loop of a worker."""
     return anyio.run(main, backend="asyncio", backend_options={"use_uvloop": _UVLOOP})

@@ -1,6 +1,6 @@
-"""What a worker has counted, as plain data: to be sent to another process and added up.
+"""The counts of a worker as plain data, to be sent to another process and added up.
 
-A metrics page shows all workers of an instance, those that have ended included.
+A metrics page shows the sum of all workers of an instance, including those that have ended.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class ChangedFigures:
-    """Finds what a worker has counted since it was asked before."""
+    """Finds the counts of a worker that have changed since the last call."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], object] = {}
         self._gauges: set[tuple[str, ...]] = set()
-        """Where those of plugins are: they may disappear."""
+        """The positions of plugin metrics, which may disappear."""
 
     def since_last(self, runtime: Runtime) -> Iterator[Entry | None]:
         """Yield each part that changed, and None for each that did not.
 
-        The caller may stop at any of them and go on later.
+        The caller may stop at any of them and continue later.
         """
         for name, stats in runtime.stats.locations.items():
             path: tuple[str, ...] = ("locations", name)
@@ -67,14 +67,14 @@ def _of_all_but_locations(runtime: Runtime) -> Iterator[tuple[tuple[str, ...], A
 
 
 def figures_of(runtime: Runtime) -> Figures:
-    """Return everything that this worker has counted."""
+    """Return all counts of this worker."""
     figures = no_figures()
     put(figures, filter(None, ChangedFigures().since_last(runtime)))
     return figures
 
 
 def without_gauges(figures: Figures) -> Figures:
-    """Return the figures of a worker that has ended: nothing is in progress or known there."""
+    """Return the figures of a worker that has ended, without values that describe a current state."""
     for location in figures["locations"].values():
         location["processing"] = 0
     for upstream in figures["upstreams"].values():

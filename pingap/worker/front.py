@@ -1,4 +1,4 @@
-"""A server's side towards its clients: what becomes of a connection that a worker accepts."""
+"""A server's side towards its clients: handles each connection that a worker accepts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Factory = Callable[[], asyncio.Protocol]
 
 
 class Front:
-    """Makes the protocol of each new connection of one server, as the configuration says now.
+    """Makes the protocol of each new connection of one server, with the current configuration.
 
     :param name: of the server.
-    :param tasks: where what plugins await is run.
+    :param tasks: runs awaitables of plugins.
     :param budget: shared by all servers of the worker.
-    :param shared: what the worker shares with the others.
+    :param shared: the state that the worker shares with the others.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Front:
     def update(self, runtime: Runtime) -> None:
         """Serve new requests from another runtime, and new connections with its settings.
 
-        Connections that have rights which a new one would not get end after their requests.
+        Connections with rights that a new connection would not get are closed after their requests.
         """
         settings = runtime.config.servers[self.name]
         server, listener = runtime.servers[self.name], self.listener
@@ -109,33 +109,33 @@ class Front:
         self._make = partial(ProxyAcceptor, headers) if settings.proxy_protocol else first
 
     def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of a connection that was accepted."""
+        """Return the protocol of an accepted connection."""
         return self._make()
 
     @property
     def is_busy(self) -> bool:
-        """Whether any connection is open, or a request goes on without one."""
+        """Whether any connection is open, or a request is in progress without one."""
         early = self._handshakes.under_way + self._proxy_headers.under_way
         return bool(early) or self.listener.is_busy
 
     def cut_early(self) -> None:
-        """End the connections that have no request yet: their client can begin anew elsewhere."""
+        """Close connections without a request: their clients can reconnect elsewhere."""
         self._proxy_headers.cut()
         self._handshakes.cut()
 
 
 def _connection_factory(listener: Listener, *, enabled_h2: bool) -> Factory:
-    """Return what makes the protocol of a connection without TLS."""
+    """Return the factory for the protocol of a connection without TLS."""
     if not enabled_h2:
         return partial(Http1Connection, listener)
-    # (Importing h2 takes 60 ms and 1.5 MB, which a worker that does not offer it need not spend.)
+    # Importing h2 takes 60 ms and 1.5 MB, which a worker without HTTP/2 saves.
     from pingap.downstream.sniffing import SniffingConnection
 
     return partial(SniffingConnection, listener)
 
 
 def _after_handshake(listener: Listener, *, enabled_h2: bool) -> MakeProtocol:
-    """Return what makes the protocol that ALPN chose."""
+    """Return the factory for the protocol that ALPN selected."""
     if not enabled_h2:
         return lambda alpn: Http1Connection(listener)
     from pingap.downstream.http2_connection import Http2Connection

@@ -1,4 +1,4 @@
-"""The running pingap as plugins see it: what this worker serves, and what it asks its supervisor."""
+"""The running pingap as plugins see it: the configuration of this worker, and requests to its supervisor."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from pingap.worker.channel import Channel
 from pingap.worker.check_process import check_in_process
 
 SNAPSHOT_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes of a configuration that is applied; the supervisor sends it to every worker."""
+"""Maximum size of an applied configuration in bytes; the supervisor sends it to every worker."""
 CHECK_SECONDS: Final = 30.0
-"""How long a check may take where ``basic.worker_timeout`` sets no limit."""
+"""Time limit of a check if ``basic.worker_timeout`` sets none."""
 FIGURES_SECONDS: Final = 10.0
-"""How long the supervisor may take to answer; it may be building a configuration."""
+"""How long the supervisor may take to reply; it may be building a configuration."""
 _GONE: Final = "the supervisor is gone"
 
 
 class Served:
-    """What this worker serves.
+    """The configuration that this worker serves.
 
-    :param runtime: returns it.
+    :param runtime: returns the current runtime.
     """
 
     def __init__(self, runtime: Callable[[], Runtime]) -> None:
@@ -42,7 +42,7 @@ class Served:
 
     @property
     def config(self) -> ConfigView:
-        """The configuration that this worker serves now."""
+        """The current configuration of this worker."""
         runtime = self._runtime()
         if self._view is None or self._view[0] is not runtime:
             self._view = (runtime, ConfigView.of(runtime.config))
@@ -57,9 +57,9 @@ class Served:
 class SupervisedInstance(Served):
     """Implements ``pingap.Instance`` in a worker of a supervisor.
 
-    :param runtime: returns what the worker serves.
+    :param runtime: returns the current runtime of the worker.
     :param channel: to the supervisor.
-    :param log_target: what ``--log`` says.
+    :param log_target: the value of ``--log``.
     """
 
     def __init__(self, runtime: Callable[[], Runtime], channel: Channel, log_target: str) -> None:
@@ -69,7 +69,7 @@ class SupervisedInstance(Served):
         self._checking = anyio.Lock()
 
     async def check(self, snapshot: Snapshot) -> list[Problem]:
-        """Return all that ``pingap -t`` would find."""
+        """Return everything that ``pingap -t`` would report."""
         limit = self._runtime().config.basic.worker_timeout or CHECK_SECONDS
         async with self._checking:
             return await check_in_process(snapshot, self._log_target, limit)
@@ -92,7 +92,7 @@ class SupervisedInstance(Served):
     async def restart(self) -> None:
         """Let a new process take over.
 
-        :raises RestartError: none did.
+        :raises RestartError: no process took over.
         """
         answer = await self._channel.ask("restart", math.inf)
         if answer is None:
@@ -101,7 +101,7 @@ class SupervisedInstance(Served):
             raise RestartError(answer["failure"])
 
     async def figures(self) -> InstanceFigures:
-        """Return what all processes do.
+        """Return the current activity of all processes.
 
         :raises TimeoutError: the supervisor does not answer.
         """
@@ -112,7 +112,7 @@ class SupervisedInstance(Served):
 
 
 def _read_figures(data: Mapping[str, Any]) -> InstanceFigures:
-    """Read what ``dataclasses.asdict`` made of figures."""
+    """Read figures from the output of ``dataclasses.asdict``."""
     last = data["last_reload"]
     return InstanceFigures(
         **{

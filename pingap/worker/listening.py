@@ -1,7 +1,7 @@
-"""The listening sockets of all servers: opened, or taken over, before any worker begins.
+"""The listening sockets of all servers: opened, or taken over, before any worker starts.
 
-The supervisor keeps them for as long as it lives, so that connections wait in them while a worker
-is replaced.
+The supervisor keeps them open for its whole life, so that connections wait in them while a worker is
+replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pingap.host.sockets import BindError, listen, needs_v6_only
 class ListenError(Exception):
     """Some addresses cannot be listened on; the message has a line for each.
 
-    :param problems: with the places in the configuration.
+    :param problems: with their places in the configuration.
     """
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -39,12 +39,12 @@ _numbers = count(1)
 class Listening:
     """A listening socket.
 
-    :param server: name of the server whose it is.
-    :param address: as it is configured.
-    :param worker: which worker accepts from it; None for every one that serves the server.
+    :param server: name of its server.
+    :param address: as configured.
+    :param worker: the worker that accepts from it; None for every worker that serves the server.
     :param is_shared: several workers accept from it.
     :param is_lent: systemd holds it open as well.
-    :param number: of the socket, whichever server it is used for.
+    :param number: identifies the socket, even if it moves to another server.
     :param file: device and inode of a Unix socket.
     """
 
@@ -58,7 +58,7 @@ class Listening:
     file: tuple[int, int] | None = None
 
     def remove_file(self) -> None:
-        """Remove the name of a Unix socket, if it is still that of this one."""
+        """Remove the file of a Unix socket, if it still belongs to this socket."""
         if self.file is not None and not self.is_lent:
             with suppress(OSError):
                 path = Path(self.sock.getsockname())
@@ -67,7 +67,7 @@ class Listening:
 
     @property
     def text(self) -> str:
-        """What it is really bound to."""
+        """The address that it is actually bound to."""
         name = self.sock.getsockname()
         if isinstance(name, str):
             return f"unix:{name}"
@@ -75,7 +75,7 @@ class Listening:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -84,10 +84,10 @@ def cores() -> int:
 def workers_of(
     config: Config, server: str, threads: int | None = None, most: int | None = None
 ) -> int:
-    """Return how many workers serve a server (``servers.*.threads``, ``basic.threads``).
+    """Return the number of workers that serve a server (``servers.*.threads``, ``basic.threads``).
 
-    :param threads: what ``--threads`` says, which counts instead of ``basic.threads``.
-    :param most: how many there are.
+    :param threads: the value of ``--threads``, which overrides ``basic.threads``.
+    :param most: the number of workers.
     """
     own = config.servers[server].threads
     general = config.basic.threads if threads is None else threads
@@ -96,20 +96,20 @@ def workers_of(
 
 
 def workers_in_all(config: Config, threads: int | None = None) -> int:
-    """Return how many workers there are: as many as the server with the most has."""
+    """Return the number of workers: the maximum over all servers."""
     general = config.basic.threads if threads is None else threads
     every = [workers_of(config, name, threads) for name in config.servers]
     return max(every, default=general or cores())
 
 
 class Inherited:
-    """Listening sockets that are there already: of the process before this one, or of systemd.
+    """Existing listening sockets: of the previous process, or of systemd.
 
-    :param sockets: pairs of an address, as it is configured or bound, and a socket.
+    :param sockets: pairs of an address, as configured or as bound, and a socket.
     """
 
     lends: ClassVar = False
-    """The sockets stay open elsewhere."""
+    """The sockets stay open in another process."""
 
     def __init__(self, sockets: Iterable[tuple[str, socket]] = ()) -> None:
         self._sockets: dict[str, list[socket]] = {}
@@ -122,9 +122,9 @@ class Inherited:
         return found.pop(0) if found else None
 
     def take_all(self, address: Address, server: str) -> list[socket]:
-        """Return every socket for an address: it has several if each worker had its own.
+        """Return every socket for an address; there are several if each worker had its own.
 
-        :param server: for which.
+        :param server: the server that will use them.
         """
         found = []
         while (sock := self.take(address)) is not None:
@@ -132,7 +132,7 @@ class Inherited:
         return found
 
     def close_rest(self) -> list[str]:
-        """Close what nobody took; return the addresses."""
+        """Close the sockets that were not taken; return their addresses."""
         rest = [address for address, found in self._sockets.items() if found]
         for found in self._sockets.values():
             for sock in found:
@@ -149,13 +149,13 @@ def open_all(
     most: int | None = None,
     open_one: Callable[..., socket] = listen,
 ) -> list[Listening]:
-    """Return the listening sockets of all servers, taking over those that are there.
+    """Return the listening sockets of all servers, taking over existing ones.
 
-    With ``reuse_port`` every worker has a socket of its own, else they share one.
+    With ``reuse_port``, every worker has its own socket; otherwise they share one.
 
-    :param most: how many workers there are, if they are started already.
-    :param open_one: called as ``listen``.
-    :raises ListenError: addresses cannot be listened on; then nothing stays open that was opened here.
+    :param most: the number of workers, if they have already been started.
+    :param open_one: called like ``listen``.
+    :raises ListenError: addresses cannot be listened on; all sockets opened here are then closed.
     """
     opening = _Opening(config, threads, inherited or Inherited(), most, open_one)
     found = [
@@ -204,7 +204,7 @@ class _Opening:
         make = partial(Listening, name, str(address), is_lent=bool(taken) and self._inherited.lends)
         own = settings.reuse_port and isinstance(address, TcpAddress) and workers > 1
         if not own or (len(taken) == 1 and self._inherited.lends):
-            # One for all; if there were more, connections may be waiting in each of them.
+            # Without reuse_port all workers share one; if there were several, connections may wait in each.
             for sock in taken or [self._open(name, address)]:
                 yield make(sock, None, workers > 1, file=_file_of_socket(sock))
             return
@@ -214,7 +214,7 @@ class _Opening:
         for place in range(max(workers, len(taken))):
             sock = taken[place] if place < len(taken) else self._open(name, bound)
             yield make(sock, place % workers)
-            if isinstance(address, TcpAddress):  # the others share a port that was chosen
+            if isinstance(address, TcpAddress):  # the others use the port that was chosen
                 bound = TcpAddress(address.host, sock.getsockname()[1])
 
     def _open(self, name: str, address: Address) -> socket:
@@ -246,8 +246,8 @@ def _file_of(path: Path) -> tuple[int, int] | None:
 def of_worker(
     sockets: Iterable[Listening], worker: int, counts: Mapping[str, int]
 ) -> list[Listening]:
-    """Return those that a worker accepts from.
+    """Return the sockets that a worker accepts from.
 
-    :param counts: how many workers serve each server; the first ones do.
+    :param counts: the number of workers that serve each server; the first ones do.
     """
     return [one for one in sockets if worker < counts[one.server] and one.worker in (None, worker)]

@@ -1,4 +1,4 @@
-"""The running pingap where one worker is all there is: in the process of a test, say."""
+"""The running pingap without a supervisor, such as a single worker in the process of a test."""
 
 from __future__ import annotations
 
@@ -40,31 +40,31 @@ class Swappable(Protocol):
 
     @property
     def sockets(self) -> list[Listening]:
-        """What it accepts from."""
+        """Its listening sockets."""
 
     @property
     def connections(self) -> int:
-        """Number of clients that are connected."""
+        """Number of connected clients."""
 
     @property
     def leads(self) -> bool:
-        """Whether it does what one worker does for all."""
+        """Whether it does the work that one worker does for all."""
 
     async def prepare(self, runtime: Runtime) -> None:
-        """Start what is new in a runtime."""
+        """Start the new parts of a runtime."""
 
     def discard(self) -> None:
-        """Give up a runtime that was prepared."""
+        """Discard a prepared runtime."""
 
     async def swap(self, runtime: Runtime, sockets: Iterable[Listening] | None = None) -> None:
-        """Serve a runtime that was prepared."""
+        """Serve a prepared runtime."""
 
 
 class LoneInstance(Served):
     """Implements ``pingap.Instance`` without a supervisor.
 
-    :param worker: the only one.
-    :param adjusted: changes a configuration that was loaded, before it is built.
+    :param worker: the only worker.
+    :param adjusted: modifies a loaded configuration before it is built.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LoneInstance(Served):
         self._last: ReloadResult | None = None
 
     async def check(self, snapshot: Snapshot) -> list[Problem]:
-        """Return all that ``pingap -t`` would find; in a thread, since plugins need not be installed."""
+        """Return everything that ``pingap -t`` would report; in a thread, since plugins need not be installed."""
         return await in_thread(lambda: check(snapshot, self._worker.runtime.registry))
 
     async def apply(self, snapshot: Snapshot, *, by: str = "") -> list[str]:
@@ -137,7 +137,7 @@ class LoneInstance(Served):
         raise RestartError("pingap is not run by a supervisor here")
 
     async def figures(self) -> InstanceFigures:
-        """Return what this process does."""
+        """Return the current activity of this process."""
         worker, stats = self._worker, self._worker.runtime.stats
         pid, memory = os.getpid(), resident_memory(os.getpid())
         figures = WorkerFigures(

@@ -1,4 +1,4 @@
-"""Handling notifications in the worker that leads."""
+"""Handles notifications in the leading worker."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ HANDLER_SECONDS: Final = 30.0
 class NotificationService:
     """Calls ``pingap_notification`` for one notification after the other.
 
-    :param bus: carries them.
-    :param handlers: returns the implementations of now.
+    :param bus: carries the notifications.
+    :param handlers: returns the current implementations.
     :param failures: where those that raise are reported.
     """
 
@@ -41,12 +41,12 @@ class NotificationService:
         self._idle: asyncio.Event | None = None
 
     def lead(self) -> None:
-        """Handle what waits, and what comes."""
+        """Handle waiting and new notifications."""
         self._leads = True
         self._wake()
 
     def follow(self) -> None:
-        """Leave what waits to another worker; the one that is being handled goes on."""
+        """Leave waiting notifications to another worker; the current one is completed."""
         self._leads = False
 
     async def finish(self) -> None:

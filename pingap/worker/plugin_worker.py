@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from copy import copy
+from functools import cache, partial
 from typing import Final
 
 from pingap.build.runtime import Runtime
@@ -11,6 +12,7 @@ from pingap.config.storage.interface import ConfigStorage
 from pingap.http.connection import Connection
 from pingap.http.messages import Request, Response
 from pingap.observability.notifications import Notification, notify
+from pingap.plugins.chains import Instance as PluginInstance
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.instance import Instance
 from pingap.plugins.upstream_view import UpstreamView
@@ -23,19 +25,19 @@ from pingap.worker.certificates import Certificates
 from pingap.worker.upstream_views import ServedUpstream
 
 _NOBODY: Final = ("", 0)
-"""The address of a client that is none."""
+"""The client address of a request that has no client."""
 
 
 class PluginWorker:
     """Implements ``pingap.Worker``.
 
-    :param shared: what the worker shares with the others.
-    :param runtime: returns what the worker serves now.
-    :param store: what survives restarts.
+    :param shared: the state that the worker shares with the others.
+    :param runtime: returns the runtime that the worker serves.
+    :param store: the durable store.
     :param storage: makes the storage of the configuration.
-    :param instance: returns what controls the running pingap.
+    :param instance: returns the interface to the running pingap.
     :param tasks: of the worker.
-    :param newest: returns what it is to serve next, if something is prepared, or what it serves.
+    :param runtime_of: returns the runtime that an instance of a plugin belongs to.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class PluginWorker:
         shared: SharedState,
         runtime: Callable[[], Runtime],
         *,
-        newest: Callable[[], Runtime],
+        runtime_of: Callable[[PluginInstance], Runtime],
         store: DurableStore,
         storage: Callable[[], ConfigStorage],
         instance: Callable[[], Instance],
@@ -52,14 +54,21 @@ class PluginWorker:
         self.shared = shared
         self.bus = MessageBus(runtime().bus)
         self._runtime = runtime
-        self._make_storage = storage
+        self._make_storage = cache(storage)
         self.store = store
         self._instance = instance
         self.fetching = Fetching(tasks)
-        self.certificates = Certificates(newest)
+        self._runtime_of = runtime_of
+        self.certificates = Certificates(runtime)
+
+    def seen_by(self, plugin: PluginInstance) -> PluginWorker:
+        """Return the same for one instance: what it does with certificates is for its own configuration."""
+        view = copy(self)
+        view.certificates = Certificates(partial(self._runtime_of, plugin))
+        return view
 
     async def metrics(self, server: str) -> bytes:
-        """Return the metrics page of a server: all workers together.
+        """Return the metrics page of a server: the sum of all workers.
 
         :raises KeyError: there is no such server.
         """
@@ -86,17 +95,17 @@ class PluginWorker:
 
     @property
     def upstreams(self) -> Mapping[str, UpstreamView]:
-        """The upstreams that are served now."""
+        """The upstreams that are served."""
         runtime = self._runtime()
         return {name: ServedUpstream(runtime, one) for name, one in runtime.upstreams.items()}
 
-    @cached_property
+    @property
     def storage(self) -> ConfigStorage:
         """The storage that this process was started from."""
         return self._make_storage()
 
     def close(self) -> None:
-        """Let go of what plugins have used: no plugin runs any more."""
+        """Release resources used by plugins; none of them runs any longer."""
         self.store.close()
 
     @property
@@ -105,7 +114,7 @@ class PluginWorker:
         return self._instance()
 
     def notify(self, event: Notification) -> None:
-        """Log an event, and pass it to all that handle notifications.
+        """Log an event, and pass it to all handlers of notifications.
 
         :raises ValueError: it is larger than 64 KiB.
         """

@@ -1,4 +1,4 @@
-"""What a worker process does beside serving: it listens to its supervisor, and reports to it."""
+"""A worker process apart from serving: it receives messages of its supervisor and reports to it."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from pingap.worker.worker import Worker
 log = logging.getLogger("pingap")
 
 BEAT_SECONDS: Final = 1.0
-"""How often a worker shows that it is alive."""
+"""How often a worker reports that it is alive."""
 OTHERS_SECONDS: Final = 5.0
-"""How long a metrics page waits for what the other workers have counted."""
+"""How long a metrics page waits for the counts of the other workers."""
 
 
 class WorkerProcess:
-    """Runs a worker, as its supervisor says.
+    """Runs a worker under the control of its supervisor.
 
-    :param worker: what serves.
+    :param worker: the worker that serves.
     :param channel: to the supervisor.
-    :param log_target: what ``--log`` says.
+    :param log_target: the value of ``--log``.
     """
 
     def __init__(self, worker: Worker, channel: Channel, log_target: str) -> None:
@@ -52,9 +52,9 @@ class WorkerProcess:
         self._log_target = log_target
         self._prepared: Runtime | None = None
         self._next_sockets: list[Listening] = []
-        """What is accepted from once the prepared runtime serves."""
+        """The listening sockets to use once the prepared runtime serves."""
         self._passed: list[Listening] = []
-        """Those of them that this process did not have."""
+        """Those of them that are new to this process."""
         self._preparing: anyio.CancelScope
         self._leaving: anyio.Event
         self._tasks: TaskGroup
@@ -65,7 +65,7 @@ class WorkerProcess:
         self._others = no_figures()
 
     def run(self) -> int:
-        """Serve until told to end; return the exit code."""
+        """Serve until asked to end; return the exit code."""
         code = 0
         try:
             run_loop(self._run)
@@ -106,7 +106,7 @@ class WorkerProcess:
             tasks.cancel_scope.cancel()
 
     async def _watch_signal(self) -> None:
-        """Drain when somebody asks this very process to end."""
+        """Drain when a signal asks this process to end."""
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
             async for _ in signals:
                 self._channel.send("leaving")
@@ -120,7 +120,7 @@ class WorkerProcess:
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
             await self._obey(message)
-            await anyio.lowlevel.checkpoint()  # many may have come at once
+            await anyio.lowlevel.checkpoint()  # several messages may have arrived at once
         log.warning("the supervisor is gone")
         self._leave(at_once=False)
 
@@ -134,7 +134,7 @@ class WorkerProcess:
             self._tasks.start_soon(self._prepare, message)
         elif kind == "swap":
             await self._swap()
-        elif kind == "swapped":  # (what came before it has been done)
+        elif kind == "swapped":  # all earlier messages have been handled
             self._channel.reply(message)
         elif kind == "state":
             self._channel.reply(message, state=self._worker.state())
@@ -157,7 +157,7 @@ class WorkerProcess:
             raise AssertionError(f"the supervisor says {kind}")
 
     async def _prepare(self, message: Message) -> None:
-        """Build the next runtime beside the one that serves, and tell whether it works."""
+        """Build the next runtime beside the current one, and report the result."""
         self._take_sockets(message)
         failure = ""
         load = partial(self._load, message["snapshot"])
@@ -187,7 +187,7 @@ class WorkerProcess:
         return with_listeners(config, registry)
 
     def _take_sockets(self, message: Message) -> None:
-        """Put together what is to be accepted from: sockets of now, and those that were passed."""
+        """Collect the sockets to accept from: existing ones, and those that were passed."""
         self._close_passed()
         passed = {
             number: socket(fileno=fd)
@@ -206,7 +206,7 @@ class WorkerProcess:
         self._passed = []
 
     async def _swap(self) -> None:
-        if self._prepared is None:  # it is leaving
+        if self._prepared is None:  # the worker is ending
             self._close_passed()
             return
         prepared, self._prepared, self._passed = self._prepared, None, []
@@ -215,7 +215,7 @@ class WorkerProcess:
         await self._worker.swap(prepared, self._next_sockets)
 
     async def _beat(self) -> None:
-        """Show that the loop turns."""
+        """Report that the event loop is running."""
         while True:
             self._channel.send("beat", requests=self._worker.runtime.stats.processing)
             await anyio.sleep(BEAT_SECONDS)
@@ -228,8 +228,10 @@ class WorkerProcess:
         self._channel.send("bus", key=key, value=value, retain=retain)
 
     async def _ask_others(self) -> Figures:
-        """Return what all other workers have counted."""
-        await self._reporter.report()  # what a page has shown is known if this process ends
+        """Return the counts of all other workers."""
+        await (
+            self._reporter.report()
+        )  # values shown on a page must not be lost if this process ends
         async with self._asking:
             self._others = no_figures()
             await self._channel.ask("others", OTHERS_SECONDS)

@@ -1,4 +1,4 @@
-"""Building the next runtime of a worker beside the one that serves."""
+"""Builds the next runtime of a worker beside the current one."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pingap.config import Config
 from pingap.host.threads import in_thread
 
 LEAVE_SECONDS: Final = 5.0
-"""How long the thread may take to end once its result is not wanted any more."""
+"""How long the thread may take to end once its result is no longer needed."""
 
 
 class Rebuild:
-    """Builds a runtime in a thread, and requests go on meanwhile.
+    """Builds a runtime in a thread while requests are served.
 
-    What has not changed is taken over. The garbage collector never looks at it: neither the graph nor its
-    building makes reference cycles.
+    Unchanged parts are taken over. The garbage collector never examines the graph: neither the graph nor
+    building it creates reference cycles.
 
-    :param serving: the runtime that serves now.
+    :param serving: the current runtime.
     :param load: returns the configuration; called in the thread.
-    :param log_target: what ``--log`` says.
+    :param log_target: the value of ``--log``.
     """
 
     def __init__(self, serving: Runtime, load: Callable[[], Config], log_target: str) -> None:
@@ -34,14 +34,14 @@ class Rebuild:
         self._load = load
         self._log_target = log_target
         self.is_stuck = False
-        """It was cancelled, and its thread did not end: code of a plugin hangs there."""
+        """It was cancelled, and its thread did not end: code of a plugin hangs."""
 
     async def run(self) -> Runtime:
-        """Return what the configuration becomes.
+        """Return the runtime built from the configuration.
 
         :raises ConfigError: with everything that cannot be built.
         """
-        gc.disable()  # a collection would stall the event loop for as long as the graph is large
+        gc.disable()  # a collection would block the event loop in proportion to the size of the graph
         building = asyncio.ensure_future(in_thread(self._build))
         try:
             return await asyncio.shield(building)
@@ -60,6 +60,6 @@ class Rebuild:
 
 
 def _forget_error(building: asyncio.Future[Runtime]) -> None:
-    """Know the error of a build that nobody wants, or asyncio would log it."""
+    """Retrieve the error of an abandoned build; otherwise asyncio would log it."""
     if not building.cancelled():
         building.exception()

@@ -1,4 +1,4 @@
-"""The listening sockets of the next configuration: those that serve are taken over, the rest is opened."""
+"""The listening sockets of the next configuration: existing ones are taken over, the others are opened."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pingap.worker.listening import Inherited, Listening, open_all
 
 @dataclass(frozen=True, slots=True)
 class Relisting:
-    """What a reload does to the listening sockets; nothing is closed yet.
+    """The effect of a reload on the listening sockets; nothing is closed yet.
 
     :param sockets: of the next configuration.
     :param opened: those of them that are new.
-    :param removed: those that it does not need any more.
+    :param removed: those that are no longer needed.
     """
 
     sockets: list[Listening]
@@ -31,13 +31,13 @@ class Relisting:
     removed: list[Listening]
 
     def discard(self) -> None:
-        """Close what was opened: the reload fails."""
+        """Close the opened sockets: the reload fails."""
         for one in self.opened:
             one.remove_file()
             one.sock.close()
 
     def take_effect(self, config: Config) -> None:
-        """Change what can be changed of sockets that were taken over."""
+        """Apply changed settings to sockets that were taken over, where possible."""
         new = {one.number for one in self.opened}
         for one in self.sockets:
             if one.number not in new:
@@ -49,14 +49,14 @@ class Relisting:
 
 
 class _Serving(Inherited):
-    """The sockets that serve, found by their configured address, or by what they are bound to."""
+    """The current sockets, found by their configured address or by the address they are bound to."""
 
     def __init__(self, current: Iterable[Listening]) -> None:
         super().__init__()
         self.rest = list(current)
 
     def take_all(self, address: Address, server: str) -> list[socket]:
-        """Return every socket for an address; of any free port, those of the same server."""
+        """Return every socket for an address; if it has any free port, those of the same server."""
         if isinstance(address, UnixAddress) or address.port:
             return super().take_all(address, server)
         found = [one for one in self.rest if (one.server, one.address) == (server, str(address))]
@@ -81,10 +81,10 @@ class _Serving(Inherited):
 def relisten(
     config: Config, threads: int | None, current: list[Listening], *, most: int
 ) -> Relisting:
-    """Open what the next configuration listens on and the present one does not.
+    """Open the addresses of the next configuration that are not open yet.
 
-    :param current: all listening sockets; none of them is changed if this fails.
-    :param most: how many workers there are.
+    :param current: all listening sockets; they are unchanged if this fails.
+    :param most: the number of workers.
     :raises ListenError: an address cannot be listened on.
     """
     serving = _Serving(current)
@@ -116,7 +116,7 @@ def relisten(
 
 @contextmanager
 def _sharing(port: int, leaving: list[Listening]) -> Iterator[None]:
-    """Let another socket have the port beside those that leave, such as 0.0.0.0 beside 127.0.0.1."""
+    """Allow another socket on the port of sockets that will be closed, such as 0.0.0.0 beside 127.0.0.1."""
     same = [
         one.sock
         for one in leaving
@@ -133,7 +133,7 @@ def _sharing(port: int, leaving: list[Listening]) -> Iterator[None]:
 
 
 def bound(sock: socket) -> Address:
-    """Return what a socket is bound to."""
+    """Return the address that a socket is bound to."""
     name = sock.getsockname()
     if sock.family == sockets.AF_UNIX:
         return UnixAddress(os.fsdecode(name))
@@ -141,11 +141,11 @@ def bound(sock: socket) -> Address:
 
 
 def resolved(address: Address) -> Iterator[Address]:
-    """Yield what a socket that was bound to the address says of itself; a name has many hosts."""
+    """Yield the bound addresses that a socket for the address may have; a name can have several."""
     if isinstance(address, UnixAddress):
         yield address
-    elif address.port:  # any free port is none of these
+    elif address.port:  # any free port matches none of these
         kind = sockets.SOCK_STREAM
-        with suppress(OSError):  # an unknown host is told when it is to be bound
+        with suppress(OSError):  # an unknown host is reported when it is bound
             for *_, place in sockets.getaddrinfo(address.host, address.port, type=kind):
                 yield TcpAddress(str(ip_address(place[0])), address.port)

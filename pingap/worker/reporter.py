@@ -1,4 +1,4 @@
-"""Tells the supervisor what a worker has counted: what changed, a little in each turn of the loop."""
+"""Reports changed counts of a worker to the supervisor, a part in each turn of the loop."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pingap.worker.channel import Channel
 from pingap.worker.figures import ChangedFigures
 
 REPORT_SECONDS: Final = 1.0
-"""How often figures are sent; they are lost if the worker dies before."""
+"""How often counts are sent; newer ones are lost if the worker dies."""
 SHARE: Final = 0.02
-"""Share of a worker's time that may go into that: with very many locations it is done less often."""
+"""Maximum share of a worker's time for reports: with very many locations they are less frequent."""
 SLICE_SECONDS: Final = 0.001
-"""How long it may keep the event loop at a time."""
+"""How long it may block the event loop at a time."""
 
 
 class Reporter:
     """Sends changes of the figures as messages of the kind ``figures``.
 
     :param channel: to the supervisor.
-    :param runtime: returns what the worker serves now.
+    :param runtime: returns the runtime that the worker serves.
     """
 
     def __init__(self, channel: Channel, runtime: Callable[[], Runtime]) -> None:
@@ -44,7 +44,7 @@ class Reporter:
             await anyio.sleep(max(REPORT_SECONDS, spent / SHARE))
 
     async def report(self, *, on_demand: bool = False) -> float:
-        """Send all that changed since the last report; return the seconds of work it took.
+        """Send everything that changed since the last report; return the seconds of work this took.
 
         :param on_demand: include figures that are only read for a metrics page.
         """
@@ -52,9 +52,9 @@ class Reporter:
             runtime = self._runtime()
             replaces = runtime is not self._reported
             if on_demand or (replaces and self._reported is not None):
-                # (In the latter case, what was collected before would be missing until a page is read.)
+                # Without this, collected metrics would be missing until a page is read.
                 await runtime.collectors.run()
-            if replaces:  # figures of what it no longer serves are dropped
+            if replaces:  # the figures of things that are no longer served are dropped
                 self._reported, self._changes = runtime, ChangedFigures()
             changed: list[Entry] = []
             spent, began = 0.0, time.monotonic()

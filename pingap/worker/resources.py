@@ -1,4 +1,4 @@
-"""What a worker process asks of the system and of the interpreter."""
+"""Resource settings of a worker process: garbage collector and open files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pingap.downstream.proxy_acceptor import MOST_WAITING
 
 
 def settle_memory() -> None:
-    """Keep the collector away from what lives as long as the configuration."""
+    """Exclude objects that live as long as the configuration from garbage collection."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""What a connection was asked for when it began, and what the requests on it are believed for since."""
+"""The conditions under which a connection was accepted, and on which its requests rely."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _STRICTNESS: Final = {"off": 0, "optional": 1, "require": 2}
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a server asks new connections for.
+    """The conditions that a server sets for new connections.
 
-    :param trusted: the proxies that are believed (``basic.trusted_proxies``).
-    :param forwarding: in which fields (``basic.trusted_forwarding``).
-    :param paths: how paths are read, which guards count on.
+    :param trusted: the trusted proxies (``basic.trusted_proxies``).
+    :param forwarding: the trusted header fields (``basic.trusted_forwarding``).
+    :param paths: how paths are read, which guards rely on.
     :param tls: None without TLS.
     """
 
@@ -31,7 +31,7 @@ class Rights:
     tls: TlsOptions | None
 
     def are_fewer_than(self, before: Rights) -> bool:
-        """Tell whether a connection from before has rights that a new one would not get."""
+        """Return whether an older connection has rights that a new one would not get."""
         if (self.forwarding, self.proxy_protocol, self.paths) != (
             before.forwarding,
             before.proxy_protocol,

@@ -20,6 +20,7 @@ from pingap.downstream.listener import ConnectionBudget
 from pingap.host.services import attempt, keep_running
 from pingap.observability.failures import DefectHandler
 from pingap.observability.watchdog import Watchdog
+from pingap.plugins.chains import Instance as PluginInstance
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.failure_handlers import FailureHandlers
 from pingap.plugins.instance import Instance
@@ -39,16 +40,16 @@ from pingap.worker.plugin_worker import PluginWorker
 log = logging.getLogger("pingap")
 
 LOOK_SECONDS: Final = 0.25
-"""How often it is looked whether the last request, or the last of an old configuration, ended."""
+"""How often to check whether the last request, or the last one of an old configuration, has ended."""
 
 
 class Worker:
     """Serves a runtime graph, and after a reload the next one.
 
-    :param runtime: what to serve.
-    :param sockets: what to accept from; without them, ``bind`` opens some.
-    :param shared: what it shares with other workers; by default there are none.
-    :param store: of its plugins; by default that of the machine.
+    :param runtime: the runtime to serve.
+    :param sockets: the sockets to accept from; without them, ``bind`` opens some.
+    :param shared: shared with other workers; by default there are none.
+    :param store: the durable store of its plugins; by default that of the machine.
     :param storage: makes the storage of the configuration.
     """
 
@@ -66,10 +67,10 @@ class Worker:
         runtime.count_with(self.shared)
         self._sockets = list(sockets)
         self._doors: dict[int, Door] = {}
-        """Number of a listening socket -> where it is accepted from."""
+        """Number of a listening socket -> its door."""
         self._fronts: dict[Place, Front] = {}
         self._leaving: list[Front] = []
-        """Those of listening sockets that are gone, as long as they have connections."""
+        """Fronts of closed listening sockets, as long as they have connections."""
         self._requests: HookTasks
         self._has_stopped = False
         self._budget = ConnectionBudget(runtime.config.basic.max_connections)
@@ -83,7 +84,7 @@ class Worker:
         self._on_failure = FailureHandlers(runtime.plugin_failures)
         self._on_failure.handlers = runtime.handlers["pingap_failure"]
         self._leading: anyio.CancelScope | None = None
-        self._old: list[Runtime] = []  # that still have requests
+        self._old: list[Runtime] = []  # replaced runtimes that still have requests
         self._prepared: Runtime | None = None
         self.instance: Instance = LoneInstance(self)
         self._plugins: PluginTasks
@@ -100,12 +101,12 @@ class Worker:
 
     @property
     def sockets(self) -> list[Listening]:
-        """What it accepts from."""
+        """The listening sockets."""
         return list(self._sockets)
 
     @property
     def addresses(self) -> dict[str, list[str]]:
-        """What each server really listens on, as text."""
+        """The addresses that each server actually listens on, as text."""
         found: dict[str, list[str]] = {}
         for one in self._sockets:
             found.setdefault(one.server, []).append(one.text)
@@ -113,7 +114,7 @@ class Worker:
 
     @property
     def connections(self) -> int:
-        """Number of clients that are connected."""
+        """Number of connected clients."""
         return sum(front.listener.connections for front in self._every_front())
 
     def _every_front(self) -> list[Front]:
@@ -121,10 +122,10 @@ class Worker:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Accept connections inside the block; at its end cut those that are left.
+        """Accept connections inside the block; at its end, close the remaining ones.
 
-        Changes nothing that belongs to the whole process: signals, limits and the collector are
-        the business of others. So several workers can serve in one process, each in a thread.
+        Does not change anything that belongs to the whole process: signals, limits and the garbage collector
+        are handled elsewhere. So several workers can serve in one process, each in a thread.
 
         :raises PluginStartError: a plugin cannot start.
         """
@@ -135,13 +136,13 @@ class Worker:
             self._for_plugins = PluginWorker(
                 self.shared,
                 lambda: self.runtime,
-                newest=lambda: self._prepared or self.runtime,
+                runtime_of=self._runtime_of,
                 store=self._store,
                 storage=self._storage,
                 instance=lambda: self.instance,
                 tasks=requests,
             )
-            self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins)
+            self._plugins = PluginTasks(runtime.plugin_failures, self._for_plugins.seen_by)
             self._discovery = DiscoveryService(services, runtime.bus)
             watchdog = Watchdog()
             defects = DefectHandler(self._on_failure)
@@ -172,8 +173,8 @@ class Worker:
         for front in self._every_front():
             front.cut_early()
             front.listener.cut()
-        # Transports tell in the next turn that they are closed, and their requests let go of
-        # connections: what an answer made idle in this very turn is closed as well.
+        # Transports report in the next turn that they are closed, and their requests then release upstream
+        # connections; those that become idle in that turn are closed as well.
         await anyio.lowlevel.checkpoint()
         self._for_plugins.fetching.close()
         runtime.pool.close()
@@ -181,7 +182,7 @@ class Worker:
         runtime.pool.close()
         await anyio.lowlevel.checkpoint()
         self._plugins.stop()
-        # Plugins get a last word, but not for ever.
+        # Plugins get time to shut down, but not forever.
         limit = runtime.config.basic.graceful_shutdown_timeout
         with anyio.move_on_after(limit) as last:
             await self._notifications.finish()
@@ -196,10 +197,10 @@ class Worker:
     # Another configuration.
 
     async def prepare(self, runtime: Runtime) -> None:
-        """Start what is new in a runtime that was built beside the one that serves.
+        """Start the new parts of a runtime that was built beside the current one.
 
         :raises PluginLoadError: a distribution cannot start.
-        :raises PluginStartError: a plugin cannot start; then nothing new runs.
+        :raises PluginStartError: a plugin cannot start; nothing new is then running.
         """
         self._prepared = runtime
         try:
@@ -211,7 +212,7 @@ class Worker:
             raise
 
     def discard(self) -> None:
-        """Give up a runtime that was prepared."""
+        """Discard a prepared runtime."""
         self._prepared = None
         self._stop_unused()
         living = self._living()
@@ -219,12 +220,12 @@ class Worker:
         self.runtime.log_files.close_others(used)
 
     async def swap(self, runtime: Runtime, sockets: Iterable[Listening] | None = None) -> None:
-        """Serve every new request from a runtime that was prepared.
+        """Serve every new request from a prepared runtime.
 
-        Requests under way go on with the old one; when the last of them has ended, what only they
-        needed is shut down.
+        Requests in progress continue with the old one. When the last of them has ended, everything that only
+        they needed is shut down.
 
-        :param sockets: what to accept from; by default the same as before.
+        :param sockets: the sockets to accept from; by default the same as before.
         """
         old, self.runtime, self._prepared = self.runtime, runtime, None
         self._old.append(old)
@@ -241,7 +242,7 @@ class Worker:
         self._services.start_soon(attempt, self._retire, old)
 
     async def _move(self) -> None:
-        """Accept from the sockets that there are now; let the connections of others drain."""
+        """Accept from the new set of sockets; let the connections of others drain."""
         numbers = {one.number for one in self._sockets}
         gone = [self._doors.pop(number) for number in self._doors.keys() - numbers]
         await self._accept()
@@ -254,8 +255,8 @@ class Worker:
             self._leaving.append(front)
 
     async def _retire(self, old: Runtime) -> None:
-        """Shut down what nothing needs any more."""
-        while self._is_in_use(old):  # noqa: ASYNC110 - to be told would cost every request
+        """Shut down everything that is no longer needed."""
+        while self._is_in_use(old):  # noqa: ASYNC110 - a notification would cost every request
             await anyio.sleep(LOOK_SECONDS)
         self._old.remove(old)
         self._stop_unused()
@@ -263,8 +264,15 @@ class Worker:
         await dismantle(old)
 
     def _living(self) -> list[Runtime]:
-        """The runtime that serves, the next one, and those on which requests began that go on."""
+        """Return the current runtime, the next one, and those that still have requests."""
         return [self.runtime, *self._old, *filter(None, [self._prepared])]
+
+    def _runtime_of(self, instance: PluginInstance) -> Runtime:
+        """Return the runtime that an instance belongs to; the one that serves, if to several."""
+        for runtime in self._living():
+            if any(one.plugin is instance.plugin for one in runtime.plugins):
+                return runtime
+        return self.runtime  # its own was given up
 
     def _stop_unused(self) -> None:
         living = self._living()
@@ -277,7 +285,7 @@ class Worker:
         self._leaving = [front for front in self._leaving if front.is_busy]
         servers = set(map(id, old.servers.values()))
         listeners = [front.listener for front in self._every_front()]
-        # (The server of a front that leaves may be gone from the configuration.)
+        # The configuration may no longer contain the server of a front that is closing.
         return any(id(listener.server) in servers for listener in listeners) or any(
             id(exchange.server) in servers
             for listener in listeners
@@ -285,7 +293,7 @@ class Worker:
         )
 
     def lead(self) -> None:
-        """Do what one worker does for all: check backends, and what plugins have of that kind."""
+        """Do the work that one worker does for all: check backends, and run ``lead`` of plugins."""
         if self._leading is None:
             self._plugins.lead()
             self._discovery.lead()
@@ -294,7 +302,7 @@ class Worker:
             self._services.start_soon(keep_running, self._check_backends, self._leading)
 
     async def follow(self) -> None:
-        """Leave that to another worker."""
+        """Leave that work to another worker."""
         leading, self._leading = self._leading, None
         if leading is not None:
             leading.cancel()
@@ -302,11 +310,11 @@ class Worker:
 
     @property
     def leads(self) -> bool:
-        """Whether it does what one worker does for all."""
+        """Whether it does the work that one worker does for all."""
         return self._leading is not None
 
     def state(self) -> dict[str, int]:
-        """Return how many connections and requests there are."""
+        """Return the number of connections and requests."""
         stats = self.runtime.stats
         return {
             "connections": self.connections,
@@ -323,11 +331,11 @@ class Worker:
     async def drain(self, *, at_once: bool = True) -> None:
         """Stop accepting; return when all requests are answered, or the grace period is over.
 
-        :param at_once: also close connections whose client may be sending its next request just
-            now. Otherwise that one is still served, and told that it is the last.
+        :param at_once: also close connections whose client may be about to send its next request. Otherwise
+            that request is still served, with a notice that it is the last.
         """
         if self._leading is not None:
-            self._leading.cancel()  # another worker does it from now on
+            self._leading.cancel()  # another worker leads from now on
             self._services.start_soon(attempt, self._plugins.follow)
             self._discovery.follow()
             self._notifications.follow()
@@ -342,22 +350,22 @@ class Worker:
             while not self._idle.is_set():
                 with anyio.move_on_after(LOOK_SECONDS):
                     await self._idle.wait()
-                self._check_idle()  # (a handshake that failed does not tell)
+                self._check_idle()  # a failed handshake does not trigger this
         if grace.cancelled_caught:
-            log.warning("the grace period is over: cutting what is still under way")
+            log.warning("the grace period is over: closing the remaining connections")
 
     def sweep(self) -> None:
-        """Check all time limits now, not only when it is time to."""
+        """Check all time limits now instead of at the next interval."""
         self.runtime.deadlines.sweep(time.monotonic())
         self.runtime.pool.trim()
 
     def close(self) -> None:
-        """Close all listening sockets, if serving did not come so far as to do it."""
+        """Close all listening sockets, if serving has not already done so."""
         for one in self._sockets:
             one.sock.close()
 
     async def _accept(self) -> None:
-        """Accept from every socket; those that are accepted from already may have another server now."""
+        """Accept from every socket; existing doors may get another server."""
         for one in self._sockets:
             place = (one.server, one.address)
             if (front := self._fronts.get(place)) is None:
@@ -368,7 +376,7 @@ class Worker:
                 continue
             door = Door(one, place, front)
             await door.open(self.runtime.config.servers[one.server].backlog)
-            if self._has_stopped:  # meanwhile
+            if self._has_stopped:  # in the meantime
                 await door.close()
             else:
                 self._doors[one.number] = door

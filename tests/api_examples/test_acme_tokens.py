@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 from support.certificates import issue
 from support.h2 import H2Client, fields
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 BEFORE = issue("site.test")
 TOML = f"""
@@ -48,13 +48,13 @@ class Who(Plugin):
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
+def proxy(tmp_path: Path) -> Iterator[Process]:
     (tmp_path / "who.py").write_text(WHO)
-    with Proxy(TOML, tmp_path) as running:
+    with Process(TOML, tmp_path) as running:
         yield running
 
 
-def connect(proxy: Proxy, protocol: str = "http/1.1", name: str = "site.test") -> TlsClient:
+def connect(proxy: Process, protocol: str = "http/1.1", name: str = "site.test") -> TlsClient:
     context = client_context()
     context.set_alpn_protocols([protocol])
     return TlsClient(proxy, context, name)
@@ -64,7 +64,7 @@ def issuer(client: TlsClient) -> str:
     return x509.load_der_x509_certificate(client.peer).issuer.rfc4514_string()
 
 
-def by_worker(proxy: Proxy, path: str = "") -> dict[str, tuple[str, bytes]]:
+def by_worker(proxy: Process, path: str = "") -> dict[str, tuple[str, bytes]]:
     """Return what each worker shows on a connection of HTTP/1.1: the issuer, and the body of a path."""
     found: dict[str, tuple[str, bytes]] = {}
     while len(found) < 2:
@@ -74,13 +74,13 @@ def by_worker(proxy: Proxy, path: str = "") -> dict[str, tuple[str, bytes]]:
     return found
 
 
-def test_challenges_and_a_new_certificate_in_both_workers(proxy: Proxy) -> None:
+def test_challenges_and_a_new_certificate_in_both_workers(proxy: Process) -> None:
     assert {one for one, _ in by_worker(proxy).values()} == {"CN=test"}
     with connect(proxy) as open_before:
         pid = open_before.get("/").body
         with connect(proxy) as client:
             assert client.request("POST", "/acme-order").status == 202
-        wait_until(lambda: {one for one, _ in by_worker(proxy).values()} == {"CN=acme-tokens"})
+        until(lambda: {one for one, _ in by_worker(proxy).values()} == {"CN=acme-tokens"})
         token = re.search(r"token (\S+)", proxy.wait_for_log("token "))
         assert token
         path = f"/.well-known/acme-challenge/{token[1]}"
@@ -93,7 +93,7 @@ def test_challenges_and_a_new_certificate_in_both_workers(proxy: Proxy) -> None:
     assert over_http2(proxy) == {"CN=acme-tokens"}
 
 
-def over_http2(proxy: Proxy) -> set[str]:
+def over_http2(proxy: Process) -> set[str]:
     """Return the issuers that both workers show on connections of HTTP/2."""
     found: dict[bytes, str] = {}
     while len(found) < 2:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from api_examples.small_cache import SmallCache
-from support.processes import wait_until
-from support.proxy import Proxy as Process
+from support.process import Process
+from support.waiting import until
 
 from pingap import PluginSettings
 from pingap.testing import Clock, Proxy, Upstream
@@ -67,7 +67,7 @@ def test_it_is_filled_though_the_client_has_left(
     client.read_head()
     client.close()
     go_on.set()
-    wait_until(lambda: bool(cache.stored))
+    until(lambda: bool(cache.stored))
     assert proxy.get("/a").text == "first second"
     assert len(upstream.requests) == 1
 
@@ -110,7 +110,7 @@ locations = ["all"]
                     hits.add(answer.headers["x-worker"])
                 return len(hits) == 2
 
-            wait_until(both_hit)
+            until(both_hit)
             before = len(origin.requests)
             with process.connect() as client:
                 assert client.request("PURGE", "/a").status == 200
@@ -120,4 +120,4 @@ locations = ["all"]
                     client.get("/a")
                 return len(origin.requests) == before + 2
 
-            wait_until(both_asked)
+            until(both_asked)

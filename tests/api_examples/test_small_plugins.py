@@ -17,7 +17,7 @@ from api_examples.small_plugins import (
     Observer,
     Tracer,
 )
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap import PluginSettings
 from pingap.testing import Proxy, Upstream
@@ -57,7 +57,7 @@ def test_a_tracer_sees_every_attempt(proxy: Proxy, upstream: Upstream) -> None:
     assert proxy.get("/a").status == 200
     assert upstream.received_once().headers["X-Span"] == "1"
     assert proxy.get("/broken").status == 502
-    wait_until(lambda: len(tracer.spans) >= 4)
+    until(lambda: len(tracer.spans) >= 4)
     assert tracer.spans[:2] == ["attempt 1: 200", "request: 200 complete"]
     assert tracer.spans[2] == "attempt 1: failed"
     assert tracer.spans[-1] == "request: 502 complete"
@@ -68,7 +68,7 @@ def test_one_worker_counts_as_long_as_it_leads(proxy: Proxy) -> None:
     proxy.follow()
     assert proxy.get("/").text == "0"
     proxy.lead()
-    wait_until(lambda: int(proxy.get("/").text) > 3)
+    until(lambda: int(proxy.get("/").text) > 3)
     proxy.follow()
     last = proxy.get("/").text
     assert proxy.get("/").text == last

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 import tomli
-from support.client import RawClient
 from support.command import run
-from support.origin import Origin
-from support.proxy import Proxy
+from support.process import Process
 
 from pingap import __version__
 from pingap.config.files import FILE_LIMIT
+from pingap.testing import Client, Upstream
 
 VALID = """
 [plugins.hello]
@@ -126,7 +125,7 @@ def test_missing_file(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "where is the configuration? Give -c PATH, or --upstream ADDR"),
-        (["-c", "x", "--upstream", "y"], "--conf and --upstream exclude each other"),
+        (["-c", "x", "--upstream", "y"], "--conf and --upstream cannot be used together"),
         (["-c", "x", "--addr", "y"], "--addr needs --upstream"),
         (["-c", "x", "--domain", "y"], "--domain needs --upstream"),
         (["--nonsense"], "No such option"),
@@ -194,7 +193,7 @@ def test_a_configuration_has_a_bound(tmp_path: Path) -> None:
 def test_environment_names_the_log(tmp_path: Path) -> None:
     path = tmp_path / "there" / "env.log"
     toml = VALID + 'access_log = "tiny"\n'
-    with Proxy(
+    with Process(
         toml, tmp_path / "proxy", "--log", "", env={"PINGAP_LOG": f"{path}?rolling=never"}
     ) as proxy:
         with proxy.connect() as client:
@@ -230,19 +229,19 @@ def quick_start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     return process, "".join(process.stderr.readline() for _ in range(3))
 
 
-def test_quick_start_proxies_to_upstreams(origin: Origin) -> None:
+def test_quick_start_proxies_to_upstreams(upstream: Upstream) -> None:
     port = free_port()
     process, text = quick_start(
-        "--upstream", f"{origin.addr} , {origin.addr} 2", "--addr", f"127.0.0.1:{port}",
+        "--upstream", f"{upstream.addr} , {upstream.addr} 2", "--addr", f"127.0.0.1:{port}",
         "--domain", "a.example,b.example",
     )  # fmt: skip
     try:
         assert text.startswith("warning: --domain without --cert serves plain HTTP: ")
         assert f"pingap {__version__} is serving" in text
         assert re.search(rf"http://127\.0\.0\.1:{port} +pingap: 1 location$", text, re.MULTILINE)
-        with RawClient(("127.0.0.1", port)) as client:
-            assert client.get("/x", Host="b.example").body == b"ok"
-            assert client.get("/x", Host="c.example").status == 404
+        with Client(("127.0.0.1", port)) as client:
+            assert client.get("/x", headers={"Host": "b.example"}).body == b"ok"
+            assert client.get("/x", headers={"Host": "c.example"}).status == 404
     finally:
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=10)
@@ -264,7 +263,7 @@ def test_start_message_tells_every_address(tmp_path: Path) -> None:
     )
     toml += '[locations.two]\nplugins = ["hello"]\n[servers.other]\naddr = "127.0.0.1:0"\n'
     toml += 'locations = ["all", "two"]\n'
-    with Proxy(toml, tmp_path / "proxy") as proxy:
+    with Process(toml, tmp_path / "proxy") as proxy:
         lines = proxy.start_text.splitlines()
         assert lines[0] == f"pingap {__version__} (edge) is serving"
         assert len(proxy.addresses["web"]) == 2
@@ -310,7 +309,7 @@ def test_a_configuration_without_servers_is_an_error(conf: Path, flags: list[str
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_with_0(tmp_path: Path, number: signal.Signals) -> None:
-    with Proxy(VALID, tmp_path) as proxy:
+    with Process(VALID, tmp_path) as proxy:
         with proxy.connect() as client:
             assert client.get("/").body == b"hello"
             assert proxy.stop(number) == 0
@@ -319,7 +318,7 @@ def test_signals_end_with_0(tmp_path: Path, number: signal.Signals) -> None:
 
 
 def test_hangup_reloads(tmp_path: Path) -> None:
-    with Proxy(VALID, tmp_path) as proxy:
+    with Process(VALID, tmp_path) as proxy:
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("the configuration was reloaded; its text is the same")
         with proxy.connect() as client:
@@ -332,7 +331,7 @@ def test_hangup_reloads(tmp_path: Path) -> None:
 def test_log_rolls_by_day_behind_a_link(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "app.log"
     toml = VALID + f'access_log = "{tmp_path}/access.log?rolling=hourly tiny"\n'
-    with Proxy(toml, tmp_path / "proxy", "--log", str(log)) as proxy:
+    with Process(toml, tmp_path / "proxy", "--log", str(log)) as proxy:
         with proxy.connect() as client:
             client.get("/seen")
         assert proxy.stop() == 0
@@ -360,7 +359,7 @@ def test_access_log_that_cannot_be_opened_is_told(conf: Path) -> None:
 
 def test_log_on_a_full_disk_does_not_end_the_process(tmp_path: Path) -> None:
     toml = VALID + 'access_log = "/dev/full?rolling=never tiny"\n'
-    proxy = Proxy(toml, tmp_path / "proxy")
+    proxy = Process(toml, tmp_path / "proxy")
     try:
         with proxy.connect() as client:
             assert client.get("/").body == b"hello"
@@ -373,7 +372,7 @@ def test_log_on_a_full_disk_does_not_end_the_process(tmp_path: Path) -> None:
 
 
 def test_json_log(tmp_path: Path) -> None:
-    with Proxy("[basic]\nlog_format_json = true\n" + VALID, tmp_path) as proxy:
+    with Process("[basic]\nlog_format_json = true\n" + VALID, tmp_path) as proxy:
         proxy.stop()
         assert re.fullmatch(
             r'\{"timestamp": "[^"]+", "level": "INFO", "fields": \{"message": "draining"\}\}\n',
@@ -401,6 +400,6 @@ def test_every_line_on_standard_error_is_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("level", "there"), [("info", True), ("warn", False), ("off", False)])
 def test_log_level(tmp_path: Path, level: str, there: bool) -> None:
-    with Proxy(f'[basic]\nlog_level = "{level}"\n' + VALID, tmp_path) as proxy:
+    with Process(f'[basic]\nlog_level = "{level}"\n' + VALID, tmp_path) as proxy:
         proxy.stop()
         assert ("draining" in proxy.log) is there

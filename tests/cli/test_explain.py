@@ -12,7 +12,7 @@ import pytest
 from pingap_basics.request_id import RequestId
 from pingap_basics.stats import Stats
 from support.command import invoke, run
-from support.proxy import Proxy
+from support.process import Process
 
 CONF = """
 [upstreams.app]
@@ -85,7 +85,7 @@ def line_of_method(function: Any) -> int:
 
 
 def test_text(conf: Path) -> None:
-    code, out, err = run(
+    code, out, err = invoke(
         "explain", "get", "http://shop.example/users/7?q=1", "-c", conf, "--server", "web"
     )
     assert (code, err) == (0, "")
@@ -108,13 +108,13 @@ def test_text(conf: Path) -> None:
 def test_how_a_path_was_read(conf: Path) -> None:
     found = explain(conf, "GET", "/x/..//%75sers/7?q=%61", "--server", "web")
     assert (found["path"], found["refusal"], found["location"]) == ("/users/7", "", "twin")
-    _, out, _ = run("explain", "GET", "//users/\u00fc", "-c", conf, "--server", "web")
+    _, out, _ = invoke("explain", "GET", "//users/\u00fc", "-c", conf, "--server", "web")
     lines = [line.split() for line in out.splitlines()]
     assert lines[0][:2] == ["GET", "//users/\u00fc,"]
     assert ["path", "/users/\u00fc", "normalised"] in lines
     found = explain(conf, "GET", "/users/a%2fb", "--server", "web")
     assert (found["location"], found["refusal"]) == ("twin", "400: the path has an encoded slash")
-    code, out, _ = run("explain", "GET", "/users/%00", "-c", conf, "--server", "web")
+    code, out, _ = invoke("explain", "GET", "/users/%00", "-c", conf, "--server", "web")
     assert (code, "400: Invalid request target: the path has a NUL" in out) == (1, True)
 
 
@@ -291,8 +291,8 @@ def test_it_says_what_the_proxy_does(tmp_path: Path) -> None:
     """
     conf = tmp_path / "pingap.toml"
     conf.write_text(toml)
-    with Proxy(toml, tmp_path / "proxy") as proxy, proxy.connect() as client:
+    with Process(toml, tmp_path / "proxy") as proxy, proxy.connect() as client:
         for path, host in [("/x", "a.example"), ("/x", "example"), ("/x?b", "b"), ("/?b", "b")]:
-            asked = client.get(path, Host=host)
+            asked = client.get(path, headers={"Host": host})
             found = explain(conf, "GET", path, "-H", f"Host: {host}")["location"]
             assert (asked.body.decode() if asked.status == 200 else None) == found

@@ -68,7 +68,7 @@ def line_of(path: Path, text: str) -> int:
 
 
 def test_what_comes_with_pingap_has_no_findings(tmp_path: Path) -> None:
-    assert run("lint", "-c", ROOT / "conf.d") == (0, "No findings.\n", "")
+    assert invoke("lint", "-c", ROOT / "conf.d") == (0, "No findings.\n", "")
     template = tmp_path / "template.toml"
     template.write_text(TEMPLATE)
     assert invoke("lint", "-c", template) == (0, "No findings.\n", "")
@@ -76,7 +76,7 @@ def test_what_comes_with_pingap_has_no_findings(tmp_path: Path) -> None:
 
 def test_a_finding_has_its_place_and_a_fix(tmp_path: Path) -> None:
     path = conf(tmp_path, '[plugins.lonely]\ncategory = "ping"\npath = "/x"\n')
-    assert run("lint", PINGAP_CONF=str(path)) == (
+    assert invoke("lint", PINGAP_CONF=str(path)) == (
         1,
         f"{path}:9: plugins.lonely: is never used: no location or server lists it [unused]\n"
         "    fix: remove it, or refer to it\n"
@@ -172,9 +172,9 @@ def test_order_hazards_are_told_at_load_and_by_lint(
     where = f"{path}:{line}: locations.shop.plugins"
     harm = '"page" may answer before the guard "door" is asked'
     advice = 'list "door" before "page"'
-    code, _, err = run("-t", "-c", path, **plugins)
+    code, _, err = invoke("-t", "-c", path, **plugins)
     assert (code, f"warning: {where}: {harm}: {advice}\n" in err) == (0, True)
-    code, out, _ = run("lint", "-c", path, **plugins)
+    code, out, _ = invoke("lint", "-c", path, **plugins)
     assert (code, out) == (1, f"{where}: {harm} [order]\n    fix: {advice}\n1 finding.\n")
 
 
@@ -200,9 +200,9 @@ def test_guards_under_raw_paths(tmp_path: Path, plugins: dict[str, str]) -> None
         '[locations.all]\nupstream = "app"\npath = "/"\nplugins = ["door"]\n',
         '[plugins.door]\ncategory = "door"\n[plugins.deny]\ncategory = "mock"\nstatus = 403\n',
     ]
-    assert run("lint", "-c", conf(tmp_path, *tables), **plugins)[1] == "No findings.\n"
+    assert invoke("lint", "-c", conf(tmp_path, *tables), **plugins)[1] == "No findings.\n"
     raw = conf(tmp_path, *tables, server='path_matching = "raw"')
-    code, out, _ = run("lint", "-c", raw, **plugins)
+    code, out, _ = invoke("lint", "-c", raw, **plugins)
     assert (code, out.count("[raw-path-guard]")) == (1, 2)
     line = line_of(raw, 'path = "/a"')
     assert f"{raw}:{line}: locations.admin.path: the server web matches raw paths" in out
@@ -241,7 +241,7 @@ def test_a_guard_in_the_location_is_enough(tmp_path: Path, plugins: dict[str, st
         '[locations.admin]\nupstream = "app"\npath = "/admin"\nplugins = ["door"]\n',
         '[plugins.door]\ncategory = "door"\n',
     ]
-    assert run("lint", "-c", conf(tmp_path, *tables), **plugins) == (0, "No findings.\n", "")
+    assert invoke("lint", "-c", conf(tmp_path, *tables), **plugins) == (0, "No findings.\n", "")
 
 
 # Unused tables.
@@ -300,7 +300,7 @@ def test_clear_secret(tmp_path: Path, plugins: dict[str, str], setting: str, fix
         f'[plugins.door]\ncategory = "door"\n{setting}\n',
     ]
     path = conf(tmp_path, *tables)
-    code, out, err = run("lint", "-c", path, X="from outside", **plugins)
+    code, out, err = invoke("lint", "-c", path, X="from outside", **plugins)
     assert (code, err) == (1 if fix else 0, "")
     if fix:
         place = f"{path}:{line_of(path, setting)}: plugins.door.{setting.partition(' ')[0]}: "

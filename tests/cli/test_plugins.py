@@ -32,7 +32,7 @@ def conf(folder: Path, text: str = CONF) -> Path:
 
 
 def test_table_without_a_configuration() -> None:
-    code, out, err = run("plugins")
+    code, out, err = invoke("plugins")
     assert (code, err) == (0, "")
     head, *rows = [line.split() for line in out.splitlines()]
     assert head == ["DISTRIBUTION", "VERSION", "PROVIDES", "LOADED"]
@@ -71,7 +71,7 @@ def test_what_does_not_load_is_told_and_the_rest_is_shown(tmp_path: Path) -> Non
         "raise RuntimeError('no luck')",
         {"broken": "test_broken:X"},
     )
-    code, out, err = run("plugins", **python_path(tmp_path / "site"))
+    code, out, err = invoke("plugins", **python_path(tmp_path / "site"))
     assert (code, err) == (1, "")
     assert ["test-broken", "0.1", "broken", "no"] in [line.split() for line in out.splitlines()]
     assert "\ncategory broken: test-broken cannot be loaded: no luck\n" in out
@@ -105,7 +105,7 @@ def test_location_keys_and_local_files(tmp_path: Path) -> None:
     write_distribution(tmp_path / "site", "test_stamp", source, points)
     text = CONF.replace("[locations.some]", '[locations.some]\nstamp = "x"')
     path = conf(tmp_path, f'{text}[plugins.own]\ncategory = "python"\npath = "own.py"\n')
-    code, out, _ = run("plugins", "-c", path, **python_path(tmp_path / "site"))
+    code, out, _ = invoke("plugins", "-c", path, **python_path(tmp_path / "site"))
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     assert ["test-stamp", "0.1", "location", "key", "stamp", "yes", "some"] in rows
@@ -123,12 +123,12 @@ def test_discoveries_and_one_that_is_missing(tmp_path: Path) -> None:
     write_distribution(tmp_path / "site", "test_inventory", source, points)
     upstream = '[upstreams.stock]\naddrs = ["x"]\ndiscovery = "inventory"\n'
     text = CONF.replace("[locations.some]", f'{upstream}[locations.some]\nupstream = "stock"')
-    code, out, _ = run("plugins", "-c", conf(tmp_path, text), **python_path(tmp_path / "site"))
+    code, out, _ = invoke("plugins", "-c", conf(tmp_path, text), **python_path(tmp_path / "site"))
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     row = ["test-inventory", "0.1", "discovery", "inventory", "yes", "stock", "(some)"]
     assert row in rows
-    code, out, _ = run("plugins", "-c", conf(tmp_path, text))
+    code, out, _ = invoke("plugins", "-c", conf(tmp_path, text))
     assert code == 1
     assert "\ndiscovery inventory: " in out
 

@@ -10,7 +10,7 @@ import pytest
 import tomli
 from docs.blocks import ROOT
 from jsonschema import Draft202012Validator
-from support.command import invoke, run
+from support.command import invoke
 from support.plugins import python_path, write_distribution
 
 from pingap.build.registry import installed_registry
@@ -39,7 +39,7 @@ def mistakes(validator: Draft202012Validator, toml: str) -> list[tuple[str, str]
 
 
 def test_output() -> None:
-    code, out, err = run("schema")
+    code, out, err = invoke("schema")
     assert (code, err, out.count("\n")) == (0, "", 1)
     schema = json.loads(out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -141,7 +141,7 @@ def test_claimed_keys_nested_settings_and_what_does_not_load(tmp_path: Path) -> 
     """
     points = {"location:stamp": "test_stamp:Stamp", "stamp": "test_stamp:Stamp", "bad": "none:X"}
     write_distribution(tmp_path / "site", "test_stamp", source, points)
-    code, out, err = run("schema", **python_path(tmp_path / "site"))
+    code, out, err = invoke("schema", **python_path(tmp_path / "site"))
     assert (code, err) == (
         0,
         "warning: category bad: test-stamp cannot be loaded: No module named 'none'\n",

@@ -91,7 +91,7 @@ def test_expiry(said: Callable[..., list[str]]) -> None:
 def test_openssl_has_the_last_word(said: Callable[..., list[str]]) -> None:
     weak = issue("a.test", bits=1024)
     (line,) = said(SERVER + certificate(weak.cert, weak.key))
-    assert line.endswith("certificates.c.tls_cert: OpenSSL refuses it: ee key too small")
+    assert line.endswith("certificates.c.tls_cert: OpenSSL rejects it: ee key too small")
 
 
 def test_names_and_defaults_that_collide(said: Callable[..., list[str]]) -> None:

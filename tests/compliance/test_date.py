@@ -9,10 +9,10 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 from support.h2 import H2Client
-from support.origin import Served
 from support.rig import Rig, running
 
 from pingap.http.date_field import date_line
+from pingap.testing import Served
 
 SET = "Mon, 01 Jan 2024 00:00:00 GMT"
 DATED = f"HTTP/1.1 200 OK\r\ndate: {SET}\r\nContent-Length: 2\r\n\r\nok".encode()
@@ -32,7 +32,7 @@ def script(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     more = """
 [plugins.mock]
 category = "mock"
@@ -48,7 +48,6 @@ addrs = ["127.0.0.1:1"]
 health_check = "none"
 """
     with running(
-        tmp_path_factory.mktemp("proxy"),
         script,
         server="enabled_h2 = true",
         more=more,

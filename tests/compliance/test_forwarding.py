@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.h2 import H2Client, fields
-from support.origin import Served
 from support.rig import Rig, running
+
+from pingap.testing import Served
 
 LENGTH = b"Content-Length: 2\r\n\r\nok"
 
@@ -45,7 +45,7 @@ def script(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     more = """
 [plugins.old]
 category = "redirect"
@@ -61,7 +61,6 @@ path = "/none"
 plugins = ["none"]
 """
     with running(
-        tmp_path_factory.mktemp("proxy"),
         script,
         server="enabled_h2 = true",
         more=more,
@@ -187,7 +186,7 @@ def test_a_length_of_zero_passes(seen: Rig, method: str) -> None:
 
 def test_content_of_get_passes(seen: Rig) -> None:
     with seen.connect() as client:
-        assert client.request("GET", "/", b"abc").body == b"abc"
+        assert client.request("GET", "/", body=b"abc").body == b"abc"
 
 
 # Expectations (RFC 9110, 10.1.1).
@@ -231,10 +230,8 @@ def test_304_may_say_how_long_the_content_is(seen: Rig) -> None:
 @pytest.mark.parametrize(
     ("target", "connections"), [("/old-chunked", 2), ("/old", 1), ("/close", 2)]
 )
-def test_a_connection_of_an_upstream_is_kept_if_it_may_be(
-    tmp_path: Path, target: str, connections: int
-) -> None:
-    with running(tmp_path, script) as rig, rig.connect() as client:
+def test_a_connection_of_an_upstream_is_kept_if_it_may_be(target: str, connections: int) -> None:
+    with running(script) as rig, rig.connect() as client:
         for _ in range(2):
             assert client.get(target).body == b"ok"
         assert rig.origin.connections == connections
@@ -243,7 +240,7 @@ def test_a_connection_of_an_upstream_is_kept_if_it_may_be(
 SIZES = (b"2 ", b"2\t", b"2 ;a", b"2 ; a = b", b"2;a", b'02 ;a="b c"', b"0000000000000000000002")
 
 
-def test_white_space_in_chunk_lines_is_removed(tmp_path: Path) -> None:
+def test_white_space_in_chunk_lines_is_removed() -> None:
     bodies = [size + b"\r\nok\r\n0  \r\n\r\n" for size in SIZES]
 
     def chunked(served: Served) -> None:
@@ -253,7 +250,7 @@ def test_white_space_in_chunk_lines_is_removed(tmp_path: Path) -> None:
             assert request.body == b"ok"
             served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
 
-    with running(tmp_path, chunked) as rig, rig.connect() as client:
+    with running(chunked) as rig, rig.connect() as client:
         for body in bodies:
             head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
             client.send(head + body)

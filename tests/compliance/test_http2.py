@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from support import h2
 from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame, settings
-from support.origin import Served
 from support.rig import Rig, running
+
+from pingap.testing import Served
 
 
 def script(served: Served) -> None:
@@ -22,9 +23,9 @@ def script(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     server = 'enabled_h2 = true\naccess_log = "combined"\nmax_header_size = "8kib"'
-    with running(tmp_path_factory.mktemp("proxy"), script, server=server) as rig:
+    with running(script, server=server) as rig:
         yield rig
         assert " ERROR " not in rig.proxy.log
         assert rig.origin.errors == []
@@ -268,7 +269,7 @@ def test_a_preface_may_come_in_pieces(rig: Rig, cut: int) -> None:
 def test_what_is_no_preface_is_answered_by_http1(rig: Rig, line: bytes) -> None:
     with rig.connect() as client:
         client.send(line + b"\r\n\r\n")
-        assert client.head()[0] in (400, 505)
+        assert client.read_head().status in (400, 505)
 
 
 def test_a_later_goaway_names_no_higher_stream(rig: Rig) -> None:

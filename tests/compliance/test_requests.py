@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.client import RawClient
-from support.rig import Rig, answer_or_none, read_to_end, running, until
+from support.rig import Rig, answer_or_none, read_to_end, running
+from support.waiting import until
+
+from pingap.testing import Client
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("proxy"), server='access_log = "combined"') as rig:
+def rig() -> Iterator[Rig]:
+    with running(server='access_log = "combined"') as rig:
         yield rig
         assert " ERROR " not in rig.proxy.log
         assert rig.origin.errors == []
@@ -149,12 +151,10 @@ BAD_BODIES = {
 
 
 @pytest.fixture(scope="module")
-def swallowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, list[bytes]]]:
+def swallowing() -> Iterator[tuple[Rig, list[bytes]]]:
     """A rig whose origin only reads, and what it read from each connection."""
     seen: list[bytes] = []
-    with running(
-        tmp_path_factory.mktemp("proxy"), lambda served: seen.append(read_to_end(served))
-    ) as rig:
+    with running(lambda served: seen.append(read_to_end(served))) as rig:
         yield rig, seen
         assert " ERROR " not in rig.proxy.log
 
@@ -269,7 +269,7 @@ def test_an_offer_to_upgrade_is_not_passed_on(rig: Rig) -> None:
     assert first.header("connection") is None
 
 
-def _send_in_pieces(client: RawClient, wire: bytes) -> None:
+def _send_in_pieces(client: Client, wire: bytes) -> None:
     for byte in wire:
         client.send(bytes([byte]))
 

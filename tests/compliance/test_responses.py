@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from threading import Event
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin, Script, Served
-from support.proxy import Proxy
+from support.origin import Script
 from support.rig import answer_or_none, configure, running
+
+from pingap.testing import Client, Proxy, Served, Upstream
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -164,7 +163,7 @@ SCRIPTS: dict[tuple[str, ...], Script] = {
 class Case:
     """An origin of its own, and the path under which the proxy serves it."""
 
-    def __init__(self, origin: Origin, path: str, proxy: Proxy) -> None:
+    def __init__(self, origin: Upstream, path: str, proxy: Proxy) -> None:
         self.origin = origin
         self.path = path
         self.proxy = proxy
@@ -174,7 +173,7 @@ class Case:
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, ...], Case]]:
     """One proxy in front of all origins: none shares its pool with another."""
     with ExitStack() as stack:
-        origins = {name: stack.enter_context(Origin(script)) for name, script in SCRIPTS.items()}
+        origins = {name: stack.enter_context(Upstream(script)) for name, script in SCRIPTS.items()}
         more = "".join(
             f'''
 [upstreams.u{number}]
@@ -188,7 +187,7 @@ upstream = "u{number}"
         )
         names = "".join(f'"l{number}", ' for number in range(len(origins)))
         toml = configure("127.0.0.1:1", more=more, locations=names)
-        proxy = stack.enter_context(Proxy(toml, tmp_path_factory.mktemp("proxy")))
+        proxy = stack.enter_context(Proxy(toml))
         yield {
             name: Case(origin, f"/{number}/", proxy)
             for number, (name, origin) in enumerate(origins.items())
@@ -198,17 +197,17 @@ upstream = "u{number}"
 
 @pytest.fixture(autouse=True)
 def _no_error_is_logged(cases: dict[tuple[str, ...], Case]) -> Iterator[None]:
-    log = next(iter(cases.values())).proxy.log_path
-    before = log.stat().st_size if log.exists() else 0
+    proxy = next(iter(cases.values())).proxy
+    before = len(proxy.log)
     yield
-    assert " ERROR " not in log.read_text()[before:] if log.exists() else True
+    assert " ERROR " not in proxy.log[before:]
 
 
 @pytest.mark.parametrize("name", BEFORE_THE_HEAD)
 def test_a_broken_head_is_answered_with_502(cases: dict[tuple[str, ...], Case], name: str) -> None:
     case = cases["head", name]
     with case.proxy.connect() as client:
-        answer = client.request("POST", case.path, b"body")
+        answer = client.request("POST", case.path, body=b"body")
         assert (answer.status, answer.complete) == (502, True)
         assert b"127.0.0.1" not in answer.body
         good = client.get(case.path + "good")
@@ -222,7 +221,7 @@ def test_a_broken_body_is_cut(cases: dict[tuple[str, ...], Case], name: str) -> 
     GO.clear()
     with case.proxy.connect() as client:
         client.send(f"GET {case.path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        assert client.head()[0] == 200
+        assert client.read_head().status == 200
         GO.set()
         rest = client.read_to_end()
         assert not rest.endswith(b"0\r\n\r\n")
@@ -232,7 +231,7 @@ def test_a_broken_body_is_cut(cases: dict[tuple[str, ...], Case], name: str) -> 
     assert case.origin.connections == 2
 
 
-def read_to_reset(client: RawClient) -> None:
+def read_to_reset(client: Client) -> None:
     while client.sock.recv(65536):
         pass
 
@@ -248,7 +247,7 @@ def test_a_broken_body_is_cut_visibly_for_http_1_0(
     GO.clear()
     with case.proxy.connect() as client:
         client.send(f"GET {case.path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode())
-        assert client.head()[0] == 200
+        assert client.read_head().status == 200
         GO.set()
         with pytest.raises(ConnectionResetError):  # nothing else tells that it is cut
             read_to_reset(client)
@@ -280,7 +279,7 @@ def test_bytes_after_an_answer_end_the_connection_and_reach_nobody(
     assert case.origin.connections == 2
 
 
-def test_bytes_of_an_idle_upstream_end_its_connection(tmp_path: Path) -> None:
+def test_bytes_of_an_idle_upstream_end_its_connection() -> None:
     go, closed = Event(), Event()
 
     def script(served: Served) -> None:
@@ -295,7 +294,7 @@ def test_bytes_of_an_idle_upstream_end_its_connection(tmp_path: Path) -> None:
         assert served.receive() == b""
         closed.set()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         assert client.get("/").body == b"first"
         go.set()
         assert closed.wait(10)

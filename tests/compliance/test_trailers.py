@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.h2 import END_HEADERS, H2Client, fields
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin, Served
 from support.rig import Rig, running
+
+from pingap.testing import Served, Upstream
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 UNWANTED = [
@@ -39,8 +39,8 @@ def h2_origin(served: H2Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Origin(h2_script(h2_origin)) as other:
+def rig() -> Iterator[Rig]:
+    with Upstream(h2_script(h2_origin)) as other:
         more = f"""
 [upstreams.h2]
 addrs = ["{other.addr}"]
@@ -51,7 +51,6 @@ path = "/h2"
 upstream = "h2"
 """
         with running(
-            tmp_path_factory.mktemp("proxy"),
             script,
             server="enabled_h2 = true",
             more=more,
@@ -64,9 +63,9 @@ upstream = "h2"
 @pytest.mark.parametrize("unwanted", UNWANTED)
 def test_trailers_of_an_answer_that_may_not_be_there_are_dropped(rig: Rig, unwanted: str) -> None:
     with rig.connect() as client, H2Client(rig.proxy) as other:
-        answer = client.get("/", X_Send=f"{unwanted}|X-Sum: 1")
+        answer = client.get("/", headers={"X-Send": f"{unwanted}|X-Sum: 1"})
         assert (answer.status, answer.body, answer.trailers) == (200, b"ok", [("X-Sum", "1")])
-        answer = client.get("/", X_Send=unwanted)
+        answer = client.get("/", headers={"X-Send": unwanted})
         assert (answer.body, answer.complete, answer.trailers) == (b"ok", True, [])
         found = other.get(1, "/", ("x-send", f"{unwanted}|X-Sum: 1"))
         assert (found.status, found.body, found.trailers) == (200, b"ok", [("x-sum", "1")])
@@ -77,7 +76,7 @@ def test_trailers_of_an_answer_that_may_not_be_there_are_dropped(rig: Rig, unwan
 @pytest.mark.parametrize("unwanted", [one for one in UNWANTED if "Transfer" not in one])
 def test_trailers_of_a_stream_that_may_not_be_there_are_dropped(rig: Rig, unwanted: str) -> None:
     with rig.connect() as client, H2Client(rig.proxy) as other:
-        answer = client.get("/h2", X_Send=unwanted)
+        answer = client.get("/h2", headers={"X-Send": unwanted})
         assert (answer.body, answer.trailers) == (b"ok", [("grpc-status", "0")])
         found = other.get(1, "/h2", ("x-send", unwanted))
         assert (found.body, found.trailers) == (b"ok", [("grpc-status", "0")])
@@ -105,7 +104,7 @@ def test_trailers_of_a_streamed_request_that_may_not_be_there_are_dropped(rig: R
     assert request.trailers == [("x-sum", "1")]
 
 
-def test_a_long_answer_is_complete_without_its_trailers(tmp_path: Path) -> None:
+def test_a_long_answer_is_complete_without_its_trailers() -> None:
     size = 300_000
 
     def long(served: Served) -> None:
@@ -114,14 +113,14 @@ def test_a_long_answer_is_complete_without_its_trailers(tmp_path: Path) -> None:
         served.send(b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n" + body)
         served.send(b"0\r\nCache-Control: no-store\r\n\r\n")
 
-    with running(tmp_path, long) as rig, rig.connect() as client:
-        answer = client.get("/", Connection="close")
+    with running(long) as rig, rig.connect() as client:
+        answer = client.get("/", headers={"Connection": "close"})
         assert (len(answer.body), answer.complete) == (size, True)
 
 
 def test_an_answer_announces_only_trailers_that_may_come(rig: Rig) -> None:
     with rig.connect() as client, H2Client(rig.proxy) as other:
-        assert client.get("/", X_Send="X-Sum: 1").header("trailer") == "X-Sum"
+        assert client.get("/", headers={"X-Send": "X-Sum: 1"}).header("trailer") == "X-Sum"
         assert other.get(1, "/", ("x-send", "X-Sum: 1")).header("trailer") == "X-Sum"
         client.send(b"GET / HTTP/1.0\r\nX-Send: X-Sum: 1\r\n\r\n")
         answer = client.answer()  # there are no trailers in HTTP/1.0
@@ -158,7 +157,7 @@ def test_only_trailers_of_te_reach_the_upstream(
 ) -> None:
     rig.origin.requests.clear()
     with rig.connect() as client:
-        assert client.get("/", TE=te, Connection=connection).status == 200
+        assert client.get("/", headers={"TE": te, "Connection": connection}).status == 200
     [request] = rig.origin.requests
     seen = (request.header("te"), request.header("connection"))
     assert seen == (("trailers", "TE") if passed else (None, None))

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from support.rig import until
+from support.waiting import until
 
 from pingap import (
     AsyncBodyFilter,

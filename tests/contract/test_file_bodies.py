@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.rig import until
+from support.waiting import until
 
 from pingap import (
     BodyFilter,

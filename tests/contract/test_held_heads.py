@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio.lowlevel
 import pytest
-from support.rig import until
+from support.waiting import until
 
 from pingap import (
     AsyncBodyFilter,

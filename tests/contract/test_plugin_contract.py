@@ -219,7 +219,7 @@ def test_a_failure_is_told_once_with_its_place_and_counted_always(
     clock.advance(11)
     proxy.get("/")
     proxy.expect_error("RuntimeError: fragile")
-    assert "(4 more since it was told last)" in proxy.log
+    assert "(4 more since it was last logged)" in proxy.log
 
 
 @pytest.mark.parametrize("chunked", [False, True])

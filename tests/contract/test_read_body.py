@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support.rig import until
+from support.waiting import until
 
 from pingap import (
     BodyFilter,

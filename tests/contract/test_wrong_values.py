@@ -137,7 +137,7 @@ def test_wrong_value_is_the_plugins_fault(
         told = proxy.expect_error("location all, at")
         assert f"{HERE}:" in told.splitlines()[0], (case, told)
         assert "plugin wrong" in told, case
-    assert "defect" not in proxy.log
+    assert "bug in pingap" not in proxy.log
     lines = proxy.wait_for_access_log(2 * len(cases))
     assert all(line.endswith(" END") for line in lines)
 
@@ -188,11 +188,11 @@ def test_head_that_is_changed_too_late_raises(
     proxy.configure("servers.web", enabled_h2=True)
     client = proxy.connect_http2() if http2 else proxy.connect()
     for case, line in {
-        "status": "response.status cannot be changed any more",
-        "header": "the header 'x-sum' cannot be set any more",
-        "fields": "header fields cannot be changed any more",
-        "request": "the header 'x-late' cannot be set any more",
-        "rewrite": "the request cannot be rewritten any more",
+        "status": "response.status can no longer be changed",
+        "header": "the header 'x-sum' can no longer be set",
+        "fields": "header fields can no longer be changed",
+        "request": "the header 'x-late' can no longer be set",
+        "rewrite": "the request can no longer be rewritten",
     }.items():
         assert client.get(f"/{case}").status == 500, case
         told = proxy.expect_error(line)

@@ -39,7 +39,11 @@ ELSEWHERE = {
 @pytest.fixture
 def examples(tmp_path: Path) -> Path:
     """The modules of the manual, as a folder that can stand on the path."""
-    folder = tmp_path / "examples"
+    return write_examples(tmp_path / "examples")
+
+
+def write_examples(folder: Path) -> Path:
+    """Write the modules of the manual, as a distribution."""
     info = folder / "pingap_examples-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pingap-examples\nVersion: 1.0\n")
@@ -78,6 +82,11 @@ def write_certificates(folder: Path) -> None:
 @pytest.fixture
 def registry(examples: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """The installed plugins and those of the manual."""
+    return registry_with(examples, monkeypatch)
+
+
+def registry_with(examples: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Return the installed plugins and those of the manual, which can be imported from now on."""
     installed = entry_points(group="pingap")
     shown = [EntryPoint(name, target, "pingap") for name, target in EXAMPLES.items()]
     for target in EXAMPLES.values():

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from docs.blocks import shown_file
 from support.certificates import Issued, issue
 from support.plugins import python_path, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 SERVER = """
 [basic]
@@ -26,7 +26,7 @@ global_certificates = true
 """
 
 
-def shown(proxy: Proxy) -> bytes:
+def shown(proxy: Process) -> bytes:
     with TlsClient(proxy, client_context(), "shop.example.com") as client:
         return client.peer
 
@@ -50,14 +50,14 @@ chain = "{chain}"
 key = "{key}"
 every = "20ms"
 """
-    with Proxy(
+    with Process(
         toml.replace('plugins = ["mock"]', 'plugins = ["renewed", "mock"]'), tmp_path
     ) as proxy:
         assert shown(proxy) == der(first)
         Path(chain).write_text(second.cert)
         proxy.wait_for_log("shop stays as it is: key: the key does not belong")
         Path(key).write_text(second.key)
-        wait_until(lambda: {shown(proxy) for _ in range(8)} == {der(second)})
+        until(lambda: {shown(proxy) for _ in range(8)} == {der(second)})
 
 
 def test_a_source_of_a_folder(tmp_path: Path) -> None:
@@ -70,5 +70,5 @@ def test_a_source_of_a_folder(tmp_path: Path) -> None:
     (folder / "chain.pem").write_text(issued.cert)
     (folder / "key.pem").write_text(issued.key)
     toml = f'{SERVER}[certificates.shop]\ndomains = "shop.example.com"\nfolder = "issued"\n'
-    with Proxy(toml, tmp_path, env=python_path(tmp_path / "site")) as proxy:
+    with Process(toml, tmp_path, env=python_path(tmp_path / "site")) as proxy:
         assert shown(proxy) == der(issued)

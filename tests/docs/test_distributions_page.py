@@ -8,7 +8,7 @@ import tomli
 from docs.blocks import shown_file
 from support.command import run
 from support.plugins import python_path
-from support.proxy import Proxy
+from support.process import Process
 
 PAGE = "distributions.md"
 
@@ -37,7 +37,7 @@ def test_the_beacon_does_what_the_page_says(tmp_path: Path) -> None:
     toml = toml.replace("6188", "0")
     module = tmp_path / "site" / "acme_beacon.py"
     module.write_text(module.read_text().replace("9180", "0"))
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy:
+    with Process(toml, tmp_path / "proxy", env=env) as proxy:
         for server in ("web", "acme-beacon:port"):
             with proxy.connect(server) as client:
                 assert client.get("/beacon").body == b"hello\n\nup since this morning"

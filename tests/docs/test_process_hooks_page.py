@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 from docs.blocks import DOCS, every_block
-from support.origin import Origin
 from support.plugins import python_path, routes
-from support.processes import wait_until
-from support.proxy import Proxy as Process
+from support.process import Process
+from support.waiting import until
 
 from pingap.testing import Proxy, Upstream
 
@@ -50,7 +49,7 @@ def test_events_are_sent_to_the_web_service(
     toml = shown("alerts.py").replace("127.0.0.1:9000", upstream.addr)
     toml = toml.replace('kinds = ["', 'kinds = ["alerts_started", "')
     with Proxy(f'{toml}\n[servers.web]\naddr = "127.0.0.1:0"\n'):
-        wait_until(lambda: upstream.requests)
+        until(lambda: upstream.requests)
         (request,) = upstream.requests
     assert request.method == "POST"
     assert json.loads(request.body) == {
@@ -76,13 +75,13 @@ def test_failures_are_shown(directory: Path, tmp_path: Path) -> None:
         assert client.get("/failures").body == b"broken /it KeyError('wanted')"
 
 
-def test_values_and_lines_of_the_log(examples: Path, tmp_path: Path, origin: Origin) -> None:
+def test_values_and_lines_of_the_log(examples: Path, tmp_path: Path, upstream: Upstream) -> None:
     (toml,) = (one.text for one in every_block(PAGE) if "datagram:/run" in one.text)
     path = tmp_path / "s"
     (access_log,) = re.findall(r'access_log = ".*"', toml)
     toml = routes(
         {"app": 'country\nproxy_set_headers = ["X-From: $country"]'},
-        origin.addr,
+        upstream.addr,
         server=access_log.replace("/run/collector.sock", str(path)),
         more='[plugins.country]\ncategory = "country"',
     )
@@ -91,11 +90,11 @@ def test_values_and_lines_of_the_log(examples: Path, tmp_path: Path, origin: Ori
         collector.settimeout(5)
         with Process(toml, tmp_path / "proxy", env=python_path(examples)) as proxy:
             with proxy.connect() as client:
-                assert client.request("GET", "/app/", X_Country="CH").status == 200
+                assert client.request("GET", "/app/", headers={"X-Country": "CH"}).status == 200
                 assert client.get("/app/2").status == 200
             assert proxy.stop() == 0
         assert [collector.recv(1000) for _ in range(2)] == [
             b"GET /app/ CH\n",
             b"GET /app/2 unknown\n",
         ]
-    assert [one.header("x-from") for one in origin.requests] == ["CH", "unknown"]
+    assert [one.header("x-from") for one in upstream.requests] == ["CH", "unknown"]

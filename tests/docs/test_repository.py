@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from docs.blocks import DOCS, ROOT, blocks, pages, shown_file
-from support.proxy import StartProxy
+from support.plugins import installed
 
 from pingap import Plugin
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import load
+from pingap.testing import Proxy
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -50,12 +51,12 @@ def test_conf_d_explains_itself(file: Path) -> None:
             assert explained, f"{file.name}: {line}"
 
 
-def test_conf_d_answers(start_proxy: StartProxy) -> None:
+def test_conf_d_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     text = "\n".join(file.read_text() for file in sorted((ROOT / "conf.d").glob("*.toml")))
     text = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace(":8081", f":{port}")
-    with start_proxy(text).connect() as client:
+    with Proxy(text) as proxy, proxy.connect() as client:
         page = client.get("/")
         assert (page.status, page.header("content-type")) == (200, "text/html; charset=utf-8")
         assert b"It works" in page.body
@@ -72,7 +73,7 @@ def test_conf_d_answers(start_proxy: StartProxy) -> None:
 # Examples.
 
 
-def test_the_examples_run_in_a_proxy(examples: Path, start_proxy: StartProxy) -> None:
+def test_the_examples_run_in_a_proxy(examples: Path) -> None:
     toml = """
     [plugins.repairs]
     category = "maintenance"
@@ -94,8 +95,7 @@ def test_the_examples_run_in_a_proxy(examples: Path, start_proxy: StartProxy) ->
     addr = "127.0.0.1:0"
     locations = ["shop", "page"]
     """
-    proxy = start_proxy(toml, env={"PYTHONPATH": str(examples)})
-    with proxy.connect() as client:
+    with installed(examples), Proxy(toml) as proxy, proxy.connect() as client:
         answer = client.get("/shop")
         assert (answer.status, answer.body) == (503, b"New shelves are being built")
         assert answer.header("retry-after") == "600"

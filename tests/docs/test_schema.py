@@ -7,19 +7,27 @@ import re
 import pytest
 import tomli
 from docs.blocks import DOCS, Block
+from docs.conftest import registry_with, write_examples
 from docs.test_toml_blocks import CONFIGURATIONS
 from jsonschema import Draft202012Validator
 
 from pingap.cli.commands import COMMANDS
 from pingap.inspection.json_schema import json_schema
-from pingap.plugins.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def validator(tmp_path_factory: pytest.TempPathFactory) -> Draft202012Validator:
+    """The schema, made once: it takes as long as all blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        examples = write_examples(tmp_path_factory.mktemp("schema") / "examples")
+        schema, failures = json_schema(registry_with(examples, patch))
+    assert failures == []
+    return Draft202012Validator(schema)
 
 
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=str)
-def test_a_block_fits_the_schema(block: Block, registry: Registry) -> None:
-    schema, failures = json_schema(registry)
-    assert failures == []
-    found = Draft202012Validator(schema).iter_errors(tomli.loads(block.text))
+def test_a_block_fits_the_schema(block: Block, validator: Draft202012Validator) -> None:
+    found = validator.iter_errors(tomli.loads(block.text))
     assert [(one.json_path, one.message) for one in found] == []
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.client import RawClient
-from support.origin import Served
-from support.rig import Rig, running, until
+from support.rig import Rig, running, running_process
+from support.waiting import until
+
+from pingap.testing import Client, Served
 
 PROBE = 0.5
 """Seconds after which a client that ended its side is first looked for (``PROBE_SECONDS``)."""
@@ -42,15 +43,15 @@ class Watching:
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Watching]]:
+def setup() -> Iterator[tuple[Rig, Watching]]:
     watching = Watching()
-    with running(tmp_path_factory.mktemp("proxy"), watching, server='access_log = "tiny"') as rig:
+    with running(watching, server='access_log = "tiny"') as rig:
         yield rig, watching
         assert " ERROR " not in rig.proxy.log
         watching.end.set()
 
 
-def reset(client: RawClient) -> None:
+def reset(client: Client) -> None:
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
 
@@ -139,9 +140,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_head_is_nobody(
 @pytest.mark.parametrize(
     "head", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"], ids=["counted", "chunked"]
 )
-def test_an_upstream_that_leaves_in_the_middle_cuts_the_answer(
-    tmp_path: Path, head: bytes, end: str
-) -> None:
+def test_an_upstream_that_leaves_in_the_middle_cuts_the_answer(head: bytes, end: str) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(
@@ -150,7 +149,7 @@ def test_an_upstream_that_leaves_in_the_middle_cuts_the_answer(
         if end == "reset":
             served.reset()
 
-    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+    with running(script, server='access_log = "tiny"') as rig, rig.connect() as client:
         client.send(b"GET /cut HTTP/1.1\r\nHost: a\r\n\r\n")
         data = b""
         with suppress(ConnectionResetError):
@@ -164,7 +163,7 @@ def test_an_upstream_that_leaves_in_the_middle_cuts_the_answer(
 
 def test_nothing_is_left_open_after_many_aborts(tmp_path: Path) -> None:
     """Clients leave at every stage; afterwards the proxy holds what it held before."""
-    with running(tmp_path, server='access_log = "tiny"') as rig:
+    with running_process(tmp_path, server='access_log = "tiny"') as rig:
         with rig.connect() as client:
             client.get("/")
         files = Path(f"/proc/{rig.proxy.workers[0]}/fd")
@@ -184,9 +183,7 @@ def test_nothing_is_left_open_after_many_aborts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answers", [1, 2])
-def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
-    tmp_path: Path, answers: int
-) -> None:
+def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(answers: int) -> None:
     def script(served: Served) -> None:
         while (request := served.read_head()) is not None:
             if request.target == "/last":
@@ -194,7 +191,7 @@ def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
                 return
             served.respond()
 
-    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+    with running(script, server='access_log = "tiny"') as rig, rig.connect() as client:
         head = b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n"
         client.send(head % b"first" * answers + head % b"last")
         until(lambda: rig.origin.requests)
@@ -209,7 +206,7 @@ def test_a_client_that_leaves_behind_pipelined_requests_is_noticed(
 @pytest.mark.parametrize(
     "rest", [b"Content-Length: 9\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"]
 )
-def test_a_pipelined_body_that_will_never_be_complete(tmp_path: Path, rest: bytes) -> None:
+def test_a_pipelined_body_that_will_never_be_complete(rest: bytes) -> None:
     """The end of the client's side comes while the response to the request before is awaited."""
     answers = Event()
 
@@ -219,7 +216,7 @@ def test_a_pipelined_body_that_will_never_be_complete(tmp_path: Path, rest: byte
                 answers.wait(10)
                 served.respond()
 
-    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+    with running(script, server='access_log = "tiny"') as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /cut HTTP/1.1\r\nHost: a\r\n" + rest)
         client.sock.shutdown(socket.SHUT_WR)
         client.read_until(b"100 Continue\r\n\r\n")  # (the end of the client's side was seen)
@@ -229,7 +226,7 @@ def test_a_pipelined_body_that_will_never_be_complete(tmp_path: Path, rest: byte
         rig.proxy.wait_for_log("POST /cut 499")
 
 
-def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> None:
+def test_a_client_that_ends_its_side_gets_one_interim_answer() -> None:
     answers = Event()
 
     def script(served: Served) -> None:
@@ -237,7 +234,7 @@ def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> 
             answers.wait(10)
             served.respond()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         client.sock.shutdown(socket.SHUT_WR)
         answers.wait(5)
@@ -246,14 +243,14 @@ def test_a_client_that_ends_its_side_gets_one_interim_answer(tmp_path: Path) -> 
     assert [interim.status for interim in answer.interim] == [100]
 
 
-def test_a_client_that_is_not_read_from_is_missed_when_it_leaves(tmp_path: Path) -> None:
+def test_a_client_that_is_not_read_from_is_missed_when_it_leaves() -> None:
     """More requests are here than are taken, so the loop does not see the end of the connection."""
 
     def script(served: Served) -> None:
         served.read_head()
         served.receive()  # the end of the connection
 
-    with running(tmp_path, script, server='access_log = "tiny"') as rig:
+    with running(script, server='access_log = "tiny"') as rig:
         client = rig.connect()
         client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % one for one in range(4000)))
         until(lambda: rig.origin.requests)
@@ -261,7 +258,7 @@ def test_a_client_that_is_not_read_from_is_missed_when_it_leaves(tmp_path: Path)
         rig.proxy.wait_for_log("GET /0 499")
 
 
-def test_a_client_that_ended_its_side_is_given_up_if_its_answer_stops(tmp_path: Path) -> None:
+def test_a_client_that_ended_its_side_is_given_up_if_its_answer_stops() -> None:
     """(It may be gone: nothing is sent to it that would tell.)"""
 
     def script(served: Served) -> None:
@@ -269,15 +266,15 @@ def test_a_client_that_ended_its_side_is_given_up_if_its_answer_stops(tmp_path: 
             served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
             served.receive()  # the end of the connection
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        client.head()
+        client.read_head()
         assert client.read_exactly(4) == b"half"
         client.half_close()
         assert client.is_closed()
 
 
-def test_the_kernel_looks_for_a_client_that_ended_its_side(tmp_path: Path) -> None:
+def test_the_kernel_looks_for_a_client_that_ended_its_side() -> None:
     def script(served: Served) -> None:
         served.read_head()
         served.receive()  # the end of the connection
@@ -288,7 +285,7 @@ def test_the_kernel_looks_for_a_client_that_ended_its_side(tmp_path: Path) -> No
         lines = Path("/proc/net/tcp").read_text().splitlines()
         return any(pair in line and line.split()[5].startswith("02:") for line in lines)
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: rig.origin.connections)
         assert not has_keep_alive_timer()

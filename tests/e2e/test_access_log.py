@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.origin import Served
 from support.rig import Rig, running
+
+from pingap.testing import Served
 
 TAGS = " ".join(
     f"{name}={{{tag}}}"
@@ -35,12 +36,10 @@ def answering(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     os.environ["PINGAP_TEST"] = "from-the-environment"
     try:
-        with running(
-            tmp_path_factory.mktemp("proxy"), answering, server=f"access_log = '''{TAGS}'''"
-        ) as rig:
+        with running(answering, server=f"access_log = '''{TAGS}'''") as rig:
             yield rig
             assert " ERROR " not in rig.proxy.log
     finally:
@@ -58,7 +57,10 @@ def test_every_tag_has_its_value(rig: Rig) -> None:
     with rig.connect() as client:
         client.get("/first")
         client.request(
-            "POST", "/tags?a=b", b"12345", Host="h.example:1", X_In="i", Cookie="a=1; who=me"
+            "POST",
+            "/tags?a=b",
+            body=b"12345",
+            headers={"Host": "h.example:1", "X-In": "i", "Cookie": "a=1; who=me"},
         )
     values = line(rig, "/tags")
     assert values.pop("latency").isdigit()
@@ -127,12 +129,12 @@ def test_a_body_that_is_not_sent_is_not_counted(rig: Rig) -> None:
         ("tiny", r"GET /p\?q 200 1\.2KB - \d+ms"),
     ],
 )
-def test_presets(tmp_path: Path, preset: str, expected: str) -> None:
+def test_presets(preset: str, expected: str) -> None:
     with (
-        running(tmp_path, answering, server=f'access_log = "{preset}"') as rig,
+        running(answering, server=f'access_log = "{preset}"') as rig,
         rig.connect() as client,
     ):
-        client.get("/p?q", Referer="r", User_Agent="u")
+        client.get("/p?q", headers={"Referer": "r", "User-Agent": "u"})
         log = rig.proxy.wait_for_log("/p?q")
     [found] = [one for one in log.splitlines() if "/p?q" in one]
     when, level, text = found.split(" ", 2)
@@ -144,7 +146,7 @@ def test_presets(tmp_path: Path, preset: str, expected: str) -> None:
 def test_a_file_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "access.log"
     server = f"access_log = '{file}?rolling=never {{method}} {{uri}}'"
-    with running(tmp_path / "proxy", answering, server=server) as rig, rig.connect() as client:
+    with running(answering, server=server) as rig, rig.connect() as client:
         client.get("/own")
         client.get("/file")
     assert file.read_text() == "GET /own\nGET /file\n"  # flushed at the end at the latest

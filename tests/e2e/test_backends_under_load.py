@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.origin_process import OriginProcess
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.process import Process
+from support.rig import configure
+from support.waiting import until
 
 CLIENTS = 6
 LOCATION = 'max_retries = 2\nretry_on = ["connect", "reset", "timeout"]'
@@ -27,7 +28,7 @@ circuit_break_open_duration = "300ms"
 class Load:
     """Clients that make requests all the time."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Process) -> None:
         self._proxy = proxy
         self._end = threading.Event()
         self.answers: Counter[tuple[int, bytes]] = Counter()
@@ -76,11 +77,11 @@ def origins() -> Iterator[list[OriginProcess]]:
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
 def proxy(
     origins: list[OriginProcess], tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Proxy]:
+) -> Iterator[Process]:
     addrs = [origin.addr for origin in origins]
     basic = f"threads = {request.param}"
     text = configure(*addrs, basic=basic, location=LOCATION, upstream=UPSTREAM)
-    with Proxy(text, tmp_path) as one:
+    with Process(text, tmp_path) as one:
         yield one
 
 
@@ -90,7 +91,7 @@ def check(load: Load) -> None:
 
 
 def test_no_request_fails_while_a_backend_is_killed_and_restarted(
-    proxy: Proxy, origins: list[OriginProcess]
+    proxy: Process, origins: list[OriginProcess]
 ) -> None:
     victim = origins[1]
     opens = f"circuit breaker of origin({victim.addr}) opens"
@@ -107,7 +108,7 @@ def test_no_request_fails_while_a_backend_is_killed_and_restarted(
 
 
 def test_no_request_fails_while_a_backend_is_frozen(
-    proxy: Proxy, origins: list[OriginProcess]
+    proxy: Process, origins: list[OriginProcess]
 ) -> None:
     victim = origins[1]
     with Load(proxy) as load:

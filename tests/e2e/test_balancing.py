@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import pytest
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.testing import Answer, Clock, Proxy, Served, Upstream
 from pingap.upstream.peer import Peer
@@ -388,7 +388,7 @@ def test_streams_are_in_flight_until_they_end() -> None:
             go.wait(10)
             served.respond(request.stream, b"ok")
 
-    with Origin(h2_script(script)) as origin:
+    with Upstream(h2_script(script)) as origin:
         toml = configure(origin.addr, upstream='alpn = "H2"\nmax_h2_streams = 10')
         with Proxy(toml) as proxy, proxy.connect() as one, proxy.connect() as other:
             for client in (one, other):
@@ -413,7 +413,7 @@ def test_a_stream_ends_before_the_connection_of_a_peer_that_goes() -> None:
             go.wait(10)
             served.respond(request.stream, b"ok")
 
-    with Origin(h2_script(script)) as origin:
+    with Upstream(h2_script(script)) as origin:
         toml = configure(origin.addr, upstream='alpn = "H2"\nmax_h2_streams = 10')
         with Proxy(toml) as proxy, proxy.connect() as client:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -10,9 +10,17 @@ from signal import SIGCONT, SIGSTOP
 from threading import Event, Thread
 
 import pytest
-from support.client import RawClient
-from support.origin import Served
-from support.rig import Rig, answer_or_none, read_to_end, running, signal_workers, until
+from support.rig import (
+    Rig,
+    answer_or_none,
+    read_to_end,
+    running,
+    running_process,
+    signal_workers,
+)
+from support.waiting import until
+
+from pingap.testing import Answer, Client, Fields, Served
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -53,7 +61,7 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     more = """
 [upstreams.dead]
 addrs = ["127.0.0.1:1"]
@@ -63,7 +71,6 @@ path = "/dead"
 upstream = "dead"
 """
     with running(
-        tmp_path_factory.mktemp("proxy"),
         by_target,
         more=more,
         locations='"dead", ',
@@ -74,7 +81,7 @@ upstream = "dead"
 
 
 @pytest.fixture
-def client(rig: Rig) -> Iterator[RawClient]:
+def client(rig: Rig) -> Iterator[Client]:
     rig.origin.requests.clear()
     with rig.connect() as client:
         yield client
@@ -84,7 +91,7 @@ def client(rig: Rig) -> Iterator[RawClient]:
 
 
 def test_pipelined_requests_with_all_kinds_of_bodies_are_answered_in_order(
-    rig: Rig, client: RawClient
+    rig: Rig, client: Client
 ) -> None:
     client.send(
         b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfirst"
@@ -105,7 +112,7 @@ def test_pipelined_requests_with_all_kinds_of_bodies_are_answered_in_order(
     assert targets == ["/1", "/2", "/3", "/chunked", "/head", "/6", "/204", "/8", "/9"]
 
 
-def test_a_thousand_pipelined_requests(client: RawClient) -> None:
+def test_a_thousand_pipelined_requests(client: Client) -> None:
     one = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n%04d"
     sender = Thread(target=client.send, args=(b"".join(one % number for number in range(1000)),))
     sender.start()
@@ -113,7 +120,7 @@ def test_a_thousand_pipelined_requests(client: RawClient) -> None:
     sender.join()
 
 
-def test_a_chunked_request_stays_chunked(rig: Rig, client: RawClient) -> None:
+def test_a_chunked_request_stays_chunked(rig: Rig, client: Client) -> None:
     client.send(
         b"POST /p HTTP/1.1\r\nHost: a\r\ntransfer-encoding: CHUNKED\r\n\r\n"
         b"1;x=y\r\na\r\n0002\r\nbc\r\n0\r\n\r\n"
@@ -124,13 +131,13 @@ def test_a_chunked_request_stays_chunked(rig: Rig, client: RawClient) -> None:
     assert request.header("content-length") is None
 
 
-def test_a_chunked_answer_is_complete(client: RawClient) -> None:
+def test_a_chunked_answer_is_complete(client: Client) -> None:
     answer = client.get("/chunked")
     assert (answer.body, answer.complete) == (b"abcdefg", True)
     assert client.get("/empty-chunked").complete
 
 
-def test_a_long_chunked_answer_stays_chunked(client: RawClient) -> None:
+def test_a_long_chunked_answer_stays_chunked(client: Client) -> None:
     for _ in range(2):
         answer = client.get("/long-chunked")
         assert (len(answer.body), answer.complete) == (1_000_000, True)
@@ -139,14 +146,14 @@ def test_a_long_chunked_answer_stays_chunked(client: RawClient) -> None:
         assert answer.trailers == [("A", "b")]
 
 
-def test_a_long_chunked_answer_ends_the_connection_of_http_1_0(client: RawClient) -> None:
+def test_a_long_chunked_answer_ends_the_connection_of_http_1_0(client: Client) -> None:
     client.send(b"GET /long-chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     answer = client.answer()
     assert (answer.status, len(answer.body)) == (200, 1_000_000)
     assert answer.header("connection") == "close"
 
 
-def test_trailers_pass_both_ways(rig: Rig, client: RawClient) -> None:
+def test_trailers_pass_both_ways(rig: Rig, client: Client) -> None:
     client.send(
         b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"1\r\na\r\n0\r\nX-One: 1\r\nX-Two: 2\r\n\r\n"
@@ -156,9 +163,9 @@ def test_trailers_pass_both_ways(rig: Rig, client: RawClient) -> None:
     assert client.get("/trailers").trailers == [("X-Sum", "7"), ("X-Sum", "8")]
 
 
-def test_binary_bodies_pass_unchanged(client: RawClient) -> None:
+def test_binary_bodies_pass_unchanged(client: Client) -> None:
     body = bytes(range(256)) * 2000 + b"\r\n\r\n0\r\n\r\n"
-    assert client.request("POST", "/p", body).body == body
+    assert client.request("POST", "/p", body=body).body == body
     client.send(b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     client.send(
         b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in [body[:70_000], body[70_000:]])
@@ -167,7 +174,7 @@ def test_binary_bodies_pass_unchanged(client: RawClient) -> None:
     assert client.answer().body == body
 
 
-def test_the_body_of_an_upgrade_offer_is_no_request(rig: Rig, client: RawClient) -> None:
+def test_the_body_of_an_upgrade_offer_is_no_request(rig: Rig, client: Client) -> None:
     """As curl sends it with ``--http2`` and a body of unknown length."""
     client.send(
         b"POST /p HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
@@ -178,11 +185,11 @@ def test_the_body_of_an_upgrade_offer_is_no_request(rig: Rig, client: RawClient)
     assert client.get("/2").status == 200
 
 
-def test_a_body_that_was_held_does_not_block_the_next_one(client: RawClient) -> None:
+def test_a_body_that_was_held_does_not_block_the_next_one(client: Client) -> None:
     client.sock.settimeout(2)
     for _ in range(2):
-        assert client.request("POST", "/dead", b"held").status == 502
-    assert client.request("POST", "/p", b"body").body == b"body"
+        assert client.request("POST", "/dead", body=b"held").status == 502
+    assert client.request("POST", "/p", body=b"body").body == b"body"
 
 
 # Expectations.
@@ -204,19 +211,19 @@ def waiting_origin(first: bytes, *, read_body: bool) -> object:
     return script
 
 
-def test_expect_continue_is_passed_on_and_answered(tmp_path: Path) -> None:
+def test_expect_continue_is_passed_on_and_answered() -> None:
     script = waiting_origin(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", read_body=True)
-    with running(tmp_path, script) as rig, rig.connect() as client:  # type: ignore[arg-type]
+    with running(script) as rig, rig.connect() as client:  # type: ignore[arg-type]
         client.send(
             b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 4\r\n\r\n"
         )
-        assert client.head()[0] == 100
+        assert client.read_interim().status == 100
         client.send(b"body")
         assert client.answer().body == b"thanks"
         assert rig.origin.requests[0].header("expect") == "100-Continue"
 
 
-def test_the_body_of_an_expectation_need_not_be_waited_for(rig: Rig, client: RawClient) -> None:
+def test_the_body_of_an_expectation_need_not_be_waited_for(rig: Rig, client: Client) -> None:
     client.send(
         b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody"
     )
@@ -227,10 +234,10 @@ def test_the_body_of_an_expectation_need_not_be_waited_for(rig: Rig, client: Raw
 @pytest.mark.parametrize(
     ("status", "line"), [(417, b"417 Expectation Failed"), (200, b"200 OK"), (401, b"401 Who")]
 )
-def test_a_final_answer_instead_of_continue(tmp_path: Path, status: int, line: bytes) -> None:
+def test_a_final_answer_instead_of_continue(status: int, line: bytes) -> None:
     first = b"HTTP/1.1 " + line + b"\r\nContent-Length: 2\r\n\r\nno"
     script = waiting_origin(first, read_body=False)
-    with running(tmp_path, script) as rig, rig.connect() as client:  # type: ignore[arg-type]
+    with running(script) as rig, rig.connect() as client:  # type: ignore[arg-type]
         client.send(
             b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
         )
@@ -244,7 +251,7 @@ def test_a_final_answer_instead_of_continue(tmp_path: Path, status: int, line: b
 # Versions.
 
 
-def test_http_1_0_gets_a_chunked_answer_until_the_end(client: RawClient) -> None:
+def test_http_1_0_gets_a_chunked_answer_until_the_end(client: Client) -> None:
     client.send(b"GET /chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     answer = client.answer()
     assert (answer.status, answer.body) == (200, b"abcdefg")
@@ -253,12 +260,12 @@ def test_http_1_0_gets_a_chunked_answer_until_the_end(client: RawClient) -> None
     assert answer.header("connection") in ("keep-alive", "close")
 
 
-def test_http_1_0_may_send_a_body(client: RawClient) -> None:
+def test_http_1_0_may_send_a_body(client: Client) -> None:
     client.send(b"POST /p HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc")
     assert client.answer().body == b"abc"
 
 
-def test_http_1_0_without_host_gets_that_of_the_upstream(rig: Rig, client: RawClient) -> None:
+def test_http_1_0_without_host_gets_that_of_the_upstream(rig: Rig, client: Client) -> None:
     client.send(b"GET / HTTP/1.0\r\n\r\n")
     assert client.answer().status == 200
     [request] = rig.origin.requests
@@ -266,12 +273,12 @@ def test_http_1_0_without_host_gets_that_of_the_upstream(rig: Rig, client: RawCl
     assert request.header_all("host") == [rig.origin.addr]
 
 
-def test_upstreams_of_http_1_0(tmp_path: Path) -> None:
+def test_upstreams_of_http_1_0() -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(b"HTTP/1.0 200 OK\r\nX: y\r\n\r\nuntil the end")
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         for _ in range(2):
             answer = client.get("/")
             assert (answer.body, answer.complete) == (b"until the end", True)
@@ -279,16 +286,16 @@ def test_upstreams_of_http_1_0(tmp_path: Path) -> None:
         assert rig.origin.connections == 2
 
 
-def test_interim_answers_are_passed_on(client: RawClient) -> None:
+def test_interim_answers_are_passed_on(client: Client) -> None:
     client.send(b"GET /hints HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert client.head() == (103, "Early Hints", [("Link", "</a>")])
-    assert client.head() == (103, "Early Hints", [("Link", "</b>")])
+    assert client.read_interim() == Answer(103, "Early Hints", Fields([("Link", "</a>")]))
+    assert client.read_interim() == Answer(103, "Early Hints", Fields([("Link", "</b>")]))
     assert client.answer().body == b"ok"
 
 
-def test_http_1_0_gets_no_interim_answers(client: RawClient) -> None:
+def test_http_1_0_gets_no_interim_answers(client: Client) -> None:
     client.send(b"GET /hints HTTP/1.0\r\n\r\n")
-    assert client.head()[0] == 200
+    assert client.read_head().status == 200
 
 
 # Answers without body.
@@ -308,7 +315,7 @@ def test_http_1_0_gets_no_interim_answers(client: RawClient) -> None:
     ],
 )
 def test_answers_without_body(
-    rig: Rig, client: RawClient, method: str, target: str, length: str | None
+    rig: Rig, client: Client, method: str, target: str, length: str | None
 ) -> None:
     for _ in range(2):
         answer = client.request(method, target)
@@ -319,13 +326,13 @@ def test_answers_without_body(
 
 @pytest.mark.parametrize(("method", "target"), [("HEAD", "/head-chunked"), ("GET", "/304-chunked")])
 def test_answers_without_body_that_announce_a_coding(
-    client: RawClient, method: str, target: str
+    client: Client, method: str, target: str
 ) -> None:
     assert client.request(method, target).status == (200 if method == "HEAD" else 304)
     assert client.get("/").body == b"ok"
 
 
-def test_the_answer_to_head_of_an_error_has_no_body(client: RawClient) -> None:
+def test_the_answer_to_head_of_an_error_has_no_body(client: Client) -> None:
     assert client.request("HEAD", "/dead").status == 502
     assert client.get("/").body == b"ok"
 
@@ -334,7 +341,7 @@ def test_the_answer_to_head_of_an_error_has_no_body(client: RawClient) -> None:
     ("target", "status", "reason"), [("/no-reason", 299, ""), ("/reason", 404, "Nothing Here")]
 )
 def test_status_lines_pass_as_they_are(
-    client: RawClient, target: str, status: int, reason: str
+    client: Client, target: str, status: int, reason: str
 ) -> None:
     answer = client.get(target)
     assert (answer.status, answer.reason) == (status, reason)
@@ -343,14 +350,14 @@ def test_status_lines_pass_as_they_are(
 # The end of a connection.
 
 
-def test_a_client_that_ends_its_side_still_gets_its_answer(rig: Rig, client: RawClient) -> None:
+def test_a_client_that_ends_its_side_still_gets_its_answer(rig: Rig, client: Client) -> None:
     client.send(b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
     client.sock.shutdown(socket.SHUT_WR)
     assert client.answer().body == b"abc"
     assert client.is_closed()
 
 
-def test_a_client_that_ends_its_side_gets_every_answer(client: RawClient) -> None:
+def test_a_client_that_ends_its_side_gets_every_answer(client: Client) -> None:
     client.send(
         b"".join(
             b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n%d" % n for n in range(5)
@@ -377,7 +384,7 @@ def test_nothing_comes_between_the_parts_of_an_answer_when_a_client_ends_its_sid
         served.respond(b"second")
         served.receive()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_until(b"\r\n\r\n")
         assert client.read_exactly(10) == b"first part"
@@ -404,7 +411,7 @@ def test_the_client_ends_its_side_in_the_same_turn_in_which_its_answer_comes(
         done.set()
         served.receive()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert here.wait(10)
         signal_workers(rig, SIGSTOP)
@@ -415,15 +422,16 @@ def test_the_client_ends_its_side_in_the_same_turn_in_which_its_answer_comes(
         assert client.answer().body == b"answer"
 
 
-def test_a_client_that_ends_its_side_during_the_answer_gets_the_rest(client: RawClient) -> None:
+def test_a_client_that_ends_its_side_during_the_answer_gets_the_rest(client: Client) -> None:
     client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
     client.read_until(b"\r\n\r\n")
     client.sock.shutdown(socket.SHUT_WR)
     assert len(client.read_exactly(30_000_000)) == 30_000_000
 
 
-def test_a_client_that_ends_its_side_gets_answers_of_the_proxy_itself(rig: Rig) -> None:
-    with rig.connect() as client:
+def test_a_client_that_ends_its_side_gets_answers_of_the_proxy_itself(tmp_path: Path) -> None:
+    server = 'prometheus_metrics = "/metrics"'
+    with running_process(tmp_path, server=server) as rig, rig.connect() as client:
         signal_workers(rig, SIGSTOP)  # so that request and end are read in one go
         client.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         client.sock.shutdown(socket.SHUT_WR)
@@ -431,9 +439,9 @@ def test_a_client_that_ends_its_side_gets_answers_of_the_proxy_itself(rig: Rig) 
         assert client.answer().status == 200
 
 
-def test_an_answer_that_ends_the_connection_survives_what_the_client_sends_after_its_request(
-    tmp_path: Path,
-) -> None:
+def test_an_answer_that_ends_the_connection_survives_what_the_client_sends_after_its_request() -> (
+    None
+):
     """Closing with bytes unread resets the connection, and takes the answer along (RFC 9112, 9.6)."""
     body = b"x" * 1_000_000
 
@@ -442,7 +450,7 @@ def test_an_answer_that_ends_the_connection_survives_what_the_client_sends_after
         served.respond(body)
         served.receive()
 
-    with running(tmp_path, script, server='access_log = "tiny"') as rig, rig.connect() as client:
+    with running(script, server='access_log = "tiny"') as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         rig.proxy.wait_for_log("GET / 200")
         with suppress(OSError):
@@ -454,13 +462,13 @@ def test_an_answer_that_ends_the_connection_survives_what_the_client_sends_after
 # Early answers.
 
 
-def test_an_answer_may_overtake_a_large_request(tmp_path: Path) -> None:
+def test_an_answer_may_overtake_a_large_request() -> None:
     def script(served: Served) -> None:
         served.read_head()
         served.respond(b"enough", "413 Content Too Large")
         read_to_end(served)
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
 
         def upload() -> None:
@@ -487,7 +495,7 @@ def test_an_answer_may_overtake_a_request_whose_upstream_closes(tmp_path: Path) 
         served.reset()  # as the kernel does if a server closes before it has read everything
         go.clear()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
         until(lambda: rig.origin.requests)
         signal_workers(rig, SIGSTOP)  # so that it finds the body and the answer at once
@@ -501,7 +509,7 @@ def test_an_answer_may_overtake_a_request_whose_upstream_closes(tmp_path: Path) 
 # Streams.
 
 
-def test_events_of_a_stream_arrive_one_by_one(tmp_path: Path) -> None:
+def test_events_of_a_stream_arrive_one_by_one() -> None:
     seen = Event()
 
     def script(served: Served) -> None:
@@ -514,9 +522,9 @@ def test_events_of_a_stream_arrive_one_by_one(tmp_path: Path) -> None:
         served.send(b"0\r\n\r\n")
         served.receive()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert client.head()[0] == 200  # before the first event
+        assert client.read_head().status == 200  # before the first event
         for number in range(5):
             seen.set()
             assert client.read_until(b"\n\n\r\n") == b"9\r\ndata: %d\n\n\r\n" % number
@@ -524,7 +532,7 @@ def test_events_of_a_stream_arrive_one_by_one(tmp_path: Path) -> None:
         assert rig.origin.errors == []
 
 
-def test_pieces_of_an_upload_arrive_one_by_one(tmp_path: Path) -> None:
+def test_pieces_of_an_upload_arrive_one_by_one() -> None:
     arrived = [Event() for _ in range(3)]
 
     def script(served: Served) -> None:
@@ -535,7 +543,7 @@ def test_pieces_of_an_upload_arrive_one_by_one(tmp_path: Path) -> None:
         served.respond()
         served.receive()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n")
         for event in arrived:
             client.send(b"x.")

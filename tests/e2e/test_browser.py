@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from support.certificates import issue
 from support.chromium import PROGRAM, chromium
-from support.origin import Served
-from support.rig import DEADLINE, running, until
+from support.rig import running
+from support.waiting import DEADLINE, until
 from websockets.frames import Opcode
 from websockets.protocol import Protocol, Side
 
 from pingap.protocol.websocket import accept_value
+from pingap.testing import Served
 
 LEAF = issue("localhost", common_name="localhost")
 SERVER = (
@@ -116,7 +117,7 @@ def test_a_page_with_a_post_a_websocket_and_events(tmp_path: Path) -> None:
         pytest.skip("Chromium is not installed")
     assert PROGRAM is not None, "CI installs Chromium (.ci/run)"
     certificates = LEAF.toml("leaf", "is_default = true")
-    with running(tmp_path / "proxy", Site(), server=SERVER, more=certificates) as rig:
+    with running(Site(), server=SERVER, more=certificates) as rig:
         with chromium(tmp_path / "chromium", LEAF) as browser:
             browser.open(f"https://localhost:{rig.proxy.port()}/page")
             until(lambda: browser.value("document.title") in ("done", "failed"), seconds=30)

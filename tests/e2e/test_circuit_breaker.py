@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
-from support.client import RawClient
-from support.origin import Origin, Served, echo
-from support.proxy import Proxy
-from support.rig import configure, read_to_end, until
+from support.origin import echo
+from support.process import Process
+from support.rig import configure, read_to_end
+from support.waiting import until
+
+from pingap.testing import Client, Proxy, Served, Upstream
 
 BREAKER = "circuit_break_max_consecutive_failures = 2\n"
 
@@ -33,7 +35,7 @@ class Backend:
 
 
 class Setting:
-    def __init__(self, proxy: Proxy, origin: Origin, other: Origin, backend: Backend) -> None:
+    def __init__(self, proxy: Proxy, origin: Upstream, other: Upstream, backend: Backend) -> None:
         self.proxy, self.origin, self.other, self.backend = proxy, origin, other, backend
 
     def statuses(self, count: int) -> list[int]:
@@ -56,28 +58,31 @@ class Setting:
 
 
 @contextmanager
-def setting(folder: Path, upstream: str, location: str = "", basic: str = "") -> Iterator[Setting]:
+def setting(upstream: str, location: str = "", processes: Path | None = None) -> Iterator[Setting]:
+    """Run a failing backend, a good one, and a proxy.
+
+    :param processes: a folder: two workers run, in processes of their own.
+    """
     backend = Backend()
     with (
-        Origin(backend.script) as origin,
-        Origin(echo) as other,
-        Proxy(
-            configure(
-                origin.addr,
-                other.addr,
-                upstream=upstream,
-                location=location,
-                basic=basic,
-                server='prometheus_metrics = "/metrics"',
-            ),
-            folder,
-        ) as proxy,
+        Upstream(backend.script) as origin,
+        Upstream(echo) as other,
+        ExitStack() as stack,
     ):
+        toml = configure(
+            origin.addr,
+            other.addr,
+            upstream=upstream,
+            location=location,
+            basic="threads = 2" if processes else "",
+            server='prometheus_metrics = "/metrics"',
+        )
+        proxy = stack.enter_context(Process(toml, processes) if processes else Proxy(toml))
         yield Setting(proxy, origin, other, backend)
 
 
-def test_a_failing_backend_gets_no_requests(tmp_path: Path) -> None:
-    with setting(tmp_path, BREAKER + 'circuit_break_open_duration = "1h"') as one:
+def test_a_failing_backend_gets_no_requests() -> None:
+    with setting(BREAKER + 'circuit_break_open_duration = "1h"') as one:
         assert sorted(one.statuses(4)) == [200, 200, 503, 503]
         assert one.state == 1
         before = len(one.origin.requests)
@@ -85,12 +90,12 @@ def test_a_failing_backend_gets_no_requests(tmp_path: Path) -> None:
         assert len(one.origin.requests) == before
 
 
-def test_a_backend_that_answers_again_gets_requests_again(tmp_path: Path) -> None:
+def test_a_backend_that_answers_again_gets_requests_again() -> None:
     upstream = BREAKER + (
         'circuit_break_open_duration = "300ms"\n'
         "circuit_break_half_open_consecutive_success_threshold = 2"
     )
-    with setting(tmp_path, upstream) as one:
+    with setting(upstream) as one:
         one.statuses(4)
         until(lambda: one.state == 2)
         assert 503 in one.statuses(2)  # a probe, that fails
@@ -106,30 +111,30 @@ def test_a_backend_that_answers_again_gets_requests_again(tmp_path: Path) -> Non
         assert one.metric("pingap_backend_circuit_opened", one.origin.addr) >= 2
 
 
-def test_a_percentage_of_failures_counts_and_a_single_failure_does_not(tmp_path: Path) -> None:
+def test_a_percentage_of_failures_counts_and_a_single_failure_does_not() -> None:
     upstream = (
         "circuit_break_max_failure_percent = 50\ncircuit_break_min_requests_threshold = 4\n"
         'circuit_break_open_duration = "1h"'
     )
-    with setting(tmp_path, upstream) as one:
+    with setting(upstream) as one:
         assert one.statuses(6).count(503) == 3
         assert one.state == 0
         one.statuses(2)
         assert one.state == 1
 
 
-def test_a_listed_status_alone_is_a_failure(tmp_path: Path) -> None:
+def test_a_listed_status_alone_is_a_failure() -> None:
     upstream = BREAKER + 'backend_failure_status_code = "429, 500"'
-    with setting(tmp_path, upstream) as one:
+    with setting(upstream) as one:
         assert one.statuses(10).count(503) == 5
         one.backend.status = 429
         one.statuses(4)
         assert one.state == 1
 
 
-def test_connections_that_cannot_be_made_are_failures(tmp_path: Path) -> None:
+def test_connections_that_cannot_be_made_are_failures() -> None:
     upstream = BREAKER + 'circuit_break_open_duration = "1h"'
-    with setting(tmp_path, upstream, "max_retries = 1") as one:
+    with setting(upstream, "max_retries = 1") as one:
         addr = one.origin.addr
         one.origin.__exit__(None, None, None)
         assert one.statuses(10) == [200] * 10
@@ -138,12 +143,12 @@ def test_connections_that_cannot_be_made_are_failures(tmp_path: Path) -> None:
         assert log.count(f"origin({addr}) cannot be reached") == 2
 
 
-def test_probes_are_bounded_and_those_that_vanish_are_returned(tmp_path: Path) -> None:
+def test_probes_are_bounded_and_those_that_vanish_are_returned() -> None:
     upstream = BREAKER + (
         'circuit_break_open_duration = "300ms"\n'
         "circuit_break_half_open_consecutive_success_threshold = 1"
     )
-    with setting(tmp_path, upstream) as one, ExitStack() as stack:
+    with setting(upstream) as one, ExitStack() as stack:
         one.statuses(4)
         one.backend.status, one.backend.waits = 200, Event()
         until(lambda: one.state == 2)
@@ -161,7 +166,7 @@ def test_probes_are_bounded_and_those_that_vanish_are_returned(tmp_path: Path) -
         assert one.state == 0
 
 
-def _asking(one: Setting, stack: ExitStack) -> RawClient:
+def _asking(one: Setting, stack: ExitStack) -> Client:
     """Return a client whose request waits at the backend that has a breaker."""
     before = len(one.origin.requests)
     for _ in range(50):
@@ -173,17 +178,17 @@ def _asking(one: Setting, stack: ExitStack) -> RawClient:
     raise AssertionError("no request went there")
 
 
-def _is_settled(one: Setting, before: int, client: RawClient) -> bool:
+def _is_settled(one: Setting, before: int, client: Client) -> bool:
     """Tell whether the backend was asked, or the client has its answer from the other one."""
     return len(one.origin.requests) > before or bool(select.select([client.sock], [], [], 0)[0])
 
 
-def test_without_a_backend_left_the_answer_is_503(tmp_path: Path) -> None:
+def test_without_a_backend_left_the_answer_is_503() -> None:
     backend = Backend()
     upstream = BREAKER + 'circuit_break_open_duration = "1h"'
     with (
-        Origin(backend.script) as origin,
-        Proxy(configure(origin.addr, upstream=upstream), tmp_path) as proxy,
+        Upstream(backend.script) as origin,
+        Proxy(configure(origin.addr, upstream=upstream)) as proxy,
         proxy.connect() as client,
     ):
         assert [client.get("/").status for _ in range(4)] == [503] * 4
@@ -192,7 +197,7 @@ def test_without_a_backend_left_the_answer_is_503(tmp_path: Path) -> None:
 
 def test_what_one_worker_finds_all_workers_know(tmp_path: Path) -> None:
     upstream = BREAKER + 'circuit_break_open_duration = "1h"'
-    with setting(tmp_path, upstream, basic="threads = 2") as one:
+    with setting(upstream, processes=tmp_path) as one:
         until(lambda: [one.statuses(1) for _ in range(20)] == [[200]] * 20)
         assert one.proxy.wait_for_log(" opens for ").count(" opens for ") == 1
         before = len(one.origin.requests)
@@ -205,8 +210,8 @@ def test_what_one_worker_finds_all_workers_know(tmp_path: Path) -> None:
 # Statistics.
 
 
-def test_backends_are_counted(tmp_path: Path) -> None:
-    with setting(tmp_path, 'enable_backend_stats = true\nread_timeout = "10s"') as one:
+def test_backends_are_counted() -> None:
+    with setting('enable_backend_stats = true\nread_timeout = "10s"') as one:
         assert one.statuses(8).count(503) == 4
         for addr, failures in ((one.origin.addr, 4), (one.other.addr, 0)):
             assert one.metric("pingap_backend_requests", addr) == 4
@@ -217,7 +222,7 @@ def test_backends_are_counted(tmp_path: Path) -> None:
             assert 0 < one.metric("pingap_backend_latency_sum", addr) < 20
 
 
-def test_open_connections_are_counted(tmp_path: Path) -> None:
+def test_open_connections_are_counted() -> None:
     done = Event()
 
     def script(served: Served) -> None:
@@ -228,10 +233,8 @@ def test_open_connections_are_counted(tmp_path: Path) -> None:
 
     server = 'prometheus_metrics = "/metrics"\naccess_log = "{path} of {:upstream_connected}"'
     with (
-        Origin(script) as origin,
-        Proxy(
-            configure(origin.addr, server=server, upstream="enable_tracer = true"), tmp_path
-        ) as proxy,
+        Upstream(script) as origin,
+        Proxy(configure(origin.addr, server=server, upstream="enable_tracer = true")) as proxy,
         proxy.connect() as client,
     ):
         line = 'pingap_upstream_connections{server="web",upstream="origin"} '
@@ -242,7 +245,7 @@ def test_open_connections_are_counted(tmp_path: Path) -> None:
         until(lambda: f"{line}0.0" in client.get("/metrics").body.decode())
 
 
-def test_a_frozen_backend_is_passed_over_once_its_breaker_is_open(tmp_path: Path) -> None:
+def test_a_frozen_backend_is_passed_over_once_its_breaker_is_open() -> None:
     def frozen(served: Served) -> None:
         served.read_request()
         read_to_end(served)
@@ -251,11 +254,9 @@ def test_a_frozen_backend_is_passed_over_once_its_breaker_is_open(tmp_path: Path
     upstream = BREAKER + 'read_timeout = "1s"\ncircuit_break_open_duration = "1h"'
     location = 'max_retries = 1\nretry_on = ["timeout"]'
     with (
-        Origin(frozen) as bad,
-        Origin(echo) as good,
-        Proxy(
-            configure(bad.addr, good.addr, upstream=upstream, location=location), tmp_path
-        ) as proxy,
+        Upstream(frozen) as bad,
+        Upstream(echo) as good,
+        Proxy(configure(bad.addr, good.addr, upstream=upstream, location=location)) as proxy,
         proxy.connect() as client,
     ):
         assert [client.get("/").status for _ in range(10)] == [200] * 10

@@ -12,12 +12,12 @@ from threading import Event
 
 import pytest
 from support import h2
-from support.client import RawClient
 from support.h2 import H2Client, fields
-from support.origin import Served
-from support.rig import Rig, answer_or_none, resident, running, until
+from support.rig import Rig, answer_or_none, resident, running, running_process
+from support.waiting import until
 
 from pingap.downstream.listener import MOST_TURNED_AWAY
+from pingap.testing import Client, Served
 
 SHORT = """
 head_read_timeout = "300ms"
@@ -28,19 +28,19 @@ access_log = "tiny"
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("proxy"), server=SHORT) as rig:
+def impatient() -> Iterator[Rig]:
+    with running(server=SHORT) as rig:
         yield rig
         assert " ERROR " not in rig.proxy.log
 
 
-def seconds_until_closed(client: RawClient) -> float:
+def seconds_until_closed(client: Client) -> float:
     began = time.monotonic()
     assert client.is_closed()
     return time.monotonic() - began
 
 
-def stays_silent(client: RawClient, seconds: float) -> None:
+def stays_silent(client: Client, seconds: float) -> None:
     """Wait, during which nothing may come."""
     readable, _, _ = select.select([client.sock], [], [], seconds)
     assert not readable, client.receive()
@@ -121,7 +121,7 @@ def test_a_408_is_logged_and_no_error(impatient: Rig) -> None:
     impatient.proxy.wait_for_log("POST /too-slow 408")
 
 
-def test_an_upstream_that_thinks_is_no_client_that_is_slow(tmp_path: Path) -> None:
+def test_an_upstream_that_thinks_is_no_client_that_is_slow() -> None:
     go = Event()
 
     def script(served: Served) -> None:
@@ -129,7 +129,7 @@ def test_an_upstream_that_thinks_is_no_client_that_is_slow(tmp_path: Path) -> No
             go.wait(10)
             served.respond()
 
-    with running(tmp_path, script, server=SHORT) as rig, rig.connect() as client:
+    with running(script, server=SHORT) as rig, rig.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
         stays_silent(client, 1.2)  # four times each limit
         go.set()
@@ -144,16 +144,16 @@ def big(size: int) -> object:
     return script
 
 
-def narrow(rig: Rig) -> RawClient:
+def narrow(rig: Rig) -> Client:
     """Return a client that takes little at a time."""
     sock = socket.socket()
     sock.settimeout(10)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", rig.proxy.port()))
-    return RawClient(sock)
+    return Client(sock)
 
 
-def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
+def test_a_client_that_does_not_read_is_cut() -> None:
     closed = Event()
 
     def script(served: Served) -> None:
@@ -163,7 +163,7 @@ def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
         closed.set()
 
     with (
-        running(tmp_path, script, server='downstream_write_timeout = "300ms"') as rig,
+        running(script, server='downstream_write_timeout = "300ms"') as rig,
         narrow(rig) as client,
     ):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -173,10 +173,10 @@ def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
     assert rig.origin.errors == []
 
 
-def test_a_client_that_reads_slowly_is_not_cut(tmp_path: Path) -> None:
+def test_a_client_that_reads_slowly_is_not_cut() -> None:
     size = 8_000_000
     with (
-        running(tmp_path, big(size), server='downstream_write_timeout = "500ms"') as rig,  # type: ignore[arg-type]
+        running(big(size), server='downstream_write_timeout = "500ms"') as rig,  # type: ignore[arg-type]
         rig.connect() as client,
     ):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -201,7 +201,7 @@ def test_a_client_that_does_not_read_the_end_is_cut(tmp_path: Path) -> None:
                 served.respond(b"x" * next(sizes))
 
     with (
-        running(tmp_path, script, server='downstream_write_timeout = "300ms"') as rig,
+        running_process(tmp_path, script, server='downstream_write_timeout = "300ms"') as rig,
         ExitStack() as stack,
     ):
         clients = [stack.enter_context(narrow(rig)) for _ in range(190)]
@@ -210,7 +210,7 @@ def test_a_client_that_does_not_read_the_end_is_cut(tmp_path: Path) -> None:
         until(lambda: _open_connections(rig, clients) == 0)
 
 
-def _open_connections(rig: Rig, clients: list[RawClient]) -> int:
+def _open_connections(rig: Rig, clients: list[Client]) -> int:
     """Count the sockets that the proxy still holds for these clients."""
     ports = {client.sock.getsockname()[1] for client in clients}
     inodes = set()
@@ -226,14 +226,14 @@ def _open_connections(rig: Rig, clients: list[RawClient]) -> int:
     return count
 
 
-def test_keepalive_requests_end_a_connection(tmp_path: Path) -> None:
-    with running(tmp_path, server="keepalive_requests = 3") as rig, rig.connect() as client:
+def test_keepalive_requests_end_a_connection() -> None:
+    with running(server="keepalive_requests = 3") as rig, rig.connect() as client:
         assert [client.get("/").header("connection") for _ in range(3)] == [None, None, "close"]
         assert client.is_closed()
 
 
-def test_too_many_connections_are_answered_with_503(tmp_path: Path) -> None:
-    with running(tmp_path, basic="max_connections = 2") as rig:
+def test_too_many_connections_are_answered_with_503() -> None:
+    with running(basic="max_connections = 2") as rig:
         with rig.connect() as first, rig.connect() as second:
             assert [client.get("/").status for client in (first, second)] == [200, 200]
             with rig.connect() as third:
@@ -249,8 +249,8 @@ def test_too_many_connections_are_answered_with_503(tmp_path: Path) -> None:
         until(is_free, "closed connections still count")
 
 
-def test_a_connection_that_is_one_too_many_gets_one_answer(tmp_path: Path) -> None:
-    with running(tmp_path, basic="max_connections = 1") as rig, rig.connect() as first:
+def test_a_connection_that_is_one_too_many_gets_one_answer() -> None:
+    with running(basic="max_connections = 1") as rig, rig.connect() as first:
         assert first.get("/").status == 200
         with rig.connect() as second:
             with suppress(OSError):
@@ -261,11 +261,9 @@ def test_a_connection_that_is_one_too_many_gets_one_answer(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("server", ["enabled_h2 = true", ""])
 @pytest.mark.parametrize("sent", [b"", b"P", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
-def test_one_too_many_that_speaks_http1_or_nothing(
-    tmp_path: Path, server: str, sent: bytes
-) -> None:
+def test_one_too_many_that_speaks_http1_or_nothing(server: str, sent: bytes) -> None:
     with (
-        running(tmp_path, basic="max_connections = 1", server=server) as rig,
+        running(basic="max_connections = 1", server=server) as rig,
         rig.connect() as first,
     ):
         assert first.get("/").status == 200
@@ -277,9 +275,9 @@ def test_one_too_many_that_speaks_http1_or_nothing(
         assert first.get("/").status == 200
 
 
-def test_one_too_many_that_speaks_http2_is_told_so(tmp_path: Path) -> None:
+def test_one_too_many_that_speaks_http2_is_told_so() -> None:
     basic, server = "max_connections = 1", "enabled_h2 = true"
-    with running(tmp_path, basic=basic, server=server) as rig, H2Client(rig.proxy) as first:
+    with running(basic=basic, server=server) as rig, H2Client(rig.proxy) as first:
         assert first.get(1).status == 200
         with H2Client(rig.proxy) as second:
             second.headers(1, fields())
@@ -289,9 +287,9 @@ def test_one_too_many_that_speaks_http2_is_told_so(tmp_path: Path) -> None:
         assert first.get(3).status == 200
 
 
-def test_of_many_that_are_too_many_few_are_waited_for(tmp_path: Path) -> None:
+def test_of_many_that_are_too_many_few_are_waited_for() -> None:
     basic, server = "max_connections = 1", "enabled_h2 = true"
-    with running(tmp_path, basic=basic, server=server) as rig, ExitStack() as stack:
+    with running(basic=basic, server=server) as rig, ExitStack() as stack:
         began = time.monotonic()
         waiting = [stack.enter_context(rig.connect()) for _ in range(MOST_TURNED_AWAY + 2)]
         assert waiting[-1].answer().status == 503
@@ -299,9 +297,8 @@ def test_of_many_that_are_too_many_few_are_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def small() -> Iterator[Rig]:
     with running(
-        tmp_path_factory.mktemp("proxy"),
         location='client_max_body_size = "10b"',
         server='pipeline_buffer_size = "1kb"',
     ) as rig:
@@ -331,7 +328,7 @@ def test_a_body_that_turns_out_too_large_is_answered_with_413(small: Rig) -> Non
 
 def test_a_body_of_the_largest_size_passes(small: Rig) -> None:
     with small.connect() as client:
-        assert client.request("POST", "/", b"x" * 10).body == b"x" * 10
+        assert client.request("POST", "/", body=b"x" * 10).body == b"x" * 10
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.send(b"5\r\nabcde\r\n5\r\nabcde\r\n0\r\n\r\n")
         assert client.answer().status == 200
@@ -339,22 +336,22 @@ def test_a_body_of_the_largest_size_passes(small: Rig) -> None:
 
 def test_a_413_that_was_read_whole_does_not_end_the_connection_in_the_middle(small: Rig) -> None:
     with small.connect() as client:
-        answer = client.request("POST", "/", b"x" * 11)
+        answer = client.request("POST", "/", body=b"x" * 11)
         assert answer.status == 413
         if answer.header("connection") is None:
             assert client.get("/").status == 200
 
 
-def test_a_head_may_be_larger_than_the_buffer_for_pipelining(tmp_path: Path) -> None:
+def test_a_head_may_be_larger_than_the_buffer_for_pipelining() -> None:
     server = 'pipeline_buffer_size = "1kb"\nhead_read_timeout = "1s"'
-    with running(tmp_path, server=server) as rig, rig.connect() as client:
+    with running(server=server) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 2000)
         stays_silent(client, 0.2)
         client.send(b"\r\n\r\n")
         assert client.answer().status == 200
 
 
-def test_too_many_requests_at_once_are_answered_with_429(tmp_path: Path) -> None:
+def test_too_many_requests_at_once_are_answered_with_429() -> None:
     go = Event()
 
     def script(served: Served) -> None:
@@ -363,7 +360,7 @@ def test_too_many_requests_at_once_are_answered_with_429(tmp_path: Path) -> None
             served.respond()
 
     with (
-        running(tmp_path, script, location="max_processing = 2") as rig,
+        running(script, location="max_processing = 2") as rig,
         rig.connect() as first,
         rig.connect() as second,
         rig.connect() as third,
@@ -385,7 +382,7 @@ def test_pipelined_requests_wait_in_the_network_not_in_memory(tmp_path: Path) ->
             go.wait(20)
             served.respond()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         assert _flood(rig, client) < 20_000_000
         go.set()
 
@@ -393,11 +390,11 @@ def test_pipelined_requests_wait_in_the_network_not_in_memory(tmp_path: Path) ->
 def test_requests_of_a_client_that_does_not_read_wait_in_the_network_not_in_memory(
     tmp_path: Path,
 ) -> None:
-    with running(tmp_path, big(5000)) as rig, rig.connect() as client:  # type: ignore[arg-type]
+    with running_process(tmp_path, big(5000)) as rig, rig.connect() as client:  # type: ignore[arg-type]
         assert _flood(rig, client) < 20_000_000
 
 
-def _flood(rig: Rig, client: RawClient) -> int:
+def _flood(rig: Rig, client: Client) -> int:
     """Send requests until nobody takes them; return by how many bytes the proxy grew."""
     before = resident(rig.proxy)
     requests = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 1000 + b"\r\n\r\n"
@@ -410,7 +407,7 @@ def _flood(rig: Rig, client: RawClient) -> int:
     return resident(rig.proxy) - before
 
 
-def test_a_large_answer_behind_small_ones_waits_for_the_client(tmp_path: Path) -> None:
+def test_a_large_answer_behind_small_ones_waits_for_the_client() -> None:
     """The client is full before the last request has an answer whose source could wait."""
     sent = [0]
 
@@ -428,7 +425,7 @@ def test_a_large_answer_behind_small_ones_waits_for_the_client(tmp_path: Path) -
         '[locations.small]\npath = "/small"\nplugins = ["m"]\n'
     )
     with (
-        running(tmp_path, script, locations='"small", ', more=more) as rig,
+        running(script, locations='"small", ', more=more) as rig,
         narrow(rig) as client,
     ):
         client.send(
@@ -439,7 +436,7 @@ def test_a_large_answer_behind_small_ones_waits_for_the_client(tmp_path: Path) -
         assert sent[0] < 40_000_000
 
 
-def test_a_body_that_stops_after_the_client_was_full_has_its_time_limit(tmp_path: Path) -> None:
+def test_a_body_that_stops_after_the_client_was_full_has_its_time_limit() -> None:
     """The limit for the body is set again when the client has taken what was sent."""
 
     def script(served: Served) -> None:
@@ -448,7 +445,7 @@ def test_a_body_that_stops_after_the_client_was_full_has_its_time_limit(tmp_path
             served.stopping.wait(10)
 
     server = 'downstream_read_timeout = "500ms"\ndownstream_write_timeout = "5s"'
-    with running(tmp_path, script, server=server) as rig, narrow(rig) as client:
+    with running(script, server=server) as rig, narrow(rig) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
         with suppress(OSError):  # a reset is as good as an end
             while client.receive():

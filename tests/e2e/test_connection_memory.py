@@ -15,10 +15,11 @@ import pytest
 from support import h2
 from support.certificates import issue
 from support.h2 import END_HEADERS, END_STREAM, frame
-from support.origin import Origin, Served
-from support.proxy import Proxy
+from support.process import Process
 from support.rig import resident
 from support.tls import client_context
+
+from pingap.testing import Served, Upstream
 
 DOCS = Path(__file__).parents[2] / "docs"
 WAIT = "GET /wait HTTP/1.1\r\nHost: a\r\n"
@@ -69,8 +70,8 @@ upstream = "origin"
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    with Origin(origin) as upstream, Proxy(configuration(upstream.addr), tmp_path) as proxy:
+def proxy(tmp_path: Path) -> Iterator[Process]:
+    with Upstream(origin) as upstream, Process(configuration(upstream.addr), tmp_path) as proxy:
         with socket.create_connection(("127.0.0.1", proxy.port())) as sock:  # (warms it up)
             sock.sendall(h2.PREFACE + h2.settings() + _request(1, b"/ws"))
             sock.recv(1)
@@ -191,7 +192,7 @@ def test_every_state_of_the_page_is_measured(bounds: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_memory_of_a_connection(proxy: Proxy, bounds: dict[str, int], state: str) -> None:
+def test_memory_of_a_connection(proxy: Process, bounds: dict[str, int], state: str) -> None:
     server, number, act = STATES[state]
     before = resident(proxy)
     with ExitStack() as stack:
@@ -207,7 +208,7 @@ def test_memory_of_a_connection(proxy: Proxy, bounds: dict[str, int], state: str
         assert each <= bounds[state], f"{each / 1024:.0f} KiB"
 
 
-def _settled(proxy: Proxy) -> int:
+def _settled(proxy: Process) -> int:
     """Return the memory once it no longer grows."""
     size, since = resident(proxy), time.monotonic()
     while time.monotonic() < since + 0.7:

@@ -9,8 +9,10 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.origin import Served
-from support.rig import Rig, running, until
+from support.rig import Rig, running_process
+from support.waiting import until
+
+from pingap.testing import Served
 
 
 def waiting(go: Event) -> object:
@@ -38,7 +40,7 @@ def seconds_to_end(rig: Rig) -> float:
 def test_a_process_with_nothing_under_way_ends_at_once(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with running(tmp_path) as rig, rig.connect() as client:
+    with running_process(tmp_path) as rig, rig.connect() as client:
         assert client.get("/").status == 200  # idle connections on both sides
         with rig.connect():
             rig.proxy.process.send_signal(number)
@@ -49,7 +51,7 @@ def test_a_process_with_nothing_under_way_ends_at_once(
 def test_requests_under_way_are_completed(tmp_path: Path) -> None:
     go = Event()
     with (
-        running(tmp_path, waiting(go)) as rig,  # type: ignore[arg-type]
+        running_process(tmp_path, waiting(go)) as rig,  # type: ignore[arg-type]
         rig.connect() as busy,
         rig.connect() as idle,
     ):
@@ -80,7 +82,7 @@ def test_a_body_under_way_is_completed(tmp_path: Path) -> None:
         served.send(half)
         served.receive()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_until(b"\r\n\r\n")
         terminate(rig)
@@ -91,7 +93,7 @@ def test_a_body_under_way_is_completed(tmp_path: Path) -> None:
 
 
 def test_an_upload_under_way_is_completed(tmp_path: Path) -> None:
-    with running(tmp_path) as rig, rig.connect() as client:
+    with running_process(tmp_path) as rig, rig.connect() as client:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
         until(lambda: rig.origin.requests)
         terminate(rig)
@@ -103,7 +105,7 @@ def test_an_upload_under_way_is_completed(tmp_path: Path) -> None:
 
 def test_a_head_under_way_is_completed(tmp_path: Path) -> None:
     server = 'head_read_timeout = "2s"'
-    with running(tmp_path, server=server) as rig, rig.connect() as client:
+    with running_process(tmp_path, server=server) as rig, rig.connect() as client:
         client.get("/")
         client.send(b"GET /begun HTTP/1.1\r\n")
         with rig.connect() as other:
@@ -118,7 +120,7 @@ def test_a_head_under_way_is_completed(tmp_path: Path) -> None:
 def test_the_grace_period_ends(tmp_path: Path) -> None:
     go = Event()
     with (
-        running(tmp_path, waiting(go), basic='grace_period = "300ms"') as rig,  # type: ignore[arg-type]
+        running_process(tmp_path, waiting(go), basic='grace_period = "300ms"') as rig,  # type: ignore[arg-type]
         rig.connect() as client,
     ):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -132,7 +134,7 @@ def test_the_grace_period_ends(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     go = Event()
-    with running(tmp_path, waiting(go)) as rig, rig.connect() as client:  # type: ignore[arg-type]
+    with running_process(tmp_path, waiting(go)) as rig, rig.connect() as client:  # type: ignore[arg-type]
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: rig.origin.requests)
         terminate(rig)
@@ -143,7 +145,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_the_port_is_free_afterwards(tmp_path: Path) -> None:
-    with running(tmp_path) as rig:
+    with running_process(tmp_path) as rig:
         port = rig.proxy.port()
         rig.proxy.stop()
         with socket.create_server(("127.0.0.1", port)):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.proxy import Proxy
 from support.rig import configure
 
+from pingap.testing import Proxy
 
-def start(folder: Path, template: str = "") -> Proxy:
+
+def start(template: str = "") -> Proxy:
     basic = f"error_template = '''{template}'''" if template else ""
     location = 'path = "/up"\nclient_max_body_size = "1b"'
-    return Proxy(configure("127.0.0.1:1", basic=basic, location=location), folder)
+    return Proxy(configure("127.0.0.1:1", basic=basic, location=location))
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    with start(tmp_path_factory.mktemp("proxy")) as running:
+def proxy() -> Iterator[Proxy]:
+    with start() as running:
         yield running
 
 
@@ -60,7 +60,7 @@ def test_the_page_is_html(proxy: Proxy, wire: bytes, status: int, reason: str | 
 )
 def test_who_prefers_json_gets_json(proxy: Proxy, accept: str, is_json: bool) -> None:
     with proxy.connect() as client:
-        answer = client.get("/nowhere", Accept=accept)
+        answer = client.get("/nowhere", headers={"Accept": accept})
     if is_json:
         assert answer.header("content-type") == "application/json; charset=utf-8"
         page = json.loads(answer.body)
@@ -76,7 +76,7 @@ def test_who_prefers_json_gets_json(proxy: Proxy, accept: str, is_json: bool) ->
 def test_weights_of_accept_count(proxy: Proxy, accept: str) -> None:
     with proxy.connect() as client:
         assert (
-            client.get("/nowhere", Accept=accept).header("content-type")
+            client.get("/nowhere", headers={"Accept": accept}).header("content-type")
             == "text/html; charset=utf-8"
         )
 
@@ -90,23 +90,23 @@ def test_nothing_of_the_request_is_in_the_page(proxy: Proxy) -> None:
         assert b"script" not in client.answer().body
 
 
-def test_a_template_of_html(tmp_path: Path) -> None:
+def test_a_template_of_html() -> None:
     template = (
         "<b>{{status}}|{{reason}}|{{content}}|{{error_type}}|{{request_id}}|{{version}}</b> {{x}}"
     )
-    with start(tmp_path, template) as proxy, proxy.connect() as client:
-        answer = client.get("/up", Accept="application/json")
+    with start(template) as proxy, proxy.connect() as client:
+        answer = client.get("/up", headers={"Accept": "application/json"})
         assert answer.header("content-type") == "text/html; charset=utf-8"
         text = answer.body.decode()
         assert text.startswith("<b>502|Bad Gateway|The upstream server could not answer|Connect")
         assert text.endswith("</b> {{x}}")
 
 
-def test_a_template_of_json(tmp_path: Path) -> None:
+def test_a_template_of_json() -> None:
     template = '{"code": {{status}}, "why": "{{content}}", "type": "{{error_type}}"}'
-    with start(tmp_path, template) as proxy:
+    with start(template) as proxy:
         with proxy.connect() as client:
-            answer = client.get("/nowhere", Accept="text/html")
+            answer = client.get("/nowhere", headers={"Accept": "text/html"})
             assert answer.header("content-type") == "application/json; charset=utf-8"
             assert json.loads(answer.body)["code"] == 404
         with proxy.connect() as client:

@@ -17,7 +17,6 @@ from functools import partial
 import pytest
 from support import h2
 from support.certificates import issue
-from support.client import RawClient
 from support.hostile import (
     ATTACKS,
     CHUNKED,
@@ -33,9 +32,10 @@ from support.hostile import (
     send,
     under,
 )
-from support.origin import Origin
-from support.proxy import Proxy
+from support.process import Process
 from support.tls import TlsClient, client_context
+
+from pingap.testing import Client, Upstream
 
 REQUESTS = 30
 USUAL, LONGEST = 0.2, 1.0
@@ -60,23 +60,23 @@ global_certificates = true
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("fair")
-    with Origin(hostile_origin) as origin:
+    with Upstream(hostile_origin) as origin:
         tables = issue("localhost").toml("leaf", "is_default = true")
-        with Proxy(CONFIGURATION.replace("{origin}", origin.addr) + tables, folder) as proxy:
+        with Process(CONFIGURATION.replace("{origin}", origin.addr) + tables, folder) as proxy:
             yield proxy
             assert " ERROR " not in proxy.log
 
 
-def connect(proxy: Proxy, *, tls: bool) -> RawClient:
+def connect(proxy: Process, *, tls: bool) -> Client:
     if tls:
         return TlsClient(proxy, client_context(), "localhost")
     return proxy.connect("plain")
 
 
 @contextmanager
-def nobody_waits(proxy: Proxy) -> Iterator[None]:
+def nobody_waits(proxy: Process) -> Iterator[None]:
     """Expect that a polite client is served while the block is entered."""
     yield
     took = polite(("127.0.0.1", proxy.port("plain")), REQUESTS, seconds=20)
@@ -85,19 +85,19 @@ def nobody_waits(proxy: Proxy) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_client_that_sends_too_much_at_once(proxy: Proxy, name: str) -> None:
+def test_a_client_that_sends_too_much_at_once(proxy: Process, name: str) -> None:
     attack = ATTACKS[name]
     address = ("127.0.0.1", proxy.port("web" if attack.tls else "plain"))
     with under(partial(send, address, attack)), nobody_waits(proxy):
         pass
 
 
-def test_a_client_that_asks_for_new_keys_again_and_again(proxy: Proxy) -> None:
+def test_a_client_that_asks_for_new_keys_again_and_again(proxy: Process) -> None:
     with under(partial(key_updates, ("127.0.0.1", proxy.port("web")))), nobody_waits(proxy):
         pass
 
 
-def test_records_without_data_end_the_connection(proxy: Proxy) -> None:
+def test_records_without_data_end_the_connection(proxy: Process) -> None:
     stop = threading.Event()
     timer = threading.Timer(20, stop.set)
     timer.start()
@@ -110,7 +110,7 @@ def test_records_without_data_end_the_connection(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("path", ["/chunks", "/interim"])
-def test_an_upstream_that_sends_too_much_at_once(proxy: Proxy, path: str) -> None:
+def test_an_upstream_that_sends_too_much_at_once(proxy: Process, path: str) -> None:
     address = ("127.0.0.1", proxy.port("plain"))
     with under(partial(ask_origin, path, address)), nobody_waits(proxy):
         pass
@@ -120,7 +120,7 @@ def test_an_upstream_that_sends_too_much_at_once(proxy: Proxy, path: str) -> Non
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-def test_every_pipelined_request_is_answered_in_order(proxy: Proxy, tls: bool) -> None:
+def test_every_pipelined_request_is_answered_in_order(proxy: Process, tls: bool) -> None:
     hosts = random.Random(7).choices(["h", "no"], k=6000)
     wire = "".join(f"GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n" for host in hosts).encode()
     with connect(proxy, tls=tls) as client:
@@ -138,7 +138,7 @@ def test_every_pipelined_request_is_answered_in_order(proxy: Proxy, tls: bool) -
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-def test_bodies_in_tiny_chunks_arrive_whole(proxy: Proxy, tls: bool) -> None:
+def test_bodies_in_tiny_chunks_arrive_whole(proxy: Process, tls: bool) -> None:
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in PATTERN) + b"0\r\n\r\n"
     head = b"POST /echo HTTP/1.1\r\nHost: up\r\n" + CHUNKED
     with connect(proxy, tls=tls) as client:
@@ -146,11 +146,11 @@ def test_bodies_in_tiny_chunks_arrive_whole(proxy: Proxy, tls: bool) -> None:
             client.send(head + chunks + b"GET /once HTTP/1.1\r\nHost: up\r\n\r\n")
             assert client.answer().body == PATTERN
             for _ in range(200):
-                assert client.head()[0] == 102
+                assert client.read_interim().status == 102
             assert client.answer().body == PATTERN
 
 
-def test_every_request_of_one_write_over_http2_is_answered(proxy: Proxy) -> None:
+def test_every_request_of_one_write_over_http2_is_answered(proxy: Process) -> None:
     number = 3000
     frames = b"".join(
         h2.frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, 2 * at + 1, GET)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from support.certificates import issue
-from support.client import Answer
 from support.h2_origin import H2Served, h2_script
 from support.network import SERVERS, Network, full_backlog, private_network, refusing_port
-from support.origin import Origin, Served, echo
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.origin import echo
+from support.process import Process
+from support.rig import configure
 from support.tls import TlsOrigin
+from support.waiting import until
+
+from pingap.testing import Answer, Proxy, Served, Upstream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it for clients")
 
@@ -49,7 +51,7 @@ def once(served: Served) -> None:
 
 def ask(proxy: Proxy, method: str = "GET", body: bytes = b"") -> Answer:
     with proxy.connect() as client:
-        return client.request(method, "/", body)
+        return client.request(method, "/", body=body)
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
 
         def start(*addrs: str, upstream: str = ON, **settings: str) -> Proxy:
             toml = configure(*addrs, upstream=upstream, **settings)
-            return stack.enter_context(Proxy(toml, tmp_path / "proxy"))
+            return stack.enter_context(Proxy(toml))
 
         yield start
 
@@ -71,7 +73,7 @@ Start = Callable[..., Proxy]
 def test_a_request_that_may_be_repeated_leaves_with_the_syn(
     network: Network, start: Start, upstream: str
 ) -> None:
-    with Origin(once) as origin:
+    with Upstream(once) as origin:
         proxy = start(origin.addr, upstream=upstream)
         for method in ("GET", "HEAD", "DELETE"):
             assert ask(proxy, method).status == 200
@@ -85,9 +87,9 @@ def test_a_request_that_may_be_repeated_leaves_with_the_syn(
 
 def test_a_head_that_does_not_fit_into_a_packet(network: Network, start: Start) -> None:
     large = b"x" * 100_000
-    with Origin(echo) as origin, start(origin.addr, server='max_header_size = "256KiB"') as proxy:
+    with Upstream(echo) as origin, start(origin.addr, server='max_header_size = "256KiB"') as proxy:
         with proxy.connect() as client:
-            assert client.get("/", x_large=large.decode()).status == 200
+            assert client.get("/", headers={"x-large": large.decode()}).status == 200
         assert origin.requests[0].header("x-large") == large.decode()
         assert network.accepted_with_data == 1
 
@@ -102,7 +104,7 @@ def test_the_proxy_protocol_leaves_with_the_syn(network: Network, start: Start) 
         served.respond(b"ok")
 
     with (
-        Origin(script) as origin,
+        Upstream(script) as origin,
         start(origin.addr, upstream=ON + 'proxy_protocol = "v1"') as proxy,
     ):
         assert ask(proxy).body == b"ok"
@@ -121,7 +123,7 @@ def test_http2_begins_with_the_syn(network: Network, start: Start) -> None:
         while (request := served.request()) is not None:
             served.respond(request.stream, request.body)
 
-    with Origin(h2_script(serve)) as origin, start(origin.addr, upstream=ON + HTTP2) as proxy:
+    with Upstream(h2_script(serve)) as origin, start(origin.addr, upstream=ON + HTTP2) as proxy:
         assert ask(proxy, "POST", b"abc").body == b"abc"
         assert network.accepted_with_data == 1
 
@@ -148,7 +150,9 @@ def test_after_a_refused_syn_another_backend_is_asked(
 
     own = issue("origin.test").write(tmp_path, "origin")
     origin = (
-        TlsOrigin(own, echo) if more == TLS else Origin(h2_script(serve) if more == HTTP2 else echo)
+        TlsOrigin(own, echo)
+        if more == TLS
+        else Upstream(h2_script(serve) if more == HTTP2 else echo)
     )
     with origin:
         # (By default only a connect that failed is repeated, which is what it has to be.)
@@ -177,7 +181,7 @@ def test_a_syn_without_an_answer(network: Network, start: Start, more: str, limi
 def test_without_a_limit_for_the_syn_that_for_the_answer_counts(
     network: Network, start: Start
 ) -> None:
-    with full_backlog() as listener, Origin(echo) as origin:
+    with full_backlog() as listener, Upstream(echo) as origin:
         addr = f"127.0.0.1:{listener.getsockname()[1]}"
         upstream = f'{ON}read_timeout = "1s"'
         proxy = start(addr, origin.addr, upstream=upstream, location=RETRY)
@@ -190,7 +194,7 @@ def test_an_answer_that_is_late_is_not_a_failed_connect(network: Network, start:
         served.read_request()
         served.receive()  # until the proxy has left
 
-    with Origin(late) as origin:
+    with Upstream(late) as origin:
         upstream = f'{ON}connection_timeout = "100ms"\nread_timeout = "600ms"'
         proxy = start(origin.addr, upstream=upstream, location=RETRY)
         assert ask(proxy).status == 504
@@ -203,23 +207,26 @@ def test_a_connection_that_is_lost_is_not_a_failed_connect(network: Network, sta
     def leave(served: Served) -> None:
         served.read_request()
 
-    with Origin(leave) as origin:
+    with Upstream(leave) as origin:
         proxy = start(origin.addr, location=RETRY)
         assert ask(proxy).status == 502
         proxy.wait_for_log("closed the connection unanswered")
         assert origin.connections == network.accepted_with_data == 1
 
 
-def test_a_system_that_forbids_it_is_told_of(network: Network, start: Start) -> None:
+def test_a_system_that_forbids_it_is_told_of(network: Network, tmp_path: Path) -> None:
     network.allow(SERVERS)
-    with Origin(echo) as origin, start(origin.addr) as proxy:
+    with (
+        Upstream(echo) as origin,
+        Process(configure(origin.addr, upstream=ON), tmp_path) as proxy,
+    ):
         assert "upstreams.origin.tcp_fast_open: has no effect: this system" in proxy.start_text
         assert ask(proxy).body == b"ok"
         assert network.accepted_with_data == 0
 
 
 def test_without_a_cookie_connections_are_made_as_ever(start: Start, free_port: int) -> None:
-    with Origin(once) as origin:
+    with Upstream(once) as origin:
         proxy = start(f"127.0.0.1:{free_port}", origin.addr, location=RETRY)
         assert [ask(proxy).body for _ in range(4)] == [b"ok"] * 4
         proxy.wait_for_log("cannot be reached: Connection refused (ConnectRefused)")

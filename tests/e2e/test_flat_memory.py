@@ -8,8 +8,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from support.origin import Served
-from support.rig import Rig, resident, running
+from support.rig import Rig, resident, running_process
+
+from pingap.testing import Served
 
 SIZE = 200 * 1024 * 1024
 PIECE = 1024 * 1024
@@ -47,7 +48,7 @@ def test_a_large_download_to_a_slow_reader(tmp_path: Path, framing: str) -> None
             if framing == "chunked":
                 served.send(b"0\r\n\r\n")
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         client.get("/warm")
         before = resident(rig.proxy)
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -88,7 +89,7 @@ def test_a_large_upload_to_a_slow_origin(tmp_path: Path, framing: str) -> None:
         served.respond(b"thanks")
         served.receive()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         client.get("/warm")
         before = resident(rig.proxy)
         piece = b"x" * PIECE

@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from support.certificates import issue
-from support.client import RawClient
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin, echo
-from support.proxy import Proxy
-from support.rig import Rig, configure, running
+from support.origin import echo
+from support.process import Process
+from support.rig import Rig, configure, running, running_process
 from support.tls import TlsOrigin
+
+from pingap.testing import Client, Proxy, Upstream
 
 TELLS = (
     'enable_reverse_proxy_headers = true\nproxy_set_headers = ["X-Scheme: $scheme", "X-Host: $host",'
@@ -42,10 +43,9 @@ def sent(rig: Rig, fields: bytes, path: str = "/") -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def behind() -> Iterator[Rig]:
     """A proxy that trusts its peer."""
     with running(
-        tmp_path_factory.mktemp("behind"),
         basic='trusted_proxies = ["127.0.0.0/8"]',
         location=f"forwarded_header = true\n{TELLS}",
         server=LOG,
@@ -54,9 +54,9 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def alone() -> Iterator[Rig]:
     """A proxy that trusts nobody."""
-    with running(tmp_path_factory.mktemp("alone"), location=TELLS, server=LOG) as rig:
+    with running(location=TELLS, server=LOG) as rig:
         yield rig
 
 
@@ -105,19 +105,19 @@ def test_names_that_shadow_others(alone: Rig) -> None:
     assert "x-pingap-plugin-timing" not in got
 
 
-def test_shadowing_names_can_be_kept(tmp_path: Path) -> None:
-    with running(tmp_path, server="keep_shadowing_headers = true") as rig:
+def test_shadowing_names_can_be_kept() -> None:
+    with running(server="keep_shadowing_headers = true") as rig:
         got = sent(rig, b"X_Forwarded_For: 1\r\nX-A: 1\r\nX_A: 2\r\nX-Retry-Attempt: 3\r\n")
     assert (got["x_forwarded_for"], got["x_a"]) == (["1"], ["2"])
     assert "x-retry-attempt" not in got
 
 
-def test_a_proxy_on_a_unix_socket(tmp_path: Path) -> None:
+def test_a_proxy_on_a_unix_socket() -> None:
     with TemporaryDirectory(prefix="pingap-") as folder:
         path = f"{folder}/s"
         server = f'addr = "unix:{path}"\nproxy_protocol = true'
         basic = 'trusted_proxies = ["unix:"]'
-        with running(tmp_path, basic=basic, location=TELLS, server=server) as rig:
+        with running(basic=basic, location=TELLS, server=server) as rig:
             for start, remote in (
                 (b"PROXY UNKNOWN\r\n", ["203.0.113.9"]),
                 (b"PROXY TCP6 ::ffff:198.51.100.1 ::1 1 2\r\n", ["198.51.100.1"]),
@@ -125,7 +125,7 @@ def test_a_proxy_on_a_unix_socket(tmp_path: Path) -> None:
                 rig.origin.requests.clear()
                 sock = socket.socket(socket.AF_UNIX)
                 sock.connect(path)
-                with RawClient(sock) as client:
+                with Client(sock) as client:
                     client.send(start + b"GET / HTTP/1.1\r\nHost: a\r\n")
                     client.send(b"X-Forwarded-For: 203.0.113.9\r\n\r\n")
                     assert client.answer().status == 200
@@ -157,7 +157,7 @@ def test_the_times_of_a_new_connection(tmp_path: Path, alpn: str) -> None:
         if alpn == "H2":
             origin.context.set_alpn_protocols(["h2"])
         toml = toml.replace("ADDR", origin.addr)
-        with Proxy(toml, tmp_path / "proxy") as proxy, proxy.connect() as client:
+        with Process(toml, tmp_path / "proxy") as proxy, proxy.connect() as client:
             client.get("/")
             client.get("/")
             proxy.wait_for_log("true.")
@@ -172,7 +172,7 @@ def test_the_times_of_a_new_connection(tmp_path: Path, alpn: str) -> None:
 
 def test_a_plain_connection_has_no_handshake(tmp_path: Path) -> None:
     server = 'access_log = "took=[{:upstream_tcp_connect_time}] [{:upstream_tls_handshake_time}]"'
-    with running(tmp_path, server=server) as rig:
+    with running_process(tmp_path, server=server) as rig:
         sent(rig, b"")
         rig.proxy.wait_for_log("] []")
         assert re.search(r"took=\[\d+\] \[\]", rig.proxy.log_path.read_text())
@@ -180,7 +180,7 @@ def test_a_plain_connection_has_no_handshake(tmp_path: Path) -> None:
 
 def test_origin_sees_one_list(tmp_path: Path) -> None:
     location = 'match_headers = ["X-Tag:2"]\nmatch_cookies = ["b:1"]\nproxy_set_headers = ["X-C: $http_x_tag"]'
-    with Origin() as origin, Proxy(configure(origin.addr, location=location), tmp_path) as proxy:
+    with Upstream() as origin, Proxy(configure(origin.addr, location=location)) as proxy:
         with proxy.connect() as client:
             client.send(
                 b"GET / HTTP/1.1\r\nHost: a\r\nX-Tag: 1\r\nCookie: a=1\r\nX-Tag: 2\r\nCookie: b=1\r\n\r\n"

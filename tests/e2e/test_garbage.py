@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.origin import Origin, Served
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
 
 from pingap.proxy.exchange import Exchange
-from pingap.testing import Proxy
+from pingap.testing import Proxy, Served, Upstream
 
 MANY = 10
 
@@ -29,7 +29,7 @@ def script(served: Served) -> None:
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    with Origin(script) as origin, Proxy(configure(origin.addr)) as proxy:
+    with Upstream(script) as origin, Proxy(configure(origin.addr)) as proxy:
         yield proxy
 
 

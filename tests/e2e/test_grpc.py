@@ -11,8 +11,10 @@ import pytest
 from support.certificates import issue
 from support.grpc_service import OPTIONS, GrpcServer
 from support.h2 import H2Client, fields
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.rig import configure
+from support.waiting import until
+
+from pingap.testing import Proxy
 
 UPSTREAM = 'alpn = "H2"\nmax_h2_streams = 100'
 FOUR_MB = 4 * 1024 * 1024
@@ -30,7 +32,7 @@ def config(addr: str, **more: str) -> str:
 
 @pytest.fixture
 def proxy(server: GrpcServer, tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(config(server.addr, upstream=UPSTREAM), tmp_path) as proxy:
+    with Proxy(config(server.addr, upstream=UPSTREAM)) as proxy:
         yield proxy
         assert "Traceback" not in proxy.log
 
@@ -166,13 +168,13 @@ def test_a_server_that_is_killed(channel: Any, server: GrpcServer) -> None:
 )
 def test_errors_of_the_proxy(tmp_path: Path, location: str, code: Any, details: str) -> None:
     toml = config("127.0.0.1:1", upstream=UPSTREAM, location=location)
-    with Proxy(toml, tmp_path) as proxy, open_channel(proxy) as channel:
+    with Proxy(toml) as proxy, open_channel(proxy) as channel:
         assert failure(channel.unary_unary("/s/Echo"), b"hello") == (code, details)
 
 
 def test_an_upstream_that_is_too_slow(server: GrpcServer, tmp_path: Path) -> None:
     toml = config(server.addr, upstream=UPSTREAM + '\nread_timeout = "300ms"')
-    with Proxy(toml, tmp_path) as proxy, open_channel(proxy) as channel:
+    with Proxy(toml) as proxy, open_channel(proxy) as channel:
         code, _ = failure(channel.unary_unary("/s/Hang"), b"")
         assert code is grpc.StatusCode.UNAVAILABLE
         assert server.service.cancelled.wait(10)
@@ -182,7 +184,7 @@ def test_an_upstream_that_is_too_slow(server: GrpcServer, tmp_path: Path) -> Non
 @pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto"])
 def test_an_error_is_trailers_only(tmp_path: Path, content_type: str) -> None:
     toml = config("127.0.0.1:1", upstream=UPSTREAM)
-    with Proxy(toml, tmp_path) as proxy, H2Client(proxy) as client:
+    with Proxy(toml) as proxy, H2Client(proxy) as client:
         answer = client.get(1, "/", ("content-type", content_type), ("te", "trailers"))
         assert (answer.status, answer.body, len(answer.heads)) == (200, b"", 1)
         assert answer.header("content-type") == "application/grpc"
@@ -201,15 +203,15 @@ def test_by_tls_at_both_ends(tmp_path: Path) -> None:
     pair = ((tmp_path / "own.key").read_bytes(), (tmp_path / "own.pem").read_bytes())
     credentials = grpc.ssl_server_credentials([pair])
     with GrpcServer(credentials) as server:
-        upstream = UPSTREAM + '\nsni = "localhost"\nupstream_ca = "root.pem"'
+        upstream = UPSTREAM + f'\nsni = "localhost"\nupstream_ca = "{tmp_path}/root.pem"'
         toml = configure(
             server.addr,
             upstream=upstream,
             server="enabled_h2 = true\nglobal_certificates = true",
-            more='[certificates.own]\ntls_cert = "own.pem"\ntls_key = "own.key"',
+            more=f'[certificates.own]\ntls_cert = "{tmp_path}/own.pem"\ntls_key = "{tmp_path}/own.key"',
         )
         trusted = grpc.ssl_channel_credentials(root.cert.encode())
-        with Proxy(toml, tmp_path) as proxy:
+        with Proxy(toml) as proxy:
             address = f"localhost:{proxy.port()}"
             with grpc.secure_channel(address, trusted, options=OPTIONS) as channel:
                 message = bytes(FOUR_MB)
@@ -222,9 +224,11 @@ def test_by_tls_at_both_ends(tmp_path: Path) -> None:
 def test_grpc_web_reaches_a_server_of_grpc(server: GrpcServer, tmp_path: Path, fails: bool) -> None:
     toml = config(server.addr, upstream=UPSTREAM, location="grpc_web = true")
     message = b"\0\0\0\0\x05hello"
-    with Proxy(toml, tmp_path) as proxy, proxy.connect() as client:
+    with Proxy(toml) as proxy, proxy.connect() as client:
         path = "/s/Fail" if fails else "/s/Echo"
-        answer = client.request("POST", path, message, Content_Type="application/grpc-web+proto")
+        answer = client.request(
+            "POST", path, body=message, headers={"Content-Type": "application/grpc-web+proto"}
+        )
         assert answer.status == 200
         if fails:
             assert answer.body[:1] == b"\x80"

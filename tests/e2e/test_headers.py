@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.origin import Served
 from support.rig import Rig, running
+
+from pingap.testing import Served
 
 HOP = (
     "Keep-Alive: timeout=5",
@@ -42,7 +43,7 @@ def with_hop_fields(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     more = """
 [locations.set]
 path = "/set"
@@ -51,9 +52,7 @@ enable_reverse_proxy_headers = true
 proxy_set_headers = ["X-Set: yes", "Host: inner.example", "X-Var: $http_x_in"]
 proxy_add_headers = ["X-Added: more"]
 """
-    with running(
-        tmp_path_factory.mktemp("proxy"), with_hop_fields, more=more, locations='"set", '
-    ) as rig:
+    with running(with_hop_fields, more=more, locations='"set", ') as rig:
         yield rig
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from support.grpc_service import GrpcServer
-from support.origin import Origin, Received, Served
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.process import Process
+from support.rig import configure
+from support.waiting import until
+
+from pingap.testing import Proxy, Received, Served, Upstream
 
 BACKEND = """
 import sys
@@ -72,7 +74,7 @@ def checking(folder: Path, check: str, *addrs: str, upstream: str = "") -> Itera
     """Run a proxy whose upstream is checked like this; None for the default."""
     upstream += f'\nhealth_check = "{check}"'
     server = 'prometheus_metrics = "/metrics"'
-    with Proxy(configure(*addrs, upstream=upstream, server=server), folder) as proxy:
+    with Proxy(configure(*addrs, upstream=upstream, server=server)) as proxy:
         yield proxy
 
 
@@ -98,14 +100,14 @@ def refusing() -> Iterator[str]:
 
 
 def test_by_default_connections_are_tried_right_at_the_start(tmp_path: Path, refusing: str) -> None:
-    with Origin() as origin, checking(tmp_path, "", origin.addr, refusing) as proxy:
+    with Upstream() as origin, checking(tmp_path, "", origin.addr, refusing) as proxy:
         proxy.wait_for_log(flip(refusing, "unhealthy: Connection refused"))
         assert [status(proxy) for _ in range(10)] == [200] * 10
         assert len(origin.requests) == 10
 
 
 def test_nobody_is_checked_if_that_is_wanted(tmp_path: Path) -> None:
-    with Origin() as origin, checking(tmp_path, "none", origin.addr) as proxy:
+    with Upstream() as origin, checking(tmp_path, "none", origin.addr) as proxy:
         assert status(proxy) == 200
         assert origin.connections == 1
         assert "pingap_backend_healthy{" not in metrics(proxy)
@@ -166,7 +168,7 @@ def test_a_backend_that_flaps_is_left_alone_and_one_that_keeps_failing_is_not(
         answers.append(500 if bad else 200)
         served.respond(b"", answers[-1])
 
-    with Origin() as origin:
+    with Upstream() as origin:
         origin.on("/health", answer)
         with checking(tmp_path, f"http://x/health?{QUICK}&failure=2", origin.addr) as proxy:
             until(lambda: len(answers) >= 6)
@@ -206,7 +208,7 @@ def test_one_worker_checks_and_all_of_them_know(tmp_path: Path, refusing: str) -
         asked.append(served.number)
         served.respond()
 
-    with Origin() as origin:
+    with Upstream() as origin:
         origin.on("/health", answer)
         toml = configure(
             origin.addr,
@@ -215,7 +217,7 @@ def test_one_worker_checks_and_all_of_them_know(tmp_path: Path, refusing: str) -
             server='prometheus_metrics = "/metrics"',
             upstream='health_check = "http://x/health?check_frequency=1h&failure=1"',
         )
-        with Proxy(toml, tmp_path) as proxy:
+        with Process(toml, tmp_path) as proxy:
             log = proxy.wait_for_log(flip(refusing, "unhealthy"))
             assert [status(proxy) for _ in range(24)] == [200] * 24
             assert log.count("becomes unhealthy") == proxy.log.count("becomes unhealthy") == 1
@@ -243,7 +245,7 @@ def test_one_worker_goes_on_with_the_checks_of_one_that_ends(tmp_path: Path) -> 
         go.wait(10)
         served.respond()
 
-    with Origin() as origin:
+    with Upstream() as origin:
         origin.on("/health", check)
         origin.on("/hold", hold)
         toml = configure(
@@ -252,7 +254,7 @@ def test_one_worker_goes_on_with_the_checks_of_one_that_ends(tmp_path: Path) -> 
             server='prometheus_metrics = "/metrics"',
             upstream='health_check = "http://x/health?check_frequency=1h"',
         )
-        with Proxy(toml, tmp_path) as proxy:
+        with Process(toml, tmp_path) as proxy:
             until(lambda: len(checks) == 1)  # each worker that begins with it checks at once
             leader, other = proxy.workers
             os.kill(leader, signal.SIGKILL)
@@ -277,7 +279,7 @@ def test_an_ejection_counts_for_all_workers(tmp_path: Path) -> None:
     (good, _), (bad, asked_bad) = counted(b"ok", 200), counted(b"", 503)
     keys = 'passive_failures = 1\nhealth_check = "none"'
     toml = configure(good.addr, bad.addr, basic="threads = 4", upstream=keys)
-    with good, bad, Proxy(toml, tmp_path) as proxy:
+    with good, bad, Process(toml, tmp_path) as proxy:
         while not asked_bad:
             status(proxy)
         proxy.wait_for_log("is ejected for 30s")
@@ -294,8 +296,8 @@ def test_an_ejection_counts_for_all_workers(tmp_path: Path) -> None:
 # By the requests themselves.
 
 
-def counted(body: bytes, status: int) -> tuple[Origin, list[int]]:
-    origin, asked = Origin(), []
+def counted(body: bytes, status: int) -> tuple[Upstream, list[int]]:
+    origin, asked = Upstream(), []
 
     def answer(served: Served, request: Received) -> None:
         asked.append(1)
@@ -323,7 +325,7 @@ def test_a_backend_that_keeps_failing_is_ejected_for_a_while(tmp_path: Path) -> 
 
 def test_a_backend_that_refuses_connections_is_ejected(tmp_path: Path, refusing: str) -> None:
     with (
-        Origin() as origin,
+        Upstream() as origin,
         checking(tmp_path, "none", origin.addr, refusing, upstream="passive_failures = 1") as proxy,
     ):
         statuses = [status(proxy) for _ in range(10)]

@@ -17,17 +17,17 @@ from threading import Event
 import anyio
 import pytest
 from support import h2
-from support.client import RawClient
 from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame
-from support.origin import Origin, Served
 from support.plugins import serving
-from support.rig import Rig, configure, resident, running, until
+from support.rig import Rig, configure, resident, running, running_process
+from support.waiting import until
 from support.wire import cut
 
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import load
 from pingap.downstream.http2_connection import Http2Connection
+from pingap.testing import Client, Served, Upstream
 from pingap.worker import front, worker
 
 H2 = 'enabled_h2 = true\naccess_log = "combined"'
@@ -66,9 +66,8 @@ def script(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    folder = tmp_path_factory.mktemp("proxy")
-    with running(folder, script, server=H2, location='client_max_body_size = "8mb"') as rig:
+def rig() -> Iterator[Rig]:
+    with running(script, server=H2, location='client_max_body_size = "8mb"') as rig:
         yield rig
         assert "Traceback" not in rig.proxy.log
         assert rig.origin.errors == []
@@ -221,7 +220,7 @@ def test_an_upstream_that_leaves_in_the_middle(rig: Rig, client: H2Client) -> No
     assert client.get(3).status == 200
 
 
-def test_a_client_that_resets_lets_go_of_the_upstream(tmp_path: Path) -> None:
+def test_a_client_that_resets_lets_go_of_the_upstream() -> None:
     left = Event()
 
     def waiting(served: Served) -> None:
@@ -229,7 +228,7 @@ def test_a_client_that_resets_lets_go_of_the_upstream(tmp_path: Path) -> None:
         served.receive()
         left.set()
 
-    with running(tmp_path, waiting, server=H2) as rig, H2Client(rig.proxy) as client:
+    with running(waiting, server=H2) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields("GET", "/left"))
         until(lambda: rig.origin.requests)
         client.send(h2.reset(1))
@@ -237,9 +236,9 @@ def test_a_client_that_resets_lets_go_of_the_upstream(tmp_path: Path) -> None:
         rig.proxy.wait_for_log('"GET /left HTTP/2.0" 499')
 
 
-def test_a_body_that_is_too_large(tmp_path: Path) -> None:
+def test_a_body_that_is_too_large() -> None:
     location = 'client_max_body_size = "1kb"'
-    with running(tmp_path, server=H2, location=location) as rig, H2Client(rig.proxy) as client:
+    with running(server=H2, location=location) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields("POST"), END_HEADERS)
         client.data(1, bytes(2048))
         assert client.finish(1).status == 413
@@ -257,19 +256,28 @@ def read_data(client: H2Client, stream: int, size: int) -> None:
         assert client.read_frame() is not None
 
 
-def test_a_client_without_room_makes_the_upstream_wait(rig: Rig, client: H2Client) -> None:
-    before = resident(rig.proxy)
-    for number in range(1, 40, 2):
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Rig]:
+    """A process of its own, so that its memory can be measured."""
+    with running_process(tmp_path, script, server=H2) as rig:
+        yield rig
+
+
+def test_a_client_without_room_makes_the_upstream_wait(process: Rig) -> None:
+    with H2Client(process.proxy) as client:
+        assert client.get(1, "/small").body == b"ok"
+        before = resident(process.proxy)
+        for number in range(3, 42, 2):
+            client.send(h2.window_update(0, 65535))
+            client.headers(number, fields("GET", "/large"))
+            read_data(client, number, 65535)
         client.send(h2.window_update(0, 65535))
-        client.headers(number, fields("GET", "/large"))
-        read_data(client, number, 65535)
-    client.send(h2.window_update(0, 65535))
-    assert client.get(101, "/small").body == b"ok", "the others go on"
-    grown = resident(rig.proxy) - before
-    assert grown < 40 * 1024 * 1024, f"{grown} bytes held of answers nobody takes"
-    assert len(client.answers[1].body) == 65535
-    client.send(h2.window_update(0, LARGE) + h2.window_update(1, LARGE))
-    assert client.finish(1).body == bytes(LARGE)
+        assert client.get(101, "/small").body == b"ok", "the others go on"
+        grown = resident(process.proxy) - before
+        assert grown < 40 * 1024 * 1024, f"{grown} bytes held of answers nobody takes"
+        assert len(client.answers[3].body) == 65535
+        client.send(h2.window_update(0, LARGE) + h2.window_update(3, LARGE))
+        assert client.finish(3).body == bytes(LARGE)
 
 
 @pytest.mark.parametrize("window", [0, 1, 1000])
@@ -291,11 +299,11 @@ def test_a_client_that_makes_room_for_each_frame(client: H2Client) -> None:
         assert len(client.get(number, "/large").body) == LARGE
 
 
-def test_an_answer_without_room_to_a_request_that_goes_on(tmp_path: Path) -> None:
+def test_an_answer_without_room_to_a_request_that_goes_on() -> None:
     location = 'client_max_body_size = "1kb"'
     start = h2.PREFACE + h2.settings(initial_window_size=0)
     with (
-        running(tmp_path, server=H2, location=location) as rig,
+        running(server=H2, location=location) as rig,
         H2Client(rig.proxy, start) as client,
     ):
         client.headers(1, fields("POST"), END_HEADERS)
@@ -335,7 +343,7 @@ def test_an_upstream_that_takes_nothing_stops_its_stream_only(tmp_path: Path) ->
         served.respond()
 
     # What the kernel holds between proxy and origin is counted in as well.
-    with running(tmp_path, slow, server=H2) as rig, H2Client(rig.proxy) as client:
+    with running_process(tmp_path, slow, server=H2) as rig, H2Client(rig.proxy) as client:
         before = resident(rig.proxy)
         client.headers(1, fields("POST", "/slow"), END_HEADERS)
         sent = 0
@@ -374,16 +382,16 @@ def room_for(client: H2Client, sent: int) -> int:
 # Time limits and the end of connections.
 
 
-def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
+def test_an_idle_connection_is_closed() -> None:
     server = H2 + '\nkeepalive_timeout = "400ms"'
-    with running(tmp_path, server=server) as rig, H2Client(rig.proxy) as client:
+    with running(server=server) as rig, H2Client(rig.proxy) as client:
         assert client.get(1).status == 200
         assert client.goaway() == h2.NO_ERROR
 
 
-def test_a_silent_client_is_asked_for_a_sign_of_life(tmp_path: Path) -> None:
+def test_a_silent_client_is_asked_for_a_sign_of_life() -> None:
     server = H2 + '\nkeepalive_timeout = "600ms"'
-    with running(tmp_path, script, server=server) as rig, H2Client(rig.proxy) as client:
+    with running(script, server=server) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields("GET", "/hold"))
         for _ in range(3):
             ping = client.read_until(h2.PING)
@@ -402,18 +410,18 @@ def test_a_silent_client_is_asked_for_a_sign_of_life(tmp_path: Path) -> None:
         h2.PREFACE + h2.settings() + frame(h2.PING, 0, 0, bytes(8))[:12],
     ],
 )
-def test_what_does_not_arrive_in_time(tmp_path: Path, sent: bytes) -> None:
+def test_what_does_not_arrive_in_time(sent: bytes) -> None:
     server = H2 + '\nhead_read_timeout = "300ms"'
-    with running(tmp_path, server=server) as rig, H2Client(rig.proxy, sent) as client:
+    with running(server=server) as rig, H2Client(rig.proxy, sent) as client:
         while client.read_frame() is not None:
             pass
         codes = [one.code for one in client.goaways]
         assert codes == ([] if sent == h2.PREFACE[:10] else [h2.PROTOCOL_ERROR])
 
 
-def test_a_body_that_does_not_arrive_in_time(tmp_path: Path) -> None:
+def test_a_body_that_does_not_arrive_in_time() -> None:
     server = H2 + '\ndownstream_read_timeout = "300ms"'
-    with running(tmp_path, server=server) as rig, H2Client(rig.proxy) as client:
+    with running(server=server) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields("POST"), END_HEADERS)
         assert client.finish(1).status == 408
         assert client.answers[1].header("x-pingap-etype") == "ReadTimedout"
@@ -421,19 +429,19 @@ def test_a_body_that_does_not_arrive_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("window", [0, 1000])
-def test_a_client_that_gives_no_room_in_time(tmp_path: Path, window: int) -> None:
+def test_a_client_that_gives_no_room_in_time(window: int) -> None:
     server = H2 + '\ndownstream_write_timeout = "300ms"'
     start = h2.PREFACE + h2.settings(initial_window_size=window)
-    with running(tmp_path, script, server=server) as rig, H2Client(rig.proxy, start) as client:
+    with running(script, server=server) as rig, H2Client(rig.proxy, start) as client:
         client.headers(1, fields("GET", "/large"))
         assert client.finish_without_room(1).reset == h2.CANCEL
         assert client.get(3, "/204").status == 204
 
 
-def test_a_client_that_gives_hardly_any_room_in_time(tmp_path: Path) -> None:
+def test_a_client_that_gives_hardly_any_room_in_time() -> None:
     server = H2 + '\ndownstream_write_timeout = "300ms"'
     start = h2.PREFACE + h2.settings(initial_window_size=0)
-    with running(tmp_path, script, server=server) as rig, H2Client(rig.proxy, start) as client:
+    with running(script, server=server) as rig, H2Client(rig.proxy, start) as client:
         client.headers(1, fields("GET", "/large"))
         answer = client.answers.setdefault(1, h2.H2Answer())
         while answer.reset is None:
@@ -444,9 +452,9 @@ def test_a_client_that_gives_hardly_any_room_in_time(tmp_path: Path) -> None:
         assert len(answer.body) < 1024
 
 
-def test_the_last_request_of_a_connection(tmp_path: Path) -> None:
+def test_the_last_request_of_a_connection() -> None:
     server = H2 + "\nkeepalive_requests = 3"
-    with running(tmp_path, server=server) as rig, H2Client(rig.proxy) as client:
+    with running(server=server) as rig, H2Client(rig.proxy) as client:
         for number in (1, 3, 5):
             assert client.get(number).status == 200
         client.send(frame(h2.PING, h2.ACK, 0, bytes(8)))
@@ -466,7 +474,7 @@ def test_draining_in_two_steps(tmp_path: Path) -> None:
             go.wait(20)
             served.respond(b"late")
 
-    with running(tmp_path, late, server=H2) as rig, H2Client(rig.proxy) as client:
+    with running_process(tmp_path, late, server=H2) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields())
         until(lambda: rig.origin.requests)
         rig.proxy.process.send_signal(signal.SIGTERM)
@@ -514,15 +522,15 @@ def test_curl(rig: Rig, tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl_reads_an_answer_that_comes_before_its_request_has_ended(tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(bytes(20_000_000))
-    with running(tmp_path, server=H2, location='client_max_body_size = "1mb"') as rig:
+    with running(server=H2, location='client_max_body_size = "1mb"') as rig:
         url = f"http://127.0.0.1:{rig.proxy.port()}/"
         command = ["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"]
         assert run([*command, "-T", str(tmp_path / "body"), url]) == "413"
 
 
-def test_a_client_that_sends_on_after_its_answer(tmp_path: Path) -> None:
+def test_a_client_that_sends_on_after_its_answer() -> None:
     location = 'client_max_body_size = "1kb"'
-    with running(tmp_path, server=H2, location=location) as rig, H2Client(rig.proxy) as client:
+    with running(server=H2, location=location) as rig, H2Client(rig.proxy) as client:
         client.headers(1, fields("POST", "/ended"), END_HEADERS)
         client.data(1, bytes(2048))
         assert client.finish(1).status == 413
@@ -571,14 +579,14 @@ def test_a_connection_that_is_known_to_be_http2(
     monkeypatch.setattr(
         front, "_connection_factory", lambda listener, **_: lambda: Http2Connection(listener)
     )
-    with Origin(script) as origin:
+    with Upstream(script) as origin:
         (tmp_path / "pingap.toml").write_text(configure(origin.addr))
         one = worker.Worker(build(load(tmp_path / "pingap.toml"), installed_registry()))
         one.bind()
         address = ("127.0.0.1", int(one.addresses["web"][0].rpartition(":")[2]))
 
         def ask() -> bytes:
-            with H2Client(RawClient(address)) as client:
+            with H2Client(Client(address)) as client:
                 return client.get(1, "/direct").body
 
         async def serve() -> bytes:

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from support import h2
-from support.client import RawClient
 from support.h2 import END_HEADERS, H2Client, fields
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin
 
 from pingap.downstream.http2_stream import Http2Stream
 from pingap.protocol.http2_state import MOST_STREAMS
 from pingap.proxy import lifecycle
 from pingap.proxy.body_relay import BodyRelay
-from pingap.testing import Proxy, Upstream
+from pingap.testing import Client, Proxy, Upstream
 from pingap.upstream.connections.http2_stream import Http2UpstreamStream
 from pingap.wire.http2_turns import Turns
 
@@ -31,7 +29,7 @@ def proxy() -> Iterator[Proxy]:
 
 
 def connect(proxy: Proxy) -> H2Client:
-    return H2Client(RawClient(proxy.address()))
+    return H2Client(Client(proxy.address()))
 
 
 def break_for(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
@@ -57,7 +55,7 @@ def test_a_mistake_holds_no_stream(
             for number in range(1, 2 * MOST_STREAMS + 5, 2):
                 client.headers(number, fields())
                 assert client.finish(number).reset == h2.INTERNAL_ERROR
-                proxy.expect_error("defect of pingap")
+                proxy.expect_error("bug in pingap")
         assert client.get(1001).status == 200
 
 
@@ -71,7 +69,7 @@ def test_a_mistake_with_a_body_ends_the_request_and_no_other(
             break_for(patch, BodyRelay, "feed")
             client.data(1, b"a")
             assert client.finish(1).status == 500
-            proxy.expect_error("stream 1 ended by a defect of pingap")
+            proxy.expect_error("stream 1 ended because of a bug in pingap")
         client.data(3, b"abc", end=True)
         assert client.finish(3).status == 200
 
@@ -85,7 +83,7 @@ def test_a_mistake_that_concerns_no_stream_ends_the_connection(
             break_for(patch, Turns, "send")
             client.send(h2.window_update(0, 1))
             assert client.goaway() == h2.INTERNAL_ERROR
-            proxy.expect_error("stream 0 ended by a defect of pingap")
+            proxy.expect_error("stream 0 ended because of a bug in pingap")
     with connect(proxy) as client:
         assert client.get(1).status == 200
 
@@ -101,7 +99,7 @@ def test_a_mistake_in_an_answer_ends_its_stream_and_no_other(
             if request.path == "/release" and held is not None:
                 served.respond(held.stream)
 
-    with Origin(h2_script(script)) as origin:
+    with Upstream(h2_script(script)) as origin:
         proxy = Proxy(f"""
             [upstreams.origin]
             addrs = ["{origin.addr}"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from support import h2
 from support.h2 import END_HEADERS, END_STREAM, H2Client, fields, frame
-from support.origin import Served
-from support.rig import Rig, resident, running
+from support.rig import Rig, resident, running, running_process
+
+from pingap.testing import Served
 
 MANY = 5000
 
@@ -26,10 +27,19 @@ def script(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("proxy"), script, server="enabled_h2 = true") as rig:
+def rig() -> Iterator[Rig]:
+    with running(script, server="enabled_h2 = true") as rig:
         yield rig
         assert " ERROR " not in rig.proxy.log
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Rig]:
+    """A process of its own, so that its memory can be measured; it has served."""
+    with running_process(tmp_path, script, server="enabled_h2 = true") as rig:
+        with H2Client(rig.proxy) as client:
+            assert client.get(1, "/ok").status == 200
+        yield rig
 
 
 def rapid_reset(client: H2Client) -> bytes:
@@ -157,9 +167,9 @@ def test_a_rapid_reset_does_not_reach_the_upstream_many_times(rig: Rig) -> None:
     assert rig.origin.connections - before <= 300
 
 
-def test_a_slow_reader_does_not_make_answers_pile_up(rig: Rig) -> None:
-    before = resident(rig.proxy)
-    with H2Client(rig.proxy) as client:
+def test_a_slow_reader_does_not_make_answers_pile_up(process: Rig) -> None:
+    before = resident(process.proxy)
+    with H2Client(process.proxy) as client:
         client.raw.sock.settimeout(1)
         block = client.block(fields("HEAD", "/missing", authority="x" * 1000))
         number = 1
@@ -173,7 +183,7 @@ def test_a_slow_reader_does_not_make_answers_pile_up(rig: Rig) -> None:
                 )
                 number += 200
         assert number < 400_000, "requests are read without end"
-    assert resident(rig.proxy) - before < 16 * 1024 * 1024
+    assert resident(process.proxy) - before < 16 * 1024 * 1024
 
 
 def test_a_client_that_cancels_much_but_not_all(rig: Rig) -> None:
@@ -196,14 +206,14 @@ def test_a_window_that_opens_in_small_steps_is_honest_if_data_flows(rig: Rig) ->
         assert client.finish(1).body == b"ok"
 
 
-def test_calls_whose_answers_have_begun_may_be_cancelled(tmp_path: Path) -> None:
+def test_calls_whose_answers_have_begun_may_be_cancelled() -> None:
     """As gRPC clients do that watch something until it happens."""
 
     def begin(served: Served) -> None:
         while served.read_request() is not None:
             served.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
 
-    with running(tmp_path, begin, server="enabled_h2 = true") as rig, H2Client(rig.proxy) as client:
+    with running(begin, server="enabled_h2 = true") as rig, H2Client(rig.proxy) as client:
         for stream in range(1, 801, 2):
             client.headers(stream, fields("GET", "/"))
             client.read_until(h2.DATA, stream)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.rig import Rig, running, until
+from support.rig import Rig, running
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     with running(
-        tmp_path_factory.mktemp("proxy"),
         server='prometheus_metrics = "/metrics"',
         location='path = "/in"\nclient_max_body_size = "10kb"',
     ) as rig:
@@ -32,9 +32,9 @@ def metrics(rig: Rig) -> dict[str, float]:
 def test_requests_are_counted(rig: Rig) -> None:
     before = metrics(rig)
     with rig.connect() as client:
-        assert client.request("POST", "/in", b"x" * 2048).status == 200
+        assert client.request("POST", "/in", body=b"x" * 2048).status == 200
         assert client.get("/in").status == 200
-        assert client.request("POST", "/in", b"x" * 20_000).status == 413
+        assert client.request("POST", "/in", body=b"x" * 20_000).status == 413
     with rig.connect() as client:
         assert client.get("/elsewhere").status == 404
     with rig.connect() as client:
@@ -86,7 +86,7 @@ def test_the_path_is_exact_and_for_every_method(rig: Rig) -> None:
     with rig.connect() as client:
         assert client.get("/metrics/").status == 404
         assert client.get("/metrics?x").status == 200
-        assert client.request("POST", "/metrics", b"x").status == 200
+        assert client.request("POST", "/metrics", body=b"x").status == 200
         with suppress(AssertionError):
             assert client.request("HEAD", "/metrics").status == 200
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from support.rig import until
+from support.waiting import until
 
 from pingap.http.context import RequestContext
 from pingap.http.errors import UpstreamError

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.h2 import H2Client, fields
-from support.rig import Rig, running, until
+from support.rig import Rig, running
+from support.waiting import until
 
 GUARDS = """
 [plugins.deny]
@@ -125,9 +126,9 @@ SPELLINGS = [
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     settings = {"more": GUARDS, "locations": LISTED}
-    with running(tmp_path_factory.mktemp("proxy"), server="enabled_h2 = true", **settings) as rig:
+    with running(server="enabled_h2 = true", **settings) as rig:
         yield rig
         assert " ERROR " not in rig.proxy.log
         assert rig.origin.errors == []
@@ -166,9 +167,9 @@ ALLOWED = 'enabled_h2 = true\nallow_in_paths = ["encoded_slash", "backslash", "n
 
 
 @pytest.fixture(scope="module")
-def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def lenient() -> Iterator[Rig]:
     settings = {"more": GUARDS, "locations": LISTED}
-    with running(tmp_path_factory.mktemp("proxy"), server=ALLOWED, **settings) as rig:
+    with running(server=ALLOWED, **settings) as rig:
         yield rig
 
 
@@ -200,26 +201,26 @@ def test_the_upstream_gets_what_was_sent(rig: Rig, target: str) -> None:
     assert [one.target for one in rig.origin.requests[-2:]] == [sent, sent]
 
 
-def test_raw_matching_is_that_of_pingap_and_changes_nothing(tmp_path: Path) -> None:
+def test_raw_matching_is_that_of_pingap_and_changes_nothing() -> None:
     settings = {"more": GUARDS, "locations": LISTED, "server": 'path_matching = "raw"'}
-    with running(tmp_path, **settings) as rig:
+    with running(**settings) as rig:
         for target in ("//admin", "/%61dmin", "/x/..%2fadmin", "/\\admin", "/%", "/caf\u00e9"):
             assert status(rig, target) == 200
         assert status(rig, "/admin") == 403
         assert status(rig, "/caf%c3%a9") == 403
 
 
-def test_a_location_in_utf8_matches_raw_and_escaped_paths(tmp_path: Path) -> None:
+def test_a_location_in_utf8_matches_raw_and_escaped_paths() -> None:
     guards = GUARDS.replace("/caf%c3%a9", "/caf\u00e9")
     for server in ("", 'path_matching = "raw"'):
-        with running(tmp_path, more=guards, locations=LISTED, server=server) as rig:
+        with running(more=guards, locations=LISTED, server=server) as rig:
             assert status(rig, "/caf\u00e9/x") == 403
             assert status(rig, "/caf%C3%A9") == (200 if server else 403)
 
 
-def test_the_normalised_path_is_forwarded_if_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_normalised_path_is_forwarded_if_it_is_asked_for() -> None:
     server = 'forward_path = "normalised"\naccess_log = "{path} {uri} {:original_uri}"'
-    with running(tmp_path, server=server) as rig:
+    with running(server=server) as rig:
         for target in ("//a/./%62?c=%64", "/caf%c3%a9", "/a?"):
             assert status(rig, target) == 200
         assert [one.target for one in rig.origin.requests] == ["/a/b?c=%64", "/caf%C3%A9", "/a?"]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from support.h2 import H2Answer, H2Client
 from support.h2_origin import H2Served, h2_script
-from support.origin import Served
 from support.plugins import serving
-from support.rig import Rig, running, until
+from support.rig import Rig, running, running_process
+from support.waiting import until
+
+from pingap.testing import Served
 
 PLUGIN = """
 class Pin(Plugin):
@@ -48,9 +50,17 @@ def signing_in(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     server = 'enabled_h2 = true\nkeepalive_timeout = "5s"'
-    with running(tmp_path_factory.mktemp("proxy"), signing_in, server=server) as one:
+    with running(signing_in, server=server) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A process of its own, whose descriptors can be counted."""
+    folder = tmp_path_factory.mktemp("proxy")
+    with running_process(folder, signing_in, server="enabled_h2 = true") as one:
         yield one
 
 
@@ -58,8 +68,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def test_another_client_does_not_get_the_connection(rig: Rig, scheme: str) -> None:
     with rig.connect() as alice, rig.connect() as bob, H2Client(rig.proxy) as carol:
         assert alice.get("/").status == 401
-        assert alice.get("/", Authorization=f"{scheme} begin").status == 401
-        signed_in = alice.get("/", Authorization=f"{scheme} hello-alice")
+        assert alice.get("/", headers={"Authorization": f"{scheme} begin"}).status == 401
+        signed_in = alice.get("/", headers={"Authorization": f"{scheme} hello-alice"})
         assert signed_in.body.endswith(b" alice")
         assert bob.get("/").status == 401
         assert _get(carol).status == 401
@@ -78,7 +88,9 @@ def test_one_step_without_a_challenge_is_enough(rig: Rig) -> None:
     with rig.connect() as warm:
         warm.get("/open")
     with rig.connect() as alice, rig.connect() as bob:
-        assert alice.get("/", Authorization="Negotiate hello-alice").body.endswith(b" alice")
+        assert alice.get("/", headers={"Authorization": "Negotiate hello-alice"}).body.endswith(
+            b" alice"
+        )
         assert bob.get("/").status == 401
         assert alice.get("/").body.endswith(b" alice")
 
@@ -97,21 +109,22 @@ def _get(client: H2Client, credentials: str = "") -> H2Answer:
 
 
 @pytest.mark.parametrize("http2", [False, True])
-def test_connections_end_with_the_client(rig: Rig, http2: bool) -> None:
+def test_connections_end_with_the_client(process: Rig, http2: bool) -> None:
+    rig = process
     (worker,) = rig.proxy.workers
     with H2Client(rig.proxy) if http2 else rig.connect() as alice:
         if isinstance(alice, H2Client):
             assert _get(alice, "NTLM begin").status == 401
         else:
-            assert alice.get("/", Authorization="NTLM begin").status == 401
+            assert alice.get("/", headers={"Authorization": "NTLM begin"}).status == 401
         open_now = len(list(Path(f"/proc/{worker}/fd").iterdir()))
     until(lambda: len(list(Path(f"/proc/{worker}/fd").iterdir())) <= open_now - 2)
 
 
 def test_ordinary_credentials_share_connections(rig: Rig) -> None:
     with rig.connect() as one, rig.connect() as two:
-        first = one.get("/open", Authorization="Basic YTpi").body
-        assert two.get("/open", Authorization="Bearer x").body == first
+        first = one.get("/open", headers={"Authorization": "Basic YTpi"}).body
+        assert two.get("/open", headers={"Authorization": "Bearer x"}).body == first
 
 
 def test_a_plugin_pins_connections(tmp_path: Path) -> None:
@@ -120,14 +133,14 @@ def test_a_plugin_pins_connections(tmp_path: Path) -> None:
         rig.connect() as one,
         rig.connect() as two,
     ):
-        mine = one.get("/p/open", X_Pin="1").body
+        mine = one.get("/p/open", headers={"X-Pin": "1"}).body
         assert two.get("/p/open").body != mine
         assert one.get("/p/open").body == mine
-        assert two.get("/p/open", X_Late="1").status == 500
+        assert two.get("/p/open", headers={"X-Late": "1"}).status == 500
         rig.proxy.wait_for_log("the request was already sent")
 
 
-def test_http2_upstreams_are_not_shared_either(tmp_path: Path) -> None:
+def test_http2_upstreams_are_not_shared_either() -> None:
     numbers: dict[int, int] = {}
 
     def script(origin: H2Served) -> None:
@@ -141,14 +154,14 @@ def test_http2_upstreams_are_not_shared_either(tmp_path: Path) -> None:
 
     upstream = 'alpn = "H2"\nmax_h2_streams = 10'
     with (
-        running(tmp_path, h2_script(script), upstream=upstream) as rig,
+        running(h2_script(script), upstream=upstream) as rig,
         rig.connect() as alice,
         rig.connect() as bob,
     ):
         shared = bob.get("/open").body
         assert alice.get("/open").body == shared
         assert alice.get("/").status == 401
-        mine = alice.get("/", Authorization="Negotiate x").body
+        mine = alice.get("/", headers={"Authorization": "Negotiate x"}).body
         assert mine != shared
         assert alice.get("/open").body == mine
         assert bob.get("/open").body not in (mine, shared)  # which the challenge has ended

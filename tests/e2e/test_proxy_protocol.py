@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from support.certificates import issue
 from support.h2 import PREFACE, H2Client, settings
-from support.origin import Served
-from support.proxy import Proxy
-from support.rig import Rig, configure, running, until
+from support.process import Process
+from support.rig import Rig, configure, running, running_process
 from support.tls import TlsClient, TlsOrigin, client_context
+from support.waiting import until
 
 from pingap.protocol.proxy_protocol import SIGNATURE, ProxyHeader, ProxyHeaderDecoder, proxy_header
+from pingap.testing import Served
 
 TRUSTED = 'trusted_proxies = ["127.0.0.0/8"]'
 SERVER = 'proxy_protocol = true\naccess_log = "{remote} {client_ip} {uri} {status}"\n'
@@ -32,21 +33,20 @@ GET = b"GET /it HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+def start() -> Iterator[Callable[..., Rig]]:
     with ExitStack() as stack:
 
         def start(server: str = "", **more: str) -> Rig:
             more = {"basic": TRUSTED, "location": ADDRESS, **more}
-            return stack.enter_context(running(tmp_path, server=SERVER + server, **more))
+            return stack.enter_context(running(server=SERVER + server, **more))
 
         yield start
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    folder = tmp_path_factory.mktemp("pp")
+def rig() -> Iterator[Rig]:
     server = SERVER + "enabled_h2 = true\n"
-    with running(folder, server=server, basic=TRUSTED, location=ADDRESS) as started:
+    with running(server=server, basic=TRUSTED, location=ADDRESS) as started:
         yield started
 
 
@@ -120,9 +120,9 @@ def test_a_header_that_does_not_come_in_time(start: Callable[..., Rig], sent: by
         assert 0.2 < time.monotonic() - began < 5
 
 
-def test_a_connection_without_its_header_does_not_delay_the_end(start: Callable[..., Rig]) -> None:
-    rig = start()
-    with rig.connect() as raw:
+def test_a_connection_without_its_header_does_not_delay_the_end(tmp_path: Path) -> None:
+    settings = {"server": SERVER, "basic": TRUSTED, "location": ADDRESS}
+    with running_process(tmp_path, **settings) as rig, rig.connect() as raw:
         raw.send(V1[:5])
         with rig.connect() as other:
             other.send(V1 + GET)
@@ -130,13 +130,13 @@ def test_a_connection_without_its_header_does_not_delay_the_end(start: Callable[
         assert rig.proxy.stop() == 0
 
 
-def test_tls_behind_the_header(tmp_path: Path) -> None:
+def test_tls_behind_the_header() -> None:
     root = issue(ca=True, common_name="root")
     leaf = issue("a.test", by=root)
     server = SERVER + "global_certificates = true\nenabled_h2 = true\n"
 
     class Introduced(TlsClient):
-        def __init__(self, proxy: Proxy) -> None:
+        def __init__(self, proxy: Process) -> None:
             context = client_context(root)
 
             class Wrapped:
@@ -146,9 +146,7 @@ def test_tls_behind_the_header(tmp_path: Path) -> None:
 
             super().__init__(proxy, Wrapped(), "a.test")  # type: ignore[arg-type]
 
-    with running(
-        tmp_path, server=server, basic=TRUSTED, location=ADDRESS, more=leaf.toml("leaf")
-    ) as rig:
+    with running(server=server, basic=TRUSTED, location=ADDRESS, more=leaf.toml("leaf")) as rig:
         with Introduced(rig.proxy) as client:
             assert client.get("/tls").status == 200
         assert seen(rig) == ("192.0.2.7", "4321")
@@ -229,17 +227,17 @@ def introduced(headers: list[ProxyHeader]) -> Callable[[Served], None]:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_an_upstream_is_told_of_the_client(tmp_path: Path, version: str) -> None:
+def test_an_upstream_is_told_of_the_client(version: str) -> None:
     headers: list[ProxyHeader] = []
     upstream = f'proxy_protocol = "{version}"'
-    with running(tmp_path, introduced(headers), upstream=upstream) as rig:
+    with running(introduced(headers), upstream=upstream) as rig:
         clients = []
         for _ in range(2):
             with rig.connect() as client:
                 clients.append(client.sock.getsockname())
                 for _ in range(2):
                     assert client.get("/").body == b"ok"
-                    assert client.request("POST", "/", b"x" * 100_000).body == b"x" * 100_000
+                    assert client.request("POST", "/", body=b"x" * 100_000).body == b"x" * 100_000
         # No connection is used twice, not even for the same client.
         assert [one.source for one in headers] == [client for client in clients for _ in range(4)]
         assert {one.destination for one in headers} == {("127.0.0.1", rig.proxy.port())}
@@ -268,7 +266,10 @@ def test_the_header_stands_in_front_of_tls(tmp_path: Path) -> None:
             super()._serve(sock, number)
 
     upstream = f'proxy_protocol = "v2"\nsni = "b.test"\nupstream_ca = "{tmp_path}/root.pem"'
-    with Behind(own) as origin, Proxy(configure(origin.addr, upstream=upstream), tmp_path) as proxy:
+    with (
+        Behind(own) as origin,
+        Process(configure(origin.addr, upstream=upstream), tmp_path) as proxy,
+    ):
         with proxy.connect() as client:
             assert client.get("/").body == b"ok"
         assert headers[0].startswith(SIGNATURE + b"\x21\x11")

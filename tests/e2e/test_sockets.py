@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin, Served, echo
-from support.proxy import Proxy
-from support.rig import configure, running
+from support.origin import echo
+from support.rig import configure, running, running_process
+
+from pingap.testing import Client, Proxy, Served, Upstream
 
 
 @pytest.fixture
@@ -25,14 +25,12 @@ def short_path() -> Iterator[Path]:
 def test_a_unix_socket_as_upstream(tmp_path: Path, short_path: Path) -> None:
     path = str(short_path / "origin")
     with (
-        Origin(echo, path=path) as origin,
-        Proxy(
-            configure(origin.addr, server='access_log = "{status} {:upstream_addr}"'), tmp_path
-        ) as proxy,
+        Upstream(echo, path=path) as origin,
+        Proxy(configure(origin.addr, server='access_log = "{status} {:upstream_addr}"')) as proxy,
         proxy.connect() as client,
     ):
         for _ in range(2):
-            assert client.request("POST", "/", b"x" * 100_000).body == b"x" * 100_000
+            assert client.request("POST", "/", body=b"x" * 100_000).body == b"x" * 100_000
         client.send(b"GET / HTTP/1.0\r\n\r\n")
         assert client.answer().status == 200
         assert origin.connections == 1
@@ -44,7 +42,7 @@ def test_a_unix_socket_that_is_missing_is_answered_with_502(
     tmp_path: Path, short_path: Path
 ) -> None:
     with (
-        Proxy(configure(f"unix:{short_path}/missing"), tmp_path) as proxy,
+        Proxy(configure(f"unix:{short_path}/missing")) as proxy,
         proxy.connect() as client,
     ):
         answer = client.get("/")
@@ -52,13 +50,13 @@ def test_a_unix_socket_that_is_missing_is_answered_with_502(
         assert str(short_path).encode() not in answer.body
 
 
-def test_a_unix_socket_as_listener(tmp_path: Path, short_path: Path) -> None:
+def test_a_unix_socket_as_listener(short_path: Path) -> None:
     path = short_path / "proxy"
     server = f'addr = "unix:{path}"\naccess_log = "{{remote}} {{status}}"'
     location = "enable_reverse_proxy_headers = true"
-    with running(tmp_path, server=server, location=location) as rig:
+    with running(server=server, location=location) as rig:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        with RawClient(str(path)) as client:
+        with Client(str(path)) as client:
             assert [client.get("/").status for _ in range(3)] == [200] * 3
             client.send(b"bad\r\n\r\n")
             assert client.answer().status == 400
@@ -88,7 +86,7 @@ def test_ipv6_on_both_sides(tmp_path: Path) -> None:
             server='addr = "[::1]:0"\naccess_log = "{remote} {:upstream_addr}"',
             location="enable_reverse_proxy_headers = true",
         )
-        with Proxy(toml, tmp_path) as proxy, RawClient(("::1", proxy.port())) as client:
+        with Proxy(toml) as proxy, Client(("::1", proxy.port())) as client:
             client.send(b"GET / HTTP/1.0\r\n\r\n")
             sock, _ = listener.accept()
             with sock:
@@ -104,9 +102,9 @@ def test_ipv6_on_both_sides(tmp_path: Path) -> None:
 
 def test_several_addresses_of_one_server(tmp_path: Path) -> None:
     server = 'addr = "127.0.0.1:0,127.0.0.2:0"'
-    with running(tmp_path, server=server) as rig:
+    with running_process(tmp_path, server=server) as rig:
         for address in rig.proxy.addresses["web"]:
             host, _, port = address.rpartition(":")
-            with RawClient((host, int(port))) as client:
+            with Client((host, int(port))) as client:
                 assert client.get("/").status == 200
         assert len(rig.proxy.addresses["web"]) == 2

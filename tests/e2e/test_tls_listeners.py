@@ -20,12 +20,14 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from support import h2
 from support.certificates import issue
-from support.client import RawClient
 from support.h2 import H2Client
-from support.origin import Origin, Script, Served
-from support.proxy import Proxy
-from support.rig import Rig, configure, running, until
+from support.origin import Script
+from support.process import Process
+from support.rig import Rig, configure, running, running_process
 from support.tls import TlsClient, client_context, end_tls
+from support.waiting import until
+
+from pingap.testing import Client, Served, Upstream
 
 ROOT = issue(ca=True, common_name="root")
 MIDDLE = issue(ca=True, common_name="middle", by=ROOT)
@@ -40,10 +42,9 @@ SERVER = "global_certificates = true\n"
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     log = 'access_log = "{scheme} {proto} {uri} {status} {:tls_version} {:tls_cipher}"\n'
     with running(
-        tmp_path_factory.mktemp("tls"),
         server=SERVER + log,
         location='proxy_set_headers = ["X-Scheme: $scheme", "X-Subject: $tls_client_subject"]',
         more=TABLES,
@@ -53,13 +54,26 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+def start() -> Iterator[Callable[..., Rig]]:
     """Start a proxy of its own for a test."""
     with ExitStack() as stack:
 
         def start(server: str = "", **settings: str) -> Rig:
             settings.setdefault("more", TABLES)
-            return stack.enter_context(running(tmp_path, server=SERVER + server, **settings))
+            return stack.enter_context(running(server=SERVER + server, **settings))
+
+        yield start
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Start a proxy in processes of its own, for signals and several workers."""
+    with ExitStack() as stack:
+
+        def start(server: str = "", **settings: str) -> Rig:
+            settings.setdefault("more", TABLES)
+            running = running_process(tmp_path, server=SERVER + server, **settings)
+            return stack.enter_context(running)
 
         yield start
 
@@ -78,15 +92,15 @@ def connect_by(rig: Rig, *protocols: str) -> TlsClient:
 # The connection.
 
 
-def test_start_up_names_the_scheme(rig: Rig) -> None:
-    assert "  https://127.0.0.1:" in rig.proxy.start_text
+def test_start_up_names_the_scheme(start_process: Callable[..., Rig]) -> None:
+    assert "  https://127.0.0.1:" in start_process().proxy.start_text
 
 
 def test_requests_on_a_connection(rig: Rig) -> None:
     with connect(rig) as client:
         for number in range(3):
             assert client.get(f"/{number}").body == b"ok"
-        assert client.request("POST", "/", b"x" * 100_000).body == b"x" * 100_000
+        assert client.request("POST", "/", body=b"x" * 100_000).body == b"x" * 100_000
         head = rig.origin.requests[-1]
         assert head.header("x-scheme") == "https"
         assert head.header("x-subject") is None
@@ -114,7 +128,7 @@ def test_large_bodies_both_ways(rig: Rig, version: ssl.TLSVersion) -> None:
     body = os.urandom(5_000_000)
     context = client_context(version=version)
     with connect(rig, context=context) as client:
-        assert client.request("PUT", "/", body).body == body
+        assert client.request("PUT", "/", body=body).body == body
 
 
 def test_a_client_that_reads_slowly_holds_the_origin_back(rig: Rig) -> None:
@@ -143,7 +157,7 @@ def test_a_client_that_reads_slowly_holds_the_origin_back(rig: Rig) -> None:
 
 def test_an_answer_that_closes_ends_tls_too(rig: Rig) -> None:
     with connect(rig) as client:
-        assert client.get("/", Connection="close").status == 200
+        assert client.get("/", headers={"Connection": "close"}).status == 200
         assert client.is_closed()
 
 
@@ -196,20 +210,20 @@ def test_an_answer_cut_short_looks_cut(rig: Rig) -> None:
 
     with scripted(rig, half), connect(rig) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        client.head()
+        client.read_head()
         with pytest.raises(AssertionError, match="without a close of TLS"):
             client.read_exactly(100)
 
 
-def test_draining_answers_what_is_under_way(start: Callable[..., Rig]) -> None:
-    rig = start()
+def test_draining_answers_what_is_under_way(start_process: Callable[..., Rig]) -> None:
+    rig = start_process()
 
     def slow(served: Served) -> None:
         served.read_request()
         until(lambda: "draining" in rig.proxy.log)
         served.respond(b"done")
 
-    handshaking = RawClient(("127.0.0.1", rig.proxy.port()))
+    handshaking = Client(("127.0.0.1", rig.proxy.port()))
     with rig.script(slow), connect(rig) as client, connect(rig) as idle:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: rig.origin.requests)
@@ -257,9 +271,9 @@ def test_sessions_are_resumed(rig: Rig, version: ssl.TLSVersion) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_reload_exchanges_certificates_and_nothing_else(
-    start: Callable[..., Rig], version: ssl.TLSVersion
+    start_process: Callable[..., Rig], version: ssl.TLSVersion
 ) -> None:
-    rig = start(basic="threads = 2")
+    rig = start_process(basic="threads = 2")
     proxy, context = rig.proxy, client_context(ROOT, version=version)
     renewed = issue("a.test", "*.b.test", by=MIDDLE)
     with connect(rig, context=context) as client:
@@ -335,7 +349,7 @@ IDENTITY = """proxy_set_headers = ["X-Subject: $tls_client_subject", \
 def verifying(start: Callable[..., Rig], tmp_path: Path, how: str) -> Rig:
     (tmp_path / "clients.pem").write_text(CLIENTS.cert)
     return start(
-        f'tls_verify_client = "{how}"\ntls_client_ca = "clients.pem"\n'
+        f'tls_verify_client = "{how}"\ntls_client_ca = "{tmp_path}/clients.pem"\n'
         'access_log = "<{:tls_client_subject}> {:tls_client_fingerprint}."',
         location=IDENTITY,
     )
@@ -350,10 +364,10 @@ def test_the_certificate_of_a_client(
     context = client_context(own=ALICE.write(tmp_path, "alice"), version=version)
     digest = hashlib.sha256(ALICE.certificate.public_bytes(Encoding.DER)).hexdigest()
     with connect(rig, context=context) as client:
-        client.get("/", X_Subject="CN=root", X_Fingerprint="1")
+        client.get("/", headers={"X-Subject": "CN=root", "X-Fingerprint": "1"})
         session = client.sock.session
     with TlsClient(rig.proxy, context, "a.test", session) as client:  # a resumed session
-        client.get("/", X_Subject="CN=root", X_Fingerprint="1")
+        client.get("/", headers={"X-Subject": "CN=root", "X-Fingerprint": "1"})
     assert len(rig.origin.requests) == 2
     for request in rig.origin.requests:
         assert request.header_all("x-subject") == ["CN=alice"]
@@ -366,7 +380,7 @@ def test_an_optional_certificate_may_be_missing_but_not_wrong(
 ) -> None:
     rig = verifying(start, tmp_path, "optional")
     with connect(rig) as client:
-        client.get("/", X_Subject="CN=root", X_Fingerprint="1")
+        client.get("/", headers={"X-Subject": "CN=root", "X-Fingerprint": "1"})
     (request,) = rig.origin.requests
     assert request.header("x-subject") is None
     assert request.header("x-fingerprint") is None
@@ -596,8 +610,8 @@ def handshakes(client: TlsClient) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_handshakes_are_counted(start: Callable[..., Rig], threads: int) -> None:
-    rig = start('prometheus_metrics = "/metrics"', basic=f"threads = {threads}")
+def test_handshakes_are_counted(start_process: Callable[..., Rig], threads: int) -> None:
+    rig = start_process('prometheus_metrics = "/metrics"', basic=f"threads = {threads}")
     context = client_context(version=ssl.TLSVersion.TLSv1_2)
     session = None
     with connect(rig) as reader:
@@ -724,32 +738,32 @@ def findings(tmp_path: Path, rig: Rig, *options: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(180)
-def test_testssl_finds_nothing_above_low(start: Callable[..., Rig], tmp_path: Path) -> None:
+def test_testssl_finds_nothing_above_low(start_process: Callable[..., Rig], tmp_path: Path) -> None:
     """Protocols, ciphers, forward secrecy, certificate and known attacks."""
     served = issue("localhost", by=ROOT, common_name="localhost")
-    rig = start(more=served.toml("leaf", "is_default = true"))
+    rig = start_process(more=served.toml("leaf", "is_default = true"))
     found = findings(tmp_path, rig, "-p", "-s", "-f", "-S", "-U")
     assert {name: what for name, what in found.items() if not what.startswith("LOW")} == {}
 
 
 @pytest.mark.timeout(180)
-def test_testssl_finds_an_old_version(start: Callable[..., Rig], tmp_path: Path) -> None:
+def test_testssl_finds_an_old_version(start_process: Callable[..., Rig], tmp_path: Path) -> None:
     """So that the test above would see one."""
-    rig = start('tls_min_version = "tlsv1.1"')
+    rig = start_process('tls_min_version = "tlsv1.1"')
     assert findings(tmp_path, rig, "-p")["TLS1_1"].startswith("LOW")
 
 
-def test_on_asyncio_without_uvloop(tmp_path: Path, origin: Origin) -> None:
+def test_on_asyncio_without_uvloop(tmp_path: Path, upstream: Upstream) -> None:
     """The transport is ours, so it must do on any event loop."""
     hide = tmp_path / "site" / "uvloop.py"
     hide.parent.mkdir()
     hide.write_text("raise ImportError\n")
-    toml = configure(origin.addr, server=SERVER, more=TABLES)
-    with Proxy(toml, tmp_path, env={"PYTHONPATH": str(hide.parent)}) as proxy:
+    toml = configure(upstream.addr, server=SERVER, more=TABLES)
+    with Process(toml, tmp_path, env={"PYTHONPATH": str(hide.parent)}) as proxy:
         body = os.urandom(3_000_000)
         with TlsClient(proxy, TRUSTING, "a.test") as client:
-            assert client.request("PUT", "/", body).body == body
-            assert client.get("/", Connection="close").status == 200
+            assert client.request("PUT", "/", body=body).body == body
+            assert client.get("/", headers={"Connection": "close"}).status == 200
             assert client.is_closed()
 
 

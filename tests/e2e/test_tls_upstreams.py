@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,13 +16,14 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Issued, issue
-from support.client import Answer
-from support.origin import Script, Served, echo
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.origin import Script, echo
+from support.process import Process
+from support.rig import configure
 from support.tls import TlsOrigin
+from support.waiting import until
 
 from pingap.build.registry import installed_registry
+from pingap.testing import Answer, Proxy, Served
 
 ROOT = issue(ca=True, common_name="root")
 MIDDLE = issue(ca=True, common_name="middle", by=ROOT)
@@ -49,8 +51,12 @@ class Setup:
 
     def proxy(self, origin: TlsOrigin | str, upstream: str = SNI, **settings: str) -> Proxy:
         addr = origin if isinstance(origin, str) else origin.addr
-        toml = configure(addr, upstream=upstream, **settings)
-        return self.stack.enter_context(Proxy(toml, self.folder / "proxy"))
+        return self.stack.enter_context(Proxy(self.toml(addr, upstream, **settings)))
+
+    def toml(self, addr: str, upstream: str = SNI, **settings: str) -> str:
+        """Return a configuration, with the folder in front of the names of files."""
+        text = configure(addr, upstream=upstream, **settings)
+        return re.sub(r'"(\w+\.(pem|key))"', rf'"{self.folder}/proxy/\1"', text)
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def test_requests_by_tls(setup: Setup) -> None:
         for _ in range(3):
             assert client.get("/").body == b"ok"
         body = os.urandom(3_000_000)
-        assert client.request("PUT", "/", body).body == body
+        assert client.request("PUT", "/", body=body).body == body
     assert origin.names == ["origin.test"]  # one connection, kept
     assert [request.header("host") for request in origin.requests] == ["test"] * 4
 
@@ -103,10 +109,10 @@ def test_a_certificate_that_cannot_be_believed(
     assert (answer.status, answer.header("x-pingap-etype")) == (502, "InvalidCert")
     assert b"certificate" not in answer.body
     assert origin.requests == []
-    log = proxy.wait_for_log("cannot be spoken to by TLS: ")
+    log = proxy.wait_for_log("failed the TLS handshake: ")
     import re
 
-    assert re.search(f"cannot be spoken to by TLS: .*(?:{reason})", log)
+    assert re.search(f"failed the TLS handshake: .*(?:{reason})", log)
 
 
 def test_verify_cert_false_takes_anybody(setup: Setup) -> None:
@@ -119,8 +125,8 @@ def test_our_certificate(setup: Setup) -> None:
     OURS.write(setup.folder / "proxy", "ours")
     upstream = SNI + 'client_cert = "ours.pem"\nclient_key = "ours.key"'
     assert get(setup.proxy(origin, upstream)).status == 200
-    without = configure(origin.addr, upstream=SNI)
-    with Proxy(without, setup.folder / "proxy") as proxy:
+    without = setup.toml(origin.addr)
+    with Proxy(without) as proxy:
         assert get(proxy).status == 502
     assert len(origin.requests) == 1
 
@@ -196,7 +202,7 @@ def test_a_plain_origin(setup: Setup) -> None:
         proxy = setup.proxy(f"127.0.0.1:{port}")
         assert get(proxy).status == 502
         thread.join(5)
-    proxy.wait_for_log("cannot be spoken to by TLS: wrong version number")
+    proxy.wait_for_log("failed the TLS handshake: wrong version number")
 
 
 @pytest.mark.parametrize("limit", ["total_connection_timeout", "connection_timeout"])
@@ -343,8 +349,10 @@ def test_an_answer_may_overtake_a_request_whose_upstream_resets(setup: Setup) ->
         gone.set()
 
     origin = setup.origin(script=script)
-    proxy = setup.proxy(origin)
-    with proxy.connect() as client:
+    with (
+        Process(setup.toml(origin.addr), setup.folder / "process") as proxy,
+        proxy.connect() as client,
+    ):
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
         until(lambda: origin.requests)
         for worker in proxy.workers:

@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.certificates import issue
-from support.client import RawClient
-from support.origin import Origin
-from support.proxy import Proxy
 from support.tls import TlsOrigin
 
-from pingap.testing import Answer
+from pingap.testing import Answer, Client, Proxy, Upstream
 
 TOML = """
 [upstreams.anywhere]
@@ -33,8 +30,8 @@ access_log = "{{host}} {{status}} {{:upstream_addr}}"
 
 
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as started:
+def origin() -> Iterator[Upstream]:
+    with Upstream() as started:
         yield started
 
 
@@ -45,44 +42,43 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
         def start(*allow: str, upstream: str = "", location: str = "") -> Proxy:
             listed = ", ".join(f'"{one}"' for one in allow)
             toml = TOML.format(allow=listed, upstream=upstream, location=location)
-            return stack.enter_context(Proxy(toml, tmp_path))
+            return stack.enter_context(Proxy(toml))
 
         yield start
 
 
-def port_of(origin: Origin) -> str:
+def port_of(origin: Upstream) -> str:
     return origin.addr.rpartition(":")[2]
 
 
 def ask(proxy: Proxy, host: str) -> Answer:
     with proxy.connect() as client:
-        return client.get("/x", Host=host)
+        return client.get("/x", headers={"Host": host})
 
 
 def test_the_upstream_is_the_host_that_was_asked_for(
-    start: Callable[..., Proxy], origin: Origin
+    start: Callable[..., Proxy], origin: Upstream
 ) -> None:
     port = port_of(origin)
     proxy = start(f"localhost:{port}", f"127.0.0.0/8:{port}")
     with proxy.connect() as client:
         for host in ("localhost", "LOCALHOST.", "127.0.0.1", "[::ffff:127.0.0.1]"):
-            answer = client.get("/x", Host=f"{host}:{port}")
+            answer = client.get("/x", headers={"Host": f"{host}:{port}"})
             assert (host, answer.status, answer.body) == (host, 200, b"ok")
     assert origin.requests[0].header("host") == f"localhost:{port}"
     proxy.wait_for_log(f"localhost 200 127.0.0.1:{port}")
 
 
 def test_connections_are_kept_by_host_and_address(
-    start: Callable[..., Proxy], origin: Origin
+    start: Callable[..., Proxy], origin: Upstream
 ) -> None:
     port = port_of(origin)
     proxy = start(f"localhost:{port}", f"127.0.0.0/8:{port}")
     with proxy.connect() as client:
         for _ in range(3):
-            client.get("/x", Host=f"localhost:{port}")
-        client.get("/x", Host=f"127.0.0.1:{port}")
+            client.get("/x", headers={"Host": f"localhost:{port}"})
+        client.get("/x", headers={"Host": f"127.0.0.1:{port}"})
     assert [one.connection for one in origin.requests] == [1, 1, 1, 2]
-    assert proxy.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -108,7 +104,7 @@ def test_connections_are_kept_by_host_and_address(
     ],
 )
 def test_what_is_not_allowed_is_403(
-    start: Callable[..., Proxy], origin: Origin, allow: str, host: str
+    start: Callable[..., Proxy], origin: Upstream, allow: str, host: str
 ) -> None:
     port = port_of(origin)
     proxy = start(allow.format(port=port), "example.invalid")
@@ -129,7 +125,7 @@ def test_it_does_not_lead_back_to_itself(start: Callable[..., Proxy], tmp_path: 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     toml = TOML.format(allow=f'"127.0.0.1:{port}"', upstream="", location="")
-    with Proxy(toml.replace("127.0.0.1:0", f"127.0.0.1:{port}"), tmp_path) as proxy:
+    with Proxy(toml.replace("127.0.0.1:0", f"127.0.0.1:{port}")) as proxy:
         assert ask(proxy, f"127.0.0.1:{port}").status == 403
 
 
@@ -177,16 +173,16 @@ def test_tls_asks_for_the_host_that_was_asked_for(
         )
         with proxy.connect() as client:
             for _ in range(2):
-                assert client.get("/x", Host=f"localhost:{port}").status == 200
+                assert client.get("/x", headers={"Host": f"localhost:{port}"}).status == 200
         assert origin.names == ["localhost"]
         assert ask(proxy, f"127.0.0.1:{port}").status == 502  # not in the certificate
 
 
-def test_many_hosts_leave_nothing_behind(start: Callable[..., Proxy], origin: Origin) -> None:
+def test_many_hosts_leave_nothing_behind(start: Callable[..., Proxy], origin: Upstream) -> None:
     port = port_of(origin)
     proxy = start("127.0.0.0/8:1", f"127.0.0.1:{port}")
-    with RawClient(("127.0.0.1", proxy.port())) as client:
+    with Client(("127.0.0.1", proxy.port())) as client:
         for number in range(600):
             host = f"127.{number >> 8}.{number & 255}.9:1"
-            assert client.get("/x", Host=host).status == 502
-        assert client.get("/x", Host=f"127.0.0.1:{port}").status == 200
+            assert client.get("/x", headers={"Host": host}).status == 502
+        assert client.get("/x", headers={"Host": f"127.0.0.1:{port}"}).status == 200

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.origin import Served
-from support.proxy import Proxy
-from support.rig import Rig, configure, read_to_end, running, until
+from support.rig import Rig, configure, read_to_end, running
+from support.waiting import until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
+
+from pingap.testing import Proxy, Served
 
 ASK = b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo/1\r\n\r\n"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n"
@@ -31,9 +32,9 @@ def echo_raw(served: Served) -> None:
 
 
 @pytest.fixture
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig() -> Iterator[Rig]:
     server = 'access_log = "{uri} {status} {size} {payload_size}"\ntunnel_idle_timeout = "1s"'
-    with running(tmp_path_factory.mktemp("up"), echo_raw, server=server) as started:
+    with running(echo_raw, server=server) as started:
         yield started
 
 
@@ -52,46 +53,43 @@ def websocket_server() -> Iterator[str]:
 
 
 @contextmanager
-def websocket(
-    tmp_path_factory: pytest.TempPathFactory, **settings: str
-) -> Iterator[ClientConnection]:
-    folder = tmp_path_factory.mktemp("ws")
+def websocket(**settings: str) -> Iterator[ClientConnection]:
     with (
         websocket_server() as addr,
-        Proxy(configure(addr, **settings), folder) as proxy,
+        Proxy(configure(addr, **settings)) as proxy,
         connect(f"ws://127.0.0.1:{proxy.port()}/chat?x=1", max_size=None) as client,
     ):
         yield client
 
 
-def test_websocket_messages_pass_both_ways(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with websocket(tmp_path_factory) as client:
+def test_websocket_messages_pass_both_ways() -> None:
+    with websocket() as client:
         for message in ("hello", b"\0\xff", "é" * 1000, ""):
             client.send(message)
             assert client.recv(timeout=5) == message
         client.ping().wait(5)
 
 
-def test_large_messages_pass_under_back_pressure(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_large_messages_pass_under_back_pressure() -> None:
     message = os.urandom(8 * 1024 * 1024)
-    with websocket(tmp_path_factory) as client:
+    with websocket() as client:
         for _ in range(3):
             client.send(message)
         for _ in range(3):
             assert client.recv(timeout=20) == message
 
 
-def test_a_websocket_is_closed_in_order(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with websocket(tmp_path_factory) as client:
+def test_a_websocket_is_closed_in_order() -> None:
+    with websocket() as client:
         client.close(4000, "done")
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=5)
         assert client.close_code == 4000
 
 
-def test_a_plugin_may_refuse_the_upgrade(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_plugin_may_refuse_the_upgrade() -> None:
     more = '[plugins.no]\ncategory = "mock"\nstatus = 403\n'
-    refusing = websocket(tmp_path_factory, more=more, location='plugins = ["no"]')
+    refusing = websocket(more=more, location='plugins = ["no"]')
     with pytest.raises(InvalidStatus) as refused, refusing:
         pass
     assert refused.value.response.status_code == 403
@@ -100,7 +98,8 @@ def test_a_plugin_may_refuse_the_upgrade(tmp_path_factory: pytest.TempPathFactor
 def test_anything_passes_until_both_sides_have_ended(rig: Rig) -> None:
     with rig.connect() as client:
         client.send(ASK + b"early")
-        status, reason, fields = client.head()
+        answer = client.read_head()
+        status, reason, fields = answer.status, answer.reason, answer.headers
         assert (status, reason) == (101, "Switching Protocols")
         assert {(name.lower(), value) for name, value in fields} >= {
             ("connection", "upgrade"),
@@ -129,7 +128,7 @@ def test_the_upstream_may_end_first(rig: Rig) -> None:
 
     with rig.script(talk), rig.connect() as client:
         client.send(ASK)
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         assert client.read_to_end() == b"bye"
         client.send(b"thank you")
         client.half_close()
@@ -149,9 +148,11 @@ def test_the_client_may_end_its_side_before_the_answer(rig: Rig) -> None:
     with rig.script(talk), rig.connect() as client:
         client.send(ASK + b"bye")
         client.half_close()
-        assert client.head()[0] == 100  # the proxy noticed, and asks whether somebody is there
+        assert (
+            client.read_interim().status == 100
+        )  # the proxy noticed, and asks whether somebody is there
         seen.set()
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         assert client.read_to_end() == b"hello"
     assert got == [b"bye"]
 
@@ -209,7 +210,7 @@ def test_an_upgrade_may_have_a_body(rig: Rig, name: str) -> None:
 
     with rig.script(switch), rig.connect() as client:
         client.send(EXEC + framing + body)
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         content = b'{"Tty":true' if body else b""
         assert client.read_exactly(len(content)) == content
         client.send(b"0\r\n\r\nls")
@@ -234,9 +235,9 @@ def test_the_protocol_changes_after_the_body(rig: Rig, expect: bytes) -> None:
     with rig.script(switch), rig.connect() as client:
         client.send(EXEC + expect + b"Transfer-Encoding: chunked\r\n\r\n")
         if expect:
-            assert client.head()[0] == 100
+            assert client.read_interim().status == 100
         client.send(b"1\r\na\r\n0\r\n\r\nraw")
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         assert client.read_exactly(8) == b"earlyraw"
         client.half_close()
         assert client.read_to_end() == b""
@@ -281,7 +282,8 @@ def test_101_without_upgrade_names_what_was_asked_for(rig: Rig) -> None:
 
     with rig.script(switch), rig.connect() as client:
         client.send(ASK)
-        _, reason, headers = client.head()
+        answer = client.read_head()
+        reason, headers = answer.reason, answer.headers
         assert reason == "UPGRADED"
         assert dict(headers)["Upgrade"] == "echo/1"
 
@@ -294,14 +296,15 @@ def test_101_with_another_protocol_than_was_asked_for_is_for_the_client_to_judge
 
     with rig.script(switch), rig.connect() as client:
         client.send(ASK)
-        status, _, headers = client.head()
+        answer = client.read_head()
+        status, headers = answer.status, answer.headers
         assert (status, dict(headers)["Upgrade"]) == (101, "echo/2")
 
 
 def test_of_several_protocols_only_http2_is_left_out(rig: Rig) -> None:
     with rig.connect() as client:
         client.send(ASK.replace(b"echo/1", b"h2c, tcp, , echo/1"))
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         assert rig.origin.requests[-1].header("upgrade") == "tcp, echo/1"
 
 
@@ -326,7 +329,7 @@ def test_a_reset_of_the_upstream_ends_the_client(rig: Rig) -> None:
 
     with rig.script(reset), rig.connect() as client:
         client.send(ASK)
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         client.send(b"now")
         assert client.read_to_end() == b""
 
@@ -334,7 +337,7 @@ def test_a_reset_of_the_upstream_ends_the_client(rig: Rig) -> None:
 def test_a_silent_tunnel_is_cut(rig: Rig) -> None:
     with rig.connect() as client:
         client.send(ASK)
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         assert client.read_to_end() == b""
 
 
@@ -350,11 +353,11 @@ def test_the_origin_is_let_go_when_the_client_leaves(rig: Rig) -> None:
     with rig.script(wait):
         with rig.connect() as client:
             client.send(ASK)
-            assert client.head()[0] == 101
+            assert client.read_head().status == 101
         assert ended.wait(5)
 
 
-def test_bytes_pass_after_a_body_that_nobody_took(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bytes_pass_after_a_body_that_nobody_took() -> None:
     """An answer overtakes a body that was held; the same connection is upgraded after it."""
     more = """
 [upstreams.gone]
@@ -364,13 +367,12 @@ health_check = "none"
 path = "/gone"
 upstream = "gone"
 """
-    folder = tmp_path_factory.mktemp("gone")
     with (
-        running(folder, echo_raw, more=more, locations='"gone", ') as rig,
+        running(echo_raw, more=more, locations='"gone", ') as rig,
         rig.connect() as client,
     ):
-        assert client.request("POST", "/gone", b"body").status == 502
+        assert client.request("POST", "/gone", body=b"body").status == 502
         client.send(ASK)
-        assert client.head()[0] == 101
+        assert client.read_head().status == 101
         client.send(b"hello")
         assert client.read_exactly(5) == b"hello"

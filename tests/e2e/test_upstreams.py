@@ -13,10 +13,11 @@ from threading import Barrier, Event
 
 import pytest
 from support import network
-from support.origin import Origin, Served, echo
-from support.proxy import Proxy
-from support.rig import configure, read_to_end, running, signal_workers, until
+from support.origin import echo
+from support.rig import configure, read_to_end, running, running_process, signal_workers
+from support.waiting import until
 
+from pingap.testing import Proxy, Served, Upstream
 from pingap.upstream.retrying.retries import MOST_REFUSALS
 
 
@@ -35,13 +36,13 @@ def free_port() -> Iterator[int]:
         yield port
 
 
-def start(folder: Path, *addrs: str, **settings: str) -> Proxy:
+def start(*addrs: str, **settings: str) -> Proxy:
     settings.setdefault("server", 'access_log = "tiny"')
-    return Proxy(configure(*addrs, **settings), folder)
+    return Proxy(configure(*addrs, **settings))
 
 
-def test_an_upstream_that_refuses_is_answered_with_502(tmp_path: Path, free_port: int) -> None:
-    with start(tmp_path, f"127.0.0.1:{free_port}") as proxy, proxy.connect() as client:
+def test_an_upstream_that_refuses_is_answered_with_502(free_port: int) -> None:
+    with start(f"127.0.0.1:{free_port}") as proxy, proxy.connect() as client:
         for _ in range(2):
             answer = client.request("GET", "/")
             assert (answer.status, answer.complete) == (502, True)
@@ -58,23 +59,19 @@ def full_backlog() -> Iterator[socket.socket]:
         yield listener
 
 
-def test_an_upstream_that_does_not_accept_is_answered_with_504(
-    tmp_path: Path, full_backlog: socket.socket
-) -> None:
+def test_an_upstream_that_does_not_accept_is_answered_with_504(full_backlog: socket.socket) -> None:
     port = full_backlog.getsockname()[1]
     upstream = 'connection_timeout = "300ms"'
-    with start(tmp_path, f"127.0.0.1:{port}", upstream=upstream) as proxy:
+    with start(f"127.0.0.1:{port}", upstream=upstream) as proxy:
         with proxy.connect() as client:
             assert client.get("/").status == 504
         with proxy.connect() as client:
-            assert client.request("POST", "/", b"abc").status == 504
+            assert client.request("POST", "/", body=b"abc").status == 504
         proxy.wait_for_log("did not accept a connection in time (ConnectTimedout)")
 
 
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 O", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_an_upstream_that_does_not_answer_is_answered_with_504(
-    tmp_path: Path, first: bytes
-) -> None:
+def test_an_upstream_that_does_not_answer_is_answered_with_504(first: bytes) -> None:
     left = Event()
 
     def script(served: Served) -> None:
@@ -84,7 +81,7 @@ def test_an_upstream_that_does_not_answer_is_answered_with_504(
         left.set()
 
     with (
-        running(tmp_path, script, upstream='read_timeout = "300ms"') as rig,
+        running(script, upstream='read_timeout = "300ms"') as rig,
         rig.connect() as client,
     ):
         assert client.get("/").status == 504
@@ -93,21 +90,21 @@ def test_an_upstream_that_does_not_answer_is_answered_with_504(
         rig.proxy.wait_for_log("did not answer in time (ReadTimedout)")
 
 
-def test_an_upstream_that_stops_in_the_middle_is_cut(tmp_path: Path) -> None:
+def test_an_upstream_that_stops_in_the_middle_is_cut() -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
         read_to_end(served)
 
     with (
-        running(tmp_path, script, upstream='read_timeout = "300ms"') as rig,
+        running(script, upstream='read_timeout = "300ms"') as rig,
         rig.connect() as client,
     ):
         answer = client.get("/")
         assert (answer.body, answer.complete) == (b"abc", False)
 
 
-def test_an_answer_may_take_longer_than_the_time_between_its_pieces(tmp_path: Path) -> None:
+def test_an_answer_may_take_longer_than_the_time_between_its_pieces() -> None:
     go = [Event() for _ in range(6)]
 
     def script(served: Served) -> None:
@@ -119,15 +116,15 @@ def test_an_answer_may_take_longer_than_the_time_between_its_pieces(tmp_path: Pa
         served.receive()
 
     with (
-        running(tmp_path, script, upstream='read_timeout = "1s"') as rig,
+        running(script, upstream='read_timeout = "1s"') as rig,
         rig.connect() as client,
     ):
         assert client.get("/").body == b"xxxxxx"
 
 
-def test_a_slow_upload_is_no_upstream_that_does_not_answer(tmp_path: Path) -> None:
+def test_a_slow_upload_is_no_upstream_that_does_not_answer() -> None:
     with (
-        running(tmp_path, upstream='read_timeout = "300ms"') as rig,
+        running(upstream='read_timeout = "300ms"') as rig,
         rig.connect() as client,
     ):
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
@@ -140,7 +137,7 @@ def test_a_slow_upload_is_no_upstream_that_does_not_answer(tmp_path: Path) -> No
         assert client.answer().status == 200
 
 
-def test_an_upstream_that_does_not_take_the_request_is_answered_with_504(tmp_path: Path) -> None:
+def test_an_upstream_that_does_not_take_the_request_is_answered_with_504() -> None:
     end = Event()
 
     def script(served: Served) -> None:
@@ -148,7 +145,7 @@ def test_an_upstream_that_does_not_take_the_request_is_answered_with_504(tmp_pat
         end.wait(10)
 
     with (
-        running(tmp_path, script, upstream='write_timeout = "300ms"') as rig,
+        running(script, upstream='write_timeout = "300ms"') as rig,
         rig.connect() as client,
     ):
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
@@ -180,12 +177,10 @@ def read_to_end_if_asked(served: Served) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
-def test_an_idempotent_request_is_repeated_if_a_kept_connection_had_ended(
-    tmp_path: Path, method: str
-) -> None:
-    with running(tmp_path, dying) as rig, rig.connect() as client:
+def test_an_idempotent_request_is_repeated_if_a_kept_connection_had_ended(method: str) -> None:
+    with running(dying) as rig, rig.connect() as client:
         assert client.get("/1").status == 200
-        answer = client.request(method, "/2", b"body" if method == "PUT" else b"")
+        answer = client.request(method, "/2", body=b"body" if method == "PUT" else b"")
         assert answer.status == 200
         assert [request.target for request in rig.origin.requests] == ["/1", "/2", "/2"]
         if method == "PUT":
@@ -195,40 +190,40 @@ def test_an_idempotent_request_is_repeated_if_a_kept_connection_had_ended(
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_other_requests_are_not_repeated(tmp_path: Path, method: str) -> None:
-    with running(tmp_path, dying) as rig, rig.connect() as client:
+def test_other_requests_are_not_repeated(method: str) -> None:
+    with running(dying) as rig, rig.connect() as client:
         assert client.get("/1").status == 200
-        assert client.request(method, "/2", b"body").status == 502
+        assert client.request(method, "/2", body=b"body").status == 502
         assert [request.target for request in rig.origin.requests] == ["/1", "/2"]
 
 
-def test_a_request_is_repeated_only_once(tmp_path: Path) -> None:
+def test_a_request_is_repeated_only_once() -> None:
     def script(served: Served) -> None:
         served.read_request()
         if served.number == 1:
             served.respond(b"first")
             served.read_request()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         assert client.get("/1").status == 200
         assert client.get("/2").status == 502
         assert len(rig.origin.requests) == 3
 
 
-def test_a_request_is_not_repeated_once_an_answer_began(tmp_path: Path) -> None:
+def test_a_request_is_not_repeated_once_an_answer_began() -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.respond(b"first")
         served.read_request()
         served.send(b"HTTP/1.1 200")
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         assert client.get("/1").status == 200
         assert client.get("/2").status == 502
         assert len(rig.origin.requests) == 2
 
 
-def test_a_connection_that_the_upstream_closed_is_not_used_again(tmp_path: Path) -> None:
+def test_a_connection_that_the_upstream_closed_is_not_used_again() -> None:
     closed = Event()
 
     def script(served: Served) -> None:
@@ -237,12 +232,12 @@ def test_a_connection_that_the_upstream_closed_is_not_used_again(tmp_path: Path)
         served.sock.shutdown(socket.SHUT_RDWR)
         closed.set()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running(script) as rig, rig.connect() as client:
         for _ in range(10):  # a POST must not fail because of the one before
             assert client.get("/").status == 200
             assert closed.wait(5)
             until(lambda: _has_no_upstream_connection(rig))
-            assert client.request("POST", "/", b"x").status == 200
+            assert client.request("POST", "/", body=b"x").status == 200
             until(lambda: _has_no_upstream_connection(rig))
 
 
@@ -260,7 +255,7 @@ def test_a_connection_that_the_upstream_closes_in_the_same_turn_is_not_used_agai
             served.sock.shutdown(socket.SHUT_RDWR)
             closed.set()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         assert client.get("/").status == 200
         signal_workers(rig, SIGSTOP)  # so that it finds the end and the request at once
         go.set()
@@ -285,7 +280,7 @@ def test_a_connection_that_breaks_in_the_same_turn_is_not_sent_a_request_that_mu
             served.sock.close()
             broken.set()
 
-    with running(tmp_path, script) as rig, rig.connect() as client:
+    with running_process(tmp_path, script) as rig, rig.connect() as client:
         assert client.get("/").status == 200
         signal_workers(rig, SIGSTOP)
         go.set()
@@ -316,7 +311,7 @@ def test_many_connections_that_break_in_one_turn_do_not_lose_a_request(
         served.sock.close()
         broken.wait(10)
 
-    with running(tmp_path, script) as rig, ExitStack() as stack:
+    with running_process(tmp_path, script) as rig, ExitStack() as stack:
         clients = [stack.enter_context(rig.connect()) for _ in range(kept)]
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -339,7 +334,7 @@ def _has_no_upstream_connection(rig: object) -> bool:
     )
 
 
-def test_an_upload_that_is_repeated_is_whole(tmp_path: Path) -> None:
+def test_an_upload_that_is_repeated_is_whole() -> None:
     """The client goes on sending while the second connection is being made."""
     first, rest = b"a" * 60_000, b"b" * 20_000
     received = b""
@@ -348,7 +343,7 @@ def test_an_upload_that_is_repeated_is_whole(tmp_path: Path) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         listener.settimeout(10)
-        proxy = stack.enter_context(start(tmp_path, f"127.0.0.1:{listener.getsockname()[1]}"))
+        proxy = stack.enter_context(start(f"127.0.0.1:{listener.getsockname()[1]}"))
         client = stack.enter_context(proxy.connect())
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         kept, _ = listener.accept()
@@ -390,42 +385,42 @@ def test_an_upload_that_is_repeated_is_whole(tmp_path: Path) -> None:
 # More than one backend.
 
 
-def test_a_backend_that_refuses_is_passed_over(tmp_path: Path, free_port: int) -> None:
+def test_a_backend_that_refuses_is_passed_over(free_port: int) -> None:
     with (
-        Origin(echo) as origin,
-        start(tmp_path, f"127.0.0.1:{free_port}", origin.addr, location="max_retries = 1") as proxy,
+        Upstream(echo) as origin,
+        start(f"127.0.0.1:{free_port}", origin.addr, location="max_retries = 1") as proxy,
         proxy.connect() as client,
     ):
         for number in range(6):
-            assert client.request("POST", "/", b"%d" % number).body == b"%d" % number
+            assert client.request("POST", "/", body=b"%d" % number).body == b"%d" % number
         assert [request.body for request in origin.requests] == [b"%d" % n for n in range(6)]
 
 
-def test_without_retries_a_backend_that_refuses_is_an_error(tmp_path: Path, free_port: int) -> None:
+def test_without_retries_a_backend_that_refuses_is_an_error(free_port: int) -> None:
     with (
-        Origin(echo) as origin,
-        start(tmp_path, f"127.0.0.1:{free_port}", origin.addr) as proxy,
+        Upstream(echo) as origin,
+        start(f"127.0.0.1:{free_port}", origin.addr) as proxy,
         proxy.connect() as client,
     ):
         assert sorted(client.get("/").status for _ in range(6)) == [200] * 3 + [502] * 3
 
 
-def test_retries_end(tmp_path: Path, free_port: int) -> None:
+def test_retries_end(free_port: int) -> None:
     with (
-        start(tmp_path, f"127.0.0.1:{free_port}", location="max_retries = 3") as proxy,
+        start(f"127.0.0.1:{free_port}", location="max_retries = 3") as proxy,
         proxy.connect() as client,
     ):
         assert client.get("/").status == 502
         assert proxy.wait_for_log("GET / 502").count("cannot be reached") == 4
 
 
-def test_backends_get_requests_by_their_weight(tmp_path: Path) -> None:
+def test_backends_get_requests_by_their_weight() -> None:
     with ExitStack() as stack:
-        origins = [stack.enter_context(Origin(named(name))) for name in (b"a", b"b", b"c")]  # type: ignore[arg-type]
+        origins = [stack.enter_context(Upstream(named(name))) for name in (b"a", b"b", b"c")]  # type: ignore[arg-type]
         addrs = [
             f"{origin.addr} {weight}" for origin, weight in zip(origins, (5, 2, 1), strict=True)
         ]
-        proxy = stack.enter_context(start(tmp_path, *addrs))
+        proxy = stack.enter_context(start(*addrs))
         client = stack.enter_context(proxy.connect())
         answers = b"".join(client.get("/").body for _ in range(16))
     assert [answers.count(name) for name in (b"a", b"b", b"c")] == [10, 4, 2]
@@ -435,7 +430,7 @@ def test_backends_get_requests_by_their_weight(tmp_path: Path) -> None:
 # Connections that are kept.
 
 
-def test_the_pool_is_bounded(tmp_path: Path) -> None:
+def test_the_pool_is_bounded() -> None:
     go = Event()
 
     def script(served: Served) -> None:
@@ -446,7 +441,7 @@ def test_the_pool_is_bounded(tmp_path: Path) -> None:
 
     closed: list[int] = []
     with (
-        running(tmp_path, script, basic="upstream_keepalive_pool_size = 2") as rig,
+        running(script, basic="upstream_keepalive_pool_size = 2") as rig,
         ExitStack() as stack,
     ):
         clients = [stack.enter_context(rig.connect()) for _ in range(6)]
@@ -460,7 +455,7 @@ def test_the_pool_is_bounded(tmp_path: Path) -> None:
         assert rig.origin.connections == 6
 
 
-def test_idle_connections_are_closed(tmp_path: Path) -> None:
+def test_idle_connections_are_closed() -> None:
     closed = Event()
 
     def script(served: Served) -> None:
@@ -470,24 +465,22 @@ def test_idle_connections_are_closed(tmp_path: Path) -> None:
         closed.set()
 
     with (
-        running(tmp_path, script, upstream='idle_timeout = "300ms"') as rig,
+        running(script, upstream='idle_timeout = "300ms"') as rig,
         rig.connect() as client,
     ):
         assert client.get("/").status == 200
         assert closed.wait(5)
-        assert client.request("POST", "/", b"x").status == 200
+        assert client.request("POST", "/", body=b"x").status == 200
 
 
-def test_a_request_that_was_not_sent_whole_does_not_leave_its_connection_behind(
-    tmp_path: Path,
-) -> None:
+def test_a_request_that_was_not_sent_whole_does_not_leave_its_connection_behind() -> None:
     """The upstream answers before the body; the rest of it must not be the next request."""
 
     def script(served: Served) -> None:
         while served.read_head() is not None:
             served.respond(b"early")
 
-    with running(tmp_path, script) as rig:
+    with running(script) as rig:
         with rig.connect() as client:
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
             assert client.answer().body == b"early"
@@ -499,7 +492,7 @@ def test_a_request_that_was_not_sent_whole_does_not_leave_its_connection_behind(
         assert rig.origin.connections == 2
 
 
-def test_an_upstream_that_ends_new_connections_at_once_is_answered_with_502(tmp_path: Path) -> None:
-    with running(tmp_path, lambda served: None) as rig, rig.connect() as client:
+def test_an_upstream_that_ends_new_connections_at_once_is_answered_with_502() -> None:
+    with running(lambda served: None) as rig, rig.connect() as client:
         assert {client.get("/").status for _ in range(50)} == {502}
-        assert "defect" not in rig.proxy.log
+        assert "bug in pingap" not in rig.proxy.log

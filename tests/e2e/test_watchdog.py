@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.plugins import PREAMBLE, python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
 
 from pingap.observability.watchdog import REPEAT_SECONDS
 
@@ -70,21 +70,21 @@ def line_of(text: str) -> int:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
+def proxy(tmp_path: Path) -> Iterator[Process]:
     write_distribution(tmp_path / "site", "blocking", SOURCE)
     toml = routes({"sync": "blocks", "async": "awaits"}, "127.0.0.1:9", more=TABLES)
-    with Proxy(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as running:
+    with Process(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as running:
         yield running
 
 
-def told(proxy: Proxy, target: str) -> str:
+def told(proxy: Process, target: str) -> str:
     """Return the log once it tells that the loop goes on after a request."""
     with proxy.connect() as client:
         assert client.get(target).body == b"ok"
-    return proxy.wait_for_log("the event loop goes on")
+    return proxy.wait_for_log("the event loop continues")
 
 
-def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Proxy) -> None:
+def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Process) -> None:
     log = told(proxy, "/sync/?sleep")
     file = proxy.folder.parent / "site" / "blocking.py"
     line = line_of("self.wait()")
@@ -96,7 +96,7 @@ def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Proxy) -> No
         f'  File "{file}", line {line_of("time.sleep(0.4)")}, in wait',
         "    time.sleep(0.4)",
     ]
-    seconds = re.search(r"WARN the event loop goes on, after (\S+) s", log)
+    seconds = re.search(r"WARN the event loop continues after (\S+) s", log)
     assert seconds is not None
     assert 0.3 <= float(seconds[1]) < 2
 
@@ -108,18 +108,18 @@ def test_a_sync_hook_that_blocks_is_named_with_file_and_line(proxy: Proxy) -> No
         ("/sync/?lock", "re.match("),
     ],
 )
-def test_computing_blocks_as_well(proxy: Proxy, target: str, line: str) -> None:
+def test_computing_blocks_as_well(proxy: Process, target: str, line: str) -> None:
     log = told(proxy, target)
     assert f"Blocks.request ({proxy.folder.parent}/site/blocking.py:{line_of(line)})" in log
 
 
-def test_an_async_hook_that_does_not_await_is_named(proxy: Proxy) -> None:
+def test_an_async_hook_that_does_not_await_is_named(proxy: Process) -> None:
     log = told(proxy, "/async/?sleep")
     line = LINES.index("            time.sleep(0.4)") + 1
     assert f"Awaits.request ({proxy.folder.parent}/site/blocking.py:{line})" in log
 
 
-def test_one_place_is_told_once_in_a_while(proxy: Proxy) -> None:
+def test_one_place_is_told_once_in_a_while(proxy: Process) -> None:
     assert REPEAT_SECONDS > 5  # longer than this test
     told(proxy, "/sync/?sleep")
     with proxy.connect() as client:
@@ -131,7 +131,7 @@ def test_one_place_is_told_once_in_a_while(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("query", ["thread", "await", "short"])
-def test_what_does_not_block_is_not_named(proxy: Proxy, query: str) -> None:
+def test_what_does_not_block_is_not_named(proxy: Process, query: str) -> None:
     with proxy.connect() as client:
         assert client.get(f"/async/?{query}").body == b"ok"
     log = proxy.wait_for_log("done")

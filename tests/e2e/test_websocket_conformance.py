@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support.certificates import issue
-from support.proxy import Proxy
 from support.rig import configure
 from support.tls import client_context
 from support.websocket import (
@@ -37,6 +36,8 @@ from support.websocket_cases import (
     transcript,
 )
 from websockets.sync.server import ServerConnection, serve
+
+from pingap.testing import Proxy
 
 LEAF = issue("a.test", common_name="leaf")
 
@@ -77,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         thread.start()
         direct = server.socket.getsockname()[1]
         toml = configure(f"127.0.0.1:{direct}", server="enabled_h2 = true", more=more)
-        with Proxy(toml, tmp_path_factory.mktemp("ws")) as proxy:
+        with Proxy(toml) as proxy:
             yield Site(direct, proxy.port("web"), proxy.port("tls"))
         server.shutdown()
         thread.join(5)

@@ -13,12 +13,12 @@ import pytest
 from support import h2 as wire
 from support.h2 import H2Client, fields
 from support.h2_websocket import H2WebSocket, connect
-from support.origin import Served
-from support.proxy import Proxy
-from support.rig import Rig, configure, read_to_end, running, until
+from support.rig import Rig, configure, read_to_end, running, running_process
+from support.waiting import until
 from websockets.sync.server import ServerConnection, serve
 
 from pingap.protocol.websocket import accept_value
+from pingap.testing import Proxy, Served
 
 H2_SERVER = (
     'enabled_h2 = true\naccess_log = "{method} {proto} {uri} {status} {size} {payload_size}"\n'
@@ -48,7 +48,7 @@ def served(
     seen: list[dict[str, str]] = []
     with (
         websocket_server(seen) as addr,
-        Proxy(configure(addr, server=H2_SERVER), tmp_path_factory.mktemp("ws")) as proxy,
+        Proxy(configure(addr, server=H2_SERVER)) as proxy,
     ):
         yield proxy, seen
 
@@ -111,13 +111,13 @@ def echo(served: Served) -> None:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+def start() -> Iterator[Callable[..., Rig]]:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
 
         def start(script: Callable[[Served], None] = echo, server: str = "", **more: str) -> Rig:
-            return stack.enter_context(running(tmp_path, script, server=H2_SERVER + server, **more))
+            return stack.enter_context(running(script, server=H2_SERVER + server, **more))
 
         yield start
 
@@ -345,6 +345,6 @@ def test_a_client_that_takes_nothing_holds_the_upstream_back(start: Callable[...
 
 def test_the_end_of_the_process_waits_for_the_grace_period(tmp_path: Path) -> None:
     settings = {"server": H2_SERVER, "basic": 'grace_period = "300ms"'}
-    with running(tmp_path, echo, **settings) as rig, H2Client(rig.proxy) as client:
+    with running_process(tmp_path, echo, **settings) as rig, H2Client(rig.proxy) as client:
         opened(client)
         assert rig.proxy.stop() == 0

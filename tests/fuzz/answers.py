@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from support.proxy import Proxy
+from support.process import Process
 
 from fuzz import http1
 from fuzz.content import Ask
@@ -214,7 +214,7 @@ async def run(commands: list[Path], seed: int, count: int) -> int:
         ports = []
         for command in commands:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            start = partial(Proxy, toml, folder, program=(str(command),), start_seconds=60)
+            start = partial(Process, toml, folder, program=(str(command),), start_seconds=60)
             proxy = await asyncio.to_thread(start)
             stack.callback(proxy.stop)
             ports.append(proxy.port("web"))

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from support.certificates import issue
-from support.proxy import Proxy
+from support.process import Process
 
 PLUGIN = '''
 import anyio
@@ -105,7 +105,7 @@ class Target:
     def __init__(self, ports: dict[str, int], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         toml = configuration(ports, folder)
-        self.proxy = Proxy(toml, folder / "proxy", "--threads", "2", start_seconds=90)
+        self.proxy = Process(toml, folder / "proxy", "--threads", "2", start_seconds=90)
         self.ports = {name: self.proxy.port(name) for name in ("web", "tls", "proxied")}
         self.workers = self.proxy.workers
         self._read = 0
@@ -114,7 +114,7 @@ class Target:
         """Return the lines of the log that no client may cause, since the last call."""
         log = self.proxy.log
         fresh, self._read = log[self._read :], len(log)
-        marks = (" ERROR ", "Traceback", "defect", "blocks the loop", "does not answer")
+        marks = (" ERROR ", "Traceback", "bug in pingap", "blocks the loop", "does not answer")
         return [line for line in fresh.splitlines() if any(mark in line for mark in marks)]
 
     def files(self) -> int:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
+
+from pingap.testing import Upstream
 
 SOURCE = '''
 class Worker(Plugin):
@@ -96,11 +100,11 @@ def fail_to_start(folder: Path, toml: str, env: dict[str, str]) -> str:
 
 
 def test_hook_pingap_startup_and_shutdown_run_once_around_everything(
-    tmp_path: Path, origin: Origin
+    tmp_path: Path, upstream: Upstream
 ) -> None:
     env = install(tmp_path / "site")
-    toml = routes({"both": "one two", "again": "one"}, origin.addr, more=TWO)
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy:
+    toml = routes({"both": "one two", "again": "one"}, upstream.addr, more=TWO)
+    with Process(toml, tmp_path / "proxy", env=env) as proxy:
         with proxy.connect() as client:
             assert client.get("/both/").body == b"ready True"
         assert proxy.stop() == 0
@@ -114,9 +118,43 @@ def test_hook_pingap_startup_and_shutdown_run_once_around_everything(
         assert words.index(f"shutdown {tag}") < words.index(f"cancelled {tag}")
 
 
-def test_startup_is_over_before_anything_is_announced(tmp_path: Path, origin: Origin) -> None:
+def test_hook_pingap_startup_runs_once_in_each_worker_whatever_reloads_bring(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """Also when a reload is discarded after the hook, and when a worker is replaced."""
+    env = install(tmp_path / "site", f"import os\n{SOURCE}".replace(
+        '"distribution starts"', '"distribution starts in %d", os.getpid()'
+    ))  # fmt: skip
+    plain = routes({"a": ""}, upstream.addr, more="[basic]\nthreads = 2\n")
+    used = routes({"a": "one"}, upstream.addr, more="[basic]\nthreads = 2\n" + TWO)
+    broken = used.replace('tag = "two"', 'tag = "two"\nfails_in = "startup"')
+
+    def started(proxy: Process) -> list[int]:
+        return sorted(map(int, re.findall(r"distribution starts in (\d+)", proxy.log)))
+
+    with Process(plain, tmp_path / "proxy", env=env) as proxy:
+        first = sorted(proxy.workers)
+        for toml, said in (
+            (broken, "cannot be served"),
+            (used, "was reloaded"),
+            (plain, "was reloaded"),
+            (used, "was reloaded"),
+        ):
+            before = proxy.log.count(said)
+            proxy.conf.write_text(toml)
+            proxy.process.send_signal(signal.SIGHUP)
+            until(lambda: proxy.log.count(said) > before, 30)  # noqa: B023
+        assert started(proxy) == first
+        os.kill(first[0], signal.SIGKILL)
+        until(lambda: len(started(proxy)) == 3, 30)
+        assert set(started(proxy)) == {*first, *proxy.workers}
+
+
+def test_startup_is_over_before_anything_is_announced(tmp_path: Path, upstream: Upstream) -> None:
     env = install(tmp_path / "site")
-    with Proxy(routes({"a": "one"}, origin.addr, more=TWO), tmp_path / "proxy", env=env) as proxy:
+    with Process(
+        routes({"a": "one"}, upstream.addr, more=TWO), tmp_path / "proxy", env=env
+    ) as proxy:
         assert "startup one" in proxy.wait_for_log("startup one", 0.1)
 
 
@@ -138,12 +176,12 @@ def test_startup_that_raises_tells_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["work", "shutdown"])
 def test_background_and_shutdown_that_raise_are_logged(
-    tmp_path: Path, origin: Origin, place: str
+    tmp_path: Path, upstream: Upstream, place: str
 ) -> None:
     env = install(tmp_path / "site")
     more = f'[plugins.broken]\ncategory = "worker"\nfails_in = "{place}"{TWO}'
-    toml = routes({"a": "broken two", "b": ""}, origin.addr, more=more)
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy:
+    toml = routes({"a": "broken two", "b": ""}, upstream.addr, more=more)
+    with Process(toml, tmp_path / "proxy", env=env) as proxy:
         with proxy.connect() as client:
             assert client.get("/b/").body == b"ok"
         if place == "work":
@@ -170,10 +208,12 @@ def test_hook_pingap_startup_that_raises_names_the_distribution(tmp_path: Path) 
     assert "app-hooks" in told
 
 
-def test_hook_pingap_shutdown_that_raises_is_logged(tmp_path: Path, origin: Origin) -> None:
+def test_hook_pingap_shutdown_that_raises_is_logged(tmp_path: Path, upstream: Upstream) -> None:
     broken = SOURCE.replace('log.warning("distribution ends")', 'raise RuntimeError("cannot end")')
     env = install(tmp_path / "site", broken)
-    with Proxy(routes({"a": "one"}, origin.addr, more=TWO), tmp_path / "proxy", env=env) as proxy:
+    with Process(
+        routes({"a": "one"}, upstream.addr, more=TWO), tmp_path / "proxy", env=env
+    ) as proxy:
         assert proxy.stop() == 0
         assert "cannot end" in proxy.log
 
@@ -210,12 +250,14 @@ class Tail(Plugin):
 CLAIM_POINTS = {"location:motto": "claims:Reached", "tail": "claims:Tail"}
 
 
-def test_hook_pingap_location_keys_put_an_instance_in_front(tmp_path: Path, origin: Origin) -> None:
+def test_hook_pingap_location_keys_put_an_instance_in_front(
+    tmp_path: Path, upstream: Upstream
+) -> None:
     write_distribution(tmp_path / "site", "claims", CLAIM, CLAIM_POINTS)
     locations = {"a": 'tail\nmotto = "first"', "b": 'tail\nmotto = "other"', "c": "tail"}
-    toml = routes(locations, origin.addr, more='[plugins.tail]\ncategory = "tail"')
+    toml = routes(locations, upstream.addr, more='[plugins.tail]\ncategory = "tail"')
     with (
-        Proxy(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as proxy,
+        Process(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as proxy,
         proxy.connect() as client,
     ):
         for name, order in {
@@ -270,7 +312,7 @@ def pingap_discoveries(): return [Inventory]
 '''
 
 
-def test_hook_pingap_discoveries_find_backends(tmp_path: Path, origin: Origin) -> None:
+def test_hook_pingap_discoveries_find_backends(tmp_path: Path, upstream: Upstream) -> None:
     points = {"discovery:inventory": "stock"}
     write_distribution(tmp_path / "site", "stock", DISCOVERY, points)
     file = tmp_path / "backends"
@@ -278,12 +320,12 @@ def test_hook_pingap_discoveries_find_backends(tmp_path: Path, origin: Origin) -
         "[upstreams.origin]", '[upstreams.origin]\ndiscovery = "inventory"\nupdate_frequency = "1s"'
     )
     env = python_path(tmp_path / "site")
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+    with Process(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
         assert client.get("/a/").status == 503
         log = proxy.wait_for_log("service_discover_fail: upstream origin: inventory discovery: ")
         assert "upstream origin has no backends yet" in log
-        file.write_text(origin.addr)
-        proxy.wait_for_log("upstream origin: everything is found again")
+        file.write_text(upstream.addr)
+        proxy.wait_for_log("upstream origin: all lookups succeed again")
         assert client.get("/a/").status == 200
 
 
@@ -302,7 +344,7 @@ def test_hook_pingap_discoveries_find_backends(tmp_path: Path, origin: Origin) -
         ),
         (
             DISCOVERY.replace('word = "inventory"', 'word = "other"'),
-            "upstreams.a.discovery: the entry point 'discovery:inventory' of stock leads to no such"
+            "upstreams.a.discovery: the entry point 'discovery:inventory' of stock does not refer to a"
             " discovery: it must be MODULE:CLASS, of a subclass of pingap.Discovery with word ="
             ' "inventory"',
         ),

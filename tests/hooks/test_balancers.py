@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.origin import Origin
-from support.plugins import python_path, write_distribution
-from support.proxy import Proxy
+from support.plugins import installed, write_distribution
 
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import load
-from pingap.testing import Proxy as InProcess
-from pingap.testing import Upstream
+from pingap.testing import Proxy, Upstream
 
 SOURCE = '''
 class Last(Balancer):
@@ -61,31 +58,32 @@ def install(folder: Path, points: Mapping[str, str] = POINTS) -> None:
     write_distribution(folder / "site", "my_balancers", SOURCE, points)
 
 
-def test_hook_pingap_balancers_adds_a_word_to_algo(tmp_path: Path, origin: Origin) -> None:
+def test_hook_pingap_balancers_adds_a_word_to_algo(tmp_path: Path, upstream: Upstream) -> None:
     install(tmp_path)
     for algo in ("last", "last:2"):
-        toml = TOML.format(addr=origin.addr, algo=algo)
-        folder = tmp_path / algo.replace(":", "_")
+        toml = TOML.format(addr=upstream.addr, algo=algo)
         with (
-            Proxy(toml, folder, env=python_path(tmp_path / "site")) as proxy,
+            installed(tmp_path / "site"),
+            Proxy(toml) as proxy,
             proxy.connect() as client,
         ):
             assert [client.get("/").status for _ in range(3)] == [200] * 3
 
 
 def test_hook_pingap_balancers_that_raise_are_plugins_that_raise(
-    tmp_path: Path, origin: Origin
+    tmp_path: Path, upstream: Upstream
 ) -> None:
     install(tmp_path)
-    toml = TOML.format(addr=origin.addr, algo="last")
+    toml = TOML.format(addr=upstream.addr, algo="last")
     with (
-        Proxy(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as proxy,
+        installed(tmp_path / "site"),
+        Proxy(toml) as proxy,
         proxy.connect() as client,
     ):
         answer = client.get("/broken")
         assert (answer.status, b"no luck" in answer.body) == (500, False)
-        log = proxy.wait_for_log("plugin upstreams.origin.algo failed in choose")
-        assert "LookupError: no luck" in log
+        error = proxy.expect_error("plugin upstreams.origin.algo failed in choose")
+        assert "LookupError: no luck" in error
         assert client.get("/").status == 200
 
 
@@ -106,7 +104,7 @@ def test_hook_pingap_balancers_of_a_class(upstream: Upstream) -> None:
 
             return RoundRobin(peers[2:])
 
-    with InProcess(TOML.format(addr=upstream.addr, algo="only"), categories=[Only]) as proxy:
+    with Proxy(TOML.format(addr=upstream.addr, algo="only"), categories=[Only]) as proxy:
         assert [proxy.get("/").status for _ in range(3)] == [200] * 3
 
 
@@ -151,7 +149,7 @@ def test_a_distribution_that_is_blocked_or_wrong_says_so(tmp_path: Path) -> None
     assert "its distribution my-balancers is blocked by PINGAP_BLOCK_PLUGINS" in said
     code, said = check(tmp_path, toml.replace("last", "first"))
     assert code == 2
-    assert "the entry point 'balancer:first' of my-balancers leads to no such balancer" in said
+    assert "the entry point 'balancer:first' of my-balancers does not refer to a balancer" in said
 
 
 def test_a_secret_without_cookies_is_a_warning(tmp_path: Path) -> None:
@@ -214,7 +212,7 @@ def test_hook_pingap_balancers_of_a_file_and_what_a_reload_takes_over(tmp_path: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('"nth"', '"p2c"'), 'there is another balancer "p2c"'),
+        (('"nth"', '"p2c"'), 'another balancer has the name "p2c"'),
         (("return {", "return 1/0, {"), "Own.pingap_balancers failed: ZeroDivisionError"),
         (("algo", ""), ""),
     ],

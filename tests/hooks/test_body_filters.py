@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from support.client import Answer
-from support.origin import Served
 from support.plugins import serving
-from support.rig import DEADLINE, Rig
+from support.rig import Rig
+from support.waiting import DEADLINE
+
+from pingap.testing import Answer, Served
 
 SOURCE = '''
 class Upper(BodyFilter):
@@ -268,7 +269,7 @@ def _fresh(rig: Rig, script: Script) -> None:
 
 def ask(rig: Rig, target: str, body: bytes = b"", method: str = "") -> Answer:
     with rig.connect() as client:
-        return client.request(method or ("POST" if body else "GET"), target, body)
+        return client.request(method or ("POST" if body else "GET"), target, body=body)
 
 
 def chunked(answer: Answer) -> bool:
@@ -430,7 +431,7 @@ def test_hook_response_body_that_lies_about_the_length_at_once_answers_500(rig: 
 def test_hook_request_body_rewrites_in_listed_order(rig: Rig, location: str, body: bytes) -> None:
     with rig.connect() as client:
         for _ in range(2):
-            assert client.request("POST", f"/{location}/", b"12345").body == body
+            assert client.request("POST", f"/{location}/", body=b"12345").body == body
     for request in rig.origin.requests:
         assert request.body == body
         assert request.header("transfer-encoding") == "chunked"
@@ -476,7 +477,7 @@ def test_hook_request_body_that_lies_about_the_length_does_not_reach_the_next_re
     rig: Rig,
 ) -> None:
     with rig.connect() as client:
-        client.request("POST", "/request_liar/", b"12345")
+        client.request("POST", "/request_liar/", body=b"12345")
     assert ask(rig, "/read/next").status == 200
     assert rig.origin.requests[-1].method == "GET"
     assert rig.origin.requests[-1].target == "/read/next"

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import Issued, issue
 from support.check import check
 from support.plugins import python_path, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 from pingap import KeyPair
 from pingap.build.registry import installed_registry
@@ -103,12 +103,12 @@ def table(vault: Path, more: str = "") -> str:
 
 
 @contextmanager
-def serving(folder: Path, toml: str) -> Iterator[Proxy]:
-    with Proxy(SERVER + toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+def serving(folder: Path, toml: str) -> Iterator[Process]:
+    with Process(SERVER + toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
         yield proxy
 
 
-def shown(proxy: Proxy, name: str) -> bytes:
+def shown(proxy: Process, name: str) -> bytes:
     with TlsClient(proxy, client_context(), name) as client:
         return client.peer
 
@@ -128,18 +128,18 @@ def test_a_source_provides_the_certificate_and_lives_with_its_table(
         made = proxy.log.count("an instance is made")
         fill(vault, second)
         reload(proxy, SERVER.replace("[locations.all]", "[locations.all]\nweight = 5"), vault)
-        wait_until(lambda: shown(proxy, "x.test") == der(second))  # it was loaded again
+        until(lambda: shown(proxy, "x.test") == der(second))  # it was loaded again
         assert proxy.log.count("an instance is made") == made
         assert "x ends" not in proxy.log
         reload(proxy, SERVER, vault, "buffer_days = 3")
         proxy.wait_for_log("x ends")
 
 
-def reload(proxy: Proxy, server: str, vault: Path, more: str = "") -> None:
+def reload(proxy: Process, server: str, vault: Path, more: str = "") -> None:
     count = proxy.log.count("the configuration was reloaded")
     proxy.conf.write_text(server + table(vault, more))
     proxy.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: proxy.log.count("the configuration was reloaded") > count)
+    until(lambda: proxy.log.count("the configuration was reloaded") > count)
 
 
 def test_a_table_waits_for_its_certificate(tmp_path: Path, vault: Path) -> None:
@@ -153,11 +153,11 @@ def test_a_table_waits_for_its_certificate(tmp_path: Path, vault: Path) -> None:
         proxy.conf.write_text(SERVER + toml)
         proxy.process.send_signal(signal.SIGHUP)
         # Its ``startup`` replaced the certificate before the table was served.
-        wait_until(lambda: refused_or(proxy) == der(issued))
+        until(lambda: refused_or(proxy) == der(issued))
         assert shown(proxy, "elsewhere.test") == der(other)
 
 
-def refused_or(proxy: Proxy) -> bytes:
+def refused_or(proxy: Process) -> bytes:
     try:
         return shown(proxy, "x.test")
     except ssl.SSLError:

@@ -10,9 +10,10 @@ import pytest
 from support.certificates import issue
 from support.check import check
 from support.command import run
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
+
+from pingap.testing import Upstream
 
 SOURCE = '''
 class Mark(Plugin):
@@ -100,20 +101,22 @@ def site(tmp_path: Path) -> dict[str, str]:
 
 
 def test_keys_of_one_class_are_one_instance_in_front_of_what_is_listed(
-    tmp_path: Path, origin: Origin, site: dict[str, str]
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
 ) -> None:
     server = 'plugins = ["listed"]\nmark = "server"\ndepth = 3'
-    toml = routes({"a": ""}, origin.addr, more=MORE, server=server)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy, proxy.connect() as client:
+    toml = routes({"a": ""}, upstream.addr, more=MORE, server=server)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy, proxy.connect() as client:
         assert client.get("/order").body == b"process certificate server listed"
         known = json.loads(client.get("/ask/server").body)
         assert known["depth"] == 3
         assert (known["section"], known["name"]) == ("servers", "web")
 
 
-def test_an_instance_knows_its_table(tmp_path: Path, origin: Origin, site: dict[str, str]) -> None:
-    toml = routes({"a": ""}, origin.addr, more=MORE)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+def test_an_instance_knows_its_table(
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
+) -> None:
+    toml = routes({"a": ""}, upstream.addr, more=MORE)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy:
         with proxy.connect() as client:
             known = json.loads(client.get("/ask/certificate").body)
             assert (known["section"], known["name"]) == ("certificates", "site")
@@ -127,11 +130,11 @@ def test_an_instance_knows_its_table(tmp_path: Path, origin: Origin, site: dict[
 
 
 def test_a_reload_keeps_instances_whose_table_is_the_same(
-    tmp_path: Path, origin: Origin, site: dict[str, str]
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
 ) -> None:
     server = 'plugins = ["listed"]\nmark = "server"'
-    toml = routes({"a": ""}, origin.addr, more=MORE, server=server)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+    toml = routes({"a": ""}, upstream.addr, more=MORE, server=server)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy:
         with proxy.connect() as client:
             client.get("/order")
         proxy.conf.write_text(toml.replace('mark = "server"', 'mark = "other"'))

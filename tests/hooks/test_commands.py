@@ -49,9 +49,9 @@ def test_help_lists_commands_without_importing_them(tmp_path: Path) -> None:
         ("raise SystemExit(0)", "purging cannot be loaded: 0"),
         (
             SOURCE.replace('"purge",', '"other",'),
-            "the entry point 'command:purge' of purging leads",
+            "the entry point 'command:purge' of purging does not refer",
         ),
-        (SOURCE.replace("[purge]", "[1]"), "purging cannot be loaded: 1 is no command of click"),
+        (SOURCE.replace("[purge]", "[1]"), "purging cannot be loaded: 1 is not a click command"),
     ],
 )
 def test_a_command_that_cannot_be_loaded_is_told(tmp_path: Path, source: str, told: str) -> None:

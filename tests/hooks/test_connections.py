@@ -12,11 +12,12 @@ import pytest
 from support.certificates import issue
 from support.check import check
 from support.h2 import PREFACE, settings
-from support.origin import Origin
-from support.plugins import python_path, routes, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.plugins import installed, python_path, routes, write_distribution
+from support.process import Process
 from support.tls import client_context
+from support.waiting import until
+
+from pingap.testing import Proxy, Upstream
 
 SOURCE = """
 class Bouncer(Plugin):
@@ -80,20 +81,20 @@ V1 = b"PROXY TCP4 192.0.2.%d 198.51.100.1 4321 80\r\n"
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("connections")
     points = {"bouncer": "bouncer", "guard": "bouncer"}
     write_distribution(folder / "site", "bouncer", SOURCE, points)
     cert, key = issue("a.test").write(folder, "a")
     tls = f'[certificates.a]\ndomains = "a.test"\ntls_cert = "{cert}"\ntls_key = "{key}"\n'
-    with Origin() as origin:
+    with Upstream() as origin:
         toml = routes({"a": ""}, origin.addr, server=SERVER, more=MORE + tls)
-        with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as running:
+        with Process(toml, folder / "proxy", env=python_path(folder / "site")) as running:
             yield running
             assert " ERROR " not in re.sub(r".* failed in pingap_connection.*", "", running.log)
 
 
-def connect(proxy: Proxy, server: str, source: str) -> socket.socket:
+def connect(proxy: Process, server: str, source: str) -> socket.socket:
     """Connect from an address of the loopback network."""
     address = ("127.0.0.1", proxy.port(server))
     return socket.create_connection(address, 5, source_address=(source, 0))
@@ -110,7 +111,7 @@ def answer(sock: socket.socket, data: bytes = b"") -> bytes:
             return b""
 
 
-def refused(proxy: Proxy, server: str, plugin: str = "one") -> int:
+def refused(proxy: Process, server: str, plugin: str = "one") -> int:
     with proxy.connect() as client:
         page = client.get("/metrics").body.decode()
     label = f'pingap_connections_refused{{plugin="{plugin}",server="{server}"}}'
@@ -118,7 +119,7 @@ def refused(proxy: Proxy, server: str, plugin: str = "one") -> int:
     return int(float(values[0])) if values else 0
 
 
-def test_hook_pingap_connection_closes_before_anything_is_sent(proxy: Proxy) -> None:
+def test_hook_pingap_connection_closes_before_anything_is_sent(proxy: Process) -> None:
     before = refused(proxy, "web")
     for _ in range(3):
         assert answer(connect(proxy, "web", "127.0.0.2")) == b""
@@ -127,14 +128,14 @@ def test_hook_pingap_connection_closes_before_anything_is_sent(proxy: Proxy) -> 
     assert refused(proxy, "web") == before + 3
 
 
-def test_a_plugin_sees_who_connects_to_what(proxy: Proxy) -> None:
+def test_a_plugin_sees_who_connects_to_what(proxy: Process) -> None:
     with connect(proxy, "web", "127.0.0.9") as sock:
         port = sock.getsockname()[1]
         to = proxy.port("web")
         proxy.wait_for_log(f"web from 127.0.0.9:{port} at 127.0.0.1:{to}, tls False")
 
 
-def test_tls_is_refused_before_the_handshake(proxy: Proxy) -> None:
+def test_tls_is_refused_before_the_handshake(proxy: Process) -> None:
     assert answer(connect(proxy, "tls", "127.0.0.2")) == b""
     proxy.wait_for_log("tls from 127.0.0.2:")
     context = client_context()
@@ -146,7 +147,7 @@ def test_tls_is_refused_before_the_handshake(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
-def test_tls_goes_on_after_it(proxy: Proxy, alpn: str) -> None:
+def test_tls_goes_on_after_it(proxy: Process, alpn: str) -> None:
     context = client_context()
     context.set_alpn_protocols([alpn])
     sock = context.wrap_socket(connect(proxy, "tls", "127.0.0.3"), server_hostname="a.test")
@@ -160,7 +161,7 @@ def test_tls_goes_on_after_it(proxy: Proxy, alpn: str) -> None:
     assert isinstance(sock, ssl.SSLSocket)
 
 
-def test_http2_goes_on_or_is_refused(proxy: Proxy) -> None:
+def test_http2_goes_on_or_is_refused(proxy: Process) -> None:
     assert answer(connect(proxy, "web", "127.0.0.2"), PREFACE + settings()) == b""
     with connect(proxy, "web", "127.0.0.3") as sock:
         sock.sendall(PREFACE + settings())
@@ -169,7 +170,7 @@ def test_http2_goes_on_or_is_refused(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize("http2", [False, True])
-def test_the_client_in_a_proxy_header_counts(proxy: Proxy, cut: bool, http2: bool) -> None:
+def test_the_client_in_a_proxy_header_counts(proxy: Process, cut: bool, http2: bool) -> None:
     data = PREFACE + settings() if http2 else GET
     for client, served in ((7, False), (8, True)):
         sock = connect(proxy, "behind", "127.0.0.2")  # the proxy itself is not looked at
@@ -185,12 +186,12 @@ def test_the_client_in_a_proxy_header_counts(proxy: Proxy, cut: bool, http2: boo
             assert answer(sock, data if cut else b"").startswith(b"HTTP/1.1 200")
 
 
-def test_a_header_that_is_refused_never_gets_there(proxy: Proxy) -> None:
+def test_a_header_that_is_refused_never_gets_there(proxy: Process) -> None:
     assert answer(connect(proxy, "behind", "127.0.0.5"), GET) == b""
     assert "behind from 127.0.0.5" not in proxy.log
 
 
-def test_a_plugin_that_raises_lets_pass_unless_it_is_a_guard(proxy: Proxy) -> None:
+def test_a_plugin_that_raises_lets_pass_unless_it_is_a_guard(proxy: Process) -> None:
     assert answer(connect(proxy, "web", "127.0.0.66"), GET).startswith(b"HTTP/1.1 200")
     proxy.wait_for_log("plugin one failed in pingap_connection")
     assert answer(connect(proxy, "strict", "127.0.0.66")) == b""
@@ -200,14 +201,14 @@ def test_a_plugin_that_raises_lets_pass_unless_it_is_a_guard(proxy: Proxy) -> No
     assert 'pingap_plugin_failures{location="",plugin="strict",server="web"} 1.0' in page
 
 
-def test_connections_that_are_refused_do_not_count(proxy: Proxy) -> None:
+def test_connections_that_are_refused_do_not_count(proxy: Process) -> None:
     for _ in range(50):
         answer(connect(proxy, "web", "127.0.0.2"))
     folder = Path(f"/proc/{proxy.workers[0]}/fd")
     few = len(list(folder.iterdir()))
     for _ in range(50):
         answer(connect(proxy, "web", "127.0.0.2"))
-    wait_until(lambda: len(list(folder.iterdir())) <= few)
+    until(lambda: len(list(folder.iterdir())) <= few)
 
 
 @pytest.mark.parametrize(
@@ -256,17 +257,16 @@ def pingap_basic_keys(): return {"block": Block}
 
 @pytest.mark.parametrize("where", ["servers.web", "basic"])
 def test_plugins_behind_keys_see_connections_as_well(
-    tmp_path: Path, origin: Origin, where: str
+    tmp_path: Path, upstream: Upstream, where: str
 ) -> None:
     points = {"server:block": "block", "basic:block": "block"}
     write_distribution(tmp_path / "site", "block", CLAIMED, points)
-    toml = routes({"a": ""}, origin.addr)
+    toml = routes({"a": ""}, upstream.addr)
     block = 'block = "127.0.0.1"\n'
     if where == "basic":
         toml = f"[basic]\n{block}{toml}"
     else:
         toml = toml.replace("[servers.web]\n", f"[servers.web]\n{block}")
-    env = python_path(tmp_path / "site")
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+    with installed(tmp_path / "site"), Proxy(toml) as proxy, proxy.connect() as client:
         client.send(b"GET /a/ HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.read_to_end() == b""

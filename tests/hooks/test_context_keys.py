@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
+
+from pingap.testing import Upstream
 
 SOURCE = """
 COUNTRY = ContextKey[str]("country", "unknown")
@@ -41,12 +42,12 @@ ACCESS = 'access_log = "{uri} {:country} {:score}"'
 
 
 def test_hook_pingap_context_keys_name_values_for_logs_and_headers(
-    tmp_path: Path, origin: Origin
+    tmp_path: Path, upstream: Upstream
 ) -> None:
     write_distribution(tmp_path / "site", "geo", SOURCE, POINTS)
     toml = routes(
         {"a": f"one\n{HEADERS}"},
-        origin.addr,
+        upstream.addr,
         server=ACCESS,
         more='[plugins.one]\ncategory = "geo"',
     )
@@ -57,21 +58,21 @@ def test_hook_pingap_context_keys_name_values_for_logs_and_headers(
         "object": ("unknown", None, "unknown "),
     }
     env = {**python_path(tmp_path / "site"), "country": "of the environment"}
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+    with Process(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
         for query, (country, score, logged) in expected.items():
             assert client.get(f"/a/?{query}").status == 200
-            request = origin.requests[-1]
+            request = upstream.requests[-1]
             assert request.header("x-country") == country
             assert request.header("x-score") == score
             assert request.header("x-evil") is None
             proxy.wait_for_log(f"/a/?{query} {logged}\n")
 
 
-def test_a_key_is_found_without_its_plugin(tmp_path: Path, origin: Origin) -> None:
+def test_a_key_is_found_without_its_plugin(tmp_path: Path, upstream: Upstream) -> None:
     write_distribution(tmp_path / "site", "geo", SOURCE, POINTS)
-    toml = routes({"a": ""}, origin.addr, server=ACCESS)
+    toml = routes({"a": ""}, upstream.addr, server=ACCESS)
     env = python_path(tmp_path / "site")
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+    with Process(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
         assert client.get("/a/").status == 200
         proxy.wait_for_log("/a/ unknown \n")
 

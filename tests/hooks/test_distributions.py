@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
 
 from pingap import __version__
 from pingap.build.registry import installed_registry
+from pingap.testing import Upstream
 
 NEWER = """
 class Newer(Plugin):
@@ -134,9 +134,9 @@ TABLES = (
 def traced_log(tmp_path: Path, value: str) -> str:
     write_distribution(tmp_path / "site", "traced", TRACED)
     env = {**python_path(tmp_path / "site"), "PINGAP_TRACE_HOOKS": value}
-    with Origin() as origin:
+    with Upstream() as origin:
         toml = routes({"shop": "a b"}, origin.addr, more=TABLES)
-        with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+        with Process(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
             assert client.get("/shop/").body == b"later"
             return proxy.wait_for_log("on purpose")
 

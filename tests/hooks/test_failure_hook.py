@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.origin import Origin
-from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.check import check
+from support.plugins import installed, routes, write_distribution
+from support.rig import unchecked
+
+from pingap.testing import Proxy, Upstream
 
 SOURCE = """
 class Fails(Plugin):
@@ -74,10 +76,10 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("failures")
     write_distribution(folder / "site", "collect", SOURCE, {"fails": "collect"})
     server = 'access_log = "{uri} {:one.tag}"'
-    with Origin() as origin:
+    with Upstream() as origin:
         more = '[plugins.one]\ncategory = "fails"'
         toml = routes({"a": "one"}, origin.addr, server=server, more=more)
-        with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as running:
+        with installed(folder / "site"), unchecked(Proxy(toml)) as running:
             yield running
 
 
@@ -119,7 +121,7 @@ def test_a_defect_of_pingap_is_passed_on(proxy: Proxy) -> None:
     with proxy.connect() as client:
         client.send(b"GET /a/?core HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_to_end()
-    log = proxy.wait_for_log("request ended by a defect of pingap")
+    log = proxy.wait_for_log("request ended because of a bug in pingap")
     found = re.findall(r"module: AttributeError\(.*\) in pingap\.\w+, /a/, a, \w+\n", log)
     assert len(found) == 1
 
@@ -134,9 +136,7 @@ def test_what_a_plugin_logs_by_itself_is_its_own(proxy: Proxy) -> None:
 def test_a_hook_of_a_distribution_that_is_async_is_an_error(tmp_path: Path) -> None:
     source = SOURCE.replace("def pingap_failure(failure)", "async def pingap_failure(failure)")
     write_distribution(tmp_path / "site", "collect", source, {"fails": "collect"})
-    with pytest.raises(AssertionError, match="collect cannot be loaded: pingap_failure cannot be"):
-        Proxy(
-            routes({"a": "one"}, "127.0.0.1:9", more='[plugins.one]\ncategory = "fails"'),
-            tmp_path / "proxy",
-            env=python_path(tmp_path / "site"),
-        )
+    toml = routes({"a": "one"}, "127.0.0.1:9", more='[plugins.one]\ncategory = "fails"')
+    code, said = check(tmp_path, toml)
+    assert code == 2
+    assert "collect cannot be loaded: pingap_failure cannot be" in said

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
-from support.rig import until
+from support.waiting import until
 
 from pingap import (
     BackgroundTasks,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.command import run
 from support.plugins import python_path, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
 
 from pingap.build.loading import load_configuration, read_configuration
 from pingap.build.registry import installed_registry
@@ -96,7 +96,7 @@ def test_hook_pingap_formats_adds_a_format(tmp_path: Path, env: dict[str, str]) 
     directory = tmp_path / "conf.d"
     write(directory)
     arguments = ("-c", str(directory), "--autoreload")
-    with Proxy("", tmp_path / "proxy", *arguments, env=env) as proxy:
+    with Process("", tmp_path / "proxy", *arguments, env=env) as proxy:
 
         def hello() -> bytes:
             with proxy.connect() as client:
@@ -104,7 +104,7 @@ def test_hook_pingap_formats_adds_a_format(tmp_path: Path, env: dict[str, str]) 
 
         assert hello() == b"one"
         write(directory, text="two")
-        wait_until(lambda: hello() == b"two")
+        until(lambda: hello() == b"two")
         write(directory, "dat")
         proxy.wait_for_log("sub/hello.json:6: plugins.hello.dat: unknown key")
     code, _, said = run("-t", "-c", directory, **env)

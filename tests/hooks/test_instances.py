@@ -6,9 +6,9 @@ from pathlib import Path
 
 from support.check import check
 from support.command import run
-from support.origin import Origin
-from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.plugins import installed, python_path, routes, write_distribution
+
+from pingap.testing import Proxy, Upstream
 
 SOURCE = """
 class Say(Plugin):
@@ -36,11 +36,12 @@ POINTS = {"say": "says:Say", "instance:acme:hello": "says", "instance:acme:wrong
 REPLACED = {**POINTS, "instance:pingap:ping": "says"}
 
 
-def test_hook_pingap_instances_are_listed_without_a_table(tmp_path: Path, origin: Origin) -> None:
+def test_hook_pingap_instances_are_listed_without_a_table(
+    tmp_path: Path, upstream: Upstream
+) -> None:
     write_distribution(tmp_path / "site", "says", SOURCE, REPLACED)
-    toml = routes({"a": "acme:hello", "b": "pingap:ping"}, origin.addr)
-    env = python_path(tmp_path / "site")
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+    toml = routes({"a": "acme:hello", "b": "pingap:ping"}, upstream.addr)
+    with installed(tmp_path / "site"), Proxy(toml) as proxy, proxy.connect() as client:
         assert client.get("/a/").body == b"acme:hello hello"
         assert client.get("/b/").body == b"pingap:ping other"  # in place of that of pingap
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import anyio
 import pytest
-from support.processes import wait_until
+from support.waiting import until
 
-from pingap import BodyFilter, Plugin, PluginSettings, RequestOutcome, Response, hookimpl
+from pingap import (
+    BodyFilter,
+    FileBody,
+    Plugin,
+    PluginSettings,
+    RequestOutcome,
+    Response,
+    hookimpl,
+)
 from pingap.testing import Client, Http2Client, Proxy, Upstream
 from pingap.testing.fixtures import proxy, upstream
 
@@ -77,9 +87,9 @@ def test_a_request_without_a_connection_is_waited_for(
     proxy: Proxy, slow: SlowLog, http2: bool
 ) -> None:
     leave(proxy, "/", http2=http2, began=slow.began)
-    wait_until(lambda: listeners(proxy) == (0, True, 1))
+    until(lambda: listeners(proxy) == (0, True, 1))
     slow.go.set()
-    wait_until(lambda: listeners(proxy) == (0, False, 0))
+    until(lambda: listeners(proxy) == (0, False, 0))
     assert slow.done == 1
 
 
@@ -88,10 +98,10 @@ def test_requests_without_a_connection_count_as_connections(proxy: Proxy, slow: 
     for _ in range(2):
         leave(proxy, "/", http2=False, began=slow.began)
         slow.began.clear()
-    wait_until(lambda: listeners(proxy) == (0, True, 2))
+    until(lambda: listeners(proxy) == (0, True, 2))
     assert proxy.get("/").status == 503
     slow.go.set()
-    wait_until(lambda: not listeners(proxy)[1])
+    until(lambda: not listeners(proxy)[1])
     assert proxy.get("/").status == 200
 
 
@@ -146,7 +156,7 @@ def test_a_filter_that_raises_a_cancellation_is_a_failing_plugin(
     leave(proxy, "/a", http2=http2, began=plugin.began)
     assert plugin.logged.wait(10)
     proxy.expect_error("CancelledError")
-    wait_until(lambda: listeners(proxy) == (0, False, 0))
+    until(lambda: listeners(proxy) == (0, False, 0))
     never.set()
 
 
@@ -174,7 +184,102 @@ def test_a_generator_is_closed_before_plugins_look_back(proxy: Proxy, http2: boo
     proxy.location("/", plugins=[plugin])
     proxy.configure("servers.web", enabled_h2=True)
     leave(proxy, "/", http2=http2, began=plugin.began)
-    wait_until(lambda: plugin.closed)
+    until(lambda: plugin.closed)
     assert plugin.done == 0  # ``logging`` still waits
     plugin.go.set()
-    wait_until(lambda: plugin.done == 1)
+    until(lambda: plugin.done == 1)
+
+
+class TooLate(Plugin):
+    """Answers with a file in the very turn in which it learns that the client has left."""
+
+    category = "too_late"
+    body: FileBody
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.began, self.logged = threading.Event(), threading.Event()
+
+    @hookimpl
+    async def request(self) -> Response:
+        self.began.set()
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            self.descriptor = os.open(self.path, os.O_RDONLY)
+            self.body = FileBody(self.descriptor)
+        return Response(200, self.body)
+
+    @hookimpl
+    def logging(self) -> None:
+        self.logged.set()
+
+
+def test_a_file_that_is_answered_too_late_is_closed(
+    proxy: Proxy, tmp_path: Path, http2: bool
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    plugin = TooLate(path)
+    proxy.location("/", plugins=[plugin])
+    proxy.configure("servers.web", enabled_h2=True)
+    leave(proxy, "/", http2=http2, began=plugin.began)
+    assert plugin.logged.wait(10)
+    assert plugin.body.content_length == 7  # (it is still here, so nothing was left to ``__del__``)
+    assert not is_descriptor_of(path, plugin.descriptor)
+
+
+def is_descriptor_of(path: Path, descriptor: int) -> bool:
+    """Return whether a descriptor is open; its number may belong to another file by now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+class LateFilter(Plugin):
+    """Returns a body filter in the very turn in which it learns that the client has left."""
+
+    category = "late_filter"
+    body = "reads"
+
+    def __init__(self, settings: PluginSettings) -> None:
+        self.began, self.logged = threading.Event(), threading.Event()
+        self.outcomes: list[RequestOutcome] = []
+
+    @hookimpl
+    async def response_body(self) -> BodyFilter:
+        self.began.set()
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            return Noting(self.outcomes)
+
+    @hookimpl
+    def logging(self) -> None:
+        self.logged.set()
+
+
+class Noting(BodyFilter):
+    """Notes that its body stays incomplete."""
+
+    def __init__(self, outcomes: list[RequestOutcome]) -> None:
+        self.outcomes = outcomes
+
+    def feed(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def abandoned(self, outcome: RequestOutcome) -> None:
+        self.outcomes.append(outcome)
+
+
+def test_a_filter_that_is_returned_too_late_gets_to_know_the_end(
+    proxy: Proxy, upstream: Upstream, http2: bool
+) -> None:
+    plugin = LateFilter(PluginSettings())
+    upstream.reply("/a", "answer")
+    proxy.location("/", plugins=[plugin])
+    proxy.configure("servers.web", enabled_h2=True)
+    leave(proxy, "/a", http2=http2, began=plugin.began)
+    assert plugin.logged.wait(10)
+    assert plugin.outcomes == [RequestOutcome.CLIENT_GONE]

@@ -6,11 +6,15 @@ import signal
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from support.certificates import issue
 from support.check import check
 from support.command import run
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.process import Process
+from support.tls import TlsClient, client_context
+
+from pingap.testing import Upstream
 
 SOURCE = """
 class Token(Plugin):
@@ -43,12 +47,12 @@ def site(tmp_path: Path) -> dict[str, str]:
 
 
 def test_hook_pingap_listeners_are_opened_and_reloaded_as_any_server(
-    tmp_path: Path, origin: Origin, site: dict[str, str]
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
 ) -> None:
-    toml = routes({"a": ""}, origin.addr)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+    toml = routes({"a": ""}, upstream.addr)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy:
         assert proxy.addresses.keys() == {"web"}
-    with Proxy(USED + toml, tmp_path / "proxy", env=site) as proxy:
+    with Process(USED + toml, tmp_path / "proxy", env=site) as proxy:
         assert proxy.addresses.keys() == {"web", "tokens:http"}
         for server in ("tokens:http", "web"):
             with proxy.connect(server) as client:
@@ -64,11 +68,61 @@ def test_hook_pingap_listeners_are_opened_and_reloaded_as_any_server(
         assert proxy.port("tokens:http") == port
 
 
-def test_a_server_of_a_distribution_comes_with_a_reload(
-    tmp_path: Path, origin: Origin, site: dict[str, str]
+VAULT = """
+from pathlib import Path
+
+class Vault(CertificateSource):
+    contract = "1.1"
+
+    class Settings(PluginSettings):
+        vault: str
+
+    def __init__(self, settings): self.folder = Path(settings.vault)
+
+    def load(self): return KeyPair(*((self.folder / one).read_bytes() for one in ("chain", "key")))
+
+    @classmethod
+    @hookimpl
+    def pingap_certificate_sources(cls): return {"vault": cls}
+"""
+
+
+def test_a_server_of_a_distribution_has_the_certificate_of_a_source(
+    tmp_path: Path, upstream: Upstream
 ) -> None:
-    toml = routes({"a": ""}, origin.addr)
-    with Proxy(toml, tmp_path / "proxy", env=site) as proxy:
+    source = VAULT + SOURCE.replace('"addr": "127', '"global_certificates": True, "addr": "127')
+    write_distribution(
+        tmp_path / "site", "tokens", source, {**POINTS, "certificates:vault": "tokens:Vault"}
+    )
+
+    def fill() -> bytes:
+        issued = issue("a.test")
+        (tmp_path / "chain").write_text(issued.cert)
+        (tmp_path / "key").write_text(issued.key)
+        return issued.certificate.public_bytes(Encoding.DER)
+
+    def shown() -> bytes:
+        with TlsClient(proxy, client_context(), "a.test", server="tokens:http") as client:
+            assert client.get("/token").body == b"tokens:http"
+            return client.peer
+
+    certificate = fill()
+    toml = f'{USED}[certificates.x]\nvault = "{tmp_path}"\n{routes({"a": ""}, upstream.addr)}'
+    with Process(toml, tmp_path / "proxy", env=python_path(tmp_path / "site")) as proxy:
+        assert shown() == certificate
+        with proxy.connect() as client:  # (the server of the configuration has no TLS)
+            assert client.get("/token").body == b"web"
+        certificate = fill()
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        assert shown() == certificate
+
+
+def test_a_server_of_a_distribution_comes_with_a_reload(
+    tmp_path: Path, upstream: Upstream, site: dict[str, str]
+) -> None:
+    toml = routes({"a": ""}, upstream.addr)
+    with Process(toml, tmp_path / "proxy", env=site) as proxy:
         proxy.conf.write_text(USED + toml)
         proxy.process.send_signal(signal.SIGHUP)
         log = proxy.wait_for_log("the configuration was reloaded")

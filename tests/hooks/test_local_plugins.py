@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.proxy import Proxy
+from support.process import Process
 
 HELLO = '''\
 """Greet."""
@@ -105,7 +105,7 @@ def test_it_answers_and_several_tables_share_a_file(tmp_path: Path) -> None:
     addr = "127.0.0.1:0"
     locations = ["you", "me"]
     """
-    with Proxy(toml, tmp_path / "conf") as proxy, proxy.connect() as client:
+    with Process(toml, tmp_path / "conf") as proxy, proxy.connect() as client:
         assert client.get("/you").body == b"hello you"
         assert client.get("/me").body == b"hello me"
     assert (plugins / "hello.py.runs").read_text() == "x"
@@ -270,7 +270,7 @@ def test_a_file_that_everyone_can_write_is_refused(tmp_path: Path, file: Path) -
 
 def test_a_file_that_everyone_can_replace_is_refused(tmp_path: Path, file: Path) -> None:
     file.parent.chmod(0o777)
-    assert "stands in a directory that is writable by everyone" in told(tmp_path)
+    assert "is in a directory that is writable by everyone" in told(tmp_path)
     file.parent.chmod(0o1777)  # only its owner can replace it, as in /tmp
     assert check(tmp_path, TOML)[0] == 0
 
@@ -289,7 +289,7 @@ def test_a_failure_names_the_line_of_the_file(tmp_path: Path) -> None:
     addr = "127.0.0.1:0"
     locations = ["a"]
     """
-    with Proxy(toml, conf) as proxy, proxy.connect() as client:
+    with Process(toml, conf) as proxy, proxy.connect() as client:
         assert client.get("/").status == 500
         log = proxy.wait_for_log("nonesuch")
     line = HELLO[: HELLO.index("return Response.text")].count("\n") + 1

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
+
+from pingap.testing import Upstream
 
 SOURCE = """
 from pathlib import Path
@@ -64,8 +65,8 @@ def calls(folder: Path, what: str) -> list[int]:
 
 
 def start(
-    folder: Path, origin: Origin, *arguments: str, source: str = SOURCE, workers: int = 2
-) -> Proxy:
+    folder: Path, origin: Upstream, *arguments: str, source: str = SOURCE, workers: int = 2
+) -> Process:
     write_distribution(folder / "site", "boxes", source, POINTS)
     toml = routes(
         {"a": ""},
@@ -73,20 +74,22 @@ def start(
         server=f'access_log = "box:{folder}/log {{method}} {{uri}}"',
         more=f"[basic]\nthreads = {workers}",
     )
-    return Proxy(toml, folder / "proxy", *arguments, env=python_path(folder / "site"))
+    return Process(toml, folder / "proxy", *arguments, env=python_path(folder / "site"))
 
 
-def get(proxy: Proxy, numbers: range) -> None:
+def get(proxy: Process, numbers: range) -> None:
     for number in numbers:
         with proxy.connect() as client:
             assert client.get(f"/a/{number}").status == 200
 
 
 @pytest.mark.parametrize("part", [0, 7])
-def test_hook_pingap_log_targets_get_every_line(tmp_path: Path, origin: Origin, part: int) -> None:
+def test_hook_pingap_log_targets_get_every_line(
+    tmp_path: Path, upstream: Upstream, part: int
+) -> None:
     source = SOURCE.replace("PART = 0", f"PART = {part}")
     workers = 1 if part else 2  # (parts of lines of several would mix in one file)
-    with start(tmp_path, origin, source=source, workers=workers) as proxy:
+    with start(tmp_path, upstream, source=source, workers=workers) as proxy:
         get(proxy, range(50))
         # The last ones come while the process ends.
         assert proxy.stop() == 0
@@ -94,24 +97,24 @@ def test_hook_pingap_log_targets_get_every_line(tmp_path: Path, origin: Origin, 
     assert sorted(lines) == sorted(f"GET /a/{number}" for number in range(50))
 
 
-def test_each_worker_connects_by_itself_and_closes(tmp_path: Path, origin: Origin) -> None:
-    with start(tmp_path, origin) as proxy:
+def test_each_worker_connects_by_itself_and_closes(tmp_path: Path, upstream: Upstream) -> None:
+    with start(tmp_path, upstream) as proxy:
         before = proxy.workers
         get(proxy, range(10))
-        wait_until(lambda: calls(tmp_path, "connect"))
+        until(lambda: calls(tmp_path, "connect"))
         assert set(calls(tmp_path, "connect")) <= set(before)
         os.kill(before[0], signal.SIGKILL)
-        wait_until(lambda: len(proxy.workers) == 2 and before[0] not in proxy.workers)
+        until(lambda: len(proxy.workers) == 2 and before[0] not in proxy.workers)
         (new,) = set(proxy.workers) - set(before)
-        wait_until(lambda: new in calls(tmp_path, "reopen"))
+        until(lambda: new in calls(tmp_path, "reopen"))
         while new not in calls(tmp_path, "connect"):
             get(proxy, range(1))
         assert proxy.stop() == 0
     assert {before[1], new} <= set(calls(tmp_path, "close"))
 
 
-def test_lines_wait_while_it_raises(tmp_path: Path, origin: Origin) -> None:
-    with start(tmp_path, origin) as proxy:
+def test_lines_wait_while_it_raises(tmp_path: Path, upstream: Upstream) -> None:
+    with start(tmp_path, upstream) as proxy:
         (tmp_path / "broken").touch()
         get(proxy, range(20))
         log = proxy.wait_for_log("cannot be written: nobody listens; lines wait")
@@ -119,38 +122,38 @@ def test_lines_wait_while_it_raises(tmp_path: Path, origin: Origin) -> None:
         assert str(tmp_path) not in log  # it might be a URL with a password
         assert not (tmp_path / "log").exists()
         (tmp_path / "broken").unlink()
-        wait_until(lambda: (tmp_path / "log").exists())
-        wait_until(lambda: len((tmp_path / "log").read_text().splitlines()) == 20)
-        proxy.wait_for_log("can be written again; lines that were lost: 0")
+        until(lambda: (tmp_path / "log").exists())
+        until(lambda: len((tmp_path / "log").read_text().splitlines()) == 20)
+        proxy.wait_for_log("can be written again; lines lost: 0")
 
 
-def test_logs_are_opened_again(tmp_path: Path, origin: Origin) -> None:
-    with start(tmp_path, origin) as proxy:
+def test_logs_are_opened_again(tmp_path: Path, upstream: Upstream) -> None:
+    with start(tmp_path, upstream) as proxy:
         get(proxy, range(3))
-        wait_until(lambda: (tmp_path / "log").exists())
+        until(lambda: (tmp_path / "log").exists())
         workers = set(proxy.workers)
         (tmp_path / "log.calls").write_text("")
         proxy.process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: workers <= set(calls(tmp_path, "reopen")))
+        until(lambda: workers <= set(calls(tmp_path, "reopen")))
 
 
-def test_a_reload_closes_what_is_not_used_any_more(tmp_path: Path, origin: Origin) -> None:
-    with start(tmp_path, origin) as proxy:
+def test_a_reload_closes_what_is_not_used_any_more(tmp_path: Path, upstream: Upstream) -> None:
+    with start(tmp_path, upstream) as proxy:
         workers = set(proxy.workers)
         toml = proxy.conf.read_text()
         proxy.conf.write_text(toml.replace(f"{tmp_path}/log", f"{tmp_path}/other"))
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("the configuration was reloaded")
-        wait_until(lambda: workers <= set(calls(tmp_path, "close")))
+        until(lambda: workers <= set(calls(tmp_path, "close")))
         get(proxy, range(3))
-        wait_until(lambda: (tmp_path / "other").exists())
+        until(lambda: (tmp_path / "other").exists())
 
 
-def test_the_application_log_can_go_there(tmp_path: Path, origin: Origin) -> None:
-    with start(tmp_path, origin, "--log", f"box:{tmp_path}/app") as proxy:
+def test_the_application_log_can_go_there(tmp_path: Path, upstream: Upstream) -> None:
+    with start(tmp_path, upstream, "--log", f"box:{tmp_path}/app") as proxy:
         proxy.process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: (tmp_path / "app").exists())
-        wait_until(lambda: "log files were reopened" in (tmp_path / "app").read_text())
+        until(lambda: (tmp_path / "app").exists())
+        until(lambda: "log files were reopened" in (tmp_path / "app").read_text())
         assert proxy.stop() == 0
     assert "draining" in (tmp_path / "app").read_text()
 

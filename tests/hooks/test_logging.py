@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from support.origin import Served
 from support.plugins import serving
-from support.rig import DEADLINE, Rig, answer_or_none
+from support.rig import Rig, answer_or_none
+from support.waiting import DEADLINE
+
+from pingap.testing import Served
 
 SOURCE = '''
 class Note(Plugin):
@@ -171,6 +173,6 @@ def test_hook_logging_async_ends_although_the_client_closes(rig: Rig) -> None:
         rig.proxy.wait_for_log("begins /slow/closed")
         linger = struct.pack("ii", 1, 0)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    rig.proxy.wait_for_log("/slow/closed?answer 202 line", 0.7)
+    rig.proxy.wait_for_log("/slow/closed?answer 202 line")
     assert "finished /slow/closed" in rig.proxy.log
     assert "noted /slow/closed" in rig.proxy.log

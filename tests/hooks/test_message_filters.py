@@ -11,13 +11,11 @@ import grpc
 import pytest
 from support.grpc_service import OPTIONS, GrpcServer
 from support.h2 import DATA, H2Client, fields
-from support.origin import Served
-from support.plugins import python_path, routes, serving, write_distribution
-from support.proxy import Proxy
+from support.plugins import installed, routes, serving, write_distribution
 from support.rig import Rig
 
 from pingap import GRPCMessageFilter, HTTPError, ServerSentEvent, SSEFilter
-from pingap.testing import filter_every_cut
+from pingap.testing import Proxy, Served, filter_every_cut
 
 # Events.
 
@@ -315,9 +313,9 @@ def grpc_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
                 f'[plugins.{name}]\ncategory = "{name}"\n' for name in ("messages", "answers")
             ),
         ).replace('health_check = "none"', 'health_check = "none"\nalpn = "H2"')
-        with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+        with installed(folder / "site"), Proxy(toml) as proxy:
             yield proxy
-            assert "defect of pingap" not in proxy.log
+            assert "bug in pingap" not in proxy.log
 
 
 @pytest.fixture

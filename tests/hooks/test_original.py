@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from support.h2 import H2Client, fields
-from support.origin import Origin
-from support.plugins import python_path, write_distribution
-from support.proxy import Proxy
+from support.plugins import installed, write_distribution
 from support.rig import Rig, configure
+
+from pingap.testing import Proxy, Upstream
 
 SOURCE = """
 class Changes(Plugin):
@@ -35,7 +35,7 @@ class Changes(Plugin):
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("proxy")
     write_distribution(folder / "site", "test_plugins", SOURCE)
-    with Origin() as origin:
+    with Upstream() as origin:
         toml = configure(
             origin.addr,
             basic='trusted_proxies = ["127.0.0.1"]',
@@ -43,7 +43,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             location='plugins = ["changes"]\nproxy_set_headers = ["X-Original-Uri: :original_uri"]',
             more='[plugins.changes]\ncategory = "changes"\n',
         )
-        with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+        with installed(folder / "site"), Proxy(toml) as proxy:
             yield Rig(proxy, origin)
 
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 from support.h2 import H2Client
 from support.h2 import reset as reset_stream
-from support.origin import Served
 from support.plugins import serving
-from support.rig import Rig, until
+from support.rig import Rig
+from support.waiting import until
+
+from pingap.testing import Served
 
 SOURCE = """
 class Watch(BodyFilter):

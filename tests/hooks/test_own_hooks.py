@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support.check import check
 from support.command import run
-from support.origin import Origin
-from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.plugins import installed, python_path, routes, write_distribution
+
+from pingap.testing import Proxy, Upstream
 
 DEFINER = '''
 class Specs:
@@ -62,10 +62,12 @@ def install(folder: Path, definer: str = DEFINER, implementer: str = IMPLEMENTER
     return python_path(folder)
 
 
-def test_hook_pingap_hookspecs_are_implemented_by_others(tmp_path: Path, origin: Origin) -> None:
-    env = install(tmp_path / "site")
-    toml = routes({"a": "zoo"}, origin.addr, more='[plugins.zoo]\ncategory = "zoo"')
-    with Proxy(toml, tmp_path / "proxy", env=env) as proxy, proxy.connect() as client:
+def test_hook_pingap_hookspecs_are_implemented_by_others(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    install(tmp_path / "site")
+    toml = routes({"a": "zoo"}, upstream.addr, more='[plugins.zoo]\ncategory = "zoo"')
+    with installed(tmp_path / "site"), Proxy(toml) as proxy, proxy.connect() as client:
         assert client.get("/a/").body == b"MOO meow"
         assert "cows start" in proxy.log  # it was loaded with the one that defines the hook
 

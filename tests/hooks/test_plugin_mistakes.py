@@ -191,10 +191,10 @@ def test_step_of_a_plugin_with_fixed_phases_is_a_warning(tmp_path: Path, site: P
             "class Bad(Plugin):\n    category = 'bad'\n    def logging(self): pass\n",
             "bad.Bad.logging: is named after a phase: mark it with @hookimpl, or rename it",
         ),
-        ("Bad = 3", "leads to no such category"),
+        ("Bad = 3", "does not refer to a category"),
         (
             'class Bad(Plugin):\n    category = "other"\n',
-            "the entry point 'bad' of bad leads to no such category: it must be MODULE:CLASS",
+            "the entry point 'bad' of bad does not refer to a category: it must be MODULE:CLASS",
         ),
         (
             "class Bad(Plugin):\n    category = 'bad'\n    @classmethod\n    @hookimpl\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.client import Answer
-from support.origin import Origin
 from support.plugins import serving
 from support.rig import Rig
+
+from pingap.testing import Answer, Upstream
 
 SOURCE = '''
 class Trace(Plugin):
@@ -248,17 +248,17 @@ LOCATIONS = {
 
 
 @pytest.fixture(scope="module")
-def second() -> Iterator[Origin]:
+def second() -> Iterator[Upstream]:
     def tell(served: object) -> None:
         while served.read_request() is not None:  # type: ignore[attr-defined]
             served.respond(b"the other")  # type: ignore[attr-defined]
 
-    with Origin(tell) as origin:  # type: ignore[arg-type]
+    with Upstream(tell) as origin:  # type: ignore[arg-type]
         yield origin
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory, second: Origin) -> Iterator[Rig]:
+def rig(tmp_path_factory: pytest.TempPathFactory, second: Upstream) -> Iterator[Rig]:
     more = f'{PLUGINS}\n[upstreams.other]\naddrs = ["{second.addr}"]\n'
     with serving(tmp_path_factory.mktemp("hooks"), SOURCE, LOCATIONS, more=more) as rig:
         yield rig
@@ -269,9 +269,9 @@ def _forget(rig: Rig) -> None:
     rig.origin.requests.clear()
 
 
-def get(rig: Rig, target: str, body: bytes = b"", **headers: str) -> Answer:
+def get(rig: Rig, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
     with rig.connect() as client:
-        return client.request("POST" if body else "GET", target, body, **headers)
+        return client.request("POST" if body else "GET", target, body=body, headers=headers or {})
 
 
 EACH_REQUEST = ("early", "request", "proxy")
@@ -285,7 +285,7 @@ def test_hook_early_request_and_all_others_run_in_listed_order(
     rig: Rig, location: str, tags: list[str]
 ) -> None:
     with rig.connect() as client:
-        answer = client.request("POST", f"/{location}/{''.join(tags)}", b"body")
+        answer = client.request("POST", f"/{location}/{''.join(tags)}", body=b"body")
         assert answer.body == b"body"
         phases = (*EACH_REQUEST, "body", *UPSTREAM_ANSWERS)
         whole = [f"{tag}.{phase}" for phase in phases for tag in tags]
@@ -335,7 +335,9 @@ def test_hook_proxy_upstream_answers_instead_of_the_upstream(rig: Rig) -> None:
 def test_hook_proxy_upstream_request_and_early_request_change_what_is_sent(
     rig: Rig, location: str
 ) -> None:
-    answer = get(rig, f"/{location}/x?y=z", b"12345", X_Added="one", X_Secret="s", X_Kept="k")
+    answer = get(
+        rig, f"/{location}/x?y=z", b"12345", {"X-Added": "one", "X-Secret": "s", "X-Kept": "k"}
+    )
     assert answer.body == b"12345"
     (sent,) = rig.origin.requests
     assert sent.target == "/elsewhere?a=b"
@@ -349,7 +351,7 @@ def test_hook_proxy_upstream_request_and_early_request_change_what_is_sent(
 def test_hook_request_cannot_spoil_the_framing_to_the_upstream(rig: Rig, location: str) -> None:
     with rig.connect() as client:
         for _ in range(2):
-            assert client.request("POST", f"/{location}/", b"12345").body == b"12345"
+            assert client.request("POST", f"/{location}/", body=b"12345").body == b"12345"
     for sent in rig.origin.requests:
         assert sent.header_all("content-length") == ["5"]
         assert sent.header("transfer-encoding") is None

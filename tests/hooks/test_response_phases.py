@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.client import Answer
-from support.origin import Served
 from support.plugins import serving
 from support.rig import Rig
+
+from pingap.testing import Answer, Served
 
 SOURCE = '''
 class ChangeUpstream(Plugin):

@@ -179,7 +179,7 @@ def test_a_page_that_fails_is_replaced_by_that_of_pingap(rig: Rig) -> None:
 def test_the_metrics_page_is_answered_before_locations(rig: Rig) -> None:
     with rig.connect() as client:
         assert b"pingap_http_requests" in client.get("/metrics").body
-        assert client.request("POST", "/metrics", b"body").status == 200
+        assert client.request("POST", "/metrics", body=b"body").status == 200
         assert client.get("/sound/").status == 200
 
 

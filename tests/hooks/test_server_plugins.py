@@ -118,7 +118,7 @@ def test_phases_of_servers_run_once(rig: Rig) -> None:
 
 def test_a_client_cannot_send_what_they_add(rig: Rig) -> None:
     with rig.connect() as client:
-        client.get("/b/", X_Order="forged")
+        client.get("/b/", headers={"X-Order": "forged"})
     request = rig.origin.requests[-1]
     assert [value for name, value in request.headers if name == "X-Order"] == ["first", "second"]
 

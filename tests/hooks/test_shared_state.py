@@ -5,14 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from support.client import RawClient
-
 from pingap import HTTPError, Plugin, Request, RequestContext, Response, hookimpl
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import load
 from pingap.shared_state.segment import SharedSegment
-from pingap.testing import Proxy, Upstream, make_context
+from pingap.testing import Client, Proxy, Upstream, make_context
 from pingap.testing.worker_thread import WorkerThread
 from pingap.worker.worker import Worker
 
@@ -89,7 +87,7 @@ def test_workers_on_a_segment_count_together(tmp_path: Path) -> None:
             thread = WorkerThread(worker, lambda number: None)
             thread.start()
             running.callback(thread.stop)
-            client = RawClient(("127.0.0.1", int(address.rpartition(":")[2])))
+            client = Client(("127.0.0.1", int(address.rpartition(":")[2])))
             clients.append(running.enter_context(client))
         answers = [client.get("/").body for client in (*clients, *clients)]
     assert answers == [b"1", b"2", b"3", b"4"]

@@ -12,19 +12,19 @@ import anyio
 import pytest
 from support.command import run
 from support.plugins import python_path, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
 
 from pingap import ConfigSnapshot, Plugin, Response, Worker, hookimpl
 from pingap.build import loading
 from pingap.build.loading import read_configuration
 from pingap.build.registry import installed_registry
 from pingap.config import ConfigError
-from pingap.testing import MemoryStorage
-from pingap.testing import Proxy as InProcess
+from pingap.testing import MemoryStorage, Proxy
 
 SOURCE = '''
 import json
+import os
 from pathlib import Path
 
 
@@ -48,9 +48,13 @@ class Dict(ConfigStorage):
             await anyio.sleep_forever()
         if "nothing" in documents:
             return documents
+        if "fails twice" in documents and (left := int(self.path.with_name("fails").read_text())):
+            self.path.with_name("fails").write_text(str(left - 1))
+            raise StorageError("it is away")
         if "bug" in documents:
-            raise LookupError("a bug")
-        return ConfigSnapshot(files=tuple(sorted(documents.items())))
+            raise LookupError("a bug: etcd://me:s3cr/@et@host/, password='s3cret'")
+        files = {name: text for name, text in documents.items() if name.endswith(".toml")}
+        return ConfigSnapshot(files=tuple(sorted(files.items())))
 
     async def write(self, documents, *, expected):
         if (await self.read()).version != expected:
@@ -69,13 +73,26 @@ class Dict(ConfigStorage):
             if text != seen:
                 seen = text
                 if "ends" in text:
-                    raise LookupError("the watch broke")
+                    raise LookupError("the watch of etcd://me:s3cret@host/ broke")
                 yield
 
 
 @hookimpl
 def pingap_storages():
     return {"dict": Dict}
+
+
+class Leaves(Plugin):
+    """Ends its worker once."""
+
+    category = "leaves"
+    contract = "1.1"
+
+    async def startup(self, tasks, worker):
+        mark = worker.storage.path.with_name("leave")
+        if mark.exists():
+            mark.unlink()
+            os._exit(7)
 
 
 class Writes(Plugin):
@@ -98,7 +115,11 @@ class Writes(Plugin):
         except StorageConflict as error:
             return Response(200, str(error))
 '''
-POINTS = {"storage:dict": "my_storage", "writes": "my_storage:Writes"}
+POINTS = {
+    "storage:dict": "my_storage",
+    "writes": "my_storage:Writes",
+    "leaves": "my_storage:Leaves",
+}
 MAIN = """
 [locations.all]
 plugins = ["writes", "hello"]
@@ -127,12 +148,12 @@ def store(folder: Path, hello: str, more: Mapping[str, str] | None = None) -> st
 
 
 @contextmanager
-def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Proxy]:
-    with Proxy("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
+def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Process]:
+    with Process("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
         yield proxy
 
 
-def hello(proxy: Proxy) -> bytes:
+def hello(proxy: Process) -> bytes:
     with proxy.connect() as client:
         return client.get("/").body
 
@@ -143,14 +164,45 @@ def test_hook_pingap_storages_adds_where_configuration_is_kept(
     with serving(tmp_path, store(tmp_path, "one"), env, "--autoreload") as proxy:
         assert hello(proxy) == b"one"
         store(tmp_path, "two")
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
         store(tmp_path, "three", {"x.toml": "nonsense = 1\n"})
         proxy.wait_for_log("x.toml:1: nonsense: unknown key")
         assert hello(proxy) == b"two"
         store(tmp_path, "ends")
-        proxy.wait_for_log("the storage of the configuration failed while it was watched")
-        wait_until(lambda: hello(proxy) == b"ends")
+        log = proxy.wait_for_log("the storage of the configuration failed while it was watched")
+        assert "LookupError: the watch of etcd://***@host/ broke (" in log
+        assert "s3cr" not in log
+        until(lambda: hello(proxy) == b"ends")
         assert proxy.stop() == 0
+
+
+def test_a_storage_that_cannot_be_read_for_a_while_is_tried_again(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    with serving(tmp_path, store(tmp_path, "one"), env, "--autoreload") as proxy:
+        (tmp_path / "fails").write_text("2")
+        store(tmp_path, "two", {"fails twice": ""})
+        until(lambda: hello(proxy) == b"two")
+        assert (tmp_path / "fails").read_text() == "0"
+        assert (
+            proxy.log.count("the configuration cannot be read") == 1
+        )  # (each time would be noise)
+        (tmp_path / "fails").write_text("1")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration stays as it was; it cannot be read")
+        proxy.wait_for_log("the new configuration is tried again in 1 s")
+        until(lambda: proxy.log.count("the configuration was reloaded") == 2)
+
+
+def test_a_version_that_was_refused_for_a_time_only_is_tried_again(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    with serving(tmp_path, store(tmp_path, "one"), env, "--autoreload") as proxy:
+        (tmp_path / "leave").touch()
+        store(tmp_path, "two", {"leaves.toml": '[plugins.leaves]\ncategory = "leaves"\n'})
+        proxy.wait_for_log("ended while it prepared it", 20)
+        until(lambda: hello(proxy) == b"two", 20)
+        assert not (tmp_path / "leave").exists()
 
 
 def test_without_autoreload_only_a_signal_reloads(tmp_path: Path, env: dict[str, str]) -> None:
@@ -158,13 +210,14 @@ def test_without_autoreload_only_a_signal_reloads(tmp_path: Path, env: dict[str,
         store(tmp_path, "two", {"bug": ""})
         proxy.process.send_signal(signal.SIGHUP)
         stays = (
-            "the configuration stays as it was; it cannot be read: it failed: LookupError: a bug"
+            "the configuration stays as it was; it cannot be read: it failed: LookupError: a bug: "
+            "etcd://***@host/, password=*** ("
         )
-        proxy.wait_for_log(stays)
+        assert "s3cr" not in proxy.wait_for_log(stays)
         assert hello(proxy) == b"one"
         store(tmp_path, "two")
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: hello(proxy) == b"two")
+        until(lambda: hello(proxy) == b"two")
 
 
 @pytest.mark.parametrize("kind", ["files", "dict"])
@@ -179,7 +232,7 @@ def test_plugins_write_the_configuration(tmp_path: Path, env: dict[str, str], ki
     with serving(tmp_path, location, env, "-a") as proxy:
         with proxy.connect() as client:
             assert b"changed meanwhile" in client.get("/write").body
-        wait_until(lambda: hello(proxy) == b"written")
+        until(lambda: hello(proxy) == b"written")
 
 
 def test_commands_read_it(tmp_path: Path, env: dict[str, str]) -> None:
@@ -265,7 +318,7 @@ class Renames(Plugin):
 
 
 def test_a_proxy_of_tests_has_a_storage_in_memory() -> None:
-    proxy = InProcess(categories=[Renames])
+    proxy = Proxy(categories=[Renames])
     proxy.location(plugins=[("renames", {})])
     with proxy:
         assert proxy.get("/").text == "saved"

@@ -117,7 +117,7 @@ def test_hook_request_stream_that_fails_is_cut(rig: Rig, what: str) -> None:
     with rig.connect() as client:
         assert client.get("/stream/?short").body == b"onetwo"
     error = {"boom": "RuntimeError: secret of the stream", "text": "TypeError"}[what]
-    log = rig.proxy.wait_for_log(error, 1)
+    log = rig.proxy.wait_for_log(error)
     if what == "text":
         assert "plugin stream" in log
 

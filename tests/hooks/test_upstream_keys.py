@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from support.command import run
-from support.origin import Origin
 from support.plugins import python_path, write_distribution
-from support.proxy import Proxy
+from support.process import Process
+
+from pingap.testing import Upstream
 
 SOURCE = """
 class Sign(Plugin):
@@ -100,8 +101,8 @@ def site(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, origin: Origin, site: dict[str, str]) -> Iterator[Proxy]:
-    with Proxy(TOML.replace("{addr}", origin.addr), tmp_path / "proxy", env=site) as running:
+def proxy(tmp_path: Path, upstream: Upstream, site: dict[str, str]) -> Iterator[Process]:
+    with Process(TOML.replace("{addr}", upstream.addr), tmp_path / "proxy", env=site) as running:
         yield running
 
 
@@ -110,45 +111,47 @@ def signed(headers: list[tuple[str, str]]) -> list[str]:
 
 
 def test_hook_pingap_upstream_keys_run_for_attempts_at_the_upstream(
-    proxy: Proxy, origin: Origin
+    proxy: Process, upstream: Upstream
 ) -> None:
     with proxy.connect() as client:
         for path in ("/", "/timed"):
             assert signed(client.get(path).headers) == ["A"]
-            assert signed(origin.requests[-1].headers) == ["A signed"]
+            assert signed(upstream.requests[-1].headers) == ["A signed"]
     assert proxy.wait_for_log("attempt 1 at signed")
 
 
 def test_they_run_behind_the_location_for_the_upstream_that_a_plugin_chose(
-    proxy: Proxy, origin: Origin
+    proxy: Process, upstream: Upstream
 ) -> None:
     with proxy.connect() as client:
         assert signed(client.get("/chosen").headers) == []
-        assert signed(origin.requests[-1].headers) == ["location"]
+        assert signed(upstream.requests[-1].headers) == ["location"]
         for name, word in (("other", "B"), ("signed", "A"), ("other", "B")):
             assert signed(client.get(f"/chosen?{name}").headers) == [word]
-            assert signed(origin.requests[-1].headers) == ["location", f"{word} {name}"]
+            assert signed(upstream.requests[-1].headers) == ["location", f"{word} {name}"]
         assert client.get("/chosen?dead").body == b"rescued 502"
 
 
-def test_a_client_cannot_send_what_they_add(proxy: Proxy, origin: Origin) -> None:
+def test_a_client_cannot_send_what_they_add(proxy: Process, upstream: Upstream) -> None:
     with proxy.connect() as client:
         for path, kept in (("/", []), ("/chosen", ["forged"])):
-            client.get(path, X_Key="forged")
-            found = [value for name, value in origin.requests[-1].headers if name == "X-Key"]
+            client.get(path, headers={"X-Key": "forged"})
+            found = [value for name, value in upstream.requests[-1].headers if name == "X-Key"]
             assert found == kept
 
 
-def test_a_name_with_an_underscore_does_not_get_past_that(proxy: Proxy, origin: Origin) -> None:
+def test_a_name_with_an_underscore_does_not_get_past_that(
+    proxy: Process, upstream: Upstream
+) -> None:
     with proxy.connect() as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX_Key: forged\r\nX_Other: kept\r\n\r\n")
         client.answer()
-    names = [name for name, _ in origin.requests[-1].headers]
+    names = [name for name, _ in upstream.requests[-1].headers]
     assert "X_Other" in names
     assert "X_Key" not in names
 
 
-def test_a_reload_changes_them_and_keeps_connections(proxy: Proxy, origin: Origin) -> None:
+def test_a_reload_changes_them_and_keeps_connections(proxy: Process, upstream: Upstream) -> None:
     with proxy.connect() as client:
         client.get("/")
         toml = proxy.conf.read_text().replace('sign = "A"', 'sign = "C"')
@@ -156,7 +159,7 @@ def test_a_reload_changes_them_and_keeps_connections(proxy: Proxy, origin: Origi
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("the configuration was reloaded")
         assert signed(client.get("/").headers) == ["C"]
-    assert origin.connections == 1
+    assert upstream.connections == 1
 
 
 def test_explain_shows_them(tmp_path: Path, site: dict[str, str]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.origin import Served
 from support.plugins import serving
-from support.rig import Rig, until
+from support.rig import Rig
+from support.waiting import until
+
+from pingap.testing import Served
 
 SOURCE = '''
 class Trace(Plugin):
@@ -145,7 +147,9 @@ def test_each_attempt_has_headers_of_its_own(rig: Rig) -> None:
 def test_the_request_itself_cannot_be_changed_in_an_attempt(rig: Rig) -> None:
     with rig.connect() as client:
         assert client.get("/trace/?change").status == 500
-    assert "plugin trace failed in upstream_request" in rig.proxy.wait_for_log("cannot be set")
+    assert "plugin trace failed in upstream_request" in rig.proxy.wait_for_log(
+        "can no longer be set"
+    )
 
 
 @pytest.mark.parametrize("place", ["bad_request", "bad_attempt"])
@@ -195,7 +199,7 @@ def test_attempts_that_a_plugin_asks_for_end_when_it_wants_no_more(rig: Rig) -> 
 def test_a_body_that_was_sent_is_not_sent_again(rig: Rig) -> None:
     failures["how=wake"] = 2
     with rig.connect() as client:
-        assert client.request("POST", "/now/?how=wake", b"body").status == 502
+        assert client.request("POST", "/now/?how=wake", body=b"body").status == 502
     assert failures["how=wake"] == 1
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.origin import Origin
-from support.proxy import Proxy as Process
-from support.rig import until
+from support.process import Process
+from support.waiting import until
 
 from pingap import BackgroundTasks, PeerView, Plugin, Request, Response, Worker, hookimpl
 from pingap.testing import Proxy, Upstream
@@ -172,7 +171,7 @@ def drained_in_all(proxy: Process, count: int = 2) -> list[list[str]]:
 
 def test_all_workers_drain_and_go_on_after_a_reload(tmp_path: Path) -> None:
     (tmp_path / "admin.py").write_text(PLUGIN)
-    with Origin() as origin, Process(TOML % (origin.addr, ""), tmp_path) as proxy:
+    with Upstream() as origin, Process(TOML % (origin.addr, ""), tmp_path) as proxy:
         with proxy.connect() as client:
             assert client.get(f"/?drain={origin.addr}").status == 200
         until(lambda: drained_in_all(proxy) == [[origin.addr]] * 2)

@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -18,10 +19,10 @@ from typing import Any
 
 import pytest
 from support.h2_websocket import H2WebSocket
-from support.origin import Origin, Served
 from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
-from support.rig import resident, until
+from support.process import Process
+from support.rig import resident
+from support.waiting import until
 from support.websocket import (
     BINARY,
     CLOSE,
@@ -40,9 +41,10 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
 from pingap.protocol.websocket import accept_value
+from pingap.testing import Served, Upstream
 
 SOURCE = '''
-import gc, time, weakref
+import asyncio, gc, time, weakref
 LIVE = weakref.WeakSet()
 
 
@@ -214,6 +216,27 @@ class Flood(Filtering):
             self.send_to_client(bytes(10_000))
 
 
+class Turns(Filtering):
+    """Tells how many large messages came at most in one turn of the event loop."""
+
+    category = "turns"
+
+    class Filter(Base):
+        now = most = 0
+
+        def from_client(self, message):
+            if len(message.data) < 1000: return message
+            if not self.now:
+                asyncio.get_running_loop().call_soon(setattr, self, "now", 0)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            return WebSocketMessage(str(len(message.data)))
+
+        from_upstream = from_client
+
+        def closed(self, code, reason): log.warning("%d in a turn", self.most)
+
+
 class Push(Filtering):
     """Sends to the client from outside, as often as a message says."""
 
@@ -247,7 +270,7 @@ class Live(Plugin):
 
 CATEGORIES = (
     "pass", "late", "actions", "boom_at_open", "boom_at_close", "boom_from_upstream", "boom_hook",
-    "refuse", "nonsense", "small", "flood", "push", "live",
+    "refuse", "nonsense", "small", "flood", "turns", "push", "live",
 )  # fmt: skip
 TABLES = "".join(f'[plugins.{one}]\ncategory = "{one}"\n' for one in CATEGORIES) + "".join(
     f'[plugins.{kind}_{name}]\ncategory = "{kind}"\nname = "{name}"\n'
@@ -266,7 +289,7 @@ LOCATIONS = {
 SERVER = 'enabled_h2 = true\nprometheus_metrics = "/metrics"\n'
 
 
-class Upstream:
+class EchoServer:
     """A WebSocket server that echoes, and remembers what it got."""
 
     def __init__(self) -> None:
@@ -299,7 +322,7 @@ class Upstream:
 class Site:
     """A proxy with plugins in front of an upstream."""
 
-    def __init__(self, proxy: Proxy, upstream: Upstream) -> None:
+    def __init__(self, proxy: Process, upstream: EchoServer) -> None:
         self.proxy = proxy
         self.upstream = upstream
 
@@ -328,17 +351,17 @@ class Site:
 
 
 @contextmanager
-def site_of(folder: Path, addr: str, upstream: Upstream) -> Iterator[Site]:
+def site_of(folder: Path, addr: str, upstream: EchoServer) -> Iterator[Site]:
     write_distribution(folder / "site", "test_plugins", SOURCE)
     toml = routes(LOCATIONS, addr, more=TABLES, server=SERVER)
-    with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+    with Process(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
         yield Site(proxy, upstream)
-        assert "defect of pingap" not in proxy.log
+        assert "bug in pingap" not in proxy.log
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    upstream = Upstream()
+    upstream = EchoServer()
     more: dict[str, Any] = {"max_size": None, "ping_interval": None}
     more["select_subprotocol"] = lambda _, offered: offered[0] if offered else None
     with serve(upstream, "127.0.0.1", 0, **more) as server:
@@ -494,14 +517,44 @@ def test_compressed_messages_are_read_and_written(site: Site) -> None:
 
 
 def test_a_bomb_is_refused(site: Site) -> None:
-    import zlib
-
     deflate = zlib.compressobj(wbits=-15)
     bomb = deflate.compress(bytes(30 * 1024 * 1024)) + deflate.flush(zlib.Z_SYNC_FLUSH)
     client = Http1WebSocket(site.proxy.port(), "permessage-deflate", path="/pass/")
     client.send(ws_frame(BINARY, bomb[:-4], rsv=4))
     assert receive(client)[0].payload[:2] == (1009).to_bytes(2)
     client.close()
+
+
+BOMBS = 30
+
+
+def bombs(*, masked: bool) -> bytes:
+    """Return a few kilobytes that are thirty messages of a megabyte."""
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    return ws_frame(BINARY, bomb[:-4], rsv=4, masked=masked) * BOMBS
+
+
+def wait_for_turns(site: Site, since: int) -> None:
+    """Wait until a filter tells how many messages it got at once; each takes milliseconds."""
+    until(lambda: " in a turn" in site.proxy.log[since:])
+    most = re.findall(r"(\d+) in a turn", site.proxy.log[since:])
+    assert 0 < int(most[0]) <= 3
+
+
+@pytest.mark.parametrize("opened", [Http1WebSocket, Http2WebSocket])
+def test_bombs_of_a_client_do_not_hold_the_event_loop(
+    site: Site, opened: type[WsTransport]
+) -> None:
+    since = site.mark
+    site.upstream.forget()
+    client = opened(site.proxy.port(), "permessage-deflate", path="/turns/")
+    client.send(bombs(masked=True) + ws_frame(CLOSE, (1000).to_bytes(2)))
+    assert client.read(1)[0].payload == b"1048576"  # (the upstream echoes each of them)
+    site.upstream.wait_for_end(1000)  # the close comes last
+    client.close()
+    assert site.upstream.got == [str(2**20)] * BOMBS
+    wait_for_turns(site, since)
 
 
 # Closing.
@@ -758,7 +811,7 @@ def test_a_client_that_reads_nothing_stops_who_makes_a_filter_send(site: Site) -
 def test_a_filter_cannot_push_more_than_the_client_takes(site: Site) -> None:
     client = site.frames("push")
     client.send(ws_frame(TEXT, b"go"))
-    log = site.proxy.wait_for_log("pushed ", 20)
+    log = site.proxy.wait_for_log("pushed ")
     pushed = int(re.findall(r"pushed (\d+)", log)[-1])
     assert 0 < pushed < 500
     client.close()
@@ -809,14 +862,14 @@ Start = Callable[[Script], Site]
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Return what lets an upstream follow a script."""
-    with Origin(switch) as origin:
+    with Upstream(switch) as origin:
 
         def start(script: Script) -> Site:
             origin.script = script
             return site
 
         folder = tmp_path_factory.mktemp("scripted")
-        with site_of(folder, origin.addr, Upstream()) as site:
+        with site_of(folder, origin.addr, EchoServer()) as site:
             yield start
 
 
@@ -915,3 +968,23 @@ def test_large_pieces_of_an_upstream(scripted: Start) -> None:
                 assert client.recv(20) == b""
                 count += 1
         assert count == 100_000
+
+
+@pytest.mark.parametrize("opened", [Http1WebSocket, Http2WebSocket])
+def test_bombs_of_an_upstream_do_not_hold_the_event_loop(
+    scripted: Start, opened: type[WsTransport]
+) -> None:
+    def script(served: Served) -> None:
+        switch(served, "permessage-deflate")
+        served.send(bombs(masked=False) + ws_frame(CLOSE, (1000).to_bytes(2), masked=False))
+        served.sock.shutdown(socket.SHUT_WR)  # the end of its side waits for its messages
+        while served.receive():
+            pass
+
+    site = scripted(script)
+    since = site.mark
+    client = opened(site.proxy.port(), "permessage-deflate", path="/turns/")
+    frames = client.frames(lambda _: False)
+    client.close()
+    assert [frame.payload for frame in frames] == [*[b"1048576"] * BOMBS, (1000).to_bytes(2)]
+    wait_for_turns(site, since)

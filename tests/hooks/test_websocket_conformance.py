@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from support.plugins import python_path, routes, write_distribution
-from support.proxy import Proxy
+from support.plugins import installed, routes, write_distribution
 from support.websocket import (
     CLOSE,
     PONG,
@@ -25,6 +24,8 @@ from support.websocket import (
 )
 from support.websocket_cases import CASES, LAST, MOST, VERDICTS, transcript
 from websockets.sync.server import ServerConnection, serve
+
+from pingap.testing import Proxy
 
 SOURCE = """
 class Reader(Plugin):
@@ -69,7 +70,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             server="enabled_h2 = true",
             more='[plugins.reader]\ncategory = "reader"\n',
         ).replace('"/ws/"', '"/ws"')
-        with Proxy(toml, folder / "proxy", env=python_path(folder / "site")) as proxy:
+        with installed(folder / "site"), Proxy(toml) as proxy:
             yield Site(direct, proxy.port())
             assert "Traceback" not in proxy.log
         server.shutdown()

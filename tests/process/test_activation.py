@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.processes import wait_until
+from support.waiting import until
 
 from pingap.config import TcpAddress, UnixAddress
 from pingap.supervisor.activation import ActivatedSockets
@@ -209,7 +209,7 @@ connection.sendall(b"served")
     tool = ["systemd-socket-activate", "-l", address, sys.executable, "-c", code, address]
     process = subprocess.Popen(tool, stderr=subprocess.PIPE, text=True)
     with process:
-        wait_until(lambda: is_open(number))
+        until(lambda: is_open(number))
         assert process.stderr is not None
         process.wait(20)
     assert process.returncode == 0

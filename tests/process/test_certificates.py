@@ -15,24 +15,12 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import Issued, issue
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.local_plugin import local_plugin
+from support.process import Process
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
-TOML = """
-[basic]
-threads = 2
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-global_certificates = true
-enabled_h2 = true
-"""
+TOML = local_plugin(basic="threads = 2", server="global_certificates = true\nenabled_h2 = true")
 PLUGIN = """
 import json, os
 from pathlib import Path
@@ -76,7 +64,7 @@ class Local(Plugin):
 class Site:
     """A proxy of two workers with TLS, whose plugin does what it is asked for."""
 
-    def __init__(self, proxy: Proxy, folder: Path) -> None:
+    def __init__(self, proxy: Process, folder: Path) -> None:
         self.proxy = proxy
         self.folder = folder
 
@@ -106,7 +94,7 @@ class Site:
 
     def wait_for(self, name: str, issued: Issued) -> None:
         """Return once all workers serve a certificate."""
-        wait_until(lambda: set(self.served(name).values()) == {der(issued)})
+        until(lambda: set(self.served(name).values()) == {der(issued)})
 
     def list(self) -> list[list[object]]:
         """Return the facts that a worker lists."""
@@ -128,7 +116,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
         def start(more: str = "") -> Site:
             (tmp_path / "local.py").write_text(PLUGIN)
-            proxy = Proxy(TOML + A.toml("a", "is_default = true") + more, tmp_path)
+            proxy = Process(TOML + A.toml("a", "is_default = true") + more, tmp_path)
             return Site(stack.enter_context(proxy), tmp_path)
 
         yield start
@@ -187,8 +175,8 @@ def test_a_worker_that_takes_the_place_of_a_killed_one(start: Callable[..., Site
     site.wait_for("b.extra.test", extra)
     for worker in site.proxy.workers:
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda gone=worker: gone not in site.proxy.workers)  # type: ignore[misc]
-        wait_until(lambda: len(site.proxy.workers) == 2)
+        until(lambda gone=worker: gone not in site.proxy.workers)  # type: ignore[misc]
+        until(lambda: len(site.proxy.workers) == 2)
     site.wait_for("a.test", new)
     site.wait_for("b.extra.test", extra)
 
@@ -197,7 +185,7 @@ def reload(site: Site, toml: str) -> None:
     count = site.proxy.log.count("the configuration was reloaded")
     site.proxy.conf.write_text(toml)
     site.proxy.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: site.proxy.log.count("the configuration was reloaded") > count)
+    until(lambda: site.proxy.log.count("the configuration was reloaded") > count)
 
 
 def test_a_reload_keeps_it_unless_its_table_changes(start: Callable[..., Site]) -> None:
@@ -215,9 +203,49 @@ def test_a_reload_keeps_it_unless_its_table_changes(start: Callable[..., Site]) 
     site.wait_for("extra.test", extra)
     worker = site.proxy.workers[0]
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(site.proxy.workers) == 2 and worker not in site.proxy.workers)
+    until(lambda: len(site.proxy.workers) == 2 and worker not in site.proxy.workers)
     site.wait_for("a.test", A)
     site.wait_for("extra.test", extra)
+
+
+SLOW = """
+from pathlib import Path
+import anyio
+from pingap import Plugin
+
+class Slow(Plugin):
+    async def startup(self, tasks):
+        here = Path(__file__).parent
+        (here / "began").touch()
+        while not (here / "go").exists(): await anyio.sleep(0.01)
+        if (here / "go").read_text(): raise RuntimeError("not this one")
+"""
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_one_that_is_replaced_during_a_reload_is_for_the_old_table(
+    start: Callable[..., Site], tmp_path: Path, fails: bool
+) -> None:
+    """The plugin that replaces it has the old table in mind, and that one is still served."""
+    site = start()
+    new, changed = issue("a.test"), issue("a.test")
+    (tmp_path / "slow.py").write_text(SLOW)
+    toml = site.proxy.conf.read_text().replace(A.toml("a", "is_default = true"), "")
+    toml += changed.toml("a", "is_default = true")
+    toml += '[plugins.slow]\ncategory = "python"\npath = "slow.py"\n'
+    site.proxy.conf.write_text(toml.replace('["local"]', '["local", "slow"]'))
+    site.proxy.process.send_signal(signal.SIGHUP)
+    until((tmp_path / "began").exists)
+    site.replace("a", new)
+    site.wait_for("a.test", new)
+    (tmp_path / "text").write_text("fail" if fails else "")
+    (tmp_path / "text").rename(tmp_path / "go")
+    if fails:
+        site.proxy.wait_for_log("not this one", 20)
+        assert set(site.served("a.test").values()) == {der(new)}
+    else:
+        site.proxy.wait_for_log("the configuration was reloaded", 20)
+        site.wait_for("a.test", changed)
 
 
 def test_what_cannot_be_served_changes_nothing(start: Callable[..., Site], tmp_path: Path) -> None:
@@ -230,7 +258,7 @@ def test_what_cannot_be_served_changes_nothing(start: Callable[..., Site], tmp_p
         (A, {"key": key}, "the key does not belong to the certificate"),
         (issue("a.test", days=(-9, -1)), {}, "expired"),
         (issue("a.test", days=(1, 9)), {}, "not valid before"),
-        (issue("a.test", bits=1024), {}, "OpenSSL refuses it"),
+        (issue("a.test", bits=1024), {}, "OpenSSL rejects it"),
         (issue(), {}, "names no host"),
         (other, {"names": "*"}, "not the name of a host"),
         (other, {"names": "bücher.test"}, "not the name of a host"),
@@ -276,7 +304,7 @@ def test_a_challenge_is_for_handshakes_that_offer_nothing_else(start: Callable[.
     site = start()
     challenge = issue("a.test")
     site.replace("challenge", challenge, alpn="acme-tls/1")
-    wait_until(lambda: proves(site, challenge) and proves(site, challenge))
+    until(lambda: proves(site, challenge) and proves(site, challenge))
     for protocols in ((), ("http/1.1",), ("h2", "acme-tls/1"), ("acme-tls/1", "http/1.1")):
         with site.connect("a.test", *protocols) as client:
             assert client.peer == der(A)
@@ -285,7 +313,7 @@ def test_a_challenge_is_for_handshakes_that_offer_nothing_else(start: Callable[.
         site.connect("other.test", "acme-tls/1")
     assert ["challenge", ["a.test"], "plugin"] in [one[:3] for one in site.list()]
     site.ask("/remove", name="challenge")
-    wait_until(lambda: not (proves(site, challenge) or proves(site, challenge)))
+    until(lambda: not (proves(site, challenge) or proves(site, challenge)))
 
 
 def proves(site: Site, challenge: Issued) -> bool:
@@ -306,7 +334,7 @@ def test_a_challenge_in_single_bytes(start: Callable[..., Site]) -> None:
     site = start()
     challenge = issue("a.test")
     site.replace("challenge", challenge, alpn="acme-tls/1")
-    wait_until(lambda: all(proves(site, challenge) for _ in range(8)))
+    until(lambda: all(proves(site, challenge) for _ in range(8)))
     context = client_context()
     context.set_alpn_protocols(["acme-tls/1"])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

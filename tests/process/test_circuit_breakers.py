@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin, Served
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
 from support.rig import configure
+from support.waiting import until
+
+from pingap.testing import Client, Served, Upstream
 
 WHO_AM_I = """
 import os
@@ -47,7 +47,7 @@ class Setting:
         self.status = 503
         self.waits: Event | None = None
         self._stack = stack
-        self.origin = stack.enter_context(Origin(self._serve))
+        self.origin = stack.enter_context(Upstream(self._serve))
         (folder / "whoami.py").write_text(WHO_AM_I)
         toml = configure(
             self.origin.addr,
@@ -56,7 +56,7 @@ class Setting:
             locations='"whoami", ',
             more=MORE,
         )
-        self.proxy = stack.enter_context(Proxy(toml, folder))
+        self.proxy = stack.enter_context(Process(toml, folder))
 
     def _serve(self, served: Served) -> None:
         while served.read_request() is not None:
@@ -74,15 +74,15 @@ class Setting:
         assert self.waits is not None
         self.waits.set()
 
-    def clients(self, count: int = 1) -> list[RawClient]:
+    def clients(self, count: int = 1) -> list[Client]:
         """Return so many clients of each worker, each with a connection that it keeps."""
-        found: dict[int, list[RawClient]] = {worker: [] for worker in self.proxy.workers}
+        found: dict[int, list[Client]] = {worker: [] for worker in self.proxy.workers}
         while any(len(clients) < count for clients in found.values()):
             client = self._stack.enter_context(self.proxy.connect())
             found[int(client.get("/whoami").body)].append(client)
         return [client for clients in found.values() for client in clients[:count]]
 
-    def refused_of(self, clients: list[RawClient], *, held: int) -> list[RawClient]:
+    def refused_of(self, clients: list[Client], *, held: int) -> list[Client]:
         """Let clients ask at the same time; return those that are told that there is no backend.
 
         :param held: requests at the backend before. Others that get there stay as well.
@@ -90,13 +90,13 @@ class Setting:
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         in_all = held + len(clients)
-        wait_until(lambda: len(self.origin.requests) + len(_answered(clients)) == in_all)
+        until(lambda: len(self.origin.requests) + len(_answered(clients)) == in_all)
         refused = _answered(clients)
         assert {client.answer().status for client in refused} <= {503}
         return refused
 
 
-def _answered(clients: list[RawClient]) -> list[RawClient]:
+def _answered(clients: list[Client]) -> list[Client]:
     ready = select.select([client.sock for client in clients], [], [], 0)[0]
     return [client for client in clients if client.sock in ready]
 
@@ -119,7 +119,7 @@ def test_failures_in_a_row_are_those_of_all_workers(tmp_path: Path) -> None:
         for client in (first, second, first, second):
             assert client.get("/").status == 503
         for client in (first, second):  # one of them is told of it, which takes a moment
-            wait_until(lambda client=client: client.get("/").header("retry-after") == "5")
+            until(lambda client=client: client.get("/").header("retry-after") == "5")
         log = one.proxy.wait_for_log(" opens for ")
         assert log.count(" opens for 3600.0 s: 4 failures in a row") == 1
 
@@ -139,7 +139,7 @@ def test_a_percentage_is_that_of_all_workers(tmp_path: Path) -> None:
             client.get("/")
         one.proxy.wait_for_log(" opens for 3600.0 s: 4 failures of 8 requests")
         for client in (first, second):  # one of them is told of it, which takes a moment
-            wait_until(lambda client=client: client.get("/").header("retry-after") == "5")
+            until(lambda client=client: client.get("/").header("retry-after") == "5")
 
 
 HALF_OPEN = (
@@ -182,7 +182,7 @@ def test_probes_of_a_worker_that_is_killed_are_given_back(tmp_path: Path) -> Non
         assert one.refused_of([second], held=1) == [second]
         one.waits = None  # for those that come now
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: second.get("/").status == 200)
+        until(lambda: second.get("/").status == 200)
         assert len(one.origin.requests) == 2
         assert one.proxy.wait_for_log(" closes").count(" closes") == 1
 
@@ -197,8 +197,8 @@ def test_a_breaker_stays_open_when_all_workers_are_replaced(tmp_path: Path, thre
         killed = one.proxy.workers
         for worker in killed:
             os.kill(worker, signal.SIGKILL)
-            wait_until(lambda worker=worker: worker not in one.proxy.workers)
-        wait_until(lambda: len(one.proxy.workers) == threads)
+            until(lambda worker=worker: worker not in one.proxy.workers)
+        until(lambda: len(one.proxy.workers) == threads)
         for client in one.clients():
             assert client.get("/").header("retry-after") == "5"
         assert len(one.origin.requests) == 2

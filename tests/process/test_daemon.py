@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import is_running, start, wait_until
+from support.processes import is_running, start
+from support.waiting import until
 
 SUCCEEDS = """
 import json, os, signal, sys
@@ -55,7 +56,7 @@ class Daemons:
             pid = self.facts["pid"]
             assert isinstance(pid, int)
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not is_running(pid))
+            until(lambda: not is_running(pid))
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ with daemonize("error.log") as parent:
     pid = (daemons.folder / "pid").read_text()
     expected = text or f"pingap: the daemon (pid {pid}) ended before it was serving\n"
     assert daemons.err.read_text() == expected
-    wait_until(lambda: not is_running(int(pid)))
+    until(lambda: not is_running(int(pid)))
 
 
 def test_workers_that_live_on_do_not_let_the_starting_process_wait(daemons: Daemons) -> None:
@@ -186,7 +187,7 @@ finally:
 """
     assert daemons.run(script) == 0
     notes = daemons.folder / "notes"
-    wait_until(lambda: notes.exists() and notes.read_text().endswith("exit "))
+    until(lambda: notes.exists() and notes.read_text().endswith("exit "))
     assert notes.read_text() == "finally exit "
 
 
@@ -203,10 +204,10 @@ with daemonize() as parent:
     with daemons.err.open("w") as err:
         process = start(script, cwd=daemons.folder, stdout=err, stderr=err)
         file = daemons.folder / "pid"
-        wait_until(lambda: file.exists() and file.read_text().endswith("\n"))
+        until(lambda: file.exists() and file.read_text().endswith("\n"))
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-    wait_until(lambda: not is_running(int(file.read_text())))
+    until(lambda: not is_running(int(file.read_text())))
 
 
 def test_an_interrupt_loses_nothing_that_the_daemon_said(daemons: Daemons) -> None:

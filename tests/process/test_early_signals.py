@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.processes import is_running, wait_until
+from support.processes import is_running
+from support.waiting import until
 
 TOML = """
 [basic]
@@ -51,7 +52,7 @@ def test_signals_while_it_starts(tmp_path: Path, flags: list[str]) -> None:
     err = tmp_path / "err"
     with err.open("w") as file:
         process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL)
-    wait_until(lambda: is_python_there(process.pid), 30)
+    until(lambda: is_python_there(process.pid), seconds=30)
 
     def serves() -> bool:
         return "is serving" in err.read_text()
@@ -67,8 +68,8 @@ def test_signals_while_it_starts(tmp_path: Path, flags: list[str]) -> None:
         pid = int((tmp_path / "pingap.pid").read_text())
     else:
         pid = process.pid
-        wait_until(lambda: "the configuration was reloaded" in log.read_text(), 30)
+        until(lambda: "the configuration was reloaded" in log.read_text(), seconds=30)
     assert is_running(pid)
     os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: process.poll() is not None and not is_running(pid), 30)
+    until(lambda: process.poll() is not None and not is_running(pid), seconds=30)
     assert process.returncode == 0

@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from support.client import RawClient
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
+
+from pingap.testing import Client
 
 TOML = """
 [basic]
@@ -52,7 +53,7 @@ def write(folder: Path, text: str, startup: str = "pass") -> None:
     (folder / "local.py").write_text(PLUGIN.format(text=text, startup=startup))
 
 
-def get(proxy: Proxy, path: str = "/") -> str:
+def get(proxy: Process, path: str = "/") -> str:
     with proxy.connect() as client:
         return client.get(path).body.decode()
 
@@ -60,40 +61,40 @@ def get(proxy: Proxy, path: str = "/") -> str:
 def test_a_worker_is_replaced_after_a_server_has_gone(tmp_path: Path) -> None:
     write(tmp_path, "one")
     toml = TOML.format(port=0)
-    with Proxy(toml + OTHER, tmp_path) as proxy:
+    with Process(toml + OTHER, tmp_path) as proxy:
         proxy.conf.write_text(toml)
         proxy.process.send_signal(signal.SIGHUP)
-        proxy.wait_for_log("not listening on 127.0.0.1:0 any more")
+        proxy.wait_for_log("no longer listening on 127.0.0.1:0")
         for _ in range(2):  # both workers
             old = proxy.workers
             os.kill(old[0], signal.SIGKILL)
-            wait_until(lambda old=old: len(proxy.workers) == 2 and old[0] not in proxy.workers)  # type: ignore[misc]
+            until(lambda old=old: len(proxy.workers) == 2 and old[0] not in proxy.workers)  # type: ignore[misc]
         assert get(proxy) == "one"
-        wait_until(lambda: not _answers(proxy.port("other")))
+        until(lambda: not _answers(proxy.port("other")))
         assert proxy.log.count("will be replaced") == 2
 
 
 def test_the_end_does_not_wait_for_a_worker_that_cannot_be_replaced(tmp_path: Path) -> None:
     write(tmp_path, "one", 'if (FOLDER / "crash").exists(): os._exit(3)')
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         for _ in range(5):
             get(proxy)
         assert 'server="web"} 5' in get(proxy, "/metrics")
         (tmp_path / "crash").touch()
         os.kill(proxy.workers[0], signal.SIGKILL)
-        wait_until(lambda: proxy.log.count("will be replaced") >= 3)
+        until(lambda: proxy.log.count("will be replaced") >= 3)
         assert 'server="web"} 5' in get(proxy, "/metrics")  # what it had counted counts once
         assert proxy.stop() == 0
 
 
 def test_a_plugin_that_ends_the_process_is_not_taken_up(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         old = proxy.workers
         write(tmp_path, "two", "os._exit(3)")
         proxy.process.send_signal(signal.SIGHUP)
         proxy.wait_for_log("ended while it prepared it")
-        wait_until(lambda: len(proxy.workers) == 2 and not set(old) & set(proxy.workers))
+        until(lambda: len(proxy.workers) == 2 and not set(old) & set(proxy.workers))
         assert get(proxy) == "one"
         write(tmp_path, "three")
         proxy.process.send_signal(signal.SIGHUP)
@@ -103,17 +104,17 @@ def test_a_plugin_that_ends_the_process_is_not_taken_up(tmp_path: Path) -> None:
 
 def test_the_end_does_not_wait_for_a_plugin_that_hangs_in_a_reload(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         write(tmp_path, "two", HANGS)
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until((tmp_path / "starting").exists)
+        until((tmp_path / "starting").exists)
         assert get(proxy) == "one"
         assert proxy.stop() == 0
 
 
 def test_a_plugin_whose_constructor_hangs_in_a_reload_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         old = proxy.workers
         (tmp_path / "local.py").write_text(
             PLUGIN.format(text="two", startup="pass").replace(
@@ -137,14 +138,14 @@ def test_a_start_that_hangs_can_be_ended(tmp_path: Path) -> None:
     conf = tmp_path / "pingap.toml"
     conf.write_text(TOML.format(port=0))
     with subprocess.Popen([sys.executable, "-m", "pingap", "-c", conf]) as process:
-        wait_until((tmp_path / "starting").exists)
+        until((tmp_path / "starting").exists)
         process.terminate()
         process.wait(10)
 
 
 def test_workers_outlive_a_pause_of_the_supervisor(tmp_path: Path) -> None:
     write(tmp_path, "one")
-    with Proxy(TOML.format(port=0), tmp_path) as proxy:
+    with Process(TOML.format(port=0), tmp_path) as proxy:
         old = proxy.workers
         proxy.process.send_signal(signal.SIGSTOP)
         time.sleep(3)  # longer than worker_timeout
@@ -161,8 +162,8 @@ def test_standard_streams_may_be_closed(tmp_path: Path, free_port: int) -> None:
     conf.write_text(TOML.format(port=free_port))
     command = ("/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "pingap")
     with subprocess.Popen([*command, "-c", conf]) as process:
-        wait_until(lambda: _answers(free_port))
-        with RawClient(("127.0.0.1", free_port)) as client:
+        until(lambda: _answers(free_port))
+        with Client(("127.0.0.1", free_port)) as client:
             assert client.get("/").body == b"one"  # (it listens before it serves)
         files = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in range(3)]
         assert files == [os.devnull] * 3
@@ -172,7 +173,7 @@ def test_standard_streams_may_be_closed(tmp_path: Path, free_port: int) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        RawClient(("127.0.0.1", port)).close()
+        Client(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return False
     return True

@@ -11,30 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.client import RawClient
 from support.load import Load, get
-from support.processes import is_running, wait_until
-from support.proxy import Proxy
+from support.local_plugin import control
+from support.process import Process
+from support.processes import is_running
+from support.waiting import until
 
-TOML = """
-[basic]
-threads = 2
-upgrade_sock = "upgrade.sock"
-[plugins.control]
-category = "python"
-path = "control.py"
-[locations.control]
-path = "/control"
-plugins = ["control"]
-[plugins.hello]
-category = "mock"
-data = "one"
-[locations.hello]
-plugins = ["hello"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["control", "hello"]
-"""
+from pingap.testing import Client
+
+TOML = control(
+    'category = "python"\npath = "control.py"', basic='threads = 2\nupgrade_sock = "upgrade.sock"'
+)
 PLUGIN = """
 import json, logging, os, time
 from dataclasses import asdict, replace
@@ -87,18 +74,18 @@ class Control(Plugin):
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
+def proxy(tmp_path: Path) -> Iterator[Process]:
     (tmp_path / "control.py").write_text(PLUGIN)
-    with Proxy(TOML.replace("upgrade.sock", str(tmp_path / "upgrade.sock")), tmp_path) as running:
+    with Process(TOML.replace("upgrade.sock", str(tmp_path / "upgrade.sock")), tmp_path) as running:
         yield running
 
 
-def send(client: RawClient, what: str, old: str = "", new: str = "") -> None:
+def send(client: Client, what: str, old: str = "", new: str = "") -> None:
     """Have the plugin do something with the configuration, in which a text is replaced."""
     client.send_request("GET", f"/control/{what}", headers={"X-Change": json.dumps([old, new])})
 
 
-def ask(proxy: Proxy, what: str, old: str = "", new: str = "", *, worker: int = 0) -> Any:
+def ask(proxy: Process, what: str, old: str = "", new: str = "", *, worker: int = 0) -> Any:
     """Return what the plugin answers.
 
     :param worker: the process that is to be asked; any by default.
@@ -114,7 +101,7 @@ def ask(proxy: Proxy, what: str, old: str = "", new: str = "", *, worker: int = 
             return found["answer"]
 
 
-def texts(proxy: Proxy) -> set[str]:
+def texts(proxy: Process) -> set[str]:
     """Return what clients get, on many connections."""
     found = set()
     for _ in range(20):
@@ -123,7 +110,7 @@ def texts(proxy: Proxy) -> set[str]:
     return found
 
 
-def test_every_worker_serves_what_was_applied(proxy: Proxy) -> None:
+def test_every_worker_serves_what_was_applied(proxy: Process) -> None:
     first, second = proxy.workers
     version = ask(proxy, "show")[1]
     for text, before, worker in (("two", "one", first), ("three", "two", second)):
@@ -143,7 +130,7 @@ def test_every_worker_serves_what_was_applied(proxy: Proxy) -> None:
     assert texts(proxy) == {"three"}
 
 
-def test_a_reload_reads_the_files_again(proxy: Proxy) -> None:
+def test_a_reload_reads_the_files_again(proxy: Process) -> None:
     ask(proxy, "apply", '"one"', '"two"')
     assert texts(proxy) == {"two"}
     proxy.process.send_signal(signal.SIGHUP)
@@ -151,7 +138,7 @@ def test_a_reload_reads_the_files_again(proxy: Proxy) -> None:
     assert texts(proxy) == {"one"}
 
 
-def test_a_mistake_is_told_with_its_line_and_changes_nothing(proxy: Proxy) -> None:
+def test_a_mistake_is_told_with_its_line_and_changes_nothing(proxy: Process) -> None:
     mistake = ['unknown key; did you mean "data"?', 13]
     assert ask(proxy, "check", "data =", "dato =") == [[*mistake, False]]
     assert "stays as it was" not in proxy.log
@@ -164,7 +151,7 @@ def test_a_mistake_is_told_with_its_line_and_changes_nothing(proxy: Proxy) -> No
     proxy.wait_for_log("the configuration stays as it was; the new one, applied by worker ")
 
 
-def test_a_worker_that_cannot_prepare_is_told(proxy: Proxy) -> None:
+def test_a_worker_that_cannot_prepare_is_told(proxy: Process) -> None:
     (proxy.folder / "control.py").write_text(
         PLUGIN.replace("await anyio.sleep(self.slow)", "raise RuntimeError('no room')")
     )
@@ -173,7 +160,7 @@ def test_a_worker_that_cannot_prepare_is_told(proxy: Proxy) -> None:
     assert texts(proxy) == {"one"}
 
 
-def test_warnings_and_hanging_plugins_are_found(proxy: Proxy) -> None:
+def test_warnings_and_hanging_plugins_are_found(proxy: Process) -> None:
     assert ask(proxy, "check") == []
     ((text, line, is_warning),) = ask(proxy, "check", 'plugins = ["hello"]')
     assert ("answers every request with 503" in text, line, is_warning) == (True, 14, True)
@@ -183,7 +170,7 @@ def test_warnings_and_hanging_plugins_are_found(proxy: Proxy) -> None:
     assert texts(proxy) == {"one"}
 
 
-def test_no_request_is_lost_while_configurations_are_applied(proxy: Proxy) -> None:
+def test_no_request_is_lost_while_configurations_are_applied(proxy: Process) -> None:
     with Load(proxy.connect, one=get, two=get) as load:
         for number in range(20):
             old, new = ("one", "two") if number % 2 == 0 else ("two", "one")
@@ -193,19 +180,19 @@ def test_no_request_is_lost_while_configurations_are_applied(proxy: Proxy) -> No
     assert sum(load.done.values()) > 300
 
 
-def test_configurations_are_applied_one_after_the_other(proxy: Proxy) -> None:
+def test_configurations_are_applied_one_after_the_other(proxy: Process) -> None:
     clients = [proxy.connect() for _ in range(4)]
     for number, client in enumerate(clients):
         send(client, "apply", '"one"', f'"{number}"')
     answers = [client.answer().json()["answer"] for client in clients]
     assert answers == [[]] * 4
-    wait_until(lambda: proxy.log.count("the configuration was applied by") == 4)
+    until(lambda: proxy.log.count("the configuration was applied by") == 4)
     assert len(texts(proxy)) == 1
     for client in clients:
         client.close()
 
 
-def test_a_worker_that_asked_may_die_meanwhile(proxy: Proxy) -> None:
+def test_a_worker_that_asked_may_die_meanwhile(proxy: Process) -> None:
     with proxy.connect() as client:
         asking = client.get("/control/show").json()["pid"]
         send(client, "apply", 'control.py"', 'control.py"\nslow = 2.0')
@@ -213,31 +200,31 @@ def test_a_worker_that_asked_may_die_meanwhile(proxy: Proxy) -> None:
         os.kill(asking, signal.SIGKILL)
         assert client.is_closed()
     proxy.wait_for_log("the configuration was applied by")
-    wait_until(lambda: len(proxy.workers) == 2 and asking not in proxy.workers)
+    until(lambda: len(proxy.workers) == 2 and asking not in proxy.workers)
     assert ask(proxy, "apply", '"one"', '"two"') == []
     assert texts(proxy) == {"two"}
     figures = ask(proxy, "figures")
     assert [one["responds"] for one in figures["workers"]] == [True, True]
 
 
-def test_a_restart_serves_from_the_files(proxy: Proxy) -> None:
+def test_a_restart_serves_from_the_files(proxy: Process) -> None:
     before = proxy.process.pid
     old = proxy.workers
     assert ask(proxy, "restart") is None
-    wait_until(lambda: not any(map(is_running, old)))
+    until(lambda: not any(map(is_running, old)))
     figures = ask(proxy, "figures")
     assert figures["pid"] != before
     assert {one["pid"] for one in figures["workers"]}.isdisjoint(old)
     assert texts(proxy) == {"one"}
 
 
-def test_a_restart_that_fails_says_why(proxy: Proxy) -> None:
+def test_a_restart_that_fails_says_why(proxy: Process) -> None:
     proxy.conf.write_text(proxy.conf.read_text().replace("data =", "dato ="))
     assert 'unknown key; did you mean "data"?' in ask(proxy, "restart")
     assert texts(proxy) == {"one"}
 
 
-def test_figures_of_all_processes(proxy: Proxy) -> None:
+def test_figures_of_all_processes(proxy: Process) -> None:
     with proxy.connect() as one, proxy.connect() as two:
         for client in (one, two):
             for _ in range(5):

@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.client import RawClient
-from support.processes import is_running, wait_until
-from support.proxy import Proxy
-from support.rig import until
+from support.process import Process
+from support.processes import is_running
+from support.waiting import until
+
+from pingap.testing import Client
 
 TOML = """
 [basic]
@@ -43,7 +44,7 @@ class Site:
     ) -> None:
         self.folder = folder
         self.threads = threads
-        self.proxy = Proxy(self.toml(addresses), folder, **options)
+        self.proxy = Process(self.toml(addresses), folder, **options)
 
     def toml(self, addresses: dict[str, str], keys: str = "") -> str:
         servers = [
@@ -79,7 +80,7 @@ def ports() -> list[int]:
 
 def answers(place: int | str) -> bool:
     try:
-        with RawClient(place if isinstance(place, str) else ("127.0.0.1", place)) as client:
+        with Client(place if isinstance(place, str) else ("127.0.0.1", place)) as client:
             return client.get("/").body == b"hello"
     except OSError:
         return False
@@ -99,10 +100,10 @@ def test_a_server_comes_and_another_one_goes(
         for pid in site.proxy.workers:  # what takes its place has the socket as well
             os.kill(pid, signal.SIGKILL)
         until(lambda: site.proxy.log.count("will be replaced") == threads)
-        wait_until(lambda: len(site.proxy.workers) == threads and answers(two))
+        until(lambda: len(site.proxy.workers) == threads and answers(two))
         log = site.reload({"new": f"127.0.0.1:{two}"})
-        assert f"not listening on 127.0.0.1:{one} any more" in log
-        wait_until(lambda: not answers(one))
+        assert f"no longer listening on 127.0.0.1:{one}" in log
+        until(lambda: not answers(one))
         assert answers(two)
 
 
@@ -113,8 +114,8 @@ def test_connections_of_an_address_that_goes_are_served_to_their_end(
     one, two, _ = ports
     with (
         served(tmp_path, threads, web=f"127.0.0.1:{one}") as site,
-        RawClient(("127.0.0.1", one)) as idle,
-        RawClient(("127.0.0.1", one)) as busy,
+        Client(("127.0.0.1", one)) as idle,
+        Client(("127.0.0.1", one)) as busy,
     ):
         assert idle.get("/").header("connection") is None
         busy.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -142,7 +143,7 @@ def test_an_address_may_get_wider_and_narrower(
 def test_a_socket_moves_to_another_server(tmp_path: Path, ports: list[int]) -> None:
     one = ports[0]
     with served(tmp_path, 2, web=f"127.0.0.1:{one}") as site:
-        with RawClient(("127.0.0.1", one)) as client:
+        with Client(("127.0.0.1", one)) as client:
             client.get("/")
             log = site.reload({"other": f"127.0.0.1:{one}"})
             assert "listening on" not in log
@@ -194,7 +195,7 @@ def test_an_upgrade_after_it_takes_over_what_is_served_now(
         old = site.proxy.workers
         site.proxy.process.send_signal(signal.SIGUSR2)
         site.proxy.wait_for_log("a new process has taken over", 20)
-        wait_until(lambda: not any(map(is_running, old)))
+        until(lambda: not any(map(is_running, old)))
         assert answers(two)
         assert not answers(one)
 
@@ -247,7 +248,7 @@ def test_no_file_is_left_open(tmp_path: Path, ports: list[int]) -> None:
         for _ in range(10):
             for addresses, keys in turns:
                 site.reload(addresses, keys)
-        wait_until(lambda: files() == before)
+        until(lambda: files() == before)
 
 
 @pytest.mark.parametrize("threads", THREADS)
@@ -262,7 +263,7 @@ def test_not_one_request_is_lost(tmp_path: Path, threads: int, ports: list[int])
         while not stop.is_set():
             try:
                 if index or kept is None:
-                    kept = RawClient(("127.0.0.1", one))
+                    kept = Client(("127.0.0.1", one))
                 answer = kept.get("/")
                 count[index] += answer.body == b"hello"
                 if index or answer.header("connection") == "close":

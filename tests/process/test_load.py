@@ -13,16 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.client import RawClient
 from support.h2 import H2Client
 from support.load import Load, Work, download, get, pipeline, upload
-from support.processes import wait_until
-from support.proxy import Proxy
-from support.rig import until
+from support.process import Process
+from support.waiting import until
 from websockets.sync.client import connect
 
 from pingap.supervisor.supervisor import SHORT_LIFE
-from pingap.testing import Served, Upstream
+from pingap.testing import Client, Served, Upstream
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -66,7 +64,7 @@ class Worker(Plugin):
 class Site:
     """A proxy under load."""
 
-    def __init__(self, proxy: Proxy, folder: Path, addr: str, port: int) -> None:
+    def __init__(self, proxy: Process, folder: Path, addr: str, port: int) -> None:
         self.proxy = proxy
         self.folder = folder
         self.addr = addr
@@ -81,13 +79,13 @@ class Site:
         temporary.write_text(text)
         temporary.replace(self.proxy.conf)
 
-    def connect(self) -> RawClient:
-        return RawClient(("127.0.0.1", self.port))
+    def connect(self) -> Client:
+        return Client(("127.0.0.1", self.port))
 
     def wait_for_successor(self) -> None:
         """Return when a new process serves, with the last change, and the old one knows."""
         taken_over = "a new process has taken over"
-        wait_until(lambda: self.proxy.log.count(taken_over) == self.number, seconds=20)
+        until(lambda: self.proxy.log.count(taken_over) == self.number, seconds=20)
         assert self.shows_the_change()
 
     def shows_the_change(self) -> bool:
@@ -108,7 +106,7 @@ def slow_chunks(served: Served, request: object) -> None:
     served.send(b"0\r\n\r\n")
 
 
-def http2(client: RawClient) -> bool:
+def http2(client: Client) -> bool:
     """Ask on three streams of a connection of HTTP/2."""
     with H2Client(client) as h2:
         for number in (1, 3, 5):
@@ -124,7 +122,7 @@ def serving(folder: Path, port: int, *arguments: str) -> Iterator[Site]:
         origin.on("/piped", lambda served, request: served.respond(b"ok"))
         origin.on("/large", slow_chunks)
         origin.websocket("/ws")
-        with Proxy(toml(folder, origin.addr, port), folder, *arguments) as proxy:
+        with Process(toml(folder, origin.addr, port), folder, *arguments) as proxy:
             yield Site(proxy, folder, origin.addr, port)
 
 
@@ -191,7 +189,7 @@ def test_killed_workers(tmp_path: Path, free_port: int) -> None:
     unexpected: list[str] = []
 
     def noting(work: Work) -> Work:
-        def run(client: RawClient) -> bool:
+        def run(client: Client) -> bool:
             worker = getattr(client, "worker", None)
             try:
                 usable = work(client)
@@ -210,12 +208,10 @@ def test_killed_workers(tmp_path: Path, free_port: int) -> None:
     with serving(tmp_path, free_port) as site, Load(site.connect, **works) as load:
         for _ in range(20):
             before = site.proxy.workers
-            wait_until(lambda: age(before[0]) > SHORT_LIFE)  # noqa: B023 - sooner, it is replaced later
+            until(lambda: age(before[0]) > SHORT_LIFE)  # noqa: B023 - sooner, it is replaced later
             killed.add(str(before[0]))
             os.kill(before[0], signal.SIGKILL)
-            wait_until(lambda: len(site.proxy.workers) == 2 and before[0] not in site.proxy.workers)  # noqa: B023
+            until(lambda: len(site.proxy.workers) == 2 and before[0] not in site.proxy.workers)  # noqa: B023
             load.wait_for_rounds()
-        wait_until(
-            lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 20
-        )
+        until(lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 20)
     assert unexpected == []

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.origin import Origin
 from support.plugins import python_path, routes, write_distribution
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
+
+from pingap.testing import Upstream
 
 SOURCE = """
 class Notifier(Plugin):
@@ -51,28 +52,28 @@ def pingap_notification(event):
 
 
 @pytest.fixture
-def start(tmp_path: Path, origin: Origin) -> Callable[..., Proxy]:
+def start(tmp_path: Path, upstream: Upstream) -> Callable[..., Process]:
     write_distribution(tmp_path / "site", "notifying", SOURCE, {"notifier": "notifying"})
 
-    def start(workers: int = 2, **env: str) -> Proxy:
+    def start(workers: int = 2, **env: str) -> Process:
         more = f'[basic]\nthreads = {workers}\n[plugins.one]\ncategory = "notifier"'
-        toml = routes({"a": "one"}, origin.addr, more=more)
-        return Proxy(toml, tmp_path / "proxy", env={**python_path(tmp_path / "site"), **env})
+        toml = routes({"a": "one"}, upstream.addr, more=more)
+        return Process(toml, tmp_path / "proxy", env={**python_path(tmp_path / "site"), **env})
 
     return start
 
 
-def handled(proxy: Proxy, kind: str) -> list[str]:
+def handled(proxy: Process, kind: str) -> list[str]:
     return re.findall(rf"handled by (\d+): {kind}: ", proxy.log)
 
 
-def kill(proxy: Proxy, worker: int) -> None:
+def kill(proxy: Process, worker: int) -> None:
     count = len(proxy.workers)
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(proxy.workers) == count and worker not in proxy.workers)
+    until(lambda: len(proxy.workers) == count and worker not in proxy.workers)
 
 
-def notify(proxy: Proxy, worker: int, count: int = 1) -> None:
+def notify(proxy: Process, worker: int, count: int = 1) -> None:
     """Let a worker notify of events."""
     while True:
         with proxy.connect() as client:
@@ -83,7 +84,7 @@ def notify(proxy: Proxy, worker: int, count: int = 1) -> None:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_hook_pingap_notification_is_called_once_for_a_worker_that_was_killed(
-    start: Callable[..., Proxy], which: int
+    start: Callable[..., Process], which: int
 ) -> None:
     with start() as proxy:
         victim, other = proxy.workers[which], proxy.workers[1 - which]
@@ -98,7 +99,7 @@ def test_hook_pingap_notification_is_called_once_for_a_worker_that_was_killed(
 
 
 def test_the_only_worker_that_was_killed_is_notified_of_by_the_next_one(
-    start: Callable[..., Proxy],
+    start: Callable[..., Process],
 ) -> None:
     with start(workers=1) as proxy:
         kill(proxy, proxy.workers[0])
@@ -106,18 +107,18 @@ def test_the_only_worker_that_was_killed_is_notified_of_by_the_next_one(
         assert handled(proxy, "worker_ended") == [str(proxy.workers[0])]
 
 
-def test_any_worker_notifies_and_the_leader_handles_it(start: Callable[..., Proxy]) -> None:
+def test_any_worker_notifies_and_the_leader_handles_it(start: Callable[..., Process]) -> None:
     with start() as proxy:
         leader, other = proxy.workers
         for count, worker in enumerate((other, leader), 1):
             notify(proxy, worker)
-            wait_until(lambda count=count: proxy.log.count("method test") == count)  # type: ignore[misc]
+            until(lambda count=count: proxy.log.count("method test") == count)  # type: ignore[misc]
         assert handled(proxy, "test") == [str(leader)] * 2
         assert "INFO test: number 0" in proxy.log
         assert "test: number 0 () {'at': '/a/notify'}" in proxy.log
 
 
-def test_a_leader_that_is_killed_loses_what_it_was_handling(start: Callable[..., Proxy]) -> None:
+def test_a_leader_that_is_killed_loses_what_it_was_handling(start: Callable[..., Process]) -> None:
     with start(HANGS="1") as proxy:
         leader, other = proxy.workers
         notify(proxy, other, 5)
@@ -131,17 +132,17 @@ def test_a_leader_that_is_killed_loses_what_it_was_handling(start: Callable[...,
         ]
 
 
-def test_a_handler_that_raises_is_logged_and_the_others_run(start: Callable[..., Proxy]) -> None:
+def test_a_handler_that_raises_is_logged_and_the_others_run(start: Callable[..., Process]) -> None:
     with start(RAISES="number 0") as proxy:
         notify(proxy, proxy.workers[1])
         proxy.wait_for_log("method test: number 0")
         log = proxy.wait_for_log("notifying (notifying) failed in pingap_notification")
         assert "OSError: no webhook" in log
         notify(proxy, proxy.workers[1])
-        wait_until(lambda: len(handled(proxy, "test")) == 2)
+        until(lambda: len(handled(proxy, "test")) == 2)
 
 
-def test_a_reload_and_one_that_is_refused_are_notified_of(start: Callable[..., Proxy]) -> None:
+def test_a_reload_and_one_that_is_refused_are_notified_of(start: Callable[..., Process]) -> None:
     with start() as proxy:
         toml = proxy.conf.read_text()
         proxy.conf.write_text(toml.replace('path = "/a/"', 'path = "/b/"'))

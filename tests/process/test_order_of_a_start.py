@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.processes import is_running, start, wait_until
+from support.processes import is_running, start
+from support.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -88,5 +89,5 @@ def test_root_opens_and_the_user_serves() -> None:
             "run/pingap.pid": nobody,
         }
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not is_running(pid) and not is_running(worker))
+        until(lambda: not is_running(pid) and not is_running(worker))
         assert list((folder / "run").iterdir()) == []

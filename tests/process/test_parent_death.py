@@ -7,7 +7,8 @@ import signal
 import sys
 
 import pytest
-from support.processes import is_running, start, wait_until
+from support.processes import is_running, start
+from support.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal this")
 
@@ -39,13 +40,13 @@ def supervisor(before: str = "", after: str = "") -> tuple[str, int]:
 def test_the_worker_ends_with_a_supervisor_that_is_killed() -> None:
     said, pid = supervisor()
     assert said == "True"
-    wait_until(lambda: not is_running(pid))
+    until(lambda: not is_running(pid))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_it_is_set_after_the_switch_of_the_user() -> None:
     _, pid = supervisor(before="os.setuid(65534)")
-    wait_until(lambda: not is_running(pid))
+    until(lambda: not is_running(pid))
 
 
 def test_a_supervisor_that_ended_before_is_noticed() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.waiting import until
 
 from pingap.testing.metrics import Metrics
 
@@ -78,35 +78,35 @@ METRICS = ("shop_served_total", "shop_hits_total", "shop_sizes_sum")
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
+def proxy(tmp_path: Path) -> Iterator[Process]:
     (tmp_path / "shop.py").write_text(PLUGIN)
-    with Proxy(TOML.format(settings=""), tmp_path) as proxy:
+    with Process(TOML.format(settings=""), tmp_path) as proxy:
         yield proxy
 
 
-def get(proxy: Proxy, path: str = "/") -> str:
+def get(proxy: Process, path: str = "/") -> str:
     with proxy.connect() as client:
         return client.get(path).body.decode()
 
 
-def read(proxy: Proxy) -> Metrics:
+def read(proxy: Process) -> Metrics:
     return Metrics(get(proxy, "/metrics"))
 
 
-def counts(proxy: Proxy) -> list[float]:
+def counts(proxy: Process) -> list[float]:
     metrics = read(proxy)
     return [metrics.value(name) for name in METRICS]
 
 
-def replaced(proxy: Proxy, number: signal.Signals) -> int:
+def replaced(proxy: Process, number: signal.Signals) -> int:
     """End one of the workers; return its process id when another one has its place."""
     victim = proxy.workers[0]
     os.kill(victim, number)
-    wait_until(lambda: victim not in proxy.workers and len(proxy.workers) == 2)
+    until(lambda: victim not in proxy.workers and len(proxy.workers) == 2)
     return victim
 
 
-def test_gauges_are_those_of_living_workers(proxy: Proxy) -> None:
+def test_gauges_are_those_of_living_workers(proxy: Process) -> None:
     def are_right() -> bool:
         pids, metrics = proxy.workers, read(proxy)
         found = [metrics.value(f"shop_pid_{merge}") for merge in ("sum", "max", "min")]
@@ -120,12 +120,12 @@ def test_gauges_are_those_of_living_workers(proxy: Proxy) -> None:
     assert are_right()
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         replaced(proxy, number)
-        wait_until(are_right)  # as soon as the new one has started
+        until(are_right)  # as soon as the new one has started
         assert all(are_right() for _ in range(5))  # whichever worker answers
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_what_a_worker_had_counted_stays(proxy: Proxy, number: signal.Signals) -> None:
+def test_what_a_worker_had_counted_stays(proxy: Process, number: signal.Signals) -> None:
     for _ in range(40):
         get(proxy)
     assert counts(proxy) == [40.0] * 3
@@ -136,7 +136,7 @@ def test_what_a_worker_had_counted_stays(proxy: Proxy, number: signal.Signals) -
         assert counts(proxy) == [total] * 3
 
 
-def test_a_worker_that_ends_collects_once_more(proxy: Proxy) -> None:
+def test_a_worker_that_ends_collects_once_more(proxy: Process) -> None:
     for _ in range(40):
         get(proxy)
     victim = replaced(proxy, signal.SIGTERM)
@@ -144,16 +144,16 @@ def test_a_worker_that_ends_collects_once_more(proxy: Proxy) -> None:
     assert counts(proxy) == [40.0] * 3
 
 
-def test_what_one_worker_collects_is_on_every_page(proxy: Proxy) -> None:
+def test_what_one_worker_collects_is_on_every_page(proxy: Process) -> None:
     pid = get(proxy, "/mark")
     for _ in range(10):
         assert read(proxy).value("shop_marked", pid=pid) == 1
     os.kill(int(pid), signal.SIGKILL)
-    wait_until(lambda: int(pid) not in proxy.workers)
-    wait_until(lambda: "shop_marked{" not in read(proxy).text)
+    until(lambda: int(pid) not in proxy.workers)
+    until(lambda: "shop_marked{" not in read(proxy).text)
 
 
-def test_a_collector_that_fails_leaves_the_page(proxy: Proxy, tmp_path: Path) -> None:
+def test_a_collector_that_fails_leaves_the_page(proxy: Process, tmp_path: Path) -> None:
     for _ in range(20):
         get(proxy)
     (tmp_path / "broken").touch()
@@ -166,7 +166,7 @@ def test_a_collector_that_fails_leaves_the_page(proxy: Proxy, tmp_path: Path) ->
     assert read(proxy).value("pingap_plugin_failures", plugin="shop", location="") == 4
 
 
-def test_a_reload_may_change_the_shape_of_a_metric(proxy: Proxy) -> None:
+def test_a_reload_may_change_the_shape_of_a_metric(proxy: Process) -> None:
     for _ in range(10):
         get(proxy)
     assert counts(proxy) == [10.0] * 3

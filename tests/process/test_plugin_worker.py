@@ -8,21 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import wait_until
-from support.proxy import Proxy
+from support.local_plugin import local_plugin
+from support.process import Process
+from support.waiting import until
 
-TOML = """
-[basic]
-threads = 2
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
+TOML = local_plugin(basic="threads = 2")
 PLUGIN = """
 import logging, os
 import anyio
@@ -72,22 +62,22 @@ class Local(Plugin):
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
+def proxy(tmp_path: Path) -> Iterator[Process]:
     (tmp_path / "local.py").write_text(PLUGIN)
-    with Proxy(TOML, tmp_path) as running:
+    with Process(TOML, tmp_path) as running:
         yield running
 
 
-def replace(proxy: Proxy, worker: int) -> int:
+def replace(proxy: Process, worker: int) -> int:
     """Kill a worker; return the one that takes its place."""
     before = proxy.workers
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(proxy.workers) == 2 and worker not in proxy.workers)
+    until(lambda: len(proxy.workers) == 2 and worker not in proxy.workers)
     (new,) = set(proxy.workers) - set(before)
     return new
 
 
-def test_every_worker_gets_a_message(proxy: Proxy) -> None:
+def test_every_worker_gets_a_message(proxy: Process) -> None:
     with proxy.connect() as client:
         client.get("/publish")
     for worker in proxy.workers:
@@ -96,7 +86,7 @@ def test_every_worker_gets_a_message(proxy: Proxy) -> None:
     assert f"{new} got" not in proxy.log
 
 
-def test_a_worker_that_starts_later_gets_what_is_retained(proxy: Proxy) -> None:
+def test_a_worker_that_starts_later_gets_what_is_retained(proxy: Process) -> None:
     with proxy.connect() as client:
         client.get("/publish?retain")
     for worker in proxy.workers:
@@ -105,7 +95,7 @@ def test_a_worker_that_starts_later_gets_what_is_retained(proxy: Proxy) -> None:
     proxy.wait_for_log(f"{new} got local/now b'\\xff'")
 
 
-def test_one_worker_leads_and_another_one_takes_over(proxy: Proxy) -> None:
+def test_one_worker_leads_and_another_one_takes_over(proxy: Process) -> None:
     leader, other = proxy.workers
     proxy.wait_for_log(f"version 1: {leader} leads")
     assert f"{other} leads" not in proxy.log
@@ -113,7 +103,7 @@ def test_one_worker_leads_and_another_one_takes_over(proxy: Proxy) -> None:
     proxy.wait_for_log(f"version 1: {other} leads")
 
 
-def test_a_reload_moves_what_leads(proxy: Proxy) -> None:
+def test_a_reload_moves_what_leads(proxy: Process) -> None:
     leader = proxy.workers[0]
     proxy.wait_for_log(f"version 1: {leader} leads")
     proxy.conf.write_text(TOML.replace("[plugins.local]", "[plugins.local]\nversion = 2"))
@@ -125,7 +115,7 @@ def test_a_reload_moves_what_leads(proxy: Proxy) -> None:
     assert f"version 2: {leader} follows" in proxy.log
 
 
-def test_metrics_are_those_of_all_workers(proxy: Proxy) -> None:
+def test_metrics_are_those_of_all_workers(proxy: Process) -> None:
     for _ in range(8):
         with proxy.connect() as client:
             client.get("/")

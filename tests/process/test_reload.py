@@ -12,10 +12,10 @@ from threading import Event
 import pytest
 from support.h2 import GOAWAY
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin
-from support.processes import wait_until
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.local_plugin import local_plugin
+from support.process import Process
+from support.rig import configure
+from support.waiting import until
 
 from pingap.testing import Served, Upstream
 
@@ -43,7 +43,7 @@ prometheus_metrics = "/metrics"
 class Site:
     """A proxy whose configuration is changed while it serves."""
 
-    def __init__(self, proxy: Proxy, origin: Upstream) -> None:
+    def __init__(self, proxy: Process, origin: Upstream) -> None:
         self.proxy = proxy
         self.origin = origin
 
@@ -68,7 +68,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     arguments = getattr(request, "param", ())
     with Upstream() as origin:
         toml = TOML.format(addr=origin.addr, text="one", threads=2, location="")
-        with Proxy(toml, tmp_path, *arguments) as proxy:
+        with Process(toml, tmp_path, *arguments) as proxy:
             yield Site(proxy, origin)
 
 
@@ -146,12 +146,12 @@ def test_what_needs_a_restart_is_told(site: Site) -> None:
 @pytest.mark.parametrize("site", [["--autoreload"]], indirect=True)
 def test_a_change_is_noticed(site: Site) -> None:
     site.write("two")
-    wait_until(lambda: site.hello() == "two")
+    until(lambda: site.hello() == "two")
     site.proxy.wait_for_log(f"changed: {site.proxy.conf}")
     site.write("wrong", location="path = 3")
     site.proxy.wait_for_log("the new one is wrong")
     site.write("three")
-    wait_until(lambda: site.hello() == "three")
+    until(lambda: site.hello() == "three")
 
 
 PLUGIN = """
@@ -171,17 +171,7 @@ class Local(Plugin):
 def test_code_of_a_plugin_is_taken_up(tmp_path: Path) -> None:
     file = tmp_path / "local.py"
     file.write_text(PLUGIN.format(text="old"))
-    toml = """
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
-    with Proxy(toml, tmp_path, "--autoreload") as proxy:
+    with Process(local_plugin(), tmp_path, "--autoreload") as proxy:
 
         def ask() -> bytes:
             with proxy.connect() as client:
@@ -192,25 +182,14 @@ locations = ["all"]
         proxy.wait_for_log("is not valid Python")
         assert ask() == b"old 3"  # and it keeps its state
         file.write_text(PLUGIN.format(text="new"))
-        wait_until(lambda: ask().startswith(b"new"))
+        until(lambda: ask().startswith(b"new"))
 
 
 def test_a_plugin_whose_start_fails_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "local.py"
     file.write_text(PLUGIN.format(text="old"))
-    toml = """
-[basic]
-threads = 2
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
-    with Proxy(toml, tmp_path) as proxy:
+    toml = local_plugin(basic="threads = 2")
+    with Process(toml, tmp_path) as proxy:
         bad = PLUGIN.format(text="bad") + (
             "    async def startup(self, tasks):\n        raise OSError('no such service')\n"
         )
@@ -220,6 +199,116 @@ locations = ["all"]
         assert "plugin local cannot start: no such service" in log
         with proxy.connect() as client:
             assert client.get("/").body.startswith(b"old")
+
+
+LEAVING = """
+import os
+from pathlib import Path
+from pingap import Plugin, Response, hookimpl
+class Local(Plugin):
+    async def startup(self, tasks):
+        try:
+            (Path(__file__).parent / "leave").unlink()
+        except FileNotFoundError:
+            return
+        os._exit(7)
+    @hookimpl
+    def request(self):
+        return Response(200, b"new")
+"""
+LOCAL = """
+[basic]
+threads = {threads}
+[plugins.local]
+category = "python"
+path = "local.py"
+[locations.all]
+plugins = ["local"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+"""
+
+
+def change_to_one_that_leaves(folder: Path) -> None:
+    """Have one worker end while it prepares the new configuration."""
+    (folder / "leave").touch()
+    new = folder / "local.new"
+    new.write_text(LEAVING)
+    new.replace(folder / "local.py")
+
+
+def answers(proxy: Process) -> set[bytes]:
+    """Return what a few requests get, each on a connection of its own."""
+    found = set()
+    for _ in range(8):
+        with proxy.connect() as client:
+            found.add(client.get("/").body)
+    return found
+
+
+def test_a_reload_that_failed_for_a_time_only_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Process(LOCAL.format(threads=1), tmp_path, "--autoreload") as proxy:
+        change_to_one_that_leaves(tmp_path)
+        proxy.wait_for_log("ended while it prepared it", 20)
+        proxy.wait_for_log("the new configuration is tried again in 1 s")
+        log = proxy.wait_for_log("the configuration was reloaded", 20)
+        assert log.count("is tried again") == 1
+        assert answers(proxy) == {b"new"}
+
+
+def test_a_worker_that_ends_while_it_prepares_begins_with_the_new_configuration(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Process(LOCAL.format(threads=2), tmp_path) as proxy:
+        before = set(proxy.workers)
+        change_to_one_that_leaves(tmp_path)
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        until(lambda: len(proxy.workers) == 2 and set(proxy.workers) != before)
+        assert len(before & set(proxy.workers)) == 1
+        until(lambda: answers(proxy) == {b"new"})
+        assert answers(proxy) == {b"new"}
+        assert "cannot be served" not in proxy.log
+
+
+WAITING = """
+from pathlib import Path
+import anyio
+from pingap import Plugin, Response, hookimpl
+class Local(Plugin):
+    async def startup(self, tasks):
+        here = Path(__file__).parent
+        (here / "began").touch()
+        while not (here / "go").exists(): await anyio.sleep(0.01)
+    @hookimpl
+    def request(self):
+        return Response(200, b"new")
+"""
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_reload_is_replaced_by_a_new_one(
+    tmp_path: Path,
+) -> None:
+    """It is forked when the reload is over, so it has what the others have."""
+    (tmp_path / "local.py").write_text(PLUGIN.format(text="old"))
+    with Process(LOCAL.format(threads=2), tmp_path) as proxy:
+        before = proxy.workers
+        (tmp_path / "local.new").write_text(WAITING)
+        (tmp_path / "local.new").replace(tmp_path / "local.py")
+        proxy.process.send_signal(signal.SIGHUP)
+        until((tmp_path / "began").exists, 20)
+        os.kill(before[0], signal.SIGKILL)
+        proxy.wait_for_log("was killed by SIGKILL", 20)
+        assert proxy.workers == before[1:]
+        (tmp_path / "go").touch()
+        proxy.wait_for_log("the configuration was reloaded", 20)
+        until(lambda: len(proxy.workers) == 2, 20)
+        until(lambda: answers(proxy) == {b"new"})
+        assert [answers(proxy) for _ in range(3)] == [{b"new"}] * 3
+        assert before[1] in proxy.workers
 
 
 def test_a_backend_of_http2_that_goes_ends_its_streams_first(tmp_path: Path) -> None:
@@ -238,9 +327,9 @@ def test_a_backend_of_http2_that_goes_ends_its_streams_first(tmp_path: Path) -> 
 
     keys = {"upstream": 'alpn = "H2"\nmax_h2_streams = 10', "basic": "threads = 1"}
     with (
-        Origin(h2_script(hold)) as first,
-        Origin(h2_script(quick)) as second,
-        Proxy(configure(first.addr, **keys), tmp_path) as proxy,
+        Upstream(h2_script(hold)) as first,
+        Upstream(h2_script(quick)) as second,
+        Process(configure(first.addr, **keys), tmp_path) as proxy,
         proxy.connect() as waiting,
     ):
         waiting.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -14,15 +14,15 @@ from threading import Event
 import pytest
 from support import h2
 from support.certificates import issue
-from support.client import RawClient
 from support.h2 import H2Client, fields
-from support.origin import Origin, Served
-from support.proxy import Proxy
-from support.rig import configure, until
+from support.process import Process
+from support.rig import configure
 from support.tls import TlsClient, client_context
+from support.waiting import until
 
 from pingap.http.forwarding import Family
 from pingap.http.paths import NORMALISED, PathRules
+from pingap.testing import Client, Served, Upstream
 from pingap.tls.options import TlsOptions
 from pingap.worker.rights import Rights
 
@@ -37,8 +37,8 @@ def asking(how: str, authority: str = CLIENTS.cert) -> str:
 
 @dataclass
 class Site:
-    proxy: Proxy
-    origin: Origin
+    proxy: Process
+    origin: Upstream
     asked: Event
     answer: Event
 
@@ -73,9 +73,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 
         def start(**settings: str) -> Site:
             settings.setdefault("more", LEAF.toml("leaf", "is_default = true"))
-            origin = stack.enter_context(Origin(script))
+            origin = stack.enter_context(Upstream(script))
             toml = configure(origin.addr, **settings)
-            proxy = stack.enter_context(Proxy(toml, tmp_path))
+            proxy = stack.enter_context(Process(toml, tmp_path))
             return Site(proxy, origin, asked, answer)
 
         yield start
@@ -112,8 +112,8 @@ def test_a_proxy_that_is_not_trusted_any_more_has_to_connect_again(
     names = {"location": location, "more": ""}
     site = start(basic='trusted_proxies = ["127.0.0.1", "192.0.2.1"]', **names)
 
-    def seen(client: RawClient) -> str | None:
-        assert client.get("/", X_Forwarded_For="198.51.100.7").status == 200
+    def seen(client: Client) -> str | None:
+        assert client.get("/", headers={"X-Forwarded-For": "198.51.100.7"}).status == 200
         return site.origin.requests[-1].header("x-seen")
 
     with site.proxy.connect() as client:
@@ -160,9 +160,9 @@ def test_other_fields_of_trusted_proxies_are_believed_on_new_connections(
     names = {"location": 'proxy_set_headers = ["X-Seen: $client_ip"]', "more": ""}
     site = start(basic=f'{trusted}"x-forwarded"', **names)
 
-    def seen(client: RawClient) -> str | None:
+    def seen(client: Client) -> str | None:
         fields = {"X_Forwarded_For": "198.51.100.7", "Forwarded": "for=198.51.100.8"}
-        assert client.get("/", **fields).status == 200
+        assert client.get("/", headers=fields).status == 200
         return site.origin.requests[-1].header("x-seen")
 
     with site.proxy.connect() as client:

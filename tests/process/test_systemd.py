@@ -122,7 +122,7 @@ def test_a_manager_that_is_gone_or_does_not_listen_stops_nothing(
 ) -> None:
     caplog.set_level(logging.WARNING)
     Notifier(str(tmp_path / "gone")).ready()
-    assert caplog.messages == ["cannot tell systemd READY=1: No such file or directory"]
+    assert caplog.messages == ["cannot notify systemd READY=1: No such file or directory"]
     with TemporaryDirectory(prefix="pingap-") as folder:
         deaf = Manager(f"{folder}/notify")
         with deaf.socket:
@@ -130,4 +130,4 @@ def test_a_manager_that_is_gone_or_does_not_listen_stops_nothing(
             began = time.monotonic()
             while len(caplog.messages) == 1 and time.monotonic() < began + 20:
                 notifier.alive()
-    assert caplog.messages[1] == "cannot tell systemd WATCHDOG=1: timed out"
+    assert caplog.messages[1] == "cannot notify systemd WATCHDOG=1: timed out"

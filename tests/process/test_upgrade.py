@@ -12,11 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin
-from support.processes import is_running, wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.processes import is_running
 from support.rig import configure
+from support.waiting import until
+
+from pingap.testing import Client, Upstream
 
 TOML = """
 [basic]
@@ -71,7 +72,7 @@ class Site:
         return int((self.folder / "pingap.pid").read_text())
 
     def get(self) -> str:
-        with RawClient(("127.0.0.1", self.port)) as client:
+        with Client(("127.0.0.1", self.port)) as client:
             return client.get("/").body.decode()
 
     @property
@@ -91,7 +92,7 @@ def site(tmp_path: Path, free_port: int) -> Iterator[Site]:
     pid = site.pid
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not is_running(pid))
+    until(lambda: not is_running(pid))
     assert not (tmp_path / "pingap.pid").exists()
 
 
@@ -103,7 +104,7 @@ def test_the_new_process_first(site: Site) -> None:
     assert "waiting for the running instance to hand over its sockets: send it SIGQUIT" in said
     assert site.get() == "one"
     os.kill(old, signal.SIGQUIT)
-    wait_until(lambda: site.is_replaced(old))
+    until(lambda: site.is_replaced(old))
     assert site.get() == "two"
     assert "a new process has taken over" in site.log
 
@@ -114,7 +115,7 @@ def test_the_signal_first(site: Site) -> None:
     os.kill(old, signal.SIGQUIT)
     code, said = site.pingap("-d", "-u")
     assert (code, "is serving in the background" in said) == (0, True), said
-    wait_until(lambda: site.is_replaced(old))
+    until(lambda: site.is_replaced(old))
     assert site.get() == "two"
 
 
@@ -122,7 +123,7 @@ def test_a_signal_alone(site: Site) -> None:
     old = site.pid
     site.write("two")
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: site.is_replaced(old))
+    until(lambda: site.is_replaced(old))
     assert site.get() == "two"
 
 
@@ -130,12 +131,12 @@ def test_a_new_process_that_cannot_serve_changes_nothing(site: Site) -> None:
     old = site.pid
     site.write("two", category="mok")
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: "no new process took over; this one continues to serve" in site.log)
+    until(lambda: "no new process took over; this one continues to serve" in site.log)
     assert 'no installed distribution provides this category; did you mean "mock"?' in site.log
     assert (site.pid, site.get()) == (old, "one")
     site.write("three")
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: site.is_replaced(old))
+    until(lambda: site.is_replaced(old))
     assert site.get() == "three"
 
 
@@ -160,7 +161,7 @@ def test_a_new_process_that_is_killed_changes_nothing(site: Site) -> None:
     text = site.conf.read_text().replace('status = 200\ndata = "two"', 'path = "slow.py"')
     site.conf.write_text(text)
     os.kill(old, signal.SIGUSR2)
-    wait_until(lambda: "it exited before it served" in site.log)
+    until(lambda: "it exited before it served" in site.log)
     assert (site.pid, site.get()) == (old, "one")
 
 
@@ -181,14 +182,14 @@ def test_nobody_to_take_over_from(tmp_path: Path, free_port: int) -> None:
 def test_in_the_foreground_the_first_process_stays(tmp_path: Path, free_port: int) -> None:
     """Whoever waits for it waits for those that take its place, and its signals go to them."""
     made = Site(tmp_path, free_port)
-    with Proxy(made.conf.read_text(), tmp_path) as proxy:
+    with Process(made.conf.read_text(), tmp_path) as proxy:
         for count, data in enumerate(("two", "three"), 1):
             made.write(data)
             proxy.process.send_signal(signal.SIGUSR2)
-            wait_until(lambda: proxy.log.count("has taken over") == count)  # noqa: B023
+            until(lambda: proxy.log.count("has taken over") == count)  # noqa: B023
             assert made.get() == data
         assert proxy.stop() == 0
-    wait_until(lambda: not _answers(free_port))
+    until(lambda: not _answers(free_port))
 
 
 def test_signals_reach_the_new_process_while_the_old_one_drains(
@@ -203,7 +204,7 @@ delay = "1m"
 [locations.all]
 plugins = ["slow", """
     toml = made.conf.read_text().replace("[locations.all]\nplugins = [", slow)
-    with Proxy(toml, tmp_path) as proxy, RawClient(("127.0.0.1", free_port)) as client:
+    with Process(toml, tmp_path) as proxy, Client(("127.0.0.1", free_port)) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.answer().body == b"one"  # so the other one has come, too
         made.write("two")
@@ -211,7 +212,7 @@ plugins = ["slow", """
         proxy.wait_for_log("a new process has taken over")
         assert made.get() == "two"
         proxy.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: len(proxy.workers) == 1)  # of the old one, and still busy
+        until(lambda: len(proxy.workers) == 1)  # of the old one, and still busy
         assert not _answers(free_port)
         proxy.process.send_signal(signal.SIGTERM)
         assert proxy.process.wait(10) == 0
@@ -219,12 +220,12 @@ plugins = ["slow", """
 
 
 def test_what_a_worker_accepted_is_served_before_it_leaves(
-    tmp_path: Path, free_port: int, origin: Origin
+    tmp_path: Path, free_port: int, upstream: Upstream
 ) -> None:
     """Also a connection that is accepted just when the worker is told to leave."""
     basic = f'threads = 2\nupgrade_sock = "{tmp_path}/upgrade.sock"'
-    toml = configure(origin.addr, basic=basic, server=f'addr = "127.0.0.1:{free_port}"')
-    with Proxy(toml, tmp_path) as proxy, ExitStack() as stack:
+    toml = configure(upstream.addr, basic=basic, server=f'addr = "127.0.0.1:{free_port}"')
+    with Process(toml, tmp_path) as proxy, ExitStack() as stack:
         old = proxy.workers
         signal_all(
             old, signal.SIGSTOP
@@ -234,11 +235,11 @@ def test_what_a_worker_accepted_is_served_before_it_leaves(
         (successor,) = set(proxy.workers).difference(old)
         new = children_of(successor)
         signal_all(new, signal.SIGSTOP)  # so that they leave the connections to the old ones
-        clients = [stack.enter_context(RawClient(("127.0.0.1", free_port))) for _ in range(8)]
+        clients = [stack.enter_context(Client(("127.0.0.1", free_port))) for _ in range(8)]
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         signal_all(old, signal.SIGCONT)
-        wait_until(lambda: not any(map(is_running, old)))
+        until(lambda: not any(map(is_running, old)))
         signal_all(new, signal.SIGCONT)  # for those that nobody has accepted yet
         assert [client.answer().status for client in clients] == [200] * 8
 
@@ -263,7 +264,7 @@ def test_no_signal_is_lost_when_the_old_process_ends(tmp_path: Path, free_port: 
     """Also one that comes right after its last worker has ended is for the new one."""
     made = Site(tmp_path, free_port)
     program = (sys.executable, "-c", TOLD_TO_END_AT_THE_LAST_MOMENT)
-    with Proxy(made.conf.read_text(), tmp_path, program=program) as proxy:
+    with Process(made.conf.read_text(), tmp_path, program=program) as proxy:
         proxy.process.send_signal(signal.SIGUSR2)
         assert proxy.process.wait(20) == 0
         assert not _answers(free_port)
@@ -274,15 +275,15 @@ def test_a_process_that_ends_takes_along_the_one_that_it_has_started(
 ) -> None:
     """It is told to end while the other one begins; nobody else knows that one."""
     made = Site(tmp_path, free_port)
-    with Proxy(made.conf.read_text(), tmp_path) as proxy:
+    with Process(made.conf.read_text(), tmp_path) as proxy:
         workers = proxy.workers
         signal_all(workers, signal.SIGSTOP)  # they end when the other one serves, and not before
         proxy.process.send_signal(signal.SIGUSR2)
-        wait_until(lambda: len(proxy.workers) > len(workers))
+        until(lambda: len(proxy.workers) > len(workers))
         (successor,) = set(proxy.workers).difference(workers)
         proxy.process.send_signal(signal.SIGTERM)
         proxy.wait_for_log("draining")
-        wait_until(lambda: not is_running(successor))
+        until(lambda: not is_running(successor))
         signal_all(workers, signal.SIGCONT)
         assert proxy.process.wait(10) == 0
         assert not _answers(free_port)
@@ -291,10 +292,10 @@ def test_a_process_that_ends_takes_along_the_one_that_it_has_started(
 def test_restart_when_a_change_needs_one(tmp_path: Path, free_port: int) -> None:
     made = Site(tmp_path, free_port)
     toml = made.conf.read_text()
-    with Proxy(toml, tmp_path, "--autorestart") as proxy:
+    with Process(toml, tmp_path, "--autorestart") as proxy:
         proxy.conf.write_text(toml.replace("threads = 2", "threads = 3").replace('"one"', '"two"'))
-        wait_until(lambda: made.get() == "two")
-        wait_until(lambda: len(proxy.workers) == 1)  # which is the new process
+        until(lambda: made.get() == "two")
+        until(lambda: len(proxy.workers) == 1)  # which is the new process
         (successor,) = proxy.workers
         assert len(children_of(successor)) == 3
         assert proxy.stop() == 0
@@ -311,7 +312,7 @@ def signal_all(pids: list[int], number: signal.Signals) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        RawClient(("127.0.0.1", port)).close()
+        Client(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return False
     return True
@@ -338,4 +339,4 @@ def test_an_error_log_that_only_root_may_open_stays_open() -> None:
                 command, stderr=file, stdin=subprocess.DEVNULL, timeout=20, check=False
             )
         assert done.returncode == 0, log.read_text()
-        wait_until(lambda: "still here" in log.read_text())
+        until(lambda: "still here" in log.read_text())

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import is_running, wait_until
-from support.proxy import Proxy
+from support.process import Process
+from support.processes import is_running
 from support.rig import configure
+from support.waiting import until
 
 from pingap.config import parse
 from pingap.testing import Upstream
@@ -36,12 +37,12 @@ prometheus_metrics = "/metrics"
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(TOML, tmp_path) as proxy:
+def proxy(tmp_path: Path) -> Iterator[Process]:
+    with Process(TOML, tmp_path) as proxy:
         yield proxy
 
 
-def get(proxy: Proxy, path: str = "/") -> str:
+def get(proxy: Process, path: str = "/") -> str:
     with proxy.connect() as client:
         return client.get(path).body.decode()
 
@@ -54,20 +55,20 @@ def test_each_server_has_as_many_workers_as_it_says() -> None:
     assert workers_of(parse(TOML.replace("threads = 2", "threads = 0")), "web") == cores()
 
 
-def test_a_worker_that_is_killed_is_replaced(proxy: Proxy) -> None:
+def test_a_worker_that_is_killed_is_replaced(proxy: Process) -> None:
     first, second = proxy.workers
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: len(proxy.workers) == 2 and first not in proxy.workers)
+    until(lambda: len(proxy.workers) == 2 and first not in proxy.workers)
     assert second in proxy.workers
     log = proxy.wait_for_log("was killed by SIGKILL")
     assert re.search(rf"worker 0 \(pid {first}\) was killed by SIGKILL; requests in progress", log)
     assert get(proxy) == "hello"
 
 
-def test_a_worker_that_hangs_is_replaced(proxy: Proxy) -> None:
+def test_a_worker_that_hangs_is_replaced(proxy: Process) -> None:
     first, _ = proxy.workers
     os.kill(first, signal.SIGSTOP)
-    wait_until(lambda: first not in proxy.workers and len(proxy.workers) == 2)
+    until(lambda: first not in proxy.workers and len(proxy.workers) == 2)
     assert f"(pid {first}) has not reported for 2 s and will be killed" in proxy.wait_for_log(
         "will be replaced"
     )
@@ -76,23 +77,23 @@ def test_a_worker_that_hangs_is_replaced(proxy: Proxy) -> None:
 def test_a_worker_that_is_told_to_end_completes_its_requests(tmp_path: Path) -> None:
     with Upstream() as origin:
         origin.on("/", lambda served, request: served.respond(b"late"))
-        with Proxy(configure(origin.addr), tmp_path) as proxy, proxy.connect() as client:
+        with Process(configure(origin.addr), tmp_path) as proxy, proxy.connect() as client:
             (worker,) = proxy.workers
             client.get("/")
             os.kill(worker, signal.SIGTERM)
             proxy.wait_for_log(f"worker 0 (pid {worker}) is shutting down and will be replaced")
             assert client.get("/").header("connection") == "close"  # told that it is the last
-            wait_until(lambda: proxy.workers not in ([], [worker]))
+            until(lambda: proxy.workers not in ([], [worker]))
             proxy.wait_for_log("exited with code 0")
 
 
-def test_workers_end_with_their_supervisor(proxy: Proxy) -> None:
+def test_workers_end_with_their_supervisor(proxy: Process) -> None:
     workers = proxy.workers
     proxy.process.kill()
-    wait_until(lambda: not any(map(is_running, workers)))
+    until(lambda: not any(map(is_running, workers)))
 
 
-def test_metrics_are_those_of_all_workers(proxy: Proxy) -> None:
+def test_metrics_are_those_of_all_workers(proxy: Process) -> None:
     def count() -> int:
         page = get(proxy, "/metrics")
         found = re.search(r'requests_total\{location="all",server="web"\} (\d+)', page)
@@ -112,7 +113,7 @@ def test_metrics_are_those_of_all_workers(proxy: Proxy) -> None:
 
 def test_stats_are_those_of_all_workers(tmp_path: Path) -> None:
     toml = TOML.replace('plugins = ["hello"]', 'plugins = ["pingap:stats", "hello"]')
-    with Proxy(toml, tmp_path) as proxy:
+    with Process(toml, tmp_path) as proxy:
         for _ in range(40):
             get(proxy)
         found = json.loads(get(proxy, "/stats"))
@@ -135,7 +136,7 @@ def test_a_plugin_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
         'category = "mock"\nstatus = 200\ndata = "hello"', 'category = "python"\npath = "never.py"'
     )
     with pytest.raises(AssertionError, match="plugin hello cannot start: no such service"):
-        Proxy(toml, tmp_path)
+        Process(toml, tmp_path)
 
 
 @pytest.mark.parametrize("option", ["reuse_port = true", ""])
@@ -150,7 +151,7 @@ def test_all_workers_get_connections(tmp_path: Path, option: str) -> None:
     toml = TOML.replace(
         'category = "mock"\nstatus = 200\ndata = "hello"', 'category = "python"\npath = "whoami.py"'
     )
-    with Proxy(toml.replace("addr = ", f"{option}\naddr = "), tmp_path) as proxy:
+    with Process(toml.replace("addr = ", f"{option}\naddr = "), tmp_path) as proxy:
         seen: set[str] = set()
-        wait_until(lambda: seen.add(get(proxy)) or len(seen) == 2)  # type: ignore[func-returns-value]
+        until(lambda: seen.add(get(proxy)) or len(seen) == 2)  # type: ignore[func-returns-value]
         assert seen == set(map(str, proxy.workers))

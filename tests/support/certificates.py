@@ -13,6 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from pingap.config.kinds import Secret
+from pingap.plugins.static_certificates import StaticCertificates
+from pingap.tls.certificates import Certificate, parse_pair, split_domains
+
 
 @dataclass
 class Issued:
@@ -106,3 +110,16 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def load_certificate(cert: str, key: str, domains: str, directory: Path) -> Certificate:
+    """Load the certificate of a table of ``[certificates]``, as a start does.
+
+    :param cert: value of ``tls_cert``; ``key``: of ``tls_key``; ``domains``: of the key of that name.
+    :param directory: where relative paths begin.
+    :raises CertificateError: what is wrong, and in which of the two.
+    """
+    source = StaticCertificates(StaticCertificates.Settings(tls_cert=cert, tls_key=Secret(key)))
+    source.directory = directory
+    pair = source.load()
+    return parse_pair(pair.chain, pair.key, split_domains(domains), "tls_cert", "tls_key")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from support.plugins import python_path
+from support.command import invoke
 
 
-def check(tmp_path: Path, toml: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+def check(tmp_path: Path, toml: str, env: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Return the exit code, and what is said, without the folder of the configuration.
 
     :param tmp_path: its folder; distributions are in ``site`` below it.
@@ -20,13 +18,7 @@ def check(tmp_path: Path, toml: str, env: dict[str, str] | None = None) -> tuple
         toml += '\n[servers.added]\naddr = "127.0.0.1:0"\n'
     path = tmp_path / "p.toml"
     path.write_text(toml)
-    done = subprocess.run(
-        [sys.executable, "-m", "pingap", "-t", "-c", str(path)],
-        env={**os.environ, **python_path(tmp_path / "site"), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=40,
-    )
-    assert "Traceback" not in done.stderr
-    assert done.stdout in ("", "The configuration is valid.\n")
-    return done.returncode, (done.stderr + done.stdout).replace(f"{tmp_path}/", "")
+    code, out, err = invoke("-t", "-c", path, PYTHONPATH=str(tmp_path / "site"), **(env or {}))
+    assert "Traceback" not in err
+    assert out in ("", "The configuration is valid.\n")
+    return code, (err + out).replace(f"{tmp_path}/", "")

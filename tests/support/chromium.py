@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.sync.client import ClientConnection, connect
 
 from support.certificates import Issued
-from support.rig import until
+from support.waiting import until
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 

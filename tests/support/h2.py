@@ -1,4 +1,8 @@
-"""A client of HTTP/2 that sends exactly the frames it is told, and reads frames one by one."""
+"""A client of HTTP/2 that sends exactly the frames it is told, and reads frames one by one.
+
+A user has :class:`pingap.testing.Http2Client`, which says what the protocol allows; the core is tested with what it
+does not allow, with windows, and with single frames.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import NamedTuple
 
 from hpack import Decoder, Encoder
 
-from support.client import RawClient
-from support.proxy import Proxy
+from pingap.testing import Client, Proxy
+from pingap.testing.closing import Closing
+from support.process import Process
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -107,11 +111,11 @@ def fields(
     return [*((f":{name}", value) for name, value in pseudo.items() if value is not None), *more]
 
 
-class H2Client:
+class H2Client(Closing):
     """One connection; sends its preface and SETTINGS at once unless told otherwise."""
 
-    def __init__(self, proxy: Proxy | RawClient, start: bytes | None = None) -> None:
-        self.raw = proxy if isinstance(proxy, RawClient) else proxy.connect()
+    def __init__(self, proxy: Proxy | Process | Client, start: bytes | None = None) -> None:
+        self.raw = proxy if isinstance(proxy, Client) else proxy.connect()
         self.raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._encoder = Encoder()
         self._decoder = Decoder()
@@ -217,14 +221,3 @@ class H2Client:
     def close(self) -> None:
         """Close the connection."""
         self.raw.close()
-
-    def __enter__(self) -> H2Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,4 +1,7 @@
-"""The upstream's end of a connection of HTTP/2: reads frames one by one, sends what it is told."""
+"""The upstream's end of a connection of HTTP/2: reads frames one by one, sends what it is told.
+
+A plugin sees requests and answers, whatever the upstream speaks: its tests do with the HTTP/1.1 of ``pingap.testing``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, field
 
 from hpack import Decoder, Encoder
 
+from pingap.testing import Served
 from support.h2 import (
     ACK,
     DATA,
@@ -27,7 +31,7 @@ from support.h2 import (
     settings,
     window_update,
 )
-from support.origin import Script, Served
+from support.origin import Script
 
 
 @dataclass

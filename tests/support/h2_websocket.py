@@ -1,4 +1,7 @@
-"""A client of WebSocket over HTTP/2 (RFC 8441): h2 below, the frames of the websockets library above."""
+"""A client of WebSocket over HTTP/2 (RFC 8441): h2 below, the frames of the websockets library above.
+
+A plugin sees the same messages over HTTP/1.1, for which ``pingap.testing`` has a client.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import h2.settings
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from pingap.testing import Proxy
 from support import h2 as wire
-from support.proxy import Proxy
 
 
 def connect(

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
-from support.client import RawClient
+from pingap.testing import Client
 
-Connect = Callable[[], RawClient]
-Work = Callable[[RawClient], bool]
+Connect = Callable[[], Client]
+Work = Callable[[Client], bool]
 """One round of requests on a connection; tells whether the connection can be used again."""
 
 
@@ -29,12 +29,12 @@ class Load:
         self._stop = threading.Event()
         self._connect = connect
         self._threads = [
-            threading.Thread(target=self._run, args=(name, work), daemon=True)
+            threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
             for name, work in works.items()
         ]
 
     def _run(self, name: str, work: Work) -> None:
-        client: RawClient | None = None
+        client: Client | None = None
         while not self._stop.is_set():
             try:
                 if client is None:
@@ -61,12 +61,16 @@ class Load:
 
     @property
     def _names(self) -> list[str]:
-        return [thread._args[0] for thread in self._threads]  # type: ignore[attr-defined]
+        return [thread.name for thread in self._threads]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
-        self.wait_for_rounds()
+        try:
+            self.wait_for_rounds()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -75,19 +79,24 @@ class Load:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
+        still = [thread.name for thread in self._threads if thread.is_alive()]
+        assert not still, f"still at work: {still}"
 
 
-def get(client: RawClient) -> bool:
+def get(client: Client) -> bool:
     """Ask for something small."""
     answer = client.get("/")
     assert answer.status == 200, answer.status
     return answer.header("connection") != "close"
 
 
-def pipeline(client: RawClient) -> bool:
+def pipeline(client: Client) -> bool:
     """Send three requests before the first answer; those behind the last answer were not begun."""
     client.send(b"GET /piped HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
     for _ in range(3):
@@ -98,7 +107,7 @@ def pipeline(client: RawClient) -> bool:
     return True
 
 
-def upload(client: RawClient) -> bool:
+def upload(client: Client) -> bool:
     """Send a body in pieces, and have it sent back."""
     piece = b"u" * 4096
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n")
@@ -109,7 +118,7 @@ def upload(client: RawClient) -> bool:
     return answer.header("connection") != "close"
 
 
-def download(client: RawClient) -> bool:
+def download(client: Client) -> bool:
     """Take a body that does not come in one piece."""
     answer = client.get("/large")
     assert (answer.status, len(answer.body)) == (200, 400_000), (answer.status, len(answer.body))

@@ -1,15 +1,16 @@
-"""The upstream of ``pingap.testing``, whose every connection is served by a script."""
+"""Scripts for whole connections of an upstream of ``pingap.testing``."""
 
 from __future__ import annotations
 
-from pingap.testing import Received, Served
-from pingap.testing import Upstream as Origin
-from pingap.testing.upstream import Script
+from collections.abc import Callable
+from typing import TypeAlias
 
-__all__ = ["Origin", "Received", "Script", "Served", "echo"]
+from pingap.testing import Served
+
+Script: TypeAlias = Callable[[Served], None]
 
 
 def echo(served: Served) -> None:
-    """Answer every request with its own body, or ``ok``."""
+    """Answer every request with its own body, or ``ok``; also when it replaces another script."""
     while (request := served.read_request()) is not None:
         served.respond(request.body or b"ok")

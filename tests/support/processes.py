@@ -1,12 +1,10 @@
-"""Scripts that run in a process of their own, and waiting for what processes do."""
+"""Scripts that run in a process of their own: for what pingap does before it serves, and to processes."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 
@@ -23,14 +21,6 @@ def run(code: str, *arguments: object, **options: object) -> tuple[int, str, str
     with start(code, *arguments, **options) as process:
         out, err = process.communicate(timeout=20)
     return process.returncode, out, err
-
-
-def wait_until(true: Callable[[], object], seconds: float = 10) -> None:
-    """Return once something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not become true"
-        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:

@@ -1,20 +1,20 @@
-"""Configurations, and small helpers of the tests that run a real proxy."""
+"""Configurations of one server and one upstream, and small helpers of the tests around them.
+
+A user describes such a proxy with the fixtures ``proxy`` and ``upstream``. Here the configuration is TOML, with each of
+its tables in the hands of the test, and the same helpers work with proxies in processes of their own.
+"""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
 
-from support.client import Answer, RawClient
-from support.origin import Origin, Script, Served, echo
-from support.proxy import Proxy
-
-DEADLINE = 10.0
-"""Seconds after which something that should have happened has not."""
+from pingap.testing import Answer, Client, Proxy, Served, Upstream
+from support.origin import Script, echo
+from support.process import Process
 
 
 def configure(
@@ -56,13 +56,13 @@ locations = [{locations}"all"]
 class Rig:
     """A proxy and the origin behind it."""
 
-    def __init__(self, proxy: Proxy, origin: Origin) -> None:
+    def __init__(self, proxy: Proxy | Process, origin: Upstream) -> None:
         self.proxy = proxy
         self.origin = origin
 
-    def connect(self) -> RawClient:
+    def connect(self) -> Client:
         """Return a new connection to the proxy."""
-        return self.proxy.connect()
+        return self.proxy.connect("web")
 
     @contextmanager
     def script(self, script: Script) -> Iterator[None]:
@@ -76,19 +76,32 @@ class Rig:
 
 
 @contextmanager
-def running(folder: Path, script: Script = echo, **settings: str) -> Iterator[Rig]:
-    """Run an origin and a proxy in front of it; the settings go to ``configure``."""
-    settings.setdefault("server", "")
-    with Origin(script) as origin, Proxy(configure(origin.addr, **settings), folder) as proxy:
+def unchecked(proxy: Proxy) -> Iterator[Proxy]:
+    """Run a proxy whose log is for the test to look at: no error makes it fail."""
+    try:
+        yield proxy.start()
+    finally:
+        proxy.stop()
+
+
+@contextmanager
+def running(script: Script = echo, **settings: str) -> Iterator[Rig]:
+    """Run an origin and a proxy in front of it; the settings go to ``configure``.
+
+    What the proxy logs is for the test to look at: no error makes it fail.
+    """
+    with (
+        Upstream(script) as origin,
+        unchecked(Proxy(configure(origin.addr, **settings))) as proxy,
+    ):
         yield Rig(proxy, origin)
 
 
-def until(condition: Callable[[], object], what: str = "", seconds: float = DEADLINE) -> None:
-    """Return once a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what or "it did not happen in time"
-        time.sleep(0.01)
+@contextmanager
+def running_process(folder: Path, script: Script = echo, **settings: str) -> Iterator[Rig]:
+    """Run the proxy as ``pingap`` does, in processes of its own: for signals, and what one process uses."""
+    with Upstream(script) as origin, Process(configure(origin.addr, **settings), folder) as proxy:
+        yield Rig(proxy, origin)
 
 
 def signal_workers(rig: Rig, number: Signals) -> None:
@@ -97,7 +110,7 @@ def signal_workers(rig: Rig, number: Signals) -> None:
         os.kill(worker, number)
 
 
-def resident(proxy: Proxy) -> int:
+def resident(proxy: Process) -> int:
     """Return the bytes of memory that the only worker of a proxy uses."""
     (worker,) = proxy.workers
     return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096
@@ -111,7 +124,7 @@ def read_to_end(served: Served) -> bytes:
     return rest
 
 
-def answer_or_none(client: RawClient, method: str = "GET") -> Answer | None:
+def answer_or_none(client: Client, method: str = "GET") -> Answer | None:
     """Return the next answer, or None if the connection ends before its head."""
     try:
         return client.answer(method)

@@ -1,4 +1,7 @@
-"""TLS at both ends of a proxy: a client that sends what it is told, an origin that is scripted."""
+"""TLS at both ends of a proxy: a client that sends what it is told, an origin that is scripted.
+
+TLS ends before plugins begin; the few that look at it (``ctx.connection.tls``) need a certificate, not these.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ import socket
 import ssl
 import warnings
 
+from pingap.testing import Client, Upstream
 from support.certificates import Issued
-from support.client import RawClient
-from support.origin import Origin, Script, echo
-from support.proxy import Proxy
+from support.origin import Script, echo
+from support.process import Process
 
 
 def client_context(
@@ -40,19 +43,21 @@ def client_context(
     return context
 
 
-class TlsClient(RawClient):
+class TlsClient(Client):
     """One connection by TLS."""
 
     sock: ssl.SSLSocket
 
     def __init__(
         self,
-        proxy: Proxy,
+        proxy: Process,
         context: ssl.SSLContext,
         name: str | None = None,
         session: ssl.SSLSession | None = None,
+        *,
+        server: str = "web",
     ) -> None:
-        super().__init__(("127.0.0.1", proxy.port()))
+        super().__init__(("127.0.0.1", proxy.port(server)))
         try:
             self.sock = context.wrap_socket(
                 self.sock,
@@ -76,7 +81,7 @@ class TlsClient(RawClient):
         return self.sock.getpeercert(binary_form=True) or b""
 
 
-class TlsOrigin(Origin):
+class TlsOrigin(Upstream):
     """An origin that speaks TLS.
 
     :param own: files of its certificate and key.

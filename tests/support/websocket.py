@@ -1,4 +1,7 @@
-"""Bytes of WebSocket over every transport, frame by frame: what is sent is exactly what a test says."""
+"""Bytes of WebSocket over every transport, frame by frame: what is sent is exactly what a test says.
+
+A user has :class:`pingap.testing.WebSocketClient`, which sends and receives whole messages.
+"""
 
 from __future__ import annotations
 

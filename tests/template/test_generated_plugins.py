@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.client import RawClient
-from support.origin import Origin
-from support.proxy import Proxy
+from support.process import Process
 from template.environment import Environment
 from template.variants import INSTALLED
+
+from pingap.testing import Client, Upstream
 
 pytestmark = pytest.mark.timeout(300)  # the first one waits for pip
 
@@ -31,7 +31,7 @@ def test_linters_have_nothing_to_say(environment: Environment, name: str) -> Non
     environment.run("mypy", "--cache-dir", environment.folder / "mypy", cwd=folder)
 
 
-def serve(environment: Environment, origin: Origin, folder: Path, name: str) -> Proxy:
+def serve(environment: Environment, origin: Upstream, folder: Path, name: str) -> Process:
     toml = f"""
 [plugins.made]
 category = "{name}"
@@ -45,36 +45,38 @@ plugins = ["made"]
 addr = "127.0.0.1:0"
 locations = ["all"]
 """
-    return Proxy(toml, folder, program=(str(environment.bin / "pingap"),))
+    return Process(toml, folder, program=(str(environment.bin / "pingap"),))
 
 
-def answered(client: RawClient, path: str) -> tuple[int, bytes]:
+def answered(client: Client, path: str) -> tuple[int, bytes]:
     answer = client.get(path)
     return answer.status, answer.body
 
 
-def test_request_is_served(environment: Environment, origin: Origin, tmp_path: Path) -> None:
-    with serve(environment, origin, tmp_path, "greet") as proxy, proxy.connect() as client:
+def test_request_is_served(environment: Environment, upstream: Upstream, tmp_path: Path) -> None:
+    with serve(environment, upstream, tmp_path, "greet") as proxy, proxy.connect() as client:
         assert answered(client, "/greet") == (200, b"good day\n")
         assert answered(client, "/") == (200, b"ok")
 
 
-def test_async_request_is_served(environment: Environment, origin: Origin, tmp_path: Path) -> None:
-    with serve(environment, origin, tmp_path, "greet_later") as proxy, proxy.connect() as client:
+def test_async_request_is_served(
+    environment: Environment, upstream: Upstream, tmp_path: Path
+) -> None:
+    with serve(environment, upstream, tmp_path, "greet_later") as proxy, proxy.connect() as client:
         assert answered(client, "/greet-later") == (200, b"good day\n")
         assert answered(client, "/") == (200, b"ok")
 
 
-def test_bodies_are_rewritten(environment: Environment, origin: Origin, tmp_path: Path) -> None:
-    origin.reply("/", b"one\n", headers={"Content-Type": "text/plain"})
-    with serve(environment, origin, tmp_path, "footer") as proxy, proxy.connect() as client:
+def test_bodies_are_rewritten(environment: Environment, upstream: Upstream, tmp_path: Path) -> None:
+    upstream.reply("/", b"one\n", headers={"Content-Type": "text/plain"})
+    with serve(environment, upstream, tmp_path, "footer") as proxy, proxy.connect() as client:
         assert answered(client, "/") == (200, b"one\ngood day\n")
 
 
 def test_whole_body_is_used_and_logged(
-    environment: Environment, origin: Origin, tmp_path: Path
+    environment: Environment, upstream: Upstream, tmp_path: Path
 ) -> None:
-    with serve(environment, origin, tmp_path, "whole") as proxy, proxy.connect() as client:
+    with serve(environment, upstream, tmp_path, "whole") as proxy, proxy.connect() as client:
         answer = client.request("POST", "/whole", body=b"12345")
         assert (answer.status, answer.body) == (200, b"good day: 5 bytes\n")
         proxy.wait_for_log("good day: /whole, 200, ")
@@ -82,12 +84,12 @@ def test_whole_body_is_used_and_logged(
 
 @pytest.mark.parametrize("name", ["reading", "a_name_that_is_thirty_long_x9z"])
 def test_all_phases_are_served(
-    environment: Environment, origin: Origin, tmp_path: Path, name: str
+    environment: Environment, upstream: Upstream, tmp_path: Path, name: str
 ) -> None:
     header = "X-" + name.replace("_", "-")
-    with serve(environment, origin, tmp_path, name) as proxy, proxy.connect() as client:
+    with serve(environment, upstream, tmp_path, name) as proxy, proxy.connect() as client:
         answer = client.request("POST", "/", body=b"12345")
         assert (answer.status, answer.header(header)) == (200, "good day")
-        assert origin.requests[0].header(header) == "good day"
-        assert origin.requests[0].header(f"{header}-Client") == "127.0.0.1"
+        assert upstream.requests[0].header(header) == "good day"
+        assert upstream.requests[0].header(f"{header}-Client") == "127.0.0.1"
         proxy.wait_for_log("good day: /, 200, ")

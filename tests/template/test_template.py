@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no words": ({"description": " . "}, "description: nothing, expected some words"),
     "a slip": (
         {"phases": "request, respons"},
-        'phases: "respons" is no phase; did you mean "response"?',
+        'phases: "respons" is not a phase; did you mean "response"?',
     ),
     "no phase": ({"phases": " , "}, f"phases: none, expected some of {', '.join(PHASES)}"),
     "a filter without need": (

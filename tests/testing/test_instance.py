@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from support.local_plugin import control
 
 from pingap import (
     ApplyError,
@@ -24,21 +25,8 @@ from pingap import (
 )
 from pingap.testing import Client, Proxy, Upstream
 
-TOML = """
-[plugins.control]
-category = "control"
-[locations.control]
-path = "/control"
-plugins = ["control"]
-[plugins.hello]
-category = "mock"
-data = "one"
-[locations.hello]
-plugins = ["hello"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["control", "hello"]
-"""
+CONTROL = 'category = "control"'
+TOML = control(CONTROL)
 
 
 class Control(Plugin):
@@ -162,7 +150,7 @@ def test_figures_of_the_only_process(site: Proxy) -> None:
 
 
 def test_keys_that_wait_for_a_restart(start_proxy: StartProxy) -> None:
-    site = start_proxy(f"[basic]\nthreads = 1\n{TOML}", categories=[Control])
+    site = start_proxy(control(CONTROL, basic="threads = 1"), categories=[Control])
     assert ask(site, "apply", "threads = 1", "threads = 2") == ["basic.threads"]
     assert ask(site, "figures")["needs_restart"] == ["basic.threads"]
     assert ask(site, "apply", "threads = 2", "threads = 1") == []

@@ -7,20 +7,13 @@ import time
 from pathlib import Path
 
 import anyio
+import pytest
+from support.local_plugin import local_plugin
 
 from pingap.config import Problem, Snapshot
 from pingap.worker.check_process import check_in_process
 
-VALID = """
-[plugins.local]
-category = "python"
-path = "local.py"
-[locations.all]
-plugins = ["local"]
-[servers.web]
-addr = "127.0.0.1:0"
-locations = ["all"]
-"""
+VALID = local_plugin()
 PLUGIN = """
 from pingap import Plugin, Response, hookimpl
 print("a plugin that prints")
@@ -50,9 +43,36 @@ def test_what_a_plugin_refuses_is_a_problem(tmp_path: Path) -> None:
     assert (problem.file, problem.line) == ("x.toml", 2)
 
 
-def test_a_process_that_ends_is_a_problem(tmp_path: Path) -> None:
-    (problem,) = check(tmp_path, "import os; os._exit(3)")
-    assert problem.message == "checking it ended with exit code 3"
+@pytest.mark.parametrize("code", ["import os; os._exit(0)", "from os import _exit; _exit(3)"])
+def test_a_plugin_that_ends_the_process_is_named(tmp_path: Path, code: str) -> None:
+    (problem,) = check(tmp_path, code)
+    assert (problem.file, problem.line) == ("x.toml", 2)
+    assert "it ends the process: os._exit(" in problem.message
+    assert "local.py:6" in problem.message
+
+
+def test_a_child_of_a_plugin_may_end(tmp_path: Path) -> None:
+    code = "import os; child = os.fork() or os._exit(0); assert os.waitpid(child, 0)[1] == 0"
+    assert check(tmp_path, code) == []
+
+
+END = "import ctypes; ctypes.CDLL(None)._exit({})"
+CRASH = "import os; os.kill(os.getpid(), 11)"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (END.format(0), "checking it gave no answer: does a plugin end the process?"),
+        (END.format(3), "checking it ended with exit code 3"),
+        (CRASH, "checking it ended by SIGSEGV: does a plugin crash?"),
+    ],
+)
+def test_a_process_that_ends_without_an_answer_is_a_problem(
+    tmp_path: Path, code: str, message: str
+) -> None:
+    (problem,) = check(tmp_path, code)
+    assert problem.message == message
 
 
 def test_a_process_that_hangs_is_ended(tmp_path: Path) -> None:

@@ -152,8 +152,8 @@ def test_a_lookup_that_fails_changes_nothing_and_is_told_once(
     reason = "no route" if isinstance(failure, Exception) else "nothing was found within 0.02 s"
     assert [one.getMessage() for one in caplog.records] == [
         f"service_discover_fail: upstream app: told discovery: {reason}",
-        "upstream app has other backends now: 10.0.0.2:80",
-        "upstream app: everything is found again",
+        "upstream app has new backends: 10.0.0.2:80",
+        "upstream app: all lookups succeed again",
     ]
 
 
@@ -290,7 +290,9 @@ def test_news_that_end_are_asked_for_again(caplog: pytest.LogCaptureFixture) -> 
             tasks.cancel_scope.cancel()
 
     anyio.run(main)
-    text = "service_discover_fail: upstream app: told discovery: no news come any more: no news"
+    text = (
+        "service_discover_fail: upstream app: told discovery: no more changes are received: no news"
+    )
     assert text in caplog.text
 
 

@@ -111,7 +111,7 @@ async def fill(store: DurableStore) -> None:
 
 async def test_it_is_bounded(folder: Path) -> None:
     store = DurableStore(folder, limit=256 * 1024)
-    with pytest.raises(StoreError, match=r"plugins\.sqlite3: the store of plugins is full"):
+    with pytest.raises(StoreError, match=r"plugins\.sqlite3: the plugin store is full"):
         await fill(store)
     assert 15 <= len(await store.keys()) <= 26
     assert await store.get("0") == bytes(10_000)
@@ -138,7 +138,7 @@ async def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = DurableStore(tmp_path / "file" / "store")
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"cannot be made: .*set PINGAP_STATE_DIR"):
+        with pytest.raises(StoreError, match=r"cannot be created: .*set PINGAP_STATE_DIR"):
             await store.get("a")
 
 
@@ -149,7 +149,7 @@ async def test_a_directory_that_others_may_use(folder: Path) -> None:
         await DurableStore(folder).get("a")
     folder.rmdir()
     folder.symlink_to("/tmp")
-    with pytest.raises(StoreError, match="is no directory"):
+    with pytest.raises(StoreError, match="is not a directory"):
         await DurableStore(folder).get("a")
 
 
@@ -158,6 +158,51 @@ async def test_a_damaged_file(folder: Path) -> None:
     (folder / "plugins.sqlite3").write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreError, match="is damaged"):
         await DurableStore(folder).get("a")
+
+
+@pytest.mark.parametrize("parts", [("", "-wal", "-shm"), ("",)])
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_removed_while_it_is_open(
+    folder: Path, caplog: pytest.LogCaptureFixture, parts: tuple[str, ...], replaced: bool
+) -> None:
+    """All processes go on with one file, whoever makes it."""
+    first, second = DurableStore(folder), DurableStore(folder)
+    await first.set("a", b"1")
+    assert await second.get("a") == b"1"
+    for part in parts:
+        (folder / f"plugins.sqlite3{part}").unlink()
+    later = DurableStore(folder)
+    if replaced:
+        await later.set("b", b"2")
+    await first.set("c", b"3")
+    await second.set("d", b"4")
+    assert caplog.text.count("was removed or replaced while it was in use") == 2
+    for store in (first, second, later):
+        assert await store.get("d") == b"4"
+        assert await store.get("c") == b"3"
+        assert await store.get("b") == (b"2" if replaced else None)
+    assert caplog.text.count("was removed or replaced while it was in use") == 2
+    for store in (first, second, later):  # the last one to close a file removes what belongs to it
+        store.close()
+    again = DurableStore(folder)
+    assert await again.get("d") == b"4"
+    again.close()
+
+
+async def test_closing_a_file_that_is_gone_harms_no_other(folder: Path) -> None:
+    first = DurableStore(folder)
+    await first.set("a", b"1")
+    for path in folder.iterdir():
+        path.unlink()
+    later = DurableStore(folder)
+    await later.set("b", b"2")
+    first.close()
+    third = DurableStore(folder)
+    assert await third.get("b") == b"2"
+    await third.set("c", b"3")
+    assert await later.get("c") == b"3"
+    later.close()
+    third.close()
 
 
 async def test_many_processes_begin_at_once(folder: Path) -> None:

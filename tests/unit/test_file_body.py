@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
+from support.waiting import until
 
 from pingap import FileBody, Response
 from pingap.http.errors import FileBodyError
@@ -129,6 +130,30 @@ async def test_a_file_that_shrinks_is_noticed(path: Path) -> None:
     assert await anext(pieces) == CONTENT[PIECE : PIECE + 10]
     with pytest.raises(FileBodyError, match="shrank"):
         await anext(pieces)
+
+
+async def test_a_file_that_is_opened_for_nobody_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its opener was cancelled meanwhile; the thread goes on."""
+    began, go, files = threading.Event(), threading.Event(), []
+    open_path = FileBody._open_path
+
+    def slowly(body: FileBody) -> OpenFile:
+        began.set()
+        assert go.wait(10)
+        files.append(open_path(body))
+        return files[0]
+
+    monkeypatch.setattr(FileBody, "_open_path", slowly)
+    task = asyncio.create_task(FileBody(path).open())
+    assert await asyncio.to_thread(began.wait, 10)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    go.set()
+    await asyncio.to_thread(until, lambda: files and files[0]._over)
+    assert not is_open(files[0]._descriptor)
 
 
 async def test_a_file_that_grows_is_sent_as_it_was(path: Path) -> None:

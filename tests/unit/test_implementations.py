@@ -63,7 +63,11 @@ class Static(Plugin):
             "request",
             'request has no argument "reqest"; did you mean "request"? (arguments: request, ctx)',
         ),
-        (Default, "request", '"ctx" has a default value, so it is never passed: leave that away'),
+        (
+            Default,
+            "request",
+            '"ctx" has a default value, so it is never passed: remove the default',
+        ),
         (Static, "request", 'request has no argument "contxt"'),
     ],
 )

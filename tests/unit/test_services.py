@@ -22,7 +22,7 @@ async def test_a_service_that_fails_goes_on(
     calls: list[int] = []
     await services.keep_running(fail_twice, calls, 2)
     assert calls == [0, 1, 2]
-    assert caplog.text.count("fail_twice failed by a defect of pingap") == 2
+    assert caplog.text.count("fail_twice failed because of a bug in pingap") == 2
 
 
 @pytest.mark.anyio

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.origin import Origin, Served
 
 from pingap import HTTPClient
 from pingap.client.pools import MOST_POOLS
+from pingap.testing import Served, Upstream
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_pools_are_bounded(sockets: list[Path]) -> None:
         await client.close()
         assert len(client._pools.here()) == 0
 
-    with Origin(path=str(sockets[0].with_name("real.sock"))) as origin:
+    with Upstream(path=str(sockets[0].with_name("real.sock"))) as origin:
         anyio.run(use)
 
 
@@ -54,16 +54,16 @@ def test_pools_in_use_stay(sockets: list[Path]) -> None:
             assert len(await answer.read()) == 1000
         await client.close()
 
-    with Origin(script, path=str(sockets[0].with_name("real.sock"))):
+    with Upstream(script, path=str(sockets[0].with_name("real.sock"))):
         anyio.run(use)
 
 
-def test_event_loops_have_their_own(origin: Origin) -> None:
+def test_event_loops_have_their_own(upstream: Upstream) -> None:
     client = HTTPClient()
 
     async def use() -> int:
         for _ in range(2):
-            await client.request("GET", f"http://{origin.addr}/")
+            await client.request("GET", f"http://{upstream.addr}/")
         return len(client._pools._by_loop)
 
     async def use_and_close() -> int:
@@ -72,4 +72,4 @@ def test_event_loops_have_their_own(origin: Origin) -> None:
         return found
 
     assert [anyio.run(use_and_close) for _ in range(3)] == [1, 1, 1]
-    assert origin.connections == 3
+    assert upstream.connections == 3

@@ -12,10 +12,10 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 import pytest
-from support.origin import Origin, Served
 
 from pingap import HTTPClient, SideCallError
 from pingap.client.target import Target
+from pingap.testing import Served, Upstream
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def failure(origin: Origin, path: str = "/", method: str = "GET", **options: object) -> str:
+def failure(origin: Upstream, path: str = "/", method: str = "GET", **options: object) -> str:
     """Return the error of a call that is read to its end."""
 
     async def use(client: HTTPClient) -> str:
@@ -62,7 +62,7 @@ def failure(origin: Origin, path: str = "/", method: str = "GET", **options: obj
 # Reading.
 
 
-def test_chunks_come_as_they_are_sent(origin: Origin) -> None:
+def test_chunks_come_as_they_are_sent(upstream: Upstream) -> None:
     has_first = threading.Event()
 
     def script(served: Served) -> None:
@@ -73,7 +73,7 @@ def test_chunks_come_as_they_are_sent(origin: Origin) -> None:
         served.send(chunk(b"second") + b"0\r\n\r\n")
 
     async def use(client: HTTPClient) -> list[bytes]:
-        async with client.stream("GET", f"http://{origin.addr}/events") as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/events") as answer:
             assert (answer.status, answer.headers["x-kind"]) == (200, "events")
             found = []
             async for one in answer.chunks():
@@ -81,25 +81,25 @@ def test_chunks_come_as_they_are_sent(origin: Origin) -> None:
                 has_first.set()
             return found
 
-    origin.script = script
+    upstream.script = script
     assert run(use) == [b"first", b"second"]
 
 
-def test_reading_goes_on_where_it_stopped(origin: Origin) -> None:
+def test_reading_goes_on_where_it_stopped(upstream: Upstream) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(CHUNKED + chunk(b"one") + chunk(b"two") + chunk(b"three") + b"0\r\n\r\n")
 
     async def use(client: HTTPClient) -> tuple[bytes, bytes, bytes]:
-        async with client.stream("GET", f"http://{origin.addr}/") as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/") as answer:
             first = await anext(answer.chunks())
             return first, await answer.read(), await answer.read()
 
-    origin.script = script
+    upstream.script = script
     assert run(use) == (b"one", b"twothree", b"")
 
 
-def test_a_server_waits_for_who_does_not_read(origin: Origin) -> None:
+def test_a_server_waits_for_who_does_not_read(upstream: Upstream) -> None:
     blocked = threading.Event()
     sent = 0
 
@@ -116,18 +116,18 @@ def test_a_server_waits_for_who_does_not_read(origin: Origin) -> None:
             blocked.set()
 
     async def use(client: HTTPClient) -> None:
-        async with client.stream("GET", f"http://{origin.addr}/") as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/") as answer:
             assert await anext(answer.chunks())
             await happens(blocked)
 
-    origin.script = script
+    upstream.script = script
     run(use)
     assert sent < 32 * 1024 * 1024
 
 
-def test_read_is_bounded(origin: Origin) -> None:
+def test_read_is_bounded(upstream: Upstream) -> None:
     async def use(client: HTTPClient) -> bytes:
-        url = f"http://{origin.addr}/"
+        url = f"http://{upstream.addr}/"
         async with client.stream("POST", url, body=b"12345678") as answer:
             with pytest.raises(SideCallError, match=r"POST http://.*: the answer is over 7 bytes"):
                 await answer.read(7)
@@ -140,7 +140,7 @@ def test_read_is_bounded(origin: Origin) -> None:
 # Closing.
 
 
-def test_leaving_the_block_closes_what_was_not_read(origin: Origin) -> None:
+def test_leaving_the_block_closes_what_was_not_read(upstream: Upstream) -> None:
     closed = threading.Event()
 
     def script(served: Served) -> None:
@@ -150,32 +150,32 @@ def test_leaving_the_block_closes_what_was_not_read(origin: Origin) -> None:
             closed.set()
 
     async def use(client: HTTPClient) -> None:
-        async with client.stream("GET", f"http://{origin.addr}/") as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/") as answer:
             assert await anext(answer.chunks()) == b"more to come"
         await happens(closed)
         with pytest.raises(RuntimeError, match="behind its block"):
             await answer.read()
 
-    origin.script = script
+    upstream.script = script
     run(use)
 
 
-def test_a_connection_is_kept_if_all_was_read(origin: Origin) -> None:
+def test_a_connection_is_kept_if_all_was_read(upstream: Upstream) -> None:
     async def use(client: HTTPClient) -> None:
         for _ in range(3):
-            async with client.stream("GET", f"http://{origin.addr}/") as answer:
+            async with client.stream("GET", f"http://{upstream.addr}/") as answer:
                 assert await answer.read() == b"ok"
-        await client.request("GET", f"http://{origin.addr}/")
+        await client.request("GET", f"http://{upstream.addr}/")
 
     run(use)
-    assert origin.connections == 1
+    assert upstream.connections == 1
 
 
-def test_exceptions_of_the_block_stay_what_they_are(origin: Origin) -> None:
+def test_exceptions_of_the_block_stay_what_they_are(upstream: Upstream) -> None:
     async def use(client: HTTPClient) -> None:
         for error in (OSError("no space"), TimeoutError(), LookupError()):
             with pytest.raises(type(error)) as caught:
-                async with client.stream("GET", f"http://{origin.addr}/"):
+                async with client.stream("GET", f"http://{upstream.addr}/"):
                     raise error
             assert caught.value is error
 
@@ -183,7 +183,7 @@ def test_exceptions_of_the_block_stay_what_they_are(origin: Origin) -> None:
 
 
 @pytest.mark.parametrize("step", ["head", "body"])
-def test_cancellation_closes_the_connection(origin: Origin, step: str) -> None:
+def test_cancellation_closes_the_connection(upstream: Upstream, step: str) -> None:
     waiting, closed = threading.Event(), threading.Event()
 
     def script(served: Served) -> None:
@@ -196,7 +196,7 @@ def test_cancellation_closes_the_connection(origin: Origin, step: str) -> None:
 
     async def use(client: HTTPClient) -> None:
         async def call() -> None:
-            async with client.stream("GET", f"http://{origin.addr}/", timeout=math.inf) as answer:
+            async with client.stream("GET", f"http://{upstream.addr}/", timeout=math.inf) as answer:
                 await answer.read()
 
         async with anyio.create_task_group() as tasks:
@@ -206,26 +206,26 @@ def test_cancellation_closes_the_connection(origin: Origin, step: str) -> None:
         await happens(closed)
         assert (await client.request("GET", f"http://{other.addr}/")).body == b"ok"
 
-    origin.script = script
-    with Origin() as other:
+    upstream.script = script
+    with Upstream() as other:
         run(use)
 
 
-def test_closing_the_client_ends_streams(origin: Origin) -> None:
+def test_closing_the_client_ends_streams(upstream: Upstream) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(CHUNKED + chunk(b"more to come"))
         served.is_closed()
 
     async def use(client: HTTPClient) -> None:
-        async with client.stream("GET", f"http://{origin.addr}/") as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/") as answer:
             chunks = answer.chunks()
             await anext(chunks)
             await client.close()
             with pytest.raises(SideCallError):
                 await anext(chunks)
 
-    origin.script = script
+    upstream.script = script
     run(use)
 
 
@@ -239,18 +239,18 @@ async def pieces() -> AsyncIterator[bytes]:
     yield b"two"
 
 
-def test_a_body_may_come_in_pieces(origin: Origin) -> None:
+def test_a_body_may_come_in_pieces(upstream: Upstream) -> None:
     async def use(client: HTTPClient) -> list[bytes]:
         found = []
         for headers in ({}, {"Content-Length": "8"}):
             async with client.stream(
-                "POST", f"http://{origin.addr}/", headers=headers, body=pieces()
+                "POST", f"http://{upstream.addr}/", headers=headers, body=pieces()
             ) as answer:
                 found.append(await answer.read())
         return found
 
     assert run(use) == [b"one, two"] * 2
-    chunked, sized = origin.requests
+    chunked, sized = upstream.requests
     assert (chunked.header("transfer-encoding"), chunked.header("content-length")) == (
         "chunked",
         None,
@@ -258,32 +258,32 @@ def test_a_body_may_come_in_pieces(origin: Origin) -> None:
     assert (sized.header("transfer-encoding"), sized.header("content-length")) == (None, "8")
 
 
-def test_a_body_that_fails_ends_the_request(origin: Origin) -> None:
+def test_a_body_that_fails_ends_the_request(upstream: Upstream) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"one"
         raise LookupError("no second piece")
 
     async def use(client: HTTPClient) -> None:
         with pytest.raises(LookupError, match="no second piece"):
-            async with client.stream("POST", f"http://{origin.addr}/", body=broken()):
+            async with client.stream("POST", f"http://{upstream.addr}/", body=broken()):
                 pass
 
     run(use)
-    assert not origin.wait_for_request().complete
+    assert not upstream.wait_for_request().complete
 
 
 @pytest.mark.parametrize(("method", "length"), [("POST", "0"), ("PUT", "0"), ("GET", None)])
 def test_the_length_of_an_empty_body_is_sent_where_one_is_expected(
-    origin: Origin, method: str, length: str | None
+    upstream: Upstream, method: str, length: str | None
 ) -> None:
-    run(lambda client: client.request(method, f"http://{origin.addr}/"))
-    assert origin.requests[0].header("content-length") == length
+    run(lambda client: client.request(method, f"http://{upstream.addr}/"))
+    assert upstream.requests[0].header("content-length") == length
 
 
 # Time limits. The origins of these tests never end a step by themselves.
 
 
-def test_a_head_that_trickles_is_given_up(origin: Origin) -> None:
+def test_a_head_that_trickles_is_given_up(upstream: Upstream) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(b"HTTP/1.1 200 OK\r\nX: ")
@@ -291,44 +291,44 @@ def test_a_head_that_trickles_is_given_up(origin: Origin) -> None:
             served.send(b"x")
             served.pause(0.02)
 
-    origin.script = script
-    assert failure(origin, timeout=0.3).endswith("/: no answer within 0.3 s")
+    upstream.script = script
+    assert failure(upstream, timeout=0.3).endswith("/: no answer within 0.3 s")
 
 
-def test_a_request_that_is_not_taken_is_given_up(origin: Origin) -> None:
-    origin.script = lambda served: served.wait(served.stopping)
-    error = failure(origin, method="POST", body=b"x" * 64_000_000, timeout=0.3)
+def test_a_request_that_is_not_taken_is_given_up(upstream: Upstream) -> None:
+    upstream.script = lambda served: served.wait(served.stopping)
+    error = failure(upstream, method="POST", body=b"x" * 64_000_000, timeout=0.3)
     assert error.endswith("/: the request was not taken within 0.3 s")
 
 
-def test_a_handshake_that_does_not_end_is_given_up(origin: Origin) -> None:
-    origin.script = lambda served: served.wait(served.stopping)
+def test_a_handshake_that_does_not_end_is_given_up(upstream: Upstream) -> None:
+    upstream.script = lambda served: served.wait(served.stopping)
 
     async def use(client: HTTPClient) -> None:
         with pytest.raises(SideCallError, match=r"no connection within 0\.3 s"):
-            async with client.stream("GET", f"https://{origin.addr}/", timeout=0.3):
+            async with client.stream("GET", f"https://{upstream.addr}/", timeout=0.3):
                 pass
 
     run(use)
 
 
-def test_a_body_that_stops_is_an_error_and_not_an_end(origin: Origin) -> None:
+def test_a_body_that_stops_is_an_error_and_not_an_end(upstream: Upstream) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(CHUNKED + chunk(b"one"))
         served.is_closed()
 
     async def use(client: HTTPClient) -> None:
-        async with client.stream("GET", f"http://{origin.addr}/", timeout=0.3) as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/", timeout=0.3) as answer:
             for _ in range(2):
                 with pytest.raises(SideCallError, match=r"no more of the answer within 0\.3 s"):
                     await answer.read()
 
-    origin.script = script
+    upstream.script = script
     run(use)
 
 
-def test_waiting_for_chunks_may_have_a_limit_of_its_own(origin: Origin) -> None:
+def test_waiting_for_chunks_may_have_a_limit_of_its_own(upstream: Upstream) -> None:
     gave_up = threading.Event()
 
     def script(served: Served) -> None:
@@ -339,7 +339,7 @@ def test_waiting_for_chunks_may_have_a_limit_of_its_own(origin: Origin) -> None:
         served.is_closed()
 
     async def use(client: HTTPClient) -> None:
-        async with client.stream("GET", f"http://{origin.addr}/", timeout=0.2) as answer:
+        async with client.stream("GET", f"http://{upstream.addr}/", timeout=0.2) as answer:
             chunks = answer.chunks(timeout=math.inf)
             assert await anext(chunks) == b"one"
             with anyio.move_on_after(0.5) as longer:  # than the call allows for other steps
@@ -351,11 +351,11 @@ def test_waiting_for_chunks_may_have_a_limit_of_its_own(origin: Origin) -> None:
             with pytest.raises(SideCallError, match=r"no more of the answer within 0\.1 s"):
                 await anext(answer.chunks(timeout=0.1))
 
-    origin.script = script
+    upstream.script = script
     run(use)
 
 
-def test_a_whole_call_may_be_limited(origin: Origin) -> None:
+def test_a_whole_call_may_be_limited(upstream: Upstream) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(CHUNKED)
@@ -363,11 +363,11 @@ def test_a_whole_call_may_be_limited(origin: Origin) -> None:
             served.send(chunk(b"x"))
             served.pause(0.02)
 
-    origin.script = script
-    error = failure(origin, timeout=LIMIT, total_timeout=0.3)
+    upstream.script = script
+    error = failure(upstream, timeout=LIMIT, total_timeout=0.3)
     assert error.endswith("/: not complete within 0.3 s")
-    origin.script = lambda served: served.wait(served.stopping)
-    error = failure(origin, timeout=LIMIT, total_timeout=0.3)
+    upstream.script = lambda served: served.wait(served.stopping)
+    error = failure(upstream, timeout=LIMIT, total_timeout=0.3)
     assert error.endswith("/: not complete within 0.3 s")
 
 
@@ -384,18 +384,20 @@ def test_a_whole_call_may_be_limited(origin: Origin) -> None:
         (b"SSH-2.0-OpenSSH\r\n\r\n", "illegal status line"),
     ],
 )
-def test_what_is_not_a_whole_answer_is_an_error(origin: Origin, answer: bytes, text: str) -> None:
+def test_what_is_not_a_whole_answer_is_an_error(
+    upstream: Upstream, answer: bytes, text: str
+) -> None:
     def script(served: Served) -> None:
         served.read_request()
         served.send(answer)
 
-    origin.script = script
-    assert text in failure(origin)
+    upstream.script = script
+    assert text in failure(upstream)
 
 
-def test_errors_show_no_secrets_of_the_url(origin: Origin) -> None:
-    url = f"http://ann:s3cret@{origin.addr}/a/b;c?token=s3cret#s3cret"
-    shown = f"GET http://{origin.addr}/a/b;c: "
+def test_errors_show_no_secrets_of_the_url(upstream: Upstream) -> None:
+    url = f"http://ann:s3cret@{upstream.addr}/a/b;c?token=s3cret#s3cret"
+    shown = f"GET http://{upstream.addr}/a/b;c: "
 
     def cut(served: Served) -> None:
         served.read_request()
@@ -419,35 +421,35 @@ def test_errors_show_no_secrets_of_the_url(origin: Origin) -> None:
                 assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
         await fails()
-        origin.script = lambda served: served.wait(served.stopping)
+        upstream.script = lambda served: served.wait(served.stopping)
         await fails(timeout=0.1)
-        origin.close()
+        upstream.close()
         await fails()
         return found
 
-    origin.script = cut
+    upstream.script = cut
     for text in run(use):
         assert text.startswith(shown)
-    assert origin.requests[0].target == "/a/b;c?token=s3cret"
+    assert upstream.requests[0].target == "/a/b;c?token=s3cret"
 
 
-def test_errors_show_no_values_of_headers(origin: Origin) -> None:
+def test_errors_show_no_values_of_headers(upstream: Upstream) -> None:
     async def use(client: HTTPClient) -> None:
         with pytest.raises(
             SideCallError, match=r"the request is not valid: Illegal header value$"
         ) as e:
             await client.request(
-                "GET", f"http://{origin.addr}/", headers={"Authorization": "s3cret\r\nX: y"}
+                "GET", f"http://{upstream.addr}/", headers={"Authorization": "s3cret\r\nX: y"}
             )
         assert "s3cret" not in "".join(traceback.format_exception(e.value))
 
     run(use)
 
 
-def test_values_of_headers_need_not_be_ascii(origin: Origin) -> None:
+def test_values_of_headers_need_not_be_ascii(upstream: Upstream) -> None:
     headers = {"X-User": "zoë", "X-City": "Łódź"}
-    run(lambda client: client.request("GET", f"http://{origin.addr}/", headers=headers))
-    head = origin.requests[0].raw_head
+    run(lambda client: client.request("GET", f"http://{upstream.addr}/", headers=headers))
+    head = upstream.requests[0].raw_head
     assert "X-User: zoë\r\n".encode("latin-1") in head
     assert "X-City: Łódź\r\n".encode() in head
 
@@ -500,7 +502,7 @@ def test_unix_sockets(tmp_path: Path) -> None:
         async with client.stream("GET", url, uds=path) as answer:
             assert await answer.read() == b"ok"
 
-    with Origin(path=str(path)) as origin:
+    with Upstream(path=str(path)) as origin:
         run(use)
         assert origin.connections == 1
         assert [one.header("host") for one in origin.requests] == ["docker"] * 2
@@ -515,7 +517,7 @@ def test_a_unix_socket_that_is_not_there(tmp_path: Path) -> None:
     run(use)
 
 
-def test_connections_are_kept_apart(origin: Origin, tmp_path: Path) -> None:
+def test_connections_are_kept_apart(upstream: Upstream, tmp_path: Path) -> None:
     """A host may be something else behind a Unix socket."""
     path = tmp_path / "service.sock"
 
@@ -524,11 +526,11 @@ def test_connections_are_kept_apart(origin: Origin, tmp_path: Path) -> None:
             served.respond(b"other")
 
     async def use(client: HTTPClient) -> None:
-        url = f"http://{origin.addr}/"
+        url = f"http://{upstream.addr}/"
         for _ in range(2):
             assert (await client.request("GET", url)).body == b"ok"
             assert (await client.request("GET", url, uds=path)).body == b"other"
 
-    with Origin(other, path=str(path)) as unix:
+    with Upstream(other, path=str(path)) as unix:
         run(use)
-        assert (origin.connections, unix.connections) == (1, 1)
+        assert (upstream.connections, unix.connections) == (1, 1)

@@ -1,4 +1,4 @@
-"""Entries of ``addrs``, and where requests to a container go. No IO."""
+"""Entries of ``addrs``, and the addresses of containers. No IO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from pingap import Endpoint
 
 Container = Mapping[str, Any]
-"""An element of what ``/containers/json`` answers."""
+"""An element of the response of ``/containers/json``."""
 
 _ENTRY = re.compile(r"(?P<label>[^\s:]+)(?::(?P<port>[0-9]{1,5}))?(?:\s+(?P<weight>[0-9]{1,9}))?")
 _MOST_PORT = 65535
@@ -50,16 +50,16 @@ def parse_entry(text: str) -> Entry:
 
 
 class NoAddress(Exception):
-    """Requests cannot be sent to a container; the message says why."""
+    """Requests cannot be sent to a container; the message gives the reason."""
 
 
 def endpoint_of(container: Container, entry: Entry, *, ipv4_only: bool = False) -> Endpoint:
-    """Return where requests to a container go (config.md 6.1).
+    """Return the address for requests to a container (config.md 6.1).
 
-    A port that is published is used from outside, at the gateway of the container's network: that
-    works from within another container as well.
+    A published port is used from outside, at the gateway of the container's network, which also works from
+    within another container.
 
-    :raises NoAddress: nowhere.
+    :raises NoAddress: there is none.
     """
     if entry.port is not None:
         return Endpoint((_address(container, ipv4_only), entry.port), entry.weight)
@@ -83,7 +83,7 @@ def _ports(container: Container, ipv4_only: bool) -> Iterator[Mapping[str, Any]]
 
 
 def _rank(port: Mapping[str, Any]) -> tuple[int, bool, bool]:
-    """Return what decides which port is the first; Docker lists them in no order."""
+    """Return the sort key of a port; Docker lists them in no order."""
     return port["PrivatePort"], "PublicPort" not in port, ":" in (port.get("IP") or "")
 
 

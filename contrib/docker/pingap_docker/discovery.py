@@ -20,16 +20,16 @@ class DockerDiscovery(Discovery):
         self._entries: list[Entry] = []
 
     def add(self, text: str) -> None:
-        """Take in ``label[:port][ weight]``.
+        """Add ``label[:port][ weight]``.
 
         :raises ValueError: it is malformed.
         """
         self._entries.append(parse_entry(text))
 
     async def find(self) -> Discovered:
-        """Ask for the running containers with each label.
+        """Return the running containers with each label.
 
-        :raises EngineError: the daemon does not tell.
+        :raises EngineError: the daemon cannot be queried.
         """
         endpoints: list[Endpoint] = []
         failures: list[str] = []
@@ -45,6 +45,6 @@ class DockerDiscovery(Discovery):
     async def watch(self, changed: Callable[[], None]) -> None:
         """Follow the events of the daemon.
 
-        :raises EngineError: they ended.
+        :raises EngineError: the events ended.
         """
         await self._engine.listen(changed)

@@ -1,4 +1,4 @@
-"""The Docker daemon, asked through its Unix socket."""
+"""The Docker daemon, accessed through its Unix socket."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pingap_docker.containers import Container
 SOCKET: Final = "/var/run/docker.sock"
 VARIABLE: Final = "DOCKER_HOST"
 ANSWER_SECONDS: Final = 10.0
-"""How long an answer may take."""
+"""Time limit of a response."""
 MOST_BYTES: Final = 16 << 20
-"""How long an answer may be."""
+"""Maximum size of a response."""
 
-# (Without a version of the API, the daemon takes the latest that it has.)
+# Without a version in the path, the daemon uses its latest API.
 _LIST = "http://docker/containers/json"
 _EVENTS = "http://docker/events"
 _WATCHED = {
@@ -30,7 +30,7 @@ _WATCHED = {
 
 
 class EngineError(Exception):
-    """The daemon did not answer as it should; the message says why."""
+    """The daemon did not respond as expected; the message gives the reason."""
 
 
 def socket_path() -> str:
@@ -59,7 +59,7 @@ class Engine:
     async def containers(self, label: str) -> list[Container]:
         """Return the running containers with a label.
 
-        :raises EngineError: the daemon does not tell.
+        :raises EngineError: the daemon cannot be queried.
         """
         url = _url(_LIST, {"label": [label], "status": ["running"]})
         received = bytearray()
@@ -83,9 +83,9 @@ class Engine:
         return found
 
     async def listen(self, changed: Callable[[], None]) -> None:
-        """Call a function now, and whenever a container begins or ends, or changes its networks.
+        """Call a function now, and whenever a container starts, ends, or changes its networks.
 
-        :raises EngineError: the daemon does not tell any more. It is the only way in which this ends.
+        :raises EngineError: the connection to the daemon ended. This never returns otherwise.
         """
         await self._get(_url(_EVENTS, _WATCHED), lambda chunk: changed(), began=changed)
         raise EngineError(f"{self._path}: the daemon ended the events")

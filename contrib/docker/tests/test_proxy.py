@@ -85,7 +85,7 @@ def test_a_daemon_that_restarts_and_one_that_is_not_there(
     monkeypatch.setattr(discovery, "RETRY_SECONDS", 0.2)
     proxy = start_proxy(TOML)
     assert proxy.get("/").status == 503
-    log = proxy.wait_for_log("no news come any more")
+    log = proxy.wait_for_log("no more changes are received")
     assert (
         f"service_discover_fail: upstream app: docker discovery: {socket_path}: No such file" in log
     )

@@ -1,8 +1,8 @@
-"""Plain heads of HTTP/1.1, read by compiled code; ``pingap.protocol.readers`` uses it if it is there."""
+"""Compiled readers of plain HTTP/1.1 heads; used by ``pingap.protocol.readers`` if installed."""
 
 from pingap_speedups._readers import read_plain_request, read_plain_response
 
 __version__ = "0.1.0"
-"""That of the pingap whose rules these are: no other one uses them."""
+"""The version of pingap that these readers match; they are not used by others."""
 
 __all__ = ["__version__", "read_plain_request", "read_plain_response"]

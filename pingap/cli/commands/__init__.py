@@ -1,7 +1,7 @@
-"""The commands of ``pingap COMMAND``, one module each, imported when it is used.
+"""The commands of ``pingap COMMAND``, one module each, imported when used.
 
-A module is named after its command, ``-`` becoming ``_``, and defines ``command``. What a command
-finds out is in ``pingap.inspection``; here is how it is asked for and shown.
+A module is named after its command, with ``_`` for ``-``, and defines ``command``. The results of a
+command come from ``pingap.inspection``; the modules here parse arguments and print.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMANDS = {
     "new-plugin": "Create a plugin distribution.",
     "plugins": "List installed plugins, and where they are used.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
-    # A further command needs a line here, in the order of the alphabet, and its module.
+    # An additional command needs a line here, in alphabetical order, and its module.
 }
 """Name of a command -> its line in ``--help``."""
 
@@ -32,12 +32,12 @@ _EQUALS: Final = re.compile(r"(-[A-Za-z]*c)=(.*)", re.DOTALL)
 
 
 def expanded(conf: str) -> str:
-    """Return the value of ``-c`` or ``PINGAP_CONF`` with a ``~`` expanded that the shell left alone."""
+    """Return the value of ``-c`` or ``PINGAP_CONF``, expanding a ``~`` that the shell did not expand."""
     return os.path.expanduser(conf)  # noqa: PTH111 - Path would drop the spelling of the operator
 
 
 class CommandGroup(click.Group):
-    """Knows the commands without importing them."""
+    """Lists the commands without importing them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Accept ``-c=PATH`` as pingap 0.13.9 does; click would make ``=`` part of the path."""
@@ -90,13 +90,13 @@ class CommandGroup(click.Group):
         except (MissingPluginError, PluginLoadError) as error:
             raise click.ClickException(f"the command {name}: {error}") from None
         if not isinstance(command, click.Command):
-            raise click.ClickException(f"the command {name}: {command!r} is no command of click")
+            raise click.ClickException(f"the command {name}: {command!r} is not a click command")
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of the first argument; it may be a slip, such as a path without -c."""
+        """Find the command of the first argument, which may be a mistake, such as a path without -c."""
         if args[0] not in COMMANDS and args[0] not in (further := self._further):
             known = ", ".join((*COMMANDS, *further))
             ctx.fail(f"unexpected extra argument {args[0]!r}: the commands are {known}")

@@ -1,4 +1,4 @@
-"""What the commands share: finding the configuration, telling its mistakes, showing tables."""
+"""Shared by the commands: finding the configuration, printing its errors, printing tables."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def configuration_path(conf: str | None) -> str | None:
-    """Return the path of the configuration: of the command, else of ``pingap -c``, else $PINGAP_CONF."""
+    """Return the path of the configuration: from the command, else from ``pingap -c``, else $PINGAP_CONF."""
     before: str | None = click.get_current_context().obj
     return expanded(conf or before or os.environ.get("PINGAP_CONF") or "") or None
 
 
 def load_configuration(conf: str, registry: Registry) -> Config:
-    """Load a configuration; end with its mistakes if there are any."""
+    """Load a configuration; print its errors and exit if there are any."""
     with mistakes_end_the_command():
         return configuration.load_configuration(
             configuration.read_configuration(conf, registry), registry
@@ -41,7 +41,7 @@ def load_configuration(conf: str, registry: Registry) -> Config:
 
 @contextmanager
 def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
-    """Build what would be served; end with the mistakes of the configuration if there are any."""
+    """Build everything that would be served; print the errors of the configuration and exit if there are any."""
     from pingap.build.graph import build
     from pingap.observability.log_files import LogFiles
 
@@ -57,7 +57,7 @@ def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
 
 @contextmanager
 def mistakes_end_the_command() -> Iterator[None]:
-    """Print the mistakes of a configuration as ``-t`` does, and exit with 2."""
+    """Print the errors of a configuration as ``-t`` does, and exit with 2."""
     try:
         yield
     except ConfigError as error:
@@ -66,12 +66,12 @@ def mistakes_end_the_command() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """Print for programs, and for people who must look at it all the same."""
+    """Print JSON for programs, indented so that people can read it as well."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
-    """Return lines with the columns of a table under each other."""
+    """Return lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -32,7 +32,7 @@ from pingap.hookspecs import PHASES
 @click.option(
     "--description",
     metavar="TEXT",
-    default="Says what it is told",
+    default="Answers with a configured text",
     show_default=True,
     help="What it does, in one line.",
 )

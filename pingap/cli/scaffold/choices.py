@@ -1,7 +1,7 @@
-"""What may be asked of the template, and the values that its files are filled with.
+"""The choices for the template, and the values that its placeholders get.
 
-The keys are those of ``plugin-template/cookiecutter.json``. It derives the same values with the
-expressions of Jinja, which are not at hand here.
+The keys are those of ``plugin-template/cookiecutter.json``, which derives the same values with Jinja
+expressions. Jinja is not available here.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ BODY_PHASES: Final = ("request_body", "upstream_response_body", "response_body")
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _NAME_LENGTH: Final = 30
-"""Longer names would not fit into the lines of the template."""
+"""Longer names would make lines of the template too long."""
 _LINE: Final = re.compile(r'[^"\\{}]*')
-"""What can stand in TOML, in Python and in Markdown without being escaped."""
+"""Characters that need no escaping in TOML, Python and Markdown."""
 _TAKEN: Final = {*pingap.__all__, "Settings", "Append", "Digest", "Prefix"}
-"""Names that the module of the plugin needs for something else than its class."""
+"""Names that the module of the plugin uses for other purposes than its class."""
 
 
 def problems(choices: Choices) -> list[str]:
-    """Return what is wrong with choices, a line each; nothing if a plugin can be made."""
+    """Return the problems with the choices, one per line; empty if a plugin can be made."""
     return [
         *_name_problems(str(choices["name"])),
         *_line_problems(choices),
@@ -122,7 +122,7 @@ def _phase_problems(choices: Choices) -> Iterator[str]:
     for phase in phases:
         if phase not in PHASES:
             hint = did_you_mean(phase, PHASES) or f", expected some of {', '.join(PHASES)}"
-            yield f"phases: {quoted(phase)} is no phase{hint}"
+            yield f"phases: {quoted(phase)} is not a phase{hint}"
     filtering = [phase for phase in phases if phase in BODY_PHASES]
     if filtering and body not in ("reads", "rewrites"):
         yield f'body: {quoted(str(body))}, but {filtering[0]} needs "reads" or "rewrites"'

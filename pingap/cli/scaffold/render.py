@@ -1,4 +1,4 @@
-"""Fill in the template, as cookiecutter would, with what little of Jinja it uses.
+"""Fills in the template as cookiecutter would, with the small part of Jinja that the template uses.
 
 - ``{{ cookiecutter.key }}``, in files and their paths, stands for a value.
 - ``{% if cookiecutter.key %}``, ``{% if cookiecutter.key or cookiecutter.other %}``, ``{% else %}`` and
@@ -26,11 +26,11 @@ _IF: Final = re.compile(r"{% if (cookiecutter\.\w+(?: or cookiecutter\.\w+)*) %}
 
 
 class TemplateError(Exception):
-    """The template holds something that only Jinja understands."""
+    """The template contains Jinja syntax that is not supported here."""
 
 
 def template_folder() -> Path:
-    """Return where the template is: in the wheel, or beside the package in a working copy."""
+    """Return the path of the template: in the wheel, or beside the package in a working copy."""
     package = Path(__file__).parents[2]
     shipped = package / "_template"
     return shipped if shipped.is_dir() else package.parent / "plugin-template"
@@ -46,7 +46,7 @@ def render(template: Path, values: Values) -> dict[str, str]:
     files = {}
     for file in sorted((template / ROOT).rglob("*")):
         path = file.relative_to(template / ROOT).as_posix()
-        # pip compiles what it installs, the template too.
+        # pip compiles the files it installs, including the template.
         if file.is_file() and "__pycache__" not in path:
             text = file.read_text(encoding="utf-8")
             if not any(fnmatch(path, pattern) for pattern in as_they_are):

@@ -1,1 +1,1 @@
-"""Formats of configuration files: text in, tables out. TOML is the core's own."""
+"""Formats of configuration files: from text to tables. TOML is built in."""

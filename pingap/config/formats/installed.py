@@ -1,4 +1,4 @@
-"""The formats that can be read, by the suffix of a file's name."""
+"""The formats that can be read, by file name suffix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOML_SUFFIX: Final = "toml"
 class Formats:
     """Finds the format of a file by its name.
 
-    :param suffixes: of installed formats, without dot, beside that of TOML.
+    :param suffixes: of installed formats other than TOML, without the dot.
     :param find: returns the format of one of these suffixes; raises ``FormatError`` if it cannot be
         loaded.
     """
@@ -25,11 +25,11 @@ class Formats:
         self._find = find
 
     def reads(self, name: str) -> bool:
-        """Return whether files of this name are read if they are found in a directory."""
+        """Return whether files with this name are read if they are found in a directory."""
         return suffix(name) in self.suffixes
 
     def of(self, name: str) -> ConfigFormat:
-        """Return the format of a file; that of an unknown suffix is TOML.
+        """Return the format of a file; TOML for an unknown suffix.
 
         :raises FormatError: it cannot be loaded.
         """
@@ -49,4 +49,4 @@ def _nothing(name: str) -> ConfigFormat:
 
 
 TOML_ONLY: Final = Formats((), _nothing)
-"""What can be read without distributions."""
+"""The formats that are available without distributions."""

@@ -1,4 +1,4 @@
-"""What a format of configuration files is."""
+"""The interface of configuration file formats."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pingap.config.problem import KeyPath
 class FormatError(ValueError):
     """A text is not valid.
 
-    :param message: what is wrong, without a full stop: ``is not valid JSON: expected a comma``.
-    :param line: its line, counted from 1, if it is known.
+    :param message: the error, without a full stop: ``is not valid JSON: expected a comma``.
+    :param line: its line, counted from 1, if known.
 
     .. versionadded:: 1.1
     """
@@ -37,8 +37,8 @@ class ConfigFormat(ABC):
     def parse(self, text: str) -> dict[str, Any]:
         """Return the tables of a text, as ``tomllib`` does for TOML.
 
-        :returns: made of ``dict`` with ``str`` keys, ``list``, ``str``, ``int``, ``float``, ``bool``
-            and what ``datetime`` has.
+        :returns: consists of ``dict`` with ``str`` keys, ``list``, ``str``, ``int``, ``float``, ``bool`` and
+            the types of ``datetime``.
         :raises FormatError: the text is not valid.
         """
 
@@ -46,6 +46,6 @@ class ConfigFormat(ABC):
     def key_lines(self, text: str) -> Mapping[KeyPath, int]:
         """Return the line of each key of a text that ``parse`` accepts, counted from 1.
 
-        It is called only if a problem is to be shown with its line: ``{("servers", "web", "addr"): 3}``.
-        A path without a line is shown with that of the table around it.
+        Called only when a problem is shown with its line: ``{("servers", "web", "addr"): 3}``. A path without
+        a line gets that of the table around it.
         """

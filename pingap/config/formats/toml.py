@@ -39,10 +39,10 @@ TOML: Final = TomlFormat()
 
 
 def _mistake(error: ValueError, text: str) -> tuple[str, int]:
-    """The message and the line of a TOML syntax error; line 1 if tomli does not tell.
+    """Return the message and the line of a TOML syntax error; line 1 if tomli does not give it.
 
-    :param error: what ``tomli.loads`` raised; it says ``ValueError`` of a number that is too long.
-    :param text: what was parsed.
+    :param error: the exception of ``tomli.loads``, a plain ``ValueError`` for a number that is too long.
+    :param text: the parsed text.
     """
     if not isinstance(error, tomli.TOMLDecodeError):
         return "is not valid TOML: a number is too long", 1

@@ -1,6 +1,6 @@
 """The tables of the configuration as pydantic models.
 
-Attribute names are the TOML keys; every field carries its description, from which the reference
+Attribute names are the TOML keys; every field has a description, from which the reference
 page is made. Durations are ``float`` seconds, sizes ``int`` bytes, arrays tuples.
 """
 
@@ -21,7 +21,7 @@ SECTIONS: dict[str, type[Model]] = {
     "certificates": CertificateConfig,
     "storages": StorageConfig,
 }
-"""The sections that hold named items, and the model of one item."""
+"""The sections with named items, and the model of one item."""
 
 __all__ = [
     "SECTIONS",

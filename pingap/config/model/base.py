@@ -1,4 +1,4 @@
-"""What the models of all sections have in common."""
+"""Shared by the models of all sections."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Model(BaseModel):
-    """A table of the configuration: cannot be changed, knows all its keys, converts no types."""
+    """A table of the configuration: immutable, rejects unknown keys, converts no types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Claimable(Model):
-    """A table in which plugin distributions may have keys of their own, such as ``rewrite``."""
+    """A table in which plugin distributions can have their own keys, such as ``rewrite``."""
 
     claimed: dict[str, Any] = Field(
         default_factory=dict,
-        repr=False,  # which may hold secrets
+        repr=False,  # may contain secrets
         description="Not a key of its own: the keys that plugin distributions claim, unchecked.",
     )
 
     @classmethod
     def owns(cls, key: str) -> bool:
-        """Return whether a key is one that this version honours: no distribution can claim it."""
+        """Return whether this version supports a key: no distribution can then claim it."""
         field = cls.model_fields.get(key)
         extra = None if field is None else field.json_schema_extra
         return field is not None and not (isinstance(extra, dict) and "not_yet" in extra)
 
 
-# Strict mode would refuse a TOML array for a tuple; the elements stay strict.
+# Strict mode would reject a TOML array for a tuple; the elements stay strict.
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -40,12 +40,12 @@ AtLeastOne = Annotated[int, Field(ge=0), AfterValidator(lambda number: max(numbe
 
 
 def not_yet(default: Any, description: str, *, needs: str, absent: Sequence[Any] = ()) -> Any:
-    """Declare a key that pingap knows and this version cannot honour.
+    """Declare a key that pingap 0.13.9 has and this version does not support.
 
-    Setting it is a problem, unless its value means the same as leaving it out.
+    Setting it is a problem, unless its value means the same as omitting it.
 
-    :param needs: what is missing: the text of ``not supported yet (...)``.
-    :param absent: values that mean the same as none, besides the default.
+    :param needs: the missing feature: the text of ``not supported yet (...)``.
+    :param absent: values that mean the same as omitting it, besides the default.
     """
     extra: dict[str, Any] = {"not_yet": needs}
     if absent:
@@ -54,7 +54,7 @@ def not_yet(default: Any, description: str, *, needs: str, absent: Sequence[Any]
 
 
 def no_effect(default: Any, description: str, *, why: str) -> Any:
-    """Declare a key that is accepted and changes nothing in this version.
+    """Declare a key that is accepted and has no effect in this version.
 
     Setting it is a warning.
 

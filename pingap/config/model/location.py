@@ -1,6 +1,6 @@
 """``[locations.<name>]``: routes.
 
-Keys that plugin distributions claim, such as ``rewrite``, have no field here: they arrive in
+Keys that plugin distributions claim, such as ``rewrite``, have no field here: they are in
 ``claimed`` and their distribution checks them.
 """
 
@@ -38,7 +38,7 @@ def _checked_header_condition(entry: str) -> str:
 
 
 RETRY_WORDS = ("connect", "timeout", "reset")
-"""The entries of ``retry_on`` besides statuses."""
+"""The entries of ``retry_on`` other than statuses."""
 
 
 def _check_retry(text: str) -> str:

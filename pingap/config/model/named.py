@@ -31,7 +31,7 @@ class PluginConfig(Model):
     remark: str = Field("", description="A comment.")
     options: dict[str, Any] = Field(
         default_factory=dict,
-        repr=False,  # which may hold secrets
+        repr=False,  # may contain secrets
         description="Not a key of its own: all other keys, which the plugin itself checks.",
     )
 

@@ -14,7 +14,7 @@ from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
 from pingap.http.paths import ALLOWABLE
 
-_RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?")  # (RFC 9110, 7.6.3)
+_RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(:[0-9]{1,5})?")  # RFC 9110, 7.6.3
 TLS_VERSIONS = ("tlsv1.1", "tlsv1.2", "tlsv1.3")
 _TLS_VERSION = re.compile(r"(?:tls[ _-]?)?v?1[._]([0-9])")
 """The spellings of nginx, HAProxy, Caddy, OpenSSL and others."""

@@ -17,14 +17,14 @@ from pingap.config.problem import shortened
 from pingap.config.units import ByteSize, Duration
 
 ASKED_HOST = "$host"
-"""As ``sni``: the host that the client requested."""
+"""The value of ``sni`` for the host that the client requested."""
 ALPN_WORDS = ("H1", "H2", "H2H1")
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
 def _check_discovery(word: str | None) -> str | None:
-    return word or None  # which words there are is known to the registry
+    return word or None  # the registry knows the valid words
 
 
 def _check_name_servers(text: str) -> str:
@@ -54,9 +54,9 @@ def _check_health_check(text: str) -> str:
 
 
 def parse_failure_statuses(text: str) -> frozenset[int]:
-    """Return the statuses of a comma list; of an empty one all 5xx.
+    """Return the statuses of a comma-separated list; all 5xx for an empty one.
 
-    :raises ValueError: one of them is no status.
+    :raises ValueError: an entry is not a status.
     """
     found = frozenset(_status(piece.strip()) for piece in text.split(",") if piece.strip())
     return found or frozenset(range(500, 600))

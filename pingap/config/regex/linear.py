@@ -138,7 +138,7 @@ def _ends_clearly(parts: list[Node], place: int, *, ignores_case: bool) -> bool:
 
 def _in_any_case(signs: Signs) -> Signs:
     cased = {ord(chr(sign).swapcase()) for sign in signs if sign != OTHER}
-    if not _WITH_OTHERS.isdisjoint(signs):  # (the Kelvin sign is a ``k``)
+    if not _WITH_OTHERS.isdisjoint(signs):  # for example, the Kelvin sign matches ``k``
         cased |= _WITH_OTHERS
     return signs | cased
 

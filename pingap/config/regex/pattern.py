@@ -56,10 +56,10 @@ class LinearPattern:
 
 
 class AsciiPattern(LinearPattern):
-    """An expression that means the same to ``re``, which is faster, for texts of ASCII only.
+    """An expression that has the same meaning in ``re``, which is faster, but only for ASCII texts.
 
-    :param fast: it, for ``re``.
-    :param written: it, for RE2; compiled when a text needs it.
+    :param fast: the expression compiled by ``re``.
+    :param written: the expression for RE2; compiled when a text needs it.
     """
 
     __slots__ = ("_fast", "_others", "_written")

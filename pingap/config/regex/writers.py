@@ -138,7 +138,7 @@ class PythonWriter(Re2Writer):
             text = _between(*item)
             return text + _other_case(*item) if ignores_case else text
         if item.kind == "perl":
-            if item.name == "s":  # (Python's holds \x1c to \x1f as well)
+            if item.name == "s":  # Python's also contains \x1c to \x1f
                 return "".join(_between(*pair) for pair in ranges_of(item))
             return "\\" + (item.name.upper() if item.negated else item.name)
         if item.kind == "posix" and not item.negated and not ignores_case:

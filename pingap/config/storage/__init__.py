@@ -1,1 +1,1 @@
-"""Storages of the configuration: where its texts are kept. Files are the core's own."""
+"""Storages, which keep the texts of the configuration. Files are built in."""

@@ -23,11 +23,11 @@ from pingap.config.watch import ConfigurationWatch
 class FileStorage(ConfigStorage):
     """A file, or all files below a directory that have one of the formats.
 
-    Documents have the names of their files, with the path of the directory in front; a new one may be
-    named without it.
+    Documents are named after their files, including the path of the directory; a new one may be named
+    without it.
 
     :param location: as given to ``-c``.
-    :param formats: those that can be read.
+    :param formats: the formats that can be read.
     """
 
     def __init__(self, location: str, formats: Formats = TOML_ONLY) -> None:
@@ -37,7 +37,7 @@ class FileStorage(ConfigStorage):
         self._path = Path(self._root)
 
     def snapshot(self) -> Snapshot:
-        """Read the files; mistakes are in the snapshot. For processes that may have no threads."""
+        """Read the files; errors are in the snapshot. For processes that must not start threads."""
         return read(self.location, self.formats)
 
     async def read(self) -> Snapshot:
@@ -45,7 +45,7 @@ class FileStorage(ConfigStorage):
         return await anyio.to_thread.run_sync(self.snapshot)
 
     async def write(self, documents: Mapping[str, str | None], *, expected: str) -> str:
-        """Write files, each of them at one moment.
+        """Write files, each of them atomically.
 
         :raises StorageConflict: a file was changed meanwhile.
         :raises StorageError: a file cannot be written, or would not be read; nothing is written.
@@ -54,7 +54,7 @@ class FileStorage(ConfigStorage):
         return await anyio.to_thread.run_sync(write)
 
     async def watch(self) -> AsyncIterator[None]:
-        """Give an item at once, and after each change; it is noticed within a second."""
+        """Yield an item at once, and after each change, within a second."""
         watch = ConfigurationWatch(self.location, self.formats)
         yield
         while True:
@@ -90,9 +90,9 @@ class FileStorage(ConfigStorage):
         self._unchanged(expected)
 
     def _name(self, name: str, known: Mapping[str, str]) -> str:
-        """Return a document's name with the path of the directory in front.
+        """Return the name of a document, including the path of the directory.
 
-        :raises StorageError: it would not be read.
+        :raises StorageError: the document would not be read.
         """
         if name in known:
             return name
@@ -111,11 +111,11 @@ class FileStorage(ConfigStorage):
         for parent in [*inside.parents][:-1]:
             if (self._path / parent).is_symlink():
                 raise StorageError(f"{quoted(name)} would not be read: {parent} is a link")
-        return f"{self._root.rstrip('/')}/{inside}"  # as ``read`` names it
+        return f"{self._root.rstrip('/')}/{inside}"  # the name that ``read`` gives it
 
 
 def watch_of_files(storage: ConfigStorage) -> ConfigurationWatch:
-    """Return what watches the files of a configuration; of one that is elsewhere, those that it names."""
+    """Return a watch of the files of a configuration; if it is elsewhere, of the files that it names."""
     if isinstance(storage, FileStorage):
         return ConfigurationWatch(storage.location, storage.formats)
     return ConfigurationWatch("")
@@ -124,12 +124,12 @@ def watch_of_files(storage: ConfigStorage) -> ConfigurationWatch:
 def _content(name: str, text: str | None) -> bytes | None:
     """Return the bytes of a document.
 
-    :raises StorageError: no such document could be read.
+    :raises StorageError: the document could not be read back.
     """
     if text is None:
         return None
     try:
-        # (Reading removes a mark of the byte order.)
+        # Reading removes a byte order mark.
         content = (f"\ufeff{text}" if text.startswith("\ufeff") else text).encode()
     except UnicodeEncodeError:
         raise StorageError(f"{quoted(name)} cannot be written: it is not Unicode text") from None

@@ -1,4 +1,4 @@
-"""What a storage of the configuration is."""
+"""The interface of configuration storages."""
 
 from __future__ import annotations
 
@@ -13,67 +13,67 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class StorageError(Exception):
-    """A storage cannot be read, or not be written; the message says why, without secrets.
+    """A storage cannot be read or written; the message gives the reason, without secrets.
 
     .. versionadded:: 1.1
     """
 
 
 class StorageConflict(StorageError):
-    """Somebody else has changed the configuration since it was read: nothing was written.
+    """The configuration has been changed since it was read: nothing was written.
 
     .. versionadded:: 1.1
     """
 
 
 class ConfigStorage(ABC):
-    """Where the texts of a configuration are kept; ``pingap_storages`` provides it.
+    """A place where the texts of a configuration are kept; ``pingap_storages`` provides it.
 
-    A document is a text with a name, whose suffix says its format: ``locations/shop.toml``. An object
-    belongs to one process and one event loop. Making it opens nothing.
+    A document is a text with a name, whose suffix gives its format: ``locations/shop.toml``. An object
+    belongs to one process and one event loop. Creating it opens nothing.
 
     .. versionadded:: 1.1
     """
 
     @abstractmethod
     async def read(self) -> Snapshot:
-        """Return all documents as they are now.
+        """Return the current documents.
 
         :raises StorageError: they cannot be read. Give up after a while: pingap waits 10 seconds.
         """
 
     @abstractmethod
     async def write(self, documents: Mapping[str, str | None], *, expected: str) -> str:
-        """Write documents, and leave all others as they are.
+        """Write documents, and leave all others unchanged.
 
-        :param documents: name -> new text, or None to remove the document. A name that has not been
-            read is a new document.
-        :param expected: ``version`` of the snapshot that the changes were made to.
-        :returns: the version of the snapshot that the documents make now.
+        :param documents: name -> new text, or None to remove the document. An unknown name creates a
+            document.
+        :param expected: ``version`` of the snapshot that the changes are based on.
+        :returns: the version of the snapshot after the change.
         :raises StorageConflict: the documents have another version by now; nothing was written.
-        :raises StorageError: it cannot be written.
+        :raises StorageError: the documents cannot be written.
         """
 
     @abstractmethod
     def watch(self) -> AsyncIterator[None]:
-        """Give an item as soon as changes are seen from now on, and after each change from then on.
+        """Yield an item once changes are being watched, and after each change from then on.
 
-        Whose change it is does not matter. Changes in quick succession may be one item, and there may
-        be items without a change: compare versions. While the storage cannot be reached, nothing
-        comes; that is logged once, and when it is back there is an item.
+        Changes by any writer count. Several changes in quick succession may give one item, and there may be
+        items without a change: compare versions. While the storage cannot be reached, nothing is yielded;
+        this is logged once, and an item follows when it is back.
         """
 
 
 StorageFactory = Callable[[str], ConfigStorage]
-"""Makes a storage of a location such as ``etcd://127.0.0.1:2379/pingap``, the value of ``-c``.
+"""Creates a storage for a location such as ``etcd://127.0.0.1:2379/pingap``, the value of ``-c``.
 
-It raises ``ValueError`` if the location is wrong; the message must not show passwords.
+It raises ``ValueError`` if the location is invalid; the message must not contain passwords.
 
 .. versionadded:: 1.1
 """
 
 
 def scheme_of(location: str) -> str:
-    """Return the scheme of a location in lower case; empty: it is a path."""
+    """Return the scheme of a location in lower case; empty for a path."""
     found = _SCHEME.match(location)
     return found[1].lower() if found else ""

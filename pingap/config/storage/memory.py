@@ -13,7 +13,7 @@ from pingap.config.storage.interface import ConfigStorage, StorageConflict, Stor
 
 
 class MemoryStorage(ConfigStorage):
-    """Keeps documents in memory; unlike other storages, it may be used in several event loops.
+    """Keeps documents in memory; unlike other storages, it can be used in several event loops.
 
     :param documents: name -> text.
 
@@ -27,7 +27,7 @@ class MemoryStorage(ConfigStorage):
 
     @property
     def documents(self) -> dict[str, str]:
-        """The documents as they are now."""
+        """The current documents."""
         return dict(self._documents)
 
     async def read(self) -> Snapshot:
@@ -37,7 +37,7 @@ class MemoryStorage(ConfigStorage):
     async def write(self, documents: Mapping[str, str | None], *, expected: str) -> str:
         """Write documents.
 
-        :raises StorageConflict: they were changed meanwhile.
+        :raises StorageConflict: they have been changed in the meantime.
         """
         with self._lock:
             if self._snapshot().version != expected:
@@ -46,7 +46,7 @@ class MemoryStorage(ConfigStorage):
             return self._snapshot().version
 
     def change(self, documents: Mapping[str, str | None]) -> None:
-        """Change documents as somebody else would; from any thread."""
+        """Change documents as another writer would; from any thread."""
         with self._lock:
             merged = {**self._documents, **documents}
             self._documents = {name: text for name, text in merged.items() if text is not None}
@@ -54,7 +54,7 @@ class MemoryStorage(ConfigStorage):
             wake()
 
     async def watch(self) -> AsyncIterator[None]:
-        """Give an item at once, and after each change."""
+        """Yield an item at once, and after each change."""
         changed = asyncio.Event()
         changed.set()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, changed.set)
@@ -72,17 +72,17 @@ class MemoryStorage(ConfigStorage):
 
 
 class TextStorage(MemoryStorage):
-    """A configuration that the command line describes: it cannot be written.
+    """A configuration given on the command line: it cannot be written.
 
     :param text: TOML.
-    :param name: what problems show instead of a file.
+    :param name: shown in problems instead of a file.
     """
 
     def __init__(self, text: str, name: str) -> None:
         super().__init__({name: text})
 
     async def write(self, documents: Mapping[str, str | None], *, expected: str) -> NoReturn:
-        """Refuse it.
+        """Reject the change.
 
         :raises StorageError: always.
         """

@@ -1,8 +1,8 @@
-"""Replacing files so that a reader, and a crash at any moment, finds the old text or the new one.
+"""Replaces files atomically: readers see the old text or the new one, even after a crash.
 
-Each new text is written to a temporary file in the same directory, which is renamed over the old one
-when all are written. Several files are not replaced at one moment: if one cannot be, those before it
-are put back, but a crash in between leaves some of them old.
+Each new text is written to a temporary file in the same directory, which is renamed over the old file
+once all are written. Several files cannot be replaced atomically: if one fails, the previous ones are
+restored, but a crash in between leaves some of them old.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from pingap.config.storage.interface import StorageError
 log = logging.getLogger("pingap")
 
 LOCK_SECONDS: Final = 5.0
-"""How long a writer waits for another one."""
+"""How long a writer waits for another writer."""
 _SUFFIX: Final = ".pingap-new"
 
 
 def replace_files(texts: Mapping[Path, bytes | None], check: Callable[[], None]) -> None:
-    """Replace, make or remove files.
+    """Replace, create or remove files.
 
-    A file keeps its mode and its owner; a link stays, and the file that it leads to is replaced. New
-    files can be read by their owner only, since they may hold secrets.
+    A file keeps its mode and its owner; a link is kept, and its target is replaced. New files are readable
+    by their owner only, since they may contain secrets.
 
-    :param texts: path -> new content; None: remove it.
-    :param check: called when all is prepared; nothing is replaced if it raises.
-    :raises StorageError: a file cannot be written; all are as they were.
+    :param texts: path -> new content; None: remove the file.
+    :param check: called when everything is prepared; nothing is replaced if it raises.
+    :raises StorageError: a file cannot be written; all files are unchanged.
     """
     with ExitStack() as stack:
         changes = [_Change(path, content) for path, content in texts.items()]
@@ -55,9 +55,9 @@ def replace_files(texts: Mapping[Path, bytes | None], check: Callable[[], None])
 
 @contextmanager
 def only_writer(directory: Path) -> Iterator[None]:
-    """Keep other processes of pingap from writing to a configuration.
+    """Prevent other pingap processes from writing to a configuration.
 
-    :raises StorageError: another one writes for too long.
+    :raises StorageError: another process is writing for too long.
     """
     fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -76,7 +76,7 @@ def _lock(fd: int) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: conflicts are found by versions
+    except OSError:  # a file system without locks: versions reveal conflicts
         return True
     return True
 
@@ -91,7 +91,7 @@ def _or_fail(path: Path, step: Callable[[], None]) -> None:
 class _Change:
     """The replacement of one file.
 
-    :param content: the new one; None: the file is removed.
+    :param content: the new content; None: the file is removed.
     """
 
     def __init__(self, path: Path, content: bytes | None) -> None:
@@ -104,7 +104,7 @@ class _Change:
         self._temporary: Path | None = None
 
     def prepare(self) -> None:
-        """Write the new content beside the file."""
+        """Write the new content to a temporary file."""
         with suppress(FileNotFoundError):
             self._stat = self._target.stat()
             self._before = self._target.read_bytes()
@@ -118,7 +118,7 @@ class _Change:
         self._temporary = self._write(self._content)
 
     def apply(self) -> None:
-        """Put the new content in place."""
+        """Rename the temporary file over the old one."""
         if self._temporary is None:
             self.path.unlink()
         else:
@@ -127,7 +127,7 @@ class _Change:
         self._sync_directory()
 
     def undo(self) -> None:
-        """Put back what was there before, if it is not there any more."""
+        """Restore the previous content, if it was replaced."""
         try:
             if self._link is not None:
                 if not self.path.is_symlink():
@@ -138,10 +138,10 @@ class _Change:
                 self._write(self._before).replace(self._target)
             self._sync_directory()
         except OSError as error:
-            log.error("%s cannot be put back: %s", self.path, error.strerror)  # noqa: TRY400
+            log.error("%s cannot be restored: %s", self.path, error.strerror)  # noqa: TRY400
 
     def discard(self) -> None:
-        """Remove what was prepared and not used."""
+        """Remove temporary files that were not used."""
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
 
@@ -153,7 +153,7 @@ class _Change:
         return self._stat is not None and now.st_ino == self._stat.st_ino
 
     def _write(self, content: bytes) -> Path:
-        """Return a new file with the mode and the owner of the old one, safely on the disk."""
+        """Return a new file with the mode and the owner of the old one, synced to disk."""
         fd, name = tempfile.mkstemp(_SUFFIX, self._prefix, self._target.parent)
         try:
             with os.fdopen(fd, "wb") as file:
@@ -178,10 +178,10 @@ class _Change:
 
     @property
     def _prefix(self) -> str:
-        return f".{self._target.name[:100]}."  # a dot: such files are not read
+        return f".{self._target.name[:100]}."  # files that begin with a dot are not read
 
     def _remove_leftovers(self) -> None:
-        """Remove what a process that was killed has left behind."""
+        """Remove the temporary files of a process that was killed."""
         for entry in os.scandir(self._target.parent):
             if entry.name.startswith(self._prefix) and entry.name.endswith(_SUFFIX):
                 Path(entry.path).unlink(missing_ok=True)
@@ -189,7 +189,7 @@ class _Change:
     def _sync_directory(self) -> None:
         fd = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with suppress(OSError):  # some file systems cannot
+            with suppress(OSError):  # not supported by some file systems
                 os.fsync(fd)
         finally:
             os.close(fd)

@@ -1,6 +1,6 @@
-"""Choosing a peer of an upstream: a module for each way to do it (``algo``), and what they share.
+"""Choosing a peer of an upstream: one module per algorithm (``algo``), and shared parts.
 
-``balancer`` is what they all are; ``standard`` names those that come with pingap, by the hook
-``pingap_balancers`` like everybody. ``selection`` is what an upstream asks: it knows which peers are
-available, and turns to backups, or to all of them, when too few are.
+``balancer`` defines the base class. ``standard`` provides pingap's own balancers through the hook
+``pingap_balancers``, as a distribution would. ``selection`` is used by upstreams: it knows which peers are
+available, and uses backups, or all peers, if too few are.
 """

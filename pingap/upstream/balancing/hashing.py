@@ -32,7 +32,7 @@ FORMS: Final = tuple(word for word in WORDS if word.startswith("hash:"))
 
 
 class Hash(Balancer):
-    """Chooses by the hash of a key. Requests without one (no such header) go round robin."""
+    """Chooses by the hash of a key. Requests without the key (a missing header) use round robin."""
 
     def __init__(self, peers: Sequence[Peer], key_of: KeyOf) -> None:
         super().__init__(peers)
@@ -41,7 +41,7 @@ class Hash(Balancer):
         self._others = RoundRobin(self.peers)
 
     def refresh(self, usable: Usable) -> None:
-        """Change nothing on the ring: only what went to a peer that is away goes elsewhere."""
+        """Keep the ring: only requests of unavailable peers go elsewhere."""
         self._others.refresh(usable)
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:

@@ -1,7 +1,7 @@
 """``least_conn``: the peer with the fewest requests in flight, in proportion to its weight.
 
-Those that have equally few get their turns by weight. A heap finds them: looking at all of a
-thousand peers would take 40 us.
+Peers with equal load take turns by weight. A heap finds them: examining all of a thousand peers would
+take 40 us.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pingap.plugins.peer import Peer
 
 _Entry: TypeAlias = "tuple[float, float, int, Peer]"
-"""Load, turn, a number that no other entry has, and the peer."""
+"""Load, turn, a unique number, and the peer."""
 
 
 class LeastConnections(Balancer):
-    """Chooses the peer that has the least to do.
+    """Chooses the peer with the lowest load.
 
-    That a peer has one request more is noticed when its entry comes to the top of the heap; that it
-    has one less makes a new entry, and the old one is left away when it comes to the top.
+    When the load of a peer has increased, this is noticed once its entry reaches the top of the heap; when it
+    has decreased, a new entry is added, and the old one is dropped once it reaches the top.
     """
 
     weighs_load = True
@@ -38,11 +38,11 @@ class LeastConnections(Balancer):
 
     @property
     def bookkeeper(self) -> Balancer | None:
-        """Itself: a peer that has less to do moves up."""
+        """Return itself: a peer whose load decreases moves up."""
         return self
 
     def refresh(self, usable: Usable) -> None:
-        """Choose from those that are available now."""
+        """Rebuild the heap from the available peers."""
         self._now = 0.0  # the turn of the peer that was chosen last
         self._entries = {
             peer: self._entry(peer, 0.5 / peer.weight) for peer in self.peers if usable(peer)
@@ -54,7 +54,7 @@ class LeastConnections(Balancer):
         return (peer.in_flight / peer.weight, turn, next(self._numbers), peer)
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
-        """Choose the one at the top of the heap."""
+        """Choose the peer at the top of the heap."""
         heap, entries = self._heap, self._entries
         aside: list[_Entry] = []
         chosen = None
@@ -69,7 +69,7 @@ class LeastConnections(Balancer):
             elif not usable(peer):
                 aside.append(heappop(heap))
             else:
-                # (Who was busy for long does not get all the turns it missed.)
+                # A peer that was busy for long does not get all the turns it missed.
                 self._now = max(self._now, turn)
                 entries[peer] = entry = self._entry(peer, self._now + 1 / peer.weight)
                 heapreplace(heap, entry)

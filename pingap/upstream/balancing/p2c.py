@@ -1,7 +1,7 @@
-"""``p2c``: of two peers drawn by lot, the one that has less to do and answers sooner.
+"""``p2c``: of two peers chosen at random, the one with less load and lower latency.
 
-Two are enough: it is nearly as good as looking at all, costs the same for any number of peers, and
-proxies that know nothing of each other do not all run to the peer that is the best of the moment.
+Two are enough: this is nearly as good as comparing all, costs the same for any number of peers, and
+independent proxies do not all choose the peer that is best at the moment.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from pingap.plugins.peer import Peer
 
 MEMORY_SECONDS: Final = 10.0
-"""After so long without news, what is known of a peer's latency has lost two thirds of its weight."""
+"""Time constant of the latency average: without new values, its weight drops to a third in this time."""
 FAILURE_SECONDS: Final = 1.0
-"""The latency that a failure counts as, lest a peer that fails at once seem the fastest of all."""
+"""Latency that a failure counts as, so that a peer that fails immediately does not appear fastest."""
 _CLEARLY: Final = 0.8
-"""How much less the second one drawn must have to do. (With less than a clear difference the lot
-decides, and so the weights.)"""
+"""How much less load the second peer must have. Without a clear difference, the random choice decides, and
+with it the weights."""
 
 
 class PowerOfTwoChoices(Balancer):
-    """Draws two peers by weight; takes the one with less to do: requests in flight times latency."""
+    """Draws two peers by weight and takes the one with less load: requests in flight times latency."""
 
     weighs_load = True
 
@@ -40,16 +40,16 @@ class PowerOfTwoChoices(Balancer):
 
     @property
     def bookkeeper(self) -> Balancer | None:
-        """Itself: it takes the time of answers."""
+        """Return itself: it measures response times."""
         return self
 
     def refresh(self, usable: Usable) -> None:
-        """Draw from those that are available now."""
+        """Draw from the available peers."""
         peers = [peer for peer in self.peers if usable(peer)]
         self._urn = WeightedDraw(peers) if peers else None
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
-        """Draw two, and choose."""
+        """Draw two peers, and choose one."""
         if (urn := self._urn) is None:
             return None
         first, second = urn.draw(), urn.draw()
@@ -62,7 +62,7 @@ class PowerOfTwoChoices(Balancer):
         return second if self._is_better(second, first, ctx.began_at) else first
 
     def _is_better(self, one: Peer, other: Peer, now: float) -> bool:
-        """Tell whether one has clearly less to do than the other."""
+        """Return whether the first peer has clearly less load than the other."""
         most = self._most
         mine = one.in_flight * most / one.weight + 1.0
         theirs = other.in_flight * most / other.weight + 1.0
@@ -72,13 +72,13 @@ class PowerOfTwoChoices(Balancer):
         return mine < theirs * _CLEARLY
 
     def ended(self, peer: Peer, ctx: RequestContext, *, failed: bool) -> None:
-        """Take in how long a peer took."""
+        """Record the response time of a peer."""
         if failed:
             took = FAILURE_SECONDS
         elif ctx.upstream_head_at:
             took = ctx.upstream_head_at - ctx.upstream_connected_at
         else:
-            return  # the client did not wait for the answer
+            return  # the client did not wait for the response
         now = time.monotonic()
         old = exp((peer.latency_at - now) / MEMORY_SECONDS) if peer.latency else 0.0
         peer.latency = old * peer.latency + (1.0 - old) * took

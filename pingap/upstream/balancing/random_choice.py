@@ -1,6 +1,6 @@
-"""``random``: peers by lot, according to their weights.
+"""``random``: peers chosen at random, by weight.
 
-What many proxies that know nothing of each other do should not be the same at the same time.
+Independent proxies should not all do the same at the same time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RandomChoice(Balancer):
         self.refresh(is_available)
 
     def refresh(self, usable: Usable) -> None:
-        """Draw from those that are available now."""
+        """Draw from the available peers."""
         peers = [peer for peer in self.peers if usable(peer)]
         self._urn = WeightedDraw(peers) if peers else None
 

@@ -1,4 +1,4 @@
-"""A ring for consistent hashing (ketama): a peer that comes or goes moves only its own share."""
+"""A ring for consistent hashing (ketama): adding or removing a peer moves only its own share."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 POINTS: Final = 160
 """Points of a peer on the ring, for each unit of its weight."""
 MOST_POINTS: Final = 50_000
-"""Points of all peers together: with more, each peer has fewer."""
+"""Maximum number of points of all peers; with many peers, each has fewer."""
 
-_PLACES: Final = float(1 << 20)  # more than there are peers; below a point, in the same number
+_PLACES: Final = float(1 << 20)  # more than there are peers; stored in the same number as the point
 
 
 class Ring:
     """Points of peers, in the order of their hashes.
 
-    Where a peer's points lie depends on nothing but its name: all workers, and all proxies that have
-    the same peers, choose alike.
+    The points of a peer depend only on its name: all workers, and all proxies with the same peers, choose the
+    same one.
     """
 
     __slots__ = ("_owners", "_points")
 
     def __init__(self, peers: Sequence[Peer]) -> None:
         each = min(POINTS, MOST_POINTS / max(1, sum(peer.weight for peer in peers)))
-        # A point and the place of its peer are one float: 32 and 20 of the 53 bits it has. So the
-        # list is sorted without calling anything.
+        # A point and the index of its peer share one float, which has 53 bits: 32 and 20. So the list is
+        # sorted without calls.
         peers = sorted(peers, key=_name)
         marks: list[float] = []
         for place, peer in enumerate(peers):
@@ -44,12 +44,12 @@ class Ring:
         marks.sort()
         self._points = marks
         self._owners = [peers[int(mark % _PLACES)] for mark in marks]
-        self._owners += self._owners[:1]  # behind the last point comes the first
+        self._owners += self._owners[:1]  # the first point follows the last
 
     def find(self, key: str, usable: Usable) -> Peer | None:
-        """Return the usable peer whose point comes next after the hash of a key."""
-        # (Who wants to can find keys that lead to one peer, as with every hash that is known; so the
-        # quickest will do.)
+        """Return the usable peer whose point is next after the hash of a key."""
+        # Clients can find keys that lead to one peer, as with every known hash function, so the fastest one
+        # is used.
         place = bisect(self._points, crc32(key.encode("utf-8", "surrogateescape")) * _PLACES)
         owners = self._owners
         if not owners:

@@ -1,4 +1,4 @@
-"""``round_robin``: peers in turn, by weight, smooth (heavy peers do not get their turns in a row)."""
+"""``round_robin``: peers in turn, by weight, spread evenly (heavy peers do not get their turns in a row)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 class RoundRobin(Balancer):
-    """Gives the peers that are available their turns.
+    """Gives the available peers their turns.
 
-    Whose turn it is and cannot be used, since a request failed there or it starts slowly, is
-    replaced by the next of a second round. (Taking the next of the first would always load the
-    same neighbour.)
+    A peer that cannot be used, because a request failed there or it starts slowly, is replaced by the next
+    one of a second round. Taking the next one of the first would always put its load on the same neighbour.
     """
 
     def __init__(self, peers: Sequence[Peer]) -> None:
@@ -28,7 +27,7 @@ class RoundRobin(Balancer):
         self.refresh(is_available)
 
     def refresh(self, usable: Usable) -> None:
-        """Share the turns out among those that are available now."""
+        """Distribute the turns among the available peers."""
         peers = [peer for peer in self.peers if usable(peer)]
         weights = [peer.weight for peer in peers]
         self._turns = turns(peers, weights)
@@ -36,11 +35,11 @@ class RoundRobin(Balancer):
         self._round = sum(weights)
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
-        """Choose the next one."""
+        """Choose the next peer."""
         try:
             peer = next(self._turns)
         except StopIteration:
-            return None  # (there are no peers)
+            return None  # there are no peers
         if usable(peer):
             return peer
         for peer in islice(self._replacements, self._round):

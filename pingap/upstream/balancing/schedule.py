@@ -1,4 +1,4 @@
-"""Turns: who comes when, according to weights, evenly spread."""
+"""Turns: the order of items according to weights, evenly spread."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 MOST_PLACES: Final = 4096
-"""Turns of a round that are worked out in advance; with more, each turn is worked out when it comes."""
+"""Maximum length of a precomputed round; with more turns, each is computed when needed."""
 
 
 def smooth_schedule(weights: Sequence[int]) -> list[int]:
-    """Return one round of places, each as often as its weight, spread evenly over the round.
+    """Return one round of indexes, each as often as its weight, spread evenly over the round.
 
-    A place of weight w wants its turns in the middle of w equal parts of the round; sorting all
-    those wishes gives the order.
+    An index of weight w should have its turns in the middle of w equal parts of the round; sorting these
+    positions gives the order.
 
-    :param weights: positive; a common divisor is taken out.
+    :param weights: positive; a common divisor is removed.
     """
     divisor = gcd(*weights)
     wishes = [
@@ -32,14 +32,14 @@ def smooth_schedule(weights: Sequence[int]) -> list[int]:
 
 
 def turns(items: Sequence[T], weights: Sequence[int]) -> Iterator[T]:
-    """Yield items in turn for ever, according to their weights; nothing if there are none."""
+    """Yield items in turn forever, according to their weights; nothing if there are none."""
     if sum(weights) <= MOST_PLACES * gcd(*weights):
         return cycle([items[place] for place in smooth_schedule(weights)])
     return _one_by_one(items, weights)
 
 
 def _one_by_one(items: Sequence[T], weights: Sequence[int]) -> Iterator[T]:
-    """Yield the same order, without a list of the whole round: weights may be large."""
+    """Yield the same order without a list of the whole round, because weights may be large."""
     heap = [(0.5 / weight, place) for place, weight in enumerate(weights)]
     heapify(heap)
     while True:

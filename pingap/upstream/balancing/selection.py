@@ -1,7 +1,7 @@
-"""The selection of a peer: the balancer's choice among those that are available.
+"""The selection of a peer: the balancer's choice among the available ones.
 
-Which are is worked out again when one of them changes, at the next request; so a request costs the
-balancer's choice and nothing more.
+The set of available peers is updated after a change, at the next request; so a request costs only the
+balancer's choice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _Choice: TypeAlias = "Callable[[Request, RequestContext, Usable], Peer | None]"
 
 RETRY_AFTER_SECONDS: Final = 5
-"""What clients are told to wait if no peer is available."""
+"""The ``Retry-After`` for clients if no peer is available."""
 
 
 _ROUND_ROBIN: Final = without_argument(RoundRobin)
@@ -40,11 +40,11 @@ _ROUND_ROBIN: Final = without_argument(RoundRobin)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balancing:
-    """How an upstream balances.
+    """The balancing settings of an upstream.
 
     :param factory: makes its balancers.
-    :param slow_start: seconds that a peer needs until it has its full share.
-    :param panic_threshold: with less than this percentage of peers available, all are used.
+    :param slow_start: seconds until a peer has its full share.
+    :param panic_threshold: if less than this percentage of peers is available, all are used.
     """
 
     factory: BalancerFactory = _ROUND_ROBIN
@@ -55,7 +55,7 @@ class Balancing:
     def build(self, peers: Sequence[Peer]) -> Balancer:
         """Build a balancer for some peers.
 
-        :raises ValueError: ``algo`` says something that cannot be.
+        :raises ValueError: the value of ``algo`` is invalid.
         """
         options = replace(self.options, drained=[peer for peer in peers if not peer.weight])
         balancer = self.factory([peer for peer in peers if peer.weight], options)
@@ -66,7 +66,7 @@ class Selection:
     """Selects peers of an upstream.
 
     :param name: of the upstream.
-    :param peers: all of them, backups too.
+    :param peers: all of them, including backups.
     """
 
     def __init__(self, name: str, peers: Sequence[Peer], balancing: Balancing) -> None:
@@ -79,14 +79,14 @@ class Selection:
         self._usable: Usable = is_available
         self._choose: _Choice = self._choose_afresh
         self.panics = False
-        """So few are available that all are used as if they were."""
+        """Whether so few are available that all are used as if they were."""
         for peer in peers:
             peer.on_change = self._on_change
 
     def choose(self, request: Request, ctx: RequestContext, tried: Collection[Peer] = ()) -> Peer:
         """Return the peer for a request.
 
-        :param tried: peers that failed the request before; another one is preferred.
+        :param tried: peers that have already failed this request; others are preferred.
         :raises HTTPError: 503, none is available.
         """
         try:
@@ -117,13 +117,13 @@ class Selection:
         untried = self._choose(request, ctx, lambda peer: peer not in tried and usable(peer))
         return untried or self._choose(request, ctx, usable)
 
-    # When others are available than before.
+    # After a change of the available peers.
 
     def _on_change(self) -> None:
         self._choose = self._choose_afresh
 
     def _choose_afresh(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
-        """Take note of who is available, and choose from them."""
+        """Update the set of available peers, and choose from it."""
         self._refresh()
         return self._choose(request, ctx, self._usable)
 

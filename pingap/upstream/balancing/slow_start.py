@@ -1,6 +1,6 @@
-"""Slow start: a peer that comes back, or is new, gets its share of the requests little by little.
+"""Slow start: a peer that returns or is new gets its share of the requests gradually.
 
-(An application that was just started has cold caches, no connections and uncompiled code.)
+An application that has just started has cold caches, no connections and uncompiled code.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class SlowStart(Balancer):
-    """Sends on what another balancer chooses for a peer that starts, at first to others.
+    """Passes on the choices of another balancer, but at first mostly redirects those of a starting peer.
 
-    :param balancer: chooses.
-    :param seconds: how long a start takes.
+    :param balancer: makes the choices.
+    :param seconds: duration of a start.
     """
 
     def __init__(self, balancer: Balancer, seconds: float) -> None:
@@ -31,20 +31,20 @@ class SlowStart(Balancer):
 
     @property
     def bookkeeper(self) -> Balancer | None:
-        """Whoever chooses."""
+        """The balancer that chooses."""
         return self._balancer.bookkeeper
 
     def refresh(self, usable: Usable) -> None:
-        """Tell the balancer."""
+        """Pass the change on to the balancer."""
         self._balancer.refresh(usable)
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
-        """Choose as the balancer does; with peers that start, more often the others."""
+        """Choose as the balancer does; for a starting peer, often choose again."""
         first = peer = self._balancer.choose(request, ctx, usable)
         passed_over: set[Peer] = set()
         while peer is not None and (share := self._share(peer, ctx.began_at)) < 1.0:
-            # The dice make its share of the turns grow, or of what is drawn.
-            may_be = random() < share  # noqa: S311 - nobody gains by guessing it
+            # A random number makes its share of the choices grow.
+            may_be = random() < share  # noqa: S311 - need not be unpredictable
             if may_be and not self._balancer.weighs_load:
                 return peer
             passed_over.add(peer)
@@ -54,23 +54,23 @@ class SlowStart(Balancer):
             if may_be and (other is None or _has_less(peer, share, other)):
                 return peer
             peer = other
-        return peer or first  # (all of them start: nobody is the better choice)
+        return peer or first  # all of them are starting: none is a better choice
 
     def _share(self, peer: Peer, now: float) -> float:
-        """Return the part of its requests that a peer gets: 1 for one that has started."""
+        """Return the share of its requests that a peer gets: 1 after the start."""
         return max(0.0, now - peer.available_since) / self._seconds
 
 
 def _has_less(peer: Peer, share: float, other: Peer) -> bool:
-    """Tell whether a peer that starts has less to do than another one, measured by its share.
+    """Return whether a starting peer has less load than another one, in proportion to its share.
 
-    (Or a balancer that weighs load would send it everything until it has as much as the others.)
+    Otherwise a balancer based on load would send it everything until it has as much as the others.
     """
     return peer.in_flight / peer.weight <= share * other.in_flight / other.weight
 
 
 def with_slow_start(balancer: Balancer, seconds: float) -> Balancer:
-    """Return a balancer with slow start; a client that has a peer is none of its business."""
+    """Return a balancer with slow start, which does not affect clients that are bound to a peer."""
     if not seconds:
         return balancer
     if isinstance(balancer, Sticky):

@@ -16,7 +16,7 @@ from pingap.upstream.balancing.sticky import make_sticky
 
 @hookimpl
 def pingap_balancers() -> Mapping[str, BalancerFactory]:
-    """Name the balancers of the core."""
+    """Return the balancers of the core."""
     return {
         "round_robin": without_argument(RoundRobin),
         "least_conn": without_argument(LeastConnections),

@@ -1,8 +1,8 @@
-"""``sticky:NAME``: a client comes back to its peer, by a cookie that the proxy gives it.
+"""``sticky:NAME``: a client stays with its peer, by a cookie that the proxy sets.
 
-The value is the HMAC of the peer's address: who does not have the key can neither make one nor learn
-an address from it. It depends on nothing else, so all workers, and all proxies that have the same
-key, understand it, across restarts.
+The value is the HMAC of the peer's address: without the key, nobody can create one or learn an address from
+it. It depends on nothing else, so all workers, and all proxies with the same key, understand it, even after
+a restart.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from pingap.plugins.peer import Peer
 
 LEAST_SECRET: Final = 16
-"""Bytes that ``sticky_secret`` must have."""
+"""Minimum length of ``sticky_secret`` in bytes."""
 _TAG_BYTES: Final = 16
-# A shared cache that kept the answer would give the cookie to everybody.
+# A shared cache that stored the response would send the cookie to all clients.
 _PRIVATE: Final = field("Cache-Control", "private")
 
 
 class Sticky(Balancer):
-    """Chooses the peer that a client's cookie names; who has none that counts gets one.
+    """Chooses the peer that a client's cookie names; a client without a valid cookie gets one.
 
     :param name: of the cookie.
-    :param secret: makes the values.
+    :param secret: the key for the values.
     :param upstream: its name: another upstream has other values for the same address.
     :param drained: peers that get no new clients.
     """
@@ -47,21 +47,21 @@ class Sticky(Balancer):
     ) -> None:
         super().__init__(peers)
         self.spread: Balancer = RoundRobin(peers)
-        """Chooses for clients that are new."""
+        """Chooses a peer for new clients."""
         self._name = name
         tags = {peer: _tag(secret, upstream, peer) for peer in (*peers, *drained)}
         self._by_tag = {tag: peer for peer, tag in tags.items()}
         self._fields = {peer: _fields(f"{name}={tag}; Path=/") for peer, tag in tags.items()}
 
     def refresh(self, usable: Usable) -> None:
-        """Spread new clients over those that are available now."""
+        """Distribute new clients among the available peers."""
         self.spread.refresh(usable)
 
     def choose(self, request: Request, ctx: RequestContext, usable: Usable) -> Peer | None:
         """Choose the peer of the cookie, or a new one."""
         peer = self._by_tag.get(request.cookie(self._name) or "")
         if peer is not None and usable(peer):
-            ctx.choice_fields = ()  # an attempt before this one may have gone elsewhere
+            ctx.choice_fields = ()  # a previous attempt may have gone elsewhere
             return peer
         peer = self.spread.choose(request, ctx, usable)
         if peer is not None:
@@ -76,7 +76,7 @@ def _tag(secret: bytes, upstream: str, peer: Peer) -> str:
 
 
 def _fields(cookie: str) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
-    """Return what gives a client a cookie: over HTTP, and over HTTPS."""
+    """Return the fields that set the cookie: over HTTP, and over HTTPS."""
     cookie += "; HttpOnly; SameSite=Lax"
     return (
         (field("Set-Cookie", cookie), _PRIVATE),

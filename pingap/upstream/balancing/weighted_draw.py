@@ -1,4 +1,4 @@
-"""Drawing peers by lot, according to their weights; nobody gains by guessing a draw."""
+"""Drawing peers at random, by weight; draws need not be unpredictable."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pingap.plugins.peer import Peer
 
 _TRIES: Final = 3
-"""Draws that may be in vain before those that can be used are looked for one by one."""
+"""Unsuccessful draws after which usable peers are searched one by one."""
 
 
 class WeightedDraw:
-    """An urn with each peer as often as its weight; what is drawn goes back.
+    """Draws peers with replacement, with probabilities in proportion to their weights.
 
     :param peers: at least one.
     """
@@ -28,14 +28,14 @@ class WeightedDraw:
     def __init__(self, peers: Sequence[Peer]) -> None:
         self._bounds = [float(bound) for bound in accumulate(peer.weight for peer in peers)]
         self._total = self._bounds[-1]
-        self._peers = [*peers, peers[-1]]  # should rounding ever reach the total
+        self._peers = [*peers, peers[-1]]  # in case rounding reaches the total
 
     def draw(self) -> Peer:
         """Return one."""
         return self._peers[bisect(self._bounds, random() * self._total)]  # noqa: S311
 
     def draw_usable(self, usable: Usable) -> Peer | None:
-        """Return one that can be used; None if there is none."""
+        """Return a usable peer; None if there is none."""
         for _ in range(_TRIES):
             peer = self._peers[bisect(self._bounds, random() * self._total)]  # noqa: S311
             if usable(peer):

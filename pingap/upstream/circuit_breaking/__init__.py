@@ -1,1 +1,1 @@
-"""Circuit breakers, and what they observe."""
+"""Circuit breakers, and the observers of attempts."""

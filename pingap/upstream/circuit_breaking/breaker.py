@@ -1,13 +1,13 @@
 """A circuit breaker as a state machine over shared state (config.md 6.4): no IO, and time is passed in.
 
-Every worker has a ``CircuitBreaker`` for a backend, and all of them one record in shared state: what
-the breaker does, and how many failures there were in a row. A failure, a probe and a change of state
-change the record while it is held: so what several workers find at once happens one after the
-other, and whoever comes second finds it done. An attempt that goes well, after another that did,
-only looks whether the record is still the one that is known here, and takes no lock.
+Every worker has a ``CircuitBreaker`` for a backend, and they share one record in shared state: the state of
+the breaker, and the number of consecutive failures. A failure, a probe and a change of state modify the
+record while it is held, so simultaneous changes of several workers are serialised, and the second worker
+finds the change of the first. A success after another success only checks whether the record is still the
+known one, and takes no lock.
 
-In between, a worker acts on what it knew last. If that is out of date, its attempts belong to a
-term that is over, and tell nothing.
+In between, a worker acts on the state it knew last. If that is out of date, its attempts belong to an old
+term, and their results are ignored.
 
 ``Breakers`` puts one in front of each peer of an upstream.
 """
@@ -25,28 +25,29 @@ from pingap.shared_state.state import SharedState, SharedWindow, Values
 _TABLE: Final = "circuit_breaker"
 _FIELDS: Final = "qqdq"
 _ROUNDING: Final = 1e-6
-"""What sums of fractions may be wrong by."""
+"""Tolerance for sums of fractions."""
 
 
 class State(IntEnum):
-    """What a breaker does with requests; the numbers are those of the metric."""
+    """The state of a breaker; the numbers are those of the metric."""
 
     CLOSED = 0
-    """It lets them through."""
+    """It lets requests through."""
     OPEN = 1
     """It refuses them."""
     HALF_OPEN = 2
-    """It lets a few through, to see how they fare."""
+    """It lets a few probes through, to test the backend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings:
-    """When a breaker opens and closes.
+    """The conditions under which a breaker opens and closes.
 
-    :param max_consecutive_failures: failures in a row that trip it; 0: they do not.
-    :param max_failure_percent: percentage of failures in the window that trips it; 0: it does not.
-    :param min_requests: attempts in the window before the percentage counts.
-    :param probes: attempts at once while half-open, and successes in a row that close it.
+    :param max_consecutive_failures: consecutive failures that open it; 0: off.
+    :param max_failure_percent: percentage of failures in the window that opens it; 0: off.
+    :param min_requests: minimum number of attempts in the window for the percentage.
+    :param probes: maximum number of concurrent attempts while half-open, and consecutive successes that
+        close it.
     :param open_duration: seconds it stays open.
     :param window: length of the window in seconds.
     """
@@ -60,11 +61,11 @@ class BreakerSettings:
 
 
 class Record(NamedTuple):
-    """What all workers know of a breaker.
+    """The shared record of a breaker.
 
-    :ivar term: another one whenever it opens or closes.
+    :ivar term: changes whenever it opens or closes.
     :ivar open_until: when it becomes half-open, or became it.
-    :ivar row: failures in a row while it is closed, successes in a row while it is half-open.
+    :ivar row: consecutive failures while it is closed, consecutive successes while it is half-open.
     """
 
     term: int = 0
@@ -74,22 +75,22 @@ class Record(NamedTuple):
 
     @classmethod
     def of(cls, values: Values) -> Record:
-        """Return the record with values of the table."""
+        """Return the record for values of the table."""
         term, state, open_until, row = values
         return cls(int(term), State(int(state)), open_until, int(row))
 
 
 class CircuitBreaker:
-    """A breaker: told when attempts begin and end, it tells whether another one may begin.
+    """A breaker: gets the beginning and the end of attempts, and decides whether another one may begin.
 
-    An attempt is known by a token of the caller's. ``admit`` and ``release`` stand around it,
-    whatever becomes of it; ``succeeded`` or ``failed`` come between, unless nothing was learnt.
-    What is learnt of an attempt counts only in the term in which it began.
+    The caller identifies an attempt by a token. ``admit`` and ``release`` enclose it in any case;
+    ``succeeded`` or ``failed`` is called in between, unless there is no result. A result counts only in the
+    term in which the attempt began.
 
     :param settings: when it opens and closes.
-    :param shared: where workers count together.
+    :param shared: the shared state, in which all workers count together.
     :param key: of the backend, the same in all workers.
-    :param open_until: it was open before, as is known from elsewhere. Counts if nothing is shared.
+    :param open_until: a known earlier opening; used if nothing is shared.
     """
 
     __slots__ = (
@@ -116,20 +117,20 @@ class CircuitBreaker:
         self._shared = shared
         self._key = key
         self._table = shared.table(_TABLE, _FIELDS)
-        self._attempts: dict[Hashable, int] = {}  # under way -> the term in which they began
-        self._probes: set[Hashable] = set()  # those that have a place
-        self._is_full = False  # there was no place left when this worker looked
+        self._attempts: dict[Hashable, int] = {}  # in progress -> the term in which they began
+        self._probes: set[Hashable] = set()  # those that hold a slot
+        self._is_full = False  # no slot was left when this worker last checked
         self._counts_rows = settings.max_consecutive_failures > 0
         self._requests: SharedWindow | None = None
         self.reason = ""
-        """Why this worker opened it last, for people."""
+        """Why this worker last opened it, for the log."""
         with self._table.locked(key) as held:
             if held.values is None:
                 held.values = Record(1, State.OPEN, open_until) if open_until else Record()
         self.known = Record()
-        """What this worker knew last."""
-        self.term, self.state = self.known.term, self.known.state  # once more, to be read fast
-        self._version = 0  # of the shared record when it was known
+        """The record as last known to this worker."""
+        self.term, self.state = self.known.term, self.known.state  # copies for fast access
+        self._version = 0  # of the shared record when it was read
         self.look()
 
     def __repr__(self) -> str:
@@ -137,7 +138,7 @@ class CircuitBreaker:
 
     @property
     def refuses(self) -> bool:
-        """Whether no attempt may begin now, as far as is known here."""
+        """Whether no attempt may begin now, as far as this worker knows."""
         if self.state is State.CLOSED:
             return False
         return self.state is State.OPEN or self._is_full
@@ -145,9 +146,9 @@ class CircuitBreaker:
     # Attempts.
 
     def admit(self, token: Hashable) -> bool:
-        """Let an attempt begin, if it may.
+        """Let an attempt begin, if allowed.
 
-        :returns: False if it may not: then ``refuses`` is true from now on.
+        :returns: False if it is not allowed: then ``refuses`` is true from now on.
         """
         if self.state is State.CLOSED:
             self._attempts[token] = self.term
@@ -155,7 +156,7 @@ class CircuitBreaker:
         return not self.refuses and self._admit_probe(token)
 
     def _admit_probe(self, token: Hashable) -> bool:
-        """Give a probe a place, unless other workers have given the last one away."""
+        """Give a probe a slot, unless other workers have taken the last one."""
         places = self._shared.gauge(self._key)
 
         def take_place(record: Record) -> Record:
@@ -171,7 +172,7 @@ class CircuitBreaker:
         return self.state is State.CLOSED and self.admit(token)
 
     def release(self, token: Hashable) -> bool:
-        """Take note that an attempt is over: a probe gives its place back.
+        """Record that an attempt is over: a probe returns its slot.
 
         :returns: it was a probe.
         """
@@ -184,9 +185,9 @@ class CircuitBreaker:
         return True
 
     def succeeded(self, token: Hashable, now: float) -> bool:
-        """Take note that an attempt went well.
+        """Record that an attempt succeeded.
 
-        :returns: so the breaker closes.
+        :returns: this closes the breaker.
         """
         if self._attempts.get(token) != self.term:
             return False
@@ -201,9 +202,9 @@ class CircuitBreaker:
         return False
 
     def failed(self, token: Hashable, now: float) -> bool:
-        """Take note that an attempt failed: no connection, no answer, or a bad status.
+        """Record that an attempt failed: no connection, no response, or a bad status.
 
-        :returns: so the breaker opens.
+        :returns: this opens the breaker.
         """
         if self._attempts.get(token) != self.term:
             return False
@@ -212,7 +213,7 @@ class CircuitBreaker:
     # What becomes of the record.
 
     def _after_probe(self, record: Record) -> Record:
-        """Count a probe that went well."""
+        """Count a successful probe."""
         if record.term != self.term:
             return record
         if record.row + 1 >= self._settings.probes:
@@ -220,11 +221,11 @@ class CircuitBreaker:
         return record._replace(row=record.row + 1)
 
     def _end_row(self, record: Record) -> Record:
-        """End a row of failures."""
+        """Reset the number of consecutive failures."""
         return record._replace(row=0) if record.row and record.term == self.term else record
 
     def _after_failure(self, record: Record, now: float) -> Record:
-        """Count a failure, and open the breaker if it is one too many."""
+        """Count a failure, and open the breaker if the limit is reached."""
         if record.term != self.term:
             return record
         if record.state is State.CLOSED:
@@ -238,7 +239,7 @@ class CircuitBreaker:
         return Record(record.term + 1, State.OPEN, now + self._settings.open_duration)
 
     def _too_much(self, row: int, now: float) -> str:
-        """Count a failure in the window; return why the breaker trips, empty if it does not."""
+        """Count a failure in the window; return the reason to open the breaker, empty if there is none."""
         settings = self._settings
         if 0 < settings.max_consecutive_failures <= row:
             return f"{row} failures in a row"
@@ -246,8 +247,8 @@ class CircuitBreaker:
             return ""
         requests = self._requests.add(1, now)
         failures = self._window(self.term, "failures").add(1, now)
-        # (What is left of an earlier piece of time is a fraction. Four requests are enough for
-        # a limit of four wherever the piece began.)
+        # The rest of an earlier piece of time is a fraction. Four requests must reach a limit of four
+        # wherever the piece began.
         if math.ceil(requests - _ROUNDING) < settings.min_requests:
             return ""
         if failures * 100 < settings.max_failure_percent * requests - _ROUNDING:
@@ -272,18 +273,18 @@ class CircuitBreaker:
         return self._change(half_open)
 
     def look(self) -> None:
-        """Take note of what other workers did."""
+        """Read the changes of other workers."""
         version, values = self._table.version(self._key), self._table.get(self._key)
         self._know(self.known if values is None else Record.of(values), version)
 
     def _change(self, decide: Callable[[Record], Record]) -> bool:
-        """Change the shared record, which no other worker does at the same time.
+        """Change the shared record exclusively.
 
-        :param decide: returns what becomes of it.
-        :returns: its state is another one, by this worker.
+        :param decide: returns the new record.
+        :returns: whether this worker has changed its state.
         """
         with self._table.locked(self._key) as held:
-            # (One that gave way to others is as it is known here.)
+            # A record that was displaced is recreated from the known one.
             before = self.known if (values := held.values) is None else Record.of(values)
             after = decide(before)
             if after is not before:
@@ -307,5 +308,5 @@ class CircuitBreaker:
         self._is_full = half_open and self._shared.gauge(self._key).value >= places
 
     def _window(self, term: int, what: str) -> SharedWindow:
-        """Return a window of a term: each begins with nothing counted."""
+        """Return a window of a term: each starts empty."""
         return self._shared.window(f"{self._key}:{term}:{what}", self._settings.window)

@@ -1,7 +1,7 @@
 """The circuit breakers of an upstream: one in front of each peer (config.md 6.4).
 
-All workers count together, in shared state (``breaker.py``). That a breaker opens or closes is told over
-the bus, so that they look at once; whoever is not told finds out with the next failure or probe.
+All workers count together, in shared state (``breaker.py``). Opening and closing is announced over the bus,
+so that they check at once; a worker that misses it finds out with the next failure or probe.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("pingap")
 
 PROBE_BODY_SECONDS: Final = 1.0
-"""How long a probe keeps its place while its client still sends the request: others may be faster."""
+"""How long a probe keeps its slot while its client still sends the request: others may be faster."""
 OBSTACLE: Final = "breaker"
-"""What stands in the way of requests to a peer whose breaker refuses them."""
+"""The obstacle of a peer whose breaker refuses requests."""
 
 
 class PeerBreaker:
-    """The breaker in front of one peer, and whether it stands in the way.
+    """The breaker of one peer, and the obstacle it sets.
 
     :param where: upstream and peer, for the log.
-    :param deadlines: call it when it was open for long enough, and as long as all probes are under
-        way: their places may be given back in another worker, or by its death.
+    :param deadlines: calls it when it was open for long enough, and while all probes are in progress:
+        their slots may be returned in another worker, or by its death.
     """
 
     __slots__ = ("_deadlines", "_peer", "_where", "breaker", "deadline", "opened", "requests")
@@ -54,16 +54,16 @@ class PeerBreaker:
         self.breaker = breaker
         self.deadline = math.inf
         self.opened = 0
-        """How often this worker decided that it opens."""
+        """How often this worker opened it."""
         self.requests: dict[RequestContext, RelayedBody] = {}
-        """Bodies of the probes that are under way."""
+        """Bodies of the probes in progress."""
 
     def on_deadline(self) -> None:
-        """Called by the sweep when there may be places for probes."""
+        """Called by the sweep when there may be slots for probes."""
         slow = time.monotonic() - PROBE_BODY_SECONDS
         for ctx, body in list(self.requests.items()):
             if not body.ended and ctx.upstream_connected_at < slow:
-                self.release(ctx)  # what becomes of it tells nothing any more
+                self.release(ctx)  # its result no longer matters
         if self.breaker.wake(time.monotonic()):
             log.info("circuit breaker of %s is half-open", self._where)
         else:
@@ -71,12 +71,12 @@ class PeerBreaker:
         self.stand()
 
     def release(self, ctx: RequestContext) -> bool:
-        """Take note that an attempt is over, or does not count any more; True if it was a probe."""
+        """Record that an attempt is over, or no longer counts; True if it was a probe."""
         self.requests.pop(ctx, None)
         return self.breaker.release(ctx)
 
     def stand(self) -> None:
-        """Stand in the way of requests, or step aside."""
+        """Set or remove the obstacle."""
         if not self.breaker.refuses:
             self.forget()
             self._peer.unblock(OBSTACLE)
@@ -87,12 +87,12 @@ class PeerBreaker:
         self._peer.block(OBSTACLE)
 
     def forget(self) -> None:
-        """Wait for nothing any more."""
+        """Cancel all waiting."""
         self.deadline = math.inf
         self._deadlines.forget(self)
 
     def tell(self, now: float) -> None:
-        """Say that this worker opened or closed it."""
+        """Log that this worker opened or closed it."""
         if self.breaker.state is not State.OPEN:
             log.warning("circuit breaker of %s closes", self._where)
             return
@@ -104,10 +104,10 @@ class PeerBreaker:
 class Breakers:
     """The breakers of an upstream; an ``Observer`` of its attempts.
 
-    :param upstream: in front of whose peers they stand.
+    :param upstream: the upstream of the peers.
     :param failures: statuses of responses that count as failures.
-    :param deadlines: wake them.
-    :param bus: tells workers to look at what another one did.
+    :param deadlines: wakes them.
+    :param bus: announces changes to other workers.
     """
 
     def __init__(
@@ -132,12 +132,12 @@ class Breakers:
         self._shared = shared
 
     def follow(self) -> None:
-        """Do from now on what other workers do, and what they have done already."""
+        """Follow the changes of other workers from now on, starting with existing ones."""
         if self._unsubscribe is None:
             self._unsubscribe = self._bus.subscribe(self._prefix, self._told)
 
     def apply_known(self) -> None:
-        """Apply what is known of the peers, which are others than before."""
+        """Apply the known state after the peers have changed."""
         if self._unsubscribe is None:
             return  # ``follow`` will
         for peer in self._upstream.peers:
@@ -149,33 +149,33 @@ class Breakers:
     def choose(self, request: Request, ctx: RequestContext, tried: Collection[Peer] = ()) -> Peer:
         """Return the peer for a request (:meth:`Selection.choose`), whose attempt begins now.
 
-        Where other workers have given away the last place for a probe, another peer is chosen.
+        If other workers have taken the last slot for a probe, another peer is chosen.
         """
         while True:
             peer = self._upstream.selection.choose(request, ctx, tried)
             one = peer.breaker
             if one is None:
-                self._install(peer)  # and it may stand in the way
+                self._install(peer)  # which may set the obstacle
                 continue
             breaker = one.breaker
             if breaker.state is State.CLOSED:
                 breaker.admit(ctx)
                 return peer
             if breaker.refuses:
-                return peer  # all peers are used in panic: what becomes of it tells nothing
+                return peer  # in panic, all peers are used, and results are ignored
             admitted = breaker.admit(ctx)
             one.stand()
             if admitted:
                 return peer
 
     def release(self, peer: Peer, ctx: RequestContext) -> None:
-        """Take note that an attempt is over, however it ended."""
+        """Record that an attempt is over, with any result."""
         one = peer.breaker
         if one is not None and one.release(ctx):
             one.stand()
 
     def watch_body(self, peer: Peer, ctx: RequestContext, body: RelayedBody) -> None:
-        """Take note that a request is sent as its client sends it."""
+        """Record that a request body is sent as it arrives from the client."""
         one = peer.breaker
         if one is not None and one.breaker.state is State.HALF_OPEN:
             one.requests[ctx] = body
@@ -183,7 +183,7 @@ class Breakers:
     def attempted(
         self, peer: Peer, ctx: RequestContext, error: UpstreamError | None, status: int
     ) -> None:
-        """Take note of what an attempt tells of its peer (``Observer``)."""
+        """Record the result of an attempt (``Observer``)."""
         one = peer.breaker
         if one is None or (error is not None and says_nothing(error, ctx)):
             return
@@ -200,12 +200,12 @@ class Breakers:
             self._publish(peer, breaker.known, now)
 
     def abandoned(self, peer: Peer) -> None:
-        """Leave it to ``release`` (``Observer``)."""
+        """Do nothing: ``release`` handles it (``Observer``)."""
 
     # What all workers know.
 
     def _install(self, peer: Peer) -> PeerBreaker:
-        """Put a breaker in front of a peer: it is as other workers know it, or knew it."""
+        """Create the breaker of a peer, in the state that other workers know or knew."""
         key = self._prefix + peer.text
         until = 0.0
         left = float(self._bus.values.get(key, "").partition("open:")[2] or 0) - time.time()
@@ -225,7 +225,7 @@ class Breakers:
         self._bus.publish(self._prefix + peer.text, value)
 
     def _told(self, key: str, value: str) -> None:
-        """Look at what a worker, perhaps this one, has done."""
+        """Check a change announced by any worker, perhaps this one."""
         text = key.removeprefix(self._prefix)
         for peer in self._upstream.peers:
             if peer.text == text:
@@ -235,15 +235,15 @@ class Breakers:
                     peer.breaker.on_deadline()
 
     def close(self) -> None:
-        """Stop listening to other workers: the upstream is no more."""
+        """Stop listening to other workers: the upstream is no longer used."""
         if self._unsubscribe is not None:
             self._unsubscribe()
 
 
 def says_nothing(error: UpstreamError, ctx: RequestContext) -> bool:
-    """Return whether an error is no sign of a failing peer.
+    """Return whether an error does not indicate a failing peer.
 
-    A kept connection had ended while nobody used it, the upstream gave the request back (HTTP/2), or
-    something else than the peer caused it.
+    A kept connection was closed while idle, the upstream returned the request unprocessed (HTTP/2), or
+    something other than the peer caused it.
     """
     return error.unprocessed or error.blameless or (error.untouched and ctx.upstream_reused)

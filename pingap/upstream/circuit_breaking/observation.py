@@ -1,4 +1,4 @@
-"""Who watches the attempts of an upstream, as its configuration says."""
+"""Sets up the observers of an upstream's attempts, according to its configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def observe(
     upstream: UpstreamRuntime, settings: UpstreamConfig, deadlines: Deadlines, bus: Bus
 ) -> None:
-    """Give an upstream its statistics and circuit breakers, where they are asked for."""
+    """Give an upstream its statistics and circuit breakers, if they are configured."""
     failures = settings.failure_statuses
     if settings.enable_tracer:
         upstream.is_traced = True

@@ -1,4 +1,4 @@
-"""Who is told how attempts to have a request answered by a peer end."""
+"""The interface of observers, which are notified how attempts end."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Watches the attempts of an upstream (``UpstreamRuntime.observers``).
+    """Observes the attempts of an upstream (``UpstreamRuntime.observers``).
 
-    Every attempt ends with one of the two calls, also one that is repeated.
+    Every attempt ends with one of the two calls, even if it is repeated.
     """
 
     def attempted(
         self, peer: Peer, ctx: RequestContext, error: UpstreamError | None, status: int
     ) -> None:
-        """Take note that the head of a response came, or that none will.
+        """Record that the head of a response arrived, or that none will.
 
-        :param ctx: of the request; ``upstream_reused`` tells whether the connection was a kept one.
+        :param ctx: of the request; ``upstream_reused`` is whether the connection was a kept one.
         :param error: why there is no response; None if there is one.
         :param status: of the response; 0 if there is none.
         """
 
     def abandoned(self, peer: Peer) -> None:
-        """Take note that an attempt ended and tells nothing of the peer: the client left, say."""
+        """Record that an attempt ended without a result, for example because the client disconnected."""

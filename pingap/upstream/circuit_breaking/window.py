@@ -1,4 +1,4 @@
-"""Counting what happened lately, without IO."""
+"""Counting recent events, without IO."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _SLOTS: Final = 10
 
 
 class SlidingWindow:
-    """How many events there were in the last seconds, and how many of them were bad.
+    """The number of events in the last seconds, and how many of them were bad.
 
-    The window moves on in steps of a tenth of its length, so what is counted is between nine tenths
-    of it and the whole of it. Time is passed in.
+    The window moves in steps of a tenth of its length, so the counted time is between nine tenths of it and
+    the whole. Time is passed in.
 
     :param seconds: its length.
     """
@@ -20,7 +20,7 @@ class SlidingWindow:
 
     def __init__(self, seconds: float) -> None:
         self._width = seconds / _SLOTS
-        self._slot = 0  # number of the latest slot, counted from the beginning of time
+        self._slot = 0  # number of the latest slot, counted from time 0
         self._events = [0] * _SLOTS
         self._bad = [0] * _SLOTS
         self.events = 0
@@ -38,7 +38,7 @@ class SlidingWindow:
         self.bad += bad
 
     def move_to(self, now: float) -> None:
-        """Forget what is too old; time that goes backwards is taken for the latest known."""
+        """Drop old events; if time goes backwards, the latest known time is used."""
         slot = int(now / self._width)
         if slot <= self._slot:
             return

@@ -1,4 +1,4 @@
-"""Which versions of HTTP an upstream is spoken to with."""
+"""The versions of HTTP that are used for an upstream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Speaks(Enum):
-    """Which versions of HTTP an upstream is spoken to with (``alpn``)."""
+    """The versions of HTTP that are used for an upstream (``alpn``)."""
 
     HTTP1 = "H1"
     HTTP2 = "H2"
@@ -14,13 +14,13 @@ class Speaks(Enum):
 
     @property
     def alpn(self) -> tuple[str, ...]:
-        """What is offered in a TLS handshake."""
+        """The protocols offered in a TLS handshake."""
         return _ALPN[self]
 
 
 _ALPN = {
     Speaks.HTTP1: ("http/1.1",),
-    # (A backend that only has HTTP/1.1 may refuse the handshake otherwise: RFC 7301, 3.2.)
+    # Otherwise, a backend that only supports HTTP/1.1 may reject the handshake (RFC 7301, 3.2).
     Speaks.HTTP2: ("h2", "http/1.1"),
     Speaks.EITHER: ("h2", "http/1.1"),
 }

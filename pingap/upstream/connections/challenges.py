@@ -1,4 +1,4 @@
-"""Authentication schemes that are about a connection, not about a request (RFC 4559, NTLM)."""
+"""Authentication schemes that apply to a connection instead of a request (RFC 4559, NTLM)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 from pingap.http.messages import Response
 
 CHALLENGES: Final = frozenset((401, 407))
-"""Statuses of answers that ask who the client is."""
+"""Statuses of responses that request authentication."""
 SCHEMES: Final = (b"ntlm", b"negotiate")
-"""What their credentials and challenges begin with, in lower case."""
+"""The beginnings of their credentials and challenges, in lower case."""
 
 
 def asks_to_sign_in(response: Response) -> bool:
-    """Return whether an answer (401 or 407) offers to authenticate the connection."""
+    """Return whether a response (401 or 407) offers to authenticate the connection."""
     return any(
         challenge.strip().lower().startswith(SCHEMES)
         for key in (b"www-authenticate", b"proxy-authenticate")

@@ -1,6 +1,6 @@
-"""Why there is no connection: what the log says, and what follows for the request.
+"""Errors of connecting: the text for the log, and the consequences for the request.
 
-Where that happened is for the caller to put before the text: ``app(10.0.0.1:80)``.
+The caller puts the place before the text: ``app(10.0.0.1:80)``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pingap.http.errors import UpstreamError
 _OURS: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 )
-"""This host has no descriptor, memory or port left."""
+"""This host has no file descriptor, memory or port left."""
 
 
 def is_ours(error: BaseException) -> bool:
-    """Return whether this host lacked something that a connection needs; its peer is not to blame."""
+    """Return whether this host lacked a resource for a connection; the peer is not to blame."""
     return isinstance(error, OSError) and error.errno in _OURS
 
 
@@ -32,7 +32,7 @@ def not_in_time() -> UpstreamError:
 
 
 def unreachable(error: OSError) -> UpstreamError:
-    """Return the error for what the system said when it tried to connect."""
+    """Return the error for a system error while connecting."""
     if isinstance(error, TimeoutError):
         return not_in_time()
     refused, ours = isinstance(error, ConnectionRefusedError), is_ours(error)

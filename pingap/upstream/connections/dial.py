@@ -1,9 +1,9 @@
-"""Making connections so that a cancelled attempt leaves nothing behind.
+"""Makes connections in such a way that a cancelled attempt leaves nothing behind.
 
-``loop.create_connection`` is not safe to cancel: once the connection is there, uvloop closes the
-transport without calling ``connection_lost``, and what ``connection_made`` has counted is never
-taken back. So the socket is connected first, which may be cancelled at any time, and is given to
-the protocol in a step that always completes; if nobody wants it by then, it is closed in the usual way.
+``loop.create_connection`` is not safe to cancel: once the connection exists, uvloop closes the transport
+without calling ``connection_lost``, so counts made in ``connection_made`` are never undone. So the socket is
+connected first, which can be cancelled at any time, and is passed to the protocol in a step that always
+completes; if the connection is no longer needed by then, it is closed in the usual way.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ async def connected(
         if prepare is not None:
             prepare(sock)
         if isinstance(address, str):
-            sock.connect(address)  # at once, or EAGAIN because the backlog is full
+            sock.connect(address)  # immediately, or EAGAIN because the backlog is full
         else:
             await asyncio.get_running_loop().sock_connect(sock, address)
     except OSError as error:
         sock.close()
         if isinstance(error, TimeoutError) or error.errno is None:
             raise
-        # (Loops put the address into the text.)
+        # Event loops include the address in the text.
         raise OSError(error.errno, os.strerror(error.errno)) from None
     except BaseException:
         sock.close()
@@ -65,10 +65,10 @@ def _family(address: Address) -> socket.AddressFamily:
 
 
 async def hand_over(sock: socket.socket, protocol: asyncio.Protocol) -> None:
-    """Give a connected socket to a protocol. If this is cancelled, the connection is closed.
+    """Pass a connected socket to a protocol. If this is cancelled, the connection is closed.
 
-    (Cancelling the loop's own call would leave the descriptor in the socket, which closes it again
-    when it may belong to another connection: issue 738 of uvloop.)
+    Cancelling the loop's own call would leave the descriptor in the socket, which closes it again when it may
+    belong to another connection (uvloop issue 738).
     """
     loop = asyncio.get_running_loop()
     create = loop.create_connection

@@ -1,15 +1,15 @@
-"""TCP Fast Open towards upstreams (RFC 7413): the first bytes leave with the SYN.
+"""TCP Fast Open towards upstreams (RFC 7413): the first bytes are sent with the SYN.
 
-Linux does most of it (``TCP_FASTOPEN_CONNECT``). Where it has a cookie of the peer's host, ``connect``
-returns at once and the first write makes the connection; where it has none, it connects as usual
-and asks for one. Two things are different then, and they decide who may use it:
+Linux does most of the work (``TCP_FASTOPEN_CONNECT``). If it has a cookie of the peer's host, ``connect``
+returns immediately and the first write makes the connection; otherwise it connects as usual and requests a
+cookie. Two differences decide when it can be used:
 
-- The network may bring a SYN twice, and the peer may take both for requests (RFC 7413, 2.1). So what is
-  sent has to do no harm if it is done twice: the beginning of TLS or of HTTP/2, or a request that may
-  be repeated. Other requests are sent on connections that are made as usual.
-- That there is no connection is known only after the first bytes were sent. The system tells whether
-  the peer has ever answered the SYN (``has_connected``). If not, this is the failure of a connect as any
-  other. It may be the answer that was lost, and the bytes were taken; but they do no harm twice.
+- The network may deliver a SYN twice, and the peer may treat both as requests (RFC 7413, 2.1). So the data
+  must be harmless if received twice: the beginning of TLS or of HTTP/2, or a request that may be repeated.
+  Other requests are sent on connections that are made as usual.
+- A failure to connect is only noticed after the first bytes were sent. The system knows whether the peer has
+  ever answered the SYN (``has_connected``). If not, it is treated like any other connect failure. Possibly
+  only the answer was lost and the bytes were accepted, but receiving them twice is harmless.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pingap.upstream.connections import dial
 from pingap.wire.tcp import TcpOptions
 
 _TCP_FASTOPEN_CONNECT: Final = 30
-"""Of Linux; the socket module has no name for it."""
+"""The Linux option; the socket module has no name for it."""
 _BYTES_ACKED: Final = 120
-"""Where ``struct tcp_info`` counts what the peer has acknowledged; the SYN is the first."""
+"""Offset in ``struct tcp_info`` of the count of bytes acknowledged by the peer; the SYN is the first."""
 
 
 def is_possible() -> bool:
-    """Tell whether this system does it for clients (Linux, bit 1 of net.ipv4.tcp_fastopen)."""
+    """Return whether this system supports it for clients (Linux, bit 1 of net.ipv4.tcp_fastopen)."""
     if sys.platform != "linux":
         return False
     with socket.socket() as probe, suppress(OSError):
@@ -44,9 +44,9 @@ def is_possible() -> bool:
 
 
 def has_connected(sock: socket.socket | None) -> bool:
-    """Tell whether the peer has answered the SYN at any time, also if it is gone by now.
+    """Return whether the peer has ever answered the SYN, even if it is gone by now.
 
-    :param sock: one that cannot be asked any more has.
+    :param sock: if it can no longer be queried, it has.
     """
     if sock is None:
         return True
@@ -64,11 +64,11 @@ async def connect(
     until: float,
     late: Callable[[], None],
 ) -> None:
-    """Give a connection to a protocol; perhaps it is made only when that has written something.
+    """Pass a connection to a protocol; it may be made only when the protocol writes something.
 
-    :param until: when the peer has to have answered the SYN (``time.monotonic``); infinity: any time.
+    :param until: when the peer must have answered the SYN (``time.monotonic``); infinity: any time.
     :param late: called if it has not.
-    :raises OSError: it cannot be reached, and that is known already.
+    :raises OSError: it cannot be reached, if that is already known.
     """
     sock = await dial.connected(address, tcp, _allow)
     if until < math.inf and not has_connected(sock):
@@ -78,7 +78,7 @@ async def connect(
 
 
 def _allow(sock: socket.socket) -> None:
-    with suppress(OSError):  # forbidden by now: it connects as usual
+    with suppress(OSError):  # disabled by now: it connects as usual
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_FASTOPEN_CONNECT, 1)
 
 

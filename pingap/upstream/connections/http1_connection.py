@@ -1,4 +1,4 @@
-"""A connection of HTTP/1.1 to an upstream, serving one exchange at a time."""
+"""An HTTP/1.1 connection to an upstream, serving one exchange at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import WHOLE, Event, ResponseDecoder
 from pingap.upstream.connections import connect_errors
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
-from pingap.upstream.connections.http1_time_limits import NEVER, UpstreamTimeLimits
+from pingap.upstream.connections.http1_time_limits import UpstreamTimeLimits
 from pingap.wire.backlog import FULL_READ, last_time
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import MOST_REST, read_rest
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
 
 CLOSE_SECONDS: Final = 10.0
-"""How long an upstream may take to read what was sent before the connection was closed."""
+"""How long an upstream may take to read data sent before the connection was closed."""
 
 
 class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
-    """One connection: idle in the pool, or sending a request and reading its answer.
+    """One connection: idle in the pool, or sending a request and reading its response.
 
-    :param upstream: whose time limits apply and whose pool it goes back to.
+    :param upstream: provides the time limits and the pool.
     :param peer: the address it is made to.
     """
 
@@ -50,12 +51,12 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
     )
 
     may_refuse: Final = False
-    """(See ``Http2UpstreamStream``.)"""
+    """See ``Http2UpstreamStream``."""
 
     tcp_seconds: float | None
-    """How long making the TCP connection took; None until that is known."""
+    """Duration of the TCP connect; None until known."""
     tls_seconds: float | None
-    """How long the TLS handshake took; None without one."""
+    """Duration of the TLS handshake; None without TLS."""
 
     def __init__(self, upstream: UpstreamRuntime, peer: Peer) -> None:
         super().__init__(upstream)
@@ -77,16 +78,16 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
     # Callbacks of the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own classes
         self._transport = transport
         self._upstream.connections += 1
-        self.deadline = self._upstream.idle_deadline()  # if the exchange that wanted it has ended
+        self.deadline = self._upstream.idle_deadline()  # if its exchange has already ended
         self._pool.deadlines.watch(self)
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:
-            self.close()  # an idle upstream has nothing to say to us
+            self.close()  # an idle upstream must not send anything
             return
         self.read_at = time.monotonic()
         try:
@@ -116,28 +117,28 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
                     self._pin(exchange, event)
                 exchange.on_upstream_head(event)
             if self._exchange is None:
-                self._drop_rest(events)  # the exchange wants no more of it
+                self._drop_rest(events)  # the exchange needs no more of it
                 break
         if self._decoder.left or len(data) >= FULL_READ:
             self._leave_over()
         exchange.on_upstream_waiting()
 
     def _pin(self, exchange: Asker, response: Response) -> None:
-        """Serve only this client's connection from now on, if the client may sign in on ours."""
+        """Serve only this client's connection from now on, if the client may authenticate on ours."""
         if asks_to_sign_in(response):
-            from pingap.upstream.connections.pinned import pins_of  # (which needs this module)
+            from pingap.upstream.connections.pinned import pins_of  # which imports this module
 
             self.home = pins_of(exchange.ctx.connection).pin(self.peer)
 
     def _drop_rest(self, events: list[Event]) -> None:
-        """Go on serving if the answer that nobody wants is complete; otherwise end."""
+        """Continue to serve if the unneeded response is complete; otherwise close."""
         if isinstance(events[-1], EndOfMessage):
             self._let_go()
         else:
             self.abort()
 
     def _leave_over(self) -> None:
-        """Go on in the next turn of the loop, and read nothing until then."""
+        """Continue in the next turn of the loop, and read nothing until then."""
         transport = self._transport
         if transport is not None and not (self._waits_for_turn or transport.is_closing()):
             self._waits_for_turn = True
@@ -149,7 +150,7 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
             self._transport.resume_reading()
 
     def on_turn(self) -> None:
-        """Called when it is this connection's turn to go on with what was left over."""
+        """Called when it is this connection's turn to continue with the rest."""
         has_time = self._pool.backlog.has_time
         while self._takes_left and has_time():
             self.data_received(b"")
@@ -164,7 +165,7 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
         return bool(self._decoder.left) and self._exchange is not None and not self._reading_paused
 
     def eof_received(self) -> bool:
-        self._leave_idle()  # now: the transport tells its end later, after other requests of this turn
+        self._leave_idle()  # now: the transport reports the end only after other requests of this turn
         if (exchange := self._exchange) is not None:
             if exchange.tunnelling:
                 exchange.on_upstream_half_closed()
@@ -193,7 +194,7 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
             error = self._loss(transport, exc)
             error.blameless = error.blameless or waited
             if unsent and error.untouched and self._exchange.request_body is None:
-                error.unprocessed = True  # its head, which is all of it, has never left
+                error.unprocessed = True  # its head, which is the whole request, was never sent
                 self._leave_broken()
             self._lose(error)
 
@@ -204,9 +205,9 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
         return UpstreamError(f"connection lost: {exc or 'closed'}", untouched=untouched)
 
     def _receive_rest(self, transport: asyncio.BaseTransport) -> None:
-        """Take what came before the connection was lost: the upstream may have answered early.
+        """Receive data from before the loss of the connection: the upstream may have responded early.
 
-        (A server that does not read all of a request resets the connection: RFC 9112, 9.6.)
+        A server that does not read all of a request resets the connection (RFC 9112, 9.6).
         """
         self._request_done = False  # it is not kept
         has_time = last_time()
@@ -229,18 +230,18 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_upstream_full(False)
 
-    # What the lifecycle and the exchange call.
+    # Called by the lifecycle and the exchange.
 
     def send_request(
         self, exchange: Asker, request: Request, headers: Headers, length: int | None
     ) -> None:
-        """Send a request head and begin to wait for its answer.
+        """Send a request head and begin to wait for the response.
 
         :param headers: the fields to send.
         :param length: bytes of the body; None for a chunked body.
         :raises UpstreamError: the connection has just been lost, and nothing was sent.
         """
-        if self._transport is None:  # it was accepted, and ended before the request could be sent
+        if self._transport is None:  # it was accepted, and closed before the request could be sent
             where = f"{self._upstream.name}({self.peer.text})"
             raise UpstreamError(f"{where} closed the connection unanswered", untouched=True)
         self._exchange = exchange
@@ -254,10 +255,10 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
             now = exchange.ctx.upstream_connected_at
             self.deadline = NEVER if timeout is None else now + timeout
             return
-        self.deadline = NEVER  # the body is the client's to send, and its side has a limit for that
+        self.deadline = NEVER  # the client sends the body, and its side has a limit for that
         if self._transport.is_closing():
-            # (The transport tells of it in the next turn only, and what it was given is dropped. For a
-            # request without body that is soon enough: see ``connection_lost``.)
+            # The transport reports it only in the next turn, and drops the data passed to it. For a request
+            # without a body that is soon enough: see ``connection_lost``.
             self._exchange = None
             self._leave_broken()
             where = f"{self._upstream.name}({self.peer.text})"
@@ -276,7 +277,7 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
             return
         if self._chunked:
             self._writes.write(self._transport, http1_write.last_chunk(trailers))
-            self._chunked = False  # what follows, if anything does, is another protocol
+            self._chunked = False  # data after it belongs to another protocol
         elif self._exchange is not None and self._exchange.tunnelling:
             self._writes.settle(self._transport)
             if self._transport.can_write_eof():
@@ -307,10 +308,10 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
         self._decoder.in_pieces = True
 
     def leave(self) -> None:
-        self._exchange = None  # (see ``_drop_rest``)
+        self._exchange = None  # see ``_drop_rest``
 
     def close(self) -> None:
-        """Close the connection once what was written is sent; it is not to be used any more."""
+        """Close the connection once all data is sent; it must not be used any more."""
         self._leave_idle()
         if self._transport is not None:
             self.deadline = time.monotonic() + CLOSE_SECONDS
@@ -324,16 +325,16 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
             self.home.idle.remove(self)
 
     def _leave_broken(self) -> None:
-        """Keep none that ended as this one did: the next attempt is not to find those."""
+        """Drop idle connections after this one was closed by the peer: the next attempt must not use them."""
         self.home.idle[:] = [one for one in self.home.idle if not one.is_closing]
 
     def _finish(self, exchange: Asker, end: EndOfMessage) -> None:
-        """The answer is complete."""
+        """Handle the complete response."""
         self._let_go()
         exchange.on_upstream_end(end.trailers)
 
     def _let_go(self) -> None:
-        """Leave the exchange, and serve another one or end."""
+        """Leave the exchange, and serve another one or close."""
         self._exchange = None
         if self._decoder.reusable and self._request_done and not self._writing_paused:
             if self._reading_paused:

@@ -1,9 +1,8 @@
-"""The time limits of a connection of HTTP/1.1 to an upstream."""
+"""The time limits of an HTTP/1.1 connection to an upstream."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
@@ -11,22 +10,21 @@ from typing import TYPE_CHECKING, Final
 from pingap.http.errors import UpstreamError
 from pingap.upstream.connections import connect_errors
 from pingap.upstream.connections.fast_open import has_connected
+from pingap.wire.deadlines import NEVER
 from pingap.wire.tcp import unacknowledged
 
 if TYPE_CHECKING:
     from pingap.http.ports import Asker
     from pingap.upstream.upstream import UpstreamRuntime
 
-NEVER: Final = math.inf
-
 SLOW_REQUEST_SECONDS: Final = 5.0
-"""How long a request has to take until its upstream may end the connection without being blamed for it."""
+"""Duration of a request after which the upstream may close the connection without being at fault."""
 
 
 class UpstreamTimeLimits(ABC):
-    """A connection with one deadline, which means what the connection waits for just now.
+    """A connection with one deadline, for what the connection is currently waiting for.
 
-    :param upstream: whose time limits apply.
+    :param upstream: provides the time limits.
     """
 
     __slots__ = (
@@ -49,24 +47,24 @@ class UpstreamTimeLimits(ABC):
         self._request_done = True
         self._reading_paused = False
         self._writing_paused = False
-        self._unacknowledged = 0  # bytes, when we last looked
+        self._unacknowledged = 0  # bytes at the last check
         self.deadline = NEVER
 
     @abstractmethod
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection once what was written is sent; it is not to be used any more."""
+        """Close the connection once all data is sent; it must not be used any more."""
 
     @abstractmethod
     def _lose(self, error: UpstreamError) -> None:
-        """End the connection at once, and say why to the exchange."""
+        """Close the connection immediately, and report the reason to the exchange."""
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether nothing more can be sent."""
         return self._transport is None or self._transport.is_closing()
 
     def on_deadline(self) -> None:
@@ -74,9 +72,9 @@ class UpstreamTimeLimits(ABC):
         self.deadline = NEVER
         if self._exchange is None:
             if self.is_closing:
-                self.abort()  # it does not take what is still to be sent
+                self.abort()  # it does not accept the remaining data
             else:
-                self.close()  # idle for too long
+                self.close()  # idle too long
             return
         if self._writing_paused and self._takes_bytes():
             self._await_upstream()
@@ -101,11 +99,11 @@ class UpstreamTimeLimits(ABC):
         self._lose(connect_errors.not_in_time())
 
     def _await_upstream(self) -> None:
-        """Set the time limit for the upstream, if it is its turn to do something.
+        """Set the time limit for the upstream, if it is its turn.
 
-        It is not while the body of the request is missing, nor while the client takes no more of the
-        answer (an upstream that cannot go on sending need not go on reading). The client's side
-        has limits for both, and for a tunnel.
+        It is not while the body of the request is missing, nor while the client accepts no more of the
+        response (an upstream that cannot send need not continue to read). The client side has limits for
+        both, and for a tunnel.
         """
         timeout: float | None = None
         if self._exchange is None or self._reading_paused:
@@ -119,18 +117,18 @@ class UpstreamTimeLimits(ABC):
         self.deadline = NEVER if timeout is None else time.monotonic() + timeout
 
     def _takes_bytes(self) -> bool:
-        """Return whether the upstream took any bytes since the time limit was set."""
+        """Return whether the upstream has accepted any bytes since the time limit was set."""
         if self._transport is None:
             return False
         return unacknowledged(self._transport) < self._unacknowledged
 
     def _waited_for_client(self) -> bool:
-        """Return whether the upstream may have lost its patience with a client that sends slowly."""
+        """Return whether the upstream may have given up on a client that sends slowly."""
         if self._request_done or self._writing_paused or self._exchange is None:
             return False
         began = self._exchange.ctx.upstream_connected_at
         return time.monotonic() - began > SLOW_REQUEST_SECONDS
 
     def _lacks_connection(self, transport: asyncio.BaseTransport) -> bool:
-        """Tell whether there never was one; with TCP Fast Open, a request is sent before."""
+        """Return whether it was never connected; with TCP Fast Open, a request is sent before."""
         return self._upstream.fast_open and not has_connected(transport.get_extra_info("socket"))

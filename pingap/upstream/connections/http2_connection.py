@@ -1,7 +1,7 @@
 """A connection of HTTP/2 to an upstream, shared by the streams of many exchanges.
 
-The share of each stream and the end of a connection are here. What the bytes mean is the codec's
-business, one request and its answer are a stream's.
+The share of each stream and the end of a connection are handled here. The codec handles bytes, and a stream
+handles one request and its response.
 """
 
 from __future__ import annotations
@@ -28,13 +28,10 @@ from pingap.protocol.http2_events import (
 from pingap.upstream.connections.fast_open import has_connected
 from pingap.upstream.connections.http1_connection import CLOSE_SECONDS
 from pingap.upstream.connections.http2_stream import Http2UpstreamStream
-from pingap.upstream.connections.http2_time_limits import (
-    NEVER,
-    PING_SECONDS,
-    Http2UpstreamTimeLimits,
-)
+from pingap.upstream.connections.http2_time_limits import PING_SECONDS, Http2UpstreamTimeLimits
 from pingap.upstream.connections.pinned import pins_of
 from pingap.wire.backlog import FULL_READ, last_time
+from pingap.wire.deadlines import NEVER
 from pingap.wire.http2_halves import Http2Halves
 from pingap.wire.http2_turns import Turns
 from pingap.wire.tcp import MOST_REST, read_rest
@@ -48,9 +45,9 @@ log = logging.getLogger("pingap")
 
 
 class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
-    """One connection. It takes part in the pool from its first SETTINGS until it has to end.
+    """One connection. It is part of the pool from its first SETTINGS until it has to end.
 
-    :param upstream: whose time limits apply.
+    :param upstream: provides the time limits.
     :param peer: the address it is made to.
     """
 
@@ -80,38 +77,38 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
         super().__init__(upstream)
         self.peer = peer
         self.shared = peer.shared
-        """Those among which it is."""
+        """The connections that it is one of."""
         self.name = f"{upstream.name}({peer.text})"
         self.scheme = "https" if upstream.has_tls else "http"
         self.tcp_seconds: float | None = None
         self.tls_seconds: float | None = None
-        """(As those of ``UpstreamConnection``.)"""
+        """As for ``UpstreamConnection``."""
         self.most_streams = upstream.max_h2_streams
         self.began_at = self.read_at
         self.writable = True
-        """The transport takes more."""
+        """Whether the transport accepts more data."""
         self.listed = False
-        """The pool may give out its streams."""
+        """Whether the pool may use its streams."""
         self._upstream = upstream
         self._pool = upstream.pool
         self._writes = upstream.pool.writes
         self._has_time = upstream.pool.backlog.has_time
         self._waits_for_turn = False  # frames are left over to the next turn of the loop
-        # Streams that were taken and not begun; who wanted one may have left.
+        # Streams that were taken and have not begun; their requests may have ended.
         self._promised: weakref.WeakSet[Http2UpstreamStream] = weakref.WeakSet()
         self._touched: dict[Http2UpstreamStream, None] = {}  # in this read
         self._turns = Turns(self)
-        self._leaving = False  # no stream begins any more
+        self._leaving = False  # no new stream begins
 
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "leaving" if self._leaving else "open"
         return f"<Http2UpstreamConnection {self.peer.text} {state} {len(self._streams)} streams>"
 
-    # What the pool asks.
+    # Called by the pool.
 
     @property
     def free(self) -> int:
-        """How many streams may begin."""
+        """Number of streams that may begin."""
         transport = self._transport
         if self._leaving or transport is None or transport.is_closing():
             return 0
@@ -120,7 +117,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it serves nobody."""
+        """Whether it has no streams."""
         return not self._streams and not self._promised
 
     def promise(self) -> Http2UpstreamStream:
@@ -132,7 +129,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
     # Callbacks of the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own classes
         self._transport = transport
         self._upstream.connections += 1
         self._pool.deadlines.watch(self)
@@ -140,7 +137,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.read_at = now = time.monotonic()
-        self._ping_sent = 0.0  # any frame is a sign of life
+        self._ping_sent = 0.0  # any frame shows that the peer is alive
         try:
             for event in self.codec.receive(data, now, self._has_time):
                 self._on_event(event)
@@ -156,7 +153,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             try:
                 stream.on_waiting()
             except Exception:
-                log.exception("an answer of %s ended by a defect of pingap", self.name)
+                log.exception("an answer of %s ended because of a bug in pingap", self.name)
                 stream.on_defect()
         self.flush()
         if self.codec.unfinished or len(data) >= FULL_READ:
@@ -164,14 +161,14 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
         self._close_if_done()
 
     def _leave_over(self) -> None:
-        """Go on in the next turn of the loop, and read nothing until then."""
+        """Continue in the next turn of the loop, and read nothing until then."""
         if self._transport is not None:
             self._waits_for_turn = True
             self._transport.pause_reading()
             self._pool.backlog.add(self)
 
     def on_turn(self) -> None:
-        """Called when it is this connection's turn to go on with what was left over."""
+        """Called when it is this connection's turn to continue with the rest."""
         self._waits_for_turn = False
         if self._transport is None or self._transport.is_closing():
             return
@@ -181,7 +178,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        return False  # (HTTP/2 knows no half-closed connections)
+        return False  # HTTP/2 has no half-closed connections
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._upstream.connections -= 1
@@ -191,7 +188,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
         transport, self._transport = self._transport, None
         self._writes.forget(transport)
         if exc is not None and self._streams:
-            # What came before it was lost counts: the upstream may have answered early.
+            # Data received before the loss counts: the upstream may have responded early.
             self._has_time = last_time()
             self.data_received(b"")
             for data in read_rest(transport, MOST_REST):
@@ -200,7 +197,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
                 self.data_received(data)
         sock = transport.get_extra_info("socket")
         if exc is not None and self._upstream.fast_open and not has_connected(sock):
-            self.refuse(exc)  # there never was one, which is known only now
+            self.refuse(exc)  # it was never connected, which is only known now
         self._refuse_start("closed the connection before it began HTTP/2")
         detail = str(exc or "closed")
         if self._goaway:
@@ -222,7 +219,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             self._turns.send()
         elif type(event) is SettingsReceived:
             self._turns.send()
-            self._offer()  # perhaps it allows more streams now
+            self._offer()  # it may allow more streams now
         elif type(event) is GoawayReceived:
             self._on_goaway(event)
         elif isinstance(event, ResponseReceived | DataReceived | TrailersReceived | StreamReset):
@@ -249,12 +246,12 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
                 stream.on_end(event.trailers)
             elif type(event) is StreamReset:
                 stream.on_reset(event)
-        except Exception:  # not the other streams
-            log.exception("an answer of %s ended by a defect of pingap", self.name)
+        except Exception:  # must not affect the other streams
+            log.exception("an answer of %s ended because of a bug in pingap", self.name)
             stream.on_defect()
 
     def _on_goaway(self, event: GoawayReceived) -> None:
-        """Begin no stream any more; those that the upstream did not look at begin elsewhere."""
+        """Begin no more streams; those that the upstream did not process begin elsewhere."""
         self._goaway = f"GOAWAY {error_name(event.code)}"
         if event.debug:
             self._goaway += f" ({event.debug[:200]!r})"
@@ -263,7 +260,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             if stream.number > event.last_stream_id:
                 stream.lose(UpstreamError(f"left: {self._goaway}", unprocessed=True))
 
-    # What streams ask for.
+    # Called by streams.
 
     def open(self, stream: Http2UpstreamStream, block: bytes, method: str, *, ended: bool) -> None:
         """Begin a stream with a request."""
@@ -286,17 +283,17 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             self._writes.write(self._transport, data)
 
     def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Write the frames that the codec has created on its own."""
         if data := self.codec.to_send():
             self.write(data)
 
     def pump(self, stream: Http2Halves[Any]) -> None:
-        """Send what waits of a stream, in its turn."""
+        """Send waiting data of a stream, when it is its turn."""
         self._turns.add(stream)
         self._turns.send()
 
     def stream_ended(self, stream: Http2UpstreamStream) -> None:
-        """Forget a stream that is over."""
+        """Remove a stream that has ended."""
         self._turns.remove(stream)
         if self._streams.pop(stream.number, None) is None:
             self._promised.discard(stream)  # it was never opened
@@ -309,10 +306,10 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
         self._offer()
 
     def leave_to(self, client: Connection) -> None:
-        """Serve no other clients from now on: this one may sign in on the connection.
+        """Serve no other clients from now on: this one may authenticate on the connection.
 
-        Streams of others may be open on it. So it begins no more, and the client's next request, which
-        has to repeat the attempt in any case, gets a connection of its own.
+        Streams of others may be open on it. So no more streams begin, and the client's next request, which
+        has to repeat the authentication in any case, gets a connection of its own.
         """
         if self.peer.shared is self.shared:
             self._leave()
@@ -321,11 +318,11 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
     # The end of the connection.
 
     def _offer(self) -> None:
-        """Let the pool give out its streams, if it has any."""
+        """Make its streams available to the pool, if it has any."""
         self.shared.offer(self)
 
     def _leave(self) -> None:
-        """Begin no stream any more."""
+        """Begin no more streams."""
         self._leaving = True
         self.shared.remove(self)
 
@@ -341,13 +338,13 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             self.refuse(UpstreamError(detail, error_type=kind, status=status, connecting=True))
 
     def refuse(self, error: Exception) -> None:
-        """Tell who waits for the beginning of HTTP/2 that it will not come, unless it came."""
+        """Notify the waiting requests that HTTP/2 will not begin, unless it has."""
         if not self.ready.done():
             self.ready.set_exception(error)
-            self.ready.exception()  # it is known that it failed: nobody need be told
+            self.ready.exception()  # marks the exception as retrieved, as no request may be waiting
 
     def _fail(self, error: Http2Error) -> None:
-        """Tell the upstream what it did wrong, and end the connection."""
+        """Report a protocol error to the upstream, and end the connection."""
         self._leave()
         if self._transport is not None and not self._transport.is_closing():
             self.flush()
@@ -358,7 +355,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
             stream.lose(UpstreamError(f"broke the protocol: {error}"))
 
     def close(self) -> None:
-        """Close the connection once what was written is sent; it is not to be used any more."""
+        """Close the connection once all data is sent; it must not be used any more."""
         self._leave()
         if self._transport is not None and not self._transport.is_closing():
             self.flush()
@@ -371,12 +368,12 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
         transport.close()
 
     def retire(self) -> None:
-        """Begin no more streams than were promised, and close when the last has ended."""
+        """Begin only streams that were promised, and close when the last one has ended."""
         self.most_streams = 0
         self._close_if_done()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
         self._leave()
         if self._transport is not None:
             self._writes.forget(self._transport)

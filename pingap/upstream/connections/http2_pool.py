@@ -1,4 +1,4 @@
-"""The connections of HTTP/2 to one peer: who gets a stream of which, and when one more is made."""
+"""The HTTP/2 connections to one peer: assigns streams to requests, and decides when to connect again."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class _Attempt:
 
 
 class SharedConnections:
-    """The connections of HTTP/2 to one peer."""
+    """The HTTP/2 connections to one peer."""
 
     __slots__ = ("_attempts", "_free", "_is_http1", "_retired", "connections")
 
     def __init__(self) -> None:
         self.connections: set[Http2UpstreamConnection] = set()
-        """All that may begin streams, now or later."""
-        self._free: list[Http2UpstreamConnection] = []  # probably; the latest that was last
+        """All connections that may begin streams, now or later."""
+        self._free: list[Http2UpstreamConnection] = []  # probably free, the latest last
         self._attempts: list[_Attempt] = []
-        self._is_http1 = False  # what ALPN last led to
-        self._retired = False  # what is made from now on serves those who wait, and ends
+        self._is_http1 = False  # the last result of ALPN
+        self._retired = False  # new connections serve only waiting requests, and then end
 
     def __repr__(self) -> str:
         return f"<SharedConnections {len(self.connections)}, {len(self._attempts)} being made>"
@@ -57,20 +57,20 @@ class SharedConnections:
         return None
 
     def offer(self, connection: Http2UpstreamConnection) -> None:
-        """Take note that a connection can perhaps begin streams again."""
+        """Record that a connection may be able to begin streams again."""
         if not connection.listed and connection in self.connections and connection.free > 0:
             connection.listed = True
             self._free.append(connection)
 
     def remove(self, connection: Http2UpstreamConnection) -> None:
-        """Take note that a connection begins no stream any more."""
+        """Record that a connection begins no more streams."""
         self.connections.discard(connection)
         if connection.listed:
             connection.listed = False
             self._free.remove(connection)
 
     def retire(self) -> None:
-        """End every connection as soon as it serves nobody; no more requests are to come."""
+        """Close every connection as soon as it is idle; there will be no more requests."""
         self._retired = True
         for connection in list(self.connections):
             connection.retire()
@@ -80,12 +80,12 @@ class SharedConnections:
         make: Callable[[], Awaitable[UpstreamConnection | Http2UpstreamConnection]],
         seats: int,
     ) -> UpstreamConnection | Http2UpstreamStream:
-        """Return a stream of a connection that is there, is being made or is made now.
+        """Return a stream of a connection that exists, is being made or is made now.
 
-        Requests that come at the same time wait for the same connection, as many as it has streams.
+        Concurrent requests wait for the same connection, up to its number of streams.
 
-        :param make: makes a connection, of whatever protocol ALPN leads to.
-        :param seats: streams of a connection.
+        :param make: makes a connection, with the protocol that ALPN selects.
+        :param seats: streams per connection.
         :raises UpstreamError: it cannot be made.
         """
         while True:
@@ -115,7 +115,7 @@ class SharedConnections:
             attempt.error = error
             raise
         finally:
-            # (Cancelled: one of those who wait makes another attempt.)
+            # Cancelled: one of the waiting requests makes another attempt.
             self._attempts.remove(attempt)
             attempt.ended.set()
         self._is_http1 = isinstance(made, UpstreamConnection)

@@ -1,4 +1,4 @@
-"""One request on a connection of HTTP/2 to an upstream, and its answer: a side of one exchange."""
+"""One request on an HTTP/2 connection to an upstream, and its response: one side of an exchange."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from pingap.protocol.http2_events import StreamReset
 from pingap.protocol.http2_hpack import fields_block, request_block
 from pingap.upstream.connections.challenges import CHALLENGES, asks_to_sign_in
 from pingap.upstream.connections.http1_time_limits import SLOW_REQUEST_SECONDS
-from pingap.wire.http2_halves import NEVER, Http2Halves
+from pingap.wire.deadlines import NEVER
+from pingap.wire.http2_halves import Http2Halves
 
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
 
 
 class Http2UpstreamStream(Http2Halves[Asker]):
-    """A stream: a promise of the connection until the request is sent.
+    """A stream, which is only a reservation until the request is sent.
 
-    :param connection: it belongs to.
+    :param connection: the connection it belongs to.
     """
 
     __slots__ = ("__weakref__", "_answering", "_first", "_over", "_request_done", "asked_at")
 
     may_refuse: Final = True
-    """The upstream may say that it did nothing with a request: a body is kept, to be sent again."""
+    """Whether the upstream can report a request as unprocessed: the body is then kept, to be sent again."""
 
     _connection: Http2UpstreamConnection
     _codec: Http2ClientCodec
@@ -38,8 +39,8 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     def __init__(self, connection: Http2UpstreamConnection) -> None:
         super().__init__(connection, connection.codec, 0)
         self._request_done = False
-        self._answering = False  # the final head came
-        self._first: Response | None = None  # a head, passed on with what came right behind it
+        self._answering = False  # the final head has arrived
+        self._first: Response | None = None  # a head, passed on together with data right behind it
         self._over = False
         self.asked_at = 0.0
         """When the request was sent, or began to be."""
@@ -55,12 +56,12 @@ class Http2UpstreamStream(Http2Halves[Asker]):
 
     @property
     def tcp_seconds(self) -> float | None:
-        """How long making the TCP connection took."""
+        """Duration of the TCP connect."""
         return self._connection.tcp_seconds
 
     @property
     def tls_seconds(self) -> float | None:
-        """How long the TLS handshake took; None without one."""
+        """Duration of the TLS handshake; None without TLS."""
         return self._connection.tls_seconds
 
     @property
@@ -68,15 +69,15 @@ class Http2UpstreamStream(Http2Halves[Asker]):
         """When the connection was last read from."""
         return self._connection.read_at
 
-    # What the lifecycle and the exchange call.
+    # Called by the lifecycle and the exchange.
 
     def send_request(
         self, exchange: Asker, request: Request, headers: Headers, length: int | None
     ) -> None:
-        """Send a request head and begin to wait for its answer.
+        """Send a request head and begin to wait for the response.
 
         :param headers: the fields to send.
-        :param length: bytes of the body; None if that is not known.
+        :param length: bytes of the body; None if unknown.
         """
         connection = self._connection
         self._exchange = exchange
@@ -112,13 +113,13 @@ class Http2UpstreamStream(Http2Halves[Asker]):
             self._connection.flush()
 
     def leave(self) -> None:
-        self.abort()  # (which sends no reset if the answer is complete)
+        self.abort()  # sends no reset if the response is complete
 
     def close(self) -> None:
         self.abort()
 
     def read_pieces(self) -> None:
-        pass  # (frames are small)
+        pass  # frames are small
 
     # The request.
 
@@ -142,10 +143,10 @@ class Http2UpstreamStream(Http2Halves[Asker]):
         self._request_done = True
         self._await_body(time.monotonic())
 
-    # The answer.
+    # The response.
 
     def on_response(self, response: Response, ended: bool) -> None:
-        """Take a head, interim or final."""
+        """Handle a head, interim or final."""
         exchange = self._exchange
         if exchange is None:
             return
@@ -167,7 +168,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
             first, self._first = self._first, None
             exchange = self._exchange
             if ended and data:
-                # An answer that came in one read, as most small ones do, is delivered as one.
+                # A response that arrived in one read, as most small ones do, is delivered at once.
                 self._codec.taken(self.number, size)
                 self._let_go()
                 set_unchecked(first, "content_length", len(data))
@@ -182,7 +183,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
         super().on_end(trailers)
 
     def on_waiting(self) -> None:
-        """Take note that no more is here for now."""
+        """Called when no more data is available for now."""
         self._pass_first()
         if self._exchange is not None:
             if self._reading:
@@ -205,11 +206,11 @@ class Http2UpstreamStream(Http2Halves[Asker]):
             exchange.on_upstream_end(trailers)
 
     def _on_unwanted(self, size: int, ended: bool) -> None:
-        pass  # (the stream was reset)
+        pass  # the stream was reset
 
     def _await_body(self, now: float) -> None:
         if self.is_unsent or self._paused or not self._request_done:
-            return  # it is the client's turn, or the limit for what is unsent counts
+            return  # it is the client's turn, or the limit for unsent data applies
         timeout = self._connection.timeouts.read
         if timeout is not None:
             self._set_deadline(now + timeout)
@@ -217,7 +218,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     # Ends.
 
     def delivering(self) -> None:
-        """Take note that events are at hand, ended by ``on_waiting``."""
+        """Called when events are available; ``on_waiting`` follows."""
         if self._exchange is not None:
             self._exchange.delivering = True
 
@@ -233,7 +234,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
         self._connection.flush()
 
     def on_reset(self, event: StreamReset) -> None:
-        """Take note that the stream ended before its time."""
+        """Handle the premature end of the stream."""
         if event.broken:
             self.lose(UpstreamError(f"broke the protocol: {event.broken}"))
             return
@@ -242,25 +243,25 @@ class Http2UpstreamStream(Http2Halves[Asker]):
         self.lose(UpstreamError(f"reset the stream: {name}", unprocessed=refused))
 
     def on_defect(self) -> None:
-        """End the exchange after a mistake of ours, which the upstream is not to blame for."""
+        """End the exchange after a bug in pingap, which is not the upstream's fault."""
         exchange = self._exchange
         self.abort()
         if exchange is not None:
             exchange.on_upstream_lost(HTTPError(500, "Internal error"))
 
     def on_connection_lost(self, detail: str) -> None:
-        """Take note that the connection is gone."""
+        """Handle the loss of the connection."""
         untouched = not self._answering
         self.lose(UpstreamError(f"connection lost: {detail}", untouched=untouched))
 
     def lose(self, error: UpstreamError) -> None:
-        """End without an answer, or within it."""
+        """End before or within the response."""
         if self._held_end is not None:
-            return  # all of it is here, for a client that is slow (RFC 9113, 8.1)
+            return  # the whole response is here, for a slow client (RFC 9113, 8.1)
         exchange = self._exchange
         slow = time.monotonic() - self.asked_at > SLOW_REQUEST_SECONDS
         if slow and not (self._request_done or self.is_unsent):
-            error.blameless = True  # it may have lost its patience with a client that sends slowly
+            error.blameless = True  # it may have given up on a client that sends slowly
         self._let_go()
         if exchange is not None:
             error.detail = f"{self._connection.name} {error.detail}"
@@ -274,6 +275,8 @@ class Http2UpstreamStream(Http2Halves[Asker]):
         self._first = None
         self._unsent.clear()
         if not self._request_done:
-            self._codec.reset(self.number, CANCEL)  # (it was answered without its whole body)
+            self._codec.reset(
+                self.number, CANCEL
+            )  # the response came before the whole request body
         self._stop_reading()
         self._connection.stream_ended(self)

@@ -1,91 +1,74 @@
-"""The time limits of a connection of HTTP/2 to an upstream, and how it is found out that it is gone."""
+"""The time limits of an HTTP/2 connection to an upstream, and the detection of dead connections."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from pingap.protocol.http2_client import Http2ClientCodec
+from pingap.wire.deadlines import NEVER
+from pingap.wire.http2_deadlines import Http2Deadlines
 
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
     from pingap.upstream.upstream import UpstreamRuntime
 
-NEVER: Final = math.inf
-
 SETTINGS_SECONDS: Final = 10.0
 """How long an upstream may take to begin HTTP/2, unless ``total_connection_timeout`` is shorter."""
 PING_SECONDS: Final = 330.0
-"""Silence after which an upstream with open streams is asked for a sign of life. (More than the five
-minutes that servers of gRPC want between two PINGs; they end connections that are asked more often.)"""
+"""Silence after which an upstream with open streams gets a PING. This is more than the five minutes that
+gRPC servers require between two PINGs; they close connections that send them more often."""
 ANSWER_SECONDS: Final = 20.0
-"""How long it may take to answer that."""
+"""How long it may take to answer a PING."""
 
 
-class Http2UpstreamTimeLimits(ABC):
-    """A connection with one deadline: the earliest of its own and those of its streams.
+class Http2UpstreamTimeLimits(Http2Deadlines):
+    """A connection to an upstream: one that begins in time, is used, and gives signs of life.
 
-    :param upstream: whose time limits apply.
+    :param upstream: provides the time limits.
     """
 
     __slots__ = (
         "_goaway",
-        "_ping_sent",
-        "_quiet_since",
-        "_streams",
-        "_transport",
         "codec",
-        "deadline",
         "read_at",
         "ready",
         "timeouts",
     )
 
+    codec: Http2ClientCodec
+    _streams: dict[int, Http2UpstreamStream]
+
     def __init__(self, upstream: UpstreamRuntime) -> None:
+        super().__init__()
         self.timeouts = upstream.timeouts
         self.codec = Http2ClientCodec(upstream.max_h2_streams)
         self.read_at = self._quiet_since = time.monotonic()
         self.deadline = self.read_at + SETTINGS_SECONDS
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the upstream has begun HTTP/2, or failed to."""
-        self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, Http2UpstreamStream] = {}
-        self._ping_sent = 0.0  # and not answered
-        self._goaway = ""  # what the upstream said when it left
+        self._goaway = ""  # the reason from the upstream's GOAWAY
 
     @abstractmethod
     def abort(self) -> None:
-        """End the connection at once."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connection once what was written is sent; it is not to be used any more."""
-
-    @abstractmethod
-    def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Close the connection immediately."""
 
     @abstractmethod
     def _offer(self) -> None:
-        """Let the pool give out its streams."""
+        """Make its streams available to the pool."""
 
     @abstractmethod
     def _leave(self) -> None:
-        """Begin no stream any more."""
+        """Begin no more streams."""
 
     @abstractmethod
     def _refuse_start(self, detail: str, *, status: int = 502) -> None:
-        """Say that HTTP/2 did not begin."""
-
-    def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
-        self.deadline = min(self.deadline, deadline)
+        """Report that HTTP/2 did not begin."""
 
     def _await_use(self) -> None:
-        """Set the limit for the next stream to begin."""
+        """Set the time limit for the next stream."""
         self._quiet_since = time.monotonic()
         if (idle := self.timeouts.idle) is not None:
             self.hasten(self._quiet_since + idle)
@@ -95,42 +78,22 @@ class Http2UpstreamTimeLimits(ABC):
         self.deadline = NEVER
         now = time.monotonic()
         if self._transport is not None and self._transport.is_closing():
-            self.abort()  # it does not take what is still to be sent
+            self.abort()  # it does not accept the remaining data
             return
         if not self.ready.done():
             self._refuse_start("did not begin HTTP/2 in time", status=504)
             self.abort()
             return
-        for stream in list(self._streams.values()):
-            if stream.deadline <= now:
-                self._doubt(stream)
-                stream.on_deadline()
-            self.hasten(stream.deadline)
+        self._expire_streams(now)
         if self._streams:
-            self._look_for_upstream(now)
-        elif (idle := self.timeouts.idle) is not None:
-            if self._quiet_since + idle <= now:
-                self.close()
-            else:
-                self.hasten(self._quiet_since + idle)
-        self._offer()  # a promise may have been forgotten
-
-    def _doubt(self, stream: Http2UpstreamStream) -> None:
-        """Begin no more streams if the upstream said nothing at all while one waited in vain."""
-        if self.read_at <= stream.asked_at:
-            self._leave()
-
-    def _look_for_upstream(self, now: float) -> None:
-        """Ask an upstream that says nothing for a sign of life; give up one that gives none."""
-        if self._ping_sent:
-            if self._ping_sent + ANSWER_SECONDS <= now:
+            if self._is_lost(now, self.read_at, PING_SECONDS, ANSWER_SECONDS):
                 self._goaway = self._goaway or "no answer to a PING"
                 self.abort()
-            self.hasten(self._ping_sent + ANSWER_SECONDS)
-        elif self.read_at + PING_SECONDS <= now:
-            self._ping_sent = now
-            self.codec.ping()
-            self.flush()
-            self.hasten(now + ANSWER_SECONDS)
-        else:
-            self.hasten(self.read_at + PING_SECONDS)
+        elif (idle := self.timeouts.idle) is not None:
+            self._close_if_unused(now, idle)
+        self._offer()  # a reserved stream may have been forgotten
+
+    def _on_stream_deadline(self, stream: Http2UpstreamStream) -> None:
+        """Begin no more streams if the upstream sent nothing at all while a stream timed out."""
+        if self.read_at <= stream.asked_at:
+            self._leave()

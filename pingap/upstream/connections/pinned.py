@@ -1,8 +1,8 @@
 """Upstream connections that carry the identity of one client, and are never used for another one.
 
-With NTLM and Negotiate (RFC 4559) a server takes every request on a connection for one of the client
-who signed in on it. So such a connection belongs to the client's connection: it serves its requests
-only, and ends with it.
+With NTLM and Negotiate (RFC 4559), a server attributes every request on a connection to the client that
+authenticated on it. So such a connection belongs to the client's connection: it serves only its requests,
+and ends with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
 
 MOST_IDLE: Final = 8
-"""Connections of HTTP/1.1 to one peer that are kept for one client's connection."""
+"""HTTP/1.1 connections to one peer that are kept for one client connection."""
 
 
 class _KeepFew(list["UpstreamConnection"]):
@@ -37,18 +37,18 @@ class _KeepFew(list["UpstreamConnection"]):
 
 
 class PinnedConnections:
-    """The connections to one peer that belong to one client's connection."""
+    """The connections to one peer that belong to one client connection."""
 
     __slots__ = ("idle", "shared")
 
     def __init__(self) -> None:
         self.idle: list[UpstreamConnection] = _KeepFew()
-        """Connections of HTTP/1.1 that can serve another request, the latest used last."""
+        """HTTP/1.1 connections that can serve another request, the most recently used last."""
         self.shared = SharedConnections()
         """Connections of HTTP/2."""
 
     def take(self) -> UpstreamConnection | Http2UpstreamStream | None:
-        """Return a connection, or a stream of one, that is there and free; None if none is."""
+        """Return a free connection, or a stream of one; None if there is none."""
         if self.idle:
             return self.idle.pop()
         return self.shared.take()
@@ -67,7 +67,7 @@ class _KeepNone(list["UpstreamConnection"]):
 
 
 class Pins:
-    """All upstream connections that belong to one client's connection."""
+    """All upstream connections that belong to one client connection."""
 
     __slots__ = ("_ended", "_peers")
 
@@ -87,21 +87,21 @@ class Pins:
         return found
 
     def choose(self, upstream: UpstreamRuntime, tried: Collection[Peer]) -> Peer | None:
-        """Return the peer of an upstream that knows the client; None if none does, or it cannot serve."""
+        """Return the peer on which the client has authenticated; None if there is none or it is unavailable."""
         for peer in reversed(self._peers):
             if peer.is_available and peer not in tried and peer in upstream.peers:
                 return peer
         return None
 
     def release(self) -> None:
-        """Close all connections: the client's has ended."""
+        """Close all connections: the client's connection has ended."""
         self._ended = True
         for pinned in self._peers.values():
             pinned.release()
 
 
 def pins_of(client: Connection) -> Pins:
-    """Return the pins of a client's connection."""
+    """Return the pins of a client connection."""
     pins = client.pins
     if pins is None:
         pins = client.pins = Pins()
@@ -109,7 +109,7 @@ def pins_of(client: Connection) -> Pins:
 
 
 def home_for(request: Request, ctx: RequestContext, peer: Peer) -> Peer | PinnedConnections:
-    """Return whose connections a request uses: those that all clients share, or the client's own."""
+    """Return the connections that a request uses: those that all clients share, or the client's own."""
     client = ctx.connection
     known = client.pins is not None and peer in client.pins
     if known or ctx.pins_upstream or _signs_in(request):
@@ -118,6 +118,6 @@ def home_for(request: Request, ctx: RequestContext, peer: Peer) -> Peer | Pinned
 
 
 def _signs_in(request: Request) -> bool:
-    """Return whether a request authenticates the connection that it is sent on."""
+    """Return whether a request authenticates its connection."""
     values = request.headers.find_all(b"authorization")
     return any(value[:9].lower().startswith(SCHEMES) for value in values)

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 _LATELY: Final = 1.0
-"""Seconds without use after which a connection counts as superfluous."""
+"""Seconds without use after which a connection is surplus."""
 
 
 class KeepalivePool:
-    """The idle connections of all peers: each peer has a list of its own, the latest used last.
+    """The idle connections of all peers: each peer has its own list, the most recently used last.
 
-    The size bounds what is kept: of the connections beyond it, ``trim`` closes those that were not
-    used for a second, the longest idle first. (Closing them at once would tear down, under load,
-    what the next request needs.)
+    The size limits how many are kept: ``trim`` closes connections beyond it that were not used for a second,
+    the longest idle first. Closing them immediately would, under load, close connections that the next
+    request needs.
 
-    :param size: connections to keep in all (``basic.upstream_keepalive_pool_size``).
+    :param size: connections to keep in total (``basic.upstream_keepalive_pool_size``).
     :param deadlines: watches connections for their time limits.
     :param writes: writes for all connections of the worker.
     :param backlog: of all connections of the worker.
@@ -41,14 +41,14 @@ class KeepalivePool:
         self.writes = writes
         self.backlog = backlog
         self.upstreams: Collection[UpstreamRuntime] = ()
-        """Whose connections are bounded."""
+        """The upstreams whose connections are limited."""
 
     def _every_peer(self) -> Iterator[Peer]:
         for upstream in self.upstreams:
             yield from upstream.peers
 
     def trim(self) -> None:
-        """Close what is idle beyond the size and was not used lately. To be called regularly."""
+        """Close idle connections beyond the size that were not used recently. Must be called regularly."""
         every: list[UpstreamConnection | Http2UpstreamConnection] = []
         for peer in self._every_peer():
             every += peer.idle

@@ -1,4 +1,4 @@
-"""The PROXY protocol towards an upstream: whose connection this is, told before anything else."""
+"""The PROXY protocol towards an upstream: sends the client's address before anything else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pingap.upstream.connections.http1_connection import UpstreamConnection
 
 
 class Introduction(asyncio.Protocol):
-    """Sends a header on a new connection, then lets another protocol begin as if it were first.
+    """Sends a header on a new connection, then starts another protocol as if it were the first.
 
     :param header: of the PROXY protocol.
     :param protocol: the connection, or TLS around it.
@@ -20,16 +20,16 @@ class Introduction(asyncio.Protocol):
         self._protocol = protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        transport = cast("asyncio.Transport", transport)  # uvloop has its own classes
         transport.write(self._header)
         transport.set_protocol(self._protocol)
         self._protocol.connection_made(transport)
 
 
 class IntroducedConnection(UpstreamConnection):
-    """A connection that speaks for one client: it serves one exchange and is never kept.
+    """A connection on behalf of one client: it serves one exchange and is never kept.
 
-    The next request may be another client's, and the upstream would take it for this one's.
+    The next request may be another client's, and the upstream would attribute it to this one.
     """
 
     __slots__ = ()

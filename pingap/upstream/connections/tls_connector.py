@@ -1,4 +1,4 @@
-"""The upstream's side of TLS: shakes hands, then serves a connection to the upstream."""
+"""TLS towards upstreams: performs the handshake, then starts the protocol of the connection."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class TlsConnector(TlsTransport, Generic[C]):
 
     :param tls: of the upstream.
     :param backlog: of the worker.
-    :param make: makes the connection that goes on once the handshake is complete, for the protocol
-        that ALPN chose; raises if there is none for it.
-    :param complete: is told that connection then, or why there will be none.
+    :param make: makes the connection that takes over after the handshake, for the protocol that ALPN
+        selected; raises if there is none for it.
+    :param complete: gets that connection, or the reason why there is none.
     """
 
     __slots__ = ("_complete", "_make", "_peer", "_shared", "connected_at", "established_at")
@@ -47,7 +47,7 @@ class TlsConnector(TlsTransport, Generic[C]):
         self._make = make
         self._complete = complete
         self.connected_at = 0.0
-        """When the TCP connection was there (``time.monotonic``)."""
+        """When the TCP connection was established (``time.monotonic``)."""
         self.established_at = 0.0
         """When the handshake was complete."""
 
@@ -58,7 +58,7 @@ class TlsConnector(TlsTransport, Generic[C]):
 
     def established(self) -> asyncio.Protocol | None:
         if self._complete.done():
-            return None  # it took too long, or nobody wants it any more
+            return None  # it took too long, or is no longer needed
         try:
             connection = self._make(self._tls.selected_alpn_protocol())
         except UpstreamError as error:
@@ -74,17 +74,19 @@ class TlsConnector(TlsTransport, Generic[C]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._complete.done():
-            lost = exc or ConnectionResetError("the peer left during the TLS handshake")
+            lost = exc or ConnectionResetError(
+                "the peer closed the connection during the TLS handshake"
+            )
             self._complete.set_exception(lost)
         elif self._app is not None and not isinstance(self._error, ssl.SSLError):
-            # Late, because with TLS 1.3 it comes after the handshake.
+            # Late, because with TLS 1.3 it arrives after the handshake.
             self._shared.remember(self._peer, self._tls.session)
         if exc is not None and self._app is not None and self._raw is not None:
             self._receive_rest(self._raw)
         super().connection_lost(exc)
 
     def _receive_rest(self, transport: asyncio.Transport) -> None:
-        """Take what came before the connection was lost: the upstream may have answered early."""
+        """Receive data from before the loss of the connection: the upstream may have responded early."""
         self._closing = True
         self._raw = None
         until = time.monotonic() + LAST_SECONDS
@@ -95,9 +97,9 @@ class TlsConnector(TlsTransport, Generic[C]):
             self._receive_records(data)
 
     def _end_of_peer(self) -> bool:
-        """Take an end without the word of TLS for a loss: somebody may have cut an answer short.
+        """Treat an end without close_notify as a loss: an attacker may have truncated a response.
 
-        (RFC 9112, 9.8: an answer that only ends with the connection is incomplete then.)
+        A response that is delimited by the end of the connection is then incomplete (RFC 9112, 9.8).
         """
         self._fail(ConnectionResetError("ended without a close of TLS"))
         return False

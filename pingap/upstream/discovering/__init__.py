@@ -1,1 +1,1 @@
-"""Keeping the peers of an upstream as discovery finds them."""
+"""Updates the peers of upstreams with the results of discovery."""

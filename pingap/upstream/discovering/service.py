@@ -1,6 +1,6 @@
-"""Keeping the peers of upstreams as discovery finds them. What is looked up is not known here.
+"""Updates the peers of upstreams with the results of discovery, regardless of its kind.
 
-A lookup that fails changes nothing: an upstream keeps the peers it has.
+A failed lookup changes nothing: an upstream keeps its peers.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ log = logging.getLogger("pingap")
 FAILED: Final = "service_discover_fail"
 """The kind of notification."""
 ONLY_ONCE: Final = 1.0
-"""An ``update_frequency`` below this means: never again, once everything was found."""
+"""An ``update_frequency`` below this means that nothing is looked up again once everything was found."""
 FIRST_SECONDS: Final = 10.0
 """How long a worker waits for its first peers before it serves without them."""
 FIND_SECONDS: Final = 30.0
 """How long a lookup may take."""
 RETRY_SECONDS: Final = 5.0
-"""When a lookup that failed, or news that ended, is tried again; sooner if ``update_frequency`` is."""
+"""Delay before a failed lookup or watch is retried, unless ``update_frequency`` is shorter."""
 SETTLE_SECONDS: Final = 0.5
-"""How long news are gathered before they lead to a lookup."""
+"""How long changes are collected before they trigger a lookup."""
 MOST_AT_ONCE: Final = 16
-"""Upstreams that are looked up at the same time, in a worker."""
+"""Concurrent lookups of upstreams in a worker."""
 SHORTEST_SECONDS: Final = 1.0
-"""Between two lookups at least, whatever a discovery says of how long its answer is valid."""
+"""Minimum interval between two lookups, regardless of ``valid_for``."""
 
 
 def peers_of(endpoints: Iterable[Endpoint]) -> list[Peer]:
-    """Return a peer for each endpoint, one only for each address."""
+    """Return a peer for each endpoint, without duplicate addresses."""
     peers: dict[str, Peer] = {}
     for one in endpoints:
         text = str(one)
@@ -56,7 +56,7 @@ def peers_of(endpoints: Iterable[Endpoint]) -> list[Peer]:
 class Refresher:
     """Keeps the peers of one upstream current. Belongs to the upstream and lives as long.
 
-    :param upstream: whose peers are replaced.
+    :param upstream: the upstream.
     :param frequency: seconds between two lookups.
     """
 
@@ -69,12 +69,12 @@ class Refresher:
         self._next = 0.0
         self._news: anyio.Event | None = None
         self.notify: Callable[[Notification], None] = log_event
-        """Called with what failed."""
+        """Called with the failures."""
 
     async def first(self, slots: CapacityLimiter) -> None:
-        """Look for the first time; after ``FIRST_SECONDS`` the upstream stays as it is, for now.
+        """Look up for the first time; after ``FIRST_SECONDS`` the upstream starts with what it has.
 
-        :param slots: how many lookups there may be at the same time.
+        :param slots: limits concurrent lookups.
         """
         with anyio.move_on_after(FIRST_SECONDS) as limit:
             async with slots:
@@ -87,7 +87,7 @@ class Refresher:
             )
 
     async def run(self, slots: CapacityLimiter) -> None:
-        """Look again whenever it is time to, until cancelled."""
+        """Look up again whenever it is time, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen)
             while True:
@@ -96,9 +96,9 @@ class Refresher:
                     await self.refresh()
 
     async def refresh(self) -> None:
-        """Look now, and replace the peers if others were found. Never raises."""
+        """Look up now, and replace the peers if the result differs. Never raises."""
         self._news = anyio.Event()
-        self._next = time.monotonic() + self._retry_after  # if it is cut off
+        self._next = time.monotonic() + self._retry_after  # in case it is cancelled
         wait = self._retry_after
         failures: tuple[str, ...] = (f"nothing was found within {FIND_SECONDS:g} s",)
         try:
@@ -116,7 +116,7 @@ class Refresher:
 
     @property
     def _retry_after(self) -> float:
-        """Seconds until what failed is tried again."""
+        """Seconds until a failed lookup is retried."""
         return RETRY_SECONDS if self._is_once else min(RETRY_SECONDS, self._frequency)
 
     @property
@@ -133,7 +133,7 @@ class Refresher:
         return min(self._frequency, max(found.valid_for, SHORTEST_SECONDS))
 
     def _take(self, found: Discovered) -> None:
-        # In an order of its own: name servers give their answers in another one each time.
+        # Sorted, because name servers return their answers in varying order.
         endpoints = tuple(sorted(set(found.endpoints), key=lambda one: (str(one), one.weight)))
         if endpoints == self._found:
             return
@@ -141,20 +141,20 @@ class Refresher:
         before, self._found = self._found, endpoints
         if before is not None:
             listed = ", ".join(peer.text for peer in self._upstream.peers) or "none"
-            log.info("upstream %s has other backends now: %s", self._upstream.name, listed)
+            log.info("upstream %s has new backends: %s", self._upstream.name, listed)
 
     def _report(self, failures: tuple[str, ...]) -> None:
-        """Tell what failed, once, and that it is over."""
+        """Report failures, once, and when they are over."""
         for failure in failures:
             if failure not in self._failures:
                 self.notify(self._event(failure))
         if self._failures and not failures:
-            log.info("upstream %s: everything is found again", self._upstream.name)
+            log.info("upstream %s: all lookups succeed again", self._upstream.name)
         self._failures = failures
 
     @property
     def failures(self) -> list[Notification]:
-        """What failed in the last lookup."""
+        """The failures of the last lookup."""
         return [self._event(failure) for failure in self._failures]
 
     def _event(self, failure: str) -> Notification:
@@ -163,15 +163,15 @@ class Refresher:
         return Notification(kind=FAILED, message=message, fields={"upstream": name})
 
     async def _wait(self) -> None:
-        """Return when it is time for the next lookup, or after there were news."""
+        """Return when it is time for the next lookup, or after a change."""
         if self._news is None:
-            return  # the first one never had its turn
+            return  # the first one was never run
         with anyio.move_on_after(self._next - time.monotonic()):
             await self._news.wait()
             await anyio.sleep(SETTLE_SECONDS)
 
     async def _listen(self) -> None:
-        """Let the discovery tell of news, again if it fails."""
+        """Let the discovery watch for changes, and restart it if it fails."""
         told = ""
         while True:
             began = time.monotonic()
@@ -180,7 +180,7 @@ class Refresher:
             except BaseException as error:
                 if is_from_outside(error):
                     raise
-                text = f"no news come any more: {str(error) or type(error).__name__}"
+                text = f"no more changes are received: {str(error) or type(error).__name__}"
             else:
                 return
             if text != told or time.monotonic() - began > RETRY_SECONDS:
@@ -196,8 +196,8 @@ class Refresher:
 class DiscoveryService:
     """Runs the refreshers of all upstreams of a worker.
 
-    :param tasks: where they run; cancelling it ends them.
-    :param bus: passes on what failed, of the worker that leads; without it, failures are only logged.
+    :param tasks: runs them; cancelling it ends them.
+    :param bus: passes on failures of the leading worker; without it, failures are only logged.
     """
 
     def __init__(self, tasks: TaskGroup, bus: Bus | None = None) -> None:
@@ -208,7 +208,7 @@ class DiscoveryService:
         self._running: dict[Refresher, anyio.CancelScope] = {}
 
     async def prepare(self, upstreams: Iterable[UpstreamRuntime]) -> None:
-        """Return once each of these upstreams has looked for the first time."""
+        """Return once each of these upstreams has been looked up for the first time."""
         async with anyio.create_task_group() as firsts:
             for one in upstreams:
                 if one.refresher is not None and one.refresher not in self._running:
@@ -216,14 +216,14 @@ class DiscoveryService:
                     firsts.start_soon(one.refresher.first, self._slots)
 
     def start(self, upstreams: Iterable[UpstreamRuntime]) -> None:
-        """Run the refreshers of these upstreams, after ``prepare``; those that run are let alone."""
+        """Run the refreshers of these upstreams, after ``prepare``; running ones are not affected."""
         for one in upstreams:
             if one.refresher is not None and one.refresher not in self._running:
                 scope = self._running[one.refresher] = anyio.CancelScope()
                 self._tasks.start_soon(self._run, one.refresher, scope)
 
     def lead(self) -> None:
-        """Pass on what fails in this worker, from now on: all workers look up the same."""
+        """Pass on failures of this worker from now on: all workers look up the same names."""
         self._leads = True
         for refresher in self._running:
             for event in refresher.failures:

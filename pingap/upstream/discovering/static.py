@@ -1,4 +1,4 @@
-"""Static discovery: the backends of ``addrs`` as they are written; names are looked up once."""
+"""Static discovery: the backends in ``addrs``; names are looked up once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pingap.plugins.discovery import Discovered, Discovery
 
 
 class StaticDiscovery(Discovery):
-    """Backends that are written down."""
+    """Backends listed in the configuration."""
 
     word = "static"
     fixed = True
 
     def add(self, text: str) -> None:
-        """Take in a backend.
+        """Add a backend.
 
         :raises ValueError: it is malformed, or its name has no address.
         """

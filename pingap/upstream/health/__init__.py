@@ -1,1 +1,1 @@
-"""Which peers can be sent requests: what checks find, and what becomes of the requests themselves."""
+"""The health of peers: from health checks, and from the results of requests."""

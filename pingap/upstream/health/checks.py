@@ -1,4 +1,4 @@
-"""Checking a backend once. A connection is all it takes here; other checks have modules of their own."""
+"""Performs single health checks. This module has the TCP check; other checks have their own modules."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 
 
 class CheckFailed(Exception):
-    """A backend is not as it should be; the message says why, for the log."""
+    """A backend is not healthy; the message gives the reason, for the log."""
 
 
 class CheckImpossible(Exception):
-    """A backend could not be checked, for want of something on this host; the message says of what."""
+    """A backend could not be checked because this host lacks a resource; the message names it."""
 
 
 class Check(Protocol):
-    """A way to check backends."""
+    """A kind of health check."""
 
     async def __call__(self, peer: Peer) -> None:
         """Check a backend.
 
         :raises CheckFailed: it is not healthy.
-        :raises CheckImpossible: it is not known whether it is.
+        :raises CheckImpossible: its health is unknown.
         """
 
     async def keep(self, peers: tuple[Peer, ...]) -> None:
-        """Close what was kept for other backends than these."""
+        """Close connections kept for backends other than these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How backends are spoken to: as by requests.
+    """How backends are connected to: in the same way as for requests.
 
-    :param introduction: what every connection begins with (``proxy_protocol``).
-    :param tls: that of the upstream; None if its requests go without.
-    :param speaks: which versions of HTTP.
+    :param introduction: the beginning of every connection (``proxy_protocol``).
+    :param tls: that of the upstream; None if its requests use no TLS.
+    :param speaks: the versions of HTTP.
     """
 
     introduction: bytes = b""
@@ -59,7 +59,7 @@ class Manner:
     speaks: Speaks = Speaks.HTTP1
 
     def tls_context(self) -> ssl.SSLContext:
-        """Return a new context; without TLS for requests, one that believes every certificate."""
+        """Return a new context; if requests use no TLS, one that accepts every certificate."""
         if self.tls is not None:
             return self.tls.context_of_its_own()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -68,12 +68,12 @@ class Manner:
         return context
 
     def server_name(self, otherwise: str) -> str:
-        """Return what is sent as SNI."""
+        """Return the name for SNI."""
         return otherwise if self.tls is None else self.tls.server_name
 
 
 class TcpCheck:
-    """A backend is healthy if a connection to it can be made, by TLS if that is asked for."""
+    """A backend is healthy if it accepts a connection, with a TLS handshake if configured."""
 
     def __init__(self, settings: HealthCheck, manner: Manner) -> None:
         self._timeout = settings.connection_timeout
@@ -100,7 +100,7 @@ class TcpCheck:
         except TimeoutError:
             raise CheckFailed(f"no connection within {self._timeout:g} s") from None
         except anyio.EndOfStream:
-            raise CheckFailed("it left during the TLS handshake") from None
+            raise CheckFailed("the connection was closed during the TLS handshake") from None
         except (OSError, anyio.BrokenResourceError) as error:
             raise failure(error) from None
 
@@ -111,7 +111,7 @@ class TcpCheck:
 async def reach(peer: Peer) -> ByteStream:
     """Return a new connection to a peer.
 
-    :raises OSError: there is none.
+    :raises OSError: it cannot be reached.
     """
     if isinstance(peer.address, str):
         return await anyio.connect_unix(peer.address)
@@ -120,20 +120,20 @@ async def reach(peer: Peer) -> ByteStream:
 
 
 def reason(error: BaseException) -> str:
-    """Return what went wrong, as far down as something is known of it."""
+    """Return the most specific description of an error."""
     text = ""
     below: object = error
     while isinstance(below, BaseException):
         text = (tls_reason(below) if isinstance(below, ssl.SSLError) else str(below)) or text
         if isinstance(below, OSError) and not isinstance(below, ssl.SSLError) and below.errno:
-            text = os.strerror(below.errno)  # what it says of itself depends on the event loop
-        # (httpcore gives its errors no cause, but what they were made from.)
+            text = os.strerror(below.errno)  # the error's own text depends on the event loop
+            # httpcore sets no cause on its errors, only a context.
         below = below.__cause__ or (below.args[0] if below.args else None)
     return text or type(error).__name__
 
 
 def failure(error: BaseException) -> CheckFailed | CheckImpossible:
-    """Return what an error means for the backend."""
+    """Return the consequence of an error for the backend."""
     below: object = error
     while isinstance(below, BaseException):
         if is_ours(below):
@@ -148,10 +148,10 @@ def make_check(
     tls: ClientTls | None = None,
     speaks: Speaks = Speaks.HTTP1,
 ) -> Check:
-    """Return the check that an upstream is configured with. It may take time: libraries are loaded.
+    """Return the configured check of an upstream. This may take time, because libraries are loaded.
 
-    :param proxy_protocol: version of the header that connections begin with; empty: none.
-    :param tls: that of the upstream, as is what it speaks.
+    :param proxy_protocol: version of the header at the beginning of connections; empty: none.
+    :param tls: that of the upstream, as is ``speaks``.
     """
     introduction = b""
     if proxy_protocol:  # the connection is our own, not that of a client

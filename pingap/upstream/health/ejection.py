@@ -1,4 +1,4 @@
-"""Passive ejection: a peer that fails several requests in a row gets none for a while."""
+"""Passive ejection: a peer with several consecutive failures gets no requests for a while."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("pingap")
 
 LONGEST: Final = 10
-"""How many times ``passive_ejection_time`` a peer is ejected at most."""
+"""Maximum duration of an ejection, as a multiple of ``passive_ejection_time``."""
 
 EJECTED_OBSTACLE: Final = "ejected"
-_BAD_STATUSES: Final = frozenset((502, 503, 504))  # of a proxy there, whose own upstream fails
+_BAD_STATUSES: Final = frozenset((502, 503, 504))  # from a proxy whose own upstream fails
 
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """Why a peer gets no requests; as text it is a value of the bus.
+    """An ejection of a peer; its text is a value on the bus.
 
     :param until: monotonic seconds, which are the same in all processes of a host.
-    :param in_a_row: which ejection it is, of several that followed each other closely.
+    :param in_a_row: number of this ejection in a series of ejections in close succession.
     """
 
     until: float
@@ -45,25 +45,25 @@ class Ejection:
 
     @classmethod
     def parse(cls, text: str) -> Ejection:
-        """Read what ``str`` wrote."""
+        """Read the text written by ``str``."""
         until, in_a_row = text.split()
         return cls(float(until), int(in_a_row))
 
 
 class PassiveEjection:
-    """Watches the requests of an upstream in this worker; ejects peers in all workers.
+    """Observes the requests of an upstream in this worker; ejects peers in all workers.
 
-    :param failures: in a row, after which a peer is ejected.
-    :param seconds: for how long; doubled for each ejection that soon follows another.
-    :param percent: of the peers that may be ejected at the same time. The last peer that is
-        available never is.
+    :param failures: number of consecutive failures after which a peer is ejected.
+    :param seconds: duration; doubled for each ejection that soon follows another.
+    :param percent: maximum percentage of peers that are ejected at the same time. The last available peer
+        never is.
     """
 
     def __init__(
         self, upstream: UpstreamRuntime, bus: Bus, failures: int, seconds: float, percent: int
     ) -> None:
         self.counts: WeakKeyDictionary[Peer, int] = WeakKeyDictionary()
-        """How often this worker decided to eject a peer."""
+        """How often this worker has ejected a peer."""
         self._upstream = upstream
         self._bus = bus
         self._limit = failures
@@ -74,12 +74,12 @@ class PassiveEjection:
         self._mine: set[Ejection] = set()
         self._last: WeakKeyDictionary[Peer, Ejection] = WeakKeyDictionary()
 
-    # What the lifecycle reports.
+    # Called by the lifecycle.
 
     def attempted(
         self, peer: Peer, ctx: RequestContext, error: UpstreamError | None, status: int
     ) -> None:
-        """Count failures in a row."""
+        """Count consecutive failures."""
         if error is None:
             failed = status in _BAD_STATUSES
         elif says_nothing(error, ctx):
@@ -98,7 +98,7 @@ class PassiveEjection:
             self._eject(peer, count, str(error or f"status {status}"))
 
     def abandoned(self, peer: Peer) -> None:
-        """That a client left says nothing of a peer."""
+        """Do nothing: a client that disconnects is no evidence about a peer."""
 
     def _may_eject(self, peer: Peer) -> bool:
         peers = self._upstream.peers
@@ -111,7 +111,7 @@ class PassiveEjection:
         now = time.monotonic()
         in_a_row = 1
         if (last := self._last.get(peer)) is not None:
-            # (It is over: a peer that is ejected is not ejected again.)
+            # It is over: a peer that is ejected is not ejected again.
             in_a_row = last.in_a_row + 1 if now < last.until + self._length(last.in_a_row) else 1
         seconds = self._length(in_a_row)
         self.counts[peer] = self.counts.get(peer, 0) + 1
@@ -130,10 +130,10 @@ class PassiveEjection:
     def _length(self, in_a_row: int) -> float:
         return self._seconds * min(1 << min(in_a_row - 1, LONGEST), LONGEST)
 
-    # What the bus says.
+    # Called for values of the bus.
 
     def apply(self, text: str, ejection: Ejection) -> None:
-        """Eject a peer, whichever worker decided on it."""
+        """Eject a peer, on the decision of any worker."""
         if ejection.until <= time.monotonic():
             return
         for peer in self._upstream.peers:
@@ -144,7 +144,7 @@ class PassiveEjection:
                 self.deadlines.watch(_Return(self, peer, ejection))
 
     def end(self, peer: Peer, ejection: Ejection) -> None:
-        """Send a peer requests again, unless it was ejected anew."""
+        """Let a peer have requests again, unless it has been ejected again."""
         if self._last.get(peer) == ejection:
             peer.unblock(EJECTED_OBSTACLE)
         if ejection in self._mine:
@@ -153,7 +153,7 @@ class PassiveEjection:
 
 
 class _Return:
-    """The moment at which an ejection is over (``Deadlines``)."""
+    """The end of an ejection (``Deadlines``)."""
 
     def __init__(self, owner: PassiveEjection, peer: Peer, ejection: Ejection) -> None:
         self.deadline = ejection.until

@@ -1,4 +1,4 @@
-"""Checking a backend by the health service of gRPC (``grpc.health.v1``), made with httpcore."""
+"""Checks a backend with the gRPC health service (``grpc.health.v1``), using httpcore."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 _METHOD: Final = "/grpc.health.v1.Health/Check"
 _SERVING: Final = 1
 _STATES: Final = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
-_CONTINUES: Final = 0x80  # in a byte of a varint: more follow
-_SERVICE, _STATUS = 0x0A, 0x08  # field 1 as a text, as a number
-_PREFIX: Final = 5  # bytes in front of a message: compressed or not, and its length
+_CONTINUES: Final = 0x80  # in a byte of a varint: more bytes follow
+_SERVICE, _STATUS = 0x0A, 0x08  # field 1 as text, as a number
+_PREFIX: Final = 5  # bytes before a message: compression flag and length
 
 
 class GrpcCheck:
-    """A backend is healthy if its health service says SERVING."""
+    """A backend is healthy if its health service returns SERVING."""
 
     def __init__(self, settings: HealthCheck, manner: Manner) -> None:
         scheme = "https" if settings.tls else "http"
@@ -35,7 +35,7 @@ class GrpcCheck:
         self.keep = self._clients.keep
 
     async def __call__(self, peer: Peer) -> None:
-        """Ask the health service."""
+        """Query the health service."""
         async with self._clients.stream(
             peer, "POST", self._headers, _METHOD, self._question
         ) as response:
@@ -62,17 +62,17 @@ def question(service: str) -> bytes:
 def read_answer(data: bytes) -> int:
     """Return the status of a ``HealthCheckResponse`` with its prefix.
 
-    :raises CheckFailed: it is none.
+    :raises CheckFailed: it is not one.
     """
     length = int.from_bytes(data[1:_PREFIX])
     message = data[_PREFIX : _PREFIX + length]
     if len(data) < _PREFIX or data[0] or len(message) < length:
-        raise CheckFailed("the answer is no message of gRPC")
+        raise CheckFailed("the response is not a gRPC message")
     if not message:
-        return 0  # what is left out has the value 0
+        return 0  # an omitted field has the value 0
     status = message[1:]
     if message[0] != _STATUS or len(status) != 1 or status[0] & _CONTINUES:
-        raise CheckFailed("the answer is not that of a health service")
+        raise CheckFailed("the response is not that of a health service")
     return status[0]
 
 

@@ -1,4 +1,4 @@
-"""Checking a backend by a request of HTTP, made with httpcore."""
+"""Checks a backend with an HTTP request, using httpcore."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pingap.upstream.peer import Peer
 
 MOST_BODY: Final = 64 * 1024
-"""Bytes of a body that are looked at."""
+"""Maximum number of body bytes that are examined."""
 
 _CLOSE_SECONDS: Final = 1.0
 
 
 class _ToPeer(httpcore.AnyIOBackend):
-    """Connects to a peer, whatever the URL says."""
+    """Connects to a peer, regardless of the URL."""
 
     def __init__(self, peer: Peer, introduction: bytes) -> None:
         self._peer = peer
@@ -37,7 +37,7 @@ class _ToPeer(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect; the names of the URL are for ``Host`` and SNI only."""
+        """Connect; the names in the URL are only used for ``Host`` and SNI."""
         address = self._peer.address
         if isinstance(address, str):
             stream = await self.connect_unix_socket(address, timeout)
@@ -49,11 +49,11 @@ class _ToPeer(httpcore.AnyIOBackend):
 
 
 class HttpClients:
-    """Makes requests to single peers.
+    """Makes requests to individual peers.
 
     :param scheme: ``http`` or ``https``.
-    :param http1: HTTP/1.1 may be spoken.
-    :param http2: HTTP/2 may be spoken; without TLS, and HTTP/1.1, with prior knowledge.
+    :param http1: whether HTTP/1.1 may be used.
+    :param http2: whether HTTP/2 may be used; without TLS and HTTP/1.1, with prior knowledge.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class HttpClients:
         target: str = "",
         content: bytes | None = None,
     ) -> AsyncIterator[httpcore.Response]:
-        """Make a request, and have its answer inside the block, which has to end in time, too.
+        """Make a request and yield its response; the block has to end in time, too.
 
-        :raises CheckFailed: there is no answer, or not in time.
+        :raises CheckFailed: there is no response, or not in time.
         """
         settings, url = self._settings, self._url
         if target:
@@ -119,19 +119,19 @@ class HttpClients:
         )
 
     async def keep(self, peers: tuple[Peer, ...]) -> None:
-        """Close the connections to other peers than these."""
+        """Close the connections to peers other than these."""
         for peer in [one for one in self._kept if one not in peers]:
             await _close(self._kept.pop(peer))
 
 
 class HttpCheck:
-    """A backend is healthy if it answers a GET with a good status, and with a text if one is wanted."""
+    """A backend is healthy if a GET returns a good status, and the expected text if one is configured."""
 
     def __init__(self, settings: HealthCheck, manner: Manner) -> None:
         self._settings = settings
         scheme, speaks = settings.scheme, manner.speaks
         http2 = speaks is Speaks.HTTP2 or (speaks is Speaks.EITHER and scheme == "https")
-        http1 = not http2 or scheme == "https"  # by TLS, the backend chooses
+        http1 = not http2 or scheme == "https"  # with TLS, the backend chooses
         self._clients = HttpClients(settings, scheme, manner, http1=http1, http2=http2)
         self._headers = [(b"Host", settings.host.encode()), (b"User-Agent", b"pingap-health-check")]
         if not (settings.reuse or http2):
@@ -139,7 +139,7 @@ class HttpCheck:
         self.keep = self._clients.keep
 
     async def __call__(self, peer: Peer) -> None:
-        """Make the request, and look at its answer."""
+        """Make the request, and examine the response."""
         settings = self._settings
         async with self._clients.stream(peer, "GET", self._headers) as response:
             if not settings.accepts(response.status):
@@ -152,7 +152,7 @@ class HttpCheck:
 
 
 async def read_some(response: httpcore.Response) -> bytes:
-    """Return the body of a response, or as much of it as is looked at."""
+    """Return the body of a response, or as much of it as is examined."""
     received = bytearray()
     async for chunk in response.aiter_stream():
         received += chunk
@@ -162,5 +162,5 @@ async def read_some(response: httpcore.Response) -> bytes:
 
 
 async def _close(client: httpcore.AsyncConnectionPool) -> None:
-    with anyio.move_on_after(_CLOSE_SECONDS, shield=True):  # a frozen peer ends no TLS
+    with anyio.move_on_after(_CLOSE_SECONDS, shield=True):  # a hanging peer does not end TLS
         await client.aclose()

@@ -1,6 +1,6 @@
-"""Keys of the bus that belong to one peer.
+"""Bus keys that belong to one peer.
 
-``health:<upstream>:<peer>``, and in the same way ``ejected:``, ``drained:`` and ``breaker:``.
+``health:<upstream>:<peer>``, and similarly ``ejected:``, ``drained:`` and ``breaker:``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 HEALTH: Final = "health:"
-"""What checks found; the value is ``up`` or ``down``."""
+"""Results of health checks; the value is ``up`` or ``down``."""
 EJECTED: Final = "ejected:"
-"""That requests failed; the value is an ``Ejection``."""
+"""Passive ejection; the value is an ``Ejection``."""
 
 DRAINED: Final = "drained:"
-"""That a plugin wants no requests sent there; the value is ``yes`` or ``no``."""
+"""Drained by a plugin; the value is ``yes`` or ``no``."""
 YES: Final = "yes"
 NO: Final = "no"
 
 BREAKER: Final = "breaker:"
-"""Of its circuit breaker; the value is ``open:<unix time>`` or ``closed``."""
+"""State of the circuit breaker; the value is ``open:<unix time>`` or ``closed``."""
 
 UP: Final = "up"
 DOWN: Final = "down"
@@ -29,7 +29,7 @@ DOWN: Final = "down"
 def peer_key(prefix: str, upstream: str, text: str) -> str:
     """Return the key of a peer.
 
-    :param text: of the peer; it has colons, which the name of an upstream may have as well.
+    :param text: of the peer; it contains colons, as the name of an upstream may.
     """
     return f"{prefix}{quote(upstream, safe='')}:{text}"
 
@@ -41,7 +41,7 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def is_of_others(key: str, upstreams: Container[str]) -> bool:
-    """Tell whether a key belongs to a peer of an upstream that is not among these."""
+    """Return whether a key belongs to a peer of an upstream that is not among these."""
     return (
         key.startswith((HEALTH, EJECTED, DRAINED, BREAKER)) and split_key(key)[0] not in upstreams
     )

@@ -1,4 +1,4 @@
-"""What is known of the health of backends, as numbers that workers add up, and as series."""
+"""The health of backends as numbers that can be added up over workers, and as series."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Counts: TypeAlias = Counter[tuple[str, ...]]
 
 @dataclass(slots=True)
 class HealthCounts:
-    """Numbers of one worker, or of several. Only the one that makes the checks has those of checks.
+    """Numbers of one worker, or of several. Only the worker that runs health checks has those of checks.
 
     :param healthy: (upstream, backend) -> 1 or 0.
-    :param flips: (upstream, backend, ``up`` or ``down``) -> how often it was found to be so now.
-    :param ejections: (upstream, backend) -> how often it was ejected.
+    :param flips: (upstream, backend, ``up`` or ``down``) -> how often it changed to this state.
+    :param ejections: (upstream, backend) -> number of ejections.
     """
 
     healthy: Counts = field(default_factory=Counter)
@@ -46,14 +46,14 @@ class HealthCounts:
 
     @classmethod
     def of(cls, figures: Mapping[str, Any]) -> HealthCounts:
-        """Return what ``figures`` was made of."""
+        """Return an object with the numbers of ``figures``."""
         return cls(
             **{one.name: Counter(dict(_rows(figures.get(one.name, {})))) for one in fields(cls)}
         )
 
 
 def _rows(level: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield the counts of nested mappings, each with the keys that lead to it."""
+    """Yield the counts in nested mappings, each with the keys that lead to it."""
     for key, value in level.items():
         if isinstance(value, Mapping):
             for keys, count in _rows(value):
@@ -67,7 +67,7 @@ def health_metrics(server: str, counts: HealthCounts) -> Iterator[Metric]:
 
     :param server: value of the label ``server``.
     """
-    # Not counter families: those would add an ending to the names.
+    # Not counter families, because those would add a suffix to the names.
     from prometheus_client.core import GaugeMetricFamily, Metric
 
     names = ["server", "upstream", "backend"]

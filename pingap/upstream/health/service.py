@@ -1,4 +1,4 @@
-"""What is known of the health of all backends: found out in one worker, applied in all of them."""
+"""The health of all backends: checked in one worker, applied in all."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from pingap.upstream.upstream import UpstreamRuntime
 log = logging.getLogger("pingap")
 
 MOST_AT_ONCE: Final = 64
-"""Checks at the same time, of all upstreams."""
+"""Maximum number of concurrent checks, over all upstreams."""
 
 
 class HealthChecks:
-    """Checks backends in the one worker that calls ``run``; keeps requests from bad ones in all.
+    """Checks backends in the one worker that calls ``run``; keeps requests from bad ones in all workers.
 
     :param upstreams: those that are served.
-    :param bus: tells the workers what was found.
+    :param bus: announces the results to all workers.
     """
 
     def __init__(self, upstreams: Iterable[UpstreamRuntime], bus: Bus) -> None:
         self.flips: Counts = Counter()
-        """(upstream, peer, ``up`` or ``down``) -> how often checks found that it had become so."""
+        """(upstream, peer, ``up`` or ``down``) -> how often checks found this change."""
         self.watches: dict[UpstreamRuntime, Watch] = {}
         """The checks of this worker; only one worker has any."""
         self._bus = bus
@@ -57,14 +57,14 @@ class HealthChecks:
         bus.subscribe(DRAINED, self._apply)
 
     def counts(self) -> HealthCounts:
-        """Return what this worker knows and has counted."""
+        """Return the state and the counts of this worker."""
         found = HealthCounts()
         for upstream in self._upstreams.values():
             found.add(self.counts_of(upstream))
         return found
 
     def counts_of(self, upstream: UpstreamRuntime) -> HealthCounts:
-        """Return what this worker knows and has counted of one upstream."""
+        """Return the state and the counts of this worker for one upstream."""
         found = HealthCounts()
         for peer in upstream.peers:
             for state in ("up", "down"):
@@ -79,10 +79,10 @@ class HealthChecks:
         return found
 
     def follow(self, upstreams: Iterable[UpstreamRuntime]) -> None:
-        """Take note of the upstreams that are served from now on; to be called in all workers.
+        """Set the upstreams that are served from now on; must be called in all workers.
 
-        The checks of those that were there before go on as if nothing had happened. A new upstream
-        that has the name of an old one begins with what is known of the peers they have in common.
+        The checks of existing ones continue. A new upstream with the name of an old one starts with the known
+        state of the peers they have in common.
         """
         before = self._upstreams
         self._upstreams = {upstream.name: upstream for upstream in upstreams}
@@ -92,10 +92,10 @@ class HealthChecks:
                 self.apply_known(upstream)
         self._adapt()
 
-    # In all workers: what is known is applied.
+    # In all workers: apply the known state.
 
     def apply_known(self, upstream: UpstreamRuntime) -> None:
-        """Apply what is known of the peers of an upstream, which are others than before."""
+        """Apply the known state after the peers of an upstream have changed."""
         for text in {peer.text for peer in upstream.peers}:
             for prefix in (HEALTH, EJECTED, DRAINED):
                 key = peer_key(prefix, upstream.name, text)
@@ -117,13 +117,13 @@ class HealthChecks:
         _block(upstream, text, OBSTACLE, wanted=down)
 
     def drain(self, upstream: UpstreamRuntime, text: str, *, drained: bool) -> None:
-        """Send a peer no requests, or requests again, in all workers: a plugin wants it."""
+        """Stop or resume sending requests to a peer, in all workers: a plugin wants it."""
         word = "is drained by a plugin" if drained else "is no longer drained"
         log.info("upstream %s(%s) %s", upstream.name, text, word)
         value = YES if drained else NO
         self._bus.publish(peer_key(DRAINED, upstream.name, text), value)
 
-    # In one worker: what is known is found out.
+    # In one worker: run the checks.
 
     async def run(self) -> None:
         """Check backends until cancelled."""
@@ -138,7 +138,7 @@ class HealthChecks:
                 self.watches.clear()
 
     def _adapt(self) -> None:
-        """Watch the upstreams that are served, and no others."""
+        """Watch exactly the upstreams that are served."""
         if self._tasks is None or self._limiter is None:
             return
         wanted = {one: one.health_check for one in self._upstreams.values()}
@@ -151,7 +151,7 @@ class HealthChecks:
                 self._tasks.start_soon(watch.run)
 
     def _forget_unwatched(self) -> None:
-        """Take back what was found of peers of upstreams that are not checked any more."""
+        """Revoke the results for peers of upstreams that are no longer checked."""
         for key, value in list(self._bus.values.items()):
             if value == DOWN and key.startswith(HEALTH):
                 upstream = self._upstreams.get(split_key(key)[0])
@@ -160,27 +160,27 @@ class HealthChecks:
         for flip in [one for one in self.flips if one[0] not in self._upstreams]:
             del self.flips[flip]
 
-    # (What ``Watch`` calls: its ledger.)
+    # Called by ``Watch``: its ledger.
 
     def is_down(self, upstream: UpstreamRuntime, text: str) -> bool:
-        """Tell whether a peer is known to be unhealthy."""
+        """Return whether a peer is known to be unhealthy."""
         return self._bus.values.get(peer_key(HEALTH, upstream.name, text)) == DOWN
 
     def repeat_down(self, upstream: UpstreamRuntime, text: str) -> None:
-        """Say again that a peer is unhealthy: there is a new one in its place."""
+        """Announce again that a peer is unhealthy, because a new one has taken its place."""
         self._bus.publish(peer_key(HEALTH, upstream.name, text), DOWN)
 
     def forget(self, upstream: UpstreamRuntime, text: str) -> None:
-        """Take note that a peer is not there any more."""
+        """Record that a peer no longer exists."""
         for state in (UP, DOWN):
             self.flips.pop((upstream.name, text, state), None)
         if self.is_down(upstream, text) and self._upstreams.get(upstream.name) is upstream:
             self._bus.publish(peer_key(HEALTH, upstream.name, text), UP)
 
     def flipped(self, upstream: UpstreamRuntime, text: str, healthy: bool, why: str) -> None:
-        """Tell all workers, and the operator, that a peer became healthy or unhealthy."""
+        """Announce to all workers, and to the operator, that a peer became healthy or unhealthy."""
         if (watch := self.watches.get(upstream)) is None:
-            return  # it is not served any more
+            return  # it is no longer served
         state = UP if healthy else DOWN
         self.flips[upstream.name, text, state] += 1
         self._bus.publish(peer_key(HEALTH, upstream.name, text), state)
@@ -204,7 +204,7 @@ class HealthChecks:
 
 
 def _block(upstream: UpstreamRuntime, text: str, obstacle: str, *, wanted: bool) -> None:
-    """Put an obstacle in front of a peer, or take it away."""
+    """Set or remove an obstacle of a peer."""
     for peer in upstream.peers:
         if peer.text == text:
             if wanted:

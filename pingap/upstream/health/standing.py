@@ -1,14 +1,14 @@
-"""From the results of single checks to what is thought of a backend; no IO, no clock."""
+"""Derives the health of a backend from the results of single checks; no IO, no clock."""
 
 from __future__ import annotations
 
 
 class Standing:
-    """What is thought of a backend. It takes several results in a row to change that.
+    """The health of a backend. It takes several consecutive results to change it.
 
-    :param success: good results that make it healthy.
-    :param failure: bad results that make it unhealthy.
-    :param healthy: what is thought of it at first.
+    :param success: number of good results that make it healthy.
+    :param failure: number of bad results that make it unhealthy.
+    :param healthy: the initial state.
     """
 
     __slots__ = ("_against", "_failure", "_success", "healthy")
@@ -17,10 +17,10 @@ class Standing:
         self.healthy = healthy
         self._success = success
         self._failure = failure
-        self._against = 0  # results in a row that say the contrary
+        self._against = 0  # consecutive results that contradict the state
 
     def note(self, good: bool) -> bool:
-        """Take a result; tell whether it changed what is thought."""
+        """Record a result; return whether it changed the state."""
         if good is self.healthy:
             self._against = 0
             return False

@@ -1,4 +1,4 @@
-"""Checking the backends of one upstream, again and again."""
+"""Repeatedly checks the backends of one upstream."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 log = logging.getLogger("pingap")
 
 OBSTACLE: Final = "health"
-"""What ``Peer.block`` is told."""
+"""The obstacle of an unhealthy peer (``Peer.block``)."""
 JITTER: Final = 0.1
-"""By how much of the interval a check may come earlier, so that upstreams are not all checked at
-the same instant."""
+"""Fraction of the interval by which a check may come earlier, so that upstreams are not all checked at the
+same time."""
 
 
 class Ledger(Protocol):
-    """Where it is written what all workers know of the peers of an upstream, by their texts."""
+    """The state of the peers of an upstream that all workers share, by their texts."""
 
     def is_down(self, upstream: UpstreamRuntime, text: str) -> bool:
-        """Tell whether a peer is known to be unhealthy."""
+        """Return whether a peer is known to be unhealthy."""
 
     def flipped(self, upstream: UpstreamRuntime, text: str, healthy: bool, why: str) -> None:
-        """Take note that a peer became healthy or unhealthy."""
+        """Record that a peer became healthy or unhealthy."""
 
     def repeat_down(self, upstream: UpstreamRuntime, text: str) -> None:
-        """Say again that a peer is unhealthy: there is a new one in its place."""
+        """Announce again that a peer is unhealthy, because a new one has taken its place."""
 
     def forget(self, upstream: UpstreamRuntime, text: str) -> None:
-        """Take note that a peer is not there any more."""
+        """Record that a peer no longer exists."""
 
 
 class Watch:
-    """The checks of one upstream, as long as it is there.
+    """The checks of one upstream, as long as it exists.
 
     :param settings: how it is checked.
-    :param limiter: bounds the checks at once, of all upstreams.
+    :param limiter: limits concurrent checks, over all upstreams.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Watch:
         self.upstream = upstream
         self.scope = anyio.CancelScope()
         self.standings: dict[str, Standing] = {}
-        """Text of a peer -> what is thought of it."""
+        """Text of a peer -> its standing."""
         self._settings = settings
         self._ledger = ledger
         self._limiter = limiter
@@ -84,11 +84,11 @@ class Watch:
                         await self._safely(self._check.keep, ())
 
     async def _safely(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        """Call something; a defect in it ends neither the checks nor the worker."""
+        """Call a function; a bug in it ends neither the checks nor the worker."""
         try:
             await function(*arguments)
         except Exception:
-            log.exception("the health checks of %s are defective", self.upstream.name)
+            log.exception("the health check of %s failed because of a bug", self.upstream.name)
 
     async def round(self) -> None:
         """Check every backend once."""
@@ -105,7 +105,7 @@ class Watch:
                 await self._examine(check, peer)
 
     def _take_note(self, peers: Mapping[str, Peer]) -> None:
-        """See which peers there are by now."""
+        """Update the set of peers."""
         upstream, ledger, limits = self.upstream, self._ledger, self._settings
         for text in self.standings.keys() - peers:
             del self.standings[text]
@@ -123,7 +123,7 @@ class Watch:
             arguments = self._settings, upstream.proxy_protocol, upstream.tls, upstream.speaks
             if self._settings.scheme == "tcp":
                 self._check = make_check(*arguments)
-            else:  # requests need not wait until libraries are loaded
+            else:  # requests need not wait while libraries are loaded
                 self._check = await anyio.to_thread.run_sync(make_check, *arguments)
         return self._check
 
@@ -139,7 +139,7 @@ class Watch:
                 log.warning("cannot check upstream %s(%s): %s", name, peer.text, error)
                 return
             except Exception as error:
-                log.exception("the health checks of %s are defective", self.upstream.name)
+                log.exception("the health check of %s failed because of a bug", self.upstream.name)
                 failure = repr(error)
         standing = self.standings[peer.text]
         if standing.note(not failure):
@@ -147,5 +147,5 @@ class Watch:
 
 
 def interval(settings: HealthCheck) -> float:
-    """Return the seconds up to the next check: as configured, or a little less."""
+    """Return the seconds until the next check: as configured, or a little less."""
     return settings.check_frequency * random.uniform(1 - JITTER, 1)  # noqa: S311

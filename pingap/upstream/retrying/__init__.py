@@ -1,1 +1,1 @@
-"""Whether a failed attempt is repeated, and the budget for that."""
+"""Decides whether a failed attempt is repeated, within a budget."""

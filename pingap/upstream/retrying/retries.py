@@ -1,4 +1,4 @@
-"""Whether a request is asked again of another peer (config.md 5.10, and what goes beyond it)."""
+"""Decides whether a request is sent to another peer (config.md 5.10, and more)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDEMPOTENT: Final = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE
 MOST: Final = 15
 """Attempts after the first (config.md 5.10: 16 in all)."""
 MOST_REFUSALS: Final = 3
-"""Of one request, by upstreams that did nothing with it."""
+"""Retries of one request after upstreams that did not process it."""
 
 CONNECT: Final = "connect"
 TIMEOUT: Final = "timeout"
@@ -28,12 +28,12 @@ RESET: Final = "reset"
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a location's requests are asked again.
+    """When a location's requests are retried.
 
-    :param most: attempts after the first.
-    :param window: seconds since the request was read, after which there is no other attempt.
-    :param words: what makes another attempt, see ``word_for``.
-    :param statuses: answers that make another attempt.
+    :param most: maximum number of attempts after the first.
+    :param window: seconds since the request was read, after which there are no more attempts.
+    :param words: the reasons for another attempt, see ``word_for``.
+    :param statuses: response statuses that cause another attempt.
     """
 
     most: int = 0
@@ -55,24 +55,24 @@ class RetryPolicy:
 
     @property
     def repeats_sent(self) -> bool:
-        """Whether it asks again what was sent already, so that bodies are kept for it."""
+        """Whether requests that were already sent are repeated, so that bodies are kept."""
         return bool(self.most and (self.statuses or self.words.difference((CONNECT,))))
 
 
 def word_for(error: UpstreamError) -> str:
-    """Return the word of ``retry_on`` for an error that came before the head of an answer."""
+    """Return the word of ``retry_on`` for an error that came before the head of a response."""
     if error.connecting:
         return CONNECT
     return TIMEOUT if error.status == 504 else RESET
 
 
 class Attempts:
-    """The attempts of one request that failed, and whether there is another one.
+    """The failed attempts of one request, and the decision about another one.
 
-    Where the connection could not be made, nothing was sent, and ``max_retries`` and
-    ``max_retry_window`` alone decide. A request that was sent is repeated if that does no harm,
-    its body is at hand, and the upstream's retry budget allows it. Not counted among those: a kept
-    connection that had died, and a stream that HTTP/2 gave back.
+    If the connection could not be made, nothing was sent, and only ``max_retries`` and ``max_retry_window``
+    apply. A request that was sent is repeated if that is harmless, its body is available, and the upstream's
+    retry budget allows it. Two cases do not count: a kept connection that was closed, and a stream that
+    HTTP/2 reported as unprocessed.
     """
 
     __slots__ = ("_policy", "_refusals", "_retries", "_upstream", "_x", "fresh", "tried")
@@ -84,17 +84,17 @@ class Attempts:
         self._retries = 0
         self._refusals = 0
         self.tried: list[Peer] = []
-        """Peers that failed; another one is preferred."""
+        """Peers that failed; others are preferred."""
         self.fresh = False
-        """The next attempt is made on a new connection."""
+        """Whether the next attempt needs a new connection."""
 
     def again_after_error(self, error: UpstreamError, peer: Peer | None) -> bool:
-        """Tell whether there is another attempt after one without an answer.
+        """Return whether there is another attempt after one without a response.
 
         :param peer: None if there was none.
         """
         if self._died_idle(error):
-            self.fresh = True  # so this happens once
+            self.fresh = True  # so this happens only once
             return self._count("idle")
         if error.unprocessed:
             self._refusals += 1
@@ -109,7 +109,7 @@ class Attempts:
         return self._count(word)
 
     def again_after_answer(self, status: int, peer: Peer | None) -> bool:
-        """Tell whether there is another attempt after an answer with a status of the policy."""
+        """Return whether there is another attempt after a response with a status of the policy."""
         self._note(peer)
         return self._may_retry() and self._may_repeat() and self._count(str(status))
 
@@ -124,7 +124,7 @@ class Attempts:
         return body is None or body.replayable
 
     def _died_idle(self, error: UpstreamError) -> bool:
-        """Tell whether a kept connection had ended and the request can be repeated without harm."""
+        """Return whether a kept connection had been closed and the request can be repeated safely."""
         return (
             error.untouched
             and self._x.ctx.upstream_reused
@@ -139,7 +139,7 @@ class Attempts:
         return policy.window is None or time.monotonic() - self._x.ctx.began_at <= policy.window
 
     def _may_repeat(self) -> bool:
-        """Tell whether a request that was sent may be sent again."""
+        """Return whether a request that was sent may be sent again."""
         if self._x.request.method not in IDEMPOTENT or not self._has_body:
             return False
         return self._upstream.retry_budget.spend(time.monotonic())

@@ -1,8 +1,8 @@
-"""A budget for attempts that are made again, so that a struggling upstream is not buried in them.
+"""A budget for retries, so that they do not overload a struggling upstream.
 
 A share of the requests of each worker is the same share of all requests, so each worker counts those for
-itself, and a request costs next to nothing. The few attempts that may be made beyond it would be that many
-times more with many workers: these all workers count together, and only such an attempt pays for it.
+itself at almost no cost. The few retries that are allowed in addition would be multiplied by the number of
+workers, so all workers count these together, and only such a retry pays for it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pingap.shared_state.state import SharedState
 from pingap.upstream.circuit_breaking.window import SlidingWindow
 
 SECONDS: Final = 10.0
-"""How far back requests and attempts made again are compared."""
+"""The period in which requests and retries are compared."""
 AT_LEAST: Final = 10
-"""Attempts that may be made again in that time, however few requests there are."""
+"""Retries that are allowed in that period, even with few requests."""
 
 
 class RetryBudget:
-    """How many attempts of an upstream may be made again: a share of its requests, and a few more.
+    """Limits the retries of an upstream: to a share of its requests, and a few more.
 
     :param percent: that share.
     """
@@ -32,10 +32,10 @@ class RetryBudget:
         self._window = SlidingWindow(SECONDS)
         self._few = LocalState().window("", SECONDS)
         self.refused = 0
-        """How many were refused so far."""
+        """How many have been refused."""
 
     def count_with(self, shared: SharedState, upstream: str) -> None:
-        """Count the few with other workers from now on."""
+        """Count the few additional retries together with other workers from now on."""
         self._few = shared.window(f"retry_budget:{upstream}", SECONDS)
 
     def count_request(self, now: float) -> None:
@@ -43,13 +43,15 @@ class RetryBudget:
         self._window.count(now)
 
     def spend(self, now: float) -> bool:
-        """Count an attempt that is made again; False if there have been too many."""
+        """Count a retry; False if there have been too many."""
         window = self._window
         window.move_to(now)
         if window.bad + 1 <= window.events * self._percent / 100:
             window.count(now, 0, 1)
             return True
-        if self._few.total(now) + 1 <= AT_LEAST:  # (or as many more as workers ask at this moment)
+        if (
+            self._few.total(now) + 1 <= AT_LEAST
+        ):  # concurrent calls in other workers may exceed it slightly
             self._few.count(1, now)
             return True
         self.refused += 1

@@ -1,6 +1,6 @@
 """The everyday plugins of pingap, one module each.
 
-``keys`` holds the types of settings that several of them share, ``machine`` what ``stats`` asks the
-operating system, ``ids`` how ``request_id`` makes its ids. Nothing is imported here: pingap loads
-only the plugins that a configuration names.
+``keys`` defines the types of settings that several of them share, ``machine`` queries the operating system
+for ``stats``, ``ids`` creates the IDs for ``request_id``. Nothing is imported here: pingap loads only the
+plugins that a configuration names.
 """

@@ -1,7 +1,6 @@
-"""Making ids: UUID version 7 and nanoid.
+"""Creates IDs: UUID version 7 and nanoid.
 
-Random numbers come from the operating system, so ids repeat neither in other processes nor after a
-fork.
+Random numbers come from the operating system, so IDs do not repeat in other processes or after a fork.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ _PATH = re.compile(r'/[!"$->@-~]*')
 
 
 def _check_path(text: str) -> str:
-    # Requests are compared with it as they are on the wire: other text could never match.
+    # It is compared with requests as they are on the wire: other text could never match.
     if not _PATH.fullmatch(text):
         raise ValueError(
             f'found "{text}", expected a path: it begins with "/", has no query, and other '

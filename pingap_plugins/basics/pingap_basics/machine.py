@@ -1,7 +1,7 @@
-"""What the operating system tells of this process and its machine.
+"""Figures of this process and its machine, from the operating system.
 
-Linux tells all of it, in ``/proc``. Elsewhere ``None`` stands for what Python cannot find out by
-itself; nothing is guessed.
+Linux provides all of them, in ``/proc``. Elsewhere, ``None`` stands for figures that Python cannot determine
+itself; nothing is estimated.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def _kib(pattern: str, text: str) -> int | None:
 def started_at(pid: int) -> float:
     """Return the Unix time at which this process began (or nearly so, without ``/proc``).
 
-    :param pid: the process itself; a fork must not take over what its parent found.
+    :param pid: the process itself, because a fork must not use the cached value of its parent.
     """
-    # The name, in parentheses, may hold spaces; the field is the 20th after it (proc(5)).
+    # The name, in parentheses, may contain spaces; the field is the 20th after it (proc(5)).
     fields = _read(f"{pid}/stat").rpartition(")")[2].split()
     if sys.platform != "linux" or len(fields) < 20:
         return _IMPORTED_AT
@@ -68,9 +68,9 @@ def physical_cpus() -> int | None:
 
 
 def memory() -> int | None:
-    """Return the bytes of memory that this process occupies.
+    """Return the memory usage of this process in bytes.
 
-    Without ``/proc`` only the most it ever occupied is known.
+    Without ``/proc``, only its maximum so far is known.
     """
     if (resident := _kib(r"^VmRSS:\s*(\d+) kB", _read("self/status"))) is not None:
         return resident
@@ -87,7 +87,7 @@ def total_memory() -> int | None:
 
 
 def used_memory() -> int | None:
-    """Return the bytes of memory that are in use on the machine, caches not included."""
+    """Return the used memory of the machine in bytes, without caches."""
     text = _read("meminfo")
     total = _kib(r"^MemTotal:\s*(\d+) kB", text)
     free = _kib(r"^MemAvailable:\s*(\d+) kB", text)

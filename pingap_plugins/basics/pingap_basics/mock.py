@@ -1,4 +1,4 @@
-"""Answer with a fixed response, on one path or on all. No upstream is asked."""
+"""Answers with a fixed response, on one path or on all. No upstream is used."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Mock(Plugin):
     def request(
         self, request: Request, ctx: RequestContext
     ) -> Response | Awaitable[Response] | None:
-        """Answer on the path, at once unless there is a delay; let all else pass."""
+        """Answer on the path, immediately unless there is a delay; let all other requests pass."""
         if self._path is not None and request.path != self._path:
             return None
         response = self._response(request, ctx)

@@ -1,6 +1,6 @@
-"""Answer ``pong`` on one path, to show that the proxy is alive. No upstream is asked.
+"""Answers ``pong`` on one path, to show that the proxy is alive. No upstream is used.
 
-Listed by a location it answers there; listed by a server, on every host, before a location is chosen.
+Listed by a location, it answers there; listed by a server, on every host, before a location is chosen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pingap_basics.keys import ExactPath
 
 
 class Ping(Plugin):
-    """Answers 200 ``pong`` on an exact path, whatever the method."""
+    """Answers 200 ``pong`` on an exact path, for any method."""
 
     category = "ping"
     answers = "public"
@@ -27,7 +27,7 @@ class Ping(Plugin):
 
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> Response | None:
-        """Answer on the path; let all else pass."""
+        """Answer on the path; let all other requests pass."""
         return self._pong.copy() if request.path == self._path else None
 
     @hookimpl

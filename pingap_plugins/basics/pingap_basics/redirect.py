@@ -1,4 +1,4 @@
-"""Send clients to https, or below a path prefix, by a redirect."""
+"""Redirects clients to https, or below a path prefix."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Redirect(Plugin):
-    """Redirects what did not come by https, or whose path does not begin with a prefix.
+    """Redirects requests that did not arrive over https, or whose path does not begin with a prefix.
 
-    Query and host are kept. The port is kept too, unless the scheme changes: no port speaks both
-    http and https, so then it is ``https_port``.
+    Query and host are kept. The port is kept too, unless the scheme changes: no port serves both http and
+    https, so it is then ``https_port``.
     """
 
     category = "redirect"
@@ -73,7 +73,7 @@ class Redirect(Plugin):
 
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> Response | None:
-        """Redirect, or let the request pass."""
+        """Redirect the request, or let it pass."""
         scheme = ctx.scheme(request)
         below = request.path.startswith(self._prefix)
         upgrade = self._to_https and scheme != "https"
@@ -86,7 +86,7 @@ class Redirect(Plugin):
     def _origin(self, request: Request, ctx: RequestContext, scheme: str, *, upgrade: bool) -> str:
         """Return scheme, host and port of the target.
 
-        Nothing of it if only the path changes and the client (of HTTP/1.0) named no host.
+        Empty if only the path changes and the client (HTTP/1.0) sent no host.
         """
         host = ctx.host(request)
         if upgrade:

@@ -1,4 +1,4 @@
-"""Give every request an id: for the upstream, the client, the access log and error pages."""
+"""Gives every request an ID: for the upstream, the client, the access log and error pages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from pingap_basics.ids import Nanoid, uuid7
 from pingap_basics.keys import HeaderName
 
 _ACCEPTABLE = re.compile(rb"[!-~]{1,128}")
-"""Ids of clients that are kept: they go into logs and headers as they are."""
+"""Maximum length of client IDs that are kept: they are written to logs and headers unchanged."""
 
 
 class RequestId(Plugin):
-    """Keeps the id that a request brings, or makes one; it goes to the upstream and the client.
+    """Keeps the ID of a request, or creates one; it is sent to the upstream and the client.
 
-    An id that is longer than 128 characters, or has other characters than visible ASCII, is
-    replaced by a new one.
+    An ID that is longer than 128 characters, or contains anything but visible ASCII, is replaced.
     """
 
     category = "request_id"
@@ -42,7 +41,7 @@ class RequestId(Plugin):
 
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> None:
-        """Find or make the id."""
+        """Find or create the ID."""
         headers = request.headers
         brought = headers.find(self._key)
         if brought is not None and _ACCEPTABLE.fullmatch(brought):
@@ -59,6 +58,6 @@ class RequestId(Plugin):
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
         """Tell the client."""
-        # (There is none if a plugin in front of this one answered.)
+        # There is none if an earlier plugin answered.
         if request_id := ctx.request_id:
             response.headers.replace((self._key, self._line + request_id.encode("ascii")))

@@ -1,4 +1,4 @@
-"""Add, remove, set and rename headers of responses."""
+"""Adds, removes, sets and renames headers of responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pingap_basics.keys import HeaderName
 
 
 def _renaming(text: str) -> tuple[bytes, Field]:
-    """Return the key of the old name, and a field that has the new one."""
+    """Return the key of the old name, and a field with the new one."""
     old, colon, new = text.partition(":")
     if not colon:
         raise ValueError(f'found "{text}", expected "old: new"')
@@ -72,7 +72,7 @@ class ResponseHeaders(Plugin):
         self._added = [*added, *sets.values()]
         constants = [entry.constant for entry in self._added if entry.constant is not None]
         if len(constants) < len(self._added):
-            constants = []  # a variable among them: the order is kept by adding one by one
+            constants = []  # there is a variable: adding one by one keeps the order
         else:
             self._added = []
         self._constants = constants
@@ -81,7 +81,7 @@ class ResponseHeaders(Plugin):
         self._phase = "upstream_response" if settings.mode == "upstream" else "response"
 
     def active_phases(self) -> tuple[str, ...]:
-        """Take part in the phase of ``mode`` only."""
+        """Take part only in the phase of ``mode``."""
         return (self._phase,)
 
     @hookimpl

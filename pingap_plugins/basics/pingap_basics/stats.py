@@ -1,4 +1,4 @@
-"""Tell how the process is doing, as JSON on one path."""
+"""Shows figures of the process, as JSON on one path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 class Stats(Plugin):
     """Answers 200 with figures of all workers, this process and the machine, on an exact path.
 
-    What the operating system does not tell is left out.
+    Figures that the operating system does not provide are omitted.
     """
 
     category = "stats"
@@ -36,7 +36,7 @@ class Stats(Plugin):
 
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> Awaitable[Response] | None:
-        """Answer on the path; let all else pass, at no more cost than that of comparing it."""
+        """Answer on the path; let all other requests pass, at the cost of a comparison."""
         return self._answer(ctx) if request.path == self._path else None
 
     async def _answer(self, ctx: RequestContext) -> Response:

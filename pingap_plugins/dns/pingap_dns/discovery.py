@@ -1,7 +1,6 @@
 """Backends from A, AAAA and SRV records.
 
-All questions are asked first; what the answers lead to is worked out afterwards, without IO
-(``records``).
+All questions are sent first; the endpoints are derived from the answers afterwards, without IO (``records``).
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from pingap_dns.resolver import LookupFailed, Resolver
 
 SHORTEST_TTL: Final = 5.0
 LONGEST_TTL: Final = 300.0
-"""An answer counts as valid for so many seconds at least, and at most."""
+"""Minimum and maximum number of seconds for which an answer counts as valid."""
 MOST_QUESTIONS: Final = 8
-"""Questions of an upstream that are asked at the same time."""
+"""Concurrent questions for an upstream."""
 
 
 class DnsDiscovery(Discovery):
@@ -39,7 +38,7 @@ class DnsDiscovery(Discovery):
         """The last good answers."""
 
     def add(self, text: str) -> None:
-        """Take in ``host[:port][ weight]``, or ``_service._protocol.name`` for SRV records.
+        """Add ``host[:port][ weight]``, or ``_service._protocol.name`` for SRV records.
 
         :raises ValueError: it is malformed.
         """
@@ -52,8 +51,8 @@ class DnsDiscovery(Discovery):
         self._entries.append(entry)
 
     async def find(self) -> Discovered:
-        """Ask for all names, and return what the answers lead to."""
-        # (It reads files.)
+        """Look up all names, and return the endpoints."""
+        # Creating a resolver reads files.
         resolver = await anyio.to_thread.run_sync(Resolver, self.settings)
         records = Records(self._last, self._kinds)
         services = [entry for entry in self._entries if isinstance(entry, str)]

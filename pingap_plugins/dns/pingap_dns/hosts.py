@@ -1,4 +1,4 @@
-"""The hosts file: names that are known without asking a name server."""
+"""The hosts file: names that are known without a name server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 
 HOSTS: Final = Path("/etc/hosts")
 MOST_BYTES: Final = 1 << 20
-"""What is read of it."""
+"""Maximum number of bytes that are read."""
 
 _LOCAL: Final = ("127.0.0.1", "::1")
 
 
 def read_hosts(path: Path = HOSTS) -> dict[str, tuple[str, ...]]:
-    """Return the addresses of each name in a hosts file; nothing if it cannot be read."""
+    """Return the addresses of each name in a hosts file; empty if it cannot be read."""
     try:
         found = path.stat()
         return _read(path, (found.st_mtime_ns, found.st_size, found.st_ino))
@@ -26,7 +26,7 @@ def read_hosts(path: Path = HOSTS) -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, version: tuple[int, ...]) -> dict[str, tuple[str, ...]]:
-    """Read a version of the file, which may be long, only once."""
+    """Read a version of the file only once, because it may be long."""
     with path.open("rb") as file:
         text = file.read(MOST_BYTES).decode(errors="replace")
     return parse_hosts(text.splitlines())
@@ -47,7 +47,7 @@ def parse_hosts(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def look_up(hosts: Mapping[str, tuple[str, ...]], name: str) -> tuple[str, ...]:
-    """Return the addresses of a name that the hosts file knows, or that is local (RFC 6761, 6.3)."""
+    """Return the addresses of a name in the hosts file, or of a local name (RFC 6761, 6.3)."""
     name = name.lower().removesuffix(".")
     if name in hosts:
         return hosts[name]

@@ -1,7 +1,7 @@
-"""What the answers of name servers lead to. No IO.
+"""Derives endpoints from the answers of name servers. No IO.
 
-Where a question failed, the last good answer to it counts. A name that is gone, or has no address any
-more, counts as failed as well: a mistake in a zone must not take a site down.
+If a question fails, the last good answer to it is used. A name that has disappeared, or no longer has an
+address, also counts as failed: an error in a zone must not take a site down.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Final, Literal, NamedTuple
 from pingap import Endpoint
 
 MOST_WEIGHT: Final = 100
-"""Weights of SRV records, which go up to 65535, are made smaller in proportion."""
+"""Weights of SRV records, which can be up to 65535, are scaled down."""
 MOST_SERVICES: Final = 256
-"""Records of SRV that are used of a name."""
+"""Maximum number of SRV records that are used for a name."""
 
 Kind = Literal["A", "AAAA", "SRV"]
 
 
 class Question(NamedTuple):
-    """What is asked: a name, and which of its records."""
+    """A name, and the kind of its records."""
 
     name: str
     kind: Kind
 
 
 class Service(NamedTuple):
-    """A record of SRV (RFC 2782)."""
+    """An SRV record (RFC 2782)."""
 
     priority: int
     weight: int
@@ -41,7 +41,7 @@ class Service(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The records of a name; none if it exists and has none of this kind.
+    """The records of a name; empty if it exists without records of this kind.
 
     :param addresses: of A and AAAA.
     :param services: of SRV.
@@ -60,10 +60,10 @@ _NONE: Final = Answer()
 
 
 class Records:
-    """The answers of one round of questions, and what was known before.
+    """The answers of one round of questions, and earlier ones.
 
     :param last: good answers of earlier rounds.
-    :param kinds: which addresses are asked for.
+    :param kinds: the kinds of addresses to use.
     """
 
     def __init__(self, last: Mapping[Question, Answer], kinds: Sequence[Kind]) -> None:
@@ -72,17 +72,17 @@ class Records:
         self.answered: dict[Question, Answer] = {}
         self.failed: dict[Question, str] = {}
         self.failures: dict[str, None] = {}
-        """In a sentence each."""
+        """Each failure as a sentence."""
         self.good: dict[Question, Answer] = {}
-        """The good answers to what was asked for now."""
+        """The good answers of this round."""
 
     @property
     def ttl(self) -> float:
-        """Seconds after which an answer may be another one."""
+        """Seconds after which an answer may change."""
         return min((one.ttl for one in self.answered.values() if one), default=math.inf)
 
     def services(self, name: str) -> tuple[Service, ...]:
-        """Return the SRV records of a name; a target of ``.`` says that there is no service."""
+        """Return the SRV records of a name; a target of ``.`` means that there is no service."""
         question = Question(name, "SRV")
         answer = self.answered.get(question, _NONE)
         usable = tuple(one for one in answer.services if one.target != ".")
@@ -144,6 +144,6 @@ class Records:
 
 
 def _is_usable(text: str) -> bool:
-    """Tell whether there can be a backend at an address; some name servers block names with 0.0.0.0."""
+    """Return whether an address can be a backend; some name servers block names with 0.0.0.0."""
     address = ip_address(text)
     return not (address.is_unspecified or address.is_multicast or address.is_link_local)

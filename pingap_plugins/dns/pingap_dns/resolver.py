@@ -1,4 +1,4 @@
-"""Asking name servers one question, as the host or the upstream's own keys configure it."""
+"""Sends questions to name servers, as configured by the host or by the upstream."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pingap_dns.hosts import look_up, read_hosts
 from pingap_dns.records import Answer, Kind, Question, Service
 
 QUESTION_SECONDS: Final = 5.0
-"""How long all name servers together may take for an answer."""
+"""Time limit of a question over all name servers."""
 TRY_SECONDS: Final = 2.0
-"""How long one of them may take, before the next is asked."""
+"""Time limit of one name server, before the next is tried."""
 
 
 class LookupFailed(Exception):
-    """No answer, or the answer that there is no such name; the message says which."""
+    """No answer, or the answer that the name does not exist; the message gives the reason."""
 
 
 class Resolver:
-    """Asks name servers; reads the files of the system when it is made.
+    """Queries name servers; reads the system's files when it is created.
 
-    :param settings: of the upstream: its name servers and domains, if it has some.
+    :param settings: of the upstream, which may have its own name servers and domains.
     """
 
     def __init__(self, settings: DiscoverySettings) -> None:
@@ -69,7 +69,7 @@ class Resolver:
 
 
 def _answer(found: dns.resolver.Answer, kind: Kind) -> Answer:
-    ttl = float(found.chaining_result.minimum_ttl)  # of aliases, too
+    ttl = float(found.chaining_result.minimum_ttl)  # including aliases
     records: list[Any] = list(found)
     if kind != "SRV":
         return Answer(addresses=tuple(sorted(one.address for one in records)), ttl=ttl)
@@ -80,7 +80,7 @@ def _answer(found: dns.resolver.Answer, kind: Kind) -> Answer:
 
 
 def _reasons(error: dns.resolver.NoNameservers) -> str:
-    """Say why each name server did not answer, the same reason once."""
+    """Return why each name server did not answer, without duplicates."""
     reasons = {
         dns.rcode.to_text(response.rcode()) if response is not None else type(why).__name__
         for *_, why, response in error.kwargs["errors"]
@@ -91,7 +91,7 @@ def _reasons(error: dns.resolver.NoNameservers) -> str:
 def _configured(settings: DiscoverySettings) -> dns.asyncresolver.Resolver:
     if settings.dns_server:
         resolver = dns.asyncresolver.Resolver(configure=False)
-        resolver.domain = dns.name.root  # names of the host do not belong to servers of ours
+        resolver.domain = dns.name.root  # the host's domain does not apply to our own servers
         resolver.nameservers = [
             dns.nameserver.Do53Nameserver(address, port) for address, port in settings.dns_server
         ]
@@ -109,7 +109,7 @@ def _configured(settings: DiscoverySettings) -> dns.asyncresolver.Resolver:
 def _search_list(
     resolver: dns.asyncresolver.Resolver, settings: DiscoverySettings
 ) -> list[dns.name.Name]:
-    """Return the domains to try for a name: ours first, those of the system, further ones."""
+    """Return the domains to try for a name: ours first, those of the system, and additional ones."""
     system = list(resolver.search)
     if not system and resolver.domain not in (None, dns.name.root):
         system = [resolver.domain]

@@ -94,7 +94,7 @@ def test_requests_follow_the_records_and_none_is_disturbed(
         assert slow.answer().body == b"one"
         assert ended.wait(10)  # the connection of the request that was under way
         assert len(one.requests) == received
-    proxy.wait_for_log(f"upstream app has other backends now: 127.0.0.1:{two.port}")
+    proxy.wait_for_log(f"upstream app has new backends: 127.0.0.1:{two.port}")
 
 
 def test_without_an_answer_at_the_start_503_until_there_is_one(
@@ -111,7 +111,7 @@ def test_without_an_answer_at_the_start_503_until_there_is_one(
     assert expected in log
     lead_to(server, pair[0])
     wait_until(lambda: proxy.get("/").status == 200)
-    assert "upstream app: everything is found again" in proxy.log
+    assert "upstream app: all lookups succeed again" in proxy.log
     assert proxy.log.count("service_discover_fail") == 1
 
 
@@ -130,7 +130,7 @@ def test_a_name_that_flaps_is_not_noticed_by_clients(
             asked = len(server.asked)
             wait_until(lambda asked=asked: len(server.asked) > asked + 1)  # type: ignore[misc]
             assert client.get("/").body == b"one"
-    log = proxy.wait_for_log("everything is found again")
+    log = proxy.wait_for_log("all lookups succeed again")
     assert f'there is no name "{SRV}"; the last answer stays in use' in log
     assert pair[0].connections == 1
 

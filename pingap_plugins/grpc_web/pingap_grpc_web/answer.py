@@ -1,4 +1,4 @@
-"""The body of an answer: gRPC's messages as they came, then the trailers as a last message."""
+"""The body of a response: the gRPC messages unchanged, then the trailers as a last message."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NO_STATUS: Final = (
     field("grpc-status", "2"),
     field("grpc-message", "the answer of the upstream ended without a status"),
 )
-"""What clients are to make of it: UNKNOWN (doc/http-grpc-status-mapping.md of grpc)."""
+"""The status for clients in that case: UNKNOWN (doc/http-grpc-status-mapping.md of grpc)."""
 
 _UNKNOWN: Final = 2
 _CODES: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
-"""Status of HTTP -> status of gRPC, as clients of gRPC do it (the same page); all others: UNKNOWN."""
+"""HTTP status -> gRPC status, as in gRPC clients (the same page); all others: UNKNOWN."""
 
 
 def error_status(http_status: int) -> list[Field]:
-    """Return the status of a call that was answered with an error of HTTP."""
+    """Return the status of a call that was answered with an HTTP error."""
     known = {one.value: one.phrase for one in HTTPStatus}
     return [
         field("grpc-status", str(_CODES.get(http_status, _UNKNOWN))),
@@ -38,11 +38,11 @@ def trailers_frame(fields: Iterable[Field]) -> bytes:
 
 
 def take_status(response: Response) -> list[Field]:
-    """Take the status of a trailers-only answer out of its head.
+    """Take the status of a trailers-only response out of its head.
 
     Pages from another origin could not read it there, and clients would otherwise find it twice.
 
-    :returns: nothing if it is no such answer.
+    :returns: empty if it is not such a response.
     """
     headers = response.headers
     if "grpc-status" not in headers:
@@ -53,9 +53,9 @@ def take_status(response: Response) -> list[Field]:
 
 
 class AnswerFilter(BodyFilter):
-    """Passes messages on, as base64 if the client wants text, and ends with the trailers.
+    """Passes messages on, as base64 if the client requests text, and ends with the trailers.
 
-    :param status: what stood in the head of a trailers-only answer.
+    :param status: the status from the head of a trailers-only response.
     """
 
     def __init__(self, status: list[Field], *, text: bool) -> None:
@@ -67,7 +67,7 @@ class AnswerFilter(BodyFilter):
         return self._encoder.feed(chunk) if self._encoder else chunk
 
     def end(self, trailers: Headers) -> bytes:
-        """Return the trailers as the last message; none are left behind the body."""
+        """Return the trailers as the last message; none are sent after the body."""
         fields = trailers.fields
         if "grpc-status" not in trailers:
             fields += self._status or _NO_STATUS

@@ -1,7 +1,7 @@
-"""The location key ``grpc_web``: requests of gRPC-Web become gRPC, and the answers become gRPC-Web.
+"""The location key ``grpc_web``: converts gRPC-Web requests to gRPC, and the responses back.
 
-All else passes untouched, preflights of CORS among it: who may call from where is the business of
-other plugins.
+All other requests pass unchanged, including CORS preflights: cross-origin access is controlled by other
+plugins.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TE: Final = field("TE", "trailers")
 
 @dataclass(slots=True)
 class _Call:
-    """A request of gRPC-Web: what it was, and how it is answered."""
+    """A gRPC-Web request: its original form, and how it is answered."""
 
     request: GrpcWebType
     text: bool
@@ -40,10 +40,10 @@ class _Call:
 
 
 class GrpcWeb(Plugin):
-    """Converts requests of gRPC-Web to gRPC, and their answers back; all else passes untouched.
+    """Converts gRPC-Web requests to gRPC, and their responses back; all other requests pass unchanged.
 
-    A request is one of gRPC-Web by its content type: `application/grpc-web`, or
-    `application/grpc-web-text` for base64, with a suffix such as `+proto` or without.
+    A gRPC-Web request is identified by its content type: `application/grpc-web`, or
+    `application/grpc-web-text` for base64, with or without a suffix such as `+proto`.
     """
 
     category = "grpc_web"
@@ -59,13 +59,13 @@ class GrpcWeb(Plugin):
         self._on = settings.grpc_web
 
     def active_phases(self) -> Collection[str] | None:
-        """None of them, if the key is false."""
+        """Return no phases if the key is false."""
         return None if self._on else ()
 
     @classmethod
     @hookimpl
     def pingap_plugin_categories(cls) -> Sequence[type[Plugin]]:
-        """Name nothing: the class serves the key only."""
+        """Return no classes: the class only serves the key."""
         return ()
 
     @classmethod
@@ -76,7 +76,7 @@ class GrpcWeb(Plugin):
 
     @hookimpl
     def early_request(self, request: Request, ctx: RequestContext) -> None:
-        """Make it a request of gRPC, for all plugins behind, and for what makes error pages."""
+        """Turn it into a gRPC request, for all later plugins, and for error pages."""
         headers = request.headers
         kind = parse(headers.get("content-type", ""))
         if kind is None:
@@ -94,14 +94,14 @@ class GrpcWeb(Plugin):
 
     @hookimpl
     def response(self, response: Response, ctx: RequestContext) -> None:
-        """Make the head of a gRPC answer one of gRPC-Web, and an error of ours a status of gRPC.
+        """Convert the head of a gRPC response to gRPC-Web, and an error of the proxy to a gRPC status.
 
-        What else is no gRPC, passes as it is.
+        Other responses pass unchanged.
         """
         call: _Call | None = ctx.state.get(_STATE)
         if call is None:
             return
-        call.answer = None  # a first answer may have failed; this is the error page then
+        call.answer = None  # an earlier response may have failed; this one is then the error page
         value = response.headers.get("content-type", "")
         if (converted := answer_type(value, call.request, text=call.text)) is not None:
             status = take_status(response)
@@ -116,7 +116,7 @@ class GrpcWeb(Plugin):
         if response.upstream or not isinstance(response.body, bytes):
             call.answer = answer
             return
-        # Whole already, and no filter runs for an error page.
+        # It is complete, and no filter runs for an error page.
         response.body = (answer.feed(response.body) if response.body else b"") + answer.end(
             Headers()
         )
@@ -124,6 +124,6 @@ class GrpcWeb(Plugin):
 
     @hookimpl
     def response_body(self, ctx: RequestContext) -> BodyFilter | None:
-        """Put the trailers into the body."""
+        """Append the trailers to the body."""
         call: _Call | None = ctx.state.get(_STATE)
         return None if call is None else call.answer

@@ -1,4 +1,4 @@
-"""The content types of gRPC and of gRPC-Web, and which belongs to which."""
+"""The content types of gRPC and gRPC-Web, and how they correspond."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _GRPC: Final = re.compile(r"application/grpc" + _END, re.IGNORECASE)
 class GrpcWebType:
     """A content type of gRPC-Web.
 
-    :param text: the body is base64.
-    :param message: how messages are written, with its plus: ``+proto``; empty if that is not said.
+    :param text: whether the body is base64.
+    :param message: the message format, with its plus: ``+proto``; empty if unspecified.
     """
 
     text: bool
@@ -27,13 +27,13 @@ class GrpcWebType:
 
     @property
     def grpc(self) -> str:
-        """The content type for a gRPC server. Parameters are left out: some servers refuse them."""
+        """The content type for a gRPC server. Parameters are omitted, because some servers reject them."""
         return f"application/grpc{self.message}"
 
     def answered(self, message: str = "", *, text: bool) -> str:
         """Return the content type for the client.
 
-        :param message: how the messages of the answer are written, if that is said.
+        :param message: the message format of the response, if specified.
         """
         name = "application/grpc-web-text" if text else "application/grpc-web"
         return name + (message or self.message)
@@ -41,7 +41,7 @@ class GrpcWebType:
 
 @lru_cache(maxsize=256)
 def parse(value: str) -> GrpcWebType | None:
-    """Return what a content type says; None if it is none of gRPC-Web."""
+    """Return the parsed content type; None if it is not gRPC-Web."""
     match = _GRPC_WEB.fullmatch(value.strip())
     if match is None:
         return None
@@ -50,10 +50,10 @@ def parse(value: str) -> GrpcWebType | None:
 
 @lru_cache(maxsize=256)
 def accepts_text(accept: str, request: GrpcWebType) -> bool:
-    """Tell whether the answer is to be base64.
+    """Return whether the response should be base64.
 
-    ``Accept`` says it (the spec, "Text-encoded streams"); clients that name no type of gRPC-Web there
-    get what they sent.
+    ``Accept`` decides (the spec, "Text-encoded streams"); clients that list no gRPC-Web type there get the
+    type that they sent.
     """
     for one in accept.split(","):
         if (kind := parse(one)) is not None:
@@ -63,9 +63,9 @@ def accepts_text(accept: str, request: GrpcWebType) -> bool:
 
 @lru_cache(maxsize=256)
 def answer_type(value: str, request: GrpcWebType, *, text: bool) -> str | None:
-    """Return the content type for the client; None if the answer is not gRPC.
+    """Return the content type for the client; None if the response is not gRPC.
 
-    :param value: the content type of the upstream's answer.
+    :param value: the content type of the upstream's response.
     """
     match = _GRPC.fullmatch(value.strip())
     return None if match is None else request.answered(match["message"] or "", text=text)

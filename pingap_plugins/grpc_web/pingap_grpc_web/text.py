@@ -1,7 +1,7 @@
-"""The text mode of gRPC-Web: base64 whose padding may stand anywhere, not only at the end.
+"""The text mode of gRPC-Web: base64 with padding anywhere, not only at the end.
 
-Each side encodes and pads what it wants to send at once, so a body is several pieces of base64, one
-behind the other, and the network cuts them at any byte (the spec, "Text-encoded streams").
+Each side encodes and pads the data that it sends at a time, so a body consists of several pieces of base64,
+and the network splits them at any byte (the spec, "Text-encoded streams").
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Final
 from pingap import BodyFilter, Headers, HTTPError
 
 _PREFIX: Final = 5
-"""Bytes in front of each message: a flag, and the length of the message in four."""
+"""Bytes before each message: a flag, and the length of the message in four bytes."""
 
 
 class TextDecoder(BodyFilter):
-    """Turns the base64 of a request into bytes. Keeps three characters at most."""
+    """Decodes the base64 of a request. Keeps three characters at most."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Decode all groups of four characters that are complete.
+        """Decode all complete groups of four characters.
 
         :raises HTTPError: 400, it is not base64.
         """
@@ -39,7 +39,7 @@ class TextDecoder(BodyFilter):
             raise HTTPError(400, "The body of this gRPC-Web request is not base64") from None
 
     def end(self, trailers: Headers) -> bytes:
-        """Check that no group is left half.
+        """Check that no group is incomplete.
 
         :raises HTTPError: 400, one is.
         """
@@ -49,7 +49,7 @@ class TextDecoder(BodyFilter):
 
 
 def _padded(text: bytes) -> Iterator[bytes]:
-    """Cut complete groups behind each one that is padded."""
+    """Split complete groups after each padded one."""
     start = 0
     while (at := text.find(b"=", start)) >= 0:
         end = (at | 3) + 1
@@ -59,10 +59,10 @@ def _padded(text: bytes) -> Iterator[bytes]:
 
 
 class TextEncoder:
-    """Turns gRPC messages into base64, each padded at its own end.
+    """Encodes gRPC messages as base64, each padded at its own end.
 
-    So a message can be read as soon as it is there, and the text does not depend on how the network
-    cut the messages. Keeps two bytes at most, beside the prefix of a message.
+    So a message can be read as soon as it has arrived, and the text does not depend on how the network split
+    the messages. Keeps two bytes at most, in addition to the prefix of a message.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class TextEncoder:
         self._left = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Encode what is there; of a message that is not complete, all but one or two bytes."""
+        """Encode the available data; of an incomplete message, all but one or two bytes."""
         pieces = []
         start = at = 0
         while at < len(data):
@@ -87,11 +87,11 @@ class TextEncoder:
         return b"".join(pieces)
 
     def end(self) -> bytes:
-        """Encode the rest: something only if the upstream ended within a message."""
+        """Encode the rest; it is empty unless the upstream ended within a message."""
         return self._encode(b"")
 
     def _read_on(self, data: bytes, at: int) -> int:
-        """Return where the prefix of a message, or the message, ends, or else the data."""
+        """Return the end of the prefix of a message, or of the message, or else of the data."""
         if self._left:
             end = min(at + self._left, len(data))
             self._left -= end - at

@@ -4,7 +4,7 @@ import pytest
 
 from pingap import Plugin
 from pingap.config import parse
-from pingap.config.reuse import claimed_key, plugin_key, upstream_key
+from pingap.config.reuse import claimed_digest, plugin_digest, upstream_digest
 
 APP = """
 [upstreams.app]
@@ -44,15 +44,15 @@ def files(tmp_path):
 
 
 def of_upstream(files, text=APP):
-    return upstream_key(parse(text, directory=files), "app")
+    return upstream_digest(parse(text, directory=files), "app")
 
 
 def of_plugin(files, text=GUARD, cls=One):
-    return plugin_key(parse(text, directory=files), "guard", cls)
+    return plugin_digest(parse(text, directory=files), "guard", cls)
 
 
 def of_local(files, text=LOCAL, cls=One):
-    return plugin_key(parse(text, directory=files), "local", cls)
+    return plugin_digest(parse(text, directory=files), "local", cls)
 
 
 def test_what_is_the_same_has_the_same_key(files):
@@ -109,14 +109,14 @@ def test_a_large_file_is_not_read(files):
 def test_names_belong_to_it(files):
     text = APP + APP.replace("app]", "twin]")
     config = parse(text, directory=files)
-    assert upstream_key(config, "app") != upstream_key(config, "twin")
+    assert upstream_digest(config, "app") != upstream_digest(config, "twin")
 
 
 def test_keys_that_distributions_claim(files):
     def key(value, cls=One):
         text = f'{APP}[locations.all]\nupstream = "app"\nclaim = {value}'
         config = parse(text, directory=files, claims={"locations": {"claim": "x"}})
-        return claimed_key(config, "locations", "all", cls)
+        return claimed_digest(config, "locations", "all", cls)
 
     assert key("1") == key("1")
     assert len({key("1"), key("true"), key('"1"'), key("1", Other)}) == 4

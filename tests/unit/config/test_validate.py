@@ -72,7 +72,7 @@ def test_a_location_may_have_no_upstream_or_a_captured_one(upstream, others):
 def test_an_upstream_can_only_be_a_named_group(upstream):
     text = f"[locations.a]\npath = '~^/(?<name>a)(b)'\nupstream = \"{upstream}\""
     assert problems(text) == [
-        f'c:3: locations.a.upstream: "{upstream}" is no named group of path or host ($name);'
+        f'c:3: locations.a.upstream: "{upstream}" is not a named group of path or host ($name);'
         " a group has a name if it is written (?<name>...)"
     ]
 
@@ -424,7 +424,7 @@ TLS = "global_certificates = true\n"
             "servers",
             'tls_verify_client = "require"\n',
             [
-                "2: servers.x.tls_verify_client: needs tls_client_ca: whom to believe",
+                "2: servers.x.tls_verify_client: needs tls_client_ca, the authorities to trust",
                 "2: servers.x.tls_verify_client: needs global_certificates = true: without TLS no"
                 " client is verified",
             ],
@@ -433,7 +433,7 @@ TLS = "global_certificates = true\n"
             "servers",
             TLS + 'tls_client_ca = "ca.pem"\n',
             [
-                "3: servers.x.tls_client_ca: nobody is asked: tls_verify_client must be"
+                "3: servers.x.tls_client_ca: has no effect: tls_verify_client must be"
                 ' "optional" or "require"'
             ],
         ),

@@ -16,10 +16,11 @@ import pytest
 from support.certificates import issue
 from support.grpc_service import GrpcServer
 from support.h2_origin import H2Served, h2_script
-from support.origin import Origin, Served, echo
+from support.origin import echo
 from support.tls import TlsOrigin
 
 from pingap.config.health_check import parse_health_check
+from pingap.testing import Served, Upstream
 from pingap.tls.client_context import ClientTls
 from pingap.upstream.connections.alpn import Speaks
 from pingap.upstream.health.checks import Check, CheckFailed, make_check
@@ -59,8 +60,8 @@ def outcome(url: str, *addrs: str, times: int = 1, **manner: Any) -> list[str]:
 
 
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as origin:
+def origin() -> Iterator[Upstream]:
+    with Upstream() as origin:
         yield origin
 
 
@@ -94,8 +95,8 @@ def not_accepting() -> Iterator[str]:
 # By TCP.
 
 
-def test_tcp_needs_a_connection(origin: Origin, refusing: str, tmp_path: Path) -> None:
-    with Origin(path=str(tmp_path / "s")) as local:
+def test_tcp_needs_a_connection(origin: Upstream, refusing: str, tmp_path: Path) -> None:
+    with Upstream(path=str(tmp_path / "s")) as local:
         missing = f"unix:{tmp_path / 'none'}"
         said = outcome("tcp://x", origin.addr, refusing, local.addr, missing)
     assert said == ["", "Connection refused", "", "No such file or directory"]
@@ -120,7 +121,7 @@ def test_a_backend_that_expects_a_proxy_header_gets_one(version: str, header: by
         if served.read_request() is not None:
             served.respond()
 
-    with Origin(script) as origin:
+    with Upstream(script) as origin:
         assert outcome("tcp://x", origin.addr, proxy_protocol=version) == [""]
         assert outcome("http://x", origin.addr, proxy_protocol=version) == [""]
     assert begun == [header] * 2
@@ -129,9 +130,9 @@ def test_a_backend_that_expects_a_proxy_header_gets_one(version: str, header: by
 # By HTTP.
 
 
-def test_http_asks_for_the_path(origin: Origin, tmp_path: Path) -> None:
+def test_http_asks_for_the_path(origin: Upstream, tmp_path: Path) -> None:
     url = "http://app.test:81/health?query.full=1"
-    with Origin(path=str(tmp_path / "s")) as local:
+    with Upstream(path=str(tmp_path / "s")) as local:
         assert outcome(url, origin.addr, local.addr) == ["", ""]
         assert local.received_once().target == "/health?full=1"
     request = origin.received_once()
@@ -152,12 +153,14 @@ def test_http_asks_for_the_path(origin: Origin, tmp_path: Path) -> None:
         ("status=503", 200, "status 200"),
     ],
 )
-def test_http_needs_a_good_status(parameters: str, status: int, said: str, origin: Origin) -> None:
+def test_http_needs_a_good_status(
+    parameters: str, status: int, said: str, origin: Upstream
+) -> None:
     origin.reply("/h", b"", status)
     assert outcome(f"http://x/h?{parameters}", origin.addr) == [said]
 
 
-def test_http_needs_a_text_if_one_is_wanted(origin: Origin) -> None:
+def test_http_needs_a_text_if_one_is_wanted(origin: Upstream) -> None:
     url = "http://x/h?body=w%C3%B6rd"
     origin.reply("/h", ["a w\N{LATIN SMALL LETTER O WITH DIAERESIS}".encode(), b"rd b"])
     assert outcome(url, origin.addr) == [""]
@@ -165,7 +168,7 @@ def test_http_needs_a_text_if_one_is_wanted(origin: Origin) -> None:
     assert outcome(url, origin.addr) == ['"wörd" is not in the body']
 
 
-def test_a_body_is_looked_at_so_far_and_no_further(origin: Origin) -> None:
+def test_a_body_is_looked_at_so_far_and_no_further(origin: Upstream) -> None:
     late = 64 * 1024 - 3
     origin.reply("/in", b"." * late + b"end" + b"." * 100_000)
     origin.reply("/out", b"." * (late + 1) + b"end")
@@ -186,12 +189,12 @@ def test_an_answer_has_to_come_in_time(sent: bytes) -> None:
         served.send(sent)
         served.read_to_end()
 
-    with Origin(script) as origin:
+    with Upstream(script) as origin:
         said = outcome("http://x?read_timeout=200ms&body=z", origin.addr)
     assert said == ["no answer within 0.2 s"]
 
 
-def test_an_answer_that_trickles_is_not_waited_for(origin: Origin) -> None:
+def test_an_answer_that_trickles_is_not_waited_for(origin: Upstream) -> None:
     origin.stream("/h", lambda: iter(lambda: b"x", None), pause=0.05)
     said = outcome("http://x/h?connection_timeout=200ms&read_timeout=200ms&body=z", origin.addr)
     assert said == ["no answer within 0.2 s"]
@@ -203,7 +206,7 @@ def test_what_is_no_answer_is_told(sent: bytes, refusing: str) -> None:
         served.read_request()
         served.send(sent)
 
-    with Origin(script) as origin:
+    with Upstream(script) as origin:
         said = outcome("http://x", origin.addr, refusing)
     assert said[0]
     assert said[1] == "Connection refused"
@@ -213,7 +216,7 @@ def test_what_is_no_answer_is_told(sent: bytes, refusing: str) -> None:
     ("parameters", "connections"), [("", 3), ("?reuse", 1), ("?reuse=false", 3)]
 )
 def test_a_connection_is_kept_if_that_is_wanted(
-    parameters: str, connections: int, origin: Origin
+    parameters: str, connections: int, origin: Upstream
 ) -> None:
     assert outcome(f"http://x/{parameters}", origin.addr, times=3) == [""] * 3
     assert origin.connections == connections
@@ -236,7 +239,7 @@ def test_kept_connections_of_backends_that_are_gone_are_closed() -> None:
         await check.keep(())
         assert await anyio.to_thread.run_sync(ended.wait, 5)
 
-    with Origin(script) as origin:
+    with Upstream(script) as origin:
         anyio.run(check_and_go, origin.addr)
 
 
@@ -260,7 +263,7 @@ def h2_answers(served: H2Served) -> None:
 
 
 def test_http2_is_spoken_as_to_the_upstream() -> None:
-    with Origin(h2_script(h2_answers)) as origin:
+    with Upstream(h2_script(h2_answers)) as origin:
         url = "http://app.test/h?body=app.test"
         assert outcome(url, origin.addr, times=2, speaks=Speaks.HTTP2) == ["", ""]
         assert outcome(url + "&reuse", origin.addr, times=2, speaks=Speaks.HTTP2) == ["", ""]
@@ -304,7 +307,7 @@ def test_tcp_by_tls_without_tls_of_the_upstream(tmp_path: Path, silent: str) -> 
         assert origin.names == ["any.test"]
     said = outcome("tcp://x?tls&connection_timeout=200ms", silent)
     assert said == ["no connection within 0.2 s"]
-    with Origin(lambda served: served.send(b"SSH-2.0\r\n")) as plain:
+    with Upstream(lambda served: served.send(b"SSH-2.0\r\n")) as plain:
         assert outcome("tcp://x?tls", plain.addr) != [""]
 
 
@@ -344,7 +347,7 @@ def test_grpc_has_limits(silent: str, refusing: str) -> None:
 
     assert outcome("grpc://x?read_timeout=200ms", silent) == ["no answer within 0.2 s"]
     assert outcome("grpc://x", refusing) == ["Connection refused"]
-    with Origin(script) as origin:
+    with Upstream(script) as origin:
         assert outcome("grpc://x", origin.addr) != [""]
 
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 import pytest
-from support.origin import Origin
 from support.upstreams import available, upstream_of
 
 from pingap.shared_state.bus import Bus
+from pingap.testing import Upstream
 from pingap.upstream.health.keys import HEALTH, peer_key
 from pingap.upstream.health.service import HealthChecks
 from pingap.upstream.health.watch import JITTER, interval
@@ -73,7 +73,7 @@ async def rounds(health: HealthChecks, upstream: UpstreamRuntime, count: int) ->
 
 
 def test_all_workers_keep_requests_from_a_backend_that_is_down(refusing: str) -> None:
-    with Origin() as origin:
+    with Upstream() as origin:
         workers = Workers(lambda: [upstream_of(origin.addr, refusing, health_check=OFTEN)])
         assert workers.available() == [[True, True]] * 2
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import PrivateFormat
-from support.certificates import Issued, issue
+from support.certificates import Issued, issue, load_certificate
 
 from pingap.tls.certificates import (
     doubts,
-    load_certificate,
     load_chain,
     load_key,
     load_pair,

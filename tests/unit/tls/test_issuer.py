@@ -10,12 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.certificates import Issued, issue
+from support.certificates import Issued, issue, load_certificate
 from support.handshake import shake_hands
 from support.tls import client_context
 
 from pingap.tls import issuer
-from pingap.tls.certificates import load_certificate
 from pingap.tls.issuer import Authority
 from pingap.tls.options import TlsOptions
 from pingap.tls.pem import CertificateError

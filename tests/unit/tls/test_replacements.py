@@ -7,12 +7,12 @@ import ssl
 from pathlib import Path
 
 import pytest
-from support.certificates import Issued, issue
+from support.certificates import Issued, issue, load_certificate
 from support.handshake import shake_hands
 from support.tls import client_context
 
 from pingap.shared_state.bus import Bus
-from pingap.tls.certificates import load_certificate, parse_pair
+from pingap.tls.certificates import parse_pair
 from pingap.tls.options import TlsOptions
 from pingap.tls.replacements import MOST_NAMES, Replacement, Replacements, is_needless
 from pingap.tls.selection import Served, ServerTls, owners
@@ -81,7 +81,7 @@ def test_a_removal_beats_an_older_certificate_that_comes_late() -> None:
     workers.stores[1].publish("x", "", ("b.test",), pem(B))
     late = workers.waiting.pop()
     workers.buses[0].deliver(*late[1:])
-    workers.stores[0].remove("x")
+    workers.stores[0].remove("x", "")
     workers.waiting.append(late)
     assert workers.settle() == [[], [], []]
 
@@ -104,13 +104,31 @@ def test_a_replacement_is_for_the_content_of_one_table() -> None:
     assert [one.name for one in store.active(TABLES)] == ["x"]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_one_for_an_old_table_does_not_take_the_place_of_one_for_a_new_one(late: bool) -> None:
+    """A worker that still serves the old configuration replaces it after one that has the new one."""
+    workers, new = Workers(), {"a": "key of new a"}
+    workers.stores[0].publish("a", "key of new a", ("a.test",), pem(A))
+    workers.stores[1].publish("a", "key of a", ("a.test",), pem(B))
+    workers.pass_on(1 if late else 0)
+    found = workers.settle()
+    assert [[one.pem for one in each] for each in found] == [[pem(B)]] * 3
+    assert [one.pem for one in workers.stores[1].active(new)] == [pem(A)]
+    workers.stores[0].remove("a", "key of new a")
+    assert [[one.pem for one in each] for each in workers.settle()] == [[pem(B)]] * 3
+    assert workers.stores[1].active(new) == []
+    for store in workers.stores:
+        store.settle(new)
+        assert store.active(TABLES) == []
+
+
 def test_a_removal_is_forgotten_when_no_older_message_can_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bus = Bus()
     store = Replacements(bus)
     store.publish("x", "", ("b.test",), pem(B))
-    store.remove("x")
+    store.remove("x", "")
     ((key, text),) = bus.values.items()
     assert not is_needless(key, text, {})
     assert not is_needless("other:x", "{}", {})

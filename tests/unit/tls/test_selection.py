@@ -6,11 +6,10 @@ import ssl
 from pathlib import Path
 
 import pytest
-from support.certificates import Issued, issue
+from support.certificates import Issued, issue, load_certificate
 from support.handshake import shake_hands
 from support.tls import client_context
 
-from pingap.tls.certificates import load_certificate
 from pingap.tls.options import TlsOptions
 from pingap.tls.selection import Served, ServerTls
 

@@ -1,4 +1,8 @@
-"""A pingap process, started from TOML."""
+"""pingap as it is installed: a supervisor and workers in processes of their own.
+
+A test of a plugin needs none of it: its proxy is :class:`pingap.testing.Proxy`, in the test's process. These are
+for what only processes have: signals, reloads and upgrades, several workers, arguments, memory, descriptors.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from support.client import RawClient
+from pingap.testing import Client
 
 _URL = re.compile(r"^\s+(?:https?://)?(\S+)\s+(\S+): \d+ locations?$", re.MULTILINE)
 
 
-class Proxy:
+class Process:
     """A running pingap. Use port 0 in ``addr``: the start-up message tells what was bound.
 
     :param toml: the configuration.
@@ -50,7 +53,12 @@ class Proxy:
             stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
         )
-        self.start_text = self._read_start(start_seconds)
+        try:
+            self.start_text = self._read_start(start_seconds)
+        except BaseException:  # nobody would end it, and a busy machine would be busier still
+            self.process.kill()
+            self.process.communicate()
+            raise
         self.addresses: dict[str, list[str]] = {}
         for address, name in _URL.findall(self.start_text):
             self.addresses.setdefault(name, []).append(address)
@@ -64,7 +72,6 @@ class Proxy:
             select.select([self.process.stderr], [], [], 0.5)
             text += (self.process.stderr.read() or b"").decode()
             if self.process.poll() is not None:
-                self.process.stderr.close()
                 raise AssertionError(f"pingap did not start: {text}")
         assert _URL.search(text), text
         return text
@@ -79,9 +86,9 @@ class Proxy:
         """Return the port of a server."""
         return int(self.addresses[server][0].rpartition(":")[2])
 
-    def connect(self, server: str = "web") -> RawClient:
+    def connect(self, server: str = "web") -> Client:
         """Return a new connection to a server."""
-        return RawClient(("127.0.0.1", self.port(server)))
+        return Client(("127.0.0.1", self.port(server)))
 
     @property
     def log(self) -> str:
@@ -111,7 +118,7 @@ class Proxy:
                 self.process.stderr.close()
         return code
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Process:
         return self
 
     def __exit__(
@@ -121,7 +128,3 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-StartProxy = Callable[..., Proxy]
-"""Starts proxies from TOML: the fixture ``start_proxy``."""
