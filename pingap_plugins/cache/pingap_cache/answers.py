@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +53,7 @@ class Answers:
         if view.age != age:
             body = entry.body
             assert body is not None
-            response = Response(stored.status, body, answer(stored, PLAIN, _NONE, 0, now).headers)
+            response = _made(stored.status, body, answer(stored, PLAIN, _NONE, 0, now).headers)
             _settle(response, "hit", self.status.hit(stored.expires - now))
             view.hit, view.age = response, age
         hit = view.hit
@@ -95,7 +95,7 @@ class Answers:
         chunks = self._chunks(found.key, entry, parts, made.part_heads)
         first = await anext(chunks)
         body = _Body(first, chunks)
-        response = Response(made.status, body, made.headers)
+        response = _made(made.status, body, made.headers)
         length = sum(stop - start for start, stop in parts) + sum(map(len, made.part_heads))
         response.content_length = length
         _settle(response, status, line)
@@ -124,7 +124,7 @@ class Answers:
         made = answer(head, PLAIN, headers, 0, now)
         if request.method == "HEAD":
             return _whole(made, b"", "hit", line, fill.length)
-        response = Response(made.status, _Body(b"", self._joined(fill, fill.join())), made.headers)
+        response = _made(made.status, _Body(b"", self._joined(fill, fill.join())), made.headers)
         response.headers.discard(b"content-length")
         if fill.length is not None:
             response.content_length = fill.length
@@ -190,6 +190,14 @@ class _Body:
             yield chunk
 
 
+def _made(status: int, body: bytes | AsyncIterable[bytes], headers: Headers) -> Response:
+    """Return a response with these fields, and none that pingap would add to one of its own."""
+    response = Response(status, body, headers)
+    if b"cache-control" not in headers.keys:
+        response.headers.discard(b"cache-control")
+    return response
+
+
 def _cut(body: bytes, made: Answer) -> bytes:
     """Return what is sent of a body."""
     if made.parts is None:
@@ -209,7 +217,7 @@ def _whole(
 
     :param length: that a response to HEAD announces.
     """
-    response = Response(made.status, body, made.headers)
+    response = _made(made.status, body, made.headers)
     _settle(response, status, line)
     if length is not None and not body:
         response.body = _Nothing(length)

@@ -11,6 +11,7 @@ from pingap_cache.answers import FIELDS
 from pingap_cache.asking import Asking, tell_times, variant_key
 from pingap_cache.fills import State
 from pingap_cache.http.conditional import not_modified
+from pingap_cache.http.dates import format_date
 from pingap_cache.http.serving import ERRORS, may_replace_error
 from pingap_cache.http.storing import Storing, consider
 from pingap_cache.http.updating import freshen, selects, update_by_head
@@ -157,6 +158,8 @@ class Receiving:
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Storing:
         asked, came = _times(visit, ctx)
+        if b"date" not in response.headers.keys:  # RFC 9110, 6.6.1
+            response.headers.append((b"date", b"Date: " + format_date(came)))
         storing = consider(
             request.method,
             visit.url,

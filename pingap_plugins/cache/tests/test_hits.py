@@ -330,3 +330,29 @@ def test_a_large_body_streams_from_the_store(
         assert parts.body.count(body[65530:65546]) == 1
         assert body[2000000:2000011] in parts.body
     assert len(upstream.requests) == 2
+
+
+def test_a_hit_has_the_fields_of_the_origin_and_no_others(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, kept)])
+    expires = "Thu, 01 Jan 2099 00:00:00 GMT"
+    upstream.reply("/a", b"0123456789", headers={"Expires": expires, "X-A": "1", "ETag": '"v1"'})
+    fill(proxy, "/a")
+    for headers in ({}, {"Range": "bytes=1-2"}, {"If-None-Match": '"v1"'}):
+        answer = proxy.get("/a", headers=headers)
+        names = {name.lower() for name, _ in answer.headers} - {"content-length", "content-range"}
+        assert names - {"accept-ranges", "x-cache-lookup"} == {
+            *("expires", "x-a", "etag", "age", "x-cache-status", "cache-status", "date"),
+        }
+
+
+def test_a_response_keeps_the_date_at_which_it_came(
+    proxy: Proxy, upstream: Upstream, clock: Clock, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, kept)])
+    upstream.reply("/a", b"text", headers=FRESH)
+    dates = {proxy.get("/a").headers["Date"]}
+    written(proxy)
+    clock.advance(30)
+    assert {proxy.get("/a").headers["Date"]} == dates
