@@ -158,8 +158,6 @@ class Receiving:
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Storing:
         asked, came = _times(visit, ctx)
-        if b"date" not in response.headers.keys:  # RFC 9110, 6.6.1
-            response.headers.append((b"date", b"Date: " + format_date(came)))
         storing = consider(
             request.method,
             visit.url,
@@ -202,6 +200,10 @@ class Receiving:
         assert storing.response is not None
         parts = self._parts
         parts.predictions.forget(visit.key)
+        if b"date" not in response.headers.keys:  # RFC 9110, 6.6.1
+            date = (b"date", b"Date: " + format_date(storing.response.response_time))
+            response.headers.append(date)
+            storing.response.headers.append(date)
         self._choose_key(visit, response)
         visit.storing, visit.reason = storing, storing.reason
         status = visit.status = "expired" if visit.stored is not None else "miss"
