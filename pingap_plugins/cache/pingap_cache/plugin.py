@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pingap import (
@@ -40,7 +40,7 @@ from pingap_cache.numbers import BYPASS, Numbers, figures_as_metrics
 from pingap_cache.opened import Opened, open_store
 from pingap_cache.parts import Parts
 from pingap_cache.predictions import Predictions
-from pingap_cache.purging import Purge, Purging, keys_of, refusal, requested
+from pingap_cache.purging import Purge, Purging, of_urls, refusal, requested
 from pingap_cache.receiving import Receiving
 from pingap_cache.saving import Saving
 from pingap_cache.settings import CacheSettings, check_lock, matcher
@@ -225,11 +225,12 @@ class Cache(Plugin):
         """Remove what an unsafe request has made invalid (RFC 9111, 4.4)."""
         url = self._rules.url(request, ctx)
         urls = invalidated(request.method, url, response.status, response.headers)
-        keys = [key for one in urls for key in keys_of(self._rules, one, self.locations())]
-        return self._remove(Purge(keys=tuple(keys))) if keys else None
+        purges = of_urls(self._rules, urls, self.locations())
+        return self._remove(purges) if purges else None
 
-    async def _remove(self, purge: Purge) -> None:
-        await self._purging.purge(purge)
+    async def _remove(self, purges: Sequence[Purge]) -> None:
+        for purge in purges:
+            await self._purging.purge(purge)
 
     def _purge(self, request: Request, ctx: RequestContext) -> Answer:
         refused = refusal(request, ctx, self.settings.purge_ip_list)
@@ -240,7 +241,7 @@ class Cache(Plugin):
         url = self._rules.url(request, ctx)
         purges = requested(request, url, self._rules, self.locations())
         found = sum([await self._purging.purge(purge) for purge in purges])
-        if purges[0].keys or request.target[-1:] != "*":
+        if request.target[-1:] != "*":
             return Response(204)
         return Response.text(200, f"purged: {found}, fail: 0")
 

@@ -74,10 +74,26 @@ class Purging:
 
 def keys_of(rules: KeyRules, url: str, locations: Sequence[str]) -> tuple[str, ...]:
     """Return the primary keys of a URL, in hexadecimal."""
+    counted = whole(rules, url)
+    return tuple(rules.primary(location, counted).hex() for location in locations)
+
+
+def whole(rules: KeyRules, url: str) -> str:
+    """Return a URL as it is in keys, with the query as it counts."""
     scheme, separator, rest = url.partition("://")
     authority, slash, target = rest.partition("/")
-    whole = f"{scheme}{separator}{authority}{rules.target(slash + target)}"
-    return tuple(rules.primary(location, whole).hex() for location in locations)
+    return f"{scheme}{separator}{authority}{rules.target(slash + target)}"
+
+
+def of_urls(rules: KeyRules, urls: Sequence[str], locations: Sequence[str]) -> list[Purge]:
+    """Return what removes everything that is stored for some URLs.
+
+    That is found by key; with many locations, for each of which a URL has a key of its own, by URL.
+    """
+    if len(locations) > MOST_LOCATIONS:
+        return [Purge(prefix=whole(rules, url) + END, namespace=rules.namespace) for url in urls]
+    keys = [key for url in urls for key in keys_of(rules, url, locations)]
+    return [Purge(keys=tuple(keys))] if keys else []
 
 
 def refusal(request: Request, ctx: RequestContext, networks: Sequence[object]) -> Response | None:
@@ -111,8 +127,10 @@ def requested(request: Request, url: str, rules: KeyRules, locations: Sequence[s
         return [Purge(prefix=url.removesuffix("*"), namespace=namespace, soft=soft)]
     if soft:  # the end of the URL makes it the prefix of itself alone
         return [Purge(prefix=url + END, namespace=namespace, soft=True)]
-    return [Purge(keys=keys_of(rules, url, locations))]
+    return of_urls(rules, [url], locations)
 
 
+MOST_LOCATIONS: Final = 8
+"""With more locations, what is stored for a URL is found by URL instead of by key."""
 END: Final = " "
 """Stands behind each URL in the store, so that a prefix may mean exactly one."""

@@ -141,3 +141,19 @@ def test_a_purge_says_nothing_about_later_responses(
     purge(cached, "/a")
     cached.get("/a")
     assert cached.get("/a").headers["X-Cache-Status"] == "hit"
+
+
+def test_with_many_locations(proxy: Proxy, upstream: Upstream, kept: dict[str, object]) -> None:
+    proxy.configure("plugins.c", category="cache", **{**kept, **LOCAL})
+    for number in range(20):
+        proxy.location(f"/{number}/", name=f"l{number}", plugins=["c"])
+    upstream.reply("/3/a", b"text", headers=FRESH)
+    upstream.reply("/3/ab", b"text", headers=FRESH)
+    for remove in ("PURGE", "POST"):
+        for target in ("/3/a", "/3/ab"):
+            proxy.get(target)
+        written(proxy)
+        proxy.request(remove, "/3/a", client_ip="192.0.2.7")
+        assert proxy.get("/3/ab").headers["X-Cache-Status"] == "hit"
+        assert proxy.get("/3/a").headers["X-Cache-Status"] == "miss"
+        written(proxy)
