@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-RELEASED: Final = frozenset({"pingap-basics", "pingap-dns", "pingap-docker", "pingap-grpc-web"})
+RELEASED: Final = frozenset(
+    {"pingap-basics", "pingap-compression", "pingap-dns", "pingap-docker", "pingap-grpc-web"}
+)
 """The distributions that this release contains."""
 
 CATEGORIES: Final = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -119,13 +119,17 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "upstream_connection_time": lambda request, ctx: _age(ctx.upstream_connection_began, ctx),
     "user": lambda request, ctx: ctx.user,
     "service_time": lambda request, ctx: _milliseconds(ctx.service_time),
+    # What a cache records (``ctx.timing``).
     "cache_lookup_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lookup")),
     "cache_lock_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lock")),
-    # Of plugins that do not exist yet: empty, like for every request that does not involve them.
+    # Set by distributions (``FROM_DISTRIBUTIONS``): empty for requests that do not involve them.
     "compression_time": lambda request, ctx: None,
     "compression_ratio": lambda request, ctx: None,
 }
 """``:key`` -> a value of the request context (observability.md 1.3); times in milliseconds."""
+
+FROM_DISTRIBUTIONS: Final = frozenset(("compression_time", "compression_ratio"))
+"""Those that a distribution may give a value, if it is installed (``pingap_context_keys``)."""
 
 
 class MoreKeys(Protocol):
@@ -157,7 +161,7 @@ def more_keys(keys: MoreKeys) -> Iterator[None]:
 def known_keys() -> list[str]:
     """Return the names of all values of a request, sorted."""
     more = _more.get()
-    return sorted([*CONTEXT_KEYS, *(more.names() if more is not None else ())])
+    return sorted({*CONTEXT_KEYS, *(more.names() if more is not None else ())})
 
 
 def _found_elsewhere(name: str) -> Lookup | None:
@@ -238,9 +242,12 @@ def context_lookup(key: str) -> Lookup:
 def find_context_key(key: str) -> Lookup | None:
     """Return the lookup for ``:key``; with the suffix ``_human``, a time is written as ``1.1s``."""
     human = key.endswith("_time_human")
-    lookup = CONTEXT_KEYS.get(key.removesuffix("_human") if human else key)
+    name = key.removesuffix("_human") if human else key
+    lookup = CONTEXT_KEYS.get(name)
     if lookup is None:
         return _found_elsewhere(key)
+    if name in FROM_DISTRIBUTIONS:
+        lookup = _found_elsewhere(name) or lookup
     return partial(_human, lookup) if human else lookup
 
 

@@ -103,6 +103,10 @@ class AsyncBodyFilter:
         cancellation for a second, it is not waited for.
         """
 
+    def _at_once(self, method: str, *arguments: bytes | Headers) -> bytes | None:
+        """Return the result of a call that need not wait, which is not made then; None: make it."""
+        return None
+
     def _end_cancelled(self, outcome: RequestOutcome) -> None:
         """Record that ``end`` was called and cancelled: for filters that pass calls on."""
 

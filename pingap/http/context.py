@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
 _TIMING = re.compile("[0-9A-Za-z_.-]{1,64}").fullmatch
+_DESCRIPTION = re.compile("[0-9A-Za-z_. -]{0,64}").fullmatch
 MOST_TIMINGS: Final = 32
 """Maximum number of ``Server-Timing`` metrics that plugins can add to a response."""
 T = TypeVar("T")
@@ -291,21 +292,32 @@ class RequestContext:
         timings: Mapping[str, float] = self.__dict__.get("_timings", _NO_TIMES)
         return timings
 
-    def timing(self, name: str, seconds: float) -> None:
+    @property
+    def timing_descriptions(self) -> Mapping[str, str]:
+        """Descriptions by name, as recorded by ``timing``."""
+        descriptions: Mapping[str, str] = self.__dict__.get("_timing_descriptions", _NOTHING)
+        return descriptions
+
+    def timing(self, name: str, seconds: float, description: str = "") -> None:
         """Add a metric to ``Server-Timing``, where the server sends it (``enable_server_timing``).
 
-        Values of a repeated name are added up. At most 32 names are kept.
+        Values of a repeated name are added up. At most 32 names are kept. A body filter that holds the
+        head (``hold_head``) can still call this in ``end``.
 
         :param name: letters, digits and ``-_.``, such as ``cache.lookup``.
-        :raises ValueError: another name, or seconds below 0.
+        :param description: what else there is to say, such as ``gzip 3.4``: letters, digits, spaces and
+            ``-_.``.
+        :raises ValueError: another name or description, or seconds below 0.
         """
-        if not _TIMING(name) or not seconds >= 0:
+        if not _TIMING(name) or not seconds >= 0 or not _DESCRIPTION(description):
             raise ValueError(
                 f"timing({name!r:.40}, {seconds!r:.40}) is not a metric of Server-Timing"
             )
         timings = self.__dict__.setdefault("_timings", {})
         if name in timings or len(timings) < MOST_TIMINGS:
             timings[name] = timings.get(name, 0.0) + seconds
+            if description:
+                self.__dict__.setdefault("_timing_descriptions", {})[name] = description
 
     @property
     def original(self) -> OriginalRequest:

@@ -26,6 +26,8 @@ def add_server_timing(response: Response, ctx: RequestContext) -> None:
     for name, seconds in ctx.plugin_times.items():
         entries.append(f"plugin.{_NO_TOKEN.sub('_', name)};dur={seconds * 1000:.3f}")
     for name, seconds in ctx.timings.items():
-        entries.append(f"{name};dur={seconds * 1000:.3f}")
+        text = ctx.timing_descriptions.get(name)
+        description = f';desc="{text}"' if text else ""
+        entries.append(f"{name};dur={seconds * 1000:.3f}{description}")
     entries.append(f"total;dur={(time.monotonic() - ctx.began_at) * 1000:.0f}")
     response.headers.append(field("Server-Timing", ", ".join(entries)))

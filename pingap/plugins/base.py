@@ -96,11 +96,12 @@ class Plugin:
     guard: ClassVar[bool] = False
     """Decides whether a request may pass: never fails open, and belongs before plugins that answer."""
 
-    before: ClassVar[tuple[str, ...]] = ()
-    """Categories of plugins that should be listed after this one in a location."""
+    before: tuple[str, ...] = ()
+    """Categories of plugins that should be listed after this one in a location. ``__init__`` may set it,
+    if it depends on a setting."""
 
-    after: ClassVar[tuple[str, ...]] = ()
-    """Categories of plugins that should be listed before this one in a location."""
+    after: tuple[str, ...] = ()
+    """Categories of plugins that should be listed before this one in a location. ``__init__`` may set it."""
 
     answers: ClassVar[Literal["content", "public", "internal"]] = "content"
     """What its own responses reveal. ``content``: content of the site, which a guard of the location

@@ -15,7 +15,7 @@ from pingap.config import distributions
 from pingap.config.formats.interface import ConfigFormat
 from pingap.config.problem import did_you_mean
 from pingap.config.storage.interface import StorageFactory
-from pingap.config.variables import CONTEXT_KEYS, VARIABLES
+from pingap.config.variables import CONTEXT_KEYS, FROM_DISTRIBUTIONS, VARIABLES
 from pingap.http.context_keys import ContextKey
 from pingap.observability.log_outputs import LogTargetFactory
 from pingap.plugins.balancer import WORDS, BalancerFactory
@@ -130,7 +130,8 @@ def _by_name(keys: Iterable[ContextKey[Any]]) -> Mapping[str, ContextKey[Any]]:
     for key in keys:
         if not _KEY_NAME.fullmatch(key.name):
             raise ContractError(f"{key!r}: its name must consist of a-z, 0-9 and _")
-        if key.name in CONTEXT_KEYS or key.name in VARIABLES or key.name == "hostname":
+        known = key.name in CONTEXT_KEYS and key.name not in FROM_DISTRIBUTIONS
+        if known or key.name in VARIABLES or key.name == "hostname":
             raise ContractError(f"{key!r}: pingap itself has a variable of this name")
         if found.setdefault(key.name, key) is not key:
             raise ContractError(f"{key!r}: there are two keys of this name")

@@ -1,6 +1,6 @@
 """Hazards in the order of a location's plugins.
 
-Judged by the declarations of classes (``Plugin.guard``, ``before``, ``after``, ``answers``), never by
+Judged by the declarations of plugins (``Plugin.guard``, ``before``, ``after``, ``answers``), never by
 their names. A plugin may answer before a guard if it declares its answers ``public``, or if the hook
 declares that it never answers (``-> None``). Hazards are only reported; nothing is changed.
 """
@@ -43,8 +43,8 @@ def hazards(instances: Sequence[Instance]) -> list[Hazard]:
     :param instances: in the order in which they run.
     :returns: at most one for each pair of plugins; bypassed guards come before violated preferences.
     """
-    classes = [type(one.plugin) for one in instances]
-    if not any(cls.guard or cls.before or cls.after for cls in classes):
+    plugins = [one.plugin for one in instances]
+    if not any(plugin.guard or plugin.before or plugin.after for plugin in plugins):
         return []
     found: dict[tuple[str, str], Hazard] = {}
     for hazard in (*_defeated_guards(instances), *_broken_wishes(instances)):

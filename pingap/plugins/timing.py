@@ -125,6 +125,13 @@ class _TimedAsyncFilter(AsyncBodyFilter):
     def abandoned(self, outcome: RequestOutcome) -> None:
         self._inner.abandoned(outcome)
 
+    def _at_once(self, method: str, *arguments: bytes | Headers) -> bytes | None:
+        began = time.perf_counter()
+        try:
+            return self._inner._at_once(method, *arguments)
+        finally:
+            _note(self._times, self._name, began)
+
     def _end_cancelled(self, outcome: RequestOutcome) -> None:
         self._inner._end_cancelled(outcome)
 

@@ -114,7 +114,7 @@ class AsyncStage(Stage):
         self._going = True
         try:
             if done is not None:
-                self._pass_on(done)
+                self._pass_on(self._result(done))
             while not self._over and self._pending is None and self._chain.has_room_behind(self):
                 if not self._begin_next():
                     break
@@ -164,11 +164,18 @@ class AsyncStage(Stage):
     def _call(self, method: str, *arguments: bytes | Headers) -> None:
         self._method = method
         try:
-            awaitable = getattr(self._filter, method)(*arguments)
+            at_once = self._filter._at_once(method, *arguments)
+            if at_once is None:
+                awaitable = getattr(self._filter, method)(*arguments)
+            else:
+                checked(at_once)
         except HTTPError:
             raise
         except BaseException as error:
             raise self.failure(method) from error
+        if at_once is not None:
+            self._pass_on(at_once)
+            return
         self._pending = self.holder.tasks.start(awaitable, self._on_done, self.owner.timeout)
 
     def _on_done(self) -> None:
@@ -179,13 +186,12 @@ class AsyncStage(Stage):
         else:
             self._run(done)
 
-    def _pass_on(self, outcome: Outcome) -> None:
+    def _pass_on(self, result: bytes) -> None:
         """Pass the result of a call to the next stage.
 
-        :raises PluginError: the call failed, or a later filter did.
+        :raises PluginError: a later filter failed.
         """
         method = self._method
-        result = self._result(outcome)
         if method == "end":
             self._over = True
             self.holder.filters.remove(self)
@@ -198,6 +204,10 @@ class AsyncStage(Stage):
             self._behind.flush()
 
     def _result(self, outcome: Outcome) -> bytes:
+        """Return the result of a call.
+
+        :raises PluginError: it failed.
+        """
         error: Exception | None = outcome.error
         if isinstance(error, PingapError):
             raise error

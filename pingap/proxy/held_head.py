@@ -60,6 +60,8 @@ class HeldHead:
         x.ctx.status = response.status
         if response.reason is not None and response.status != x.ctx.upstream_status:
             response.reason = None  # as before: a filter may have changed the status
+        if x.server.enable_server_timing or x.ctx.plugin_times:
+            x.server.add_timing(response, x.ctx)
         close_head(response)
         x.downstream.send_head(response, length)
         held, self._held = self._held, []

@@ -23,7 +23,7 @@ class Find(Plugin):
         if request.query == "known":
             ctx[COUNTRY] = "CH"
         ctx.timing("geo.lookup", 0.002)
-        ctx.timing("geo.lookup", 0.001)
+        ctx.timing("geo.lookup", 0.001, "two of 2.5")
         if request.query == "bad":
             ctx.timing("a b", 1)
         if request.query == "drop":
@@ -69,7 +69,7 @@ def test_a_key_carries_a_value_from_plugin_to_plugin(rig: Rig) -> None:
 def test_timings_of_plugins_add_up_in_server_timing(rig: Rig) -> None:
     with rig.connect() as client:
         timing = client.get("/a/").header("server-timing") or ""
-        assert ", geo.lookup;dur=3.000, total;dur=" in timing
+        assert ', geo.lookup;dur=3.000;desc="two of 2.5", total;dur=' in timing
         assert client.get("/a/?bad").status == 500
 
 

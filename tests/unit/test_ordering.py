@@ -39,6 +39,26 @@ class LateGuard(Plugin):
         return None
 
 
+class Wish(Plugin):
+    category = "wish"
+
+    class Settings(PluginSettings):
+        early: bool
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.early:
+            self.before = ("page",)
+
+
+def test_a_wish_may_depend_on_a_setting() -> None:
+    page = Instance("page", Page(PluginSettings()))
+    for early in (True, False):
+        wish = Instance("wish", Wish(Wish.Settings(early=early)))
+        found = [str(one) for one in hazards([page, wish])]
+        told = ['"wish" (wish) belongs in front of "page": list "wish" before "page"']
+        assert found == told * early
+
+
 class Page(Plugin):
     category = "page"
     steps = ("request", "proxy_upstream")

@@ -240,3 +240,46 @@ async def test_cancelling_a_call_at_any_moment_leaks_no_place() -> None:
     await free(limiter)
     assert len(set(calls)) == len(calls)
     assert 0 < len(calls) < 300
+
+
+class Sometimes(ThreadedBodyFilter):
+    """Uses a thread for more than three bytes."""
+
+    def needs_thread(self, method: str, size: int) -> bool:
+        return size > 3
+
+
+async def test_quick_calls_are_made_in_the_event_loop() -> None:
+    busy = Busy()
+    x = FakeExchange((Sometimes(busy), "busy"))
+    sink = x.open()
+    x.relay.feed(b"a" * GATHERED)
+    x.relay.feed(b"abc")
+    x.relay.end(None)
+    await x.finished()
+    assert sink.body == b"A" * GATHERED + b"ABC!"
+    assert len(busy.threads) == 2
+    assert threading.get_ident() in busy.threads
+    assert (busy.ended, busy.outcomes) == (1, [])
+
+
+async def test_a_quick_end_waits_for_nothing() -> None:
+    busy = Busy()
+    x = FakeExchange((Sometimes(busy), "busy"))
+    sink = x.open()
+    x.relay.feed(b"abc")
+    x.relay.end(None)
+    assert (sink.body, sink.ended) == (b"ABC!", True)
+
+
+async def test_a_quick_call_that_fails_is_named() -> None:
+    class Broken(BodyFilter):
+        def feed(self, chunk: bytes) -> bytes:
+            raise LookupError("no such byte")
+
+    x = FakeExchange((Sometimes(Broken()), "broken"))
+    x.open()
+    x.relay.feed(b"abc")
+    x.relay.end(None)
+    assert isinstance(x.failure, PluginError)
+    assert isinstance(x.failure.__cause__, LookupError)
