@@ -235,6 +235,7 @@ class Asking:
         visit.headers = headers.copy()  # plugins behind this one may change those of the request
         if fill is not None:
             visit.fill, visit.release = fill, self._turns.give_up
+            fill.primary, fill.url = visit.primary, visit.url
         if request.method == "HEAD":
             return
         stored = visit.stored

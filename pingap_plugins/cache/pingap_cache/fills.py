@@ -50,13 +50,18 @@ class Fill:
         "key",
         "length",
         "marker",
+        "primary",
         "size",
         "state",
+        "url",
         "variant",
     )
 
     def __init__(self, key: bytes) -> None:
         self.key = key
+        self.primary = key
+        """The key of the URL."""
+        self.url = ""
         self.hurry: Callable[[bool], None] | None = None
         """Lets the body come as fast as it can, or as its client takes it."""
         self.state = State.ASKING
@@ -238,6 +243,13 @@ class Fills:
             if self._running.get(key) is fill:
                 del self._running[key]
         fill.end(state)
+
+    def forget(self, is_meant: Callable[[Fill], bool]) -> list[Fill]:
+        """Let nobody find some fills any more; return them."""
+        found = [(key, fill) for key, fill in self._running.items() if is_meant(fill)]
+        for key, _ in found:
+            del self._running[key]
+        return [fill for _, fill in found]
 
     def __len__(self) -> int:
         return len(self._running)

@@ -118,7 +118,7 @@ class Cache(Plugin):
         self._saving = Saving(parts)
         self._receiving = Receiving(parts, self._asking, self._saving)
         origin = f"{os.getpid()}.{secrets.token_hex(4)}"
-        self._purging = Purging(opened.store, worker.bus, TOPIC + self.name, origin)
+        self._purging = Purging(opened.store, turns, worker.bus, TOPIC + self.name, origin)
         tasks.start_service(self._purging.follow)
         tasks.start_service(opened.maintain)
         tasks.start_service(control.serve, control.folder(worker.store), self._command)

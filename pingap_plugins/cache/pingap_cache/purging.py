@@ -9,8 +9,10 @@ from ipaddress import ip_address
 from typing import Final
 
 from pingap import MessageBus, Request, RequestContext, Response
+from pingap_cache.fills import Fill
 from pingap_cache.keys import KeyRules
 from pingap_cache.stores.interface import Store
+from pingap_cache.turns import Turns
 
 SOFT: Final = "x-purge"
 """The header of PURGE that may say ``soft``."""
@@ -31,18 +33,29 @@ class Purge:
     tag: str | None = None
     soft: bool = False
 
+    def means(self, fill: Fill) -> bool:
+        """Return whether a fill may bring what is purged."""
+        if self.keys:
+            return fill.primary.hex() in self.keys
+        tagged = self.tag is None or fill.head is None or self.tag in fill.head.tags
+        return tagged and (fill.url + END).startswith(self.prefix)
+
 
 class Purging:
     """Removes entries, here and in all other workers.
 
     :param store: the store.
+    :param turns: knows what is being fetched.
     :param bus: carries purges to the other workers.
     :param topic: that of this cache.
     :param origin: tells this worker from the others.
     """
 
-    def __init__(self, store: Store, bus: MessageBus, topic: str, origin: str) -> None:
+    def __init__(
+        self, store: Store, turns: Turns, bus: MessageBus, topic: str, origin: str
+    ) -> None:
         self._store = store
+        self._turns = turns
         self._bus = bus
         self._topic = topic
         self._origin = origin
@@ -55,6 +68,7 @@ class Purging:
 
     async def purge_here(self, purge: Purge) -> int:
         """Remove entries in this worker, and on the disk."""
+        self._turns.forget(purge.means)
         if purge.keys:
             found = [await self._store.remove(bytes.fromhex(key)) for key in purge.keys]
             return sum(found)

@@ -13,6 +13,7 @@ from pingap_cache.fills import State
 from pingap_cache.http.conditional import not_modified
 from pingap_cache.http.dates import format_date
 from pingap_cache.http.serving import ERRORS, may_replace_error
+from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.storing import Storing, consider
 from pingap_cache.http.updating import freshen, selects, update_by_head
 from pingap_cache.http.vary import vary_names
@@ -110,10 +111,11 @@ class Receiving:
         )
         assert storing.response is not None
         visit.stored, visit.reason = storing.response, storing.reason
+        kept = storing.keep > 0 and _is_covered(visit, storing.response)
         status = "revalidated" if storing.keep > 0 else "revalidated-nocache"
         answer = self._asking.serve(visit, request, ctx, status)
         served = await answer if isinstance(answer, Awaitable) else answer
-        if storing.keep > 0:
+        if kept:
             head = storing.response.encode()
             await parts.store.replace_head(visit.key, entry, head, storing.keep)
             parts.predictions.forget(visit.key)
@@ -123,7 +125,7 @@ class Receiving:
             self._end(visit, State.DECLINED)
         if served is None:
             raise HTTPError(502, "The stored response is damaged")
-        served.headers.replace(self._line("stale", status=304, stored=storing.keep > 0))
+        served.headers.replace(self._line("stale", status=304, stored=kept))
         return served
 
     def _head(self, visit: Visit, response: Response, ctx: RequestContext) -> Answer:
@@ -145,10 +147,11 @@ class Receiving:
         store, key = self._parts.store, visit.key
 
         async def update() -> None:
-            if storing is None or storing.response is None or storing.keep <= 0:
+            response = None if storing is None or storing.keep <= 0 else storing.response
+            if response is None or storing is None or not _is_covered(visit, response):
                 await store.remove(key)
             else:
-                await store.replace_head(key, entry, storing.response.encode(), storing.keep)
+                await store.replace_head(key, entry, response.encode(), storing.keep)
 
         return update()
 
@@ -244,6 +247,14 @@ class Receiving:
             and visit.storing.response is not None
             and not_modified(visit.storing.response, visit.headers, now)
         )
+
+
+def _is_covered(visit: Visit, response: StoredResponse) -> bool:
+    """Return whether a response that was updated may stay under its key: its Vary may have changed."""
+    names = vary_names(response.headers)
+    if names is None or visit.marker is None:
+        return names == ()
+    return visit.marker.covers(names)
 
 
 def _times(visit: Visit, ctx: RequestContext) -> tuple[float, float]:

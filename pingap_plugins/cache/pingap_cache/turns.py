@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pingap_cache.fills import Fill, Fills, State
@@ -54,11 +55,21 @@ class Turns:
 
     def end(self, fill: Fill, state: State) -> None:
         """Let others know what has become of a fill."""
-        if self.shared is not None and self.seconds and fill.state in (State.ASKING, State.FLOWING):
+        if fill.state in (State.ASKING, State.FLOWING):
+            self._release(fill)
+        self.fills.end(fill, state)
+
+    def _release(self, fill: Fill) -> None:
+        """Take back the claim of a fill."""
+        if self.shared is not None and self.seconds:
             claims, name = self.shared.values(_TABLE), fill.key.decode("latin-1")
             if claims.get(name) == self._token:
                 claims.delete(name)
-        self.fills.end(fill, state)
+
+    def forget(self, is_meant: Callable[[Fill], bool]) -> None:
+        """Let nobody wait any more for fills that bring what was purged meanwhile."""
+        for fill in self.fills.forget(is_meant):
+            self._release(fill)
 
     def give_up(self, fill: Fill) -> None:
         """End a fill whose request is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 from pingap_cache.plugin import Cache
@@ -157,3 +158,24 @@ def test_with_many_locations(proxy: Proxy, upstream: Upstream, kept: dict[str, o
         assert proxy.get("/3/ab").headers["X-Cache-Status"] == "hit"
         assert proxy.get("/3/a").headers["X-Cache-Status"] == "miss"
         written(proxy)
+
+
+@pytest.mark.parametrize("target", ["/new", "/*", "/"])
+def test_nobody_joins_what_was_purged(cached: Proxy, upstream: Upstream, target: str) -> None:
+    more = threading.Event()
+
+    def parts() -> Iterator[bytes]:
+        yield b"old"
+        more.wait(10)
+
+    upstream.stream("/new", parts, headers={**FRESH, "Cache-Tag": "red"})
+    with cached.connect() as client:
+        client.send_request("GET", "/new")
+        client.read_head()
+        purge(cached, target, **({"Cache_Tag": "red"} if target == "/" else {}))
+        upstream.reply("/new", b"new", headers=FRESH)
+        assert cached.get("/new").body == b"new"
+        more.set()
+        assert client.read_rest() == b"old"
+    written(cached)
+    assert cached.get("/new").body == b"new"

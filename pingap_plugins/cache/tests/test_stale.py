@@ -181,3 +181,17 @@ def test_while_one_revalidates_others_get_stale(
     written(cached)
     assert cached.get("/a").headers["X-Cache-Status"] == "hit"
     assert len(upstream.requests) == 2
+
+
+def test_a_304_that_changes_vary_ends_sharing(
+    cached: Proxy, upstream: Upstream, clock: Clock
+) -> None:
+    upstream.reply("/a", b"one", headers=ETAG)
+    fill(cached, "/a", {"Accept-Language": "de"})
+    upstream.reply(
+        "/a", b"", 304, headers={"Vary": "Accept-Language", "Cache-Control": "max-age=60"}
+    )
+    clock.advance(11)
+    fill(cached, "/a", {"Accept-Language": "de"})
+    upstream.reply("/a", b"english", headers={**ETAG, "Vary": "Accept-Language"})
+    assert cached.get("/a", headers={"Accept-Language": "en"}).body == b"english"
