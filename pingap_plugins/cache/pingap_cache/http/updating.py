@@ -52,7 +52,8 @@ def freshen(
 
     :param request_headers: of the client's request.
     :param headers: of the 304.
-    :returns: the response to serve; not to be kept if the new fields forbid that.
+    :returns: the response to serve; not to be kept if the new fields forbid that. Nor may it stay under its
+        key if it varies by more than that key is made of.
     """
     updated = _merged(stored.headers, headers)
     if b"date" not in headers.keys:  # RFC 9110, 6.6.1

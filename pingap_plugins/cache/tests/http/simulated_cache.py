@@ -133,6 +133,14 @@ class SimulatedCache:
             key = marker.key(key, asked)
         self.entries[key] = Entry(storing.response.encode(), body, self.now + storing.keep)
 
+    def covers(self, url: str, updated: StoredResponse) -> bool:
+        """Whether a response may stay under its key, although its Vary may have changed."""
+        names = vary_names(updated.headers)
+        primary = self.live(url.encode())
+        if names is None or primary is None or not is_marker(primary.head):
+            return names == ()
+        return Variants.decode(primary.head).covers(names)
+
     def generation(self) -> bytes:
         self.generations += 1
         return self.generations.to_bytes(8, "big")
@@ -251,7 +259,7 @@ class SimulatedCache:
         assert storing is not None
         assert storing.response is not None
         self.last_storing = storing
-        if storing.keep > 0:
+        if storing.keep > 0 and self.covers(url, storing.response):
             self.entries[key] = Entry(
                 storing.response.encode(), entry.body, self.now + storing.keep
             )
