@@ -37,8 +37,8 @@ def test_one_request_fetches_for_all(
     statuses = sorted(answer.headers["X-Cache-Status"] for answer in answers)
     assert statuses == ["hit"] * 19 + ["miss"]
     waited = [answer for answer in answers if "X-Cache-Lock" in answer.headers]
-    assert waited
-    assert "Cache-Status" in waited[0].headers
+    if not kept:  # (with a disk, some may only find out about the fill when its body comes)
+        assert len(waited) == 19
     upstream.received_once()
 
 
