@@ -13,6 +13,8 @@ The following applies to all phases:
 
 - An implementation takes only the arguments that it names.
 - It can be ``async``. A sync one is a plain call; an async one costs a task.
+- A sync one can return an awaitable instead of its result, for the rare request that has to wait; it
+  is then handled like an async one, while all other requests remain plain calls.
 - It can raise :class:`pingap.HTTPError` to answer with that status.
 - Any other exception results in a 500. It is counted, and logged with the plugin instance and the
   location; the client gets no details. ``logging`` runs in any case.

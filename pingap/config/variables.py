@@ -119,17 +119,16 @@ CONTEXT_KEYS: dict[str, Lookup] = {
     "upstream_connection_time": lambda request, ctx: _age(ctx.upstream_connection_began, ctx),
     "user": lambda request, ctx: ctx.user,
     "service_time": lambda request, ctx: _milliseconds(ctx.service_time),
+    # What a cache records (``ctx.timing``).
+    "cache_lookup_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lookup")),
+    "cache_lock_time": lambda request, ctx: _milliseconds(ctx.timings.get("cache.lock")),
     # Set by distributions (``FROM_DISTRIBUTIONS``): empty for requests that do not involve them.
-    "cache_lookup_time": lambda request, ctx: None,
-    "cache_lock_time": lambda request, ctx: None,
     "compression_time": lambda request, ctx: None,
     "compression_ratio": lambda request, ctx: None,
 }
 """``:key`` -> a value of the request context (observability.md 1.3); times in milliseconds."""
 
-FROM_DISTRIBUTIONS: Final = frozenset(
-    ("cache_lookup_time", "cache_lock_time", "compression_time", "compression_ratio")
-)
+FROM_DISTRIBUTIONS: Final = frozenset(("compression_time", "compression_ratio"))
 """Those that a distribution may give a value, if it is installed (``pingap_context_keys``)."""
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
@@ -45,6 +45,15 @@ class OriginalRequest:
     target: str
     host: str
     scheme: str
+
+
+class SlowClient(Protocol):
+    """The exchange of a request, as far as its context knows it."""
+
+    client_full: bool
+
+    def on_client_full(self, full: bool) -> None:
+        """Take note that the client can, or cannot, take more."""
 
 
 class RequestContext:
@@ -108,6 +117,9 @@ class RequestContext:
     Body filters then get all of it, and ``end`` instead of ``abandoned``. It does not apply while the
     client's request is incomplete, to upgrades, and to bodies that plugins produce. Limits: the time
     limits of the upstream, 64 MiB, and the grace period when pingap shuts down."""
+    reads_ahead: bool = False
+    """Whether a plugin has called :meth:`read_ahead`."""
+    _exchange: Callable[[], SlowClient | None] | None = None
     _user: str = ""
     _received: tuple[Request, str, str, str]  # the request and its original method, target and host
     _read_body: Callable[[int], Awaitable[bytes]] | None = None
@@ -163,6 +175,21 @@ class RequestContext:
         if self._read_body is None:
             return b""
         return await self._read_body(limit)
+
+    def read_ahead(self, wanted: bool = True) -> None:
+        """Read the upstream's response as fast as it comes, although the client takes it slowly; or stop.
+
+        For a body filter whose bytes others wait for. What the client has not taken yet is kept for it in
+        the memory of the proxy, so stop when that may be too much. It has no effect on bodies that plugins
+        produce.
+
+        .. versionadded:: 1.1
+        """
+        if self.reads_ahead is not wanted:
+            self.reads_ahead = wanted
+            exchange = self._exchange() if self._exchange is not None else None
+            if exchange is not None:
+                exchange.on_client_full(exchange.client_full)
 
     def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
         """Record that the response stays incomplete. Not for plugins."""

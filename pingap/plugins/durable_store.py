@@ -76,6 +76,17 @@ class DurableStore:
         self._limiter: anyio.CapacityLimiter | None = None
         self._cleaned = -math.inf
 
+    @property
+    def directory(self) -> Path:
+        """Where the file is, which may not exist yet. ``DurableStore().directory`` is that of pingap.
+
+        A distribution may keep other files there, named after itself; whoever is first makes the
+        directory, for this user alone (mode 0700).
+
+        .. versionadded:: 1.1
+        """
+        return self._directory or state_directory() / "store"
+
     async def get(self, key: str) -> bytes | None:
         """Return the value of a key; None if it does not exist or has expired.
 
@@ -192,7 +203,7 @@ class DurableStore:
         self._database = None
 
     def _path(self) -> Path:
-        return (self._directory or state_directory() / "store") / "plugins.sqlite3"
+        return self.directory / "plugins.sqlite3"
 
     def _open(self, path: Path) -> sqlite3.Connection:
         import sqlite3

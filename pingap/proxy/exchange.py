@@ -183,7 +183,7 @@ class Exchange(Stepping):
         if self.tunnelling and self.messages is not None:
             self.messages.on_full()
         elif self.response_body is not None:
-            self.response_body.set_full(full)
+            self.response_body.set_full(full and not self.ctx.reads_ahead)
 
     def on_tunnel_deadline(self) -> bool:
         """Handle ``tunnel_deadline``; return False if it has not passed."""

@@ -248,3 +248,12 @@ def test_where_state_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert places.state_directory() == Path("/run/one")
     monkeypatch.setenv("PINGAP_STATE_DIR", "/mine")
     assert places.state_directory() == Path("/mine")
+
+
+def test_its_directory_is_known_before_it_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGAP_STATE_DIR", str(tmp_path / "state"))
+    assert DurableStore().directory == tmp_path / "state/store"
+    assert DurableStore(tmp_path / "own").directory == tmp_path / "own"
+    assert not (tmp_path / "state").exists()

@@ -1,0 +1,1 @@
+"""What HTTP decides: pure functions over plain data, without IO and without a clock."""

@@ -1,0 +1,117 @@
+"""``pingap cache``, against a proxy that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pingap_cache.commands import cache
+from pingap_cache.plugin import Cache
+
+from pingap.testing import Clock, Proxy, Upstream
+
+FRESH = {"Cache-Control": "max-age=60"}
+
+
+@pytest.fixture
+def cached(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy with a cache that has some pages, and a state directory of its own."""
+    monkeypatch.setenv("PINGAP_STATE_DIR", str(tmp_path))
+    proxy = Proxy(upstream=upstream, state_directory=tmp_path)
+    proxy.location("/", name="site", plugins=[(Cache, {"namespace": "shop"})])
+    upstream.reply("/a", b"0123456789", headers={**FRESH, "Cache-Tag": "red", "ETag": '"v1"'})
+    upstream.reply("/lang", b"text", headers={**FRESH, "Vary": "Accept-Language"})
+    upstream.reply("/private", b"text", headers={"Cache-Control": "private"})
+    with proxy:
+        for path in ("/a", "/a", "/lang", "/private"):
+            proxy.get(path, headers={"Host": "example.org"})
+        yield proxy
+
+
+def run(*arguments: str) -> str:
+    """Run the command; it has to succeed."""
+    result = CliRunner().invoke(cache, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_stats(cached: Proxy) -> None:
+    shown = {
+        line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in run("stats").splitlines()
+    }
+    assert shown["memory entries"] == "3"  # and a marker of variants
+    assert (shown["requests hit"], shown["requests miss"]) == ("1", "2")
+    assert shown["requests uncacheable"] == "1"
+    [reply] = json.loads(run("stats", "--json"))
+    assert reply["stores"]["memory"]["entries"] == 3
+
+
+def test_list(cached: Proxy) -> None:
+    assert "http://example.org/a" in run("list")
+    [entry] = json.loads(run("list", "--prefix", "http://example.org/a", "--json"))
+    assert (entry["url"], entry["size"], entry["namespace"]) == ("http://example.org/a", 10, "shop")
+    assert run("list", "--prefix", "http://example.com/") == ""
+
+
+def test_purge(cached: Proxy) -> None:
+    assert run("purge", "http://example.org/a") == "purged: 1\n"
+    assert run("purge", "--prefix", "http://example.org/l") == "purged: 2\n"
+    assert run("purge", "--all") == "purged: 0\n"
+    assert cached.get("/a", headers={"Host": "example.org"}).headers["X-Cache-Status"] == "miss"
+    assert run("purge", "--tag", "blue") == "purged: 0\n"
+    assert run("purge", "--tag", "red", "--soft") == "purged: 1\n"
+    assert "stale, purged" not in run("list")
+    assert " stale " in run("list")
+
+
+def test_why(cached: Proxy, clock: Clock) -> None:
+    def why(path: str, *more: str) -> str:
+        return run("why", f"http://example.org{path}", *more)
+
+    assert "location site: fresh: fresh; age 0 s, lifetime 60 s by max-age of cache-control" in why(
+        "/a"
+    )
+    assert "the last response was not stored: private of cache-control" in why("/private")
+    assert "miss: nothing is stored" in why("/never")
+    assert "varies by accept-language; fresh" in why("/lang")
+    assert "miss: varies by accept-language" in why("/lang", "-H", "Accept-Language: de")
+    assert "bypass: the method is POST" in why("/a", "--method", "POST")
+    assert "revalidate: no-cache of the request" in why("/a", "-H", "Cache-Control: no-cache")
+    clock.advance(100)
+    assert "revalidate: stale; age 100 s, lifetime 60 s" in why("/a")
+    assert "stale for 40 s" in why("/a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["purge"], "name a URL"),
+        (["purge", "/a"], "'/a' is no URL"),
+        (["purge", "http://a/", "--all"], "name a URL"),
+        (["why", "example.org"], "is no URL"),
+        (["why", "http://a/", "-H", "a b: c"], "is not a header name"),
+    ],
+)
+def test_mistakes_are_explained(cached: Proxy, arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(cache, arguments)
+    assert result.exit_code != 0
+    assert said in result.output
+
+
+def test_nothing_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINGAP_STATE_DIR", str(tmp_path))
+    result = CliRunner().invoke(cache, ["stats"])
+    assert (result.exit_code, "no running pingap with a cache" in result.output) == (1, True)
+
+
+def test_sockets_are_for_this_user_alone_and_go_with_the_proxy(
+    cached: Proxy, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store/pingap-cache"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(list(folder.iterdir())) == 1
+    cached.stop()
+    assert list(folder.iterdir()) == []
