@@ -120,11 +120,11 @@ def test_every_worker_serves_what_was_applied(proxy: Process) -> None:
             assert other.get("/").body == text.encode()
         assert texts(proxy) == {text}
         assert {ask(proxy, "show", worker=one)[1] for one in (first, second)} != {version}
-    assert re.search(
+    applied = (
         rf'the configuration was applied by worker \d \(pid {second}\) for "a\\ntest":\n'
-        r"\[MODIFIED\] plugin:hello",
-        proxy.log,
+        r"\[MODIFIED\] plugin:hello"
     )
+    until(lambda: re.search(applied, proxy.log))
     os.kill(first, signal.SIGKILL)
     proxy.wait_for_log("will be replaced")
     assert texts(proxy) == {"three"}

@@ -20,7 +20,7 @@ upstream = "nowhere"
 plugins = ["small", "late"]
 
 [plugins.small]
-category = "compression"
+category = "jwt"
 
 [plugins.late]
 category = "mock"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pingap_cache.plugin import Cache
-from processes import until
+from real_processes import until
 from waiting import written
 
 from pingap.testing import Clock, Proxy

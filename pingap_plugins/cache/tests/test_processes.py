@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pingap_cache.commands import cache
-from processes import Running, running, until
+from real_processes import Running, running, until
 
 from pingap.testing import Received, Served, Upstream
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import Final
@@ -43,7 +44,7 @@ class Trouble:
         """Log a warning, unless the same one was logged within a minute."""
         now = time.monotonic()
         with self._lock:
-            when, left_out = self._said.get(text, (now - EVERY_SECONDS, 0))
+            when, left_out = self._said.get(text, (-math.inf, 0))
             if now - when < EVERY_SECONDS:
                 self._said[text] = (when, left_out + 1)
                 return

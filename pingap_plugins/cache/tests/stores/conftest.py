@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -13,3 +14,9 @@ sys.path.append(str(Path(__file__).parent))  # at the end: no module of other te
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logs_propagate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``caplog`` see the log; a proxy that ran in this process before has logged elsewhere."""
+    monkeypatch.setattr(logging.getLogger("pingap"), "propagate", True)

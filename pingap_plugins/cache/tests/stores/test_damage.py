@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -74,7 +73,6 @@ async def _use(folder: Path) -> None:
 )
 @given(data=st.data())
 def test_damage_at_any_place(whole: Path, data: st.DataObject) -> None:
-    logging.getLogger("pingap.cache").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "cache"
         shutil.copytree(whole, folder)
