@@ -93,12 +93,16 @@ def ask(proxy: Process, what: str, old: str = "", new: str = "", *, worker: int 
     while True:
         with proxy.connect() as client:
             client.sock.settimeout(40)
-            send(client, what, old, new)
-            answer = client.answer()
-            assert answer.status == 200, proxy.log
-            found = answer.json()
-        if worker in (0, found["pid"]):
-            return found["answer"]
+            if worker and answer_to(proxy, client, "show")["pid"] != worker:
+                continue  # what is to be done is done once, by the right one
+            return answer_to(proxy, client, what, old, new)["answer"]
+
+
+def answer_to(proxy: Process, client: Client, what: str, *change: str) -> Any:
+    send(client, what, *change)
+    answer = client.answer()
+    assert answer.status == 200, proxy.log
+    return answer.json()
 
 
 def texts(proxy: Process) -> set[str]:
