@@ -3,7 +3,7 @@
 Equal digests mean: built from the same. What they are made of holds secrets.
 
 A digest is of the files as they are when it is made, so it is made *before* the object is built, and kept
-with it. If a file changes in between, the next digest is another one, and the object is built anew; the
+with it. If a file changes in between, the next digest is another one, and the object is rebuilt; the
 other way round it would be kept for ever.
 """
 

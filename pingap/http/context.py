@@ -53,7 +53,7 @@ class SlowClient(Protocol):
     client_full: bool
 
     def on_client_full(self, full: bool) -> None:
-        """Take note that the client can, or cannot, take more."""
+        """Record whether the client accepts more data."""
 
 
 class RequestContext:

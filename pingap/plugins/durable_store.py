@@ -80,7 +80,7 @@ class DurableStore:
     def directory(self) -> Path:
         """Where the file is, which may not exist yet. ``DurableStore().directory`` is that of pingap.
 
-        A distribution may keep other files there, named after itself; whoever is first makes the
+        A distribution may keep other files there, named after itself; the first user creates the
         directory, for this user alone (mode 0700).
 
         .. versionadded:: 1.1

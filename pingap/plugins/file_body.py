@@ -205,7 +205,7 @@ class _Opening:
         return file
 
     def leave(self) -> None:
-        """Take note that nobody waits for the file: the caller."""
+        """Record that the caller no longer waits for the file."""
         self._is_left = True
         if self._file is not None:
             self._file.close()

@@ -52,10 +52,10 @@ class Session(Protocol):
         """Called when nothing more can be read."""
 
     def settle(self) -> None:
-        """Take note that what came was read, or left over."""
+        """Record whether all received data was read."""
 
     def on_full(self) -> None:
-        """Take note that a direction can, or cannot, take more."""
+        """Record whether a direction accepts more data."""
 
     def send_now(self, data: bytes, direction: Direction) -> None:
         """Send bytes that are not a result of the data being read in this direction."""
@@ -142,7 +142,7 @@ class Direction(Stage):
             self._catch_up(self.session, last_time())
 
     def hold(self, held: bool) -> bool:
-        """Take note whether there is room; return whether nothing more is to come for now."""
+        """Record whether there is room; return whether the source must pause."""
         self.is_held = held
         if self.is_behind and not held:
             self._backlog.add(self)

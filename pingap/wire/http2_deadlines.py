@@ -56,7 +56,7 @@ class Http2Deadlines(ABC):
             self.hasten(self._quiet_since + idle)
 
     def _is_lost(self, now: float, heard: float, silence: float, patience: float) -> bool:
-        """Ask for a sign of life after silence; tell whether none came. Sets the next time limit.
+        """Send a PING after silence; return whether it was not answered. Sets the next time limit.
 
         :param heard: when the other end sent something.
         :param silence: seconds after which it is asked, with a PING.

@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 
 
 class CommandError(Exception):
-    """A command cannot be carried out; the message is for whoever gave it."""
+    """A command cannot be carried out; the message is shown to the user."""
 
 
 def folder(store: DurableStore) -> Path:

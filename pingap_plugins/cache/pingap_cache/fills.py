@@ -104,7 +104,7 @@ class Fill:
         self._chunks = None
 
     def end(self, state: State) -> None:
-        """Take note of what has become of it; the first time counts."""
+        """Record the outcome; only the first call counts."""
         if self.state in (State.ASKING, State.FLOWING):
             self._change(state)
             for reader in self._readers:
@@ -238,7 +238,7 @@ class Fills:
         self._running.setdefault(variant, fill)
 
     def end(self, fill: Fill, state: State) -> None:
-        """Take note of what has become of a fill."""
+        """Record the outcome of a fill."""
         for key in (fill.key, fill.variant):
             if self._running.get(key) is fill:
                 del self._running[key]

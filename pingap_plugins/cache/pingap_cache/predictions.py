@@ -43,6 +43,6 @@ class Predictions:
         self._reasons[key] = (time.monotonic() + SECONDS, reason)
 
     def forget(self, key: bytes) -> None:
-        """Take note that a response can be stored."""
+        """Record that a response can be stored."""
         if self._reasons:
             self._reasons.pop(key, None)

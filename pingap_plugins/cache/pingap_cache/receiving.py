@@ -129,7 +129,7 @@ class Receiving:
         return served
 
     def _head(self, visit: Visit, response: Response, ctx: RequestContext) -> Answer:
-        """Take note of what a response to HEAD says about the stored one (RFC 9111, 4.3.5)."""
+        """Update the stored response from a response to HEAD (RFC 9111, 4.3.5)."""
         response.headers.append(self._line(visit.forward))
         entry, stored = visit.entry, visit.stored
         if response.status != 200 or entry is None or stored is None:

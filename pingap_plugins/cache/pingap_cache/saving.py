@@ -129,7 +129,7 @@ class Saving:
             self._parts.markers[visit.primary] = visit.marker
 
     def fits(self, visit: Visit, size: int) -> bool:
-        """Return whether a body is not larger than may be stored; take note if it is."""
+        """Return whether a body is not larger than may be stored; record it if it is."""
         largest = self._parts.largest
         if not largest or size <= largest:
             return True

@@ -141,7 +141,7 @@ class Compression(Plugin):
 
     @hookimpl
     def early_request(self, request: Request, ctx: RequestContext) -> None:
-        """Take note of what the client accepts: later plugins may ask the upstream for less."""
+        """Record what the client accepts: later plugins may ask the upstream for less."""
         found = accepted(request.header("accept-encoding"))
         ctx[self._accepted] = found
         if self._upstream:

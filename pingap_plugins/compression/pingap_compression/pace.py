@@ -32,7 +32,7 @@ class Pace:
         self.per_byte = nanoseconds[-1] * 1e-9
 
     def note(self, size: int, seconds: float) -> None:
-        """Take note of a measurement; the latest count most."""
+        """Record a measurement; the latest count most."""
         if size >= _SAMPLE:
             per_byte = min(seconds / size, self.per_byte * _MOST_STEP)
             self.per_byte += (per_byte - self.per_byte) / 8
@@ -54,6 +54,6 @@ class Turn:
         return self._held + seconds <= QUICK
 
     def note(self, seconds: float) -> None:
-        """Take note that it was held."""
+        """Record that it was held."""
         self._held += seconds
         self._until = time.perf_counter()
