@@ -9,13 +9,14 @@ from typing import Final
 
 import anyio
 
-from pingap import Headers, Request, RequestContext, Response
+from pingap import ContextKey, Headers, Request, RequestContext, Response
 from pingap_cache.answers import Found
 from pingap_cache.fills import Fill, State
 from pingap_cache.http.conditional import can_validate, revalidating, unconditional
 from pingap_cache.http.serving import FRESH, Decision, Verdict, decide, may_replace_error
 from pingap_cache.http.vary import Variants
 from pingap_cache.parts import Parts
+from pingap_cache.refreshing import Refreshing
 from pingap_cache.stores.interface import Entry, EntryGone
 from pingap_cache.views import view_of
 from pingap_cache.visits import Visit
@@ -39,10 +40,12 @@ class Asking:
     """Decides what to do with requests by GET and HEAD.
 
     :param parts: the parts of the cache.
+    :param key: where visits are kept.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, key: ContextKey[Visit | None]) -> None:
         self._parts = parts
+        self._refreshing = Refreshing(parts.turns, key, self._go_on)
         self._store = parts.store
         self._answers = parts.answers
         self._turns = parts.turns
@@ -126,18 +129,35 @@ class Asking:
             return self.serve(visit, request, ctx, "hit")
         if verdict is Verdict.STALE:
             return self.serve(visit, request, ctx, "stale")
-        if verdict is Verdict.STALE_REFRESH and self._is_refreshed(visit):
-            return self.serve(visit, request, ctx, "stale-updating")
+        if verdict is Verdict.STALE_REFRESH:
+            return self._serve_and_refresh(visit, request, ctx)
         if verdict is Verdict.UNAVAILABLE:
             return self._unavailable()
         if visit.stored is not None:
             visit.forward = "stale" if not visit.wish.directives.no_cache else "request"
         return self._fetch(visit, request, ctx)
 
-    def _is_refreshed(self, visit: Visit) -> bool:
-        """Return whether another request is refreshing the entry at this moment."""
-        turns = self._turns
-        return turns.fills.find(visit.key) is not None or turns.is_taken_elsewhere(visit.key)
+    def _serve_and_refresh(
+        self, visit: Visit, request: Request, ctx: RequestContext
+    ) -> Response | Awaitable[Response | None] | None:
+        """Serve what is stale, and have it refreshed."""
+        answer = self.serve(visit, request, ctx, "stale-updating")
+        if isinstance(answer, Response):
+            self._refreshing.begin(visit, request, ctx)
+            return answer
+        return self._refresh_after(answer, visit, request, ctx)
+
+    async def _refresh_after(
+        self,
+        answer: Awaitable[Response | None] | None,
+        visit: Visit,
+        request: Request,
+        ctx: RequestContext,
+    ) -> Response | None:
+        response = await self._answered(answer)
+        if response is not None and visit.status == "stale-updating":  # (its body was there)
+            self._refreshing.begin(visit, request, ctx)
+        return response
 
     def _unavailable(self) -> Response:
         response = Response.text(504, "Nothing that may be used is stored")

@@ -6,16 +6,16 @@ import time
 from collections.abc import Awaitable
 from typing import Final
 
-from pingap import HTTPError, Request, RequestContext, Response
+from pingap import HTTPError, Request, RequestContext, Response, Retry
 from pingap_cache.answers import FIELDS
 from pingap_cache.asking import Asking, tell_times, variant_key
 from pingap_cache.fills import State
-from pingap_cache.http.conditional import not_modified
+from pingap_cache.http.conditional import is_conditional, not_modified, unconditional
 from pingap_cache.http.dates import format_date
 from pingap_cache.http.serving import ERRORS, may_replace_error
 from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.storing import Storing, consider
-from pingap_cache.http.updating import freshen, selects, update_by_head
+from pingap_cache.http.updating import add_unstored, freshen, selects, update_by_head
 from pingap_cache.http.vary import vary_names
 from pingap_cache.numbers import UNCACHEABLE
 from pingap_cache.parts import Parts
@@ -24,7 +24,7 @@ from pingap_cache.views import view_of
 from pingap_cache.visits import Visit
 
 _GONE: Final = frozenset({404, 410})
-Answer = Response | Awaitable[Response | None] | None
+Answer = Response | Awaitable[Response | Retry | None] | None
 
 
 class Receiving:
@@ -49,9 +49,13 @@ class Receiving:
             self._end(visit, State.DECLINED)
             return None
         status = response.status
-        if status == 304 and visit.validates:
-            return self._validated(visit, request, response, ctx)
-        if status in ERRORS and self._may_replace(visit):
+        if status == 304:
+            if visit.validates:
+                return self._validated(visit, request, response, ctx)
+            if not is_conditional(request.headers):
+                self._end(visit, State.DECLINED)
+                raise HTTPError(502, "The upstream answered 304 to a request without conditions")
+        if status in ERRORS and self._may_replace(visit) and not ctx.in_background:
             return self._stale(visit, request, ctx, status)
         if request.method == "HEAD":
             return self._head(visit, response, ctx)
@@ -62,10 +66,14 @@ class Receiving:
 
     def fail(self, visit: Visit, request: Request, ctx: RequestContext) -> Answer:
         """Deal with an upstream that gave no response."""
-        if visit.stored is not None and self._may_replace(visit):
+        if visit.stored is not None and self._may_replace(visit) and not ctx.in_background:
             return self._stale(visit, request, ctx, None)
         self._end(visit, State.FAILED)
         return None
+
+    def _count(self, ctx: RequestContext, status: str) -> None:
+        if not ctx.in_background:  # (of which the client was counted)
+            self._parts.numbers.count(status)
 
     def _end(self, visit: Visit, state: State) -> None:
         if visit.fill is not None:
@@ -89,17 +97,13 @@ class Receiving:
 
     async def _validated(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
-    ) -> Response:
+    ) -> Response | Retry | None:
         """Serve what is stored, with the fields of a 304 (RFC 9111, 4.3.4)."""
         parts, stored, entry = self._parts, visit.stored, visit.entry
         assert stored is not None
         assert entry is not None
         if not selects(stored, response.headers):
-            await parts.store.remove(visit.key)
-            self._end(visit, State.FAILED)
-            raise HTTPError(
-                502, "The upstream said that a response still holds which it was not asked for"
-            )
+            return await self._without(visit, request, "a 304 was about another version")
         asked, came = _times(visit, ctx)
         storing = freshen(
             stored,
@@ -112,9 +116,15 @@ class Receiving:
         assert storing.response is not None
         visit.stored, visit.reason = storing.response, storing.reason
         kept = storing.keep > 0 and _is_covered(visit, storing.response)
-        status = "revalidated" if storing.keep > 0 else "revalidated-nocache"
-        answer = self._asking.serve(visit, request, ctx, status)
-        served = await answer if isinstance(answer, Awaitable) else answer
+        served = None
+        if not ctx.in_background:
+            status = "revalidated" if storing.keep > 0 else "revalidated-nocache"
+            answer = self._asking.serve(visit, request, ctx, status)
+            served = await answer if isinstance(answer, Awaitable) else answer
+            if served is None:
+                return await self._without(visit, request, "the stored body was gone")
+            add_unstored(served.headers, response.headers, storing.response.headers)
+            served.headers.replace(self._line("stale", status=304, stored=kept))
         if kept:
             head = storing.response.encode()
             await parts.store.replace_head(visit.key, entry, head, storing.keep)
@@ -123,10 +133,15 @@ class Receiving:
         else:
             await parts.store.remove(visit.key)
             self._end(visit, State.DECLINED)
-        if served is None:
-            raise HTTPError(502, "The stored response is damaged")
-        served.headers.replace(self._line("stale", status=304, stored=kept))
         return served
+
+    async def _without(self, visit: Visit, request: Request, reason: str) -> Retry:
+        """Remove what is stored, and ask for the whole."""
+        await self._parts.store.remove(visit.key)
+        visit.entry = visit.stored = None
+        visit.validates, visit.reason = False, reason
+        visit.began = time.monotonic()  # (so that the removal does not concern what comes now)
+        return Retry(headers=unconditional(request.headers))
 
     def _head(self, visit: Visit, response: Response, ctx: RequestContext) -> Answer:
         """Update the stored response from a response to HEAD (RFC 9111, 4.3.5)."""
@@ -157,6 +172,16 @@ class Receiving:
 
     # Storing.
 
+    def take_post(
+        self, visit: Visit, request: Request, response: Response, ctx: RequestContext
+    ) -> Awaitable[None] | None:
+        """Store a response to POST, if it says that GET would bring the same (RFC 9110, 9.3.3)."""
+        visit.forward = "method"
+        storing = self._consider(visit, request, response, ctx)
+        if storing.keep > 0:
+            return self._store(visit, response, ctx, storing)
+        return None
+
     def _consider(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Storing:
@@ -181,7 +206,7 @@ class Receiving:
         """Let a response go that cannot be stored; an older one does not hold any more."""
         parts = self._parts
         visit.reason = reason
-        parts.numbers.count(UNCACHEABLE)
+        self._count(ctx, UNCACHEABLE)
         # (What one request asks for, or who sends it, says nothing about others.)
         personal = visit.wish.directives.no_store or b"authorization" in visit.headers.keys
         if not (visit.wish.ranged or personal or response.status in (304, *ERRORS)):
@@ -198,7 +223,7 @@ class Receiving:
 
     def _store(
         self, visit: Visit, response: Response, ctx: RequestContext, storing: Storing
-    ) -> Answer:
+    ) -> Awaitable[None] | None:
         """Note that a response is to be stored; its body goes through a filter."""
         assert storing.response is not None
         parts = self._parts
@@ -210,7 +235,7 @@ class Receiving:
         self._choose_key(visit, response)
         visit.storing, visit.reason = storing, storing.reason
         status = visit.status = "expired" if visit.stored is not None else "miss"
-        parts.numbers.count(status)
+        self._count(ctx, status)
         response.headers.replace(FIELDS[status])
         response.headers.append(self._line(visit.forward, stored=True))
         tell_times(response, ctx)

@@ -110,6 +110,11 @@ def revalidating(stored: StoredResponse, headers: Headers) -> Headers:
     return asking
 
 
+def is_conditional(headers: Headers) -> bool:
+    """Whether a request may be answered with 304 (RFC 9110, 15.4.5)."""
+    return b"if-none-match" in headers.keys or b"if-modified-since" in headers.keys
+
+
 def unconditional(headers: Headers) -> Headers:
     """Return the fields of a request for the whole response, so that it can be stored."""
     asking = headers.copy()
