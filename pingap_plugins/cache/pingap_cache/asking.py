@@ -222,10 +222,12 @@ class Asking:
         """Let the request go on to the upstream, unless another one fetches the same already."""
         wish = visit.wish
         # (What a request with no-store brings will not be stored.)
+        # (What is never fresh, such as with no-cache, is validated for each request.)
+        stored = visit.stored
         alone = (
             request.method == "HEAD"
             or wish.directives.no_store
-            or (wish.ranged and visit.stored is None)
+            or (wish.ranged if stored is None else stored.is_never_fresh)
         )
         if alone or self._parts.predictions.predicts(visit.key):
             self._go_on(visit, request, None)
@@ -315,21 +317,23 @@ class Asking:
         with anyio.move_on_after(seconds):
             while fill.state is State.ASKING:
                 await fill.changed()
-            if self._may_join(fill, visit):
-                return State.FLOWING
+            if fill.state is State.FLOWING and self._is_meant(fill, visit):
+                assert fill.head is not None
+                if decide(fill.head, visit.wish.directives, time.time()) is not FRESH:
+                    return State.DECLINED
+                if fill.is_joinable and not visit.wish.ranged:
+                    return State.FLOWING
             while fill.state is State.FLOWING:
                 await fill.changed()
             return fill.state
         return State.ASKING
 
-    def _may_join(self, fill: Fill, visit: Visit) -> bool:
+    def _is_meant(self, fill: Fill, visit: Visit) -> bool:
         """Return whether the body that comes is the one for a request."""
-        if not fill.is_joinable or visit.wish.ranged or fill.head is None:
-            return False
         if fill.marker is None:
             return not visit.extras
         key = variant_key(fill.marker, visit.primary, visit.extras, visit.headers)
-        return key == fill.variant and not visit.wish.directives.no_cache
+        return key == fill.variant
 
     def _join(self, visit: Visit, fill: Fill, request: Request) -> Response:
         visit.reason = "another request fetched it at the same time"

@@ -63,6 +63,11 @@ class StoredResponse:
         return self.born + self.lifetime
 
     @property
+    def is_never_fresh(self) -> bool:
+        """Whether it has to be validated for each request."""
+        return self.no_cache or self.expires <= self.response_time
+
+    @property
     def etag(self) -> bytes | None:
         """``ETag``, as it came."""
         return self.headers.find(b"etag")

@@ -51,7 +51,8 @@ class Policy:
     set_cookie: bool = True
     """Store responses that set cookies and have an explicit lifetime, as RFC 9111 lets (7.3)."""
     stale_while_revalidate: float = 0.0
-    """For responses that do not name it; outside of RFC 9111 unless agreed with the origin (4.2.4)."""
+    """For responses with a lifetime that do not name it; outside of RFC 9111 unless agreed with the origin
+    (4.2.4)."""
     stale_if_error: float = 0.0
     """As ``stale_while_revalidate``."""
     stale_despite_s_maxage: bool = False
@@ -222,6 +223,11 @@ def _assemble(
         seconds, source = policy.max_ttl, f"max_ttl, below {source}"
     initial_age = corrected_initial_age(headers, request_time, response_time)
     while_revalidate, if_error = directives.stale_while_revalidate, directives.stale_if_error
+    # (What was never fresh may be meant for one client, though nothing says so.)
+    if while_revalidate is None and seconds > 0:
+        while_revalidate = policy.stale_while_revalidate
+    if if_error is None and seconds > 0:
+        if_error = policy.stale_if_error
     return StoredResponse(
         status,
         reason,
@@ -233,8 +239,8 @@ def _assemble(
         source,
         directives.no_cache,
         _forbids_stale(directives, policy),
-        policy.stale_while_revalidate if while_revalidate is None else float(while_revalidate),
-        policy.stale_if_error if if_error is None else float(if_error),
+        float(while_revalidate or 0),
+        float(if_error or 0),
         url,
         response_tags(headers),
     )
