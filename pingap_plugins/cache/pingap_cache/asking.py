@@ -12,7 +12,7 @@ import anyio
 from pingap import ContextKey, Headers, Request, RequestContext, Response
 from pingap_cache.answers import Found
 from pingap_cache.fills import Fill, State
-from pingap_cache.http.conditional import can_validate, revalidating, unconditional
+from pingap_cache.http.conditional import can_validate, offering, revalidating, unconditional
 from pingap_cache.http.serving import FRESH, Decision, Verdict, decide, may_replace_error
 from pingap_cache.http.vary import Variants
 from pingap_cache.parts import Parts
@@ -264,7 +264,18 @@ class Asking:
         if stored is not None and can_validate(stored):
             request.headers = revalidating(stored, headers)
             visit.validates = True
+        elif visit.marker is not None and stored is None and fill is not None:
+            self._offer(visit, request, headers)
         elif stored is not None or (fill is not None and visit.wish.conditional):
+            request.headers = unconditional(headers)
+
+    def _offer(self, visit: Visit, request: Request, headers: Headers) -> None:
+        """Ask for a variant that is not stored, and say which others are."""
+        assert visit.marker is not None
+        visit.offers = self._parts.offers.of(visit.primary + visit.extras, visit.marker)
+        if visit.offers:
+            request.headers = offering(visit.offers, headers)
+        elif visit.wish.conditional:
             request.headers = unconditional(headers)
 
     async def _wait(self, visit: Visit, request: Request, ctx: RequestContext) -> Response | None:

@@ -10,16 +10,16 @@ from pingap import HTTPError, Request, RequestContext, Response, Retry
 from pingap_cache.answers import FIELDS
 from pingap_cache.asking import Asking, tell_times, variant_key
 from pingap_cache.fills import State
-from pingap_cache.http.conditional import is_conditional, not_modified, unconditional
+from pingap_cache.http.conditional import is_conditional, not_modified
 from pingap_cache.http.dates import format_date
 from pingap_cache.http.serving import ERRORS, may_replace_error
-from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.storing import Storing, consider
-from pingap_cache.http.updating import add_unstored, freshen, selects, update_by_head
+from pingap_cache.http.updating import update_by_head
 from pingap_cache.http.vary import vary_names
 from pingap_cache.numbers import UNCACHEABLE
 from pingap_cache.parts import Parts
 from pingap_cache.saving import Saving
+from pingap_cache.validation import Validation, is_covered, times_of
 from pingap_cache.views import view_of
 from pingap_cache.visits import Visit
 
@@ -40,6 +40,7 @@ class Receiving:
         self._asking = asking
         self._saving = saving
         self._line = parts.answers.forwarded
+        self._validation = Validation(parts, asking)
 
     def take(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
@@ -51,7 +52,9 @@ class Receiving:
         status = response.status
         if status == 304:
             if visit.validates:
-                return self._validated(visit, request, response, ctx)
+                return self._validation.validated(visit, request, response, ctx)
+            if visit.offers:
+                return self._validation.selected(visit, request, response, ctx)
             if not is_conditional(request.headers):
                 self._end(visit, State.DECLINED)
                 raise HTTPError(502, "The upstream answered 304 to a request without conditions")
@@ -93,55 +96,7 @@ class Receiving:
         visit.reason = f"the upstream answered {status}" if status else "the upstream failed"
         return self._asking.serve(visit, request, ctx, "stale")
 
-    # Validation.
-
-    async def _validated(
-        self, visit: Visit, request: Request, response: Response, ctx: RequestContext
-    ) -> Response | Retry | None:
-        """Serve what is stored, with the fields of a 304 (RFC 9111, 4.3.4)."""
-        parts, stored, entry = self._parts, visit.stored, visit.entry
-        assert stored is not None
-        assert entry is not None
-        if not selects(stored, response.headers):
-            return await self._without(visit, request, "a 304 was about another version")
-        asked, came = _times(visit, ctx)
-        storing = freshen(
-            stored,
-            visit.headers,
-            response.headers,
-            request_time=asked,
-            response_time=came,
-            policy=parts.policy,
-        )
-        assert storing.response is not None
-        visit.stored, visit.reason = storing.response, storing.reason
-        kept = storing.keep > 0 and _is_covered(visit, storing.response)
-        served = None
-        if not ctx.in_background:
-            status = "revalidated" if storing.keep > 0 else "revalidated-nocache"
-            answer = self._asking.serve(visit, request, ctx, status)
-            served = await answer if isinstance(answer, Awaitable) else answer
-            if served is None:
-                return await self._without(visit, request, "the stored body was gone")
-            add_unstored(served.headers, response.headers, storing.response.headers)
-            served.headers.replace(self._line("stale", status=304, stored=kept))
-        if kept:
-            head = storing.response.encode()
-            await parts.store.replace_head(visit.key, entry, head, storing.keep)
-            parts.predictions.forget(visit.key)
-            self._end(visit, State.STORED)
-        else:
-            await parts.store.remove(visit.key)
-            self._end(visit, State.DECLINED)
-        return served
-
-    async def _without(self, visit: Visit, request: Request, reason: str) -> Retry:
-        """Remove what is stored, and ask for the whole."""
-        await self._parts.store.remove(visit.key)
-        visit.entry = visit.stored = None
-        visit.validates, visit.reason = False, reason
-        visit.began = time.monotonic()  # (so that the removal does not concern what comes now)
-        return Retry(headers=unconditional(request.headers))
+    # Updates by HEAD.
 
     def _head(self, visit: Visit, response: Response, ctx: RequestContext) -> Answer:
         """Update the stored response from a response to HEAD (RFC 9111, 4.3.5)."""
@@ -149,7 +104,7 @@ class Receiving:
         entry, stored = visit.entry, visit.stored
         if response.status != 200 or entry is None or stored is None:
             return None
-        asked, came = _times(visit, ctx)
+        asked, came = times_of(visit, ctx)
         storing = update_by_head(
             stored,
             visit.headers,
@@ -163,7 +118,7 @@ class Receiving:
 
         async def update() -> None:
             response = None if storing is None or storing.keep <= 0 else storing.response
-            if response is None or storing is None or not _is_covered(visit, response):
+            if response is None or storing is None or not is_covered(visit, response):
                 await store.remove(key)
             else:
                 await store.replace_head(key, entry, response.encode(), storing.keep)
@@ -185,7 +140,7 @@ class Receiving:
     def _consider(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Storing:
-        asked, came = _times(visit, ctx)
+        asked, came = times_of(visit, ctx)
         storing = consider(
             request.method,
             visit.url,
@@ -233,6 +188,8 @@ class Receiving:
             response.headers.append(date)
             storing.response.headers.append(date)
         self._choose_key(visit, response)
+        if visit.marker is not None and (etag := response.headers.find(b"etag")) is not None:
+            parts.offers.note(visit.primary + visit.extras, visit.marker, etag, visit.variant)
         visit.storing, visit.reason = storing, storing.reason
         status = visit.status = "expired" if visit.stored is not None else "miss"
         self._count(ctx, status)
@@ -272,19 +229,3 @@ class Receiving:
             and visit.storing.response is not None
             and not_modified(visit.storing.response, visit.headers, now)
         )
-
-
-def _is_covered(visit: Visit, response: StoredResponse) -> bool:
-    """Return whether a response that was updated may stay under its key: its Vary may have changed."""
-    names = vary_names(response.headers)
-    if names is None or visit.marker is None:
-        return names == ()
-    return visit.marker.covers(names)
-
-
-def _times(visit: Visit, ctx: RequestContext) -> tuple[float, float]:
-    """Return when the upstream was asked, and when its response came; seconds since the epoch."""
-    now, clock = time.time(), time.monotonic()
-    asked = ctx.upstream_connected_at or visit.began
-    came = ctx.upstream_head_at or clock
-    return now - max(0.0, clock - asked), now - max(0.0, clock - came)
