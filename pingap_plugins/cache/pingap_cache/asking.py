@@ -134,7 +134,7 @@ class Asking:
         if verdict is Verdict.UNAVAILABLE:
             return self._unavailable()
         if visit.stored is not None:
-            visit.forward = "stale" if not visit.wish.directives.no_cache else "request"
+            visit.forward = "request" if decision.by_request else "stale"
         return self._fetch(visit, request, ctx)
 
     def _serve_and_refresh(

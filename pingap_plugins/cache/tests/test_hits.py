@@ -412,3 +412,26 @@ def test_unsafe_requests_that_are_rewritten_behind_it(
     upstream.reply("/inside/a", b"two", headers=FRESH)
     proxy.request("POST", "/a", body=b"abc")
     assert proxy.get("/a").body == b"two"
+
+
+@pytest.mark.parametrize("status", [102, 103])
+def test_interim_responses_pass_and_are_not_stored(
+    cached: Proxy, upstream: Upstream, status: int
+) -> None:
+    early = f"HTTP/1.1 {status} Early\r\nLink: </style.css>; rel=preload\r\n\r\n"
+    final = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\none"
+    upstream.raw("/early", (early + final).encode())
+    answer = cached.get("/early")
+    assert answer.body == b"one"
+    [interim] = answer.interim
+    assert (interim.status, interim.headers["Link"]) == (status, "</style.css>; rel=preload")
+    written(cached)
+    answer = cached.get("/early")
+    assert (answer.headers["X-Cache-Status"], "Link" in answer.headers) == ("hit", False)
+
+
+@pytest.mark.parametrize("asked", ["max-age=0", "no-cache", "min-fresh=100"])
+def test_what_the_request_does_not_want(cached: Proxy, upstream: Upstream, asked: str) -> None:
+    fill(cached, "/a")
+    answer = cached.get("/a", headers={"Cache-Control": asked})
+    assert answer.headers["Cache-Status"].startswith("pingap; fwd=request")
