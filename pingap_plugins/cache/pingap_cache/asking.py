@@ -330,7 +330,7 @@ class Asking:
                 await fill.changed()
             if fill.state is State.FLOWING and self._is_meant(fill, visit):
                 assert fill.head is not None
-                if decide(fill.head, visit.wish.directives, time.time()) is not FRESH:
+                if not decide(fill.head, visit.wish.directives, time.time()).from_cache:
                     return State.DECLINED
                 if fill.is_joinable and not visit.wish.ranged:
                     return State.FLOWING

@@ -65,7 +65,8 @@ class StoredResponse:
     @property
     def is_never_fresh(self) -> bool:
         """Whether it has to be validated for each request."""
-        return self.no_cache or self.expires <= self.response_time
+        useless = self.expires <= self.response_time and not self.stale_while_revalidate
+        return self.no_cache or useless
 
     @property
     def etag(self) -> bytes | None:

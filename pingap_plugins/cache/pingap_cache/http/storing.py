@@ -23,8 +23,10 @@ from pingap_cache.http.vary import vary_names
 TRACES: Final = frozenset({b"x-request-id", b"x-trace-id", b"traceparent", b"tracestate"})
 """Fields about one request, which would be wrong about another one."""
 
-_UNDERSTOOD: Final = frozenset(int(status) for status in HTTPStatus if status >= 200) - {206, 304}
-"""Status codes whose meaning for caches is known; 206 and 304 are dealt with elsewhere, and not stored."""
+_OF_ONE_REQUEST: Final = frozenset({206, 304, 412, 416})
+"""Status codes of answers to a range or a condition: not what others would get. No parts are stored."""
+_UNDERSTOOD: Final = frozenset(int(status) for status in HTTPStatus if status >= 200)
+"""Status codes whose meaning for caches is known."""
 _NEVER_STORED: Final = frozenset(
     {
         b"age",  # worked out anew for each answer
@@ -181,7 +183,7 @@ def _refused_response(
     status: int, headers: Headers, directives: ResponseDirectives, fresh: Lifetime, policy: Policy
 ) -> str:
     """Return why the response itself may not be stored (RFC 9111, 3), or nothing."""
-    if status < 200 or status in (206, 304):
+    if status < 200 or status in _OF_ONE_REQUEST:
         return f"status {status}"
     if directives.must_understand:  # which makes no-store count for other caches only (5.2.2.3)
         if status not in _UNDERSTOOD:

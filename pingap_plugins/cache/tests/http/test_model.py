@@ -82,6 +82,8 @@ class Wish:
     min_fresh: int | None = None
     max_stale: int | None = None
     authorization: bool = False
+    part: str = ""
+    """``Range``: all that there is, but as a part."""
     selecting: tuple[tuple[str, str], ...] = ()
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -99,6 +101,8 @@ class Wish:
             pairs.append(("Cache-Control", ", ".join(said)))
         if self.authorization:
             pairs.append(("Authorization", "secret"))
+        if self.part:
+            pairs.append(("Range", self.part))
         return pairs
 
 
@@ -246,6 +250,7 @@ WISH = st.builds(
     min_fresh=st.none() | st.none() | SECONDS,
     max_stale=st.none() | st.none() | SECONDS,
     authorization=st.sampled_from([False, False, False, True]),
+    part=st.sampled_from(["", "", "", "bytes=0-5"]),
     selecting=SELECTING,
 )
 PLAIN = st.builds(Wish, selecting=SELECTING)
@@ -278,11 +283,15 @@ class CacheMachine(RuleBasedStateMachine):
             self.not_modified_at = now
             return Reply(pairs, 304, b"", float(said.delay))
         number = len(self.known) + 1
+        if said.status == 200 and asked.find(b"range") is not None:
+            said = replace(said, status=206)
         known = Known(number, url, said, self.wish, now, now + said.delay)
         self.known[number] = known
         # (An error may have been replaced by a stale response, and was not stored then.)
-        self.last[url] = None if said.status in ERRORS else known
-        return Reply(pairs, said.status, b"%d" % number, float(said.delay))
+        # A part says nothing about the whole that is stored.
+        if said.status != 206:
+            self.last[url] = None if said.status in ERRORS else known
+        return Reply(pairs, said.status, b"%06d" % number, float(said.delay))
 
     @rule(seconds=st.sampled_from([1, 2, 3, 4, 5, 10, 60, 100]))
     def time_passes(self, seconds: int) -> None:
