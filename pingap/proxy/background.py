@@ -50,6 +50,7 @@ async def _run(x: Exchange, location: LocationRuntime, ahead: Sequence[str]) -> 
     :param ahead: names of the plugin that answered, and of those before it in ``request``.
     """
     try:
+        x.raise_failure()
         response = await _find_response(x, location, x.chains.request[len(ahead) :])
         await _read(x, response)
     except ClientGone as gone:  # there are too many, or the worker ends

@@ -22,6 +22,7 @@ from pingap import (
     Request,
     RequestContext,
     Response,
+    Retry,
     Worker,
     hookimpl,
 )
@@ -183,7 +184,7 @@ class Cache(Plugin):
     @hookimpl(trylast=True)  # what other plugins change is stored, too
     def upstream_response(
         self, request: Request, response: Response, ctx: RequestContext
-    ) -> Answer:
+    ) -> Answer | Awaitable[Response | Retry | None]:
         """Store a response, or use what is stored in its place."""
         visit = ctx[self._visit]
         if visit is not None:

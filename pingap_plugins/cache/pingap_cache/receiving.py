@@ -67,7 +67,9 @@ class Receiving:
             return self._store(visit, response, ctx, storing)
         return self._pass(visit, response, ctx, storing.reason)
 
-    def fail(self, visit: Visit, request: Request, ctx: RequestContext) -> Answer:
+    def fail(
+        self, visit: Visit, request: Request, ctx: RequestContext
+    ) -> Response | Awaitable[Response | None] | None:
         """Deal with an upstream that gave no response."""
         if visit.stored is not None and self._may_replace(visit) and not ctx.in_background:
             return self._stale(visit, request, ctx, None)
@@ -91,7 +93,7 @@ class Receiving:
 
     def _stale(
         self, visit: Visit, request: Request, ctx: RequestContext, status: int | None
-    ) -> Answer:
+    ) -> Response | Awaitable[Response | None] | None:
         self._end(visit, State.FAILED)
         visit.reason = f"the upstream answered {status}" if status else "the upstream failed"
         return self._asking.serve(visit, request, ctx, "stale")

@@ -62,7 +62,8 @@ class Validation:
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Response | Retry | None:
         """Serve another variant of the URL, which the upstream says is the one for this request, too."""
-        key = visit.offers.get(response.headers.find(b"etag") or b"", b"")
+        offers = visit.offers or {}
+        key = offers.get(response.headers.find(b"etag") or b"", b"")
         entry = await self._parts.store.get(key) if key else None
         view = None if entry is None else view_of(entry)
         stored = None if view is None else view.stored
@@ -159,7 +160,7 @@ class Validation:
     def _again(self, visit: Visit, request: Request, reason: str) -> Retry:
         """Ask for the whole."""
         visit.entry = visit.stored = None
-        visit.validates, visit.offers, visit.reason = False, {}, reason
+        visit.validates, visit.offers, visit.reason = False, None, reason
         visit.began = time.monotonic()  # (so that a removal before does not concern what comes now)
         return Retry(headers=unconditional(request.headers))
 

@@ -224,12 +224,13 @@ def _assemble(
     if policy.max_ttl is not None and seconds > policy.max_ttl:
         seconds, source = policy.max_ttl, f"max_ttl, below {source}"
     initial_age = corrected_initial_age(headers, request_time, response_time)
-    while_revalidate, if_error = directives.stale_while_revalidate, directives.stale_if_error
     # (What was never fresh may be meant for one client, though nothing says so.)
-    if while_revalidate is None and seconds > 0:
-        while_revalidate = policy.stale_while_revalidate
-    if if_error is None and seconds > 0:
-        if_error = policy.stale_if_error
+    while_revalidate = policy.stale_while_revalidate if seconds > 0 else 0.0
+    if_error = policy.stale_if_error if seconds > 0 else 0.0
+    if directives.stale_while_revalidate is not None:
+        while_revalidate = float(directives.stale_while_revalidate)
+    if directives.stale_if_error is not None:
+        if_error = float(directives.stale_if_error)
     return StoredResponse(
         status,
         reason,
@@ -241,8 +242,8 @@ def _assemble(
         source,
         directives.no_cache,
         _forbids_stale(directives, policy),
-        float(while_revalidate or 0),
-        float(if_error or 0),
+        while_revalidate,
+        if_error,
         url,
         response_tags(headers),
     )
