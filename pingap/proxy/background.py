@@ -41,7 +41,8 @@ def begin_background(x: Exchange, location: LocationRuntime) -> None:
     owners = [owner.name for _, owner in x.chains.request]
     y.lifecycle = _run(y, location, owners[: owners.index(x.answered_by) + 1]).__await__()
     side.leavers.keep(y)
-    y.step()
+    if y.failure is None:  # otherwise there were too many, and it is over
+        y.step()
 
 
 async def _run(x: Exchange, location: LocationRuntime, ahead: Sequence[str]) -> None:
