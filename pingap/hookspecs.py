@@ -233,7 +233,8 @@ def upstream_response_body(
     :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
         is called; ``abandoned`` if the body stays incomplete.
     :raises Exception: here: ends the request with 500. In the filter: the response is cut off and
-        never looks complete; the client gets 500 if a filter holds the head (``hold_head``).
+        never looks complete; the client gets 500 if the head was not sent, because the body came
+        at once, or is held (``hold_head``).
 
     .. versionadded:: 0.1
     """
@@ -270,7 +271,8 @@ def response_body(
     :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
         is called; ``abandoned`` if the body stays incomplete.
     :raises Exception: here: ends the request with 500. In the filter: the response is cut off and
-        never looks complete; the client gets 500 if a filter holds the head (``hold_head``).
+        never looks complete; the client gets 500 if the head was not sent, because the body came
+        at once, or is held (``hold_head``).
 
     .. versionadded:: 0.1
     """
