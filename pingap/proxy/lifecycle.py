@@ -307,8 +307,9 @@ async def _send(
         await run_tunnel(x, response)
         return
     held: HeldHead | None = None
-    whole = bool(filters) and is_whole(x, response, filters)
-    if filters and (limit := bytes_to_hold(filters)):
+    limit = bytes_to_hold(filters) if filters else 0
+    whole = bool(filters) and is_whole(x, response, filters, limit)
+    if limit:
         held = HeldHead(x, response, limit)
     else:
         close_head(response)

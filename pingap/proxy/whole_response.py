@@ -11,9 +11,15 @@ from pingap.proxy.filter_stages import SyncStage
 from pingap.proxy.held_head import HeldHead
 
 
-def is_whole(x: Exchange, response: Response, filters: Filters) -> bool:
-    """Return whether the body is complete, and no filter has to be waited for."""
-    if not isinstance(response.body, bytes) or (x.response_body is not None and response.upstream):
+def is_whole(x: Exchange, response: Response, filters: Filters, held: int) -> bool:
+    """Return whether the body is complete, and neither filter nor head has to be waited for.
+
+    :param held: bytes that may wait with the head; of a larger body, the head leaves first.
+    """
+    body = response.body
+    if not isinstance(body, bytes) or (x.response_body is not None and response.upstream):
+        return False
+    if held and len(body) > held:
         return False
     return not any(isinstance(stage, AsyncStage) for stage in filters)
 
