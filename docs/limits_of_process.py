@@ -125,13 +125,13 @@ def _succession_limits() -> Iterator[Row]:
         "the old process looks for the new one",
         format_duration(upgrade.CONNECT_SECONDS),
         "",
-        "the old one goes on",
+        "the old one continues",
     )
     yield (
         "the new process has the sockets but does not serve",
         format_duration(upgrade.SERVE_SECONDS),
         "",
-        "the old one goes on",
+        "the old one continues",
     )
 
 
