@@ -76,7 +76,7 @@ class Headers:
         for prepared in fields:
             if not isinstance(prepared[1], bytes):
                 raise TypeError(
-                    f"{prepared!r:.60} is no prepared field; headers of text are a dict"
+                    f"{prepared!r:.60} is not a prepared field; pass names and values as a dict"
                 )
             self.append(prepared)
 

@@ -273,7 +273,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     if response.reason is not None and response.status != ctx.upstream_status:
         response.reason = None  # it belonged to the status of the upstream
     tells_time = x.server.enable_server_timing or ctx.plugin_times
-    if tells_time and not (filters and bytes_to_hold(filters)):  # (else when the head leaves)
+    if tells_time and not (filters and bytes_to_hold(filters)):  # (otherwise when the head is sent)
         x.server.add_timing(response, ctx)
     if b"date" not in response.headers.keys and response.status != 101:
         add_date(response.headers)
