@@ -201,6 +201,34 @@ def test_no_response_at_all(
     assert len(upstream.requests) == 1
 
 
+SERVER = """
+[basic]
+trusted_proxies = ["127.0.0.1/32"]
+[plugins.addresses]
+category = "ip_restriction"
+type = "deny"
+ip_list = ["192.0.2.7"]
+[plugins.page]
+category = "mock"
+[locations.one]
+path = "/one"
+plugins = ["pingap:ping", "page"]
+[locations.all]
+plugins = ["page"]
+[servers.s]
+addr = "127.0.0.1:0"
+locations = ["one", "all"]
+plugins = ["addresses"]
+"""
+
+
+def test_a_guard_of_a_server_guards_all_its_locations(start_proxy: Callable[..., Proxy]) -> None:
+    proxy = start_proxy(SERVER)
+    for path in ("/", "/one", "/one/ping", "/%6fne"):
+        assert proxy.get(path, client_ip="192.0.2.7").status == 403
+        assert proxy.get(path, client_ip="192.0.2.8").status == 200
+
+
 # Caches.
 
 

@@ -13,7 +13,7 @@ from databases import CHINA, COUNTRIES, GERMANY, SWITZERLAND, SYSTEMS, UNKNOWN
 from pingap_restriction import geo_database
 from pingap_restriction.geo_database import NOWHERE, GeoDatabase, Place
 
-from pingap.testing import ConfigError, Proxy, Upstream, configuration_problems
+from pingap.testing import Clock, ConfigError, Proxy, Upstream, configuration_problems
 
 Guarded = Callable[..., Proxy]
 
@@ -71,14 +71,14 @@ def test_systems(guarded: Guarded, systems: str) -> None:
     assert statuses(proxy) == {"CN": 403, "DE": 200, "CH": 200, "": 200}
 
 
-def test_reporting_is_logged_rarely(proxy: Proxy, database: str, clock: object) -> None:
+def test_reporting_is_logged_rarely(proxy: Proxy, database: str, clock: Clock) -> None:
     settings = {"database": database, "type": "reporting", "country_codes": ["CN"]}
     proxy.location("/", plugins=[("geo_restriction", settings)], name="shop")
     for client in (CHINA, CHINA, GERMANY, UNKNOWN):
         assert proxy.get("/", client_ip=client).status == 200
     line = f"location shop: geo_restriction: {CHINA} is in CN, continent AS"
     assert proxy.log.count("geo_restriction: ") == proxy.log.count(line) == 1
-    clock.advance(61)  # type: ignore[attr-defined]
+    clock.advance(61)
     proxy.get("/", client_ip=CHINA)
     assert proxy.log.count(line) == 2
 

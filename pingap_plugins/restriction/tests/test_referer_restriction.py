@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -160,3 +161,12 @@ def test_any_text_is_handled(text: str) -> None:
     host_of(text)
     host_of(f"https://{text}")
     assert not Hosts(("good.test",)).match(f"https://{text}.evil/")
+
+
+@pytest.mark.parametrize(
+    "url", ["a" * 60_000, "https://" + "a" * 60_000, "https://a" + "@" * 60_000]
+)
+def test_no_value_takes_long(url: str) -> None:
+    began = time.process_time()
+    host_of(url + " ")
+    assert time.process_time() - began < 0.5
