@@ -41,7 +41,7 @@ def begin_background(x: Exchange, location: LocationRuntime) -> None:
     owners = [owner.name for _, owner in x.chains.request]
     y.lifecycle = _run(y, location, owners[: owners.index(x.answered_by) + 1]).__await__()
     side.leavers.keep(y)
-    if y.failure is None:  # otherwise there were too many, and it is over
+    if nobody.exchange is not None:  # otherwise there were too many, and it is over
         y.step()
 
 
