@@ -272,7 +272,8 @@ class Asking:
     def _offer(self, visit: Visit, request: Request, headers: Headers) -> None:
         """Ask for a variant that is not stored, and say which others are."""
         assert visit.marker is not None
-        visit.offers = self._parts.offers.of(visit.primary + visit.extras, visit.marker)
+        url = visit.primary + visit.extras
+        visit.offers = self._parts.offers.of(url, visit.marker, headers)
         if visit.offers:
             request.headers = offering(visit.offers, headers)
         elif visit.wish.conditional:

@@ -191,7 +191,8 @@ class Receiving:
             storing.response.headers.append(date)
         self._choose_key(visit, response)
         if visit.marker is not None and (etag := response.headers.find(b"etag")) is not None:
-            parts.offers.note(visit.primary + visit.extras, visit.marker, etag, visit.variant)
+            url = visit.primary + visit.extras
+            parts.offers.note(url, visit.marker, visit.headers, etag, visit.variant)
         visit.storing, visit.reason = storing, storing.reason
         status = visit.status = "expired" if visit.stored is not None else "miss"
         self._count(ctx, status)

@@ -73,6 +73,9 @@ class Validation:
             or not selects(stored, response.headers)
             or not suits(stored.headers, visit.headers)
         ):
+            if visit.marker is not None and key == b"":
+                url = visit.primary + visit.extras
+                self._parts.offers.give_up(url, visit.marker, visit.headers)
             return self._again(visit, request, "a 304 was about no variant that is stored")
         own, visit.key, visit.entry = visit.key, key, entry
         storing = self._freshened(stored, visit, response, ctx)

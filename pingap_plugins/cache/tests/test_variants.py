@@ -86,12 +86,16 @@ def test_a_variant_that_is_gone(cached: Proxy, upstream: Upstream, clock: Clock)
 
 
 @pytest.mark.parametrize("etag", ['"v1"', 'W/"v1"'])
-def test_codings_that_the_client_did_not_name(cached: Proxy, upstream: Upstream, etag: str) -> None:
-    """Even if an origin has one tag for all codings."""
+def test_codings_are_not_mixed_up(cached: Proxy, upstream: Upstream, etag: str) -> None:
+    """Even if an origin has one tag for all codings, and compares it before it compresses."""
 
     def coded(served: Served, request: Received) -> None:
         zipped = "gzip" in (request.header("accept-encoding") or "")
-        fields = {"Cache-Control": "max-age=60", "Vary": "Accept-Encoding", "ETag": etag}
+        fields = {
+            "Cache-Control": "max-age=60",
+            "Vary": "Accept-Encoding, Accept-Language",
+            "ETag": etag,
+        }
         if zipped:
             fields["Content-Encoding"] = "gzip"
         if etag in (request.header("if-none-match") or ""):
@@ -100,11 +104,32 @@ def test_codings_that_the_client_did_not_name(cached: Proxy, upstream: Upstream,
             served.respond(b"ZIPPED" if zipped else b"plain", headers=fields)
 
     upstream.on("/a", coded)
-    fill(cached, "/a", {"Accept-Encoding": "gzip"})
-    assert cached.get("/a", headers={"Accept-Encoding": "br"}).body == b"plain"
-    written(cached)
-    assert cached.get("/a", headers={"Accept-Encoding": "gzip"}).body == b"ZIPPED"
-    assert cached.get("/a").body == b"plain"
+    for name, body in (("br", b"plain"), ("gzip", b"ZIPPED"), ("br", b"plain")):
+        for language in ("de", "en"):
+            headers = {"Accept-Encoding": name, "Accept-Language": language}
+            assert cached.get("/a", headers=headers).body == body
+            written(cached)
+    offered = [one.header("if-none-match") for one in upstream.requests]
+    expected = None if etag.startswith("W/") else etag  # (a weak tag may stand for several)
+    assert offered == [None, expected, None, expected]
+
+
+def test_an_origin_whose_304_does_not_name_the_variant(cached: Proxy, upstream: Upstream) -> None:
+    """It is not told again."""
+
+    def nameless(served: Served, request: Received) -> None:
+        fields = {"Cache-Control": "max-age=60", "Vary": "Accept-Language"}
+        if request.header("if-none-match"):
+            served.respond(b"", 304, headers=fields)
+        else:
+            served.respond(b"whole", headers={**fields, "ETag": '"v1"'})
+
+    upstream.on("/a", nameless)
+    for value in ("a", "b", "c"):
+        assert cached.get("/a", headers=language(value)).body == b"whole"
+        written(cached)
+    offered = [one.header("if-none-match") for one in upstream.requests]
+    assert offered == [None, '"v1"', None, None]
 
 
 class Coding(Plugin):
