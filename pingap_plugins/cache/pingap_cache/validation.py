@@ -92,6 +92,7 @@ class Validation:
             except RuntimeError:  # the plugin was shut down
                 self._end(visit, State.DECLINED)
         else:
+            await self._parts.store.remove(key)
             self._end(visit, State.DECLINED)
         return served
 
