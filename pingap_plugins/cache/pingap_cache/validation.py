@@ -84,15 +84,12 @@ class Validation:
         visit.key = own
         if served is None:
             return self._again(visit, request, "the stored body was gone")
-        if kept and storing.response is not None:
-            head = storing.response.encode()
-            await self._parts.store.replace_head(key, entry, head, storing.keep)
+        if kept:  # (the variant itself could not have been chosen, and stays as it is: 4.3.4)
             try:
                 self._parts.tasks.start_soon(self._copy, visit, key, storing)
             except RuntimeError:  # the plugin was shut down
                 self._end(visit, State.DECLINED)
         else:
-            await self._parts.store.remove(key)
             self._end(visit, State.DECLINED)
         return served
 

@@ -262,10 +262,8 @@ class SimulatedCache:
         times = {"request_time": sent_at, "response_time": self.now, "policy": self.policy}
         storing = freshen(stored, asked, fields, **times)  # type: ignore[arg-type]
         assert storing.response is not None
-        del self.entries[other]
         if storing.keep > 0 and self.covers(url, storing.response):
             head, until = storing.response.encode(), self.now + storing.keep
-            self.entries[other] = Entry(head, entry.body, until)
             self.entries[key] = Entry(head, entry.body, until)
         seen = self.serve(storing.response, entry.body, lookup, "GET", asked)
         seen.origin_asked = [sent]

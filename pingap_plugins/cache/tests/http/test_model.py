@@ -6,7 +6,7 @@ checks that nothing is served which the RFC forbids, and that what is plainly fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import Phase, settings
@@ -117,8 +117,6 @@ class Known:
     asked_at: float
     came_at: float
     invalid: bool = False
-    also: list[Wish] = field(default_factory=list)
-    """Requests that the origin said this variant is for, too."""
 
     def update(self, said: Said, asked_at: float) -> None:
         """Section 3.2: a field that is there takes the place of the one before, others stay."""
@@ -190,11 +188,8 @@ class Known:
 
     def matches(self, wish: Wish) -> bool:
         """Section 4.1."""
-        second = dict(wish.selecting)
-        return any(
-            all(first.get(name) == second.get(name) for name in self.said.vary)
-            for first in (dict(known.selecting) for known in (self.wish, *self.also))
-        )
+        first, second = dict(self.wish.selecting), dict(wish.selecting)
+        return all(first.get(name) == second.get(name) for name in self.said.vary)
 
 
 def _kept(seconds: int | None, moved: float) -> int | None:
@@ -267,7 +262,8 @@ class CacheMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.cache = SimulatedCache(self.origin)
-        self.known: dict[int, Known] = {}
+        self.known: dict[int, list[Known]] = {}
+        """By number; several if the origin said that a variant is for other requests, too."""
         self.last: dict[str, Known | None] = dict.fromkeys(URLS)
         self.next, self.wish, self.fails = Said(), Wish(), False
         self.not_modified_at: float | None = None
@@ -291,7 +287,7 @@ class CacheMachine(RuleBasedStateMachine):
         if said.status == 200 and asked.find(b"range") is not None:
             said = replace(said, status=206)
         known = Known(number, url, said, self.wish, now, now + said.delay)
-        self.known[number] = known
+        self.known[number] = [known]
         # (An error may have been replaced by a stale response, and was not stored then.)
         # A part says nothing about the whole that is stored.
         if said.status != 206:
@@ -329,7 +325,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache.ask(method="POST", url=url)
         self.cache.origin = original
         if status < 400:
-            for known in self.known.values():
+            for known in self.all_known():
                 known.invalid |= known.url in (url, target)
             self.last[url] = self.last[target] = None
 
@@ -347,7 +343,8 @@ class CacheMachine(RuleBasedStateMachine):
             assert fails
             assert expected is None
             return
-        known = self.known[int(seen.body)]
+        records = self.known[int(seen.body)]
+        known = next((one for one in reversed(records) if one.matches(wish)), records[-1])
         if known.number <= before and seen.from_cache:
             self.check_served(seen, known, wish, url, now)
         else:
@@ -362,10 +359,11 @@ class CacheMachine(RuleBasedStateMachine):
         assert not known.invalid
         assert known.may_be_stored()
         assert known.said.etag == self.next.etag
-        if not known.matches(self.wish):  # (a strong tag stands for the same bytes: 4.1, 4.3.4)
+        if not known.matches(self.wish):  # (a strong tag stands for the same bytes: 4.1)
             assert known.said.etag is not None
             assert known.said.etag.startswith('"')
-            known.also.append(self.wish)
+            known = replace(known, wish=self.wish)
+            self.known[known.number].append(known)
         assert self.not_modified_at is not None
         known.update(self.next, self.not_modified_at)
         if not seen.background:
@@ -401,12 +399,15 @@ class CacheMachine(RuleBasedStateMachine):
         sie = known.said.sie if known.said.sie is not None else self.default_sie
         assert by_revalidation or by_client or (after_error and stale < sie)
 
+    def all_known(self) -> list[Known]:
+        return [known for records in self.known.values() for known in records]
+
     def must_be_served(self, wish: Wish, url: str, now: float) -> Known | None:
         """The last response of a URL that never varied, if it is plainly fresh and nothing speaks against it."""
         if wish.flags or (wish.max_age, wish.min_fresh) != (None, None):
             return None
         last = self.last[url]
-        varied = any(known.said.vary for known in self.known.values() if known.url == url)
+        varied = any(known.said.vary for known in self.all_known() if known.url == url)
         if last is None or varied or last.invalid:
             return None
         usable = last.may_be_stored() and "no-cache" not in last.said.flags
