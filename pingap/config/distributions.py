@@ -7,6 +7,7 @@ from typing import Final
 RELEASED: Final = frozenset(
     {
         "pingap-basics",
+        "pingap-cache",
         "pingap-compression",
         "pingap-dns",
         "pingap-docker",
