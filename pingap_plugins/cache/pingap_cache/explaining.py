@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from pingap import Headers, field
 from pingap_cache.asking import hashed, variant_key
-from pingap_cache.control import CommandError
+from pingap_cache.control import ENTRIES, CommandError
 from pingap_cache.http.lookup import look_at
 from pingap_cache.http.serving import Verdict, decide, explain
 from pingap_cache.opened import Opened
@@ -68,10 +70,13 @@ class Explaining:
             namespace=given["namespace"],
             limit=min(given["limit"], MOST_LISTED),
         )
-        return [
-            asdict(entry) | {"key": entry.key.hex(), "url": entry.url.removesuffix(END)}
-            for entry in entries
-        ]
+        listed = []
+        for number, entry in enumerate(entries, 1):
+            url = entry.url.removesuffix(END)
+            listed.append(asdict(entry) | {"key": entry.key.hex(), "url": url})
+            if not number % ENTRIES:
+                await checkpoint()
+        return listed
 
     async def _purge(self, given: dict[str, Any], locations: Sequence[str]) -> int:
         # (All workers are asked, so they need not tell each other.)
