@@ -221,23 +221,51 @@ async def test_a_file_of_another_length_is_a_miss(store: DiskStore, change: str)
 
 
 async def test_damage_in_a_file_that_is_being_read_ends_the_reading(store: DiskStore) -> None:
-    body = os.urandom(CHECKED_FIRST + CHUNK)
+    body = os.urandom(20 * CHUNK)
     await put(store, b"k", body)
     (path,) = bodies(store)
-    with path.open("r+b") as file:
-        file.seek(len(body) - 1)
-        file.write(bytes([body[-1] ^ 1]))
     entry = await store.get(b"k")
     assert entry is not None
-    read = b""
     reading = store.read(b"k", entry, 0, entry.size)
-    for _ in range(CHECKED_FIRST // CHUNK - 4):
-        read += await anext(reading)
+    read = await anext(reading)
+    damage(path)
     with pytest.raises(EntryGone):
-        await body_of(store, b"k", entry, len(read))
+        async for chunk in reading:
+            read += chunk
     assert 0 < len(read) < len(body)
     assert body.startswith(read)
     assert await store.get(b"k") is None
+
+
+def damage(path: Path) -> None:
+    """Change the last byte of a file."""
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+
+
+@pytest.mark.parametrize("size", [20 * CHUNK, CHECKED_FIRST + CHUNK])
+@pytest.mark.parametrize("was_read", [False, True])
+async def test_damage_to_a_file_that_was_whole_is_a_miss(
+    store: DiskStore, size: int, was_read: bool
+) -> None:
+    """Not even its first byte is read, although the last one is damaged."""
+    body = os.urandom(size)
+    await put(store, b"k", body)
+    if was_read:
+        assert await found(store, b"k") == (b"head", body, False)
+    (path,) = bodies(store)
+    before = path.stat().st_mtime_ns
+    damage(path)
+    os.utime(path, ns=(before, before + 1))  # (both may be in one tick of the clock of the system)
+    entry = await store.get(b"k")
+    assert entry is not None
+    with pytest.raises(EntryGone):
+        await anext(store.read(b"k", entry, 0, entry.size))
+    assert await store.get(b"k") is None
+    assert store.figures().corrupt == 1
 
 
 @pytest.mark.parametrize(
