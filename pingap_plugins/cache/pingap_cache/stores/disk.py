@@ -119,7 +119,7 @@ class DiskStore:
             parts = list(pieces(start, stop))
             for place in range(0, len(parts), GROUP):
                 some = parts[place : place + GROUP]
-                blocks = await self._blocks(key, file, some[0][0], len(some))
+                blocks = await self._blocks(key, entry, file, some[0][0], len(some))
                 for block, (_, begin, end) in zip(blocks, some, strict=True):
                     yield block if end - begin == len(block) else block[begin:end]
         finally:
@@ -129,12 +129,12 @@ class DiskStore:
         record = entry.found.record
         path = self.path / str(entry.found.filename)
         opening = partial(StoredFile, path, record.size, record.checksums)
-        file = await self._guarded(key, opening)
+        file = await self._guarded(key, entry, opening)
         known = 0 if record.size <= CHECKED_FIRST else record.modified
         if self._checked.get(record.stamp, known) != file.modified:
             try:
                 for first in range(0, len(record.checksums), 4 * GROUP):
-                    await self._blocks(key, file, first, 4 * GROUP)
+                    await self._blocks(key, entry, file, first, 4 * GROUP)
             except BaseException:
                 self._threads.start_last("bodies", file.close)
                 raise
@@ -143,11 +143,13 @@ class DiskStore:
             self._checked[record.stamp] = file.modified
         return file
 
-    async def _blocks(self, key: bytes, file: StoredFile, first: int, count: int) -> list[bytes]:
-        return await self._guarded(key, partial(file.blocks, first, count))
+    async def _blocks(
+        self, key: bytes, entry: DiskEntry, file: StoredFile, first: int, count: int
+    ) -> list[bytes]:
+        return await self._guarded(key, entry, partial(file.blocks, first, count))
 
-    async def _guarded(self, key: bytes, call: Callable[[], T]) -> T:
-        """Read from a file; what is damaged is removed.
+    async def _guarded(self, key: bytes, entry: DiskEntry, call: Callable[[], T]) -> T:
+        """Read from the file of an entry; what is damaged is removed.
 
         :raises EntryGone: it cannot be read.
         """
@@ -155,6 +157,9 @@ class DiskStore:
         try:
             return await self._read("bodies", call)
         except CorruptRecord as error:
+            now = await self._read("finding", folder.look_up, key)
+            if now is None or now.record.stamp != entry.stamp:  # evicted or replaced just now
+                raise EntryGone(str(error)) from None
             folder.trouble.found_corrupt(str(error))
             folder.scan_due = True
             await self._change(partial(Database.drop, key=key), None, [key])

@@ -33,7 +33,7 @@ LARGEST_SHARE: Final = 8
 """An entry may take this part of the budget at most: an eighth."""
 WRITING_SHARE: Final = 2
 """All entries that are being written may take this part of the budget at most: half."""
-STEPS: Final = 100
+STEPS: Final = 50
 """Entries that are looked at before other tasks run: less than a millisecond."""
 
 

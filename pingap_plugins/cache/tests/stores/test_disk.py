@@ -227,14 +227,18 @@ async def test_damage_in_a_file_that_is_being_read_ends_the_reading(store: DiskS
     entry = await store.get(b"k")
     assert entry is not None
     reading = store.read(b"k", entry, 0, entry.size)
-    read = await anext(reading)
+    read = bytearray(await anext(reading))
     damage(path)
     with pytest.raises(EntryGone):
-        async for chunk in reading:
-            read += chunk
+        await _rest(reading, read)
     assert 0 < len(read) < len(body)
     assert body.startswith(read)
     assert await store.get(b"k") is None
+
+
+async def _rest(reading: AsyncIterator[bytes], read: bytearray) -> None:
+    async for chunk in reading:
+        read += chunk
 
 
 def damage(path: Path) -> None:
@@ -244,6 +248,24 @@ def damage(path: Path) -> None:
         last = file.read(1)
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last[0] ^ 1]))
+
+
+async def test_an_entry_that_is_evicted_before_its_body_is_read(
+    store: DiskStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By another worker, say: that is no damage."""
+    for replaced in (False, True):
+        await put(store, b"k", BIG)
+        entry = await store.get(b"k")
+        assert entry is not None
+        await store.remove(b"k")
+        if replaced:
+            await put(store, b"k", BIG[::-1])
+        with pytest.raises(EntryGone):
+            await body_of(store, b"k", entry)
+    assert await found(store, b"k") == (b"head", BIG[::-1], False)
+    assert store.figures().corrupt == 0
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("size", [20 * CHUNK, CHECKED_FIRST + CHUNK])
