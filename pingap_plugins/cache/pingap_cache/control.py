@@ -31,7 +31,7 @@ LONGEST_LINE: Final = 64 * 1024
 SECONDS: Final = 60.0
 """How long a command may take."""
 
-ENTRIES: Final = 100
+ENTRIES: Final = 50
 """Entries in a line."""
 LONGEST_NAME: Final = 100
 """Bytes of a socket's name; some systems allow no more than 103."""

@@ -13,8 +13,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import count
 from typing import Final
 
@@ -217,8 +216,7 @@ class MemoryStore:
         purge = Purge(None, prefix, namespace, tag, soft)
         self.recent_purges.add(purge)
         async with self._purging:
-            with closing(self._candidates(tag)) as candidates:
-                return await self._purge(purge, candidates)
+            return await self._purge(purge, self._candidates(tag))
 
     async def _purge(self, purge: Purge, candidates: Iterator[Kept]) -> int:
         found = 0
@@ -282,7 +280,7 @@ class MemoryStore:
         self.clear()
         await self.make_room()
 
-    def _candidates(self, tag: str | None) -> Generator[Kept, None, None]:
+    def _candidates(self, tag: str | None) -> Iterator[Kept]:
         if tag is None or self._tags is None:
             return self._queues.walk()
         return self._tags.walk(tag)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 
 from pingap_cache.stores.kept import Kept
 
@@ -30,21 +30,9 @@ class TagIndex:
                 if not others:
                     del self._by_tag[tag]
 
-    def walk(self, tag: str) -> Generator[Kept, None, None]:
-        """Yield the entries with a tag; they may be added and taken out meanwhile.
-
-        Close it, so that the index is whole again if the walk ends early.
-        """
-        ahead = self._by_tag.pop(tag, set())
-        kept = None
-        try:
-            while ahead:
-                kept = ahead.pop()
+    def walk(self, tag: str) -> Iterator[Kept]:
+        """Yield the entries that have a tag now; they may be taken out meanwhile."""
+        left = list(self._by_tag.get(tag, ()))
+        while left:  # (Popped, so that those that are taken out are freed one by one.)
+            if self._is_present(kept := left.pop()):
                 yield kept
-                if self._is_present(kept):
-                    self._by_tag.setdefault(tag, set()).add(kept)
-                kept = None
-        finally:
-            left = ahead if kept is None else {kept, *ahead}
-            if present := {one for one in left if self._is_present(one)}:
-                self._by_tag.setdefault(tag, set()).update(present)
