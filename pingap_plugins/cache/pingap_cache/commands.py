@@ -11,7 +11,7 @@ import click
 
 from pingap import DurableStore, hookimpl
 from pingap_cache.control import CommandError, ask_all, folder
-from pingap_cache.showing import summary, table
+from pingap_cache.showing import summary, table, verdicts
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _plugin = click.option("--plugin", default="", metavar="NAME", help="Only the cache of this name.")
@@ -127,11 +127,5 @@ def why(url: str, headers: Sequence[str], method: str, plugin: str, as_json: boo
     if as_json:
         _echo_json(replies)
         return
-    told: dict[tuple[str, str], None] = {}
-    for reply in replies:
-        for verdict in reply["verdicts"]:
-            told[reply["plugin"], f"location {verdict['location']}: {verdict['text']}"] = None
-    for name, text in told:
-        click.echo(f"{name}, {text}")
-    if not told:
-        click.echo("no location with a cache")
+    for line in verdicts(replies) or ["no location has a cache"]:
+        click.echo(line)

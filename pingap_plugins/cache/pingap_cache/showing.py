@@ -10,6 +10,8 @@ FROM_CACHE: Final = ("hit", "stale", "stale-updating", "revalidated", "revalidat
 """How requests are counted that were answered with what was stored."""
 _SHARED: Final = ("entries", "bytes", "limit")
 """What all workers see alike of a disk."""
+NOTHING: Final = "miss: nothing is stored"
+"""The verdict about a URL of which nothing is known."""
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -78,6 +80,26 @@ def table(entries: Sequence[Mapping[str, Any]], now: float) -> Iterator[str]:
             notes.append(f"varies by {', '.join(entry['varies'])}")
         noted = f"  ({'; '.join(notes)})" if notes else ""
         yield f"{size(entry['size']):>10}  {age:>5}  {kept:>5}  {entry['url']}{noted}"
+
+
+def verdicts(replies: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what each location would do with a request.
+
+    A URL belongs to one location. So those that have nothing are left out where another one has something.
+    """
+    places: dict[tuple[str, str], list[str]] = {}  # cache and text -> locations
+    for reply in replies:
+        for verdict in reply["verdicts"]:
+            found = places.setdefault((reply["plugin"], verdict["text"]), [])
+            if verdict["location"] not in found:
+                found.append(verdict["location"])
+    some = [one for one in places if one[1] != NOTHING] or list(places)
+    lines = []
+    for name, text in some:
+        found = places[name, text]
+        where = f"location{'s' if len(found) > 1 else ''} {', '.join(found)}"
+        lines.append(f"{name}, {where}: {text}")
+    return lines
 
 
 def size(number: float) -> str:

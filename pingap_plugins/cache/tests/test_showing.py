@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from pingap_cache.showing import duration, size, summary
+from pingap_cache.showing import NOTHING, duration, size, summary, verdicts
 
 STORE = {
     "entries": 2,
@@ -53,3 +53,18 @@ def test_workers_share_a_disk_and_not_their_memory() -> None:
 def test_nothing_was_asked_for() -> None:
     [_, requests] = summary("c", [{"directory": "memory", "stores": {}, "requests": {"hit": 0}}])
     assert requests == "  requests  none"
+
+
+def test_locations_that_have_nothing_are_named_if_no_other_has_anything() -> None:
+    def reply(name: str, **texts: str) -> dict[str, object]:
+        found = [{"location": location, "text": text} for location, text in texts.items()]
+        return {"plugin": name, "verdicts": found}
+
+    nothing = [reply("c", one=NOTHING, two=NOTHING), reply("d", three=NOTHING)]
+    assert verdicts(nothing) == [
+        f"c, locations one, two: {NOTHING}",
+        f"d, location three: {NOTHING}",
+    ]
+    some = [reply("c", one=NOTHING, two="fresh: x"), reply("c", one=NOTHING, two="stale: x")]
+    assert verdicts(some) == ["c, location two: fresh: x", "c, location two: stale: x"]
+    assert verdicts([]) == []
