@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
 
+import brotli
 import pytest
 
 from pingap.testing import Answer, Proxy, Upstream
@@ -62,3 +69,129 @@ def test_a_client_that_has_a_compressed_body_gets_304(proxy: Proxy, upstream: Up
     again = proxy.get("/", headers={"Accept-Encoding": "gzip", "If-None-Match": tag})
     assert (again.status, again.body) == (304, b"")
     assert len(upstream.requests) == 1
+
+
+LINTED = """
+[plugins.site_cache]
+category = "cache"
+[locations.l]
+upstream = "u"
+plugins = [{plugins}]
+[upstreams.u]
+addrs = ["127.0.0.1:1"]
+[servers.s]
+addr = "127.0.0.1:0"
+locations = ["l"]
+"""
+WARNED = {
+    '"site_cache", "pingap:compressionUpstream"': "pingap:compressionUpstream",
+    '"site_cache", "pingap:acceptEncodingAdjustment"': "pingap:acceptEncodingAdjustment",
+    '"pingap:compressionUpstream", "site_cache"': None,
+    '"pingap:compression", "site_cache"': None,
+    '"site_cache", "pingap:compression"': None,
+    '"pingap:acceptEncodingAdjustment", "pingap:compressionUpstream", "site_cache"': None,
+}
+
+
+@pytest.mark.parametrize("plugins", WARNED)
+def test_lint_warns_of_the_orders_that_store_the_wrong_thing(plugins: str, tmp_path: Path) -> None:
+    path = tmp_path / "pingap.toml"
+    path.write_text(LINTED.replace("{plugins}", plugins))
+    command = [sys.executable, "-m", "pingap", "lint", "-c", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    named = WARNED[plugins]
+    if named is None:
+        assert "belongs in front of" not in done.stdout + done.stderr
+    else:
+        assert f'"{named}"' in done.stdout
+        assert 'belongs in front of "site_cache"' in done.stdout
+
+
+# Under load.
+
+PAGES = 12
+WRK = shutil.which("wrk")
+SCRIPT = """
+local encodings = {"gzip", "identity", "br"}
+local number, threads = 0, {}
+wrong, right = 0, 0
+
+function setup(thread)
+    table.insert(threads, thread)
+end
+
+function init()
+    expected = {}
+    for line in io.lines("expected") do
+        local page, coding, file = line:match("(%S+) (%S+) (%S+)")
+        local found = io.open(file, "rb")
+        expected[page .. coding] = found:read("*a")
+        found:close()
+    end
+end
+
+function request()
+    number = number + 1
+    local headers = {["Accept-Encoding"] = encodings[number % 3 + 1], ["Host"] = "site"}
+    return wrk.format("GET", "/" .. math.floor(number / 3) % PAGES, headers)
+end
+
+function response(status, headers, body)
+    local page, coding = headers["X-Page"], headers["Content-Encoding"] or "identity"
+    if status == 200 and page and expected[page .. coding] == body then
+        right = right + 1
+    else
+        wrong = wrong + 1
+    end
+end
+
+function done()
+    for _, thread in ipairs(threads) do
+        print("right " .. thread:get("right") .. " wrong " .. thread:get("wrong"))
+    end
+end
+"""
+
+
+@pytest.mark.skipif(WRK is None and "CI" not in os.environ, reason="needs wrk")
+@pytest.mark.parametrize("mode", ["downstream", "upstream"])
+@pytest.mark.parametrize("kept", ["memory", "disk"])
+def test_every_answer_under_load_is_right(
+    proxy: Proxy, upstream: Upstream, tmp_path: Path, mode: str, kept: str
+) -> None:
+    compression = ("compression", {"gzip_level": 5, "br_level": 4, "mode": mode})
+    directory = {} if kept == "memory" else {"directory": f"{tmp_path}/cache?cache_max=4"}
+    proxy.location("/", plugins=[compression, ("cache", directory)])
+    lines = []
+    for page in range(PAGES):
+        body = b"".join(b"%d of page %d\n" % (line, page) for line in range(10 * 3 ** (page % 6)))
+        upstream.reply(f"/{page}", body, headers={**HTML, "X-Page": str(page)})
+        for coding in ("gzip", "identity", "br"):
+            for _ in range(2):  # (the first one is stored, and may be compressed as it comes)
+                answer = proxy.get(f"/{page}", headers={"Accept-Encoding": coding, "Host": "site"})
+                assert answer.header("content-encoding") == (
+                    None if coding == "identity" else coding
+                )
+                assert decoded(answer.body, coding) == body
+            (tmp_path / f"{page}.{coding}").write_bytes(answer.body)
+            lines.append(f"{page} {coding} {page}.{coding}\n")
+    (tmp_path / "expected").write_text("".join(lines))
+    (tmp_path / "script.lua").write_text(SCRIPT.replace("PAGES", str(PAGES)))
+    url = f"http://127.0.0.1:{proxy.port()}"
+    command = ["wrk", "--threads=1", "--connections=8", "--duration=2s", "--script=script.lua", url]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    right, wrong = next(
+        line.split()[1::2] for line in done.stdout.splitlines() if line.startswith("right ")
+    )
+    assert (int(right) > 50, wrong) == (True, "0"), done.stdout
+    stored = 1 if mode == "downstream" else 3
+    assert len(upstream.requests) == PAGES * stored  # all of the load was answered from the cache
+
+
+def decoded(body: bytes, coding: str) -> bytes:
+    """Return a body without its coding."""
+    if coding == "br":
+        return brotli.decompress(body)
+    return zlib.decompress(body, wbits=31) if coding == "gzip" else body
