@@ -105,8 +105,10 @@ class Folder:
         if (changes := self.changes) is not None:
             try:
                 changes.tell(keys)
-            except (OSError, ValueError) as error:  # (ValueError: closed just now)
+            except OSError as error:
                 self.trouble.failed(_text(error))
+            except ValueError:  # closed just now, by another thread: the store comes to its end
+                pass
 
     def close_mine(self) -> None:
         """Close the connection of this thread."""
