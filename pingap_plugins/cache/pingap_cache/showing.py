@@ -31,7 +31,7 @@ def summary(name: str, replies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _store(kind: str, figures: Sequence[Mapping[str, Any]]) -> str:
     def total(name: str) -> float:
-        values = [one[name] for one in figures if one[name] is not None]
+        values: list[float] = [one[name] for one in figures if one[name] is not None]
         if kind == "disk" and name in _SHARED:
             return max(values, default=0)
         return sum(values)

@@ -202,7 +202,7 @@ def use(proxy: Proxy) -> None:
     with ThreadPoolExecutor(1) as thread:
         visiting = thread.submit(visit)
         try:
-            assert "disk entries" in run("stats")
+            assert "\n  disk " in run("stats")
             listed = json.loads(run("list", "--limit", "10000", "--json"))
             assert len(listed) == 10_000
             # (The oldest entries are evicted meanwhile.)

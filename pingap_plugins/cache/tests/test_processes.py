@@ -92,7 +92,7 @@ def test_commands_reach_all_workers(
     pingap.get("/a")
     in_all_workers(pingap, "/a")
     result = CliRunner().invoke(cache, ["stats"])
-    assert "workers: 2" in result.output
+    assert "2 workers" in result.output
     url = f"http://127.0.0.1:{pingap.port}/a"
     with pingap.connect() as client:
         client.send_request("GET", "/a", headers={"Host": f"127.0.0.1:{pingap.port}"})
