@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pingap_cache.commands import cache
+from pingap_cache.control import ENTRIES, joined, lines
 from pingap_cache.plugin import Cache
 
 from pingap.testing import Clock, Proxy, Upstream
@@ -130,3 +131,17 @@ def test_sockets_are_for_this_user_alone_and_go_with_the_proxy(
     assert len(list(folder.iterdir())) == 1
     cached.stop()
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, ENTRIES, ENTRIES + 1, 5 * ENTRIES])
+def test_a_reply_in_lines_comes_back(count: int) -> None:
+    reply = {"plugin": "c", "entries": [{"url": f"http://a/{number}"} for number in range(count)]}
+    wanted = {**reply, "entries": list(reply["entries"])}
+    sent = list(lines(reply))
+    assert max(len(json.loads(line)) for line in sent) <= ENTRIES
+    assert joined(b"".join(sent)) == wanted
+
+
+@pytest.mark.parametrize("data", [b"", b'{"plugin": "c", "ent', b'{"entries": []}\n[{"url": '])
+def test_the_reply_of_a_worker_that_ends_meanwhile_does_not_count(data: bytes) -> None:
+    assert joined(data) is None

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from pingap_cache.stores.disk import CHECKED_FIRST, DiskStore
 from pingap_cache.stores.interface import CHUNK, EntryGone
+from pingap_cache.stores.trouble import EVERY_SECONDS, Trouble
 from store_tools import body_of, found, line, put, start_python
 
 pytestmark = pytest.mark.anyio
@@ -531,8 +532,6 @@ async def test_the_time_of_a_look_up_does_not_grow(store: DiskStore) -> None:
 
 def test_a_warning_is_said_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     del tmp_path
-    from pingap_cache.stores.trouble import Trouble
-
     trouble = Trouble("/x")
     with caplog.at_level(logging.WARNING):
         for _ in range(100):
@@ -541,3 +540,22 @@ def test_a_warning_is_said_once(caplog: pytest.LogCaptureFixture, tmp_path: Path
         "the cache in /x: the disk is full; it is not cached, or not found"
     ]
     assert trouble.failures == 100
+
+
+def test_one_fault_is_one_warning_whatever_it_is_called(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble("/x")
+    trouble.failed("No space left on device")
+    trouble.failed("database or disk is full")
+    trouble.found_corrupt("its checksum is wrong")
+    trouble.warn("everything is removed", kind="emptied")  # (which is no fault, but what was done)
+    assert (trouble.failures, trouble.corrupt, len(caplog.records)) == (2, 1, 2)
+    later = time.monotonic() + EVERY_SECONDS
+    monkeypatch.setattr("pingap_cache.stores.trouble.time.monotonic", lambda: later)
+    trouble.failed("database or disk is full")
+    assert (
+        caplog.records[-1]
+        .getMessage()
+        .endswith("(2 such warnings were left out since the last one)")
+    )
