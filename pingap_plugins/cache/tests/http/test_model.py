@@ -364,15 +364,13 @@ class CacheMachine(RuleBasedStateMachine):
         assert known.may_be_stored()
         assert known.said.etag == self.next.etag
         assert self.not_modified_at is not None
-        wish = known.wish
         if not known.matches(self.wish):  # another variant: a strong tag stands for the same bytes
             assert not seen.background
             assert known.said.etag is not None
             assert known.said.etag.startswith('"')
-            wish = self.wish
-        # From now on it is what the origin says to this request, with or without credentials.
-        wish = replace(self.wish, selecting=wish.selecting)
-        known = self.known[self.said] = replace(known, wish=wish)
+        # From now on it is what the origin says to this request: with its credentials or without, and with
+        # what the 304 says of how it was selected.
+        known = self.known[self.said] = replace(known, wish=self.wish)
         known.update(self.next, self.not_modified_at)
         if not seen.background:
             assert seen.headers.get_all("age") == [str(int(known.age(self.cache.now)))]
