@@ -36,6 +36,13 @@ ELSEWHERE = {
 """Modules that ``writing-a-plugin.md`` does not show -> the page that does, and as which file."""
 
 
+NAMED_FILES = {
+    "users.htpasswd": "alice:$2b$04$aaaaaaaaaaaaaaaaaaaaaubbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n",
+    "api.keys": "alice:4c6f4a2b9d1e\nbob:8e0d7c5b3a19\n",
+}
+"""Files that settings of the manual name -> their content."""
+
+
 @pytest.fixture
 def examples(tmp_path: Path) -> Path:
     """The modules of the manual, as a folder that can stand on the path."""
@@ -65,6 +72,8 @@ def directory(tmp_path: Path) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
     write_certificates(tmp_path / "conf" / "tls")
+    for name, text in NAMED_FILES.items():
+        (tmp_path / "conf" / name).write_text(text)
     return tmp_path / "conf"
 
 
