@@ -32,6 +32,14 @@ CASES = [
     Case("basic_auth", {"authorizations": [ALICE]}, {"Authorization": f"Basic {ALICE}"}),
     Case("key_auth", {"header": "X-Key", "keys": ["sesame-1"]}, {"X-Key": "sesame-1"}),
     Case("key_auth", {"query": "key", "keys": ["sesame-2"]}, query="key=sesame-2"),
+    Case(
+        "jwt",
+        {"header": "Authorization", "secret": "0123456789abcdef0123456789abcdef"},
+        {
+            "Authorization": "Bearer eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjQwMDAwMDAwMDB9"
+            ".CnE7vlBbka0FBzR8M9Bqd-ACT74aYklUPEavoQiKyE0"
+        },
+    ),
 ]
 
 
