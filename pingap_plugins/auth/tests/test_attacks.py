@@ -8,6 +8,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ CASES = [
             "Authorization": "Bearer eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjQwMDAwMDAwMDB9"
             ".CnE7vlBbka0FBzR8M9Bqd-ACT74aYklUPEavoQiKyE0"
         },
+    ),
+]
+
+
+CASES += [
+    Case(
+        "combined_auth",
+        {"authorizations": [{"app_id": "a", "secret": "sesame-3", "deviation": 10**9}]},
+        query="app_id=a&ts=1800000000&digest=" + sha256(b"sesame-3:1800000000").hexdigest(),
     ),
 ]
 
