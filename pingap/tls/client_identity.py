@@ -57,7 +57,7 @@ def _names(certificate: x509.Certificate) -> Iterator[str]:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return
-    kinds = {
+    kinds: dict[type[x509.GeneralName], str] = {
         x509.DNSName: "DNS",
         x509.RFC822Name: "email",
         x509.UniformResourceIdentifier: "URI",

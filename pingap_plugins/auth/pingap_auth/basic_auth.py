@@ -8,7 +8,6 @@ from typing import Final
 from pydantic import Field as SettingsField
 
 from pingap import (
-    BackgroundTasks,
     ConfigTable,
     Duration,
     FilePath,
@@ -71,13 +70,8 @@ class BasicAuth(Guard):
         if (path := settings.users_file) is not None:
             remember = settings.remember
             self._users = WatchedFiles(lambda: read_users(path.read_text(), remember), [path])
+        self.watched = [self._fixed, *([self._users] if self._users is not None else [])]
         self._checks = Checks()
-
-    async def startup(self, tasks: BackgroundTasks) -> None:
-        """Follow the files."""
-        tasks.start_service(self._fixed.watch)
-        if self._users is not None:
-            tasks.start_service(self._users.watch)
 
     @hookimpl
     def request(
@@ -93,14 +87,18 @@ class BasicAuth(Guard):
         if credentials is None:
             return self._wrong(request, ctx)
         if self._fixed.value.find(credentials) is not None:
-            return self._pass(credentials, request, ctx)
+            self._pass(credentials, request, ctx)
+            return None
         if self._users is None:
             return self._wrong(request, ctx)
         users = self._users.value
         known = users.known(users.digest(credentials))
         if known is None:
             return self._check(users, credentials, request, ctx)
-        return self._pass(credentials, request, ctx) if known else self._wrong(request, ctx)
+        if not known:
+            return self._wrong(request, ctx)
+        self._pass(credentials, request, ctx)
+        return None
 
     async def _check(
         self, users: Users, credentials: bytes, request: Request, ctx: RequestContext
@@ -113,7 +111,8 @@ class BasicAuth(Guard):
             response.headers.append(_RETRY_AFTER)
             return response
         if right:
-            return self._pass(credentials, request, ctx)
+            self._pass(credentials, request, ctx)
+            return None
         refused = self._wrong(request, ctx)
         return refused if isinstance(refused, Response) else await refused
 

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final
 from pydantic import Field as SettingsField
 
 from pingap import (
-    BackgroundTasks,
     ConfigTable,
     Duration,
     Networks,
@@ -24,7 +23,6 @@ from pingap import (
     Response,
     Secret,
     WatchedFiles,
-    Worker,
     field,
     hookimpl,
 )
@@ -92,12 +90,9 @@ class CombinedAuth(Guard):
         if len({one.app_id for one in listed}) < len(listed):
             raise ValueError("two entries have the same app_id")
         self._known = WatchedFiles(lambda: _known(listed), [one.secret.path for one in listed])
+        self.watched = (self._known,)
         self._once = settings.replay_protection
         self._hide = settings.hide_credentials
-
-    async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
-        """Follow the files of secrets."""
-        tasks.start_service(self._known.watch)
 
     @hookimpl
     def request(

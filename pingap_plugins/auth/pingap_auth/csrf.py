@@ -11,7 +11,6 @@ from pydantic import AfterValidator
 from pydantic import Field as SettingsField
 
 from pingap import (
-    BackgroundTasks,
     ConfigTable,
     Cookie,
     Duration,
@@ -68,6 +67,7 @@ class Csrf(Guard):
             raise ValueError("key is empty")
         key, ttl = settings.key, settings.ttl
         self._tokens = WatchedFiles(lambda: CsrfTokens(key.read_again().encode(), ttl), [key.path])
+        self.watched = (self._tokens,)
         self._path, self._name = settings.token_path, settings.name
         self._session = settings.session_cookie
         self._header = field(settings.name, "")[0]
@@ -77,10 +77,6 @@ class Csrf(Guard):
         secure = "always" if needs_secure else settings.secure
         self._cookie_of_https = _cookie(settings, secure=secure != "never")
         self._cookie_of_http = _cookie(settings, secure=secure == "always")
-
-    async def startup(self, tasks: BackgroundTasks) -> None:
-        """Follow the file of the key."""
-        tasks.start_service(self._tokens.watch)
 
     @hookimpl
     def request(

@@ -36,6 +36,7 @@ _HOOK_TIMEOUT: Final = 30
 """Seconds after which pingap itself ends an async phase, with 500."""
 LONGEST_ANSWER: Final = 1024 * 1024
 """Bytes of an answer of the service that is relayed."""
+_PRIVATE: Final = field("Cache-Control", "private, no-cache")
 _FAILED: Final = "Forward auth request failed"
 _OF_CONNECTION: Final = frozenset(
     (
@@ -107,7 +108,7 @@ class ForwardAuth(Guard):
         self._added_keys = [name.lower().encode() for name in settings.add_headers]
         self._hash = KeyedHash()
         self._permitted: Remembered[list[Field]] = Remembered(settings.cache)
-        self._cookies = ContextKey["list[Field]"]("cookies of the service", [])
+        self._cookies: ContextKey[list[Field]] = ContextKey("cookies of the service", [])
 
     @hookimpl
     def request(
@@ -207,6 +208,7 @@ class ForwardAuth(Guard):
         """Pass cookies of the service on, such as a prolonged session."""
         for one in ctx[self._cookies]:
             response.headers.append(one)
+            response.headers.replace(_PRIVATE)  # a shared cache must not give them to others
 
 
 def _listed(values: Iterable[str]) -> frozenset[bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import anyio
 from pydantic import TypeAdapter
 
 from pingap import (
+    BackgroundTasks,
     ConfigTable,
     ContextKey,
     Counter,
@@ -20,6 +21,8 @@ from pingap import (
     Request,
     RequestContext,
     Response,
+    WatchedFiles,
+    Worker,
 )
 from pingap_auth.failing_clients import FailingClients
 
@@ -37,6 +40,8 @@ class Guard(Plugin):
 
     contract = "1.1"
     guard = True
+    watched: Sequence[WatchedFiles[Any]] = ()
+    """What is made from files; ``__init__`` sets it."""
 
     def set_up(self, table: ConfigTable | None, delay: float = 0.0) -> None:
         """Prepare refusals; call it in ``__init__``.
@@ -56,6 +61,11 @@ class Guard(Plugin):
         self._clients = FailingClients()
         self._reason = ContextKey[str]("reason of a refusal", "")
         self.failures = Counter("pingap_auth_failures", "Requests that were refused", ("reason",))
+
+    async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
+        """Follow the files."""
+        for files in self.watched:
+            tasks.start_service(files.watch)
 
     def refuse(
         self, response: Response, reason: str, request: Request, ctx: RequestContext

@@ -138,6 +138,7 @@ class Jwt(Guard):
         self._issuer: Issuer | None = None
         self._keys: WatchedFiles[OneKey] | None = None
         self._choose_keys(settings)
+        self.watched = (self._keys,) if self._keys is not None else ()
         self._rules = self._make_rules(settings)
         self._auth_path, self._lifetime = settings.auth_path, settings.token_ttl
         self._signs = settings.algorithm or "HS256"
@@ -201,10 +202,9 @@ class Jwt(Guard):
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Follow the file of the key, or the keys of the issuer."""
+        await super().startup(tasks, worker)
         if self._issuer is not None:
             await self._issuer.start(tasks, worker)
-        if self._keys is not None:
-            tasks.start_service(self._keys.watch)
 
     @hookimpl
     def request(
@@ -234,8 +234,11 @@ class Jwt(Guard):
         return self._pass(token, claims, request, ctx)
 
     def _verify(self, token: bytes) -> dict[str, Any]:
-        keys: VerifyingKeys | None
-        keys = self._keys.value if self._keys is not None else self._issuer and self._issuer.keys
+        keys: VerifyingKeys | None = None
+        if self._keys is not None:
+            keys = self._keys.value
+        elif self._issuer is not None:
+            keys = self._issuer.keys
         if keys is None:
             raise UnknownKeyError("no keys")
         return verify(token, keys, self._rules, time.time())

@@ -8,7 +8,6 @@ from typing import Final
 from pydantic import Field as SettingsField
 
 from pingap import (
-    BackgroundTasks,
     ConfigTable,
     Counter,
     Duration,
@@ -70,11 +69,8 @@ class KeyAuth(Guard):
         keys, named, path = settings.keys, settings.named_keys, settings.keys_file
         files = [path, *(one.path for one in (*keys, *named.values()))]
         self._keys = WatchedFiles(lambda: read_keys(keys, named, path), files)
+        self.watched = (self._keys,)
         self.uses = Counter("pingap_auth_key_uses", "Requests with a named key", ("key_name",))
-
-    async def startup(self, tasks: BackgroundTasks) -> None:
-        """Follow the files."""
-        tasks.start_service(self._keys.watch)
 
     @hookimpl
     def request(

@@ -13,7 +13,6 @@ from pydantic import AfterValidator
 from pydantic import Field as SettingsField
 
 from pingap import (
-    BackgroundTasks,
     ConfigTable,
     FilePath,
     PluginSettings,
@@ -97,13 +96,10 @@ class Mtls(Guard):
         self._lists = WatchedFiles(
             lambda: _read_lists(settings), [settings.fingerprints_file, settings.revoked_file]
         )
+        self.watched = (self._lists,)
         self._lists_fingerprints = bool(settings.fingerprints or settings.fingerprints_file)
         self._headers = settings.headers
         self._header_keys = [field(name, "")[0] for name in settings.headers]
-
-    async def startup(self, tasks: BackgroundTasks) -> None:
-        """Follow the files."""
-        tasks.start_service(self._lists.watch)
 
     @hookimpl
     def request(

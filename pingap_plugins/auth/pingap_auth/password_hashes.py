@@ -73,6 +73,9 @@ def _argon2(password: bytes, text: str) -> bool:
 
 
 def _sha_crypt(password: bytes, text: str) -> bool:
-    from passlib.hash import sha256_crypt, sha512_crypt
+    from passlib.hash import (  # type: ignore[import-untyped]
+        sha256_crypt,
+        sha512_crypt,
+    )
 
     return bool((sha256_crypt if text[1] == "5" else sha512_crypt).verify(password, text))

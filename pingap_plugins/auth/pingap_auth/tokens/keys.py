@@ -84,7 +84,7 @@ def public_key(pem: str, algorithm: str) -> Key:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)
-            key: Key = import_key(pem, kind.key_type)
+            key: Key = kind.import_key(pem)
     except (JoseError, ValueError, TypeError):
         raise ValueError(f"public_key is not the PEM of a public key for {algorithm}") from None
     if isinstance(key, RSAKey) and _bits(key) < _LEAST_RSA_BITS:

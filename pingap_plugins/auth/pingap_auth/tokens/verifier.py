@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from joserfc.errors import JoseError
-from joserfc.jws import JWSAlgModel, JWSRegistry, extract_compact, validate_compact
+from joserfc.jws import JWSRegistry, extract_compact, validate_compact
 
 from pingap_auth.tokens.keys import ASYMMETRIC, HMAC, VerifyingKeys
 
@@ -43,7 +43,7 @@ class _Registry(JWSRegistry):
     max_header_length = max_payload_length = LONGEST_TOKEN
     max_signature_length = 2048
 
-    def get_alg(self, name: str) -> JWSAlgModel:
+    def get_alg(self, name: str) -> Any:
         """Return an algorithm that ``Rules`` allow; the original warns of some that issuers use."""
         return self.algorithms[name]
 
@@ -90,11 +90,21 @@ def verify(token: bytes, keys: VerifyingKeys, rules: Rules, now: float) -> dict[
         raise TokenError("audience")
     if rules.issuers and claims.get("iss") not in rules.issuers:
         raise TokenError("issuer")
-    for name, allowed in rules.claims.items():
+    if not fulfil(claims, rules.claims):
+        raise TokenError("claims")
+    return claims
+
+
+def fulfil(claims: Mapping[str, Any], required: Mapping[str, Sequence[Any]]) -> bool:
+    """Return whether claims have all required ones.
+
+    :param required: claim -> allowed values; empty: any value.
+    """
+    for name, allowed in required.items():
         found = claim(claims, name)
         if found is None or (allowed and not _has_any(found, allowed)):
-            raise TokenError("claims")
-    return claims
+            return False
+    return True
 
 
 def _signed_claims(token: bytes, keys: VerifyingKeys, rules: Rules) -> dict[str, Any]:
