@@ -69,7 +69,9 @@ class BasicAuth(Guard):
         self._users: WatchedFiles[Users] | None = None
         if (path := settings.users_file) is not None:
             remember = settings.remember
-            self._users = WatchedFiles(lambda: read_users(path.read_text(), remember), [path])
+            self._users = WatchedFiles(
+                lambda: read_users(path.read_text("utf-8"), remember), [path]
+            )
         self.watched = [self._fixed, *([self._users] if self._users is not None else [])]
         self._checks = Checks()
 

@@ -27,7 +27,7 @@ def read_keys(keys: Iterable[Secret], named: Mapping[str, Secret], path: Path | 
     for name, secret in named.items():
         _add(known, f"named_keys.{name}", secret.read_again(), _checked(name, "named_keys"))
     if path is not None:
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             if (line := line.strip()) and not line.startswith("#"):
                 place = f"keys_file, line {number}"
                 name, colon, key = line.partition(":")

@@ -170,7 +170,7 @@ def _read_lists(settings: Mtls.Settings) -> _Lists:
 def _lines(path: Path | None) -> Iterator[str]:
     if path is None:
         return
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         if text := line.partition("#")[0].strip():
             try:
                 yield _read_fingerprint(text)

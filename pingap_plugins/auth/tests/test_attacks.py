@@ -208,7 +208,9 @@ def test_a_cached_answer_needs_a_credential(proxy: Proxy, case: Case) -> None:
     assert proxy.get(f"/?{case.query}", headers=dict(case.headers)).text == "the secret"
 
 
-def test_lint_warns_of_an_order_that_defeats_it(case: Case, tmp_path: Path) -> None:
+def test_lint_warns_of_an_order_that_defeats_it_and_explain_shows_no_secret(
+    case: Case, tmp_path: Path
+) -> None:
     path = tmp_path / "pingap.toml"
     path.write_text(
         f"""
@@ -227,6 +229,11 @@ def test_lint_warns_of_an_order_that_defeats_it(case: Case, tmp_path: Path) -> N
     command = [sys.executable, "-m", "pingap", "lint", "-c", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert '"page" may answer before the guard "guard" is asked' in done.stdout, done
+    command = [sys.executable, "-m", "pingap", "explain", "GET", "/", "-c", str(path)]
+    explained = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "guard" in explained.stdout, explained
+    for secret in (ALICE, "sesame", "0123456789abcdef"):
+        assert secret not in explained.stdout + explained.stderr + done.stdout + done.stderr
 
 
 def as_toml(table: Mapping[str, object]) -> str:
