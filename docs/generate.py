@@ -80,7 +80,7 @@ def settings_tables(model: type[BaseModel], skip: tuple[str, ...] = ()) -> str:
     if without_effect:
         pages.append(
             "Accepted with a warning:\n\n"
-            + table(("Key", "Type", "In pingap", "Here"), without_effect)
+            + table(("Key", "Type", "In pingap 0.13.9", "Here"), without_effect)
         )
     if missing:
         pages.append(
@@ -275,7 +275,7 @@ def schema_lines() -> str:
 # Pages.
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "basic": lambda: settings_tables(BasicConfig),
+    "basic": lambda: settings_tables(BasicConfig, ("claimed",)),
     **{
         section: lambda model=model: settings_tables(model, ("claimed", "options"))  # type: ignore[misc]
         for section, model in SECTIONS.items()

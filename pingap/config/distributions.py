@@ -1,4 +1,4 @@
-"""The distributions of this project, and which of them provides each feature of pingap 0.13.9."""
+"""The distributions of this project, and which of them provides each category, key and other feature."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ RELEASED: Final = frozenset(
         "pingap-dns",
         "pingap-docker",
         "pingap-grpc-web",
+        "pingap-restriction",
     }
 )
 """The distributions that this release contains."""
@@ -33,11 +34,15 @@ CATEGORIES: Final = {
     "combined_auth": "pingap-auth",
     "forward_auth": "pingap-auth",
     "csrf": "pingap-auth",
+    "mtls": "pingap-auth",
+    "oidc": "pingap-auth",
     "ip_restriction": "pingap-restriction",
     "referer_restriction": "pingap-restriction",
     "ua_restriction": "pingap-restriction",
     "geo_restriction": "pingap-restriction",
     "cors": "pingap-restriction",
+    "method_restriction": "pingap-restriction",
+    "header_restriction": "pingap-restriction",
     "limit": "pingap-limit",
     "traffic_splitting": "pingap-traffic",
     "directory": "pingap-static",

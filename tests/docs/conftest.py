@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from docs.blocks import blocks, every_block, pages, shown_file
+from docs.named_files import write_named_files
 from support.certificates import issue
 
 from pingap.build.registry import installed_registry
@@ -34,13 +35,6 @@ ELSEWHERE = {
     "pingap_operations": ("process-hooks.md", "pingap_operations.py"),
 }
 """Modules that ``writing-a-plugin.md`` does not show -> the page that does, and as which file."""
-
-
-NAMED_FILES = {
-    "users.htpasswd": "alice:$2b$04$aaaaaaaaaaaaaaaaaaaaaubbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n",
-    "api.keys": "alice:4c6f4a2b9d1e\nbob:8e0d7c5b3a19\n",
-}
-"""Files that settings of the manual name -> their content."""
 
 
 @pytest.fixture
@@ -72,8 +66,7 @@ def directory(tmp_path: Path) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
     write_certificates(tmp_path / "conf" / "tls")
-    for name, text in NAMED_FILES.items():
-        (tmp_path / "conf" / name).write_text(text)
+    write_named_files(tmp_path / "conf")
     return tmp_path / "conf"
 
 
