@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pydantic import Field as SettingsField
@@ -30,6 +31,7 @@ from pingap import (
 )
 from pingap_auth.guard import Guard
 from pingap_auth.identity import fingerprint
+from pingap_auth.remembered import KeyedHash, Remembered
 from pingap_auth.tokens.claim_headers import ClaimHeaders
 from pingap_auth.tokens.issuer import Issuer
 from pingap_auth.tokens.keys import (
@@ -49,6 +51,7 @@ from pingap_auth.tokens.verifier import (
     Rules,
     TokenError,
     UnknownKeyError,
+    check_times,
     claim,
     verify,
 )
@@ -67,6 +70,9 @@ _IDENTITY: Final = field("Accept-Encoding", "identity")
 _RETRY_AFTER: Final = field("Retry-After", "5")
 _EMPTY: Final = (204, 205)
 _GOOD_SECRET: Final = 32
+_REMEMBER_SECONDS: Final = 60.0
+_MOST_REMEMBERED: Final = 2000
+_LONGEST_REMEMBERED: Final = 4096
 
 Algorithm = Literal[
     "", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
@@ -140,6 +146,11 @@ class Jwt(Guard):
         self._choose_keys(settings)
         self.watched = (self._keys,) if self._keys is not None else ()
         self._rules = self._make_rules(settings)
+        # Only for the same keys: a signature is worth nothing once its key is gone.
+        self._hash = KeyedHash()
+        self._verified: Remembered[tuple[VerifyingKeys, dict[str, Any]]] = Remembered(
+            _REMEMBER_SECONDS, _MOST_REMEMBERED
+        )
         self._auth_path, self._lifetime = settings.auth_path, settings.token_ttl
         self._signs = settings.algorithm or "HS256"
         self._check_signing(settings)
@@ -241,7 +252,15 @@ class Jwt(Guard):
             keys = self._issuer.keys
         if keys is None:
             raise UnknownKeyError("no keys")
-        return verify(token, keys, self._rules, time.time())
+        now, digest = time.time(), self._hash.of(token)
+        remembered = self._verified.get(digest)
+        if remembered is not None and remembered[0] is keys:
+            check_times(remembered[1], self._rules, now)
+            return remembered[1]
+        claims = verify(token, keys, self._rules, now)
+        if len(token) <= _LONGEST_REMEMBERED:
+            self._verified.put(digest, (keys, claims))
+        return claims
 
     async def _verify_again(
         self, token: bytes, error: TokenError, request: Request, ctx: RequestContext
@@ -284,7 +303,7 @@ class Jwt(Guard):
             return self._refused(TokenError("claims"), request, ctx)
         for one in fields:
             request.headers.append(one)
-        ctx.state["jwt"] = claims
+        ctx.state["jwt"] = MappingProxyType(claims)
         if self._hide:
             self._sources.hide(request)
         if not self._hide and not self._sources.is_authorization:

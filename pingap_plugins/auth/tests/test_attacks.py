@@ -248,6 +248,17 @@ def _value(value: object) -> str:
     return json.dumps(value)
 
 
+def test_a_server_may_list_the_guard(proxy: Proxy, case: Case, upstream: Upstream) -> None:
+    """It then guards all its locations."""
+    proxy.configure("plugins.guard", category=case.category, **case.settings)
+    proxy.configure("servers.web", plugins=["guard"])
+    proxy.location("/a")
+    proxy.location("/")
+    assert [proxy.get(path).status for path in ("/a", "/")] == [401, 401]
+    assert upstream.requests == []
+    assert proxy.get(f"/a?{case.query}", headers=dict(case.headers)).status == 200
+
+
 def test_a_connection_keeps_no_rights(site: Proxy, case: Case) -> None:
     with site.connect() as client:
         assert client.get(f"/secret?{case.query}", headers=dict(case.headers)).status == 200

@@ -209,6 +209,14 @@ def test_a_public_key_whose_file_is_replaced(proxy: Proxy, tmp_path: Path) -> No
     assert proxy.get("/", headers=bearer(by_key(soon(), OTHER))).status == 200
 
 
+def test_a_token_that_was_verified_expires_nevertheless(site: Proxy, clock: Any) -> None:
+    token = hs256(soon(exp=int(time.time()) + 30))
+    for _ in range(3):
+        assert site.get("/", headers=bearer(token)).status == 200
+    clock.advance(40)
+    assert told(site.get("/", headers=bearer(token))) == EXPIRED
+
+
 # The keys of an issuer.
 
 

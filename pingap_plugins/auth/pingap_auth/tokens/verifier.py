@@ -85,7 +85,7 @@ def verify(token: bytes, keys: VerifyingKeys, rules: Rules, now: float) -> dict[
     :raises TokenError: it is not valid.
     """
     claims = _signed_claims(token, keys, rules)
-    _check_times(claims, rules, now)
+    check_times(claims, rules, now)
     if rules.audiences and not _has_any(claims.get("aud"), rules.audiences):
         raise TokenError("audience")
     if rules.issuers and claims.get("iss") not in rules.issuers:
@@ -131,7 +131,11 @@ def _signed_claims(token: bytes, keys: VerifyingKeys, rules: Rules) -> dict[str,
     return claims
 
 
-def _check_times(claims: Mapping[str, Any], rules: Rules, now: float) -> None:
+def check_times(claims: Mapping[str, Any], rules: Rules, now: float) -> None:
+    """Check the times of a token whose signature was already verified.
+
+    :raises TokenError: it is not valid now.
+    """
     if (expires := claims.get("exp")) is None:
         if rules.require_exp:
             raise TokenError("no exp")
