@@ -65,6 +65,7 @@ class Guard(Plugin):
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Follow the files."""
         for files in self.watched:
+            await files.catch_up()
             tasks.start_service(files.watch)
 
     def refuse(

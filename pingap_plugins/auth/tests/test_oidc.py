@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import pytest
 from browser import Browser
 from oidc_provider import CLIENT, SECRET
+from pingap_auth.oidc.login import Login
+from pingap_auth.oidc.session import Session
 from provider_process import Place, provider
 
 from pingap.testing import Answer, Clock, Proxy, Upstream, configuration_problems
@@ -453,6 +455,15 @@ def test_mistakes(keys: str, reason: str) -> None:
     found = configuration_problems(f'[plugins.p]\ncategory = "oidc"\n{text}\n')
     assert any(reason in one for one in found), found
     assert not any("hush" in one for one in found)
+
+
+def test_cookies_of_another_version_are_none() -> None:
+    login = Login.begin("/", "http://a/oidc/callback")
+    assert Login.of(login.as_dict(), login.state) == login
+    assert Login.of({**login.as_dict(), "more": 1}, login.state) is None
+    session = Session("sid", {}, 1.0, 0.0, "", "", "")
+    assert Session.of(session.as_dict()) == session
+    assert Session.of({"sid": "sid"}) is None
 
 
 def test_large_sessions_are_split() -> None:

@@ -49,6 +49,8 @@ class Login:
     @classmethod
     def of(cls, found: dict[str, Any], state: str) -> Login | None:
         """Return the login that a cookie contains; None if it is another one, or too old."""
+        if found.keys() != set(cls.__slots__):  # made by another version of pingap
+            return None
         login = cls(**found)
         if not hmac.compare_digest(login.state.encode(), state.encode()):
             return None

@@ -123,8 +123,12 @@ class Oidc(Guard):
     def _open(self, text: str, ctx: RequestContext) -> Session | None:
         if (found := self._sessions.open(text)) is None:
             return None
-        session = Session(**found)
-        if session.has_ended or ctx.shared.values("oidc:ended").get(session.sid) is not None:
+        session = Session.of(found)
+        if (
+            session is None
+            or session.has_ended
+            or ctx.shared.values("oidc:ended").get(session.sid) is not None
+        ):
             return None
         return session
 

@@ -114,11 +114,11 @@ class Provider:
         self._secret, self._tls = secret, tls
         self.endpoints: Endpoints | None = None
         self._keys: Issuer | None = None
-        self._found = anyio.Event()
 
     async def start(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Begin to look for the provider."""
         self._tasks, self._worker = tasks, worker
+        self._found = anyio.Event()
         tasks.start_service(self._discover)
 
     async def wait(self) -> Endpoints | None:

@@ -59,6 +59,11 @@ class Session:
             id_token=tokens.id_token if keep_id else "",
         )
 
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Session | None:
+        """Return the session that a cookie contains; None if another version of pingap has made it."""
+        return cls(**found) if found.keys() == set(cls.__slots__) else None
+
     def renewed(self, tokens: Tokens, needed: Sequence[str]) -> Session:
         """Return the session with new tokens; its end stays the same."""
         return Session(

@@ -47,11 +47,11 @@ class Issuer:
         self._fetched_at = 0.0  # of Unix time, as different processes compare it
         self._failures = 0
         self._refreshing: anyio.Event | None = None
-        self._news = anyio.Event()
 
     async def start(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Begin to follow the keys."""
         self._tasks, self._worker = tasks, worker
+        self._news = anyio.Event()
         self._turns: SharedValues = worker.shared.values("pingap_auth:jwks")
         tasks.start_service(self._listen)
         tasks.start_service(self._stay_fresh)
