@@ -8,6 +8,7 @@ RELEASED: Final = frozenset(
     {
         "pingap-auth",
         "pingap-basics",
+        "pingap-cache",
         "pingap-compression",
         "pingap-dns",
         "pingap-docker",

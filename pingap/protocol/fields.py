@@ -100,8 +100,8 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
 
     Fields that are essential to every request are kept: a client must not be able to strip the credentials or
     the host of a request by listing them, nor what a trusted proxy says about it, if that proxy passes
-    ``Connection`` on; it would then be taken for the proxy itself. ``Upgrade``, ``TE`` and the framing fields are interpreted here and
-    never passed on unchanged.
+    ``Connection`` on; it would then be taken for the proxy itself. ``Upgrade``, ``TE`` and the framing fields are
+    interpreted here and never passed on unchanged.
     """
     keys = headers.keys
     if options <= _NOT_DROPPED or options.isdisjoint(keys):
