@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -396,6 +397,30 @@ def test_a_provider_that_is_not_there(
     answer = Browser().get(place.site + "/", Accept="*/*")
     assert told(answer) == LOGIN
     assert SECRET not in proxy.log
+
+
+@pytest.mark.timeout(120)
+def test_a_provider_that_goes_away(
+    start_proxy: Callable[..., Proxy], tmp_path: Path, upstream: Upstream, clock: Clock
+) -> None:
+    browser = Browser()
+    with provider(tmp_path) as place:
+        toml = TOML.format(
+            issuer=place.issuer, client=CLIENT, secret=SECRET, keys=json.dumps(KEYS), more="",
+            upstream=upstream.addr, addr=place.addr,
+        )  # fmt: skip
+        site = Site(place, start_proxy(toml), upstream)
+        assert site.log_in(browser)[1].status == 200
+        callback = site.callback(second := Browser())
+    assert browser.get(site.url + "/").status == 200  # sessions do not need it
+    answer = second.get(callback)
+    assert told(answer) == (503, "The login is not available at the moment")
+    clock.advance(3580)
+    answer = browser.get(site.url + "/")
+    assert told(answer) == (503, "The login is not available at the moment")
+    assert answer.headers["Retry-After"] == "5"
+    assert "a session cannot be renewed" in site.proxy.log
+    assert len(upstream.requests) == 2
 
 
 def test_a_provider_with_another_name(

@@ -149,7 +149,9 @@ def test_one_worker_fetches_keys_for_all(tmp_path: Path, upstream: Upstream, key
         assert statuses == [200] * 30
         assert pingap.get("/token").status == 401
         assert len([one for one in upstream.requests if one.path == "/keys"]) == 1
-        os.kill(pingap.workers[0], signal.SIGKILL)
+        killed = pingap.workers[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: killed not in pingap.workers, pingap.folder / "out")
         until(lambda: len(pingap.workers) >= WORKERS, pingap.folder / "out")
         # The new worker gets the keys that the others have.
         assert [pingap.get("/token", Authorization=token(key)).status for _ in range(30)] == [
