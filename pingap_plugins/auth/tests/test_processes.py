@@ -107,6 +107,8 @@ def running(folder: Path, upstream: str) -> Iterator[Running]:
     try:
         until(lambda: _answers(port), folder / "out")
         until(lambda: len(pingap.workers) >= WORKERS, folder / "out")
+        # A worker that dies before that makes the whole start fail.
+        until(lambda: "is serving" in (folder / "out").read_text(), folder / "out")
         yield pingap
     finally:
         process.send_signal(signal.SIGTERM)
