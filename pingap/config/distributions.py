@@ -6,6 +6,7 @@ from typing import Final
 
 RELEASED: Final = frozenset(
     {
+        "pingap-auth",
         "pingap-basics",
         "pingap-cache",
         "pingap-compression",
@@ -34,6 +35,8 @@ CATEGORIES: Final = {
     "combined_auth": "pingap-auth",
     "forward_auth": "pingap-auth",
     "csrf": "pingap-auth",
+    "mtls": "pingap-auth",
+    "oidc": "pingap-auth",
     "ip_restriction": "pingap-restriction",
     "referer_restriction": "pingap-restriction",
     "ua_restriction": "pingap-restriction",

@@ -26,6 +26,10 @@ class TlsDetails:
     :param handshake_seconds: from the connection to the end of the handshake.
     :param client_subject: of the client certificate, as in RFC 4514; empty without one.
     :param client_fingerprint: SHA-256 of that certificate, in hexadecimal.
+    :param client_common_name: the first common name of its subject, in the same form; empty without one.
+    :param client_names: its alternative names: ``DNS:a.example``, ``email:a@b.example``, ``URI:spiffe://a``,
+        ``IP:192.0.2.1``.
+    :param client_valid_until: when it expires, in seconds of Unix time; 0 without one.
     """
 
     version: str
@@ -33,6 +37,9 @@ class TlsDetails:
     handshake_seconds: float
     client_subject: str = ""
     client_fingerprint: str = ""
+    client_common_name: str = ""
+    client_names: tuple[str, ...] = ()
+    client_valid_until: float = 0.0
 
 
 class Connection:

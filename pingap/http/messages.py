@@ -171,6 +171,21 @@ class Request:
         set_unchecked(self, "query", query)
         set_unchecked(self, "target", target)
 
+    def replace_query(self, query: str) -> None:
+        """Change the query for the upstream; the path stays as it is, as matched and as sent.
+
+        :param query: without ``?``, in the form of ``query``; empty: the target has none.
+        :raises ValueError: a character that is invalid in a request target.
+
+        .. versionadded:: 1.1
+        """
+        path = self.target.partition("?")[0]
+        target = f"{path}?{query}" if query else path
+        if not is_target(target):
+            raise ValueError(f"{target!r} is not a request target")
+        set_unchecked(self, "query", query)
+        set_unchecked(self, "target", target)
+
     def header(self, name: str) -> str | None:
         """Return the value of a header field; several lines form one list (:meth:`Headers.get`)."""
         return self.headers.get(name)

@@ -56,6 +56,15 @@ class PluginRequest(Request):
             raise RuntimeError(f"the request can no longer be rewritten: {_TOO_LATE}")
         super().rewrite(path, query)
 
+    def replace_query(self, query: str) -> None:
+        """Replace the query as ``Request`` does.
+
+        :raises RuntimeError: the head has been sent.
+        """
+        if self.sent:
+            raise RuntimeError(f"the query can no longer be replaced: {_TOO_LATE}")
+        super().replace_query(query)
+
 
 _FRAMING: Final = ("content_length", "chunked", "keep_alive", "expects_continue")
 _TEXT: Final = ("method", "host", "http_version", "upgrade", "websocket_key")

@@ -65,8 +65,21 @@ class WatchedFiles(Generic[ValueT]):
     def __repr__(self) -> str:
         return f"<WatchedFiles {', '.join(self._paths)}>"  # without the value, which may be secret
 
+    async def catch_up(self) -> None:
+        """Make the value again now, if a file has changed since it was made.
+
+        A worker that replaces another one begins with the value that the supervisor has made at its start. A
+        plugin that must not use an old one, not even for a moment, awaits this in ``startup``.
+        """
+        seen = await in_thread(_limiter.get(), self._look)
+        if seen != self._known:
+            self._known = self._seen = seen
+            await self._replace()
+
     async def watch(self) -> None:
         """Watch the files until cancelled; pass it to ``tasks.start_service``."""
+        if self._paths:
+            await self.catch_up()
         while self._paths:
             await anyio.sleep(POLL_SECONDS)
             seen = await in_thread(_limiter.get(), self._look)

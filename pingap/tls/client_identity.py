@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from pingap.http.connection import TlsDetails
 
+if TYPE_CHECKING:
+    from cryptography import x509
+
 _UNSAFE: Final = re.compile(r"[^ -~]")
+_MOST_NAMES: Final = 100
 
 
 def details(tls: ssl.SSLObject, handshake_seconds: float) -> TlsDetails:
@@ -20,22 +25,50 @@ def details(tls: ssl.SSLObject, handshake_seconds: float) -> TlsDetails:
         version=tls.version() or "",
         cipher="" if cipher is None else cipher[0],
         handshake_seconds=handshake_seconds,
-        client_subject=subject(certificate) if certificate else "",
-        client_fingerprint=hashlib.sha256(certificate).hexdigest() if certificate else "",
+        **(identity(certificate) if certificate else {}),
     )
 
 
-def subject(certificate: bytes) -> str:
-    r"""Return the subject of a certificate in ASCII: other characters as ``\HH`` (RFC 4514, 2.4).
+def identity(certificate: bytes) -> dict[str, Any]:
+    r"""Return the fields of ``TlsDetails`` that describe a certificate.
 
-    So it is safe in a header, and its content cannot start another header. Empty if it cannot be read.
+    Text is ASCII, other characters are ``\HH`` (RFC 4514, 2.4): so it is safe in a header, and its content
+    cannot start another header. What cannot be read is left out.
     """
     from cryptography import x509  # optional, but installed if certificates are configured
 
+    found: dict[str, Any] = {"client_fingerprint": hashlib.sha256(certificate).hexdigest()}
     try:
-        text = x509.load_der_x509_certificate(certificate).subject.rfc4514_string()
+        parsed = x509.load_der_x509_certificate(certificate)
+        found["client_valid_until"] = parsed.not_valid_after_utc.timestamp()
+        found["client_subject"] = _ascii(parsed.subject.rfc4514_string())
+        common = parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        found["client_common_name"] = _ascii(str(common[0].value)) if common else ""
+        found["client_names"] = tuple(_names(parsed))[:_MOST_NAMES]
     except ValueError:
-        return ""
+        pass  # OpenSSL has verified it, so a plugin still gets its fingerprint
+    return found
+
+
+def _names(certificate: x509.Certificate) -> Iterator[str]:
+    from cryptography import x509
+
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return
+    kinds: dict[type[x509.GeneralName], str] = {
+        x509.DNSName: "DNS",
+        x509.RFC822Name: "email",
+        x509.UniformResourceIdentifier: "URI",
+        x509.IPAddress: "IP",
+    }
+    for name in extension.value:
+        if (kind := kinds.get(type(name))) is not None:
+            yield f"{kind}:{_ascii(str(name.value))}"
+
+
+def _ascii(text: str) -> str:
     return _UNSAFE.sub(_escape, text)
 
 

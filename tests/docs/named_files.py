@@ -15,8 +15,16 @@ _RECORD = {
 }
 
 
+_TEXTS = {
+    "users.htpasswd": f"alice:$2b$04${'a' * 21}u{'b' * 31}\n",
+    "api.keys": "alice:4c6f4a2b9d1e\nbob:8e0d7c5b3a19\n",
+}
+
+
 def write_named_files(directory: Path) -> None:
-    """Write the lists that the manual shows, and what stands for pages and databases."""
+    """Write the lists that the manual shows, and what stands for users, pages and databases."""
+    for name, text in _TEXTS.items():
+        _write(directory / name, text.encode())
     for block in blocks("text"):
         if block.file:
             _write(directory / block.file, block.text.encode())

@@ -124,6 +124,20 @@ def test_request_rewrite() -> None:
     assert Request("GET", "/%61\xc3\xa9?q", Headers()).raw_path == "/%61%C3%A9"
 
 
+def test_request_replace_query_keeps_the_path_as_matched_and_as_sent() -> None:
+    request = Request("GET", "/%61?b=c", Headers())
+    request.path = "/a"
+    request.replace_query("d=e\xe9")
+    assert (request.target, request.path, request.query) == ("/%61?d=e\xe9", "/a", "d=e\xe9")
+    assert request.query_params["d"] == "e\ufffd"
+    request.replace_query("")
+    assert (request.target, request.path, request.query) == ("/%61", "/a", "")
+    for query in ("b c", "b#c", "\n", "€"):
+        with pytest.raises(ValueError, match="is not a request target"):
+            request.replace_query(query)
+    assert request.target == "/%61"
+
+
 @pytest.mark.parametrize(
     ("path", "query"),
     [("x", None), ("", None), ("/a b", None), ("/a\r\nb", None), ("/a", "€"), ("/a", "b c"),

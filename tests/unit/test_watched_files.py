@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from pingap import (
@@ -144,6 +145,28 @@ def test_a_path_is_relative_to_the_configuration(tmp_path: Path) -> None:
     assert read.file == tmp_path / "word"
     assert read.secret.path is None
     assert read.secret.read_again() == "x"
+
+
+async def _catch_up(files: WatchedFiles[str]) -> str:
+    await files.catch_up()
+    return files.value
+
+
+def test_a_worker_that_starts_late_catches_up(tmp_path: Path) -> None:
+    """It is forked with the value that the supervisor has made long ago."""
+    (tmp_path / "word").write_text("old")
+    reads = []
+
+    def read() -> str:
+        reads.append(1)
+        return (tmp_path / "word").read_text()
+
+    files = WatchedFiles(read, [tmp_path / "word"])
+    assert anyio.run(_catch_up, files) == "old"
+    (tmp_path / "word").write_text("new!")
+    assert anyio.run(_catch_up, files) == "new!"
+    assert anyio.run(_catch_up, files) == "new!"
+    assert len(reads) == 2
 
 
 def test_a_value_that_cannot_be_made_is_an_error_of_the_configuration(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""JSON Web Tokens: keys, checks and signing. The cryptography is joserfc's."""
