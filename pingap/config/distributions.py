@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 RELEASED: Final = frozenset(
-    {"pingap-basics", "pingap-compression", "pingap-dns", "pingap-docker", "pingap-grpc-web"}
+    {
+        "pingap-basics",
+        "pingap-compression",
+        "pingap-dns",
+        "pingap-docker",
+        "pingap-grpc-web",
+        "pingap-limit",
+    }
 )
 """The distributions that this release contains."""
 
