@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
+import anyio
+
 from pingap import (
+    BackgroundTasks,
     ConfigTable,
     ContextKey,
     Counter,
@@ -17,11 +20,15 @@ from pingap import (
     RequestContext,
     Response,
     SharedState,
+    Worker,
     hookimpl,
 )
 from pingap_limit import fields
 from pingap_limit.keys import Clients, Keys
 from pingap_limit.rates import Rate
+from pingap_limit.redis_calls import RedisCalls, StorageAway
+from pingap_limit.redis_limiter import RedisLimiter
+from pingap_limit.redis_slots import RedisSlots
 from pingap_limit.settings import Settings as LimitSettings
 from pingap_limit.slots import Slot, Slots
 from pingap_limit.standing import Standing
@@ -31,6 +38,8 @@ log = logging.getLogger("pingap")
 
 _PAUSE: Final = 10.0
 """Seconds between two lines of a log about requests over a limit."""
+_CLOSING: Final = 2.0
+"""Seconds that closing the storage may take."""
 _AUTHENTICATORS: Final = ("basic_auth", "key_auth", "jwt", "combined_auth", "forward_auth", "oidc")
 
 
@@ -58,15 +67,30 @@ class Limit(Plugin):
             self.after = _AUTHENTICATORS
         self._policy = fields.policy(self._name, self._rate.amount, self._rate.seconds)
         self._counts: Counts | None = None
+        self._remote: Remote | None = None
         self._told_at = -_PAUSE
         # Of one request: several instances may be in one location.
         self._standing = ContextKey[Standing | None]("standing", None)
         self._slot = ContextKey[Slot | None]("slot", None)
         self._result = ContextKey[str | None]("result of a limit", None)
         self.refused = Counter("pingap_limit_refused", "Requests that were refused", ("reason",))
+        self.failures = Counter(
+            "pingap_limit_storage_failures", "Requests that were decided without the storage"
+        )
         self.reported = Counter(
             "pingap_limit_reported", 'Requests that mode = "enforce" would have refused'
         )
+
+    async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
+        """Open the storage. Nothing connects yet: pingap starts without it, too."""
+        if self._settings.storage is not None:
+            self._remote = Remote(worker.shared, self._name, self._settings, self._rate)
+            self._remote.start(tasks)
+
+    async def shutdown(self) -> None:
+        """Close the storage."""
+        if self._remote is not None:
+            await self._remote.close()
 
     def active_phases(self) -> tuple[str, ...]:
         """Take part in the phases that the settings need."""
@@ -82,7 +106,9 @@ class Limit(Plugin):
         return {"result": lambda request, response, ctx: ctx[self._result]}
 
     @hookimpl
-    def request(self, request: Request, ctx: RequestContext) -> Response | None:
+    def request(
+        self, request: Request, ctx: RequestContext
+    ) -> Response | Awaitable[Response | None] | None:
         """Count the request, and refuse it if it is over the limit."""
         if self._has_allowed and self._keys.is_allowed(request, ctx):
             ctx[self._result] = "unlimited"
@@ -90,16 +116,9 @@ class Limit(Plugin):
         key = self._keys.key(request, ctx)
         if key is None:
             return self._missing(ctx)
-        counts = self._counts
-        if counts is None or counts.shared is not ctx.shared:
-            counts = self._counts = Counts(ctx.shared, self._name, self._settings, self._rate)
-        if self._settings.type == "inflight":
-            return self._entered(counts.slots.enter(key), ctx)
-        passed = counts.limiter.hit(key)
-        if passed and not self._settings.headers:
-            ctx[self._result] = "passed"
-            return None
-        return self._judged(counts.limiter.standing(key, passed), ctx)
+        if self._remote is not None:
+            return self._by_storage(self._remote, key, ctx)
+        return self._locally(key, ctx)
 
     @hookimpl
     def response(self, response: Response, ctx: RequestContext) -> None:
@@ -113,6 +132,47 @@ class Limit(Plugin):
         if (slot := ctx[self._slot]) is not None:
             ctx[self._slot] = None
             slot.release()
+
+    def _locally(self, key: str, ctx: RequestContext) -> Response | None:
+        """Decide in the shared state of this instance."""
+        counts = self._counts
+        if counts is None or counts.shared is not ctx.shared:
+            counts = self._counts = Counts(ctx.shared, self._name, self._settings, self._rate)
+        if self._settings.type == "inflight":
+            return self._entered(counts.slots.enter(key), ctx)
+        passed = counts.limiter.hit(key)
+        if passed and not self._settings.headers:
+            ctx[self._result] = "passed"
+            return None
+        return self._judged(counts.limiter.standing(key, passed), ctx)
+
+    def _by_storage(
+        self, remote: Remote, key: str, ctx: RequestContext
+    ) -> Response | Awaitable[Response | None] | None:
+        """Decide by what all machines share."""
+        if remote.calls.is_away:
+            return self._without_storage(key, ctx)
+        if remote.slots is None and (known := remote.limiter.known_refusal(key)) is not None:
+            return self._judged(known, ctx)
+        return self._ask(remote, key, ctx)
+
+    async def _ask(self, remote: Remote, key: str, ctx: RequestContext) -> Response | None:
+        try:
+            if remote.slots is not None:
+                return self._entered(await remote.slots.enter(key), ctx)
+            return self._judged(await remote.limiter.ask(key), ctx)
+        except StorageAway:
+            return self._without_storage(key, ctx)
+
+    def _without_storage(self, key: str, ctx: RequestContext) -> Response | None:
+        """Decide although the storage is away."""
+        self.failures.inc()
+        if self._settings.on_storage_failure == "local":
+            return self._locally(key, ctx)
+        if self._settings.on_storage_failure == "allow":
+            ctx[self._result] = "unlimited"
+            return None
+        return self._refusal(ctx, 503, "Plugin limit, storage unavailable", "1", "storage away")
 
     def _entered(self, found: Slot | int, ctx: RequestContext) -> Response | None:
         """Keep the slot of a request, or refuse it."""
@@ -180,3 +240,39 @@ class Counts:
             settings.weight / 100,
             settings.burst or rate.amount,
         )
+
+
+class Remote:
+    """What several machines count in Redis."""
+
+    def __init__(self, shared: SharedState, name: str, settings: LimitSettings, rate: Rate) -> None:
+        assert settings.storage is not None
+        self.calls = RedisCalls(
+            settings.storage.get_secret_value(),
+            name,
+            settings.storage_prefix,
+            settings.storage_timeout,
+            settings.storage_connections,
+            shared,
+        )
+        self.slots = RedisSlots(self.calls, rate.amount) if settings.type == "inflight" else None
+        self.limiter = RedisLimiter(
+            self.calls,
+            settings.strategy,
+            rate,
+            settings.weight / 100,
+            settings.burst or rate.amount,
+        )
+
+    def start(self, tasks: BackgroundTasks) -> None:
+        """Start the work in the background."""
+        self.calls.start(tasks)
+        if self.slots is not None:
+            self.slots.start(tasks)
+
+    async def close(self) -> None:
+        """Give all slots back, and close the connections."""
+        with anyio.move_on_after(_CLOSING):
+            if self.slots is not None:
+                await self.slots.give_back_all()
+            await self.calls.close()

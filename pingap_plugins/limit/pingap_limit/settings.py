@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pingap import Duration, Networks, PluginSettings
+from pingap import Duration, Networks, PluginSettings, Secret
 from pingap_limit.keys import parse_part
 from pingap_limit.rates import Rate, parse_rate
+from pingap_limit.redis_address import check_address
 from pingap_limit.storage import MOST_TIMES
 
 Strategy = Literal["estimate", "fixed-window", "moving-window", "sliding-window-counter", "gcra"]
@@ -22,6 +23,11 @@ def _part(text: str) -> str:
 def _rate(text: str) -> str:
     parse_rate(text)
     return text
+
+
+def _address(secret: Secret) -> Secret:
+    check_address(secret.get_secret_value())
+    return secret
 
 
 def _positive(seconds: float) -> float:
@@ -68,9 +74,21 @@ class Settings(PluginSettings):
     headers: bool = False
     """Whether responses have ``RateLimit-Policy`` and ``RateLimit``."""
 
+    storage: Annotated[Secret, AfterValidator(_address)] | None = None
+    """Redis, in which several machines share the limit: ``redis://host:port``, ``rediss://`` with TLS,
+    ``redis+unix://``, ``redis+sentinel://`` or ``redis+cluster://``."""
+    storage_prefix: str = "pingap"
+    """What the names of all keys in Redis begin with. Limits with the same prefix and name are one."""
+    storage_timeout: Annotated[Duration, AfterValidator(_positive)] = 0.25
+    """How long a decision by Redis may take."""
+    storage_connections: Annotated[int, Field(ge=1)] = 16
+    """Maximum number of connections of each worker to Redis."""
+    on_storage_failure: Literal["local", "refuse", "allow"] = "local"
+    """While Redis is away: each machine has the limit for itself, requests get 503, or there is no limit."""
+
     @model_validator(mode="after")
     def _keys_fit(self) -> Settings:
-        for problem in (self._parts_problem(), self._rate_problem()):
+        for problem in (self._parts_problem(), self._rate_problem(), self._storage_problem()):
             if problem:
                 raise ValueError(problem)
         return self
@@ -104,12 +122,23 @@ class Settings(PluginSettings):
             return 'weight has an effect with strategy = "estimate" only'
         if self.strategy != "gcra" and self.burst is not None:
             return 'burst has an effect with strategy = "gcra" only'
-        if self.strategy == "moving-window" and amount > MOST_TIMES:
+        if self.strategy == "moving-window" and amount > MOST_TIMES and self._counts_locally:
             return (
-                f"moving-window keeps the time of each request: up to {MOST_TIMES};"
+                f"moving-window keeps the time of each request, up to {MOST_TIMES} unless it is in a"
+                ' storage with on_storage_failure = "refuse" or "allow";'
                 " sliding-window-counter and gcra have no such limit"
             )
         return None
+
+    @property
+    def _counts_locally(self) -> bool:
+        return self.storage is None or self.on_storage_failure == "local"
+
+    def _storage_problem(self) -> str | None:
+        if self.storage is not None:
+            return None
+        keys = {"storage_prefix", "storage_timeout", "storage_connections", "on_storage_failure"}
+        return _no_effect(self.model_fields_set & keys, "no storage")
 
     @property
     def limit(self) -> Rate:

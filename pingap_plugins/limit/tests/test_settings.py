@@ -28,6 +28,11 @@ def problems(keys: str) -> list[str]:
         "max = 512\nstrategy = 'moving-window'\nmode = 'report'",
         "by = ['ip', 'header:x-a', 'path']\nmax = 1\nmissing = 'ip'\nipv6_prefix = 48",
         "by = ['cookie:a']\nmax = 1\nmissing = 'refuse'\nallow = ['::1']\nallow_keys = ['b']",
+        "max = 1\nstorage = 'redis://h:6379'\nstorage_timeout = '1s'\non_storage_failure = 'refuse'",
+        "max = 1\nstorage = 'rediss+sentinel://:p%20w@a:1,b:2/shop'\nstorage_prefix = 'x'",
+        "max = 1\nstorage = 'redis+cluster://a:1,[::1]:2'\nstorage_connections = 2",
+        "max = 9999\nstrategy = 'moving-window'\nstorage = 'redis+unix:///r.sock'\n"
+        "on_storage_failure = 'allow'",
     ],
 )
 def test_keys(keys: str) -> None:
@@ -69,12 +74,30 @@ def test_keys(keys: str) -> None:
         ("max = 1\nallow = ['10.0.0.0/33']", "allow"),
         ("max = 1\nipv6_prefix = 0", "ipv6_prefix"),
         ("max = 1\nfail_open = true", "fail_open"),
+        ("max = 1\nstorage_timeout = '1s'", "storage_timeout has no effect with no storage"),
+        ("max = 1\nstorage = 'redis'", "storage begins with none of redis://, rediss://"),
+        ("max = 1\nstorage = 'http://a:1'", "storage begins with none of"),
+        ("max = 1\nstorage = 'redis://:hush@a'", "a host has no port"),
+        ("max = 1\nstorage = 'redis://:hush@a:99999'", "a host has no port"),
+        ("max = 1\nstorage = 'redis://a:1,b:2'", "several hosts, expected one with redis://"),
+        ("max = 1\nstorage = 'redis+unix://a'", "lacks the path of a socket"),
+        ("max = 1\nstorage = 'redis+sentinel://:hush@a:1'", "lacks the name of the service"),
+        ("max = 1\nstorage = 'redis+cluster://a:1?x=y'", "have no parameters"),
+        (
+            "max = 1\nstorage = '$ENV:NO_SUCH_REDIS'",
+            'the environment variable "NO_SUCH_REDIS" is not set',
+        ),
+        (
+            "max = 513\nstrategy = 'moving-window'\nstorage = 'redis://a:1'",
+            "moving-window keeps the time of each request",
+        ),
         ("maximum = 1", "maximum: unknown key"),
     ],
 )
 def test_mistakes(keys: str, told: str) -> None:
     found = problems(keys)
     assert any(told in one for one in found), found
+    assert not any("hush" in one for one in found)
 
 
 def test_lint_tells_what_a_limit_does_not_see(tmp_path: Path) -> None:
