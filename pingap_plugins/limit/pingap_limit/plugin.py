@@ -62,6 +62,8 @@ class Limit(Plugin):
             settings.missing,
             settings.allow_keys,
         )
+        self._counts_slots = settings.type == "inflight"
+        self._tells = settings.headers
         self._has_allowed = bool(settings.allow or settings.allow_keys)
         if ("user", "") in settings.parts:
             self.after = _AUTHENTICATORS
@@ -102,7 +104,7 @@ class Limit(Plugin):
         return tuple(phases)
 
     def log_tags(self) -> Mapping[str, LogTag]:
-        """Offer ``{:<name>.result}``: ``passed``, ``refused``, ``reported`` or ``unlimited``."""
+        """Offer ``{:<name>.result}``: ``refused``, ``reported``, ``unlimited``, or nothing."""
         return {"result": lambda request, response, ctx: ctx[self._result]}
 
     @hookimpl
@@ -138,11 +140,10 @@ class Limit(Plugin):
         counts = self._counts
         if counts is None or counts.shared is not ctx.shared:
             counts = self._counts = Counts(ctx.shared, self._name, self._settings, self._rate)
-        if self._settings.type == "inflight":
+        if self._counts_slots:
             return self._entered(counts.slots.enter(key), ctx)
         passed = counts.limiter.hit(key)
-        if passed and not self._settings.headers:
-            ctx[self._result] = "passed"
+        if passed and not self._tells:
             return None
         return self._judged(counts.limiter.standing(key, passed), ctx)
 
@@ -178,17 +179,15 @@ class Limit(Plugin):
         """Keep the slot of a request, or refuse it."""
         if not isinstance(found, int):
             ctx[self._slot] = found
-            ctx[self._result] = "passed"
             return None
         text = f"Plugin limit, exceed limit {found + 1}/{self._rate.amount}"
         return self._refusal(ctx, 429, text, "1", "over the limit")
 
     def _judged(self, standing: Standing, ctx: RequestContext) -> Response | None:
         """Let a request pass, or refuse it, and remember what the response tells."""
-        if self._settings.headers:
+        if self._tells:
             ctx[self._standing] = standing
         if standing.passed:
-            ctx[self._result] = "passed"
             return None
         seconds = self._rate.seconds
         used, most = standing.used / seconds, self._rate.amount / max(seconds, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pingap import Plugin, Request, RequestContext, hookimpl
 from pingap.testing import Clock, Proxy, Upstream
 
 STRATEGIES = ["estimate", "fixed-window", "moving-window", "sliding-window-counter", "gcra"]
@@ -208,16 +209,15 @@ def test_parts_of_a_combination_cannot_be_shifted(proxy: Proxy) -> None:
     assert statuses(proxy, 1, headers={"X-A": "1", "X-B": "1=2"}) == [429]
 
 
+class Login(Plugin):
+    category = "login"
+
+    @hookimpl
+    def request(self, request: Request, ctx: RequestContext) -> None:
+        ctx.user = request.header("x-user") or ""
+
+
 def test_a_user_has_the_limit(proxy: Proxy) -> None:
-    from pingap import Plugin, Request, RequestContext, hookimpl
-
-    class Login(Plugin):
-        category = "login"
-
-        @hookimpl
-        def request(self, request: Request, ctx: RequestContext) -> None:
-            ctx.user = request.header("x-user") or ""
-
     proxy.configure("plugins.slow", category="limit", max=1, interval="1h", tag="user")
     proxy.location("/", plugins=[Login, "slow"])
     assert statuses(proxy, 2, headers={"X-User": "ann"}) == [200, 429]
@@ -280,7 +280,7 @@ def test_a_report_lets_everything_pass(proxy: Proxy) -> None:
     proxy.configure("servers.web", access_log="{status} {:slow.result}")
     limited(proxy, max=1, interval="1h", mode="report")
     assert statuses(proxy, 3) == [200] * 3
-    assert proxy.access_log == ["200 passed", "200 reported", "200 reported"]
+    assert proxy.access_log == ["200 ", "200 reported", "200 reported"]
     metrics = proxy.metrics()
     assert metrics.value("pingap_limit_reported_total", plugin="slow") == 2
 
@@ -290,7 +290,7 @@ def test_refusals_are_counted(proxy: Proxy) -> None:
     limited(proxy, max=1, interval="1h", tag="header", key="X-Key", missing="refuse")
     statuses(proxy, 3, headers={"X-Key": "a"})
     statuses(proxy, 1)
-    assert proxy.access_log == ["200 passed", "429 refused", "429 refused", "400 refused"]
+    assert proxy.access_log == ["200 ", "429 refused", "429 refused", "400 refused"]
     metrics = proxy.metrics()
     found = [
         metrics.value("pingap_limit_refused_total", plugin="slow", reason=reason)
