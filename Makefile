@@ -6,7 +6,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-# Set in some images, and then every Python that a test starts compiles all of pingap anew.
+# Set in some images, and then every Python process that a test starts compiles all of pingap again.
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
@@ -49,7 +49,7 @@ docs: $(VENV)/docs.stamp ## Generate the reference pages and build the manual in
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: setup ## Measure pingap beside nginx, HAProxy, Caddy and aiohttp.
+bench: setup ## Compare pingap with nginx, HAProxy, Caddy and aiohttp.
 	$(BIN)/python contrib/bench/compare.py $(ARGS)
 
 profile: setup ## Show where the CPU time of a request goes.

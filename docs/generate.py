@@ -37,7 +37,8 @@ from pingap.plugins.base import Plugin
 
 DOCS = Path(__file__).parent
 
-_BLOCK = re.compile(r"(<!-- generated: ([a-z -]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- generated: ([a-z_ -]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_SETTINGS_OF = "settings of "
 _ROLE = re.compile(r":[a-z]+:`(?:~?[\w.]*\.)?([\w]+)`")
 _FIELD = re.compile(r":(?:param (?P<name>\w+)|returns|raises (?P<error>\w+)): (?P<text>.*)")
 
@@ -51,6 +52,7 @@ _KINDS = {
     "pingap-network": "network",
     "pingap-header": "header",
     "pingap-upstream": "upstream name",
+    "pingap-file": "file",
 }
 """The ``format`` of a setting's JSON schema -> words."""
 
@@ -78,7 +80,7 @@ def settings_tables(model: type[BaseModel], skip: tuple[str, ...] = ()) -> str:
     if without_effect:
         pages.append(
             "Accepted with a warning:\n\n"
-            + table(("Key", "Type", "In pingap", "Here"), without_effect)
+            + table(("Key", "Type", "In pingap 0.13.9", "Here"), without_effect)
         )
     if missing:
         pages.append(
@@ -140,6 +142,12 @@ def plugin_settings() -> str:
                 + settings_tables(cls.Settings)
             )
     return "\n".join(pages) or "No plugin distribution is installed.\n"
+
+
+def settings_of(category: str) -> str:
+    """Return the settings of one category, for its page."""
+    cls: type[Plugin] = installed_registry().find(kinds.CATEGORY, category)
+    return settings_tables(cls.Settings)
 
 
 def _about(cls: type[Plugin]) -> str:
@@ -267,7 +275,7 @@ def schema_lines() -> str:
 # Pages.
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "basic": lambda: settings_tables(BasicConfig),
+    "basic": lambda: settings_tables(BasicConfig, ("claimed",)),
     **{
         section: lambda model=model: settings_tables(model, ("claimed", "options"))  # type: ignore[misc]
         for section, model in SECTIONS.items()
@@ -292,7 +300,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def filled(page: str) -> str:
     """Return a page with its blocks made anew."""
-    return _BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n{block[3]}", page)
+    return _BLOCK.sub(lambda block: f"{block[1]}\n{_text_of(block[2])}\n{block[3]}", page)
+
+
+def _text_of(name: str) -> str:
+    if name.startswith(_SETTINGS_OF):
+        return settings_of(name.removeprefix(_SETTINGS_OF))
+    return BLOCKS[name]()
 
 
 def stale_pages() -> dict[Path, str]:

@@ -70,7 +70,7 @@ def client_limits() -> Iterator[Row]:
     yield "header fields", *key_of(server, "max_headers"), "431, connection closed"
     yield "arrival of a head", *key_of(server, "head_read_timeout"), "408, connection closed"
     timeout = key_of(server, "downstream_read_timeout")
-    yield "next bytes of a body", *timeout, "408 if no answer has begun; connection closed"
+    yield "next bytes of a body", *timeout, "408 if no response has begun; connection closed"
     overhead = f"{format_size(chunked.OVERHEAD)}, and {chunked.OVERHEAD_PER_CHUNK} bytes a chunk"
     yield "chunk sizes, extensions, trailers", overhead, "", "400, connection closed"
     yield "request body", *key_of("locations", "client_max_body_size"), "413"
@@ -127,18 +127,18 @@ def connection_limits() -> Iterator[Row]:
         *key_of(server, "tunnel_idle_timeout"),
         text,
     )
-    text = "connection closed after the answer"
+    text = "connection closed after the response"
     yield "requests on a connection", *key_of(server, "keepalive_requests"), text
     text = "connection reset; the access log has the bytes that were sent"
     yield "client does not read", *key_of(server, "downstream_write_timeout"), text
     seconds = format_duration(http1_connection.LINGER_SECONDS)
-    text = "connection reset; until then what it sends is read and thrown away"
-    yield "client sends on after it was refused", seconds, "", text
+    text = "connection reset; until then its data is read and discarded"
+    yield "client continues to send after it was refused", seconds, "", text
     size = format_size(http1_connection.LINGER_BYTES)
-    yield "bytes thrown away in that time", size, "", "connection reset"
+    yield "bytes discarded in that time", size, "", "connection reset"
     seconds = format_duration(http1_time_limits.LOOK_SECONDS)
     text = "its socket is checked; if it is gone, the request ends (499)"
-    yield "client that is not read, since its next requests wait", seconds, "", text
+    yield "client that is not read, because its pipelined requests wait", seconds, "", text
     first = format_duration(http1_time_limits.PROBE_SECONDS)
     most = format_duration(http1_time_limits.MOST_PROBE_SECONDS)
     text = "probed by one `100 Continue`, then by TCP keep-alive; if it is gone, the request ends (499)"
@@ -197,7 +197,7 @@ def http2_limits() -> Iterator[Row]:
     timeout = key_of(server, "head_read_timeout")
     yield "arrival of a frame or header block", *timeout, "`PROTOCOL_ERROR`, connection closed"
     size = format_size(state.STREAM_WINDOW)
-    text = "the client gets no more room until the upstream has taken it"
+    text = "the client gets no more window until the upstream has accepted it"
     yield "request body held for a stream", size, "", text
     yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
     yield "next bytes of a body", *key_of(server, "downstream_read_timeout"), "408, for that stream"
@@ -212,16 +212,16 @@ def http2_limits() -> Iterator[Row]:
     yield "responses that a client does not read", size, "", "reading from the client is paused"
     seconds = format_duration(http1_connection.LINGER_SECONDS)
     size = format_size(http1_connection.LINGER_BYTES)
-    text = "`NO_ERROR`, for that stream; until then it is read and thrown away"
-    yield "client sends on after its answer", f"{seconds}, {size}", "", text
+    text = "`NO_ERROR`, for that stream; until then the data is read and discarded"
+    yield "client continues to send after its response", f"{seconds}, {size}", "", text
     default, key = key_of(server, "keepalive_timeout")
-    text = "PING; without a sign of life in as much time again, the connection is cut"
-    yield "client says nothing while a stream is open", f"half of {default}", key, text
+    text = "PING; if it does not respond within the same time, the connection is cut"
+    yield "client is silent while a stream is open", f"half of {default}", key, text
     text = "reading from upstreams is paused until half of it is sent"
     held = format_size(http2_connection.MOST_HELD)
-    yield "responses of a connection that wait for window", held, "", text
+    yield "responses of a connection that wait for the client's window", held, "", text
     seconds = format_duration(http2_time_limits.GOAWAY_SECONDS)
-    text = "what it opens later is refused"
+    text = "streams opened later are refused"
     yield "new streams after the first GOAWAY", seconds, "", text
     yield "closed streams remembered", str(state.CLOSED_STREAMS), "", "late frames are errors"
     blocks = f"{http2_hpack.MOST_BLOCKS} of {http2_hpack.LONGEST_BLOCK} bytes, "

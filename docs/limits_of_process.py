@@ -20,9 +20,11 @@ from pingap.downstream import (
     http1_connection,
     listener,
 )
+from pingap.http import context
 from pingap.observability import log_files, metric_families, notifications, plugin_metrics, watchdog
 from pingap.plugins import (
     background_tasks,
+    chains,
     durable_store,
     file_body,
     foreign_code,
@@ -36,7 +38,7 @@ from pingap.protocol import (
     websocket_frames,
 )
 from pingap.proxy import body_source, fetch, filter_chain, unattended, websocket_session
-from pingap.shared_state import messages, state, values
+from pingap.shared_state import bus, messages, state, values
 from pingap.supervisor import activation, master, reload, supervisor, upgrade
 from pingap.tls import issuer, replacements
 from pingap.worker import notifying
@@ -57,7 +59,7 @@ def message_limits() -> Iterator[Row]:
     )
     seconds = format_duration(one.STALL_SECONDS)
     key, text = "`WebSocketFilter.stall_timeout`", "both sides closed, the sender with 1008"
-    yield "a message of a WebSocket becomes complete", seconds, key, text
+    yield "arrival of the rest of a WebSocket message", seconds, key, text
     size = f"{websocket_frames.MOST_CONTROL} bytes"
     yield "a ping, pong or close frame", size, "", "both sides closed, the sender with 1002"
     number = str(websocket_deflate.MOST_FINAL_BLOCKS)
@@ -65,22 +67,24 @@ def message_limits() -> Iterator[Row]:
     yield "streams of DEFLATE in a compressed message", number, "", text
     seconds = format_duration(websocket_session.CLOSE_SECONDS)
     text = "both connections are closed"
-    yield "an upstream ends the connection of a closed WebSocket", seconds, "", text
+    yield "closing of the upstream's connection after a WebSocket was closed", seconds, "", text
     size = format_size(message_filters.EVENT_LIMIT)
     yield "a server-sent event", size, "`SSEFilter.message_limit`", "response cut"
     size = format_size(message_filters.GRPC_LIMIT)
     key = "`GRPCMessageFilter.message_limit`"
-    yield "a message of gRPC", size, key, "413 for a request; a response is cut"
+    yield "a gRPC message", size, key, "413 for a request; a response is cut"
 
 
 def _succession_limits() -> Iterator[Row]:
-    yield "requests under way after a signal to stop", *key_of("basic", "grace_period"), "cut"
+    yield "requests in progress after a signal to stop", *key_of("basic", "grace_period"), "cut"
     yield (
         "last request of an idle connection after an upgrade",
         format_duration(http1_connection.LAST_REQUEST_SECONDS),
         "",
         "connection closed; a shorter `keepalive_timeout` takes its place",
     )
+    seconds, key = format_duration(chains.DEFAULT_TIMEOUT), "`plugins.*.timeout`"
+    yield "an async hook of a plugin", seconds, key, "cancelled: 500, unless it may fail open"
     last = key_of("basic", "graceful_shutdown_timeout")
     yield "plugins that shut down", *last, "the process ends without them"
     seconds = format_duration(foreign_code.LEAVE_SECONDS)
@@ -90,39 +94,44 @@ def _succession_limits() -> Iterator[Row]:
     text = "restarted after this pause"
     yield "failed service of a plugin", f"{first}, doubling up to {most}", "", text
     silent = key_of("basic", "worker_timeout")
-    yield "a worker shows no sign of life", *silent, "killed and replaced"
+    yield "a worker does not respond", *silent, "killed and replaced"
     yield (
-        "replacing a worker that ends at once, again and again",
+        "pause before a worker that repeatedly ends at once is replaced",
         f"up to {format_duration(supervisor.LONGEST_WAIT)}",
         "",
-        "the others serve meanwhile",
+        "the other workers serve meanwhile",
     )
     yield (
         "workers build a new configuration",
         format_duration(reload.PREPARE_SECONDS),
         "",
-        "the old one stays",
+        "the old one stays in use",
     )
     first, most = format_duration(master.FIRST_PAUSE), format_duration(master.LONGEST_PAUSE)
-    text = "with `-a` or `--autoreload`, it is tried again after this pause"
-    yield "a reload failed for a reason that may pass", f"{first}, doubling up to {most}", "", text
+    text = "with `-a` or `--autoreload`, it is repeated after this pause"
+    yield (
+        "a reload failed for a reason that may be temporary",
+        f"{first}, doubling up to {most}",
+        "",
+        text,
+    )
     yield (
         "a new process (`-u`) waits for the old one",
         format_duration(upgrade.WAIT_SECONDS),
         "",
-        "it ends with the reason",
+        "it exits and reports the reason",
     )
     yield (
         "the old process looks for the new one",
         format_duration(upgrade.CONNECT_SECONDS),
         "",
-        "the old one goes on",
+        "the old one continues",
     )
     yield (
-        "the new process has the sockets and does not serve",
+        "the new process has the sockets but does not serve",
         format_duration(upgrade.SERVE_SECONDS),
         "",
-        "the old one goes on",
+        "the old one continues",
     )
 
 
@@ -131,7 +140,7 @@ def _side_call_limits() -> Iterator[Row]:
     yield "a side call, or a step of a streamed one", seconds, "the parameter `timeout`", text
     size = format_size(side_call_stream.MOST_BODY)
     yield (
-        "body of the answer to a side call, read as a whole",
+        "body of the response to a side call, read as a whole",
         size,
         "the parameter `max_body`",
         text,
@@ -157,22 +166,29 @@ def _body_limits() -> Iterator[Row]:
     threads = str(file_body.FILE_THREADS)
     yield "threads that open and read files (`FileBody`)", threads, "", "further reads wait for one"
     size = f"2 pieces of {format_size(file_body.PIECE)}"
-    yield "bytes of a file that are read ahead", size, "", "the client has to take one first"
-    text = "given up, as if no plugin wanted it"
+    yield "bytes of a file that are read ahead", size, "", "reading waits for the client"
+    text = "discarded, as if no plugin wanted it"
     size = format_size(unattended.LARGEST_BODY)
     yield "body that is read for `ctx.finish_without_client`", size, "", text
     most = str(listener.MOST_UNATTENDED)
-    yield "such bodies at once, of a server, whose connection is lost", most, "", text
+    yield "such bodies at once whose connection is lost, per server", most, "", text
     seconds = format_duration(body_source.READ_SECONDS)
     text = "500, or the response is cut if it has begun"
     yield "opening a file, or reading a piece of it", seconds, "", text
 
 
+def _bus_limits() -> Iterator[Row]:
+    size = format_size(messages.LARGEST_VALUE)
+    yield "a message between workers", size, "", "`publish` raises an error"
+    waiting = str(messages.MOST_WAITING)
+    yield "messages that wait for a plugin", waiting, "", "the oldest is dropped"
+    text = "the oldest is forgotten"
+    yield "values of one kind that the bus between workers retains", str(bus.MOST_VALUES), "", text
+
+
 def process_limits() -> Iterator[Row]:
     """Yield the limits of the process."""
     yield from _succession_limits()
-    seconds = format_duration(log_files.FLUSH_SECONDS)
-    batch = f"{log_files._BATCH} lines"
     size = format_size(kinds.SECRET_LIMIT)
     text = "an error when the configuration is loaded"
     yield "configuration file", format_size(files.FILE_LIMIT), "", text
@@ -197,7 +213,10 @@ def process_limits() -> Iterator[Row]:
     yield from _body_limits()
     text = "the others are left out; counted as a failure of the plugin"
     yield "metrics that a plugin collects", str(metric_families.MOST_COLLECTED), "", text
+    text = "others are left out of `Server-Timing`"
+    yield "timings that plugins add to a request", str(context.MOST_TIMINGS), "", text
     yield from _side_call_limits()
+    yield from _bus_limits()
     sizes, text = state.DEFAULT_SIZES, "the one unused for longest is forgotten"
     for kind in ("counters", "gauges", "windows"):
         yield f"shared {kind}", str(getattr(sizes, kind)), "", text
@@ -212,9 +231,9 @@ def process_limits() -> Iterator[Row]:
     yield f"shared quotas of up to {size}", str(sizes.large_quotas), "", text
     yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
     waiting = str(notifications.MOST_WAITING)
-    yield "notifications that wait to be handled", waiting, "", "the oldest is dropped"
+    yield "notifications not yet handled", waiting, "", "the oldest is dropped"
     size = format_size(notifications.LARGEST)
-    yield "a notification", size, "", "its detail is cut; `ValueError` if that is not enough"
+    yield "a notification", size, "", "its detail is shortened; `ValueError` if that is not enough"
     seconds = format_duration(notifying.HANDLER_SECONDS)
     yield "an async handler of a notification", seconds, "", "it is cancelled, and that is logged"
     size = format_size(durable_store.LARGEST_STORE)
@@ -223,7 +242,9 @@ def process_limits() -> Iterator[Row]:
     size = f"{durable_store.LONGEST_KEY} bytes"
     yield "key in `worker.store`", size, "", "an error of the plugin"
     size = format_size(changes.TEXT_LIMIT)
-    yield "text of what changed in the configuration", size, "", "cut"
+    yield "description of a configuration change", size, "", "cut"
+    seconds = format_duration(log_files.FLUSH_SECONDS)
+    batch = f"{log_files._BATCH} lines"
     yield "log lines waiting in memory", f"{seconds} or {batch}", "", "written; none is dropped"
     size = format_size(log_files.MOST_KEPT)
     text = "the oldest are dropped; a warning gives their number"

@@ -13,14 +13,12 @@ from pingap.config import (
     health_check,
 )
 from pingap.config.addresses import MAX_WEIGHT
-from pingap.http import context
 from pingap.protocol import (
     events,
     http2_client,
     http2_state,
 )
 from pingap.proxy.body_relay import REPLAY_LIMIT
-from pingap.shared_state import bus, messages
 from pingap.upstream import transparent, upstream
 from pingap.upstream.balancing import ring
 from pingap.upstream.circuit_breaking import breakers
@@ -43,9 +41,9 @@ def upstream_limits() -> Iterator[Row]:
     seconds = format_duration(upstream.HANDSHAKE_SECONDS)
     text = "504, or another attempt; `total_connection_timeout` takes its place"
     yield "a TLS handshake", seconds, "", text
-    text = "504, or the answer is cut if it has begun"
-    yield "next bytes of an answer", *key_of(up, "read_timeout"), text
-    yield "upstream takes nothing", *key_of(up, "write_timeout"), text
+    text = "504, or the response is cut if it has begun"
+    yield "next bytes of a response", *key_of(up, "read_timeout"), text
+    yield "upstream accepts no data", *key_of(up, "write_timeout"), text
     yield "idle connection", *key_of(up, "idle_timeout"), "closed"
     seconds = format_duration(connection.CLOSE_SECONDS)
     yield "sending buffered bytes before a connection is closed", seconds, "", "connection reset"
@@ -62,53 +60,53 @@ def upstream_limits() -> Iterator[Row]:
         "",
         text,
     )
-    text = "those beyond it that were not used for a second are closed"
+    text = "further ones are closed when they have been idle for a second"
     yield "idle connections kept", *key_of("basic", "upstream_keepalive_pool_size"), text
     text = "no further attempt: 502 or 504"
     most = f"; {retries.MOST} at most"
     yield "further attempts", "none", "`locations.*.max_retries`", text + most
-    yield "age of a request that is tried again", *key_of("locations", "max_retry_window"), text
+    yield "age of a request that is retried", *key_of("locations", "max_retry_window"), text
     seconds = f"{format_duration(transparent.LOOKUP_SECONDS)}, or the limit of a connection"
     key = "`upstreams.*.connection_timeout`"
-    yield "finding the name of a transparent upstream", seconds, key, "504, or another attempt"
+    yield "looking up the host of a transparent upstream", seconds, key, "504, or another attempt"
     seconds = format_duration(transparent.REMEMBERED_SECONDS)
-    yield "how long its addresses are used", seconds, "", "it is looked up again"
-    text = "the one that was found first is forgotten"
+    yield "time for which its addresses are used", seconds, "", "it is looked up again"
+    text = "the one that was looked up first is forgotten"
     yield "names remembered for a transparent upstream", str(transparent.MOST_NAMES), "", text
     key = "`upstreams.*.retry_budget`"
     share = f"{upstream.DEFAULT_RETRY_BUDGET} percent of the requests of the last "
     share += f"{format_duration(retry_budget.SECONDS)}, and {retry_budget.AT_LEAST}"
-    yield "requests that were sent and are sent again", share, key, "no further attempt"
+    yield "retries of requests that had been sent", share, key, "no further attempt"
     text = "a longer one is not sent again"
     yield "request body kept for `retry_on`", *key_of("locations", "retry_buffer_size"), text
     size = format_size(tcp.MOST_REST)
-    yield "answer read from a connection that was reset", size, "", "the answer is cut"
+    yield "response read from a connection that was reset", size, "", "the response is cut"
     yield "weight of a backend", f"{MAX_WEIGHT:,}", "`addrs`", "an error of the configuration"
     text = "with more backends, each has fewer points than its 160, and shares are less even"
     yield "points on the ring of a hash", f"{ring.MOST_POINTS:,}", "", text
     yield from _discovery_limits()
     replay = format_size(REPLAY_LIMIT)
-    text = "a longer one is not sent again when a kept connection had died"
+    text = "a longer one is not sent again if a reused connection was already closed"
     yield "request body kept to be sent again", replay, "", text
     yield "response head", format_size(events.RESPONSE_LIMITS.size), "", "502"
     yield "response header fields", str(events.RESPONSE_LIMITS.fields), "", "502"
-    yield "chunk overhead", "as for requests", "", "502, or the answer is cut if it has begun"
+    yield "chunk overhead", "as for requests", "", "502, or the response is cut if it has begun"
 
 
 def _discovery_limits() -> Iterator[Row]:
     seconds = format_duration(discovery.FIRST_SECONDS)
-    text = "the worker serves without its backends, which answers 503"
+    text = "the worker serves, and answers 503 for this upstream"
     yield "finding backends before a worker serves", seconds, "", text
-    text = "the last backends stay in use, and it is tried again after "
+    text = "the last backends stay in use; the next attempt is after "
     text += format_duration(discovery.RETRY_SECONDS)
     yield "finding backends later", format_duration(discovery.FIND_SECONDS), "", text
     least = format_duration(discovery.SHORTEST_SECONDS)
     text = f"backends are looked up again; {least} at least, whatever a TTL says"
-    yield "age of what was found", *key_of("upstreams", "update_frequency"), text
+    yield "age of the backends found", *key_of("upstreams", "update_frequency"), text
     text = "further ones wait for their turn"
     yield "upstreams that are looked up at once", str(discovery.MOST_AT_ONCE), "", text
     seconds = format_duration(discovery.SETTLE_SECONDS)
-    yield "news of a discovery that come together", seconds, "", "one lookup for all of them"
+    yield "events of a discovery that arrive together", seconds, "", "one lookup for all of them"
 
 
 def http2_upstream_limits() -> Iterator[Row]:
@@ -117,17 +115,17 @@ def http2_upstream_limits() -> Iterator[Row]:
     text = "another connection is made"
     yield "requests at once on a connection", *key_of(up, "max_h2_streams"), text
     seconds = format_duration(http2_time_limits.SETTINGS_SECONDS)
-    yield "begin of HTTP/2", seconds, "", "504, or another attempt"
-    text = "the upstream gets no more room until the client has taken it"
+    yield "arrival of the first HTTP/2 settings", seconds, "", "504, or another attempt"
+    text = "the upstream gets no more window until the client has accepted it"
     size = format_size(http2_state.STREAM_WINDOW)
-    yield "answer held for a stream", size, "", text
+    yield "response held for a stream", size, "", text
     least = http2_halves.LEAST_PROGRESS
     text = f"504, for that stream; {least} bytes restart the time"
     yield "upstream does not open the window of a stream", *key_of(up, "write_timeout"), text
     yield "interim responses", str(http2_client.MOST_INTERIM), "", "502"
     text = "another connection replaces it; it closes after its last stream"
     yield "streams that pingap resets on a connection", str(http2_client.MOST_RESETS), "", text
-    text = "502: it did nothing with any of them"
+    text = "502: the upstream has processed none of them"
     yield "refusals of one request", str(retries.MOST_REFUSALS), "", text
     text = "a longer one is not sent again after a refusal"
     yield "request body kept to be sent again", format_size(REPLAY_LIMIT), "", text
@@ -135,8 +133,8 @@ def http2_upstream_limits() -> Iterator[Row]:
         format_duration(http2_time_limits.PING_SECONDS),
         format_duration(http2_time_limits.ANSWER_SECONDS),
     )
-    text = f"PING; without a sign of life within {answer}, the connection is cut"
-    yield "upstream says nothing while a stream is open", seconds, "", text
+    text = f"PING; if it does not respond within {answer}, the connection is cut"
+    yield "upstream is silent while a stream is open", seconds, "", text
     yield "frames that ask for nothing", "as above", "", "connection closed, 502"
 
 
@@ -145,33 +143,26 @@ def health_limits() -> Iterator[Row]:
     checked = health_check.HealthCheck()
     key = "`upstreams.*.health_check`"
     seconds = format_duration(checked.connection_timeout)
-    yield "making the connection of a check", seconds, key, "the backend failed it"
+    yield "opening the connection of a check", seconds, key, "the check failed"
     yield (
-        "the answer to a check",
+        "the response to a check",
         format_duration(checked.read_timeout),
         key,
-        "the backend failed it",
+        "the check failed",
     )
-    text = "more is not looked at"
-    yield "body of that answer", format_size(http_check.MOST_BODY), "", text
-    text = "shorter ones are refused when the configuration is loaded"
+    text = "the rest is not searched"
+    yield "body of that response", format_size(http_check.MOST_BODY), "", text
+    text = "a shorter one is an error when the configuration is loaded"
     yield "time between two checks", format_duration(health_check.SHORTEST), key, text
-    text = "the oldest is forgotten"
-    yield "values that workers keep of each other's news", str(bus.MOST_VALUES), "", text
-    text = "others are left out of `Server-Timing`"
-    yield "timings that plugins add to a request", str(context.MOST_TIMINGS), "", text
-    yield "messages that wait for a plugin", str(messages.MOST_WAITING), "", "the oldest is dropped"
-    size = format_size(messages.LARGEST_VALUE)
-    yield "a message between workers", size, "", "`publish` raises an error"
     yield "checks at once, of all upstreams", str(health_service.MOST_AT_ONCE), "", "others wait"
     seconds = f"{ejection.LONGEST} times `passive_ejection_time`"
     yield (
-        "a backend is kept out",
+        "time for which a backend is ejected",
         seconds,
         "`upstreams.*.passive_ejection_time`",
-        "it gets requests",
+        "it gets requests again",
     )
     key = "passive_max_ejected_percent"
     share, key = key_of("upstreams", key)
-    text = "others get requests although they fail"
-    yield "backends kept out at once", f"{share} percent", key, text
+    text = "further backends get requests although they fail"
+    yield "backends ejected at once", f"{share} percent", key, text

@@ -18,7 +18,7 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.formats.interface import ConfigFormat, FormatError
-from pingap.config.kinds import Networks, Regex, Secret, UpstreamName
+from pingap.config.kinds import FilePath, Networks, Regex, Secret, UpstreamName
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.storage.interface import (
@@ -73,6 +73,7 @@ from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
 from pingap.plugins.upstream_view import PeerView, UpstreamView
+from pingap.plugins.watched_files import WatchedFiles
 from pingap.plugins.websocket_filter import WebSocketFilter
 from pingap.plugins.worker import Worker
 from pingap.protocol.server_sent_events import ServerSentEvent
@@ -125,6 +126,7 @@ __all__ = [
     "Failure",
     "Field",
     "FileBody",
+    "FilePath",
     "FormatError",
     "GRPCMessageFilter",
     "Gauge",
@@ -188,6 +190,7 @@ __all__ = [
     "UpstreamView",
     "Usable",
     "Value",
+    "WatchedFiles",
     "WebSocketFilter",
     "WebSocketMessage",
     "WholeBodyFilter",

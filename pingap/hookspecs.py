@@ -233,7 +233,8 @@ def upstream_response_body(
     :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
         is called; ``abandoned`` if the body stays incomplete.
     :raises Exception: here: ends the request with 500. In the filter: the response is cut off and
-        never looks complete; the client gets 500 if a filter holds the head (``hold_head``).
+        never looks complete; the client gets 500 if the head was not sent, because the body came
+        at once, or is held (``hold_head``).
 
     .. versionadded:: 0.1
     """
@@ -244,7 +245,8 @@ def response(request: Request, response: Response, ctx: RequestContext) -> None:
     """Inspect a response before it is sent, from any source.
 
     Runs once per request for every plugin, in listed order: for responses of upstreams and of
-    plugins, and for error pages.
+    plugins, and for error pages. Body filters do not run for error pages, so a plugin that sets
+    ``Content-Encoding`` must check ``ctx.error``.
 
     :param request: the head.
     :param response: status and headers; can be changed in place. Framing is not included: the proxy
@@ -262,7 +264,7 @@ def response_body(
 ) -> BodyFilter | AsyncBodyFilter | None:
     """Ask to read or rewrite the body of a response on its way to the client.
 
-    Runs after ``response``, in listed order, but not for responses without a body.
+    Runs after ``response``, in listed order, but not for error pages and responses without a body.
 
     :param request: the head.
     :param response: the head that will be sent.
@@ -270,7 +272,8 @@ def response_body(
     :returns: a filter for this body, or None. Exactly one of its methods ``end`` and ``abandoned``
         is called; ``abandoned`` if the body stays incomplete.
     :raises Exception: here: ends the request with 500. In the filter: the response is cut off and
-        never looks complete; the client gets 500 if a filter holds the head (``hold_head``).
+        never looks complete; the client gets 500 if the head was not sent, because the body came
+        at once, or is held (``hold_head``).
 
     .. versionadded:: 0.1
     """

@@ -1,4 +1,4 @@
-"""The proxy that one would write with aiohttp: started by ``compare.py``, with two ports."""
+"""A simple proxy written with aiohttp: started by ``compare.py``, with two ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def ping(request: web.Request) -> web.Response:
 
 
 async def proxy(request: web.Request) -> web.StreamResponse:
-    """Pass a request on, and its answer back, with the same two headers as the other proxies."""
+    """Forward a request and its response, with the same two headers as the other proxies."""
     headers = {
         key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP
     }
@@ -45,7 +45,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
 
 
 async def client(app: web.Application) -> AsyncIterator[None]:
-    """Keep one client session, as aiohttp asks for."""
+    """Keep one client session, as aiohttp recommends."""
     app[_CLIENT] = ClientSession(
         connector=TCPConnector(limit=0),
         timeout=ClientTimeout(total=None),

@@ -1,4 +1,4 @@
-"""Measure pingap beside nginx, HAProxy, Caddy and aiohttp, on the same work, in one run.
+"""Compare pingap with nginx, HAProxy, Caddy and aiohttp, with the same work, in one run.
 
 Every proxy gets one worker and the same origin. The rounds take turns (A B C A B C ...), after one
 second of warming up each, and the median is reported. Loopback only, bounded in time.
@@ -40,7 +40,7 @@ class Running:
 
 
 class Bench:
-    """The origin, the proxies, and what is measured of them.
+    """The origin, the proxies and their measurements.
 
     :param folder: for their files; nginx reads it as another user.
     """
@@ -72,7 +72,7 @@ class Bench:
         return True
 
     def run(self, scenario: Scenario, rounds: int, seconds: int) -> Row:
-        """Return the medians of a scenario; a proxy that fails is left out, and reported."""
+        """Return the medians of a scenario; a proxy that fails is reported and omitted."""
         samples: dict[str, list[Sample]] = {
             name: []
             for name, one in self.running.items()
@@ -120,8 +120,8 @@ def wanted_kinds(proxies: str, pythons: list[str]) -> dict[str, Kind]:
     """Return the proxies to measure, in order.
 
     :param proxies: names, separated by commas.
-    :param pythons: interpreters that take the place of pingap's own, as ``LABEL=COMMAND``.
-    :raises ValueError: a name is unknown, or an interpreter is not written as it should be.
+    :param pythons: interpreters that replace pingap's own, as ``LABEL=COMMAND``.
+    :raises ValueError: a name is unknown, or an interpreter does not have this form.
     """
     kinds: dict[str, Kind] = {}
     for name in proxies.split(","):
@@ -159,7 +159,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def measure(bench: Bench, arguments: argparse.Namespace) -> dict[str, Row]:
-    """Run the scenarios that were asked for, and show each when it is done."""
+    """Run the selected scenarios, and show the result of each."""
     results: dict[str, Row] = {}
     for name in arguments.only or SCENARIOS:
         scenario = SCENARIOS[name]
@@ -173,12 +173,12 @@ def measure(bench: Bench, arguments: argparse.Namespace) -> dict[str, Row]:
 
 
 def versions(kinds: dict[str, Kind]) -> str:
-    """Return a list of what was measured."""
+    """Return a list of the measured versions."""
     return "\n".join(f"- {name}: {version(kind)}" for name, kind in kinds.items())
 
 
 def main() -> int:
-    """Run the comparison; 1 if something that was asked for could not be measured."""
+    """Run the comparison; 1 if a selected proxy or scenario could not be measured."""
     arguments = parse_arguments()
     about = f"{machine()}. {rounds(arguments.rounds, arguments.seconds)}."
     with tempfile.TemporaryDirectory(prefix="pingap-bench-") as name:

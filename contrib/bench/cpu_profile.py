@@ -1,4 +1,4 @@
-"""Show how the CPU time of a request splits: user and kernel, parts of the program, modules.
+"""Show where the CPU time of a request goes: user and kernel, parts of the program, modules.
 
     .venv/bin/python contrib/bench/cpu_profile.py [--python LABEL=COMMAND ...] [--markdown [FILE]]
 
@@ -29,7 +29,7 @@ from report import Sample, machine, publish, rounds, table
 from scenarios import SCENARIOS, Scenario
 
 KINDS_OF_REQUEST: Final = ("mixed-1k", "proxy-1k", "ping")
-"""Scenarios that ``data_path.py`` knows, too."""
+"""Scenarios that ``data_path.py`` supports, too."""
 
 LEAST_SHARE: Final = 0.02
 """Modules with less in every column are summed up."""
@@ -50,7 +50,7 @@ _DATA_PATH_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What was seen of one interpreter.
+    """The results of one interpreter.
 
     :param load: the worker under load.
     :param modules: microseconds of a request in Python code, by module.

@@ -78,7 +78,7 @@ keepalive_requests = 1_000_000_000
 TLS: Final = "proxy-1k by TLS"
 H2: Final = "mixed-h2-1k"
 Exchange: TypeAlias = tuple[bytes, bytes]
-"""A request, and what the upstream answers; empty if it is not asked."""
+"""A request, and the response of the upstream; empty if the request is not forwarded."""
 ANSWER: Final = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 23 Nov 2026 23:54:22 GMT\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 1024\r\n"
@@ -93,7 +93,7 @@ MIXED_ANSWER: Final = (
     * 1024
 )
 SAMPLES: Final = 2500
-"""So many that a share of a tenth is known to a hundredth or so."""
+"""Enough to know a share of a tenth to within about a hundredth."""
 
 
 def ping(_: Random) -> Exchange:
@@ -102,17 +102,17 @@ def ping(_: Random) -> Exchange:
 
 
 def plain(_: Random) -> Exchange:
-    """Return one request, and one answer, again and again."""
+    """Return the same request and the same response repeatedly."""
     return b"GET /1k HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n", bytes(bytearray(ANSWER))
 
 
 def mixed(random: Random) -> Exchange:
-    """Return a request and an answer unlike any other."""
+    """Return a unique request and a unique response."""
     return request(random).head.encode(), mixed_answer(random)[1]
 
 
 def mixed_answer(random: Random) -> Exchange:
-    """Return no request: ``Http2Client`` makes it."""
+    """Return no request: ``Http2Client`` creates it."""
     return b"", MIXED_ANSWER.format(one=random.getrandbits(128)).encode()
 
 
@@ -126,7 +126,7 @@ SCENARIOS: Final[dict[str, Callable[[Random], Exchange]]] = {
 
 
 class CountingTransport(asyncio.Transport):
-    """Takes what is written and forgets it."""
+    """Discards written data."""
 
     written = 0
 
@@ -142,10 +142,10 @@ class CountingTransport(asyncio.Transport):
         """Do nothing: nothing is read here."""
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Do nothing."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Know an address, and no socket."""
+        """Return an address, but no socket."""
         return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
 
 
@@ -183,13 +183,13 @@ class TlsClientTransport(CountingTransport):
         self._incoming.write(data)
 
     def encrypted(self, data: bytes) -> bytes:
-        """Return what the client sends; it is to be fed in the order of these calls."""
+        """Return data from the client; feed it in the order of these calls."""
         self._tls.write(data)
         return self._outgoing.read()
 
 
 def server_context() -> ssl.SSLContext:
-    """Return one with a new certificate."""
+    """Return a server context with a new certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -199,7 +199,7 @@ def server_context() -> ssl.SSLContext:
 
 
 class Http2Client:
-    """The client's end of HTTP/2. It reads nothing, and lets the server send without end."""
+    """The client's end of HTTP/2. It reads nothing, and never limits what the server sends."""
 
     WINDOW: Final = 2**31 - 1
     FIRST: Final = 65_535  # the window at the start (RFC 9113, 6.9.2)
@@ -216,7 +216,7 @@ class Http2Client:
         )
 
     def request(self, random: Random) -> bytes:
-        """Return a request unlike any other."""
+        """Return a unique request."""
         self._stream += 2
         block = self._encoder.request(request(random))
         return frames.header_frames(self._stream, block, frames.END_STREAM)
@@ -309,7 +309,7 @@ def byte_codes(path: DataPath, make: Callable[[Random], Exchange]) -> Counter[st
 
 
 def by_module(path: DataPath, make: Callable[[Random], Exchange]) -> dict[str, float]:
-    """Return the microseconds of a request by module; those of the bench itself are left out."""
+    """Return the microseconds of a request by module; those of the bench itself are omitted."""
     cost = microseconds(path, make)
     sampler = Sampler()
     while sampler.seen.total() < SAMPLES:
@@ -323,7 +323,7 @@ def by_module(path: DataPath, make: Callable[[Random], Exchange]) -> dict[str, f
 
 
 def show(name: str, args: argparse.Namespace) -> None:
-    """Measure one kind of request and print what was asked for."""
+    """Measure one kind of request and print the selected results."""
     make = SCENARIOS[name]
     path = DataPath(tls=name == TLS, h2=name == H2)
     if args.codes:

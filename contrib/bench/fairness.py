@@ -1,4 +1,4 @@
-"""Measure how long a polite client waits while one connection gives the proxy all the work it can.
+"""Measure how long a client waits while another connection causes as much work as it can.
 
 One worker of pingap beside one of nginx, each with one hostile connection at a time. Prints a table;
 the attacks are those of ``tests/e2e/test_fairness.py``. Loopback only.
@@ -73,7 +73,7 @@ http {{
 
 
 def attacks() -> dict[str, tuple[str, Callable[[Address, threading.Event], None]]]:
-    """Return the name of each attack, the listener that it is for, and what makes it."""
+    """Return the name of each attack, its listener, and the function that performs it."""
     found: dict[str, tuple[str, Callable[[Address, threading.Event], None]]] = {}
     for name, one in ATTACKS.items():
         port = "secure" if one.tls else "http2" if one.http2 else "plain"
@@ -87,7 +87,7 @@ def attacks() -> dict[str, tuple[str, Callable[[Address, threading.Event], None]
 def measure(
     plain: int, port: int, attack: Callable[[Address, threading.Event], None] | None
 ) -> str:
-    """Return p50, p99 and the longest of the times of a polite client, in milliseconds."""
+    """Return p50, p99 and the maximum of the times of a polite client, in milliseconds."""
     process = None
     if attack is not None:
         process = multiprocessing.get_context("fork").Process(

@@ -1,4 +1,4 @@
-"""Header blocks of requests that differ, for ``h2_load.py``.
+"""Header blocks of varying requests, for ``h2_load.py``.
 
 They are encoded as Chrome encodes them: the path never enters the dynamic table, everything else
 does, cookies are fields of their own, and strings are Huffman-coded. hpack's encoder takes ten times
@@ -18,10 +18,10 @@ from mixed import CODINGS, HOST, Request, request
 
 SEQUENCES: Final = 64
 PER_SEQUENCE: Final = 512
-"""Requests on one connection. All sequences together are more than any proxy could remember."""
+"""Requests on one connection. All sequences together are more than any proxy could cache."""
 
 TABLE_SIZE: Final = 4096
-"""What every server allows at the start (RFC 9113, 6.5.2)."""
+"""The size that every server allows initially (RFC 9113, 6.5.2)."""
 
 _GET, _HTTP, _PATH = b"\x82", b"\x86", b"\x04"  # RFC 7541, appendix A; a path is not indexed
 _NAMES: Final = {

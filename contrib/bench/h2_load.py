@@ -1,4 +1,4 @@
-"""Load by HTTP/2 of requests that differ, which h2load cannot make; started by ``load.py``.
+"""HTTP/2 load with varying requests, which h2load cannot send; started by ``load.py``.
 
     python h2_load.py PORT SECONDS CONNECTIONS STREAMS HEADS
 
@@ -32,7 +32,7 @@ STATUS_200: Final = 0x88
 
 
 class LoadError(Exception):
-    """The proxy did not answer as it should."""
+    """The proxy did not send the expected response."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -70,7 +70,7 @@ class Connection:
         self._flush()
 
     def receive(self) -> bool:
-        """Read what is there, and ask for more; False once the sequence is at its end."""
+        """Read available data, and send more requests; False once the sequence has ended."""
         data = self.socket.recv(262_144)
         if not data:
             raise LoadError("connection closed")
@@ -123,12 +123,12 @@ def is_ok(block: bytes) -> bool:
 def run(
     port: int, seconds: float, connections: int, streams: int, sequences: list[list[bytes]]
 ) -> list[float]:
-    """Ask for so many seconds; return how long each answer took.
+    """Send requests for this many seconds; return the duration of each response.
 
-    :raises LoadError: an answer was not as it should be.
+    :raises LoadError: a response was not the expected one.
     """
     times: list[float] = []
-    turn = count(Random().randrange(len(sequences)))  # not what the last run asked for
+    turn = count(Random().randrange(len(sequences)))  # not for the requests of the last run
     with selectors.DefaultSelector() as selector, ExitStack() as left:
 
         def connect() -> None:
@@ -150,7 +150,7 @@ def run(
 
 
 def main(port: str, seconds: str, connections: str, streams: str, heads: str) -> int:
-    """Run and print the figures; 1 with a message if an answer was wrong."""
+    """Run and print the figures; 1 with a message if a response was wrong."""
     sequences = read_heads(Path(heads))
     began = time.perf_counter()
     try:

@@ -11,7 +11,7 @@ import sys
 
 
 def main(port: int, count: int) -> None:
-    """Hold so many connections."""
+    """Hold this many connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + 64, hard), hard))
     held = []

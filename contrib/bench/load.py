@@ -1,4 +1,4 @@
-"""Running a load and reading what the tool says of it."""
+"""Runs a load and reads the report of its tool."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MILLISECONDS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 class LoadError(Exception):
-    """A run cannot be counted; the message says why."""
+    """A run does not count; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the tool has seen.
+    """The report of the tool.
 
-    :param requests: answered as they should be.
+    :param requests: those with the expected response.
     :param rate: of them in a second on the clock.
-    :param p50: milliseconds; None where the tool does not say.
+    :param p50: milliseconds; None if the tool does not report it.
     :param p99: the same.
     """
 
@@ -43,10 +43,10 @@ class Load:
 
 
 def run(scenario: Scenario, ports: Ports, seconds: int, folder: Path) -> Load:
-    """Ask a proxy for so many seconds; wrk takes whole ones only.
+    """Send requests to a proxy for this many seconds; wrk supports whole seconds only.
 
     :param folder: where scripts for the tools are kept.
-    :raises LoadError: some requests failed, or the tool said something unknown.
+    :raises LoadError: some requests failed, or the report was not understood.
     """
     port = getattr(ports, scenario.protocol)
     if scenario.tool == "h2load":
@@ -128,7 +128,7 @@ def read_h2load(text: str, seconds: int) -> Load:
 
 
 def read_own(text: str) -> Load:
-    """Read what ``h2_load.py`` printed."""
+    """Read the output of ``h2_load.py``."""
     told = json.loads(text)
     rate = told["requests"] / told["seconds"]
     return Load(told["requests"], rate, told["p50"], told["p99"])

@@ -1,8 +1,8 @@
 """Longest turns of the event loop in a worker with 10,000 locations.
 
-Reports figures in which every location changed, reloads, and frees the old graph, while a probe
-measures each turn. Prints the longest in milliseconds: the budget of docs/performance.md is 5 for
-reports and for freeing.
+Reports figures in which every location has changed, reloads, and frees the old graph, while a probe
+measures each turn. Prints the longest turns in milliseconds: the budget of docs/performance.md is 5
+for reports and for freeing.
 """
 
 from __future__ import annotations

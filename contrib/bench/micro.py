@@ -1,4 +1,4 @@
-"""Figures that need no process: what a plugin, a location, a choice and a shared number cost."""
+"""Figures that need no processes: costs of a plugin, a location, a choice and a shared number."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class NoOp(Plugin):
 
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> None:
-        """Let it go on."""
+        """Let the request continue."""
 
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
@@ -92,7 +92,7 @@ class AsyncNoOp(Plugin):
 
     @hookimpl
     async def request(self, request: Request, ctx: RequestContext) -> None:
-        """Let it go on."""
+        """Let the request continue."""
 
 
 class _Nobody:

@@ -1,4 +1,4 @@
-"""Requests as sites see them: no two are alike.
+"""Requests as in real traffic: no two are alike.
 
 Paths, queries, cookies and trace ids differ, and each request has the headers of one of several
 browsers and programs. As a Lua script they are for wrk; in Python, for HTTP/2 and ``data_path.py``.
@@ -82,7 +82,7 @@ class Request(NamedTuple):
 
 
 def request(random: Random) -> Request:
-    """Return a request unlike any other, the same ones for the same seed."""
+    """Return a unique request; the same seed gives the same sequence."""
 
     def hexadecimal(words: int) -> str:
         return f"{random.getrandbits(32 * words):0{8 * words}x}"
@@ -99,7 +99,7 @@ def request(random: Random) -> Request:
 
 
 def lua(body: int = 0) -> str:
-    """Return the script for wrk: GET, or POST with bodies of so many bytes (at least 32)."""
+    """Return the script for wrk: GET, or POST with bodies of this many bytes (at least 32)."""
     return _LUA.format(
         agents=_table(AGENTS),
         accepts=_table(ACCEPTS),

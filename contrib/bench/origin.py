@@ -1,4 +1,4 @@
-"""The origin, an nginx with one worker: files, answers that differ, and posts that are read whole."""
+"""The origin, an nginx with one worker: files, varying responses, and POST requests."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ http {{
     {rest}
 }}
 """
-# "return" answers before the body of the request has come, which no application does. A second
-# server is asked only after nginx has read the whole body.
+# "return" answers before the request body has arrived, which no application does. So a second
+# server is used, to which nginx only connects after it has read the whole body.
 _ORIGIN: Final = """
     access_log off; client_max_body_size 0; client_body_buffer_size 2m;
     upstream posted {{ server unix:{folder}/posted.sock; keepalive 64; }}
@@ -56,7 +56,7 @@ def write_origin(folder: Path, port: int) -> list[str]:
 def nginx_command(name: str, folder: Path, rest: str) -> list[str]:
     """Write the configuration of an nginx; return how to start it.
 
-    :param rest: what stands in ``http`` but for what every nginx of the bench has.
+    :param rest: the contents of ``http`` besides those that every nginx of the bench has.
     """
     conf = folder / f"{name}.conf"
     conf.write_text(_NGINX.format(name=name, folder=folder, rest=rest))

@@ -20,7 +20,7 @@ STOP_SECONDS: Final = 10.0
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody listens on a port."""
+    """Return whether a process listens on a port."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -45,9 +45,10 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: list[str], port: int) -> bool:
-        """Start a process and wait until it listens; False, with its last words, if it does not."""
+        """Start a process; return whether it listens in time, and print its last output if not."""
         output = self._folder / f"{name}.out"
-        # Caddy writes to its home, and its threads are no fair match for one worker.
+        # Caddy writes to its home directory, and its threads would make the comparison with one
+        # worker unfair.
         home = str(self._folder)
         env = {**os.environ, "GOMAXPROCS": "1", "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home}
         with output.open("wb") as log:

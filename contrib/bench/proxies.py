@@ -1,8 +1,9 @@
 """How each proxy is configured and started: one worker, the same work, the same origin.
 
-Every proxy answers ``/ping`` itself and passes everything else on to the origin, with a request id
-for it and one header more for the client. nginx and pingap write an access log. Bodies of requests
-are passed on as they come: nginx would write those of 1 MiB to a file first.
+Every proxy answers ``/ping`` itself and forwards everything else to the origin, with a request ID
+for the origin and an additional header for the client. nginx and pingap write an access log.
+Request bodies are forwarded as they arrive: by default, nginx would write those of 1 MiB to a file
+first.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Return three ports that nobody listens on."""
+        """Return three free ports."""
         return cls(free_port(), free_port(), free_port())
 
 
@@ -155,7 +156,7 @@ class Ports:
 class Kind:
     """A proxy that can be measured.
 
-    :param missing: says what is not installed; empty if everything is.
+    :param missing: returns what is not installed; empty if everything is.
     :param command: writes the configuration for (folder, ports, origin), returns how to start it.
     :param version: the command that prints its version.
     :param protocols: the fields of :class:`Ports` that it listens on.
@@ -251,7 +252,7 @@ KINDS: Final = {
 
 
 def version(kind: Kind) -> str:
-    """Return the version of a proxy; for pingap, the interpreter and its readers as well."""
+    """Return the version of a proxy; for pingap, also the interpreter and the readers."""
     done = subprocess.run(kind.version, capture_output=True, text=True, check=False)
     line = (done.stdout + done.stderr).partition("\n")[0].strip()
     number = re.search(r"\d+\.\d[\w.+~-]*", line)

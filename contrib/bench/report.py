@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import TypeAlias
 
 REFERENCE = "nginx"
-"""What the others are compared with."""
+"""The proxy that the others are compared with."""
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run, or the median of several, has shown.
+    """The result of one run, or the median of several.
 
     :param user: microseconds of CPU time for a request, outside the kernel.
     :param kernel: the same within the kernel.
     :param rate: requests per second on the clock.
-    :param p50: milliseconds; None where the tool does not say.
+    :param p50: milliseconds; None if the tool does not report it.
     :param p99: the same.
     :param memory: bytes, of the whole process tree, after the run.
     """
@@ -48,9 +48,9 @@ class Sample:
 
     @classmethod
     def median(cls, samples: Sequence[Sample]) -> Sample:
-        """Return the sample of the median cost; rate, times and memory are medians by themselves.
+        """Return the sample of the median cost; rate, times and memory are separate medians.
 
-        User and kernel time are not, since their sum is to be a cost that was measured.
+        User and kernel time are not, because their sum has to be a cost that was measured.
         """
         middle = sorted(samples, key=lambda one: one.cost)[(len(samples) - 1) // 2]
         return cls(
@@ -152,7 +152,7 @@ def machine() -> str:
 
 
 def rounds(number: int, seconds: int) -> str:
-    """Say how often and how long was measured."""
+    """Return the number and duration of the rounds as text."""
     return (
         f"Median of {number} rounds of {seconds} s" if number > 1 else f"One round of {seconds} s"
     )

@@ -1,6 +1,6 @@
-"""Measure what the comparison does not: memory, start, lookup, large transfers; each has a budget.
+"""Measure other figures than the comparison: memory, start, lookup, large transfers.
 
-Linux, loopback only. The budgets are those of ``docs/design.md``.
+Each has a budget. Linux, loopback only. The budgets are those of ``docs/design.md``.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def lab(connections: int = 0) -> Iterator[Lab]:
 
 
 def at_rest(options: argparse.Namespace) -> Iterator[Figure]:
-    """Start the bench configuration and look at it."""
+    """Start the bench configuration and measure it."""
     with lab() as running:
         yield Figure("from start to first answer", running.started_in, "s")
         time.sleep(1)
@@ -157,7 +157,7 @@ def balancing(options: argparse.Namespace) -> Iterator[Figure]:
 
 
 def breakers(options: argparse.Namespace) -> Iterator[Figure]:
-    """Time attempts that go well past a circuit breaker."""
+    """Time successful attempts through a circuit breaker."""
     for limit in BREAKERS:
         for workers in (1, 4, 16):
             name = f"closed circuit breaker, {limit}, {workers} workers"
@@ -165,7 +165,7 @@ def breakers(options: argparse.Namespace) -> Iterator[Figure]:
 
 
 def shared(options: argparse.Namespace) -> Iterator[Figure]:
-    """Time updates of what workers share."""
+    """Time updates of shared state."""
     yield Figure("number in a dictionary", dictionary_update(), "us")
     for workers in (1, 4, 16):
         for name, cost in shared_updates(workers).items():
@@ -201,7 +201,7 @@ def _write_directory(folder: Path) -> None:
 
 
 def transfers(options: argparse.Namespace) -> Iterator[Figure]:
-    """Download and upload a body that is far larger than what the proxy may use."""
+    """Download and upload a body that is far larger than the memory that the proxy may use."""
     size = options.size
     for name, transfer in (("download", _download), ("upload", _upload)):
         with lab() as running:
@@ -239,7 +239,7 @@ def _upload(running: Lab, size: int) -> None:
 
 @contextmanager
 def _peak_memory(running: Lab) -> Iterator[list[int]]:
-    """Look at the memory ten times a second; the element is the most that was seen."""
+    """Measure the memory ten times a second; the element is the maximum."""
     peak, ended = [running.memory()], Event()
 
     def look() -> None:

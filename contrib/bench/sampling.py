@@ -1,4 +1,4 @@
-"""A sampler that costs next to nothing: which function is being executed, every few milliseconds."""
+"""A sampler with almost no overhead: records the executing function every few milliseconds."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from types import FrameType, TracebackType
 from typing import Final
 
 INTERVAL: Final = 0.004
-"""Seconds of CPU time; the clock of the kernel is seldom finer."""
+"""Seconds of CPU time; the clock of the kernel is rarely finer."""
 
 
 class Sampler:
     """Counts functions, as (module, name), each 4 ms of CPU time in the block.
 
-    What C code does counts for the Python function that called it. A signal is noticed at the next
-    call or loop, so that some byte codes before a call count for the function called. Only in the
-    main thread.
+    Time in C code counts for the Python function that called it. A signal is handled at the next
+    call or loop, so some byte codes before a call count for the called function. Only in the main
+    thread.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the proxies are asked for, and by which tool."""
+"""The requests of each scenario, and the tool that sends them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An origin for large bodies: makes what is downloaded, throws away what is uploaded.
+"""An origin for large bodies: generates downloads and discards uploads.
 
-``GET /<bytes>`` answers with so many bytes; every other request is read and answered with ``ok``.
+``GET /<bytes>`` answers with this many bytes; every other request is read and answered with ``ok``.
 Started by ``resources.py``.
 """
 
@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
             left -= self.wfile.write(CHUNK[:left])
 
     def do_POST(self) -> None:
-        """Read the body and forget it."""
+        """Read and discard the body."""
         left = int(self.headers["Content-Length"])
         while left > 0 and (data := self.rfile.read1(min(left, len(CHUNK)))):
             left -= len(data)
@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in http.server
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

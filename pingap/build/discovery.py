@@ -72,7 +72,7 @@ class DiscoveryBuilder:
             self._warn(
                 (*path, "addrs", next(iter(names))),
                 "host names are looked up once, at the start: pingap-dns looks them up again as"
-                ' they change (discovery = "static" says that once is meant)',
+                ' they change (discovery = "static" accepts that)',
             )
             return "static"
         return "dns" if names else "static"

@@ -56,9 +56,10 @@ async def read_from(storage: ConfigStorage) -> Snapshot:
 
 
 def failure_of(error: Exception) -> str:
-    """Return what may be logged of an error of a storage, whose text may hold the password of its URL.
+    """Return the part of a storage's error that may be logged.
 
-    (For the same reason no traceback is logged: it ends with the text.)
+    Its text may contain the password of the URL. For the same reason, no traceback is logged, because it
+    ends with the text.
     """
     text = redacted(f"{type(error).__name__}: {error}")
     place = place_of_error(error)

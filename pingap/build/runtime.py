@@ -37,9 +37,11 @@ class Runtime:
     """Everything that a worker uses to serve.
 
     :param plugins: every configured plugin, and those built in that some location lists.
-    :param upstream_digests: name -> what tells whether a later configuration has the same upstream.
+    :param upstream_digests: name -> the digest that shows whether a later configuration has the
+        same upstream.
     :param plugin_digests: name -> the same for plugin instances.
-    :param certificates: what plugins have put in place of ``served``, the certificates of the configuration.
+    :param certificates: those that replace ``served``, the certificates of the configuration, on
+        behalf of plugins.
     :param certificate_digests: name -> the same for certificates.
     :param claimed: name of an instance behind a claimed key -> path of that key.
     :param log_targets: of the log files in use.

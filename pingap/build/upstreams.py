@@ -122,7 +122,7 @@ class UpstreamBuilder:
 
     def _transparent(self, name: str, settings: UpstreamConfig) -> UpstreamRuntime:
         for key in _BALANCING_KEYS & settings.model_fields_set:
-            text = "has no effect: a transparent upstream goes where the client asks to go"
+            text = "has no effect: a transparent upstream connects to the host that the client requests"
             self._warn(("upstreams", name, key), text)
         return TransparentUpstream(
             name,

@@ -78,7 +78,7 @@ class Call:
             steps = {
                 httpcore.ConnectTimeout: "no connection",
                 httpcore.PoolTimeout: "no free connection",
-                httpcore.WriteTimeout: "the request was not taken",
+                httpcore.WriteTimeout: "the request was not accepted",
             }
             raise self.too_slow(steps.get(type(error), "no answer"), self.timeout) from None
         except httpcore.LocalProtocolError as error:

@@ -60,7 +60,7 @@ class SideCallStream:
         if self._error is not None:  # the end of the connection is not the end of the body
             raise self._error
         if not self._is_open:
-            raise RuntimeError("the answer to a side call is read behind its block")
+            raise RuntimeError("the answer to a side call is read after its block has ended")
         try:
             with self._call.translated(), self._call.scope(seconds):
                 return await anext(self._parts, None)

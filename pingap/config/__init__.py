@@ -16,7 +16,7 @@ from pingap.config.addresses import (
     parse_listen,
 )
 from pingap.config.files import read
-from pingap.config.kinds import Networks, Regex, Secret, Surroundings, UpstreamName
+from pingap.config.kinds import FilePath, Networks, Regex, Secret, Surroundings, UpstreamName
 from pingap.config.load import Config, load, load_snapshot, parse
 from pingap.config.model import (
     SECTIONS,
@@ -58,6 +58,7 @@ __all__ = [
     "ConfigError",
     "ConfigView",
     "Duration",
+    "FilePath",
     "LocationConfig",
     "Networks",
     "PluginConfig",

@@ -12,6 +12,7 @@ RELEASED: Final = frozenset(
         "pingap-docker",
         "pingap-grpc-web",
         "pingap-limit",
+        "pingap-restriction",
     }
 )
 """The distributions that this release contains."""

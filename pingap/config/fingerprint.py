@@ -54,8 +54,8 @@ def take_fingerprint(
     path = location.partition("?")[0]
     listing: dict[str, Stamp] = {}
     if path and not _list(path, listing, 0, formats):
-        listing[path] = _stamp(path)
-    return Fingerprint(listing, {name: _stamp(name) for name in files})
+        listing[path] = stamp_of(path)
+    return Fingerprint(listing, {name: stamp_of(name) for name in files})
 
 
 def _list(directory: str, listing: dict[str, Stamp], depth: int, formats: Formats) -> bool:
@@ -69,7 +69,7 @@ def _list(directory: str, listing: dict[str, Stamp], depth: int, formats: Format
                     if depth < _DEEPEST:
                         _list(entry.path, listing, depth + 1, formats)
                 elif formats.reads(entry.name):
-                    listing[entry.path] = _stamp(entry.path)
+                    listing[entry.path] = stamp_of(entry.path)
     except NotADirectoryError:
         return False
     except OSError:  # removed or not readable: its files are then missing, which is a change
@@ -77,7 +77,8 @@ def _list(directory: str, listing: dict[str, Stamp], depth: int, formats: Format
     return True
 
 
-def _stamp(path: str) -> Stamp:
+def stamp_of(path: str) -> Stamp:
+    """Return the metadata of a file that change together with its content."""
     try:
         found = os.stat(path)  # noqa: PTH116 - twice a second for every file
     except (OSError, ValueError):

@@ -31,9 +31,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from pingap.config.problem import did_you_mean, quoted, shortened
-from pingap.config.references import file_reference
+from pingap.config.references import expanded, file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
-from pingap.config.regular_files import read_regular
+from pingap.config.regular_files import open_regular, read_regular
 from pingap.config.units import wrong_type
 from pingap.http.networks import parse_network
 
@@ -68,6 +68,18 @@ class Secret(SecretStr):
     missing or empty is a configuration error. ``get_secret_value()`` returns the text.
     """
 
+    path: Path | None = None
+    """The file that the secret comes from; None if it is from another place."""
+
+    def read_again(self) -> str:
+        """Return the text that the file contains now; without a file, that of the configuration.
+
+        For :class:`pingap.WatchedFiles`. The result is not masked.
+
+        :raises ValueError: the file is missing, empty or unreadable; the message does not show its text.
+        """
+        return self.get_secret_value() if self.path is None else _from_file(self.path)
+
     @classmethod
     def __get_pydantic_core_schema__(
         cls, source: type[Any], handler: GetCoreSchemaHandler
@@ -94,10 +106,16 @@ class Secret(SecretStr):
     @classmethod
     def _read(cls, value: object, info: ValidationInfo) -> Secret:
         if isinstance(value, SecretStr):
-            return cls(value.get_secret_value())
+            secret = cls(value.get_secret_value())
+            secret.path = getattr(value, "path", None)
+            return secret
         if not isinstance(value, str):
             raise wrong_type(value, "a string")
-        return cls(resolve_secret(value, _surroundings(info).directory))
+        directory = _surroundings(info).directory
+        secret = cls(resolve_secret(value, directory))
+        if (path := file_reference(value)) is not None:
+            secret.path = (directory / path).absolute()
+        return secret
 
 
 def resolve_secret(text: str, directory: Path) -> str:
@@ -196,6 +214,41 @@ Networks = Annotated[tuple[_Network, ...], Field(strict=False)]
 """The type of a key that lists addresses and networks: an array of text in TOML, networks in Python.
 
 ``ip_address(ctx.client_ip(request)) in network`` tests whether a client is in one of them.
+"""
+
+
+def _read_file_path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value.absolute()
+    if not isinstance(value, str) or not value:
+        raise wrong_type(value, "the path of a file")
+    path = (_surroundings(info).directory / expanded(value)).absolute()
+    try:
+        with open_regular(path):
+            return path
+    except OSError as error:
+        raise ValueError(f"{quoted(str(path))} cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in it
+        raise ValueError(f"{shortened(value)} is not the path of a file") from None
+
+
+FilePath = Annotated[
+    Path,
+    PlainValidator(_read_file_path),
+    PlainSerializer(str, return_type=str, when_used="json-unless-none"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "pingap-file",
+            "description": "The path of a file, relative to the configuration.",
+            "examples": ["users.htpasswd", "/etc/pingap/users.htpasswd"],
+        }
+    ),
+]
+"""The type of a key that names a file: text in TOML, an absolute path in Python.
+
+The path is relative to the configuration, and ``~`` is the home directory. A file that is missing or cannot
+be read is a configuration error. :class:`pingap.WatchedFiles` reads it again when it changes.
 """
 
 

@@ -32,9 +32,7 @@ _ALWAYS: Final = {"basic": ("webhook", "sentry")}
 """Keys whose values are URLs that contain a token."""
 _USER_INFO: Final = re.compile(r"//[^/@\s]*@")
 
-_CREDENTIALS: Final = re.compile(
-    r"//\S*@"
-)  # (a password that is not encoded may hold ``/`` and ``@``)
+_CREDENTIALS: Final = re.compile(r"//\S*@")  # (an unencoded password may contain ``/`` and ``@``)
 _ASSIGNED: Final = re.compile(
     r"""(?i)([\w-]*(?:password|passwd|pwd|secret|token|api_?key)[\w-]*['"]?\s*[=:]\s*)"""
     r"""('[^']*'|"[^"]*"|[^\s,;&'"]+)"""
@@ -60,9 +58,9 @@ def masked(section: str, key: str, value: Any, models: Models, directory: Path) 
 
 
 def redacted(text: str, location: str = "") -> str:
-    """Return the text of an error without what may be a password in it.
+    """Return the text of an error without anything that may be a password.
 
-    :param location: a URL whose user and password are not to be shown either, wherever they stand.
+    :param location: a URL whose user and password are also removed, wherever they occur.
     """
     text = _CREDENTIALS.sub(f"//{MASK}@", text)
     text = _ASSIGNED.sub(rf"\g<1>{MASK}", text)

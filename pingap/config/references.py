@@ -19,4 +19,9 @@ def file_reference(text: str) -> str | None:
 
 def absolute_path(text: str) -> Path:
     """Return the absolute path; ``~`` of an unknown user is kept, as in a shell."""
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - Path raises an error for it
+    return expanded(text).absolute()
+
+
+def expanded(text: str) -> Path:
+    """Return the path with the home directory in place of ``~``; that of an unknown user is kept."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path raises an error for it

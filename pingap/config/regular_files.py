@@ -6,14 +6,13 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _KINDS: Final = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISDIR, "a directory"),
 )
 
 
@@ -23,11 +22,21 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     :param most: maximum number of bytes; one more byte is returned if the file is longer.
     :raises OSError: the file cannot be read, or is not a regular file; ``strerror`` is the message.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            found = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
-            text = f"it is {found}, expected a regular file"
-            raise OSError(errno.EINVAL, text, str(Path(path)))
+    with open_regular(path) as file:
         return file.read(most + 1)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; links are followed.
+
+    :raises OSError: the file cannot be read, or is not a regular file; ``strerror`` is the message.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(Path(path)))
+    found = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    raise OSError(errno.EINVAL, f"it is {found}, expected a regular file", str(Path(path)))

@@ -1,10 +1,10 @@
-"""Digests by which a new configuration finds what of the old one it can take over.
+"""Digests that show what a new configuration can take over from the previous one.
 
-Equal digests mean: built from the same. What they are made of holds secrets.
+Objects with equal digests are built from the same content, which includes secrets.
 
-A digest is of the files as they are when it is made, so it is made *before* the object is built, and kept
-with it. If a file changes in between, the next digest is another one, and the object is rebuilt; the
-other way round it would be kept for ever.
+A digest reflects the files at the time when it is computed, so it is computed *before* the object
+is built, and kept with it. If a file changes in between, the next digest differs, and the object is
+rebuilt; in the opposite order, an outdated object would be kept.
 """
 
 from __future__ import annotations

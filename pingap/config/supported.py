@@ -17,11 +17,11 @@ from pingap.config.source import Report
 # Keys in the sample files of pingap 0.13.9 that it never reads.
 SAMPLE_ONLY = {
     "basic": {
-        "cache_directory": "has no effect, in pingap neither: the cache plugin has its own setting",
-        "cache_max_size": "has no effect, in pingap neither: the cache plugin has its own setting",
+        "cache_directory": "has no effect, nor in pingap 0.13.9: the cache plugin has its own setting",
+        "cache_max_size": "has no effect, nor in pingap 0.13.9: the cache plugin has its own setting",
     },
     "servers": {
-        "tcp_fast_open": "has no effect, in pingap neither: the key is tcp_fastopen",
+        "tcp_fast_open": "has no effect, nor in pingap 0.13.9: the key is tcp_fastopen",
     },
 }
 

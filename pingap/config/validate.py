@@ -322,7 +322,7 @@ def _check_tls(items: Items, sections: dict[str, dict[str, Table]], report: Repo
         if not upstream.sni:
             for key in ("upstream_ca", "client_cert", "client_key"):
                 if key in upstream.model_fields_set:
-                    message = "needs sni: without it the backends are spoken to without TLS"
+                    message = "needs sni: without it, connections to the backends do not use TLS"
                     report.error(("upstreams", name, key), message)
         if bool(upstream.client_cert) != bool(upstream.client_key.get_secret_value()):
             there, missing = "client_cert", "client_key"

@@ -154,7 +154,7 @@ def remove_stale(path: str) -> None:
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
-            raise OSError(errno.EEXIST, "a file that is no socket has this name")
+            raise OSError(errno.EEXIST, "a file with this name is not a socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
                 probe.connect(path)

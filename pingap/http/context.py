@@ -162,8 +162,8 @@ class RequestContext:
         """Read the whole request body; it is then sent on as usual.
 
         Call this in an async phase that runs before the request is sent, such as ``request`` or
-        ``proxy_upstream``. Afterwards the body is ``request.body``, too. The time limit of the phase
-        stands still while the client sends.
+        ``proxy_upstream``. Afterwards the body is ``request.body``, too. The time limit of the
+        phase is suspended while the client sends.
 
         :param limit: maximum size of the body in bytes.
         :returns: the body; ``b""`` if the request has none.
@@ -177,11 +177,11 @@ class RequestContext:
         return await self._read_body(limit)
 
     def read_ahead(self, wanted: bool = True) -> None:
-        """Read the upstream's response as fast as it comes, although the client takes it slowly; or stop.
+        """Read the upstream's response as fast as it arrives, even for a slow client; or stop that.
 
-        For a body filter whose bytes others wait for. What the client has not taken yet is kept for it in
-        the memory of the proxy, so stop when that may be too much. It has no effect on bodies that plugins
-        produce.
+        For a body filter that passes the bytes on to others, which wait for them. Data that the
+        client has not accepted yet is kept in the memory of the proxy, so stop when that may be too
+        much. It has no effect on bodies that plugins produce.
 
         .. versionadded:: 1.1
         """
@@ -305,8 +305,8 @@ class RequestContext:
         head (``hold_head``) can still call this in ``end``.
 
         :param name: letters, digits and ``-_.``, such as ``cache.lookup``.
-        :param description: what else there is to say, such as ``gzip 3.4``: letters, digits, spaces and
-            ``-_.``.
+        :param description: additional information, such as ``gzip 3.4``: letters, digits, spaces
+            and ``-_.``.
         :raises ValueError: another name or description, or seconds below 0.
         """
         if not _TIMING(name) or not seconds >= 0 or not _DESCRIPTION(description):

@@ -65,16 +65,18 @@ class Headers:
     __slots__ = ("keys", "lines")
 
     def __init__(self, fields: Iterable[Field] | Mapping[str, str] = ()) -> None:
-        if isinstance(fields, Mapping):
-            fields = [field(name, value) for name, value in fields.items()]
         self.keys: list[bytes] = []
         """The names in lower case."""
         self.lines: list[bytes] = []
         """``Name: value``, each at the index of its key."""
+        if fields == ():
+            return
+        if isinstance(fields, Mapping):
+            fields = [field(name, value) for name, value in fields.items()]
         for prepared in fields:
             if not isinstance(prepared[1], bytes):
                 raise TypeError(
-                    f"{prepared!r:.60} is no prepared field; headers of text are a dict"
+                    f"{prepared!r:.60} is not a prepared field; pass names and values as a dict"
                 )
             self.append(prepared)
 

@@ -22,7 +22,7 @@ def pass_hop(request: Request, via: bytes | None) -> Response | None:
     """Prepare a request for the next hop; return a response if it goes no further.
 
     :param via: the name of this server in ``Via``; None to add none.
-    :raises HTTPError: 400, or 508 for a request that has been here before.
+    :raises HTTPError: 400, or 508 for a request that has already passed through this server.
     """
     if via is not None:
         _add_via(request, via)
@@ -57,7 +57,7 @@ def _add_via(request: Request, name: bytes) -> None:
     for member in b",".join(request.headers.find_all(b"via")).split(b","):
         words = member.split()
         if len(words) > 1 and words[1].lower() == name.lower():
-            raise HTTPError(508, "This request was here before")
+            raise HTTPError(508, "This request is in a loop")
     version = request.http_version.encode("ascii")
     request.headers.append((b"via", b"Via: %b %b" % (version, name)))
 

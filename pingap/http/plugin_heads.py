@@ -44,7 +44,7 @@ class PluginRequest(Request):
             if not is_target(value) or (
                 name == "method" and not TOKEN.fullmatch(value.encode("ascii"))
             ):
-                raise ValueError(f"request.{name} = {value!r:.40} cannot stand in a request")
+                raise ValueError(f"request.{name} = {value!r:.40} is not valid in a request")
         set_unchecked(self, name, value)
 
     def rewrite(self, path: str, query: str | None = None) -> None:

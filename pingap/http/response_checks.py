@@ -69,7 +69,7 @@ def _check_reason(_: object, reason: object) -> None:
 
 
 def _check_upstream(_: object, value: object) -> None:
-    raise AttributeError("this says what pingap did, and cannot be changed")
+    raise AttributeError("this describes what pingap did, and cannot be changed")
 
 
 RESPONSE_CHECKS: Final[dict[str, Callable[[Any, Any], None]]] = {

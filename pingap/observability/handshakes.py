@@ -71,9 +71,9 @@ class HandshakeMetrics:
 
         stats = self._stats
         for name, text, count in (
-            ("handshakes", "Handshakes that were completed", sum(stats.seconds.counts)),
-            ("handshakes_resumed", "Those of them that resumed a session", stats.resumed),
-            ("handshakes_failed", "Handshakes that failed", stats.failed),
+            ("handshakes", "Completed handshakes", sum(stats.seconds.counts)),
+            ("handshakes_resumed", "Completed handshakes that resumed a session", stats.resumed),
+            ("handshakes_failed", "Failed handshakes", stats.failed),
         ):
             counter = plain_counter(f"pingap_tls_{name}", text)
             counter.add_sample(counter.name, {"server": server}, count)

@@ -297,5 +297,5 @@ def _checked(taken: object, size: int) -> int:
     if type(taken) is not int or not 0 <= taken <= size:
         raise TypeError(f"its write returned {taken!r:.40}, not a number of bytes up to {size}")
     if not taken:
-        raise BlockingIOError(errno.EAGAIN, "it takes nothing")
+        raise BlockingIOError(errno.EAGAIN, "it accepts no data")
     return taken

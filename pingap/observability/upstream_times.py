@@ -141,10 +141,10 @@ _LABELS: Final = ["server", "upstream"]
 _HISTOGRAMS: Final = {
     "connect": ("tcp_connect_time", "Seconds until a TCP connection was made", CONNECT_BUCKETS),
     "handshake": ("tls_handshake_time", "Seconds of TLS handshakes", HANDSHAKE_BUCKETS),
-    "processing": ("processing_time", "Seconds to the head of an answer", PROCESSING_BUCKETS),
+    "processing": ("processing_time", "Seconds to the head of a response", PROCESSING_BUCKETS),
     "response": (
         "response_time",
-        "Seconds from the head of an answer to its end",
+        "Seconds from the head of a response to its end",
         RESPONSE_BUCKETS,
     ),
 }

@@ -21,7 +21,7 @@ class PluginSettings(BaseModel):
 
     Write a field for each key, with a type, a default if the key is optional, and a description:
     the check of configuration, the documentation and the JSON Schema all come from it. A key that
-    is not a field is a configuration error, and so is a value of the wrong type (``"1"`` is no
+    is not a field is a configuration error, and so is a value of the wrong type (``"1"`` is not a
     number).
     """
 

@@ -14,10 +14,10 @@ class CertificateStore(Protocol):
 
     A change takes effect in all workers, for every handshake that begins after it. Connections and TLS
     sessions are not touched. Workers that start later know it, too, and so do reloads, unless they
-    change the table of the same name or a file that it names: then that table counts again. While a reload
-    is under way, what a plugin changes is for the table of its own configuration: a plugin that is just
-    being started for the new one does not change what the old one serves. A restart begins with the
-    configuration alone.
+    change the table of the same name or a file that it names: then that table counts again. During
+    a reload, the changes of a plugin apply to its own configuration: a plugin that is being started
+    for the new one does not change what the old one serves. After a restart, only the configuration
+    counts.
     """
 
     def replace(

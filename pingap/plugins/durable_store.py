@@ -1,11 +1,11 @@
 """A small store that survives restarts, in a file that all workers share.
 
-SQLite, of the standard library, in a thread: a table of keys and bytes. It locks between processes,
-survives a crash at any point, and nothing that is read is ever executed, as a pickle would be.
-Each process that has the file open sees when somebody removes or replaces it, and opens the one that is
-there: otherwise it would share what it writes with nobody, and lose it.
-(``diskcache`` is SQLite as well, unpickles by default, and removes entries when it is full; what is
-kept here, such as the key of an ACME account, must not disappear.)
+It is a table of keys and bytes in SQLite, which is part of the standard library, used in a thread.
+SQLite locks between processes and survives a crash at any point, and reading never executes
+anything, as unpickling would. If the file is removed or replaced, each process that has it open
+notices this and opens the current one; otherwise its entries would be shared with no other process,
+and be lost. ``diskcache`` uses SQLite, too, but it unpickles by default and removes entries when it
+is full; entries here, such as the key of an ACME account, must not disappear.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SCHEMA: Final = (
     " WITHOUT ROWID"
 )
 _abandoned: Final[list[sqlite3.Connection]] = []
-"""Those of files that were removed, never to be closed: that would remove the ``-wal`` of a new file."""
+"""Connections to removed files, never closed: that would remove the ``-wal`` of a new file."""
 
 T = TypeVar("T")
 
@@ -71,17 +71,17 @@ class DurableStore:
         self._limit = limit
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        """Which file is open."""
+        """Identifies the open file."""
         self._mutex = threading.Lock()  # (a call whose caller was cancelled may still run)
         self._limiter: anyio.CapacityLimiter | None = None
         self._cleaned = -math.inf
 
     @property
     def directory(self) -> Path:
-        """Where the file is, which may not exist yet. ``DurableStore().directory`` is that of pingap.
+        """The directory of the file; it may not exist yet.
 
-        A distribution may keep other files there, named after itself; the first user creates the
-        directory, for this user alone (mode 0700).
+        ``DurableStore().directory`` is that of pingap. A distribution may keep other files there, named after itself. If the directory does not
+        exist, create it with mode 0700.
 
         .. versionadded:: 1.1
         """
@@ -194,10 +194,12 @@ class DurableStore:
                 raise StoreError(f"{text}; {hint}") from error
 
     def _look(self, path: Path) -> None:
-        """Give up the open file if it is not the one any more that has its name."""
+        """Stop using the open file if its name now belongs to another file, or to none."""
         if self._file == _identity(path) or self._database is None:
             return
-        text = "%s was removed or replaced while it was in use: plugins go on with the one that is there now"
+        text = (
+            "%s was removed or replaced while it was in use: plugins continue with the current one"
+        )
         log.warning(text, path)
         _abandoned.append(self._database)
         self._database = None
@@ -262,7 +264,7 @@ def make_private_directory(path: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of the same name; None if there is none."""
+    """Return values that distinguish a file from others of the same name; None if there is none."""
     try:
         found = path.stat()
     except OSError:

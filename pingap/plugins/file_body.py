@@ -189,7 +189,8 @@ class OpenFile:
 class _Opening:
     """Opens a file in a thread, for a caller that may have been cancelled meanwhile.
 
-    (Each of the two tells first and looks then, so one of them closes the file; twice does no harm.)
+    Each of the two sets its own mark first and then checks the other's, so at least one of them
+    closes the file; closing it twice does no harm.
     """
 
     def __init__(self, open_file: Callable[[], OpenFile]) -> None:

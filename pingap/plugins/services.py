@@ -36,8 +36,8 @@ class PluginStartError(Exception):
 class PluginTasks:
     """Runs ``startup`` and ``shutdown`` of instances, each in a task of its own.
 
-    :param failures: where it is told what fails in the background.
-    :param worker_for: returns what an instance may use.
+    :param failures: where errors in the background are reported.
+    :param worker_for: returns the ``Worker`` that is passed to an instance.
     """
 
     def __init__(self, failures: PluginFailures, worker_for: Callable[[Instance], Worker]) -> None:

@@ -51,7 +51,7 @@ class ThreadedBodyFilter(AsyncBodyFilter):
     def needs_thread(self, method: str, size: int) -> bool:
         """Return whether the next call is to be made in a thread; if not, it is made in the event loop.
 
-        A thread costs about 0.1 ms of processor time, and the event loop stands still without one.
+        A thread costs about 0.1 ms of processor time; without one, the call blocks the event loop.
 
         :param method: of the filter: ``feed``, ``flush`` or ``end``.
         :param size: bytes of the chunk; 0 for the other methods.

@@ -66,12 +66,10 @@ class GRPCDecoder:
         if len(data) - at < _PREFIX:
             return _PREFIX
         if data[at] > 1:
-            raise GRPCFormatError(f"a message of gRPC with the flag {data[at]}")
+            raise GRPCFormatError(f"a gRPC message with the flag {data[at]}")
         length = int.from_bytes(data[at + 1 : at + _PREFIX])
         if length > self._limit:
-            raise GRPCMessageTooLarge(
-                f"a message of gRPC of {length} bytes, more than {self._limit}"
-            )
+            raise GRPCMessageTooLarge(f"a gRPC message of {length} bytes, more than {self._limit}")
         return _PREFIX + length
 
     def end(self) -> bytes:
@@ -85,5 +83,5 @@ def encode(message: Message) -> bytes:
     :raises ValueError: it has 4 GiB or more.
     """
     if len(message.data) > _MOST:
-        raise ValueError(f"a message of gRPC has at most {_MOST} bytes")
+        raise ValueError(f"a gRPC message has at most {_MOST} bytes")
     return bytes((message.compressed,)) + len(message.data).to_bytes(4) + message.data

@@ -1,7 +1,8 @@
 """Header blocks of HTTP/2, decoded (RFC 7541); without IO.
 
-It accepts and refuses what ``hpack``'s decoder does, with which the tests compare it. That one takes five
-times as long, and on sites where no two requests are alike this is most of what a request costs.
+It accepts and rejects the same blocks as the decoder of ``hpack``; the tests compare the two. That
+one takes five times as long, and on sites where no two requests are alike, this would be most of
+the cost of a request.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pingap.protocol.hpack_huffman import decode_huffman
 Field = tuple[bytes, bytes]
 
 TABLE_SIZE: Final = 4096
-"""Bytes that the dynamic table may have, which we never change (RFC 9113, 6.5.2)."""
+"""Maximum size of the dynamic table in bytes; we never change it (RFC 9113, 6.5.2)."""
 _OVERHEAD: Final = 32  # of an entry (RFC 7541, 4.1)
 _MOST_INTEGER_BYTES: Final = 5
 _STATIC: Final[tuple[Field, ...]] = ((b"", b""), *HeaderTable.STATIC_TABLE)
@@ -25,17 +26,17 @@ _DYNAMIC: Final = len(_STATIC)
 
 
 class MalformedBlock(Exception):
-    """Bytes are no header block. The connection cannot go on."""
+    """The bytes are not a header block. The connection cannot continue."""
 
 
 class OversizedBlock(Exception):
-    """A header list is larger than allowed. The connection cannot go on."""
+    """A header list is larger than allowed. The connection cannot continue."""
 
 
 class HpackDecoder:
     """The receiving end of a connection's header compression.
 
-    :param most: bytes of a header list, with 32 for each field.
+    :param most: maximum size of a header list in bytes, including 32 for each field.
     """
 
     __slots__ = ("_entries", "_most", "_size", "_table_size", "changes")
@@ -46,12 +47,12 @@ class HpackDecoder:
         self._size = 0
         self._table_size = TABLE_SIZE
         self.changes = 0
-        """Grows whenever a block changes what indexes mean."""
+        """Incremented whenever a block changes the meaning of indexes."""
 
     def decode(self, block: bytes) -> list[Field]:
         """Return the header list of a block.
 
-        :raises MalformedBlock: it is none.
+        :raises MalformedBlock: it is malformed.
         :raises OversizedBlock: the list is too large.
         """
         fields: list[Field] = []
@@ -67,7 +68,7 @@ class HpackDecoder:
                     field = _STATIC[index] if 0 < index < _DYNAMIC else self._entry(index)
                 elif first & 0xE0 == 0x20:  # a change of the table's size (6.3)
                     if fields:
-                        raise MalformedBlock("a change of the table's size behind a field")
+                        raise MalformedBlock("a table size update after a field")
                     at = self._resize(block, at, first & 0x1F)
                     continue
                 else:  # a literal value (6.2)
@@ -83,7 +84,7 @@ class HpackDecoder:
     def _literal(self, block: bytes, at: int, first: int) -> tuple[Field, int]:
         """Read a field with a literal value; return it and where it ends.
 
-        :param at: behind the first byte.
+        :param at: the position after the first byte.
         """
         most = 0x3F if first & 0x40 else 0x0F
         index = first & most
@@ -139,7 +140,7 @@ def _integer(block: bytes, at: int, start: int) -> tuple[int, int]:
     """Return an integer that does not fit into its prefix, and where it ends (5.1).
 
     :param start: the largest number of the prefix.
-    :raises IndexError: the block ends before.
+    :raises IndexError: the block ends too early.
     """
     shift = 0
     for _ in range(_MOST_INTEGER_BYTES):

@@ -1,7 +1,7 @@
 """The Huffman code of header strings (RFC 7541, 5.2 and appendix B), decoded half a byte at a time.
 
-(Steps of whole bytes would be half as many. But their tables are too large for the caches of a CPU
-that has other work between two requests, and take five times as long in practice.)
+Whole bytes would need half as many steps, but their tables are too large for the caches of a CPU
+that has other work between two requests: in practice, they take five times as long.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hpack.huffman_table import (
 )
 
 _Row: TypeAlias = "list[tuple[_Row, bytes]]"
-"""What each half byte leads to from one state: the row of the next state, and the symbol that is
-complete, if any."""
+"""The transitions from one state, by half byte: the row of the next state, and the completed
+symbol, if any."""
 
 _HALF_BYTES: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 
@@ -40,9 +40,9 @@ _FIRST, _ENDS = _build()
 
 
 def decode_huffman(data: bytes) -> bytes:
-    """Return the string that a code stands for.
+    """Return the decoded string.
 
-    :raises ValueError: it stands for none.
+    :raises ValueError: the code is malformed.
     """
     row = _FIRST
     symbols: list[bytes] = []

@@ -190,7 +190,7 @@ class ResponseDecoder:
                 self._reading, self.reusable = _UNTIL_CLOSE, False
                 return data
             if status == 101:
-                raise Malformed("changed the protocol without being asked")
+                raise Malformed("switched protocols without being asked")
             self._interim_bytes += end + 4
             if len(events) >= MOST_AT_ONCE:
                 self.left, self._unread = data, b""

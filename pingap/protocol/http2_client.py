@@ -116,7 +116,7 @@ class Http2ClientCodec(Http2Endpoint):
 
     def _count_interim(self, number: int, head: ResponseHead, ended: bool) -> None:
         if ended or head.status == 101:
-            raise StreamError(PROTOCOL_ERROR, f"{head.status} has no place in HTTP/2")
+            raise StreamError(PROTOCOL_ERROR, f"{head.status} is not allowed in HTTP/2")
         self._interim[number] = count = self._interim.get(number, 0) + 1
         if count > MOST_INTERIM:
             raise StreamError(PROTOCOL_ERROR, "too many interim responses")

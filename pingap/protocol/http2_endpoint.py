@@ -217,7 +217,7 @@ class Http2Endpoint(ABC):
     ) -> Iterator[Event]:
         block = self._block
         if block is None or block.stream_id != stream_id:
-            raise Http2Error(PROTOCOL_ERROR, "CONTINUATION of nothing")
+            raise Http2Error(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         block.parts.append(payload)
         block.size += len(payload)
         if len(block.parts) > MOST_CONTINUATIONS or block.size > self._heads.most:
@@ -243,7 +243,7 @@ class Http2Endpoint(ABC):
         if kind == frames.WINDOW_UPDATE and frame[9:] == _NOTHING:  # h2 would end the connection
             stream_id = int.from_bytes(frame[5:9]) & frames.LAST_STREAM_ID
             if stream_id in self._state.streams:
-                error = StreamError(PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
+                error = StreamError(PROTOCOL_ERROR, "WINDOW_UPDATE with an increment of 0")
                 yield self._stream_error(stream_id, error, now)
                 return
         try:
@@ -275,7 +275,7 @@ class Http2Endpoint(ABC):
             self._left[stream_id] = left = left - len(data)
             if left < 0 or (ended and left):
                 self.taken(stream_id, event.flow_controlled_length or 0)
-                error = StreamError(PROTOCOL_ERROR, "the body has not its content-length")
+                error = StreamError(PROTOCOL_ERROR, "the body differs from its content-length")
                 return self._stream_error(stream_id, error, now)
             if ended:
                 del self._left[stream_id]

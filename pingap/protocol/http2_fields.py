@@ -33,7 +33,7 @@ class _Lines(dict[tuple[bytes, bytes], bytes]):
         name, value = field
         harmless = name in HARMLESS
         if not (harmless or _NAME.fullmatch(name)):
-            raise Malformed("a field name that is none, or not in lower case")
+            raise Malformed("a field name that is invalid, or not in lower case")
         if not FIELD_VALUE.fullmatch(value) or value != value.strip(b" \t"):
             raise Malformed("a field value with control characters, or white space around it")
         line = b": ".join(field)

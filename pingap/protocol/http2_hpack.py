@@ -1,4 +1,4 @@
-"""Header blocks of HTTP/2 (RFC 7541): what they say, and how ours are written.
+"""Header blocks of HTTP/2 (RFC 7541): reading those of peers, and writing ours.
 
 Reading: peers repeat themselves, so the header list of a block is cached as long as the dynamic table is the
 same as when the block was read. Then the same bytes mean the same list.
@@ -182,12 +182,12 @@ def fields_block(headers: Headers) -> bytes:
 
 
 class _Starts(dict[bytes, tuple[bytes, bool]]):
-    """Field name -> what its representation begins with, and whether its values are harmless."""
+    """Field name -> the beginning of its representation, and whether its values are harmless."""
 
     def __missing__(self, written: bytes) -> tuple[bytes, bool]:
         name = written.lower()
         harmless = name in HARMLESS
-        # Without indexing, or never indexed, by anybody on the way (RFC 7541, 6.2.2 and 6.2.3).
+        # Without indexing, or never indexed, by any hop (RFC 7541, 6.2.2 and 6.2.3).
         start = _start(0 if harmless else _NEVER_INDEXED, _NAMES.get(name, 0), name)
         if len(written) <= LONGEST_REMEMBERED:
             if len(self) >= MOST_REMEMBERED:
@@ -217,7 +217,7 @@ _encoded: Final = _Encoded()
 
 
 def _start(kind: int, place: int, name: bytes) -> bytes:
-    """Return what a field with a literal value begins with: its name, by index if it has one."""
+    """Return the beginning of a field with a literal value: its name, if possible as an index."""
     start = _integer(kind, 4, place)
     return start if place else start + _length(name) + name
 

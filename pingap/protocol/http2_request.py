@@ -159,7 +159,7 @@ def _read(
         key == b"te" and line.lower() != b"te: trailers"
         for key, line in zip(keys, lines, strict=True)
     ):
-        raise Malformed("te says something else than trailers")
+        raise Malformed("te is something other than trailers")
     asks_timing = take_own(make_headers(keys, lines), keep_shadows=limits.keep_shadows)
     if keys.count(b"cookie") > 1:
         _join_cookies(keys, lines)

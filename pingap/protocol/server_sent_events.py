@@ -51,7 +51,7 @@ class ServerSentEvent:
             if _END_OF_LINE.search(text):
                 raise ValueError(f"{text!r:.60} has several lines, and only data may")
         if self.id is not None and "\0" in self.id:
-            raise ValueError("an id has no NUL: clients would ignore it")
+            raise ValueError("an id must not contain NUL: clients would ignore it")
         if self.retry is not None and self.retry < 0:
             raise ValueError(f"{self.retry!r} is not a number of milliseconds")
 

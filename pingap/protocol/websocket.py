@@ -73,10 +73,10 @@ def _check_answer(request: Request, response: Response) -> None:
     if response.status == 101:
         headers = response.headers
         if (headers.get("upgrade") or "").lower() != "websocket":
-            raise UpstreamError("changed to another protocol than WebSocket")
+            raise UpstreamError("switched to a protocol other than WebSocket")
         if headers.get("sec-websocket-accept") != accept_value(request.websocket_key):
             raise UpstreamError("accepted a WebSocket that was not asked for")
     elif response.status < 300:
         if response.upstream:
-            raise UpstreamError(f"answered a WebSocket with {response.status}")
+            raise UpstreamError(f"answered a WebSocket request with {response.status}")
         raise HTTPError(501, "There is no WebSocket here")

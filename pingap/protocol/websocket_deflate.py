@@ -114,7 +114,7 @@ def _extensions(value: str) -> Iterator[tuple[str, str, Mapping[str, str | None]
         given: dict[str, str | None] = {}
         while (found := _PARAMETER.match(value, at)) is not None:
             if found[1] in given:
-                raise ValueError(f"{found[1]} stands twice")
+                raise ValueError(f"{found[1]} occurs twice")
             given[found[1]] = found[2] or found[3]
             at = found.end()
         if at < len(value) and value[at] != ",":

@@ -154,7 +154,7 @@ class MessageDecoder:
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes are here that ``next`` has not looked at."""
+        """Whether there are bytes that ``next`` has not examined."""
         return self._at < len(self._data) and not self.closed
 
     def feed(self, data: bytes) -> None:
@@ -226,7 +226,7 @@ class MessageDecoder:
         elif opcode and self._opcode:
             raise WebSocketError(PROTOCOL_ERROR, "a message begins within another one")
         elif not opcode and not self._opcode:
-            raise WebSocketError(PROTOCOL_ERROR, "a continuation of nothing")
+            raise WebSocketError(PROTOCOL_ERROR, "a continuation without a message")
 
     def _read_payload(self) -> bytes | None:
         """Return the unmasked payload of the frame; None if it is incomplete."""

@@ -30,7 +30,7 @@ class Outcome:
     value: Any = None
     error: Exception | None = None
     discard: Callable[[Any], None] | None = None
-    """Called with a value that came too late: nobody waits for it any more."""
+    """Called with a value that came too late, when nothing waits for it any more."""
     task: asyncio.Task[None]
 
     def __init__(self, wake: Callable[[], None], tasks: HookTasks, limit: float | None) -> None:
@@ -91,7 +91,7 @@ async def _run(awaitable: Awaitable[Any], result: list[Any]) -> None:
     :raises Exception: the exception of the plugin, or a replacement if that would end the process.
     """
     if not isinstance(awaitable, Awaitable):  # a plain call with an invalid result
-        raise TypeError(f"it returned {type(awaitable).__name__}, which its phase does not take")
+        raise TypeError(f"it returned {type(awaitable).__name__}, which its phase does not accept")
     try:
         result.append(await awaitable)
     except (Exception, GeneratorExit):

@@ -223,7 +223,13 @@ class _Exit:
         if self._length is None or self._sent == self._length:
             return
         if complete or self._sent > self._length:
-            names = ", ".join(stage.owner.name for stage in self._filters)
-            raise PluginError(names, "body filter") from ValueError(
-                f"a filter that only reads changed the length: {self._sent} of {self._length} bytes"
-            )
+            raise wrong_length(self._filters, self._sent, self._length)
+
+
+def wrong_length(filters: Filters, size: int, length: int) -> PluginError:
+    """Return the error for a body whose announced length was changed."""
+    error = PluginError(", ".join(stage.owner.name for stage in filters), "body filter")
+    error.__cause__ = ValueError(
+        f"a filter that only reads changed the length: {size} of {length} bytes"
+    )
+    return error

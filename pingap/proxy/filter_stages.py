@@ -140,6 +140,20 @@ class SyncStage(Stage):
         if result:
             self._behind.feed(result)
 
+    def whole(self, body: bytes, trailers: Headers) -> bytes:
+        """Return the result for a body that is already complete; raises like ``feed``.
+
+        :param trailers: empty; the filter may add some.
+        """
+        try:
+            made = checked(self._filter.feed(body)) if body else b""
+        except HTTPError:
+            raise
+        except BaseException as error:
+            raise self.failure("feed") from error
+        rest = self._end(trailers)
+        return made + rest if rest else made
+
     def flush(self) -> None:
         """Flush the filter, and the next ones; raises like ``feed``."""
         if self._flushes and self._fed:
@@ -156,16 +170,20 @@ class SyncStage(Stage):
 
     def end(self, trailers: Headers) -> None:
         """Handle the end of the body; raises like ``feed``."""
+        rest = self._end(trailers)
+        if rest:
+            self._behind.feed(rest)
+        self._behind.end(trailers)
+
+    def _end(self, trailers: Headers) -> bytes:
+        """Return the rest of the body."""
         self.holder.filters.remove(self)
         try:
-            rest = checked(self._filter.end(trailers))
+            return checked(self._filter.end(trailers))
         except HTTPError:
             raise
         except BaseException as error:
             raise self.failure("end") from error
-        if rest:
-            self._behind.feed(rest)
-        self._behind.end(trailers)
 
 
 def checked(result: object) -> bytes:

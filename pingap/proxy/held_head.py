@@ -53,7 +53,8 @@ class HeldHead:
         self._held.clear()
         return waited
 
-    def _send(self, length: int | None) -> None:
+    def release(self) -> None:
+        """Complete the head, which the caller sends."""
         x, response = self._x, self._response
         self._waits = False
         x.head_sent = True
@@ -63,7 +64,11 @@ class HeldHead:
         if x.server.enable_server_timing or x.ctx.plugin_times:
             x.server.add_timing(response, x.ctx)
         close_head(response)
-        x.downstream.send_head(response, length)
+
+    def _send(self, length: int | None) -> None:
+        x = self._x
+        self.release()
+        x.downstream.send_head(self._response, length)
         held, self._held = self._held, []
         for chunk in held:
             x.downstream.send_chunk(chunk)

@@ -102,7 +102,7 @@ def _prepared(x: Exchange, response: Response) -> Response:
 
 
 def _close_file(answer: object) -> None:
-    """Let go of what an answer has open that came after the client had left."""
+    """Close the resources of an answer that came after the client had disconnected."""
     if isinstance(answer, Response) and isinstance(answer.body, FileBody):
         answer.body.close()
 
@@ -179,7 +179,7 @@ async def ask_plugins(
 def _keep_late(
     expected: Answers, keep: Callable[[Any, Owner], None], owner: Owner, answer: object
 ) -> None:
-    """Keep an object that came after the client had left: it gets to know the end, as the others do."""
+    """Keep an object that came after the client had disconnected, so that it is notified of the end."""
     if isinstance(answer, expected):
         keep(answer, owner)
 

@@ -35,6 +35,7 @@ from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, cal
 from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.tunnel import run_tunnel
 from pingap.proxy.websocket_session import begin_session
+from pingap.proxy.whole_response import is_whole, send_filtered
 
 _NO_BODY = frozenset((101, 204, 304))
 
@@ -272,7 +273,7 @@ def _send_at_once(x: Exchange, response: Response, filters: Filters) -> bool:
     if response.reason is not None and response.status != ctx.upstream_status:
         response.reason = None  # it belonged to the status of the upstream
     tells_time = x.server.enable_server_timing or ctx.plugin_times
-    if tells_time and not (filters and bytes_to_hold(filters)):  # (else when the head leaves)
+    if tells_time and not (filters and bytes_to_hold(filters)):  # (otherwise when the head is sent)
         x.server.add_timing(response, ctx)
     if b"date" not in response.headers.keys and response.status != 101:
         add_date(response.headers)
@@ -306,19 +307,24 @@ async def _send(
         await run_tunnel(x, response)
         return
     held: HeldHead | None = None
-    if filters and (limit := bytes_to_hold(filters)):
+    limit = bytes_to_hold(filters) if filters else 0
+    whole = bool(filters) and is_whole(x, response, filters, limit)
+    if limit:
         held = HeldHead(x, response, limit)
     else:
         close_head(response)
-        x.downstream.send_head(response, response.content_length)
+        if not whole:
+            x.downstream.send_head(response, response.content_length)
     try:
-        if response.upstream and x.response_body is not None:
+        if whole:
+            send_filtered(x, response, filters, held)
+        elif response.upstream and x.response_body is not None:
             x.response_body.open(held or x.downstream, filters, response.content_length)
             await x.relay_response()
         else:
             await produce(x, response, filters, held or x.downstream)
     except HTTPError as error:
-        if not (replaceable and _withdraw(x, held, error)):
+        if not (replaceable and (whole or _withdraw(x, held, error))):
             raise
         if x.response_body is not None:
             x.response_body.stop()

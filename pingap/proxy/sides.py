@@ -80,7 +80,7 @@ class Messages(Protocol):
         """Called when a side can, or cannot, accept more data."""
 
     def on_upstream_lost(self) -> None:
-        """Know that the upstream's connection is gone."""
+        """Handle the loss of the upstream connection."""
 
     def on_deadline(self, now: float) -> bool:
         """Handle ``tunnel_deadline``; return False if it has not passed."""

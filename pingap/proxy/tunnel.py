@@ -28,7 +28,7 @@ async def run_tunnel(x: Exchange, response: Response) -> None:
         received = x.request_body.received
     upstream, answer, messages = x.upstream, x.response_body, x.messages
     if upstream is None or answer is None:
-        raise UpstreamError("left right after it had changed the protocol")
+        raise UpstreamError("disconnected right after it had switched protocols")
     x.tunnelling = True
     x.request_body = request = BodyRelay(x.downstream)
     request.received = received

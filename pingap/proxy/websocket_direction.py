@@ -1,9 +1,9 @@
 """One direction of a WebSocket whose messages are read: the bytes of a relay, as frames.
 
-A few bytes may be a message of a megabyte (permessage-deflate), and a read may have many of those. So a
-direction passes on one message whenever something comes, and more only while this turn of the event loop
-has time (``backlog``). What is left over waits for one of the next turns, and for room where it goes;
-meanwhile nothing more is read.
+A few bytes may decompress to a message of a megabyte (permessage-deflate), and one read may contain
+many of those. So a direction passes on one message whenever data arrives, and more only while this
+turn of the event loop has time (``backlog``). The rest waits for one of the next turns, and until
+the receiver has room; in the meantime, nothing more is read.
 """
 
 from __future__ import annotations
@@ -113,11 +113,11 @@ class Direction(Stage):
         self.collected: list[bytes] | None = None
         """Whether written data is collected, to be sent in one piece."""
         self.is_crossed = False
-        """Something was written because of what came from the other direction."""
+        """Data was written in response to data from the other direction."""
         self.is_behind = False
-        """What came is not all read: it is left over."""
+        """Some received data has not been processed yet."""
         self.is_held = False
-        """There is no room for what would be passed on."""
+        """The receiver has no room for more data."""
 
     def feed(self, chunk: bytes) -> None:
         """Read received bytes, and pass on the result."""
@@ -130,14 +130,14 @@ class Direction(Stage):
             self._go_on(session, self._backlog.has_time)
 
     def on_turn(self) -> None:
-        """Go on with what was left over."""
+        """Continue with the remaining data."""
         session = self.session
         if session is None or (self.is_held and not session.is_closing):
-            return  # it is over; or ``hold`` asks for another turn
+            return  # it is over, or ``hold`` will request another turn
         self._catch_up(session, self._backlog.has_time)
 
     def hurry(self) -> None:
-        """Pass on what was left over as far as that can be done quickly: no turn follows."""
+        """Pass on the remaining data, as far as that is quick: there is no further turn."""
         if self.session is not None and self.is_behind:
             self._catch_up(self.session, last_time())
 
@@ -181,7 +181,7 @@ class Direction(Stage):
             self._behind.end(trailers)
 
     def _read(self, session: Session, has_time: Callable[[], bool]) -> None:
-        """Pass on what has come, as long as there is time."""
+        """Pass on received data, as long as there is time."""
         decoder = self.decoder
         try:
             while not session.is_closing and (event := decoder.next()) is not None:

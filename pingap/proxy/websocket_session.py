@@ -117,8 +117,8 @@ class WebSocketSession:
     def on_full(self) -> None:
         """Called when one of the sides can, or cannot, accept more data.
 
-        What a filter sends to the side that its message came from makes that side wait, too; and so does
-        what is left over of its messages.
+        Data that a filter sends back to the side that its message came from makes that side wait,
+        too; so do its unprocessed messages.
         """
         x, forth, back = self._x, self._from_client, self._from_upstream
         forth.is_crossed = forth.is_crossed and x.upstream_full
@@ -147,7 +147,7 @@ class WebSocketSession:
             if now < direction.began + self._stall:
                 continue
             if direction.is_behind or (relay is not None and relay.is_paused):
-                direction.began = now  # it is we who do not read
+                direction.began = now  # the proxy itself has paused reading
             else:
                 reason = "a message did not become complete in time"
                 self.on_violation(WebSocketError(POLICY_VIOLATION, reason), direction)

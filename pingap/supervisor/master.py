@@ -49,7 +49,7 @@ _TURNS_OF_A_SIGNAL: Final = 8
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
-"""Pauses in seconds until a reload is tried again that failed for a reason that may pass: they double."""
+"""Pauses in seconds before a reload with a temporary failure is repeated: doubled each time."""
 
 _HANDING_OVER: Final = "another new process is already about to take over"
 
@@ -253,9 +253,9 @@ class Master:
             await self._upgrade(True)
 
     def _try_again(self) -> None:
-        """Reload once more after a while, if changes are watched and this one failed for a time only.
+        """Reload once more after a pause, if changes are watched and the failure may be temporary.
 
-        Nothing else would: what is watched does not change again by itself.
+        Nothing else would start it, because the watched files need not change again.
         """
         if self._watch is None or not self._reloader.may_pass:
             self._pause = FIRST_PAUSE

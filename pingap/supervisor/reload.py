@@ -52,7 +52,7 @@ class RefusedError(Exception):
     """A configuration is not served; the reason has been logged.
 
     :param problems: what is wrong with it, if that is the reason.
-    :param may_pass: the reason may be gone when it is tried again.
+    :param may_pass: the reason may be temporary.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Reloader:
         self._at_start = supervisor.base.runtime.config
         """The configuration at the start, which determines the number of workers."""
         self.last: ReloadResult | None = None
-        """What became of the last one."""
+        """The outcome of the last one."""
         self.may_pass = False
-        """The last one failed for a reason that may be gone when it is tried again."""
+        """The last one failed for a reason that may be temporary."""
         self.needs_restart: list[str] = []
         """The changed keys of the current configuration that need a new process."""
 
@@ -277,8 +277,8 @@ class Reloader:
         async with anyio.create_task_group() as tasks:
             for child, sockets in given.items():
                 tasks.start_soon(ask, child, sockets)
-        # One that was killed meanwhile begins with the new configuration. But nothing says that it
-        # can be served if it has ended all of them.
+        # A worker that was killed in the meantime starts with the new configuration. But if all of
+        # them have ended, nothing shows that it can be served.
         if len(ended) == len(given):
             late = [f"{name} ended while it prepared it" for name in ended]
         if not (failures or late):

@@ -35,7 +35,6 @@ class Succession:
 
     :param options: of the command line.
     :param notifier: to systemd.
-    :param notifier: to systemd.
     """
 
     def __init__(self, options: ServeOptions, notifier: Notifier) -> None:

@@ -68,13 +68,13 @@ async def hand_over(
         except TimeoutError:
             raise HandOverError(f"it did not serve within {SERVE_SECONDS:g} s") from None
         except OSError as error:
-            raise HandOverError(f"it left: {error.strerror}") from None
+            raise HandOverError(f"it disconnected: {error.strerror}") from None
     if answer != _READY:
         raise HandOverError(answer.decode("utf-8", "replace") or "it exited before it served")
 
 
 async def _connect(setting: str, has_failed: Callable[[], bool]) -> socket.socket:
-    reason = "nothing waits there"
+    reason = "no process waits there"
     with anyio.move_on_after(CONNECT_SECONDS):
         while True:
             for path in places_to_look(setting):

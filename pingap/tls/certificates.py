@@ -235,7 +235,7 @@ def doubts(certificate: Certificate, buffer_days: int, now: datetime) -> Iterato
         if every[place - 1].issuer != every[place].subject:
             yield (
                 f"certificate {place + 1} in it did not issue certificate {place}:"
-                " some clients will not find the way to a root they know"
+                " some clients cannot verify the chain up to a root that they trust"
             )
             break
 

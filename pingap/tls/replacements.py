@@ -3,8 +3,8 @@
 Every worker knows the same ones: a value of the bus for each name and table. Messages of two workers may
 arrive in any order, so each carries a version, and the newest one wins everywhere.
 
-While a configuration takes the place of another one, plugins of both are at work, and a table of one name
-may have two contents. So a certificate for one of them never takes the place of one for the other.
+While one configuration replaces another, plugins of both are running, and tables of the same name
+may differ. So a certificate for one of these tables never replaces one for the other.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Replacement:
     version: int
 
     def is_newer_than(self, other: Replacement) -> bool:
-        """Return whether this one wins: every worker decides alike."""
+        """Return whether this one wins; all workers decide in the same way."""
         if self.version != other.version:
             return self.version > other.version
         return self.to_text() > other.to_text()
@@ -115,7 +115,7 @@ class Replacements:
         self._bus.publish(_key(one), text)
 
     def remove(self, name: str, table: str) -> None:
-        """Have all workers serve what the configuration says, if anything.
+        """Have all workers serve the certificate of the configuration, if there is one.
 
         :param table: as of ``Replacement``.
         """
@@ -148,7 +148,7 @@ class Replacements:
         ]
 
     def settle(self, tables: Mapping[str, str]) -> None:
-        """Forget what means nothing to the configuration that serves from now on."""
+        """Forget those that are irrelevant to the configuration that serves from now on."""
         for key, one in list(self._known.items()):
             if one.is_needless(tables):
                 del self._known[key]

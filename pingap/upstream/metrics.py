@@ -164,7 +164,7 @@ def _backends(server: str, total: Mapping[str, UpstreamFigures]) -> Iterator[Met
     in_flight = _gauge("pingap_backend_in_flight", "Requests in progress")
     names = ["server", "upstream", "backend"]
     latency = HistogramMetricFamily(
-        "pingap_backend_latency", "Seconds to the head of an answer", labels=names
+        "pingap_backend_latency", "Seconds to the head of a response", labels=names
     )
     for name, upstream in total.items():
         for address, counts in upstream["backends"].items():

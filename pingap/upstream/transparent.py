@@ -218,4 +218,4 @@ class TransparentUpstream(UpstreamRuntime):
         return self._tls
 
     def _forbidden(self) -> HTTPError:
-        return HTTPError(403, "This host may not be reached through here")
+        return HTTPError(403, "This host may not be reached through this proxy")

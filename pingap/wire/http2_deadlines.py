@@ -1,4 +1,4 @@
-"""What the time limits of an HTTP/2 connection have in common, whichever side its other end is on."""
+"""The common part of the time limits of HTTP/2 connections to clients and to upstreams."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Http2Deadlines(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection once what was written is sent."""
+        """Close the connection once written data is sent."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Write the frames that the codec has made by itself."""
+        """Write the frames that the codec has created on its own."""
 
     def hasten(self, deadline: float) -> None:
-        """Look at what waits no later than then."""
+        """Check the deadlines no later than at this time."""
         self.deadline = min(self.deadline, deadline)
 
     def _expire_streams(self, now: float) -> None:
-        """Let every stream act whose deadline has passed."""
+        """Notify every stream whose deadline has passed."""
         for stream in list(self._streams.values()):
             if stream.deadline <= now:
                 self._on_stream_deadline(stream)
@@ -46,21 +46,21 @@ class Http2Deadlines(ABC):
             self.hasten(stream.deadline)
 
     def _on_stream_deadline(self, stream: Any) -> None:  # noqa: B027 - one side draws none
-        """Draw conclusions for the connection before a stream acts."""
+        """Decide what this means for the connection; called before a stream is notified."""
 
     def _close_if_unused(self, now: float, idle: float) -> None:
-        """Close a connection that had no stream for so many seconds."""
+        """Close the connection if it had no stream for this many seconds."""
         if self._quiet_since + idle <= now:
             self.close()
         else:
             self.hasten(self._quiet_since + idle)
 
     def _is_lost(self, now: float, heard: float, silence: float, patience: float) -> bool:
-        """Send a PING after silence; return whether it was not answered. Sets the next time limit.
+        """Send a PING after silence, and set the next time limit; return whether it was not answered.
 
-        :param heard: when the other end sent something.
-        :param silence: seconds after which it is asked, with a PING.
-        :param patience: seconds that it may take to answer.
+        :param heard: when the other end last sent something.
+        :param silence: seconds of silence after which a PING is sent.
+        :param patience: seconds that the answer may take.
         """
         if self._ping_sent:
             if self._ping_sent + patience <= now:

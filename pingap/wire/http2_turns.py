@@ -15,10 +15,10 @@ class Out(Protocol):
     """The destination of the frames."""
 
     writable: bool
-    """It takes more."""
+    """Whether it accepts more."""
 
     def write(self, data: bytes) -> None:
-        """Take frames."""
+        """Accept frames."""
 
 
 class Turns:

@@ -28,7 +28,7 @@ _HOST: Final = re.compile(
 class Certificates:
     """Implements ``pingap.CertificateStore``.
 
-    :param runtime: returns the runtime that a plugin belongs to: that of the tables it has in mind.
+    :param runtime: returns the runtime that a plugin belongs to, whose tables it refers to.
     """
 
     def __init__(self, runtime: Callable[[], Runtime]) -> None:
@@ -63,7 +63,7 @@ class Certificates:
             raise ValueError(f"{shortened(name)} signs certificates on demand (is_ca)")
 
     def remove(self, name: str) -> None:
-        """Serve what the configuration says; see ``CertificateStore``."""
+        """Serve the certificate of the configuration; see ``CertificateStore``."""
         runtime = self._runtime()
         runtime.certificates.remove(name, runtime.certificate_digests.get(name, ""))
 

@@ -62,7 +62,7 @@ class PluginWorker:
         self.certificates = Certificates(runtime)
 
     def seen_by(self, plugin: PluginInstance) -> PluginWorker:
-        """Return the same for one instance: what it does with certificates is for its own configuration."""
+        """Return the same for one instance, whose certificates are for its own configuration."""
         view = copy(self)
         view.certificates = Certificates(partial(self._runtime_of, plugin))
         return view

@@ -272,7 +272,7 @@ class Worker:
         for runtime in self._living():
             if any(one.plugin is instance.plugin for one in runtime.plugins):
                 return runtime
-        return self.runtime  # its own was given up
+        return self.runtime  # its own was discarded
 
     def _stop_unused(self) -> None:
         living = self._living()

@@ -41,7 +41,8 @@ class Compressor(Plugin):
 
     @hookimpl
     def response(self, request: Request, response: Response, ctx: RequestContext) -> None:
-        if self._applies(request, response):
+        # Body filters do not run for error pages.
+        if ctx.error is None and self._applies(request, response):
             response.headers.set("Content-Encoding", "gzip")
             response.headers.set("Vary", "Accept-Encoding")
             ctx.variants["encoding"] = "gzip"

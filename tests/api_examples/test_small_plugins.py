@@ -48,6 +48,10 @@ def test_a_compressor_sends_what_there_is_when_the_upstream_pauses(
     assert text + unpacked.decompress(client.read_rest()) == b"first second"
     assert proxy.get("/b", headers={}).header("Content-Encoding") is None
     assert gzip.decompress(proxy.get("/b", headers=GZIP).body) == b"ok"
+    upstream.raw("/c", b"no HTTP")
+    page = proxy.get("/c", headers=GZIP)
+    assert (page.status, page.header("Content-Encoding")) == (502, None)
+    assert "502" in page.text
 
 
 def test_a_tracer_sees_every_attempt(proxy: Proxy, upstream: Upstream) -> None:

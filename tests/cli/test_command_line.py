@@ -207,7 +207,7 @@ def test_warnings_are_printed(conf: Path) -> None:
     code, out, err = run("-t", "-c", conf)
     assert (code, out) == (0, VALID_TEXT)
     assert err == (
-        f"warning: {conf}:10: servers.web.tcp_fast_open: has no effect, in pingap neither: the key is"
+        f"warning: {conf}:10: servers.web.tcp_fast_open: has no effect, nor in pingap 0.13.9: the key is"
         " tcp_fastopen\n"
     )
 

@@ -152,7 +152,7 @@ def test_headers_and_cookies_are_matched(conf: Path) -> None:
 def test_no_location(conf: Path) -> None:
     code, out, _ = invoke("explain", "GET", "http://x:8080/none", "-c", conf)
     assert code == 1
-    assert "No location takes it: it is answered with 404." in out
+    assert "No location matches: the request gets 404." in out
     assert 'path: "/none" does not begin with /users' in out
 
 

@@ -166,7 +166,7 @@ CONNECTION_ERRORS = {
     "CONTINUATION of another stream": (
         settings() + header_frame(GET, 0) + frame(h2.CONTINUATION, 4, 3), h2.PROTOCOL_ERROR,
     ),
-    "CONTINUATION of nothing": (settings() + frame(h2.CONTINUATION, 4, 1), h2.PROTOCOL_ERROR),
+    "CONTINUATION without HEADERS": (settings() + frame(h2.CONTINUATION, 4, 1), h2.PROTOCOL_ERROR),
     # Streams (5.1).
     "HEADERS on stream 0": (settings() + header_frame(GET, stream=0), h2.PROTOCOL_ERROR),
     "even stream": (settings() + header_frame(GET, stream=2), h2.PROTOCOL_ERROR),
@@ -228,7 +228,7 @@ CONNECTION_ERRORS = {
     "PUSH_PROMISE": (settings() + frame(h2.PUSH_PROMISE, 4, 1, bytes(4)), h2.PROTOCOL_ERROR),
     "PING on a stream": (settings() + frame(h2.PING, 0, 1, bytes(8)), h2.PROTOCOL_ERROR),
     "PING of seven bytes": (settings() + frame(h2.PING, 0, 0, bytes(7)), h2.FRAME_SIZE_ERROR),
-    "WINDOW_UPDATE by nothing": (settings() + h2.window_update(0, 0), h2.PROTOCOL_ERROR),
+    "WINDOW_UPDATE with an increment of 0": (settings() + h2.window_update(0, 0), h2.PROTOCOL_ERROR),
     "WINDOW_UPDATE of three bytes": (
         settings() + frame(h2.WINDOW_UPDATE, 0, 0, bytes(3)), h2.FRAME_SIZE_ERROR,
     ),

@@ -66,7 +66,7 @@ CONNECTION_ERRORS: dict[str, tuple[bytes, int]] = {
     "CONTINUATION of another stream": (
         frame(h2.HEADERS, 0, 1, b"\x88") + frame(h2.CONTINUATION, 4, 3), h2.PROTOCOL_ERROR,
     ),
-    "CONTINUATION of nothing": (frame(h2.CONTINUATION, 4, 1), h2.PROTOCOL_ERROR),
+    "CONTINUATION without HEADERS": (frame(h2.CONTINUATION, 4, 1), h2.PROTOCOL_ERROR),
     # Streams (5.1).
     "HEADERS on an idle stream": (frame(h2.HEADERS, 5, 5, b"\x88"), h2.PROTOCOL_ERROR),
     "HEADERS on an even stream": (frame(h2.HEADERS, 5, 2, b"\x88"), h2.PROTOCOL_ERROR),
@@ -110,7 +110,7 @@ CONNECTION_ERRORS: dict[str, tuple[bytes, int]] = {
     "WINDOW_UPDATE of three bytes": (
         frame(h2.WINDOW_UPDATE, 0, 0, bytes(3)), h2.FRAME_SIZE_ERROR,
     ),
-    "WINDOW_UPDATE by nothing": (h2.window_update(0, 0), h2.PROTOCOL_ERROR),
+    "WINDOW_UPDATE with an increment of 0": (h2.window_update(0, 0), h2.PROTOCOL_ERROR),
     "connection window overflow": (h2.window_update(0, 2**31 - 1), h2.FLOW_CONTROL_ERROR),
     "more DATA than the window of a stream": (
         frame(h2.HEADERS, 4, 1, b"\x88") + 9 * frame(h2.DATA, 0, 1, bytes(16384)),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from docs.blocks import blocks, every_block, pages, shown_file
+from docs.named_files import write_named_files
 from support.certificates import issue
 
 from pingap.build.registry import installed_registry
@@ -65,6 +66,7 @@ def directory(tmp_path: Path) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
     write_certificates(tmp_path / "conf" / "tls")
+    write_named_files(tmp_path / "conf")
     return tmp_path / "conf"
 
 

@@ -72,6 +72,9 @@ def test_gzipped(show: Show, upstream: Upstream) -> None:
         assert proxy.request("HEAD", path, headers=accept).header("content-encoding") == "gzip"
         assert proxy.get(path).header("content-encoding") is None
     assert proxy.get("/image", headers=accept).body == body
+    upstream.raw("/broken", b"no HTTP")
+    page = proxy.get("/broken", headers=accept)
+    assert (page.status, page.header("content-encoding")) == (502, None)
 
 
 def test_gzipped_events(show: Show, upstream: Upstream) -> None:

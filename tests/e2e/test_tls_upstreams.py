@@ -166,7 +166,7 @@ def test_one_that_ends_without_a_close_of_tls_is_cut(setup: Setup) -> None:
     proxy = setup.proxy(setup.origin(script=cut))
     answer = get(proxy)
     assert (answer.body, answer.complete) == (b"half", False)
-    proxy.wait_for_log("ended without a close of TLS")
+    proxy.wait_for_log("ended the connection without closing TLS")
 
 
 def test_we_end_tls_before_the_connection(setup: Setup) -> None:

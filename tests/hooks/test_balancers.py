@@ -174,7 +174,7 @@ def test_a_transparent_upstream_does_not_balance(tmp_path: Path) -> None:
     """
     code, said = check(tmp_path, toml)
     assert code == 0
-    told = "has no effect: a transparent upstream goes where the client asks to go"
+    told = "has no effect: a transparent upstream connects to the host that the client requests"
     assert f"p.toml:6: upstreams.anywhere.algo: {told}" in said
 
 

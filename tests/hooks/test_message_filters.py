@@ -355,4 +355,4 @@ def test_a_request_message_that_is_too_large(channel: Any) -> None:
 def test_a_response_message_that_is_too_large(channel: Any, grpc_proxy: Proxy) -> None:
     error = failure(channel.unary_unary("/answers/Echo"), b"x" * 1001)
     assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
-    grpc_proxy.wait_for_log("sent a message of gRPC of 1001 bytes, more than 1000 (InvalidMessage)")
+    grpc_proxy.wait_for_log("sent a gRPC message of 1001 bytes, more than 1000 (InvalidMessage)")

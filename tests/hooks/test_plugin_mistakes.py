@@ -291,4 +291,4 @@ def test_a_call_that_returns_what_its_phase_does_not_take() -> None:
     proxy.location("/", plugins=[Text])
     with proxy:
         assert proxy.get("/").status == 500
-        proxy.expect_error("TypeError: it returned str, which its phase does not take")
+        proxy.expect_error("TypeError: it returned str, which its phase does not accept")

@@ -103,7 +103,7 @@ BAD: dict[str, tuple[bytes, int]] = {
     "a fragmented close": (ws_frame(CLOSE, fin=False), 1002),
     "a ping of 126 bytes": (ws_frame(PING, bytes(126)), 1002),
     "a ping of 64 KiB": (ws_frame(PING, bytes(65536)), 1002),
-    "a continuation of nothing": (ws_frame(CONTINUATION, b"a"), 1002),
+    "a continuation without a message": (ws_frame(CONTINUATION, b"a"), 1002),
     "a continuation of what has ended": (ws_frame(TEXT, b"a") + ws_frame(CONTINUATION), 1002),
     "a message within another": (ws_frame(TEXT, b"a", fin=False) + ws_frame(TEXT, b"b"), 1002),
     "125 in two bytes": (b"\x82\xfe\x00\x7d" + bytes(129), 1002),

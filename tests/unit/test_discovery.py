@@ -196,7 +196,7 @@ def test_the_start_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> N
             tasks.cancel_scope.cancel()
 
     anyio.run(main)
-    assert "upstream app has no backends yet: requests are answered 503" in caplog.text
+    assert "upstream app has no backends yet: requests get 503" in caplog.text
 
 
 def test_not_all_upstreams_are_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_without_pingap_dns_names_are_looked_up_once() -> None:
     (warning,) = runtime.warnings
     assert str(warning) == (
         "c:3: upstreams.x.addrs[1]: host names are looked up once, at the start: pingap-dns looks them"
-        ' up again as they change (discovery = "static" says that once is meant)'
+        ' up again as they change (discovery = "static" accepts that)'
     )
     peers = runtime.upstreams["x"].peers
     assert [peer.text for peer in peers] == ["10.0.0.1:80", "127.0.0.1:81"]

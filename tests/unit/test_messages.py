@@ -193,7 +193,7 @@ def test_response_of_an_upstream_gets_no_cache_control() -> None:
 
 
 def test_fields_as_pairs_of_text_are_refused_with_a_hint() -> None:
-    with pytest.raises(TypeError, match="headers of text are a dict"):
+    with pytest.raises(TypeError, match="pass names and values as a dict"):
         Response(200, headers=Headers([("X", "a")]))  # type: ignore[list-item]
 
 

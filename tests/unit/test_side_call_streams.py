@@ -153,7 +153,7 @@ def test_leaving_the_block_closes_what_was_not_read(upstream: Upstream) -> None:
         async with client.stream("GET", f"http://{upstream.addr}/") as answer:
             assert await anext(answer.chunks()) == b"more to come"
         await happens(closed)
-        with pytest.raises(RuntimeError, match="behind its block"):
+        with pytest.raises(RuntimeError, match="after its block has ended"):
             await answer.read()
 
     upstream.script = script
@@ -298,7 +298,7 @@ def test_a_head_that_trickles_is_given_up(upstream: Upstream) -> None:
 def test_a_request_that_is_not_taken_is_given_up(upstream: Upstream) -> None:
     upstream.script = lambda served: served.wait(served.stopping)
     error = failure(upstream, method="POST", body=b"x" * 64_000_000, timeout=0.3)
-    assert error.endswith("/: the request was not taken within 0.3 s")
+    assert error.endswith("/: the request was not accepted within 0.3 s")
 
 
 def test_a_handshake_that_does_not_end_is_given_up(upstream: Upstream) -> None:

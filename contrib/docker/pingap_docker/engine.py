@@ -79,7 +79,7 @@ class Engine:
         except ValueError:
             found = None
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise EngineError(f"{self._path}: the answer is no list of containers")
+            raise EngineError(f"{self._path}: the answer is not a list of containers")
         return found
 
     async def listen(self, changed: Callable[[], None]) -> None:

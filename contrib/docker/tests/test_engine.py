@@ -59,9 +59,9 @@ def _answer(body: bytes) -> Callable[[Daemon], None]:
     ("break_it", "told"),
     [
         (_refuse, "answered with the status 403"),
-        (_answer(b"no json"), "the answer is no list of containers"),
-        (_answer(b'{"message": "x"}'), "the answer is no list of containers"),
-        (_answer(b"[1]"), "the answer is no list of containers"),
+        (_answer(b"no json"), "the answer is not a list of containers"),
+        (_answer(b'{"message": "x"}'), "the answer is not a list of containers"),
+        (_answer(b"[1]"), "the answer is not a list of containers"),
         (_answer(b" " * 2000), "the answer is over 1000 bytes"),
     ],
 )

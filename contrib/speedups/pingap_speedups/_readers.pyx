@@ -1,9 +1,9 @@
 # cython: language_level=3
-"""The readers of ``pingap/protocol/plain_heads.py``, compiled; what is plain and what is returned is
-said there.
+"""The readers of ``pingap/protocol/plain_heads.py``, compiled. That module defines which heads are plain,
+and what is returned.
 
-Python puts a NUL behind all bytes, which is in none of the sets below and in no literal. So a loop never
-gets past it, and neither does a comparison that goes on only after a byte that fits.
+Python appends a NUL to all bytes objects, which is in none of the sets below and in no literal. So a loop
+never gets past it, and neither does a comparison that stops at the first byte that does not fit.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -52,14 +52,14 @@ _fill_sets()
 
 
 cdef inline Text skip(Text place, unsigned char members) noexcept nogil:
-    """Return the first place whose byte is in none of some sets."""
+    """Return the first place whose byte is in none of the given sets."""
     while SETS[place[0]] & members:
         place += 1
     return place
 
 
 cdef inline Text after(Text place, const char* literal) noexcept nogil:
-    """Return the place behind what has to stand here, or NULL."""
+    """Return the place after an expected literal; NULL if it is not here."""
     while literal[0]:
         if place[0] != <unsigned char>literal[0]:
             return NULL
@@ -92,7 +92,7 @@ cdef inline bint is_key(bytes key, const char* name, Py_ssize_t size) noexcept:
 
 
 cdef inline bint is_notable(bytes key) noexcept:
-    """Tell whether a plain request does not have this field."""
+    """Return whether a plain request must not have this field."""
     return (
         is_key(key, "connection", 10)
         or is_key(key, "content-length", 14)
@@ -130,7 +130,7 @@ cdef inline long long number(Text digit, Text end) noexcept nogil:
 
 
 cdef str read_host(Text place, Text end):
-    """Return what ``parse_host`` does, or None: also for escapes and IPv6 literals, which are rare."""
+    """Return the result of ``parse_host``, or None; escapes and IPv6 literals are rare and also give None."""
     cdef char host[262]
     cdef Py_ssize_t size = 0
     if end - place > LONGEST_HOST:
@@ -149,7 +149,7 @@ cdef str read_host(Text place, Text end):
 
 
 def read_plain_request(bytes data not None):
-    """Return method, target, path, query, host, keys and lines of a plain request; else None."""
+    """Return method, target, path, query, host, keys and lines of a plain request; None for any other."""
     cdef Text start = data, end = start + max(len(data) - 4, 0)
     cdef Text method = skip(start, UPPER), path, query, target, line, place
     cdef list keys = [], lines = []
@@ -193,8 +193,8 @@ def read_plain_request(bytes data not None):
 
 
 def read_plain_response(bytes head not None):
-    """Return status, reason, keys, lines, length, whether the connection goes on, and the length that
-    ends the body (or -1) of a plain response; else None."""
+    """Return status, reason, keys, lines, length, whether the connection stays open, and the length that
+    ends the body (or -1) of a plain response; None for any other."""
     cdef Text start = head, end = start + len(head), line, place, value
     cdef list keys = [], lines = []
     cdef bytes key, reason = b""

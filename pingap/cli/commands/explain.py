@@ -38,7 +38,7 @@ def command(
     Shows the plugins the request would pass, phase by phase, and the upstream it would reach.
     Nothing is sent and no plugin is called. URL is http://host[:port]/path, or a path.
 
-    Exits with 1 if no location takes the request.
+    Exits with 1 if no location matches.
     """
     with built(conf, installed_registry()) as runtime:
         try:
@@ -82,7 +82,7 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
         yield f"It is rejected before locations are matched: {explanation.refusal}"
     elif explanation.location is None:
         yield from aligned(facts)
-        yield "No location takes it: it is answered with 404."
+        yield "No location matches: the request gets 404."
     else:
         place = str(explanation.place)
         facts.append(("location", explanation.location, f"weight {explanation.weight}  {place}"))
@@ -141,7 +141,7 @@ def _header_lines(explanation: Explanation) -> Iterator[str]:
 def _upstream_lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     if explanation.no_upstream:
-        yield f"No upstream can be asked: {explanation.no_upstream}"
+        yield f"No upstream can be used: {explanation.no_upstream}"
     elif explanation.refusal:
         yield f"It is not sent to an upstream: {explanation.refusal}"
     elif explanation.upstream is None:

@@ -79,7 +79,7 @@ def command(
 
 
 _NEXT = """\
-{folder} is a plugin of the category "{name}". Its README says how it is tested and published:
+{folder} is a plugin of the category "{name}". Its README explains how to test and publish it:
 
   cd {folder}
   python -m venv .venv

@@ -267,7 +267,7 @@ class Http2UpstreamConnection(Http2UpstreamTimeLimits, asyncio.Protocol):
         self._promised.discard(stream)
         transport = self._transport
         if self._leaving or transport is None or transport.is_closing():
-            stream.lose(UpstreamError("left before the request was sent", unprocessed=True))
+            stream.lose(UpstreamError("disconnected before the request was sent", unprocessed=True))
             return
         if not self._streams:
             self.hasten(time.monotonic() + PING_SECONDS)

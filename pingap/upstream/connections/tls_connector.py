@@ -101,5 +101,5 @@ class TlsConnector(TlsTransport, Generic[C]):
 
         A response that is delimited by the end of the connection is then incomplete (RFC 9112, 9.8).
         """
-        self._fail(ConnectionResetError("ended without a close of TLS"))
+        self._fail(ConnectionResetError("ended the connection without closing TLS"))
         return False

@@ -82,9 +82,7 @@ class Refresher:
         if limit.cancelled_caught:
             self._report((f"nothing was found within {FIRST_SECONDS:g} s",))
         if not self._upstream.peers:
-            log.warning(
-                "upstream %s has no backends yet: requests are answered 503", self._upstream.name
-            )
+            log.warning("upstream %s has no backends yet: requests get 503", self._upstream.name)
 
     async def run(self, slots: CapacityLimiter) -> None:
         """Look up again whenever it is time, until cancelled."""

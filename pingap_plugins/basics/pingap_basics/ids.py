@@ -19,9 +19,9 @@ _REDRAW_MILLISECONDS = 1000
 class Uuid7:
     """Makes UUIDs of version 7 (RFC 9562, 5.7), ascending as long as the clock is.
 
-    Random bits are drawn once in a second; the ids made with them count up from there (RFC 9562, 6.2,
-    method 2). That costs a quarter of drawing them for each id, and makes the next id easy to guess:
-    ids are no secrets.
+    Random bits are drawn once a second, and IDs count up from there (RFC 9562, 6.2, method 2). That
+    costs a quarter of drawing them for each ID, but makes the next ID easy to guess: IDs are not
+    secret.
     """
 
     __slots__ = ("_counter", "_millisecond", "_prefix", "_random", "_redrawn_at")

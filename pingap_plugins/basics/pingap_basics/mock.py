@@ -38,7 +38,7 @@ class Mock(Plugin):
         status: Annotated[int, Field(ge=200, le=599)] = 200
         """The status code."""
         headers: list[HeaderEntry] = Field(default_factory=list)
-        """Headers as ``Name: value``. A name may stand there more than once; a value may be a
+        """Headers as ``Name: value``. A name may occur more than once; a value may be a
         ``$variable``."""
         data: str = ""
         """The body."""

@@ -39,12 +39,13 @@ class Redirect(Plugin):
         """Settings of ``redirect``."""
 
         http_to_https: bool = False
-        """Redirect requests that came by http to https; ``false`` leaves the scheme alone. Behind a
-        proxy of ``basic.trusted_proxies``, the scheme, host and port that it forwards are used."""
+        """Whether HTTP requests are redirected to HTTPS; ``false`` leaves the scheme alone. Behind
+        a proxy of ``basic.trusted_proxies``, the scheme, host and port that it forwards are
+        used."""
         https_port: Annotated[int, Field(ge=1, le=65535)] = _HTTPS_PORT
-        """The port on which clients reach https. (A key that pingap does not have.)"""
+        """The port that clients use for HTTPS. (Not a key of pingap 0.13.9.)"""
         prefix: str = ""
-        """What paths must begin with; put in front of those that do not."""
+        """The prefix that paths must have; it is prepended to those that do not."""
         status: Literal[301, 302, 307, 308] = 307
         """The status code: 307 and 308 keep the method, 301 and 308 are permanent."""
 

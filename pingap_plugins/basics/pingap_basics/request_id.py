@@ -29,11 +29,11 @@ class RequestId(Plugin):
         """Settings of ``request_id``."""
 
         algorithm: Literal["uuid", "nanoid"] = "uuid"
-        """How an id is made: ``uuid`` (version 7) or ``nanoid``."""
+        """How an ID is generated: ``uuid`` (version 7) or ``nanoid``."""
         size: Annotated[int, Field(ge=1, le=128)] = 8
         """Number of characters of a nanoid."""
         header_name: HeaderName = "x-request-id"
-        """The header of the id, in requests and responses."""
+        """The header with the ID, in requests and responses."""
 
     def __init__(self, settings: Settings) -> None:
         self._key, self._line = field(settings.header_name, "")

@@ -46,18 +46,18 @@ class ResponseHeaders(Plugin):
     class Settings(PluginSettings):
         """Settings of ``response_headers``.
 
-        A value may be a ``$variable``. If that has no value for a request, nothing is added, and
-        what would be replaced is removed.
+        A value may be a ``$variable``. If that has no value for a request, no header is added, and
+        a header that it would have replaced is removed.
         """
 
         add_headers: list[HeaderEntry] = SettingsField(default_factory=list)
-        """Headers to add, as ``Name: value``; what is there with the same name stays."""
+        """Headers to add, as ``Name: value``; existing headers with the same name are kept."""
         remove_headers: list[HeaderName] = SettingsField(default_factory=list)
         """Names of headers to remove, with all their values."""
         set_headers: list[HeaderEntry] = SettingsField(default_factory=list)
-        """Headers to set, as ``Name: value``; they replace all values that are there."""
+        """Headers to set, as ``Name: value``; they replace all existing values."""
         set_headers_not_exists: list[HeaderEntry] = SettingsField(default_factory=list)
-        """Headers to set, as ``Name: value``, unless one with the same name is there."""
+        """Headers to set, as ``Name: value``, unless one with the same name exists."""
         rename_headers: list[Renaming] = SettingsField(default_factory=list)
         """Headers to rename, as ``old: new``, with all their values."""
         mode: Literal["response", "upstream"] = "response"

@@ -19,7 +19,7 @@ import brotli  # type: ignore[import-untyped]
 import zstandard
 
 _deflate: ModuleType = zlib
-with suppress(ImportError):  # the extra "fast"; it has the interface of zlib
+with suppress(ImportError):  # no wheels for this machine; it has the interface of zlib
     _deflate = importlib.import_module("zlib_ng.zlib_ng")
 
 ENGINE: Final[str] = _deflate.__name__.rpartition(".")[2]

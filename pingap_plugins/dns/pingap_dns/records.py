@@ -136,7 +136,7 @@ class Records:
             reason = reasons[0] if reasons else f'"{name}" has no address'
             self._fail(reason, known=bool(addresses))
         elif not addresses:
-            self._fail(f'the addresses of "{name}" lead nowhere', known=False)
+            self._fail(f'the addresses of "{name}" cannot be those of a backend', known=False)
         return addresses
 
     def _fail(self, reason: str, *, known: bool) -> None:

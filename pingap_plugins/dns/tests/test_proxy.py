@@ -103,7 +103,7 @@ def test_without_an_answer_at_the_start_503_until_there_is_one(
     server.set(SRV, "SRV", "SERVFAIL")
     proxy = start()
     assert proxy.get("/").status == 503
-    log = proxy.wait_for_log("upstream app has no backends yet: requests are answered 503")
+    log = proxy.wait_for_log("upstream app has no backends yet: requests get 503")
     expected = (
         "service_discover_fail: upstream app: dns discovery: no name server answers for"
         f' "{SRV}": SERVFAIL'

@@ -79,7 +79,7 @@ def test_addresses_to_which_nobody_listens_are_left_out() -> None:
     assert found_of(one) == ["10.0.0.1:80"]
     one.answered = {Question("app", "A"): addresses("0.0.0.0")}
     assert found_of(one) == []
-    assert list(one.failures) == ['the addresses of "app" lead nowhere']
+    assert list(one.failures) == ['the addresses of "app" cannot be those of a backend']
 
 
 def service(*found: tuple[int, int, int, str]) -> Records:

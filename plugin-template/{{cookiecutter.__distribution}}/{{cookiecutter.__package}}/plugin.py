@@ -66,13 +66,13 @@ class {{ cookiecutter.__class }}(Plugin):
     contract = "1.1"
 {% endif %}
 {% if cookiecutter.__reads %}
-    body = "reads"  # filters return what they get, so the announced length holds
+    body = "reads"  # filters do not change bodies, so the announced length is kept
 {% endif %}
 {% if cookiecutter.__rewrites %}
     body = "rewrites"  # filters change the length, so bodies are sent in chunks
 {% endif %}
 {% if cookiecutter.__early_request or cookiecutter.__proxy_upstream %}
-    # Only the plugin says these: what a client sends under such a name is dropped.
+    # Only the plugin sets these: headers of clients with these names are dropped.
 {% if cookiecutter.__early_request %}
 {% if cookiecutter.__proxy_upstream %}
     adds_headers = ("{{ cookiecutter.__header }}-Client", "{{ cookiecutter.__header }}")
@@ -85,17 +85,17 @@ class {{ cookiecutter.__class }}(Plugin):
 {% endif %}
 
     class Settings(PluginSettings):
-        """Keys of `[plugins.<name>]` in TOML, beside `category`."""
+        """Keys of `[plugins.<name>]` in TOML, besides `category`."""
 
         text: str = "hello"
-        """What the plugin says."""
+        """The text of the plugin."""
 {% if cookiecutter.__request %}
         path: str = "{{ cookiecutter.__path }}"
         """The path that the plugin answers."""
 {% endif %}
 {% if cookiecutter.__whole %}
         max_body: ByteSize = 65536
-        """Bytes a request body may have; a larger one is answered with 413."""
+        """Maximum size of a request body; a larger one is answered with 413."""
 {% endif %}
 {% if cookiecutter.async %}
         delay: Duration = 0.0
@@ -114,7 +114,7 @@ class {{ cookiecutter.__class }}(Plugin):
         self.delay = settings.delay
 {% endif %}
 {% if cookiecutter.__proxy_upstream or cookiecutter.__response %}
-        # Prepared once; a text that no header can hold is an error of the configuration.
+        # Prepared once; a text that is invalid in a header is a configuration error.
         self.header = field("{{ cookiecutter.__header }}", settings.text)
 {% endif %}
 {% if cookiecutter.__server_request %}
@@ -133,7 +133,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     {{ cookiecutter.__def }} early_request(self, request: Request, ctx: RequestContext) -> None:
-        """Tell other plugins and the upstream who asks."""
+        """Add the client's address, for other plugins and the upstream."""
 {% if cookiecutter.async %}
         await self.wait()
 {% endif %}
@@ -143,7 +143,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     {{ cookiecutter.__def }} request(self, request: Request) -> Response | None:
-        """Answer on the path; let all else pass."""
+        """Answer on the path; let all other requests pass."""
         if request.path != self.path:
             return None
 {% if cookiecutter.async %}
@@ -159,7 +159,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     {{ cookiecutter.__def }} proxy_upstream(self, request: Request) -> None:
-        """Tell the upstream; what never goes there is left alone."""
+        """Add a header to requests that go to the upstream."""
 {% if cookiecutter.async %}
         await self.wait()
 {% endif %}
@@ -206,7 +206,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     {{ cookiecutter.__def }} upstream_response(self, response: Response) -> None:
-        """Take out what the upstream says of its software."""
+        """Remove the header in which the upstream names its software."""
 {% if cookiecutter.async %}
         await self.wait()
 {% endif %}
@@ -216,7 +216,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     def upstream_response_body(self, response: Response) -> BodyFilter | None:
-        """Filter a body that comes from the upstream."""
+        """Filter the body of an upstream's response."""
         return self.filter_for(response.headers)
 {% endif %}
 {% if cookiecutter.__error_page %}
@@ -233,7 +233,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     {{ cookiecutter.__def }} response(self, response: Response) -> None:
-        """Tell the client, whoever made the response."""
+        """Add a header to every response."""
 {% if cookiecutter.async %}
         await self.wait()
 {% endif %}
@@ -250,7 +250,7 @@ class {{ cookiecutter.__class }}(Plugin):
 
     @hookimpl
     {{ cookiecutter.__def }} websocket(self) -> WebSocketFilter | None:
-        """See the messages of a WebSocket."""
+        """Read the messages of a WebSocket."""
 {% if cookiecutter.async %}
         await self.wait()
 {% endif %}
@@ -276,20 +276,20 @@ class {{ cookiecutter.__class }}(Plugin):
 {% if cookiecutter.__reads %}
 
     def filter_for(self, headers: Headers) -> BodyFilter | None:
-        """Return what looks at one body; nothing for one that is compressed."""
+        """Return a filter for a body, unless it is compressed."""
         return None if "content-encoding" in headers else Digest(self.text)
 {% endif %}
 {% if cookiecutter.__rewrites %}
 
     def filter_for(self, headers: Headers) -> BodyFilter | None:
-        """Return what changes one body; nothing unless it is plain text."""
+        """Return a filter for a body if it is plain text."""
         plain = (headers.get("content-type") or "").startswith("text/plain")
         return Append(self.text) if plain and "content-encoding" not in headers else None
 {% endif %}
 {% if cookiecutter.async %}
 
     async def wait(self) -> None:
-        """Stand for what you await: a side call, a query, a thread.
+        """Stands for whatever you await: a side call, a query, a thread.
 
         The key `timeout` of the plugin limits how long it may take, 30 s by default.
         """
@@ -306,12 +306,12 @@ class Digest(BodyFilter):
         self.sha256 = hashlib.sha256()
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk, cut as the network happened to cut it."""
+        """Handle a chunk; its boundaries are arbitrary."""
         self.sha256.update(chunk)
         return chunk
 
     def end(self, trailers: Headers) -> bytes:
-        """Take the end of the body."""
+        """Handle the end of the body."""
         log.info("%s: SHA-256 %s", self.text, self.sha256.hexdigest())
         return b""
 {% endif %}
@@ -325,7 +325,7 @@ class Append(BodyFilter):
         self.line = f"{text}\n".encode()
 
     def end(self, trailers: Headers) -> bytes:
-        """Take the end of the body; return what is left to send."""
+        """Handle the end of the body; return the remaining data."""
         return self.line
 {% endif %}
 {% if cookiecutter.__websocket %}

@@ -365,7 +365,7 @@ def test_values_that_mean_the_same_as_no_key_are_accepted(section, line):
     assert warnings(table(section, line)) == []
 
 
-SAMPLE = "has no effect, in pingap neither: the cache plugin has its own setting"
+SAMPLE = "has no effect, nor in pingap 0.13.9: the cache plugin has its own setting"
 ENGINE = "has no effect: it tunes pingap's Rust engine"
 KEEPALIVE = "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_probe_count, and"
 
@@ -379,7 +379,7 @@ KEEPALIVE = "has no effect: TCP keepalive needs tcp_idle, tcp_interval and tcp_p
         ("basic", 'log_buffered_size = "8kb"', "log_buffered_size: has no effect: the log is always written in batches"),
         ("basic", 'cache_directory = "/a"', f"cache_directory: {SAMPLE}"),
         ("basic", 'cache_max_size = "1g"', f"cache_max_size: {SAMPLE}"),
-        ("servers", "tcp_fast_open = 10", "tcp_fast_open: has no effect, in pingap neither: the key is tcp_fastopen"),
+        ("servers", "tcp_fast_open = 10", "tcp_fast_open: has no effect, nor in pingap 0.13.9: the key is tcp_fastopen"),
         ("servers", 'tcp_idle = "1m"', f"tcp_idle: {KEEPALIVE} tcp_interval and tcp_probe_count are missing"),
         ("upstreams", 'tcp_interval = "1m"\ntcp_idle = "1m"', f"tcp_idle: {KEEPALIVE} tcp_probe_count is missing"),
     ],
@@ -449,10 +449,10 @@ TLS = "global_certificates = true\n"
             "upstreams",
             'upstream_ca = "a"\nclient_cert = "b"',
             [
-                "2: upstreams.x.upstream_ca: needs sni: without it the backends are spoken to"
-                " without TLS",
-                "3: upstreams.x.client_cert: needs sni: without it the backends are spoken to"
-                " without TLS",
+                "2: upstreams.x.upstream_ca: needs sni: without it, connections to the backends"
+                " do not use TLS",
+                "3: upstreams.x.client_cert: needs sni: without it, connections to the backends"
+                " do not use TLS",
                 "3: upstreams.x.client_cert: needs client_key beside it",
             ],
         ),

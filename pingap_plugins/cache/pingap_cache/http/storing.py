@@ -283,9 +283,10 @@ def stored_fields(
         named |= {name.strip(b" \t").lower() for name in listed.split(b",")}
     if named:
         dropped |= named
-    if dropped.isdisjoint(headers.keys):
-        return headers.copy()
-    return Headers(prepared for prepared in headers.fields if prepared[0] not in dropped)
+    stored = headers.copy()
+    for name in dropped.intersection(headers.keys):
+        stored.discard(name)
+    return stored
 
 
 @lru_cache(maxsize=16)

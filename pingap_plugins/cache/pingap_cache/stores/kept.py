@@ -73,12 +73,14 @@ class Kept(Entry):
         self.token = token
         self.charge = (
             ENTRY_BYTES
-            + sum(len(data) + _BYTES_OBJECT for data in (key, head, *blocks))
-            + sum(len(text.encode("utf-8", "replace")) for text in (url, *tags))
+            + (len(key) + len(head) + size)
+            + (2 + len(blocks)) * _BYTES_OBJECT
+            + len(url.encode("utf-8", "replace"))
             + _TEXT_OBJECT
-            + len(tags) * TAG_BYTES
             + len(head) * VIEW_SHARE
         )
+        for tag in tags:
+            self.charge += TAG_BYTES + len(tag.encode("utf-8", "replace"))
         """Bytes that it takes, with all that comes with it."""
         self.uses = 0
         self.in_main = False

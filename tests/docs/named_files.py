@@ -1,0 +1,34 @@
+"""Files that settings of the manual name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docs.blocks import blocks
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+
+_RECORD = {
+    "country": {"iso_code": "DE"},
+    "continent": {"code": "EU"},
+    "autonomous_system_number": 64496,
+}
+
+
+def write_named_files(directory: Path) -> None:
+    """Write the lists that the manual shows, and what stands for pages and databases."""
+    for block in blocks("text"):
+        if block.file:
+            _write(directory / block.file, block.text.encode())
+    _write(directory / "pages/not_here.html", b"<h1>Not here</h1>")
+    for name in ("country", "asn"):
+        writer = MMDBWriter(6, ipv4_compatible=True, database_type="Test")
+        writer.insert_network(IPSet(["192.0.2.0/24"]), _RECORD)
+        file = directory / f"geo/{name}.mmdb"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        writer.to_db_file(str(file))
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
