@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple, TypeAlias
 
 from pingap import Networks, Request, RequestContext
 
-_WITH_NAME: Final = ("header", "cookie", "query")
+_WITH_NAME: Final = ("header", "cookie", "query", "claim")
 _ALONE: Final = ("ip", "host", "path", "user")
 KINDS: Final = (*_ALONE, *_WITH_NAME)
 
+_CLAIMS: Final = ("jwt", "oidc")
+"""Where plugins that check tokens keep the claims of a request (``ctx.state``)."""
 _MOST_CLIENTS: Final = 4096
 """Addresses that a worker remembers."""
 
@@ -131,8 +133,20 @@ def _source(kind: str, name: str, clients: Clients) -> Source:
         return lambda request, ctx: request.cookie(name)
     if kind == "query":
         return lambda request, ctx: request.query_params.get(name)
+    if kind == "claim":
+        return lambda request, ctx: _claim(ctx, name)
     if kind == "user":
         return lambda request, ctx: ctx.user
     if kind == "host":
         return lambda request, ctx: request.host
     return lambda request, ctx: request.path
+
+
+def _claim(ctx: RequestContext, name: str) -> str | None:
+    """Return a claim that is a text or a number."""
+    for place in _CLAIMS:
+        claims = ctx.state.get(place)
+        value = claims.get(name) if isinstance(claims, Mapping) else None
+        if isinstance(value, str | int | float):
+            return str(value)
+    return None

@@ -65,7 +65,7 @@ class Limit(Plugin):
         self._counts_slots = settings.type == "inflight"
         self._tells = settings.headers
         self._has_allowed = bool(settings.allow or settings.allow_keys)
-        if ("user", "") in settings.parts:
+        if any(kind in ("user", "claim") for kind, _ in settings.parts):
             self.after = _AUTHENTICATORS
         self._policy = fields.policy(self._name, self._rate.amount, self._rate.seconds)
         self._counts: Counts | None = None

@@ -41,11 +41,11 @@ class Settings(PluginSettings):
 
     type: Literal["rate", "inflight"] = "rate"
     """What is limited: ``rate`` how often requests come, ``inflight`` how many are in progress."""
-    tag: Literal["ip", "cookie", "header", "query", "path", "host", "user"] = "ip"
+    tag: Literal["ip", "cookie", "header", "query", "path", "host", "user", "claim"] = "ip"
     """What has the limit: each address, each value of a cookie, header field or query parameter, each path,
-    each host, or each user that a plugin in front has authenticated."""
+    each host, or each user, or value of a claim, that a plugin in front has authenticated."""
     key: str | None = None
-    """Name of the cookie, header field or query parameter."""
+    """Name of the cookie, header field, query parameter or claim."""
     by: list[Annotated[str, AfterValidator(_part)]] = Field(default_factory=list)
     """Instead of ``tag`` and ``key``: properties of which each combination has the limit, such as
     ``["ip", "header:X-Api-Key"]``."""
@@ -95,7 +95,7 @@ class Settings(PluginSettings):
 
     def _parts_problem(self) -> str | None:
         given = self.model_fields_set
-        named = self.tag in ("cookie", "header", "query")
+        named = self.tag in ("cookie", "header", "query", "claim")
         if self.by and given & {"tag", "key"}:
             return "by takes the place of tag and key: remove them"
         if named and not self.by and not self.key:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pingap import Plugin, Request, RequestContext, hookimpl
@@ -223,6 +225,24 @@ def test_a_user_has_the_limit(proxy: Proxy) -> None:
     assert statuses(proxy, 2, headers={"X-User": "ann"}) == [200, 429]
     assert statuses(proxy, 2, headers={"X-User": "ben"}) == [200, 429]
     assert statuses(proxy, 2) == [200, 200]
+
+
+class Token(Plugin):
+    category = "token"
+
+    @hookimpl
+    def request(self, request: Request, ctx: RequestContext) -> None:
+        ctx.state["jwt"] = json.loads(request.header("x-claims") or "{}")
+
+
+def test_a_claim_has_the_limit(proxy: Proxy) -> None:
+    proxy.configure("plugins.slow", category="limit", max=1, interval="1h", by=["claim:tenant"])
+    proxy.location("/", plugins=[Token, "slow"])
+    for tenant in ('"a"', "7"):
+        claims = {"X-Claims": f'{{"sub": "x", "tenant": {tenant}}}'}
+        assert statuses(proxy, 2, headers=claims) == [200, 429]
+    for claims in ({}, {"X-Claims": '{"tenant": ["a"]}'}, {"X-Claims": '{"tenant": ""}'}):
+        assert statuses(proxy, 2, headers=claims) == [200, 200]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_keys(keys: str) -> None:
         ("max = 1\nkey = 'a'", 'key has no effect with tag = "ip"'),
         ("max = 1\nby = ['ip']\ntag = 'ip'", "by takes the place of tag and key"),
         ("max = 1\nby = ['ipx']", 'found "ipx", expected one of ip, host, path, user, header:NAME'),
+        ("max = 1\ntag = 'claim'", "key is missing: the name of the claim"),
         ("max = 1\nby = ['header']", 'found "header"'),
         ("max = 1\nby = ['ip:1']", 'found "ip:1"'),
         ("max = 1\nby = ['header:']", 'found "header:"'),
