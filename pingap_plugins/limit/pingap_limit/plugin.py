@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Mapping
-from typing import Final
-
-import anyio
+from typing import TYPE_CHECKING, Final
 
 from pingap import (
     BackgroundTasks,
@@ -26,20 +24,18 @@ from pingap import (
 from pingap_limit import fields
 from pingap_limit.keys import Clients, Keys
 from pingap_limit.rates import Rate
-from pingap_limit.redis_calls import RedisCalls, StorageAway
-from pingap_limit.redis_limiter import RedisLimiter
-from pingap_limit.redis_slots import RedisSlots
 from pingap_limit.settings import Settings as LimitSettings
 from pingap_limit.slots import Slot, Slots
-from pingap_limit.standing import Standing
+from pingap_limit.standing import Standing, StorageAway
 from pingap_limit.strategies import LocalLimiter
+
+if TYPE_CHECKING:
+    from pingap_limit.remote import Remote
 
 log = logging.getLogger("pingap")
 
 _PAUSE: Final = 10.0
 """Seconds between two lines of a log about requests over a limit."""
-_CLOSING: Final = 2.0
-"""Seconds that closing the storage may take."""
 _AUTHENTICATORS: Final = ("basic_auth", "key_auth", "jwt", "combined_auth", "forward_auth", "oidc")
 
 
@@ -86,6 +82,8 @@ class Limit(Plugin):
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Open the storage. Nothing connects yet: pingap starts without it, too."""
         if self._settings.storage is not None:
+            from pingap_limit.remote import Remote  # the client of Redis takes 12 MiB
+
             self._remote = Remote(worker.shared, self._name, self._settings, self._rate)
             self._remote.start(tasks)
 
@@ -239,39 +237,3 @@ class Counts:
             settings.weight / 100,
             settings.burst or rate.amount,
         )
-
-
-class Remote:
-    """What several machines count in Redis."""
-
-    def __init__(self, shared: SharedState, name: str, settings: LimitSettings, rate: Rate) -> None:
-        assert settings.storage is not None
-        self.calls = RedisCalls(
-            settings.storage.get_secret_value(),
-            name,
-            settings.storage_prefix,
-            settings.storage_timeout,
-            settings.storage_connections,
-            shared,
-        )
-        self.slots = RedisSlots(self.calls, rate.amount) if settings.type == "inflight" else None
-        self.limiter = RedisLimiter(
-            self.calls,
-            settings.strategy,
-            rate,
-            settings.weight / 100,
-            settings.burst or rate.amount,
-        )
-
-    def start(self, tasks: BackgroundTasks) -> None:
-        """Start the work in the background."""
-        self.calls.start(tasks)
-        if self.slots is not None:
-            self.slots.start(tasks)
-
-    async def close(self) -> None:
-        """Give all slots back, and close the connections."""
-        with anyio.move_on_after(_CLOSING):
-            if self.slots is not None:
-                await self.slots.give_back_all()
-            await self.calls.close()

@@ -1,28 +1,19 @@
-"""Addresses of Redis, and the storage of the library limits for each kind."""
+"""Addresses of Redis. Checking one needs no client, so a configuration without Redis does not load any."""
 
 from __future__ import annotations
 
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Final
+from urllib.parse import urlsplit
 
-from limits.aio.storage import (
-    RedisClusterStorage,
-    RedisSentinelStorage,
-    RedisStorage,
+_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "redis+unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
 )
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-_SCHEMES: Final[dict[str, tuple[str, type[RedisStorage], bool]]] = {
-    "redis": ("redis", RedisStorage, False),
-    "rediss": ("rediss", RedisStorage, False),
-    "redis+unix": ("redis+unix", RedisStorage, False),
-    "redis+sentinel": ("redis+sentinel", RedisSentinelStorage, False),
-    "rediss+sentinel": ("redis+sentinel", RedisSentinelStorage, True),
-    "redis+cluster": ("redis+cluster", RedisClusterStorage, False),
-    "rediss+cluster": ("redis+cluster", RedisClusterStorage, True),
-}
-"""Scheme -> that of the library, its class, and whether TLS is an option."""
 
 
 def check_address(url: str) -> None:
@@ -53,28 +44,3 @@ def _check_places(scheme: str, places: str) -> None:
         host, _, port = place.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError("storage: a host has no port, expected host:port")
-
-
-def open_storage(url: str, prefix: str, timeout: float, connections: int) -> RedisStorage:
-    """Return the storage for an address that was checked. It connects when it is used.
-
-    :param prefix: of all keys.
-    :param timeout: seconds for each answer.
-    :param connections: maximum number of connections, for each node of a cluster.
-    """
-    scheme, _, rest = url.partition("://")
-    ours, storage, tls = _SCHEMES[scheme]
-    options: dict[str, Any] = {
-        "max_connections": connections,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "retry": Retry(NoBackoff(), 1),  # type: ignore[no-untyped-call]  # a connection that was idle
-    }
-    if tls:
-        options["ssl"] = True
-    if scheme.endswith(("sentinel", "cluster")):
-        parts = urlsplit(url)
-        for name, value in (("username", parts.username), ("password", parts.password)):
-            if value:
-                options[name] = unquote(value)  # which the library does not do
-    return storage(f"async+{ours}://{rest}", implementation="redispy", key_prefix=prefix, **options)

@@ -12,7 +12,8 @@ from typing import Any, Final
 import anyio
 
 from pingap import BackgroundTasks, SharedState
-from pingap_limit.redis_address import open_storage
+from pingap_limit.redis_storage import open_storage
+from pingap_limit.standing import StorageAway
 
 log = logging.getLogger("pingap")
 
@@ -22,10 +23,6 @@ _LONGEST_PROBE: Final = 2.0
 """Seconds that such an attempt may take: it also connects."""
 _TOLD_FOR: Final = 10.0
 """Seconds in which workers do not log what another one has logged."""
-
-
-class StorageAway(Exception):
-    """Redis cannot be reached, or does not answer in time."""
 
 
 class RedisCalls:
@@ -47,7 +44,11 @@ class RedisCalls:
         shared: SharedState,
     ) -> None:
         self._storage = open_storage(url, prefix, timeout, connections)
-        self._failures = (*_as_tuple(self._storage.base_exceptions), OSError, TimeoutError)
+        self._failures: tuple[type[Exception], ...] = (
+            *_as_tuple(self._storage.base_exceptions),
+            OSError,
+            TimeoutError,
+        )
         self._name = name
         self._timeout = timeout
         self._room = anyio.CapacityLimiter(connections)

@@ -13,7 +13,8 @@ from typing import Final
 import anyio
 
 from pingap import BackgroundTasks
-from pingap_limit.redis_calls import RedisCalls, StorageAway
+from pingap_limit.redis_calls import RedisCalls
+from pingap_limit.standing import StorageAway
 
 _LEASE: Final = 30.0
 _RENEWED_EVERY: Final = 10.0

@@ -1,4 +1,4 @@
-"""What is left of a limit."""
+"""What is left of a limit, as far as it can be known."""
 
 from __future__ import annotations
 
@@ -18,3 +18,7 @@ class Standing(NamedTuple):
     used: float
     remaining: int
     reset_after: float
+
+
+class StorageAway(Exception):
+    """Redis cannot be reached, or does not answer in time."""
