@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from limit_processes import running, until
 from redis_servers import Redis, cluster, needs_redis, redis_server, sentinels
 
-from pingap.testing import Proxy, Upstream
+from pingap.testing import Client, Proxy, Upstream
 
 pytestmark = [needs_redis, pytest.mark.timeout(120)]
 
@@ -107,6 +110,55 @@ def test_requests_in_progress_count_over_instances(
             assert client.answer().status == 200
             second.join()
         until(lambda: other.get("/") == 200)
+
+
+@pytest.fixture
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pingap_limit.redis_slots._LEASE", 2.0)
+    monkeypatch.setattr("pingap_limit.redis_slots._RENEWED_EVERY", 0.4)
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_the_slot_of_a_long_request_is_renewed(
+    proxy: Proxy, redis: Redis, upstream: Upstream
+) -> None:
+    go = threading.Event()
+    upstream.reply("/slow", b"late", until=go)
+    limited(proxy, f"redis://{redis.addr}", type="inflight", max=1)
+    with proxy.connect() as client:
+        client.send_request("GET", "/slow")
+        upstream.wait_for_request()
+        end = time.monotonic() + 4  # two leases
+        while time.monotonic() < end:
+            assert proxy.get("/").status == 429
+        go.set()
+        assert client.answer().status == 200
+    until(lambda: proxy.get("/").status == 200)
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_slots_of_a_machine_that_died_become_free(
+    tmp_path: Path, proxy: Proxy, redis: Redis, upstream: Upstream
+) -> None:
+    go = threading.Event()
+    upstream.reply("/slow", b"late", until=go)
+    limit = f'type = "inflight"\nmax = 1\nstorage = "redis://{redis.addr}"\nstorage_timeout = "10s"'
+    limited(proxy, f"redis://{redis.addr}", type="inflight", max=1)
+    with (
+        running(tmp_path / "a", upstream.addr, limit, 1) as other,
+        Client(("127.0.0.1", other.port)) as client,
+    ):
+        client.send_request("GET", "/slow")
+        upstream.wait_for_request()
+        assert proxy.get("/").status == 429
+        key = redis.ask("KEYS", "*slots*").split(b"\r\n")[2].decode()
+        for pid in (other.process.pid, *other.workers):
+            os.kill(pid, signal.SIGKILL)
+        go.set()
+        assert proxy.get("/").status == 429
+        assert int(redis.ask("PTTL", key)[1:]) <= 30_000
+        redis.ask("PEXPIRE", key, "1")  # instead of waiting for 30 seconds
+        until(lambda: proxy.get("/").status == 200)
 
 
 def test_a_refusal_that_is_known_needs_no_redis(proxy: Proxy, redis: Redis) -> None:
