@@ -1,4 +1,4 @@
-"""The distributions of this project, and which of them provides each feature of pingap 0.13.9."""
+"""The distributions of this project, and which of them provides each category, key and other feature."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 RELEASED: Final = frozenset(
     {
         "pingap-basics",
+        "pingap-cache",
         "pingap-compression",
         "pingap-dns",
         "pingap-docker",
@@ -39,6 +40,8 @@ CATEGORIES: Final = {
     "ua_restriction": "pingap-restriction",
     "geo_restriction": "pingap-restriction",
     "cors": "pingap-restriction",
+    "method_restriction": "pingap-restriction",
+    "header_restriction": "pingap-restriction",
     "limit": "pingap-limit",
     "traffic_splitting": "pingap-traffic",
     "directory": "pingap-static",

@@ -37,7 +37,10 @@ _NEVER_IN_TRAILERS = NEVER_FORWARDED.union(
 )
 
 _NOT_DROPPED = frozenset(
-    b"close keep-alive host authorization cookie upgrade te content-length transfer-encoding".split()
+    (
+        b"close keep-alive host authorization cookie upgrade te content-length transfer-encoding "
+        b"forwarded x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip"
+    ).split()
 )
 
 _MOST_DIGITS = 18
@@ -96,8 +99,9 @@ def drop_listed(headers: Headers, options: frozenset[bytes]) -> None:
     """Drop the fields that ``Connection`` lists as belonging to this hop.
 
     Fields that are essential to every request are kept: a client must not be able to strip the credentials or
-    the host of a request by listing them. ``Upgrade``, ``TE`` and the framing fields are interpreted here and
-    never passed on unchanged.
+    the host of a request by listing them, nor what a trusted proxy says about it, if that proxy passes
+    ``Connection`` on; it would then be taken for the proxy itself. ``Upgrade``, ``TE`` and the framing fields are
+    interpreted here and never passed on unchanged.
     """
     keys = headers.keys
     if options <= _NOT_DROPPED or options.isdisjoint(keys):

@@ -8,6 +8,7 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 
 from pingap.build.runtime import Runtime
 from pingap.observability.process_figures import process_figures
@@ -68,7 +69,9 @@ class Reporter:
                     await anyio.lowlevel.checkpoint()
                     began = time.monotonic()
             if on_demand:
-                changed += [(["process", name], n) for name, n in process_figures().items()]
+                # In a thread, because the first call imports prometheus-client.
+                figures = await anyio.to_thread.run_sync(process_figures)
+                changed += [(["process", name], number) for name, number in figures.items()]
             self._send(changed, replaces=replaces)
             return spent + time.monotonic() - began
 

@@ -1,8 +1,8 @@
 """Doing what a page says: writing its files, running its commands, comparing their output.
 
 A block whose first line is a comment with a file name is a file. ``sh`` is run in a first terminal,
-``sh second-terminal`` in another one, where Ctrl-C ends what ran there before. ``text`` is what the
-block before it prints; ``...`` stands for anything.
+``sh second-terminal`` and ``sh third-terminal`` in others, where Ctrl-C ends what ran there before.
+``text`` is what the block before it prints; ``...`` stands for anything.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Final
 
 from docs.blocks import Block, every_block
 
-ADDRESS: Final = "127.0.0.1:8080"
-"""Where the pages' proxies listen; the walk uses a port that is free."""
+ADDRESSES: Final = {"second-terminal": "127.0.0.1:8080", "third-terminal": "127.0.0.1:3000"}
+"""Where the pages' proxies, and what is behind them, listen; the walk uses ports that are free."""
 
 _WRAPPER: Final = '#!/bin/sh\nexec "{python}" -m {module} "$@"\n'
 
 
 class Walkthrough:
-    """A reader at two terminals.
+    """A reader at some terminals.
 
     Installing from a registry is what the page does not test: an environment that it makes sees
     what is installed for the tests, and pip may download nothing.
@@ -42,8 +42,8 @@ class Walkthrough:
         self._directory = directory / "reader"
         self._tools = directory / "tools"
         self._state = self._tools / "state"
-        self._address = f"127.0.0.1:{_free_port()}"
-        self._server: subprocess.Popen[bytes] | None = None
+        self._used = {shown: f"127.0.0.1:{_free_port()}" for shown in ADDRESSES.values()}
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._printed = ""
         self._prepare()
 
@@ -57,6 +57,8 @@ class Walkthrough:
         self._environment = {
             **clean,
             "PATH": f"{self._tools}:{os.environ['PATH']}",
+            "HOME": str(self._tools),
+            "PINGAP_STATE_DIR": str(self._tools / "pingap"),
             "CURL_HOME": str(self._tools),
             "PIP_NO_INDEX": "1",
             "PIP_NO_BUILD_ISOLATION": "0",  # which is how pip wants this one: it is a negation
@@ -74,8 +76,8 @@ class Walkthrough:
                 self._write(block)
             elif block.info == "sh":
                 self._run(block)
-            elif block.info == "sh second-terminal":
-                self._serve(block)
+            elif block.language == "sh" and (terminal := block.info[3:]) in ADDRESSES:
+                self._serve(block, terminal)
             elif block.info == "text":
                 compared += 1
                 self._compare(block)
@@ -91,10 +93,10 @@ class Walkthrough:
     def _write(self, block: Block) -> None:
         file = self._here / block.file
         assert file.parent.is_dir(), f"{block}: there is no directory {block.file} belongs in"
-        file.write_text(block.text.replace(ADDRESS, self._address))
+        file.write_text(self._with_free_ports(block.text))
 
     def _run(self, block: Block) -> None:
-        commands = block.text.replace(ADDRESS, self._address)
+        commands = self._with_free_ports(block.text)
         script = f'. {self._state}\n{commands}\n(export -p; echo "cd $PWD") > {self._state}'
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
@@ -123,12 +125,23 @@ class Walkthrough:
         for module, python in runs.items():
             _script(environment / "bin" / module, _WRAPPER.format(python=python, module=module))
 
-    def _serve(self, block: Block) -> None:
-        self._interrupt()
-        output = self._tools / "second-terminal"
-        commands = block.text.replace(ADDRESS, self._address)
+    def _with_free_ports(self, text: str) -> str:
+        for shown, used in self._used.items():
+            text = text.replace(shown, used)
+            text = text.replace(_as_python(shown), _as_python(used))
+        return text
+
+    def _as_shown(self, text: str) -> str:
+        for shown, used in self._used.items():
+            text = text.replace(used, shown)
+        return text
+
+    def _serve(self, block: Block, terminal: str) -> None:
+        self._interrupt(terminal)
+        output = self._tools / terminal
+        commands = self._with_free_ports(block.text)
         with output.open("wb") as file:
-            self._server = subprocess.Popen(
+            server = self._servers[terminal] = subprocess.Popen(
                 ["bash", "-e", "-c", f". {self._state}\n{commands}"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -137,24 +150,24 @@ class Walkthrough:
                 start_new_session=True,  # a terminal of its own, so that Ctrl-C reaches no other
             )
         limit = time.monotonic() + 30
-        while self._address not in (printed := output.read_text()):  # as the reader, who looks
-            assert self._server.poll() is None, f"{block}:\n{printed}"
+        address = self._used[ADDRESSES[terminal]]
+        while address not in (printed := output.read_text()):  # as the reader, who looks
+            assert server.poll() is None, f"{block}:\n{printed}"
             assert time.monotonic() < limit, f"{block}: nothing is served\n{printed}"
             time.sleep(0.02)
         self._printed = printed
 
-    def _interrupt(self) -> None:
-        """Press Ctrl-C in the second terminal."""
-        if self._server is None:
+    def _interrupt(self, terminal: str) -> None:
+        """Press Ctrl-C in a terminal."""
+        if (server := self._servers.pop(terminal, None)) is None:
             return
-        if self._server.poll() is None:
-            os.killpg(self._server.pid, signal.SIGINT)
-        self._server.wait(30)
-        self._server = None
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGINT)
+        server.wait(30)
 
     def _compare(self, block: Block) -> None:
         printed, expected = (
-            re.sub(" +", " ", text.replace(self._address, ADDRESS).strip())  # columns may be wider
+            re.sub(" +", " ", self._as_shown(text).strip())  # columns may be wider
             for text in (self._printed, block.text)
         )
         pattern = ".*".join(re.escape(part) for part in expected.split("..."))
@@ -170,7 +183,14 @@ class Walkthrough:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._interrupt()
+        for terminal in ADDRESSES:
+            self._interrupt(terminal)
+
+
+def _as_python(address: str) -> str:
+    """Return an address as programs write it that are given host and port."""
+    host, _, port = address.partition(":")
+    return f'"{host}", {port}'
 
 
 def _base_python() -> str:

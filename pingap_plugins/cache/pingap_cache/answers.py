@@ -115,7 +115,11 @@ class Answers:
     def joined(
         self, request: Request, wish: Lookup, headers: Headers, fill: Fill, now: float
     ) -> Response:
-        """Return the answer from a body that comes at this moment."""
+        """Return the answer from a body that comes at this moment.
+
+        Its length is not announced: the upstream has said how long its own body is, and body filters of
+        other plugins (compression, say) may have changed what is stored and shared.
+        """
         head = fill.head
         assert head is not None
         line = self.forwarded("uri-miss", collapsed=True)
@@ -123,11 +127,9 @@ class Answers:
             return _whole(answer(head, wish, headers, 0, now), b"", "hit", line)
         made = answer(head, PLAIN, headers, 0, now)
         if request.method == "HEAD":
-            return _whole(made, b"", "hit", line, fill.length)
+            return _whole(made, b"", "hit", line)
         response = _made(made.status, _Body(b"", self._joined(fill, fill.join())), made.headers)
         response.headers.discard(b"content-length")
-        if fill.length is not None:
-            response.content_length = fill.length
         _settle(response, "hit", line)
         return response
 

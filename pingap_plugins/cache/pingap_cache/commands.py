@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from pingap import DurableStore, hookimpl
 from pingap_cache.control import CommandError, ask_all, folder
+from pingap_cache.showing import summary, table, verdicts
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _plugin = click.option("--plugin", default="", metavar="NAME", help="Only the cache of this name.")
@@ -35,9 +36,14 @@ def cache() -> None:
 def _ask(command: str, plugin: str, **arguments: Any) -> list[dict[str, Any]]:
     try:
         given = {"command": command, "plugin": plugin, **arguments}
-        return [one for one in ask_all(folder(DurableStore()), given) if not one.get("other")]
+        replies = ask_all(folder(DurableStore()), given)
     except CommandError as error:
         raise click.ClickException(str(error)) from None
+    found = [reply for reply in replies if "other" not in reply]
+    if not found:
+        names = ", ".join(sorted({reply["other"] for reply in replies}))
+        raise click.ClickException(f'no running cache is named "{plugin}"; there is: {names}')
+    return found
 
 
 def _echo_json(value: object) -> None:
@@ -55,29 +61,7 @@ def stats(plugin: str, as_json: bool) -> None:
         return
     for name in dict.fromkeys(reply["plugin"] for reply in replies):
         mine = [reply for reply in replies if reply["plugin"] == name]
-        click.echo(f"{name} ({mine[0]['directory']}), workers: {len(mine)}")
-        for label, value in _summed(mine).items():
-            click.echo(f"  {label:<22}{value:>14}")
-
-
-def _summed(replies: list[dict[str, Any]]) -> Mapping[str, str]:
-    """Return the figures of one cache, over all workers; those of a disk are the same in all of them."""
-    rows: dict[str, str] = {}
-    for part in ("memory", "disk"):
-        figures = [reply["stores"][part] for reply in replies if part in reply["stores"]]
-        for name in figures[0] if figures else ():
-            values = [one[name] for one in figures if one[name] is not None]
-            if values:
-                shared = part == "disk" and name in ("entries", "bytes", "limit")
-                value = max(values) if shared else sum(values)
-                shown = f"{value:.3f}" if isinstance(value, float) else str(value)
-                rows[f"{part} {name.replace('_', ' ')}"] = shown
-    requests: dict[str, int] = {}
-    for reply in replies:
-        for status, count in reply["requests"].items():
-            requests[status] = requests.get(status, 0) + count
-    rows.update({f"requests {status}": str(count) for status, count in requests.items()})
-    return rows
+        click.echo("\n".join(summary(name, mine)))
 
 
 @cache.command("list")
@@ -96,13 +80,10 @@ def list_entries(
     if as_json:
         _echo_json(entries)
         return
-    now = time.time()
-    for entry in entries:
-        stale = " stale" if entry["stale"] else ""
-        kept = max(0, entry["keep_until"] - now)
-        click.echo(
-            f"{entry['size']:>10}  {now - entry['stored']:>7.0f} s old, kept {kept:.0f} s{stale}  {entry['url']}"
-        )
+    for line in table(entries, time.time()):
+        click.echo(line)
+    if not entries:
+        click.echo("nothing is stored that matches", err=True)
 
 
 @cache.command()
@@ -146,11 +127,5 @@ def why(url: str, headers: Sequence[str], method: str, plugin: str, as_json: boo
     if as_json:
         _echo_json(replies)
         return
-    told: dict[tuple[str, str], None] = {}
-    for reply in replies:
-        for verdict in reply["verdicts"]:
-            told[reply["plugin"], f"location {verdict['location']}: {verdict['text']}"] = None
-    for name, text in told:
-        click.echo(f"{name}, {text}")
-    if not told:
-        click.echo("no location with a cache")
+    for line in verdicts(replies) or ["no location has a cache"]:
+        click.echo(line)

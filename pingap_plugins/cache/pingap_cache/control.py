@@ -1,4 +1,7 @@
-"""A socket of each cache in each worker, for ``pingap cache``: a line of JSON is answered by another.
+"""A socket of each cache in each worker, for ``pingap cache``: a line of JSON is answered by others.
+
+The first line of an answer is an object. If that has ``entries``, further lines have more of them, so that no
+line takes the event loop long.
 
 The sockets are in a directory that only the user of pingap (and root) can look into.
 """
@@ -28,6 +31,8 @@ LONGEST_LINE: Final = 64 * 1024
 SECONDS: Final = 60.0
 """How long a command may take."""
 
+ENTRIES: Final = 50
+"""Entries in a line."""
 LONGEST_NAME: Final = 100
 """Bytes of a socket's name; some systems allow no more than 103."""
 _OWN_FILES: Final = Path("/proc/self/fd")
@@ -120,9 +125,23 @@ async def _talk(stream: SocketStream, answer: Answer) -> None:
             except (anyio.IncompleteRead, anyio.DelimiterNotFound, ValueError):
                 return
             try:
-                await stream.send(json.dumps(reply).encode() + b"\n")
+                for line in lines(reply):
+                    await stream.send(line)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 log.debug("a command of pingap cache left before its answer came")
+
+
+def lines(reply: dict[str, Any]) -> Iterator[bytes]:
+    """Yield a reply as it is sent; its entries are taken out, so that they are freed little by little."""
+    entries = reply.get("entries")
+    if entries is None:
+        yield json.dumps(reply).encode() + b"\n"
+        return
+    yield json.dumps(reply | {"entries": []}).encode() + b"\n"
+    entries.reverse()
+    while entries:
+        part = [entries.pop() for _ in range(min(ENTRIES, len(entries)))]
+        yield json.dumps(part).encode() + b"\n"
 
 
 # The other side.
@@ -166,5 +185,15 @@ async def _ask(path: Path, command: dict[str, Any]) -> dict[str, Any] | None:
                 parts = [part async for part in stream]
     except OSError:
         return None
-    text = b"".join(parts)
-    return json.loads(text) if text else None
+    return joined(b"".join(parts))
+
+
+def joined(data: bytes) -> dict[str, Any] | None:
+    """Return the reply that came in lines; None if it is not whole, since the worker has ended."""
+    if not data.endswith(b"\n"):
+        return None
+    first, *more = data.splitlines()
+    reply: dict[str, Any] = json.loads(first)
+    for line in more:
+        reply["entries"] += json.loads(line)
+    return reply

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from pingap import Headers, field
 from pingap_cache.asking import hashed, variant_key
-from pingap_cache.control import CommandError
+from pingap_cache.control import ENTRIES, CommandError
 from pingap_cache.http.lookup import look_at
 from pingap_cache.http.serving import Verdict, decide, explain
 from pingap_cache.opened import Opened
@@ -41,7 +43,7 @@ class Explaining:
         :raises CommandError: it cannot be.
         """
         if given.get("plugin") not in ("", None, self._name):
-            return {"other": True}
+            return {"other": self._name}
         answer = {"plugin": self._name, "worker": os.getpid()}
         match given.get("command"):
             case "stats":
@@ -68,10 +70,17 @@ class Explaining:
             namespace=given["namespace"],
             limit=min(given["limit"], MOST_LISTED),
         )
-        return [
-            asdict(entry) | {"key": entry.key.hex(), "url": entry.url.removesuffix(END)}
-            for entry in entries
-        ]
+        listed = []
+        for number, entry in enumerate(entries, 1):
+            url = entry.url.removesuffix(END)
+            # (A marker says by what a URL varies, and has no body.)
+            _, view = (None, None) if entry.size else await self._get(entry.key)
+            marker = None if view is None else view.marker
+            names = [] if marker is None else [name.decode("latin-1") for name in marker.names]
+            listed.append(asdict(entry) | {"key": entry.key.hex(), "url": url, "varies": names})
+            if not number % ENTRIES:
+                await checkpoint()
+        return listed
 
     async def _purge(self, given: dict[str, Any], locations: Sequence[str]) -> int:
         # (All workers are asked, so they need not tell each other.)
@@ -126,8 +135,9 @@ class Explaining:
             if decision.verdict is Verdict.FETCH:
                 return f"miss: {said}nothing is stored{last}"
             return f"{decision.verdict.value}: {decision.reason}{last}"
-        softly = ", purged softly" if entry is not None and entry.stale else ""
-        return f"{decision.verdict.value}: {said}{decision.reason}; {explain(stored, now)}{softly}"
+        verdict = decision.verdict.value
+        reason = "" if decision.reason == verdict else f"{decision.reason}; "
+        return f"{verdict}: {said}{reason}{explain(stored, now)}"
 
     async def _get(self, key: bytes) -> tuple[Entry | None, View | None]:
         entry = await self._parts.store.get(key)

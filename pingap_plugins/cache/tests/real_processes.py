@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,8 +71,18 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, upstream: str, *, cache: str = "", workers: int = 2) -> Iterator[Running]:
-    """Run pingap; its state is in ``folder``."""
+def running(
+    folder: Path,
+    upstream: str,
+    *,
+    cache: str = "",
+    workers: int = 2,
+    prefix: Sequence[str] = (),
+) -> Iterator[Running]:
+    """Run pingap; its state is in ``folder``.
+
+    :param prefix: a program, with arguments, that runs it.
+    """
     folder.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -82,7 +92,7 @@ def running(folder: Path, upstream: str, *, cache: str = "", workers: int = 2) -
         TOML.format(folder=folder, upstream=upstream, cache=cache, workers=workers, port=port)
     )
     environment = {**os.environ, "PINGAP_STATE_DIR": str(folder / "state")}
-    command = [sys.executable, "-m", "pingap", "-c", str(conf), "--log", str(log)]
+    command = [*prefix, sys.executable, "-m", "pingap", "-c", str(conf), "--log", str(log)]
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     pingap = Running(process, port, log)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from pingap_cache.commands import cache
+from pingap_cache.control import ENTRIES, joined, lines
 from pingap_cache.plugin import Cache
 
 from pingap.testing import Clock, Proxy, Upstream
@@ -39,21 +41,38 @@ def run(*arguments: str) -> str:
 
 
 def test_stats(cached: Proxy) -> None:
-    shown = {
-        line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in run("stats").splitlines()
-    }
-    assert shown["memory entries"] == "3"  # and a marker of variants
-    assert (shown["requests hit"], shown["requests miss"]) == ("1", "2")
-    assert shown["requests uncacheable"] == "1"
+    head, memory, requests = run("stats").splitlines()
+    assert head == "cache: memory, 1 worker"
+    assert re.fullmatch(r"  memory    3 entries, \d+\.\d KiB of .* GiB, 0 evicted", memory)
+    assert requests == "  requests  4, 25% from the cache: hit 1, miss 2, uncacheable 1"
     [reply] = json.loads(run("stats", "--json"))
-    assert reply["stores"]["memory"]["entries"] == 3
+    assert reply["stores"]["memory"]["entries"] == 3  # one is a marker of variants
 
 
 def test_list(cached: Proxy) -> None:
-    assert "http://example.org/a" in run("list")
+    head, *lines = run("list").splitlines()
+    assert head.split() == ["size", "age", "kept", "URL"]
+    assert lines[0].split()[:3] == ["10", "B", "0s"]
+    assert lines[0].endswith("  http://example.org/a")
+    assert sorted(line.endswith("http://example.org/lang") for line in lines) == [
+        False,
+        False,
+        True,
+    ]
+    assert any(
+        line.endswith("http://example.org/lang  (varies by accept-language)") for line in lines
+    )
     [entry] = json.loads(run("list", "--prefix", "http://example.org/a", "--json"))
     assert (entry["url"], entry["size"], entry["namespace"]) == ("http://example.org/a", 10, "shop")
-    assert run("list", "--prefix", "http://example.com/") == ""
+    assert run("list", "--prefix", "http://example.com/") == "nothing is stored that matches\n"
+    assert run("list", "--prefix", "http://example.com/", "--json") == "[]\n"
+
+
+@pytest.mark.parametrize("command", [["stats"], ["list"], ["purge", "--all"], ["why", "http://a/"]])
+def test_a_cache_that_is_not_there(cached: Proxy, command: list[str]) -> None:
+    result = CliRunner().invoke(cache, [*command, "--plugin", "catch"])
+    assert result.exit_code == 1
+    assert 'no running cache is named "catch"; there is: cache' in result.output
 
 
 def test_purge(cached: Proxy) -> None:
@@ -63,20 +82,17 @@ def test_purge(cached: Proxy) -> None:
     assert cached.get("/a", headers={"Host": "example.org"}).headers["X-Cache-Status"] == "miss"
     assert run("purge", "--tag", "blue") == "purged: 0\n"
     assert run("purge", "--tag", "red", "--soft") == "purged: 1\n"
-    assert "stale, purged" not in run("list")
-    assert " stale " in run("list")
+    assert "/a  (purged softly)" in run("list")
 
 
 def test_why(cached: Proxy, clock: Clock) -> None:
     def why(path: str, *more: str) -> str:
         return run("why", f"http://example.org{path}", *more)
 
-    assert "location site: fresh: fresh; age 0 s, lifetime 60 s by max-age of cache-control" in why(
-        "/a"
-    )
+    assert "location site: fresh: age 0 s, lifetime 60 s by max-age of cache-control" in why("/a")
     assert "the last response was not stored: private of cache-control" in why("/private")
     assert "miss: nothing is stored" in why("/never")
-    assert "varies by accept-language; fresh" in why("/lang")
+    assert "fresh: varies by accept-language; age 0 s" in why("/lang")
     assert "miss: varies by accept-language" in why("/lang", "-H", "Accept-Language: de")
     assert "bypass: the method is POST" in why("/a", "--method", "POST")
     assert "revalidate: no-cache of the request" in why("/a", "-H", "Cache-Control: no-cache")
@@ -115,3 +131,17 @@ def test_sockets_are_for_this_user_alone_and_go_with_the_proxy(
     assert len(list(folder.iterdir())) == 1
     cached.stop()
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, ENTRIES, ENTRIES + 1, 5 * ENTRIES])
+def test_a_reply_in_lines_comes_back(count: int) -> None:
+    reply = {"plugin": "c", "entries": [{"url": f"http://a/{number}"} for number in range(count)]}
+    wanted = {**reply, "entries": list(reply["entries"])}
+    sent = list(lines(reply))
+    assert max(len(json.loads(line)) for line in sent) <= ENTRIES
+    assert joined(b"".join(sent)) == wanted
+
+
+@pytest.mark.parametrize("data", [b"", b'{"plugin": "c", "ent', b'{"entries": []}\n[{"url": '])
+def test_the_reply_of_a_worker_that_ends_meanwhile_does_not_count(data: bytes) -> None:
+    assert joined(data) is None

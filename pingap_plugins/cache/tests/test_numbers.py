@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -86,3 +87,56 @@ def test_a_hit_from_memory_has_a_tag(proxy: Proxy, upstream: Upstream) -> None:
     proxy.get("/a")
     proxy.get("/a")
     assert proxy.access_log == ["miss max-age of cache-control", "hit fresh"]
+
+
+def test_series_and_buckets_are_those_of_pingap(
+    proxy: Proxy, upstream: Upstream, tmp_path: Path
+) -> None:
+    """``observability.md``, 3.2; a body from the disk counts as a read, a stored one as a write."""
+    proxy.location(plugins=[(Cache, {"directory": f"{tmp_path}/cache?cache_max=0"})])
+    upstream.reply("/large", bytes(200_000), headers=FRESH)
+    proxy.get("/large")
+    written(proxy)
+    assert proxy.get("/large").headers["X-Cache-Status"] == "hit"
+    metrics = proxy.metrics()
+    buckets = {
+        "lookup_time": (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1),
+        "lock_time": (0.01, 0.05, 0.1, 1, 3),
+        "storage_read_time": (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1),
+        "storage_write_time": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+    }
+    for name, limits in buckets.items():
+        series = f"pingap_cache_{name}"
+        found = re.findall(rf'^{series}_bucket{{.*le="([^"]+)"', metrics.text, re.MULTILINE)
+        assert [float(limit) for limit in found] == [*limits, float("inf")], name
+    assert metrics.value("pingap_cache_lookup_time_count") == 2
+    assert metrics.value("pingap_cache_storage_read_time_count") == 1
+    assert metrics.value("pingap_cache_storage_write_time_count") == 1
+    assert metrics.value("pingap_cache_lock_time_count") == 0
+    for name in ("reading", "writing"):
+        assert metrics.value(f"pingap_cache_{name}") == 0
+    for name in ("entries", "bytes", "evictions_total", "corrupt_total", "failures_total"):
+        assert metrics.value(f"pingap_cache_disk_{name}") >= 0
+
+
+def test_times_for_people_and_the_order_of_server_timing(
+    proxy: Proxy, upstream: Upstream, tmp_path: Path
+) -> None:
+    tags = "{:cache_lookup_time}|{:cache_lookup_time_human}|{:cache_lock_time_human}"
+    proxy.configure("servers.web", access_log=tags, enable_server_timing=True)
+    proxy.configure("plugins.c", category="cache", directory=str(tmp_path / "cache"))
+    proxy.location(plugins=["c"])
+    upstream.reply("/a", b"text", headers=FRESH)
+    answer = proxy.get("/a")
+    names = [entry.partition(";")[0] for entry in answer.headers["Server-Timing"].split(", ")]
+    order = [
+        "upstream.connect",
+        "upstream.processing",
+        "upstream",
+        "cache.lookup",
+        "cache",
+        "total",
+    ]
+    assert [name for name in names if not name.startswith("plugin")] == order
+    whole, human, lock = proxy.access_log[0].split("|")
+    assert (human, lock) == (f"{whole}ms", "")

@@ -78,12 +78,10 @@ class GeoDatabase:
         :raises maxminddb.InvalidDatabaseError: the record is damaged.
         """
         try:
-            return _place(self._reader.get(address.partition("%")[0]))
-        except (
-            ValueError,
-            TypeError,
-        ):  # no address, or one of IPv6, which the database does not have
+            record = self._reader.get(address.partition("%")[0])
+        except (ValueError, TypeError):  # no address, or one of IPv6 in a database without them
             return NOWHERE
+        return _place(record)
 
 
 def _place(record: object) -> Place:

@@ -35,16 +35,16 @@ CONTINENT: Final = ContextKey[str]("geo_continent")
 ASN: Final = ContextKey[int]("geo_asn")
 """The number of the client's autonomous system."""
 
-_CODE: Final = re.compile("[A-Z]{2}")
+_CODE: Final = re.compile("[A-Za-z]{2}")
 _REPORT_SECONDS: Final = 60.0
 
 
 def _check_codes(text: str) -> str:
-    codes = text.upper().replace(",", " ").split()
+    codes = text.replace(",", " ").split()
     for code in codes or (text,):
         if not _CODE.fullmatch(code):
             raise ValueError(f'"{code}" is not a code of two letters')
-    return " ".join(codes)
+    return " ".join(codes).upper()
 
 
 Codes = Annotated[tuple[Annotated[str, AfterValidator(_check_codes)], ...], Field(strict=False)]

@@ -287,6 +287,7 @@ def problems(keys: str) -> list[str]:
         ('type = "allow"', "with empty lists refuses every request"),
         ('type = "deny"\ncountry_codes = ["CN", "CHN"]', 'country_codes[1]: "CHN" is not a code'),
         ('type = "deny"\ncountry_codes = ["C1"]', '"C1" is not a code'),
+        ('type = "deny"\ncountry_codes = ["ß"]', '"ß" is not a code'),  # SS in capital letters
         ('type = "deny"\ncountry_codes = [""]', '"" is not a code'),
         ('type = "deny"\ncountry_codes = "CN"', "country_codes"),
         ('type = "deny"\nasns = ["64496"]', "asns[0]"),

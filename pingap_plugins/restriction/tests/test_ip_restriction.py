@@ -256,6 +256,23 @@ def test_a_denied_address_is_recognised_in_every_form(
     assert proxy.get("/", headers={"X-Forwarded-For": written}).status == 403
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "198.51.100.1", "Connection": "X-Forwarded-For"},
+        {"X-Real-IP": "198.51.100.1", "Connection": "close, x-real-ip"},
+        {"Forwarded": "for=198.51.100.1", "Connection": "Forwarded"},
+    ],
+)
+def test_nobody_becomes_the_trusted_proxy_by_removing_what_it_says(
+    start_proxy: StartProxy, headers: dict[str, str]
+) -> None:
+    """The proxy in front passes ``Connection`` of its client on, and may itself do anything."""
+    proxy = plain(start_proxy, "127.0.0.0/8", basic='trusted_proxies = ["127.0.0.1/32"]')
+    assert proxy.get("/", headers=headers).status == 403
+    assert proxy.get("/").status == 200
+
+
 def test_several_lines_are_read_as_one_list(start_proxy: StartProxy) -> None:
     proxy = plain(start_proxy, "192.0.2.7", basic='trusted_proxies = ["127.0.0.1/32"]')
     lines = [("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-For", "198.51.100.1")]

@@ -20,7 +20,12 @@ from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.tags import response_tags
 from pingap_cache.http.vary import vary_names
 
-TRACES: Final = frozenset({b"x-request-id", b"x-trace-id", b"traceparent", b"tracestate"})
+TRACES: Final = frozenset(
+    {
+        *(b"x-request-id", b"x-trace-id", b"x-span-id", b"uber-trace-id"),
+        *(b"traceparent", b"tracestate", b"traceresponse"),
+    }
+)
 """Fields about one request, which would be wrong about another one."""
 
 _UNDERSTOOD: Final = frozenset(int(status) for status in HTTPStatus if status >= 200) - {206, 304}

@@ -47,6 +47,8 @@ class NewFile:
         self._lock = threading.Lock()  # (a cancelled caller closes the file while a thread writes)
         self.checksums: list[int] = []
         self.size = 0
+        self.modified = 0
+        """When it was last written; nanoseconds since 1970."""
         self.kept = False
         """Whether a row names it."""
 
@@ -64,6 +66,7 @@ class NewFile:
                     left = left[self._file.write(left) :]
                 self.checksums.append(zlib.crc32(block))
                 self.size += len(block)
+            self.modified = os.fstat(self._file.fileno()).st_mtime_ns
 
     def close(self) -> None:
         """Close the file, and remove it if no row names it."""
@@ -95,9 +98,12 @@ class StoredFile:
         except FileNotFoundError:
             raise CorruptRecord("its file is gone") from None
         self._file = os.fdopen(descriptor, "rb", buffering=0)
-        if (found := os.fstat(descriptor).st_size) != size:
+        about = os.fstat(descriptor)
+        self.modified = about.st_mtime_ns
+        """When it was last written; nanoseconds since 1970."""
+        if about.st_size != size:
             self._file.close()
-            raise CorruptRecord(f"its file has {found} bytes instead of {size}")
+            raise CorruptRecord(f"its file has {about.st_size} bytes instead of {size}")
 
     def blocks(self, first: int, count: int) -> list[bytes]:
         """Read blocks.

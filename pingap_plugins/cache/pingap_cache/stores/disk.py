@@ -31,8 +31,9 @@ from pingap_cache.stores.upkeep import Upkeep
 INLINE: Final = CHUNK
 """A body of up to so many bytes is in the row of its entry."""
 CHECKED_FIRST: Final = 16 * 1024 * 1024
-"""A file of up to so many bytes is checked as a whole before a process reads it for the first time, so
-that damage is a miss. A larger one is checked block by block: damage ends the reading there."""
+"""A file of up to so many bytes is checked as a whole before a process reads it for the first time, and a
+file of any size if it was written to since: so damage is a miss. Blocks are checked again when they are
+read; damage that is found only then ends the reading there."""
 GROUP: Final = 4
 """Blocks that are read at once."""
 TEND_SECONDS: Final = 10.0
@@ -72,7 +73,7 @@ class DiskStore:
         self._folder = Folder(path)
         self._upkeep = Upkeep(size_limit, inactive)
         self._before_memory = False
-        self._checked: dict[int, None] = {}
+        self._checked: dict[int, int] = {}  # stamp of the entry -> time of its file
         self._reads = self._writes = self._reading = self._writing = 0
         self._read_seconds = self._write_seconds = 0.0
 
@@ -118,7 +119,7 @@ class DiskStore:
             parts = list(pieces(start, stop))
             for place in range(0, len(parts), GROUP):
                 some = parts[place : place + GROUP]
-                blocks = await self._blocks(key, file, some[0][0], len(some))
+                blocks = await self._blocks(key, entry, file, some[0][0], len(some))
                 for block, (_, begin, end) in zip(blocks, some, strict=True):
                     yield block if end - begin == len(block) else block[begin:end]
         finally:
@@ -128,24 +129,27 @@ class DiskStore:
         record = entry.found.record
         path = self.path / str(entry.found.filename)
         opening = partial(StoredFile, path, record.size, record.checksums)
-        file = await self._guarded(key, opening)
-        if record.size <= CHECKED_FIRST and record.stamp not in self._checked:
+        file = await self._guarded(key, entry, opening)
+        known = 0 if record.size <= CHECKED_FIRST else record.modified
+        if self._checked.get(record.stamp, known) != file.modified:
             try:
                 for first in range(0, len(record.checksums), 4 * GROUP):
-                    await self._blocks(key, file, first, 4 * GROUP)
+                    await self._blocks(key, entry, file, first, 4 * GROUP)
             except BaseException:
                 self._threads.start_last("bodies", file.close)
                 raise
             if len(self._checked) >= MOST_CHECKED:
                 self._checked.clear()
-            self._checked[record.stamp] = None
+            self._checked[record.stamp] = file.modified
         return file
 
-    async def _blocks(self, key: bytes, file: StoredFile, first: int, count: int) -> list[bytes]:
-        return await self._guarded(key, partial(file.blocks, first, count))
+    async def _blocks(
+        self, key: bytes, entry: DiskEntry, file: StoredFile, first: int, count: int
+    ) -> list[bytes]:
+        return await self._guarded(key, entry, partial(file.blocks, first, count))
 
-    async def _guarded(self, key: bytes, call: Callable[[], T]) -> T:
-        """Read from a file; what is damaged is removed.
+    async def _guarded(self, key: bytes, entry: DiskEntry, call: Callable[[], T]) -> T:
+        """Read from the file of an entry; what is damaged is removed.
 
         :raises EntryGone: it cannot be read.
         """
@@ -153,6 +157,9 @@ class DiskStore:
         try:
             return await self._read("bodies", call)
         except CorruptRecord as error:
+            now = await self._read("finding", folder.look_up, key)
+            if now is None or now.record.stamp != entry.stamp:  # evicted or replaced just now
+                raise EntryGone(str(error)) from None
             folder.trouble.found_corrupt(str(error))
             folder.scan_due = True
             await self._change(partial(Database.drop, key=key), None, [key])

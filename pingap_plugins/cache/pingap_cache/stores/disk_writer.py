@@ -96,7 +96,8 @@ class DiskWriter:
     def _record(self, size: int) -> Record:
         if self._file is None:
             return Record(self.stamp, self._head, size, b"".join(self._full))
-        return Record(self.stamp, self._head, size, None, self._file.checksums)
+        file = self._file
+        return Record(self.stamp, self._head, size, None, file.checksums, file.modified)
 
     async def _append(self) -> bool:
         """Write full blocks to the file; return whether the entry is still being written."""

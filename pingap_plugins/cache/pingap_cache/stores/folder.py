@@ -105,8 +105,10 @@ class Folder:
         if (changes := self.changes) is not None:
             try:
                 changes.tell(keys)
-            except (OSError, ValueError) as error:  # (ValueError: closed just now)
+            except OSError as error:
                 self.trouble.failed(_text(error))
+            except ValueError:  # closed just now, by another thread: the store comes to its end
+                pass
 
     def close_mine(self) -> None:
         """Close the connection of this thread."""
@@ -168,12 +170,10 @@ class Folder:
             elif self._database is not None and not self._database.is_current():
                 self.trouble.warn("it was removed or replaced, and is opened again")
                 self._database = None
+            if getattr(self._mine, "database", None) is not self._database:
+                self.close_mine()  # first: files that were removed take room while they are open
             database = self._database or self._opened()
-        mine = getattr(self._mine, "database", None)
-        if mine is not database:
-            if mine is not None:
-                mine.close()
-            self._mine.database = database
+        self._mine.database = database
         return database
 
     def _opened(self) -> Database:
@@ -237,7 +237,8 @@ class Folder:
 
     def _empty(self) -> None:
         """Remove everything; if that fails now, before the folder is used again."""
-        self.trouble.warn("what should be removed could not be found, so everything is removed")
+        text = "what should be removed could not be found, so everything is removed"
+        self.trouble.warn(text, kind="emptied")
         with self._lock:
             self._must_empty = True
             self._database = None

@@ -13,26 +13,27 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import count
 from typing import Final
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from pingap_cache.stores.blocks import Blocks, pieces
+from pingap_cache.stores.blocks import pieces
 from pingap_cache.stores.interface import CHUNK, Entry, EntryGone, Labels, Listed, StoreFigures
 from pingap_cache.stores.kept import Kept
+from pingap_cache.stores.memory_writer import MemoryWriter
 from pingap_cache.stores.purges import Purge, RecentPurges
 from pingap_cache.stores.s3_fifo import MOST_USES, S3Fifo
+from pingap_cache.stores.tag_index import TagIndex
 
 LARGEST_SHARE: Final = 8
 """An entry may take this part of the budget at most: an eighth."""
 WRITING_SHARE: Final = 2
 """All entries that are being written may take this part of the budget at most: half."""
-STEPS: Final = 500
-"""Entries that are looked at before other tasks run."""
+STEPS: Final = 50
+"""Entries that are looked at before other tasks run: less than a millisecond."""
 
 
 class MemoryStore:
@@ -57,7 +58,7 @@ class MemoryStore:
         self.recent_purges = RecentPurges()
         self._queues = S3Fifo(budget, math.inf if most is None else most, self._forget_tags)
         self._find = self._queues.members.get
-        self._by_tag: dict[str, set[Kept]] | None = {} if index_tags else None
+        self._tags = TagIndex(self._is_present) if index_tags else None
         self._stamps = count(1)
         self._writes = 0
         self._writing = 0
@@ -158,9 +159,8 @@ class MemoryStore:
         if old is not None:
             self._forget_tags(old)
         self._queues.add(kept)
-        if self._by_tag is not None:
-            for tag in kept.tags:
-                self._by_tag.setdefault(tag, set()).add(kept)
+        if self._tags is not None:
+            self._tags.add(kept)
         return True
 
     def make_some_room(self) -> None:
@@ -216,13 +216,12 @@ class MemoryStore:
         purge = Purge(None, prefix, namespace, tag, soft)
         self.recent_purges.add(purge)
         async with self._purging:
-            with closing(self._candidates(tag)) as candidates:
-                return await self._purge(purge, candidates)
+            return await self._purge(purge, self._candidates(tag))
 
     async def _purge(self, purge: Purge, candidates: Iterator[Kept]) -> int:
         found = 0
         for number, kept in enumerate(candidates, 1):
-            if purge.matches(kept.key, kept) and self._find(kept.key) is kept:
+            if purge.matches(kept.key, kept) and self._is_present(kept):
                 found += kept.keep_until > time.monotonic()
                 if purge.soft:
                     kept.stale = True
@@ -251,10 +250,9 @@ class MemoryStore:
         return list(listed.values())
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove everything at once; the memory is freed in slices, by what makes room."""
         self._queues.clear()
-        if self._by_tag is not None:
-            self._by_tag.clear()
+        self._find = self._queues.members.get
 
     def keys(self) -> list[bytes]:
         """Return the keys of all entries."""
@@ -280,127 +278,20 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Forget everything."""
         self.clear()
+        await self.make_room()
 
-    def _candidates(self, tag: str | None) -> Generator[Kept, None, None]:
-        if tag is None or self._by_tag is None:
-            yield from self._queues.walk()
-            return
-        tagged = self._by_tag.pop(tag, set())
-        kept = None
-        try:
-            while tagged:
-                kept = tagged.pop()
-                yield kept
-                if self._find(kept.key) is kept:  # marked only
-                    self._by_tag.setdefault(tag, set()).add(kept)
-                kept = None
-        finally:
-            if kept is not None or tagged:  # the purge was cancelled
-                left = tagged if kept is None else {kept, *tagged}
-                present = {one for one in left if self._find(one.key) is one}
-                self._by_tag.setdefault(tag, set()).update(present)
+    def _candidates(self, tag: str | None) -> Iterator[Kept]:
+        if tag is None or self._tags is None:
+            return self._queues.walk()
+        return self._tags.walk(tag)
+
+    def _is_present(self, kept: Kept) -> bool:
+        return self._find(kept.key) is kept
 
     def _take(self, kept: Kept) -> None:
         self._queues.remove(kept)
         self._forget_tags(kept)
 
     def _forget_tags(self, kept: Kept) -> None:
-        if self._by_tag is None:
-            return
-        for tag in kept.tags:
-            if (others := self._by_tag.get(tag)) is not None:
-                others.discard(kept)
-                if not others:
-                    del self._by_tag[tag]
-
-
-class MemoryWriter:
-    """An entry that is being written to memory."""
-
-    def __init__(
-        self,
-        store: MemoryStore,
-        key: bytes,
-        head: bytes,
-        keep: float,
-        labels: Labels,
-        since: float | None = None,
-    ) -> None:
-        self._store = store
-        self._key = key
-        self._head = head
-        self._keep = keep
-        self._labels = labels
-        self._body = Blocks()
-        self._full: list[bytes] = []
-        self._began = time.monotonic() if since is None else since
-        self._reserved = 0
-        self._open = True
-        store.begin()
-
-    async def write(self, chunk: bytes) -> None:
-        """Add bytes to the body."""
-        self.add(chunk)
-
-    def add(self, chunk: bytes) -> bool:
-        """Add bytes to the body; return whether the entry is still being written."""
-        if not self._open:
-            return False
-        fits = self._body.size + len(chunk) <= self._store.largest
-        if not fits or not self._store.reserve(len(chunk)):
-            self.discard()
-            return False
-        self._reserved += len(chunk)
-        self._full += self._body.add(chunk)
-        return True
-
-    async def commit(self) -> bool:
-        """Make the entry visible."""
-        stored = self.commit_now()
-        await self._store.make_room()
-        return stored
-
-    def commit_now(self) -> bool:
-        """Do what ``commit`` does, with only a part of the work that making room for it may take."""
-        if not self._open:
-            return False
-        verdict = self._store.recent_purges.verdict(self._began, self._key, self._labels)
-        if verdict is not None and not verdict.soft:
-            self.discard()
-            return False
-        stored = self._put(stale=verdict is not None)
-        self._store.make_some_room()
-        return stored
-
-    async def commit_as(self, *, stale: bool, stamp: int | None = None, token: int = 0) -> bool:
-        """Make the entry visible, whatever was purged."""
-        if not self._open:
-            return False
-        stored = self._put(stale=stale, stamp=stamp, token=token)
-        await self._store.make_room()
-        return stored
-
-    def _put(self, *, stale: bool, stamp: int | None = None, token: int = 0) -> bool:
-        rest = self._body.rest()
-        blocks = [*self._full, rest] if rest else self._full
-        self.discard()
-        return self._store.put(
-            self._key,
-            self._head,
-            blocks,
-            self._labels,
-            keep=self._keep,
-            stamp=stamp,
-            stale=stale,
-            token=token,
-        )
-
-    def discard(self) -> None:
-        """Forget what was written."""
-        if self._open:
-            self._open = False
-            self._full = []
-            self._body = Blocks()
-            self._store.release(self._reserved)
-
-    __del__ = discard
+        if self._tags is not None:
+            self._tags.discard(kept)

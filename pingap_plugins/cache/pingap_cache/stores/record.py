@@ -15,8 +15,9 @@ from typing import Final
 
 from pingap_cache.stores.interface import CHUNK
 
-_MAGIC: Final = b"PGC1"
-_FIXED: Final = struct.Struct("<4sQQII")  # magic, stamp, size of body, size of head, checksums
+_MAGIC: Final = b"PGC2"
+# Magic, stamp, size of body, time of the file, size of head, checksums.
+_FIXED: Final = struct.Struct("<4sQQqII")
 STAMP_IN_RECORD: Final = "substr(value, 5, 8)"
 """SQL for the bytes of the stamp."""
 
@@ -33,6 +34,7 @@ class Record:
 
     :param body: the body, if it is in the row; else it is in a file.
     :param checksums: of the blocks of that file.
+    :param modified: when that file was last written; nanoseconds since 1970.
     """
 
     stamp: int
@@ -40,13 +42,16 @@ class Record:
     size: int
     body: bytes | None
     checksums: Sequence[int] = ()
+    modified: int = 0
 
     def encode(self, key: bytes) -> bytes:
         """Return the bytes of the row."""
         sums = self.checksums
         data = b"".join(
             (
-                _FIXED.pack(_MAGIC, self.stamp, self.size, len(self.head), len(sums)),
+                _FIXED.pack(
+                    _MAGIC, self.stamp, self.size, self.modified, len(self.head), len(sums)
+                ),
                 self.head,
                 struct.pack(f"<{len(sums)}I", *sums),
                 self.body or b"",
@@ -72,7 +77,7 @@ def decode(key: bytes, data: bytes, *, in_file: bool) -> Record:
     view = memoryview(data)
     if zlib.crc32(view[:end], zlib.crc32(key)) != _CHECKSUM.unpack_from(data, end)[0]:
         raise CorruptRecord("its checksum is wrong")
-    magic, stamp, size, head_size, sums = _FIXED.unpack_from(data)
+    magic, stamp, size, modified, head_size, sums = _FIXED.unpack_from(data)
     head_end = _FIXED.size + head_size
     body_start = head_end + sums * _CHECKSUM.size
     expected = (body_start, -(-size // CHUNK)) if in_file else (end - size, 0)
@@ -80,4 +85,4 @@ def decode(key: bytes, data: bytes, *, in_file: bool) -> Record:
         raise CorruptRecord("its parts do not fit together")
     body = None if in_file else data[body_start:end]
     checksums = struct.unpack_from(f"<{sums}I", data, head_end)
-    return Record(stamp, data[_FIXED.size : head_end], size, body, checksums)
+    return Record(stamp, data[_FIXED.size : head_end], size, body, checksums, modified)

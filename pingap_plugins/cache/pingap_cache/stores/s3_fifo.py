@@ -23,6 +23,8 @@ SMALL_SHARE: Final = 10
 """The small queue has this part of the budget: a tenth."""
 GHOST: Final = 200
 """Bytes that a remembered key takes."""
+FORGOTTEN: Final = 4
+"""Keys that are forgotten in one step, if there are too many: after a purge, that may be all."""
 
 
 class _Walk:
@@ -105,7 +107,7 @@ class S3Fifo:
 
     :param budget: bytes that members, and what is reserved, may take.
     :param most: members that there are at most.
-    :param evicted: called with each member that had to make room.
+    :param evicted: called with each member that had to make room, or was cleared.
     """
 
     def __init__(self, budget: int, most: float, evicted: Callable[[Kept], None]) -> None:
@@ -122,6 +124,7 @@ class S3Fifo:
         self._ghosts: dict[int, int] = {}
         self._ghost_order: deque[tuple[int, int]] = deque()
         self._ghost_number = 0
+        self._cleared: list[dict[bytes, Kept]] = []
 
     @property
     def used(self) -> int:
@@ -155,14 +158,21 @@ class S3Fifo:
         yield from self._main.walk()
 
     def clear(self) -> None:
-        """Take all members out."""
-        while self.members:
-            self.remove(next(reversed(self.members.values())))
-        self._ghosts.clear()
-        self._ghost_order.clear()
+        """Take all members out; ``members`` is another dictionary afterwards.
+
+        They are linked with each other, and to free many takes long: ``make_room`` does that.
+        """
+        if self.members:
+            self._cleared.append(self.members)
+            self.members, self._small, self._main = {}, Queue(), Queue()
 
     def make_room(self, steps: int) -> bool:
         """Evict until the budget holds, in so many short steps at most; return whether it does."""
+        while self._cleared:
+            if not steps:
+                return False
+            steps -= 1
+            self._free()
         while self.used > self.budget or len(self.members) > self._most:
             if not self.members and not self._ghost_order:
                 return True  # all of it is being written
@@ -171,6 +181,14 @@ class S3Fifo:
             steps -= 1
             self._step()
         return True
+
+    def _free(self) -> None:
+        """Free a member that was cleared."""
+        _, member = self._cleared[-1].popitem()
+        member.older = member.newer = None
+        self._evicted(member)
+        if not self._cleared[-1]:
+            self._cleared.pop()
 
     def _step(self) -> None:
         """Look at one member: evict it, or let it stay because it was used."""
@@ -209,8 +227,10 @@ class S3Fifo:
         self._ghost_order.append((hash(key), self._ghost_number))
 
     def _forget(self) -> None:
-        """Forget the oldest keys: as many are remembered as there are members."""
-        while len(self._ghost_order) > len(self.members):
+        """Forget the oldest keys: as many are remembered as there are members, in the end."""
+        for _ in range(FORGOTTEN):
+            if len(self._ghost_order) <= len(self.members):
+                break
             key, number = self._ghost_order.popleft()
             if self._ghosts.get(key) == number:
                 del self._ghosts[key]

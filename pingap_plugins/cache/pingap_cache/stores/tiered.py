@@ -17,7 +17,8 @@ from pingap_cache.stores.disk_entry import DiskEntry
 from pingap_cache.stores.disk_writer import DiskWriter
 from pingap_cache.stores.interface import Entry, Labels, Listed, StoreFigures
 from pingap_cache.stores.kept import Kept
-from pingap_cache.stores.memory import MemoryStore, MemoryWriter
+from pingap_cache.stores.memory import MemoryStore
+from pingap_cache.stores.memory_writer import MemoryWriter
 
 _NONE = Labels()  # (what is in memory is purged through the disk)
 

@@ -9,8 +9,8 @@ import time
 from typing import Final
 
 EVERY_SECONDS: Final = 60.0
-"""The same warning is logged again after this time at the earliest."""
-MOST_TEXTS: Final = 100
+"""A warning of the same kind is logged again after this time at the earliest."""
+MOST_KINDS: Final = 100
 
 log = logging.getLogger("pingap.cache")
 
@@ -26,7 +26,9 @@ class Trouble:
         self.corrupt = 0
         self._where = where
         self._lock = threading.Lock()
-        self._said: dict[str, tuple[float, int]] = {}
+        self._said: dict[
+            str, tuple[float, int]
+        ] = {}  # kind -> when, and how many were left out since
 
     def failed(self, error: Exception | str) -> None:
         """Count a call that failed because of the disk."""
@@ -40,16 +42,20 @@ class Trouble:
             self.corrupt += 1
         self.warn(f"a damaged entry was removed: {what}")
 
-    def warn(self, text: str) -> None:
-        """Log a warning, unless the same one was logged within a minute."""
+    def warn(self, text: str, kind: str = "trouble") -> None:
+        """Log a warning, unless one of this kind was logged within a minute.
+
+        One fault has many texts: on a full disk, the system and SQLite have different ones, and a damaged
+        database is found damaged here and replaced there.
+        """
         now = time.monotonic()
         with self._lock:
-            when, left_out = self._said.get(text, (-math.inf, 0))
+            when, left_out = self._said.get(kind, (-math.inf, 0))
             if now - when < EVERY_SECONDS:
-                self._said[text] = (when, left_out + 1)
+                self._said[kind] = (when, left_out + 1)
                 return
-            if len(self._said) >= MOST_TEXTS:
+            if len(self._said) >= MOST_KINDS:
                 self._said.clear()
-            self._said[text] = (now, 0)
-        times = f" ({left_out} times more in the meantime)" if left_out else ""
-        log.warning("the cache in %s: %s%s", self._where, text, times)
+            self._said[kind] = (now, 0)
+        more = f" ({left_out} such warnings were left out since the last one)" if left_out else ""
+        log.warning("the cache in %s: %s%s", self._where, text, more)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from pingap_cache.stores.database import BATCH, Database
@@ -108,7 +108,8 @@ class Upkeep:
 
     def _touch(self, folder: Folder) -> None:
         used, self._used = self._used, set()
-        keys = iter(used.union(self.in_memory()))
+        # (No union of both: it would hold the interpreter lock, and so the event loop, for long.)
+        keys = chain(_emptied(used), self.in_memory())
         while batch := list(islice(keys, BATCH)):
             folder.use(partial(Database.touch_some, keys=batch), None)
             if self._stop.wait(_PAUSE):
@@ -133,3 +134,9 @@ class Upkeep:
         removed = database.remove_some("ORDER BY store_time", limit=EVICTED_AT_ONCE)
         self.evictions += len(removed)
         return removed
+
+
+def _emptied(keys: set[bytes]) -> Iterator[bytes]:
+    """Take keys out of a set, one by one."""
+    while keys:
+        yield keys.pop()

@@ -27,9 +27,12 @@ def test_a_record_comes_back(key: bytes, stamp: int, head: bytes, body: bytes) -
     head=st.binary(),
     sums=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=5),
     last=st.integers(1, CHUNK),
+    time=st.integers(-(2**63), 2**63 - 1),
 )
-def test_a_record_of_a_file_comes_back(key: bytes, head: bytes, sums: list[int], last: int) -> None:
-    record = Record(7, head, (len(sums) - 1) * CHUNK + last, None, tuple(sums))
+def test_a_record_of_a_file_comes_back(
+    key: bytes, head: bytes, sums: list[int], last: int, time: int
+) -> None:
+    record = Record(7, head, (len(sums) - 1) * CHUNK + last, None, tuple(sums), time)
     assert decode(key, record.encode(key), in_file=True) == record
     with pytest.raises(CorruptRecord):
         decode(key, record.encode(key), in_file=False)
