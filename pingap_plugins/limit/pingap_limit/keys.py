@@ -10,7 +10,7 @@ from pingap import Networks, Request, RequestContext
 
 _WITH_NAME: Final = ("header", "cookie", "query", "claim")
 _ALONE: Final = ("ip", "host", "path", "user")
-KINDS: Final = (*_ALONE, *_WITH_NAME)
+CHOSEN_BY_CLIENTS: Final = ("header", "cookie", "query")
 
 _CLAIMS: Final = ("jwt", "oidc")
 """Where plugins that check tokens keep the claims of a request (``ctx.state``)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from pingap import (
@@ -22,7 +22,7 @@ from pingap import (
     hookimpl,
 )
 from pingap_limit import fields
-from pingap_limit.keys import Clients, Keys
+from pingap_limit.keys import CHOSEN_BY_CLIENTS, Clients, Keys
 from pingap_limit.rates import Rate
 from pingap_limit.settings import Settings as LimitSettings
 from pingap_limit.slots import Slot, Slots
@@ -104,6 +104,13 @@ class Limit(Plugin):
     def log_tags(self) -> Mapping[str, LogTag]:
         """Offer ``{:<name>.result}``: ``refused``, ``reported``, ``unlimited``, or nothing."""
         return {"result": lambda request, response, ctx: ctx[self._result]}
+
+    def advice(self) -> Iterable[tuple[str, str, str]]:
+        """Tell ``pingap lint`` about limits that clients can avoid."""
+        chosen = [kind for kind, _ in self._settings.parts if kind in CHOSEN_BY_CLIENTS]
+        if chosen and self._settings.missing == "allow" and self._settings.mode == "enforce":
+            problem = f"requests without the {chosen[0]} have no limit"
+            yield "missing", problem, 'set missing = "ip" or "refuse"'
 
     @hookimpl
     def request(

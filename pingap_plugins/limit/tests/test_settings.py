@@ -104,13 +104,14 @@ def test_mistakes(keys: str, told: str) -> None:
 def test_lint_tells_what_a_limit_does_not_see(tmp_path: Path) -> None:
     conf = tmp_path / "pingap.toml"
     conf.write_text(
-        '[plugins.p]\ncategory = "limit"\nmax = 1\n'
+        '[plugins.p]\ncategory = "limit"\nmax = 1\ntag = "cookie"\nkey = "sid"\n'
         '[plugins.m]\ncategory = "mock"\n[locations.l]\nplugins = ["m", "p"]\n'
         '[servers.s]\naddr = "127.0.0.1:0"\nlocations = ["l"]\n'
     )
     command = [sys.executable, "-m", "pingap", "lint", "-c", str(conf)]
     done = run(command, capture_output=True, text=True, timeout=60, check=False)
     assert '"m" may answer before the guard "p" is asked' in done.stdout
+    assert "plugins.p.missing: requests without the cookie have no limit" in done.stdout
 
 
 @pytest.mark.parametrize(
