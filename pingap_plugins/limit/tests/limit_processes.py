@@ -97,8 +97,7 @@ class Running:
         found: list[int] = []
 
         def work() -> None:
-            for _ in range(requests // threads):
-                found.append(self.get(headers=headers))
+            found.extend([self.get(headers=headers) for _ in range(requests // threads)])
 
         started = [threading.Thread(target=work) for _ in range(threads)]
         for thread in started:
