@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pingap_cache.commands import cache
 from pingap_cache.control import ENTRIES, joined, lines
 from pingap_cache.plugin import Cache
+from real_processes import until
 
 from pingap.testing import Clock, Proxy, Upstream
 
@@ -30,6 +31,7 @@ def cached(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with proxy:
         for path in ("/a", "/a", "/lang", "/private"):
             proxy.get(path, headers={"Host": "example.org"})
+        until(lambda: any(tmp_path.rglob("*.sock")))  # it is made in the background
         yield proxy
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from pingap_cache.plugin import Cache
+from waiting import written
 
 from pingap.testing import Client, Proxy, Received, Served, Upstream
 
@@ -98,6 +99,7 @@ def test_a_slow_filler_releases_them(
     answer = proxy.get("/a")
     assert (answer.body, answer.headers["X-Cache-Status"]) == (b"text", "miss")
     assert time.monotonic() - began >= 0.05
+    written(proxy)
     assert proxy.get("/a").headers["X-Cache-Status"] == "hit"
     go.set()
     assert first.answer().body == b"text"
