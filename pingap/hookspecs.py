@@ -202,7 +202,9 @@ def request_body(request: Request, ctx: RequestContext) -> BodyFilter | AsyncBod
 
 
 @hookspec
-def upstream_response(request: Request, response: Response, ctx: RequestContext) -> Response | None:
+def upstream_response(
+    request: Request, response: Response, ctx: RequestContext
+) -> Response | Retry | None:
     """Inspect the head of an upstream's response, before it could be stored in a cache.
 
     Runs once per response of an upstream for every plugin, in listed order.
@@ -211,7 +213,8 @@ def upstream_response(request: Request, response: Response, ctx: RequestContext)
     :param response: status and headers as received; can be changed in place.
     :param ctx: the state of this request, with the properties of the upstream.
     :returns: None, or a response that replaces this one. The body of the upstream is then dropped,
-        and later plugins see the new response.
+        and later plugins see the new response. A :class:`pingap.Retry` drops it and sends the request
+        again, unless it has a body; all plugins then see what comes (since 1.1).
     :raises Exception: ends the request with 500; the upstream's response is dropped.
 
     .. versionadded:: 0.1

@@ -28,6 +28,7 @@ from pingap.wire.deadlines import NEVER
 if TYPE_CHECKING:
     from pingap.downstream.listener import Listener
     from pingap.proxy.async_hooks import HookTasks
+    from pingap.proxy.sides import Leavers
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -263,6 +264,10 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
     @property
     def backlog(self) -> Backlog:
         return self._listener.backlog
+
+    @property
+    def leavers(self) -> Leavers:
+        return self._listener
 
     def exchange_ended(self) -> None:
         exchange, self._exchange = self._exchange, None

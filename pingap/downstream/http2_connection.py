@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks
     from pingap.proxy.exchange import Exchange
     from pingap.proxy.runtime import ServerRuntime
+    from pingap.proxy.sides import Leavers
 
 log = logging.getLogger("pingap")
 
@@ -247,6 +248,11 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
     def backlog(self) -> Backlog:
         """Of the worker."""
         return self._listener.backlog
+
+    @property
+    def leavers(self) -> Leavers:
+        """Keeps track of requests that have no client."""
+        return self._listener
 
     def write(self, data: bytes) -> None:
         """Write frames at the end of this turn."""

@@ -25,6 +25,7 @@ from pingap.wire.deadlines import NEVER
 if TYPE_CHECKING:
     from pingap.downstream.http2_connection import Http2Connection
     from pingap.proxy.async_hooks import HookTasks
+    from pingap.proxy.sides import Leavers
     from pingap.wire.backlog import Backlog
 
 _NO_BODY: Final = frozenset((204, 304))
@@ -111,6 +112,10 @@ class Http2Stream(Http2RequestBody):
     @property
     def backlog(self) -> Backlog:
         return self._connection.backlog
+
+    @property
+    def leavers(self) -> Leavers:
+        return self._connection.leavers
 
     def send_interim(self, response: Response) -> None:
         if not self._over and response.status != 101:

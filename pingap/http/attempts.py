@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pingap.http.errors import PingapError
+from pingap.http.headers import Headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +38,14 @@ class UpstreamAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Returned by ``upstream_error``: send the request again, to a newly chosen peer.
+    """Returned by ``upstream_error`` and ``upstream_response``: send the request again, to a newly chosen peer.
 
-    A request whose body has been sent and not kept is not sent again.
+    After ``upstream_error``, a request whose body has been sent and not kept is not sent again; after
+    ``upstream_response``, none that has a body.
 
     :param after: seconds to wait before that. The client may disconnect in the meantime.
+    :param headers: the fields to send from now on; None: the same as before.
     """
 
     after: float = 0.0
+    headers: Headers | None = None

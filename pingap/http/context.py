@@ -119,6 +119,9 @@ class RequestContext:
     limits of the upstream, 64 MiB, and the grace period when pingap shuts down."""
     reads_ahead: bool = False
     """Whether a plugin has called :meth:`read_ahead`."""
+    in_background: bool = False
+    """Whether the request has no client: see :meth:`send_in_background`."""
+    _background: tuple[Request, RequestContext] | None = None
     _exchange: Callable[[], SlowClient | None] | None = None
     _user: str = ""
     _received: tuple[Request, str, str, str]  # the request and its original method, target and host
@@ -190,6 +193,41 @@ class RequestContext:
             exchange = self._exchange() if self._exchange is not None else None
             if exchange is not None:
                 exchange.on_client_full(exchange.client_full)
+
+    def send_in_background(self, request: Request) -> RequestContext:
+        """Send a request to the upstream although this one is answered at once; return its context.
+
+        A plugin calls this in ``request``, and answers, such as a cache with what it has, which it
+        refreshes that way. The request then goes on behind that plugin, as this one would have: through
+        ``request`` of the plugins behind it and ``proxy_upstream`` to the upstream, with the headers that
+        the location sets, then through ``upstream_response`` and ``upstream_response_body``, whose
+        filters get the whole body. Nobody gets the response: there is no ``response``,
+        ``response_body`` or ``error_page``, and no line in the access log; ``logging`` runs for the
+        plugins behind the caller only. Limits are those of ``finish_without_client``. It is not sent if
+        no plugin answers, and for clients whose upstream connection is their own (``pin_upstream``).
+
+        :param request: without a body: a copy (:meth:`Request.copy`), changed as needed.
+        :returns: its context: a copy of this one, whose ``in_background`` is true.
+        :raises ValueError: the request has a body, or asks for an upgrade.
+
+        .. versionadded:: 1.1
+        """
+        if request.has_body or request.upgrade:
+            raise ValueError(f"{request!r} has a body or asks for an upgrade")
+        other = RequestContext.__new__(RequestContext)
+        other.__dict__.update(self.__dict__)
+        for name in ("_values", "_state", "_variants"):
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name].copy()
+        for name in ("_timings", "_timing_descriptions", "_read_body", "_exchange"):
+            other.__dict__.pop(name, None)
+        if self.plugin_times:
+            other.plugin_times = {}
+        other.began_at = time.monotonic()
+        other.body_bytes_received = 0
+        other.in_background = True
+        self._background = request, other
+        return other
 
     def fail(self, outcome: RequestOutcome, error: PingapError) -> None:
         """Record that the response stays incomplete. Not for plugins."""

@@ -129,6 +129,19 @@ class Request:
         self.keep_alive = True
         self.other_paths = ()
 
+    def copy(self) -> Request:
+        """Return a copy, which can be changed even if this one was sent.
+
+        .. versionadded:: 1.1
+        """
+        made: Request = object.__new__(type(self))
+        for name in Request.__slots__:
+            if hasattr(self, name):
+                set_unchecked(made, name, getattr(self, name))
+        set_unchecked(made, "headers", self.headers.copy())
+        set_unchecked(made, "sent", False)
+        return made
+
     @property
     def raw_path(self) -> str:
         """The path of the target, not normalised; bytes beyond ASCII are percent-encoded."""

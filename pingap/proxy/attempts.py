@@ -15,7 +15,7 @@ from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.errors import BadRequest, HTTPError, PingapError, UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.hops import without_credentials
-from pingap.http.messages import Response
+from pingap.http.messages import Response, set_unchecked
 from pingap.http.plugin_heads import close_head
 from pingap.protocol.own_fields import drop_owned
 from pingap.proxy.exchange import Exchange
@@ -63,6 +63,27 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     return response
 
 
+async def ask_again(x: Exchange, location: LocationRuntime, retry: Retry) -> Response:
+    """Send a request without a body again, because a plugin does not want the response.
+
+    :raises HTTPError: no peer responded, and no plugin answered instead.
+    """
+    x.discard_answer(failed=False)
+    upstream = location.choose_upstream(x.ctx)
+    await _prepare_retry(x, retry)
+    if not x.chains.upstream_error:
+        return await _try_peers(x, location, upstream, ())
+    return await _try_or_replace(x, location, upstream, ())
+
+
+async def _prepare_retry(x: Exchange, retry: Retry) -> None:
+    """Change the header fields of the request as a plugin wants, and wait."""
+    if retry.headers is not None:
+        set_unchecked(x.request, "headers", retry.headers)
+    if retry.after:
+        await x.in_task(anyio.sleep(retry.after))
+
+
 def _add_plugins_of(x: Exchange, location: LocationRuntime, upstream: str) -> None:
     """Let the plugins of an upstream take part from now on, after those of the location."""
     of_location = x.chains.owned_headers  # plugins of the location may have set some of these
@@ -92,7 +113,7 @@ async def _try_or_replace(
             if answer is None or not (x.request_body is None or x.request_body.replayable):
                 raise
             x.server.report(x, error)
-            await x.in_task(anyio.sleep(answer.after))
+            await _prepare_retry(x, answer)
 
 
 async def _try_peers(

@@ -306,10 +306,13 @@ class Exchange(Stepping):
             else:
                 upstream.abort()
 
-    def discard_answer(self) -> None:
-        """Discard a response whose head has arrived, so that another upstream can be tried."""
+    def discard_answer(self, *, failed: bool = True) -> None:
+        """Discard a response whose head has arrived, so that the request can be sent again.
+
+        :param failed: the peer could not answer.
+        """
         self.drop_upstream()
-        self.leave_peer(failed=True)
+        self.leave_peer(failed=failed)
         if self.request_body is not None:
             self.request_body.detach()
         self.head = self.response_body = None

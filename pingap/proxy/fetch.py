@@ -14,11 +14,11 @@ import anyio
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, HTTPError, PingapError, forget_frames
-from pingap.http.headers import Headers
 from pingap.http.messages import Request, Response
 from pingap.plugins.chains import NO_CHAINS
 from pingap.proxy.attempts import ask_upstream
 from pingap.proxy.exchange import Exchange
+from pingap.proxy.nobody import Nobody
 from pingap.proxy.runtime import LocationRuntime, ServerRuntime
 from pingap.upstream.retrying.retries import RetryPolicy
 
@@ -127,16 +127,14 @@ def _prepared(request: Request, body: bytes) -> Request:
     return own
 
 
-class _Plugin:
-    """Takes the place of a client connection (``exchange.Downstream``) and keeps the data sent to it.
+class _Plugin(Nobody):
+    """Takes the place of a client connection, and keeps the data sent to it.
 
     :ivar over: set when the exchange has ended.
     """
 
     def __init__(self, tasks: HookTasks, backlog: Backlog) -> None:
-        self.tasks = tasks
-        self.backlog = backlog
-        self.body_bytes_sent = 0
+        super().__init__(tasks, backlog)
         self.over = anyio.Event()
         self.response: Response | None = None
         self.error: HTTPError | None = None
@@ -157,42 +155,6 @@ class _Plugin:
         if self.response is None and self.error is None:
             self.error = HTTPError(500, "Internal error")
         self.over.set()
-
-    # Not used by plugins.
-
-    def send_end(self, trailers: Headers | None) -> None:
-        """Drop the trailers."""
-
-    def send_interim(self, response: Response) -> None:
-        """Drop an interim response."""
-
-    def send_whole(self, response: Response, body: bytes) -> None:
-        """Never called: no lifecycle sends to it."""
-
-    def send_head(self, response: Response, length: int | None) -> None:
-        """Never called, either."""
-
-    def withdraw_head(self) -> bool:
-        """Return False: no head was sent."""
-        return False
-
-    def begin_tunnel(self, response: Response) -> None:
-        """Never called: no request asks for a tunnel."""
-
-    def watch_tunnel(self) -> None:
-        """Never called."""
-
-    def pause_body(self) -> None:
-        """Do nothing: the whole body is available."""
-
-    def resume_body(self) -> None:
-        """Nothing, either."""
-
-    def flush(self) -> None:
-        """Do nothing: no data is delayed."""
-
-    def cut(self) -> None:
-        """Nothing was sent."""
 
 
 async def _run(x: Exchange, location: LocationRuntime, plugin: _Plugin) -> None:

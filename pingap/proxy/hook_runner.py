@@ -29,6 +29,7 @@ from pingap.proxy.filter_stages import Stage
 
 Answers: TypeAlias = tuple[type, ...]
 _RESCUES: Final = (Response, Retry)
+_RETRYING: Final = ("upstream_error", "upstream_response")
 _FILTERS: Final = (BodyFilter, AsyncBodyFilter)
 
 
@@ -109,7 +110,7 @@ def _close_file(answer: object) -> None:
 
 def _answers(phase: str) -> Answers:
     """Return the classes that a plugin may return in a phase."""
-    return _RESCUES if phase == "upstream_error" else (Response,)
+    return _RESCUES if phase in _RETRYING else (Response,)
 
 
 async def _await_first(

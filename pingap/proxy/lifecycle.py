@@ -22,22 +22,22 @@ from pingap.http.hops import COUNTED, pass_hop
 from pingap.http.messages import NO_ANSWER, Response
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
-from pingap.plugins.chains import Chain, Chains
+from pingap.plugins.chains import Chains
 from pingap.protocol.own_fields import drop_owned
 from pingap.protocol.websocket import check_upgrade, is_websocket, limit_extensions
 from pingap.proxy import unattended
 from pingap.proxy.attempts import ask_upstream
+from pingap.proxy.background import begin_background
 from pingap.proxy.body_source import produce
 from pingap.proxy.exchange import Exchange
-from pingap.proxy.filter_chain import Filters, rewrites
+from pingap.proxy.filter_chain import Filters
 from pingap.proxy.held_head import HeldHead, bytes_to_hold
-from pingap.proxy.hook_runner import abandon_filters, ask_filters, call_all, call_first
+from pingap.proxy.hook_runner import abandon_filters, call_all, call_first
+from pingap.proxy.response_phases import ask_for_filters, change_upstream_response
 from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.tunnel import run_tunnel
 from pingap.proxy.websocket_session import begin_session
 from pingap.proxy.whole_response import is_whole, send_filtered
-
-_NO_BODY = frozenset((101, 204, 304))
 
 
 async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
@@ -60,7 +60,7 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
                 if pending is not None:
                     await pending
             if chains.filters_response:
-                filters = await _ask_for_filters(x, chains, response)
+                filters = await ask_for_filters(x, chains, response)
             if chains.websocket:
                 await begin_session(x, response)
         except HTTPError as error:
@@ -107,6 +107,8 @@ async def _find_response(x: Exchange) -> Response:
         if answer is not None and not isinstance(answer, Response):
             answer = await answer
         if answer is not None:
+            if ctx._background is not None:
+                begin_background(x, location)
             return answer
     if chains.proxy_upstream:
         answer = call_first(x, chains.proxy_upstream, "proxy_upstream", request, ctx)
@@ -120,7 +122,7 @@ async def _find_response(x: Exchange) -> Response:
             return answer
     response = await ask_upstream(x, location)
     if x.chains.upstream_response:  # now includes those of the upstream
-        response = await _change_upstream_response(x, x.chains.upstream_response, response)
+        response = await change_upstream_response(x, location, response)
     if ctx.choice_fields:  # after ``upstream_response``, in which a cache may store the response
         for prepared in ctx.choice_fields:
             response.headers.append(prepared)
@@ -194,37 +196,6 @@ def _check_limits(x: Exchange, location: LocationRuntime) -> None:
         x.request_body.limit = limit
     if location.max_processing and x.ctx.processing > location.max_processing:
         raise HTTPError(429, f"Too Many Requests, max:{location.max_processing}")
-
-
-async def _change_upstream_response(x: Exchange, chain: Chain, response: Response) -> Response:
-    """Run ``upstream_response``; if a plugin replaces the response, the upstream's is dropped."""
-    for step in chain:
-        answer = call_first(x, (step,), "upstream_response", x.request, response, x.ctx)
-        if answer is not None and not isinstance(answer, Response):
-            answer = await answer
-        if answer is not None and answer is not response:
-            x.drop_upstream()
-            x.leave_peer()
-            response = answer
-    return response
-
-
-async def _ask_for_filters(x: Exchange, chains: Chains, response: Response) -> Filters:
-    """Run the phases that filter the body of a response."""
-    if x.request.method == "HEAD" or response.status in _NO_BODY:
-        if chains.rewriters:
-            response.content_length = None  # the result of a GET is unknown
-        return ()
-    filters: Filters = ()
-    args = (x.request, response, x.ctx)
-    if chains.upstream_response_body and response.upstream:
-        chain = chains.upstream_response_body
-        filters = await ask_filters(x, chain, "upstream_response_body", *args)
-    if chains.response_body:
-        filters = (*filters, *await ask_filters(x, chains.response_body, "response_body", *args))
-    if rewrites(filters, chains.rewriters):
-        response.content_length = None
-    return filters
 
 
 async def _error_response(x: Exchange, error: HTTPError) -> Response:

@@ -9,6 +9,7 @@ from pingap.http.ports import Sink, Source
 
 if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks
+    from pingap.proxy.exchange import Exchange
     from pingap.proxy.filter_chain import Filters
     from pingap.wire.backlog import Backlog
 
@@ -51,8 +52,22 @@ class Downstream(Source, Sink, Protocol):
     def cut(self) -> None:
         """Abort, so that the client sees that the response is incomplete."""
 
+    @property
+    def leavers(self) -> Leavers:
+        """Keeps track of requests that have no client."""
+
     def exchange_ended(self) -> None:
         """Continue with the next request: this one is over."""
+
+
+class Leavers(Protocol):
+    """Keeps track of the requests of a server that have no client, or have lost it."""
+
+    def keep(self, exchange: Exchange) -> None:
+        """Add one; it is cancelled if there are too many."""
+
+    def ended(self, exchange: Exchange) -> None:
+        """Remove one that is over."""
 
 
 class Messages(Protocol):

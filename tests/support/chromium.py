@@ -55,6 +55,13 @@ class Page:
         went = self._command("Page.navigate", url=url)
         assert "errorText" not in went, went
 
+    def reload(self, *, without_cache: bool = False) -> None:
+        """Load the page again; it may not be there yet when this returns.
+
+        :param without_cache: as with the shift key.
+        """
+        self._command("Page.reload", ignoreCache=without_cache)
+
     def value(self, expression: str) -> Any:
         """Return the value of an expression in the page, of its promise once that is kept."""
         options = {"awaitPromise": True, "returnByValue": True}

@@ -9,13 +9,14 @@ from typing import Final
 
 import anyio
 
-from pingap import Headers, Request, RequestContext, Response
+from pingap import ContextKey, Headers, Request, RequestContext, Response
 from pingap_cache.answers import Found
 from pingap_cache.fills import Fill, State
-from pingap_cache.http.conditional import can_validate, revalidating, unconditional
+from pingap_cache.http.conditional import can_validate, offering, revalidating, unconditional
 from pingap_cache.http.serving import FRESH, Decision, Verdict, decide, may_replace_error
 from pingap_cache.http.vary import Variants
 from pingap_cache.parts import Parts
+from pingap_cache.refreshing import Refreshing
 from pingap_cache.stores.interface import Entry, EntryGone
 from pingap_cache.views import view_of
 from pingap_cache.visits import Visit
@@ -39,10 +40,12 @@ class Asking:
     """Decides what to do with requests by GET and HEAD.
 
     :param parts: the parts of the cache.
+    :param key: where visits are kept.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, key: ContextKey[Visit | None]) -> None:
         self._parts = parts
+        self._refreshing = Refreshing(parts.turns, key, self._go_on)
         self._store = parts.store
         self._answers = parts.answers
         self._turns = parts.turns
@@ -126,18 +129,35 @@ class Asking:
             return self.serve(visit, request, ctx, "hit")
         if verdict is Verdict.STALE:
             return self.serve(visit, request, ctx, "stale")
-        if verdict is Verdict.STALE_REFRESH and self._is_refreshed(visit):
-            return self.serve(visit, request, ctx, "stale-updating")
+        if verdict is Verdict.STALE_REFRESH:
+            return self._serve_and_refresh(visit, request, ctx)
         if verdict is Verdict.UNAVAILABLE:
             return self._unavailable()
         if visit.stored is not None:
-            visit.forward = "stale" if not visit.wish.directives.no_cache else "request"
+            visit.forward = "request" if decision.by_request else "stale"
         return self._fetch(visit, request, ctx)
 
-    def _is_refreshed(self, visit: Visit) -> bool:
-        """Return whether another request is refreshing the entry at this moment."""
-        turns = self._turns
-        return turns.fills.find(visit.key) is not None or turns.is_taken_elsewhere(visit.key)
+    def _serve_and_refresh(
+        self, visit: Visit, request: Request, ctx: RequestContext
+    ) -> Response | Awaitable[Response | None] | None:
+        """Serve what is stale, and have it refreshed."""
+        answer = self.serve(visit, request, ctx, "stale-updating")
+        if isinstance(answer, Response):
+            self._refreshing.begin(visit, request, ctx)
+            return answer
+        return self._refresh_after(answer, visit, request, ctx)
+
+    async def _refresh_after(
+        self,
+        answer: Awaitable[Response | None] | None,
+        visit: Visit,
+        request: Request,
+        ctx: RequestContext,
+    ) -> Response | None:
+        response = await self._answered(answer)
+        if response is not None and visit.status == "stale-updating":  # (its body was there)
+            self._refreshing.begin(visit, request, ctx)
+        return response
 
     def _unavailable(self) -> Response:
         response = Response.text(504, "Nothing that may be used is stored")
@@ -202,10 +222,12 @@ class Asking:
         """Let the request go on to the upstream, unless another one fetches the same already."""
         wish = visit.wish
         # (What a request with no-store brings will not be stored.)
+        # (What is never fresh, such as with no-cache, is validated for each request.)
+        stored = visit.stored
         alone = (
             request.method == "HEAD"
             or wish.directives.no_store
-            or (wish.ranged and visit.stored is None)
+            or (wish.ranged if stored is None else stored.is_never_fresh)
         )
         if alone or self._parts.predictions.predicts(visit.key):
             self._go_on(visit, request, None)
@@ -242,7 +264,19 @@ class Asking:
         if stored is not None and can_validate(stored):
             request.headers = revalidating(stored, headers)
             visit.validates = True
+        elif visit.marker is not None and stored is None and fill is not None:
+            self._offer(visit, request, headers)
         elif stored is not None or (fill is not None and visit.wish.conditional):
+            request.headers = unconditional(headers)
+
+    def _offer(self, visit: Visit, request: Request, headers: Headers) -> None:
+        """Ask for a variant that is not stored, and say which others are."""
+        assert visit.marker is not None
+        url = visit.primary + visit.extras
+        visit.offers = self._parts.offers.of(url, visit.marker, headers)
+        if visit.offers:
+            request.headers = offering(visit.offers, headers)
+        elif visit.wish.conditional:
             request.headers = unconditional(headers)
 
     async def _wait(self, visit: Visit, request: Request, ctx: RequestContext) -> Response | None:
@@ -295,21 +329,23 @@ class Asking:
         with anyio.move_on_after(seconds):
             while fill.state is State.ASKING:
                 await fill.changed()
-            if self._may_join(fill, visit):
-                return State.FLOWING
+            if fill.state is State.FLOWING and self._is_meant(fill, visit):
+                assert fill.head is not None
+                if not decide(fill.head, visit.wish.directives, time.time()).from_cache:
+                    return State.DECLINED
+                if fill.is_joinable and not visit.wish.ranged:
+                    return State.FLOWING
             while fill.state is State.FLOWING:
                 await fill.changed()
             return fill.state
         return State.ASKING
 
-    def _may_join(self, fill: Fill, visit: Visit) -> bool:
+    def _is_meant(self, fill: Fill, visit: Visit) -> bool:
         """Return whether the body that comes is the one for a request."""
-        if not fill.is_joinable or visit.wish.ranged or fill.head is None:
-            return False
         if fill.marker is None:
             return not visit.extras
         key = variant_key(fill.marker, visit.primary, visit.extras, visit.headers)
-        return key == fill.variant and not visit.wish.directives.no_cache
+        return key == fill.variant
 
     def _join(self, visit: Visit, fill: Fill, request: Request) -> Response:
         visit.reason = "another request fetched it at the same time"

@@ -10,6 +10,7 @@ from pingap_cache.http.storing import Policy
 from pingap_cache.http.vary import Variants
 from pingap_cache.keys import KeyRules
 from pingap_cache.numbers import Numbers
+from pingap_cache.offers import Offers
 from pingap_cache.predictions import Predictions
 from pingap_cache.stores.interface import Store
 from pingap_cache.turns import Turns
@@ -34,4 +35,5 @@ class Parts:
     numbers: Numbers
     tasks: BackgroundTasks
     largest: int
+    offers: Offers = field(default_factory=Offers)
     markers: dict[bytes, Variants] = field(default_factory=dict)

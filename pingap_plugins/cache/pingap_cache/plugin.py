@@ -22,6 +22,7 @@ from pingap import (
     Request,
     RequestContext,
     Response,
+    Retry,
     Worker,
     hookimpl,
 )
@@ -75,6 +76,7 @@ class Cache(Plugin):
         )
         self._skip = settings.skip
         self._visit = ContextKey[Visit | None]("cache", None)
+        self._unsafe = ContextKey[tuple[str, bytes] | None]("cache unsafe", None)
         self._numbers = numbers = Numbers()
         self._requests, self._lookup_time, self._lock_time = (
             numbers.requests,
@@ -105,7 +107,10 @@ class Cache(Plugin):
             deep=opened.deep,
             rules=self._rules,
             policy=Policy(
-                max_ttl=settings.max_ttl, needs_cache_control=settings.check_cache_control
+                max_ttl=settings.max_ttl,
+                needs_cache_control=settings.check_cache_control,
+                stale_while_revalidate=settings.stale_while_revalidate,
+                stale_if_error=settings.stale_if_error,
             ),
             answers=Answers(opened.store),
             turns=turns,
@@ -114,7 +119,7 @@ class Cache(Plugin):
             tasks=tasks,
             largest=settings.max_file_size,
         )
-        self._asking = Asking(parts)
+        self._asking = Asking(parts, self._visit)
         self._saving = Saving(parts)
         self._receiving = Receiving(parts, self._asking, self._saving)
         origin = f"{os.getpid()}.{secrets.token_hex(4)}"
@@ -139,6 +144,9 @@ class Cache(Plugin):
         if wish.bypass:
             if request.method == "PURGE":
                 return self._purge(request, ctx)
+            if request.method not in SAFE:  # (plugins behind this one may rewrite the URL)
+                extras = self._rules.extras(request, ctx)
+                ctx[self._unsafe] = self._rules.url(request, ctx), extras
             self._numbers.count(BYPASS)
             return None
         if self._skip is not None and self._skip(request.target):
@@ -176,13 +184,14 @@ class Cache(Plugin):
     @hookimpl(trylast=True)  # what other plugins change is stored, too
     def upstream_response(
         self, request: Request, response: Response, ctx: RequestContext
-    ) -> Answer:
+    ) -> Answer | Awaitable[Response | Retry | None]:
         """Store a response, or use what is stored in its place."""
         visit = ctx[self._visit]
         if visit is not None:
             return self._receiving.take(visit, request, response, ctx)
-        if request.method not in SAFE and response.status < 400:
-            return self._invalidate(request, response, ctx)
+        unsafe = ctx[self._unsafe]
+        if unsafe is not None and response.status < 400:
+            return self._invalidate(*unsafe, request, response, ctx)
         return None
 
     @hookimpl
@@ -220,17 +229,35 @@ class Cache(Plugin):
         return self._locations[1]
 
     def _invalidate(
-        self, request: Request, response: Response, ctx: RequestContext
+        self, url: str, extras: bytes, request: Request, response: Response, ctx: RequestContext
     ) -> Awaitable[None] | None:
         """Remove what an unsafe request has made invalid (RFC 9111, 4.4)."""
-        url = self._rules.url(request, ctx)
-        urls = invalidated(request.method, url, response.status, response.headers)
+        urls = invalidated(ctx.original.method, url, response.status, response.headers)
         purges = of_urls(self._rules, urls, self.locations())
-        return self._remove(purges) if purges else None
+        if not purges:
+            return None
+        return self._replace(purges, url, extras, request, response, ctx)
 
-    async def _remove(self, purges: Sequence[Purge]) -> None:
+    async def _replace(
+        self,
+        purges: Sequence[Purge],
+        url: str,
+        extras: bytes,
+        request: Request,
+        response: Response,
+        ctx: RequestContext,
+    ) -> None:
+        """Remove what is invalid; store the response to POST that GET would bring."""
         for purge in purges:
             await self._purging.purge(purge)
+        if request.method == "POST" and b"content-location" in response.headers.keys:
+            primary, hashes = self._rules.primary(ctx.location, url), hashed(extras)
+            headers = request.headers.copy()
+            visit = Visit(url, primary, hashes, headers, PLAIN, primary + hashes)
+            ctx[self._visit] = visit
+            storing = self._receiving.take_post(visit, request, response, ctx)
+            if storing is not None:
+                await storing
 
     def _purge(self, request: Request, ctx: RequestContext) -> Answer:
         refused = refusal(request, ctx, self.settings.purge_ip_list)

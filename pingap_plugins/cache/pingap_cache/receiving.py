@@ -6,25 +6,25 @@ import time
 from collections.abc import Awaitable
 from typing import Final
 
-from pingap import HTTPError, Request, RequestContext, Response
+from pingap import HTTPError, Request, RequestContext, Response, Retry
 from pingap_cache.answers import FIELDS
 from pingap_cache.asking import Asking, tell_times, variant_key
 from pingap_cache.fills import State
-from pingap_cache.http.conditional import not_modified
+from pingap_cache.http.conditional import is_conditional, not_modified
 from pingap_cache.http.dates import format_date
 from pingap_cache.http.serving import ERRORS, may_replace_error
-from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.storing import Storing, consider
-from pingap_cache.http.updating import freshen, selects, update_by_head
+from pingap_cache.http.updating import update_by_head
 from pingap_cache.http.vary import vary_names
 from pingap_cache.numbers import UNCACHEABLE
 from pingap_cache.parts import Parts
 from pingap_cache.saving import Saving
+from pingap_cache.validation import Validation, is_covered, times_of
 from pingap_cache.views import view_of
 from pingap_cache.visits import Visit
 
 _GONE: Final = frozenset({404, 410})
-Answer = Response | Awaitable[Response | None] | None
+Answer = Response | Awaitable[Response | Retry | None] | None
 
 
 class Receiving:
@@ -40,6 +40,7 @@ class Receiving:
         self._asking = asking
         self._saving = saving
         self._line = parts.answers.forwarded
+        self._validation = Validation(parts, asking)
 
     def take(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
@@ -49,9 +50,15 @@ class Receiving:
             self._end(visit, State.DECLINED)
             return None
         status = response.status
-        if status == 304 and visit.validates:
-            return self._validated(visit, request, response, ctx)
-        if status in ERRORS and self._may_replace(visit):
+        if status == 304:
+            if visit.validates:
+                return self._validation.validated(visit, request, response, ctx)
+            if visit.offers:
+                return self._validation.selected(visit, request, response, ctx)
+            if not is_conditional(request.headers):
+                self._end(visit, State.DECLINED)
+                raise HTTPError(502, "The upstream answered 304 to a request without conditions")
+        if status in ERRORS and self._may_replace(visit) and not ctx.in_background:
             return self._stale(visit, request, ctx, status)
         if request.method == "HEAD":
             return self._head(visit, response, ctx)
@@ -60,12 +67,18 @@ class Receiving:
             return self._store(visit, response, ctx, storing)
         return self._pass(visit, response, ctx, storing.reason)
 
-    def fail(self, visit: Visit, request: Request, ctx: RequestContext) -> Answer:
+    def fail(
+        self, visit: Visit, request: Request, ctx: RequestContext
+    ) -> Response | Awaitable[Response | None] | None:
         """Deal with an upstream that gave no response."""
-        if visit.stored is not None and self._may_replace(visit):
+        if visit.stored is not None and self._may_replace(visit) and not ctx.in_background:
             return self._stale(visit, request, ctx, None)
         self._end(visit, State.FAILED)
         return None
+
+    def _count(self, ctx: RequestContext, status: str) -> None:
+        if not ctx.in_background:  # (of which the client was counted)
+            self._parts.numbers.count(status)
 
     def _end(self, visit: Visit, state: State) -> None:
         if visit.fill is not None:
@@ -80,53 +93,12 @@ class Receiving:
 
     def _stale(
         self, visit: Visit, request: Request, ctx: RequestContext, status: int | None
-    ) -> Answer:
+    ) -> Response | Awaitable[Response | None] | None:
         self._end(visit, State.FAILED)
         visit.reason = f"the upstream answered {status}" if status else "the upstream failed"
         return self._asking.serve(visit, request, ctx, "stale")
 
-    # Validation.
-
-    async def _validated(
-        self, visit: Visit, request: Request, response: Response, ctx: RequestContext
-    ) -> Response:
-        """Serve what is stored, with the fields of a 304 (RFC 9111, 4.3.4)."""
-        parts, stored, entry = self._parts, visit.stored, visit.entry
-        assert stored is not None
-        assert entry is not None
-        if not selects(stored, response.headers):
-            await parts.store.remove(visit.key)
-            self._end(visit, State.FAILED)
-            raise HTTPError(
-                502, "The upstream said that a response still holds which it was not asked for"
-            )
-        asked, came = _times(visit, ctx)
-        storing = freshen(
-            stored,
-            visit.headers,
-            response.headers,
-            request_time=asked,
-            response_time=came,
-            policy=parts.policy,
-        )
-        assert storing.response is not None
-        visit.stored, visit.reason = storing.response, storing.reason
-        kept = storing.keep > 0 and _is_covered(visit, storing.response)
-        status = "revalidated" if storing.keep > 0 else "revalidated-nocache"
-        answer = self._asking.serve(visit, request, ctx, status)
-        served = await answer if isinstance(answer, Awaitable) else answer
-        if kept:
-            head = storing.response.encode()
-            await parts.store.replace_head(visit.key, entry, head, storing.keep)
-            parts.predictions.forget(visit.key)
-            self._end(visit, State.STORED)
-        else:
-            await parts.store.remove(visit.key)
-            self._end(visit, State.DECLINED)
-        if served is None:
-            raise HTTPError(502, "The stored response is damaged")
-        served.headers.replace(self._line("stale", status=304, stored=kept))
-        return served
+    # Updates by HEAD.
 
     def _head(self, visit: Visit, response: Response, ctx: RequestContext) -> Answer:
         """Update the stored response from a response to HEAD (RFC 9111, 4.3.5)."""
@@ -134,7 +106,7 @@ class Receiving:
         entry, stored = visit.entry, visit.stored
         if response.status != 200 or entry is None or stored is None:
             return None
-        asked, came = _times(visit, ctx)
+        asked, came = times_of(visit, ctx)
         storing = update_by_head(
             stored,
             visit.headers,
@@ -148,7 +120,7 @@ class Receiving:
 
         async def update() -> None:
             response = None if storing is None or storing.keep <= 0 else storing.response
-            if response is None or storing is None or not _is_covered(visit, response):
+            if response is None or storing is None or not is_covered(visit, response):
                 await store.remove(key)
             else:
                 await store.replace_head(key, entry, response.encode(), storing.keep)
@@ -157,10 +129,20 @@ class Receiving:
 
     # Storing.
 
+    def take_post(
+        self, visit: Visit, request: Request, response: Response, ctx: RequestContext
+    ) -> Awaitable[None] | None:
+        """Store a response to POST, if it says that GET would bring the same (RFC 9110, 9.3.3)."""
+        visit.forward = "method"
+        storing = self._consider(visit, request, response, ctx)
+        if storing.keep > 0:
+            return self._store(visit, response, ctx, storing)
+        return None
+
     def _consider(
         self, visit: Visit, request: Request, response: Response, ctx: RequestContext
     ) -> Storing:
-        asked, came = _times(visit, ctx)
+        asked, came = times_of(visit, ctx)
         storing = consider(
             request.method,
             visit.url,
@@ -181,7 +163,7 @@ class Receiving:
         """Let a response go that cannot be stored; an older one does not hold any more."""
         parts = self._parts
         visit.reason = reason
-        parts.numbers.count(UNCACHEABLE)
+        self._count(ctx, UNCACHEABLE)
         # (What one request asks for, or who sends it, says nothing about others.)
         personal = visit.wish.directives.no_store or b"authorization" in visit.headers.keys
         if not (visit.wish.ranged or personal or response.status in (304, *ERRORS)):
@@ -198,7 +180,7 @@ class Receiving:
 
     def _store(
         self, visit: Visit, response: Response, ctx: RequestContext, storing: Storing
-    ) -> Answer:
+    ) -> Awaitable[None] | None:
         """Note that a response is to be stored; its body goes through a filter."""
         assert storing.response is not None
         parts = self._parts
@@ -208,9 +190,12 @@ class Receiving:
             response.headers.append(date)
             storing.response.headers.append(date)
         self._choose_key(visit, response)
+        if visit.marker is not None and (etag := response.headers.find(b"etag")) is not None:
+            url = visit.primary + visit.extras
+            parts.offers.note(url, visit.marker, visit.headers, etag, visit.variant)
         visit.storing, visit.reason = storing, storing.reason
         status = visit.status = "expired" if visit.stored is not None else "miss"
-        parts.numbers.count(status)
+        self._count(ctx, status)
         response.headers.replace(FIELDS[status])
         response.headers.append(self._line(visit.forward, stored=True))
         tell_times(response, ctx)
@@ -247,19 +232,3 @@ class Receiving:
             and visit.storing.response is not None
             and not_modified(visit.storing.response, visit.headers, now)
         )
-
-
-def _is_covered(visit: Visit, response: StoredResponse) -> bool:
-    """Return whether a response that was updated may stay under its key: its Vary may have changed."""
-    names = vary_names(response.headers)
-    if names is None or visit.marker is None:
-        return names == ()
-    return visit.marker.covers(names)
-
-
-def _times(visit: Visit, ctx: RequestContext) -> tuple[float, float]:
-    """Return when the upstream was asked, and when its response came; seconds since the epoch."""
-    now, clock = time.time(), time.monotonic()
-    asked = ctx.upstream_connected_at or visit.began
-    came = ctx.upstream_head_at or clock
-    return now - max(0.0, clock - asked), now - max(0.0, clock - came)

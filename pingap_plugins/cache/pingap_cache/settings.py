@@ -84,6 +84,11 @@ class CacheSettings(PluginSettings):
     """Request headers whose values are part of the key, whatever ``Vary`` says."""
     max_ttl: Duration | None = None
     """The longest time for which a response counts as fresh, whatever it says."""
+    stale_while_revalidate: Duration = 0.0
+    """How long past its lifetime a response is served while it is refreshed, unless it says so itself
+    (RFC 5861)."""
+    stale_if_error: Duration = 0.0
+    """How long past its lifetime a response is served if the origin fails, unless it says so itself."""
     max_file_size: ByteSize = 1_000_000
     """Bytes of the largest body that is stored; 0 for no limit."""
     lock: Duration = 1.0

@@ -30,17 +30,22 @@ class Turns:
         self.fills = Fills()
         self.shared: SharedState | None = None
         """Where workers tell each other, if they share a store."""
+        self._claimed: set[bytes] = set()
         self._token = f"{os.getpid()}.{secrets.token_hex(4)}".encode()
 
-    def take(self, key: bytes) -> Fill | None:
-        """Return the fill that begins now, or None if another request, of any worker, fetches already."""
+    def take(self, key: bytes, seconds: float = 0.0) -> Fill | None:
+        """Return the fill that begins now, or None if another request, of any worker, fetches already.
+
+        :param seconds: for which other workers leave it to this one; 0: as long as requests wait.
+        """
         if self.fills.find(key) is not None:
             return None
-        shared = self.shared
-        if shared is not None and self.seconds:
+        shared, seconds = self.shared, seconds or self.seconds
+        if shared is not None and seconds:
             claims = shared.values(_TABLE)
-            if not claims.add(key.decode("latin-1"), self._token, self.seconds):
+            if not claims.add(key.decode("latin-1"), self._token, seconds):
                 return None
+            self._claimed.add(key)
         return self.fills.begin(key)
 
     def take_over(self, key: bytes) -> Fill:
@@ -61,7 +66,8 @@ class Turns:
 
     def _release(self, fill: Fill) -> None:
         """Take back the claim of a fill."""
-        if self.shared is not None and self.seconds:
+        if self.shared is not None and fill.key in self._claimed:
+            self._claimed.discard(fill.key)
             claims, name = self.shared.values(_TABLE), fill.key.decode("latin-1")
             if claims.get(name) == self._token:
                 claims.delete(name)

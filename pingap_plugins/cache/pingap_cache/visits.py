@@ -46,6 +46,8 @@ class Visit:
     """Ends ``fill`` if nothing else does."""
     validates: bool = False
     """The origin is asked whether ``stored`` still holds."""
+    offers: dict[bytes, bytes] | None = None
+    """Keys of other variants by the entity tags that the origin was told."""
     forward: Forward = "uri-miss"
     status: str = ""
     """``x-cache-status``."""

@@ -10,6 +10,7 @@ from pingap import Plugin, Request, hookimpl
 from pingap.testing import Clock, Proxy, Upstream
 
 FRESH = {"Cache-Control": "max-age=60", "ETag": '"v1"'}
+OLD = "Mon, 01 Jan 2001 00:00:00 GMT"
 
 
 @pytest.fixture
@@ -357,3 +358,81 @@ def test_a_response_keeps_the_date_at_which_it_came(
     written(proxy)
     clock.advance(30)
     assert {proxy.get("/a").headers["Date"]} == dates
+
+
+def test_a_response_to_post_that_get_would_bring(cached: Proxy, upstream: Upstream) -> None:
+    """It answers GET, if it has a lifetime and says so by Content-Location (RFC 9110, 9.3.3)."""
+    fresh = {"Cache-Control": "max-age=60"}
+    for path, status, headers, expected in (
+        ("/same", 200, {**fresh, "Content-Location": "/same"}, b"posted"),
+        ("/other", 200, {**fresh, "Content-Location": "/elsewhere"}, b"got"),
+        ("/none", 200, fresh, b"got"),
+        ("/guess", 200, {"Content-Location": "/guess", "Last-Modified": OLD}, b"got"),
+        ("/error", 500, {**fresh, "Content-Location": "/error"}, b"got"),
+        ("/private", 200, {"Cache-Control": "private", "Content-Location": "/private"}, b"got"),
+    ):
+        upstream.reply(path, b"posted", status, headers=headers)
+        answer = cached.request("POST", path, body=b"abc")
+        assert answer.status == status
+        written(cached)
+        upstream.reply(path, b"got", headers=fresh)
+        assert cached.get(path).body == expected, path
+    assert cached.get("/same").headers["X-Cache-Status"] == "hit"
+    assert cached.request("HEAD", "/same").headers["Content-Length"] == "6"
+
+
+def test_a_response_to_post_takes_the_place_of_one_to_get(
+    cached: Proxy, upstream: Upstream
+) -> None:
+    fresh = {"Cache-Control": "max-age=60", "Content-Location": "/a"}
+    fill(cached, "/a", {"X-Some": "1"})
+    for body in (b"first", b"second"):
+        upstream.reply("/a", body, headers=fresh)
+        answer = cached.request("POST", "/a", body=b"abc")
+        assert answer.headers["Cache-Status"] == "pingap; fwd=method; stored"
+        written(cached)
+        assert cached.get("/a").body == body
+    assert len(upstream.requests) == 3
+
+
+class Rewrite(Plugin):
+    category = "rewrite"
+
+    @hookimpl
+    def request(self, request: Request) -> None:
+        request.rewrite("/inside" + request.path)
+
+
+def test_unsafe_requests_that_are_rewritten_behind_it(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    """What counts is the URL that the client asked for, as for GET."""
+    proxy.location(plugins=[(Cache, kept), Rewrite])
+    upstream.reply("/inside/a", b"one", headers=FRESH)
+    fill(proxy, "/a")
+    upstream.reply("/inside/a", b"two", headers=FRESH)
+    proxy.request("POST", "/a", body=b"abc")
+    assert proxy.get("/a").body == b"two"
+
+
+@pytest.mark.parametrize("status", [102, 103])
+def test_interim_responses_pass_and_are_not_stored(
+    cached: Proxy, upstream: Upstream, status: int
+) -> None:
+    early = f"HTTP/1.1 {status} Early\r\nLink: </style.css>; rel=preload\r\n\r\n"
+    final = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\none"
+    upstream.raw("/early", (early + final).encode())
+    answer = cached.get("/early")
+    assert answer.body == b"one"
+    [interim] = answer.interim
+    assert (interim.status, interim.headers["Link"]) == (status, "</style.css>; rel=preload")
+    written(cached)
+    answer = cached.get("/early")
+    assert (answer.headers["X-Cache-Status"], "Link" in answer.headers) == ("hit", False)
+
+
+@pytest.mark.parametrize("asked", ["max-age=0", "no-cache", "min-fresh=100"])
+def test_what_the_request_does_not_want(cached: Proxy, upstream: Upstream, asked: str) -> None:
+    fill(cached, "/a")
+    answer = cached.get("/a", headers={"Cache-Control": asked})
+    assert answer.headers["Cache-Status"].startswith("pingap; fwd=request")

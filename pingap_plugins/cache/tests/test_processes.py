@@ -101,3 +101,20 @@ def test_commands_reach_all_workers(
     result = CliRunner().invoke(cache, ["purge", url])
     assert result.output == "purged: 1\n"
     assert "nothing is stored" in CliRunner().invoke(cache, ["why", url]).output
+
+
+@pytest.mark.parametrize("lock", ["10s", "0s"])
+def test_one_refresh_for_all_workers(upstream: Upstream, tmp_path: Path, lock: str) -> None:
+    """Nobody waits for it, whoever began it."""
+    cache = f'directory = "{tmp_path}/cache"\nlock = "{lock}"'
+    swr = "stale-while-revalidate=600"
+    upstream.reply("/a", b"old", headers={"Cache-Control": f"max-age=1, {swr}"})
+    with running(tmp_path / "run", upstream.addr, cache=cache) as pingap:
+        until(lambda: pingap.get("/a").headers["X-Cache-Status"] == "hit")
+        count, go = len(upstream.requests), threading.Event()
+        upstream.reply("/a", b"new", headers={"Cache-Control": f"max-age=600, {swr}"}, until=go)
+        until(lambda: pingap.get("/a").headers["X-Cache-Status"] == "stale-updating")
+        assert set(in_all_workers(pingap, "/a")) == {"stale-updating"}
+        go.set()
+        until(lambda: {pingap.get("/a").body for _ in range(20)} == {b"new"})
+        assert len(upstream.requests) == count + 1

@@ -179,3 +179,19 @@ def test_nobody_joins_what_was_purged(cached: Proxy, upstream: Upstream, target:
         assert client.read_rest() == b"old"
     written(cached)
     assert cached.get("/new").body == b"new"
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "status"),
+    [
+        ("::ffff:10.1.2.3", ["10.0.0.0/8"], 204),
+        ("::ffff:11.1.2.3", ["10.0.0.0/8"], 403),
+        ("10.1.2.3", ["::ffff:10.0.0.0/104"], 204),
+        ("2001:db8::1", ["2001:db8::/32"], 204),
+    ],
+)
+def test_ipv4_mapped_addresses(
+    proxy: Proxy, upstream: Upstream, address: str, networks: list[str], status: int
+) -> None:
+    proxy.location(plugins=[(Cache, {"purge_ip_list": networks})])
+    assert proxy.request("PURGE", "/a", client_ip=address).status == status

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from pingap_cache.plugin import Cache
-from waiting import written
+from waiting import fill, written
 
 from pingap.testing import Client, Proxy, Received, Served, Upstream
 
@@ -324,3 +324,54 @@ def test_nobody_can_keep_others_from_sharing(
     go.set()
     assert {client.answer().body for client in clients} == {b"text"}
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "asked"),
+    [
+        ({"Cache-Control": "no-cache", "ETag": '"v1"'}, {}),
+        ({"Cache-Control": "max-age=0", "ETag": '"v1"'}, {}),
+        ({"Cache-Control": "max-age=60", "Age": "30"}, {"Cache-Control": "max-age=10"}),
+    ],
+)
+def test_what_is_not_fresh_is_not_shared(
+    proxy: Proxy,
+    upstream: Upstream,
+    kept: dict[str, object],
+    first: dict[str, str],
+    asked: dict[str, str],
+) -> None:
+    """A response that has to be validated for each request answers one (RFC 9111, 4 and 5.2.2.4)."""
+    proxy.location(plugins=[(Cache, {**kept, "lock": "10s"})])
+    go, more = threading.Event(), threading.Event()
+
+    def slow(served: Served, request: Received) -> None:
+        served.wait(go)
+        fields = "".join(f"{name}: {value}\r\n" for name, value in first.items())
+        served.send(f"HTTP/1.1 200 OK\r\n{fields}Content-Length: 3\r\n\r\non".encode())
+        served.wait(more)
+        served.send(b"e")
+
+    upstream.on("/a", slow)
+    clients = ask(proxy, 3, asked)
+    upstream.wait_for_request()
+    proxy.settle()
+    go.set()
+    upstream.wait_for_request(3)  # though the body of the first is not complete
+    more.set()
+    assert [client.answer().body for client in clients] == [b"one"] * 3
+
+
+def test_validations_of_what_is_never_fresh_do_not_wait_for_each_other(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "lock": "10s"})])
+    headers = {"Cache-Control": "no-cache", "ETag": '"v1"'}
+    upstream.reply("/a", b"one", headers=headers)
+    fill(proxy, "/a")
+    go = threading.Event()
+    upstream.reply("/a", b"", 304, until=go)
+    clients = ask(proxy, 3)
+    upstream.wait_for_request(4)
+    go.set()
+    assert [client.answer().body for client in clients] == [b"one"] * 3

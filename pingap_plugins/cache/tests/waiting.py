@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pingap.testing import Proxy
 
@@ -19,3 +19,11 @@ def fill(proxy: Proxy, target: str, headers: Mapping[str, str] | None = None) ->
     """Make a request, and wait until its response is stored, if it is."""
     proxy.get(target, headers=headers or {})
     written(proxy)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return once a condition holds."""
+    end = time.perf_counter() + 10
+    while not condition():
+        assert time.perf_counter() < end, "it did not happen in time"
+        time.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from pingap import Headers
@@ -108,6 +109,21 @@ def revalidating(stored: StoredResponse, headers: Headers) -> Headers:
     if (modified := stored.last_modified) is not None:
         asking.append((b"if-modified-since", b"If-Modified-Since: " + modified))
     return asking
+
+
+def offering(etags: Iterable[bytes], headers: Headers) -> Headers:
+    """Return the fields of a request that says which variants are stored (RFC 9111, 4.3.1).
+
+    :param headers: of the client's request, left as they are.
+    """
+    asking = unconditional(headers)
+    asking.append((b"if-none-match", b"If-None-Match: " + b", ".join(etags)))
+    return asking
+
+
+def is_conditional(headers: Headers) -> bool:
+    """Whether a request may be answered with 304 (RFC 9110, 15.4.5)."""
+    return b"if-none-match" in headers.keys or b"if-modified-since" in headers.keys
 
 
 def unconditional(headers: Headers) -> Headers:

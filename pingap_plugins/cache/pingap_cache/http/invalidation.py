@@ -35,13 +35,21 @@ def invalidated(method: str, url: str, status: int, headers: Headers) -> list[st
 
 
 def _same_origin(url: str, reference: str) -> str | None:
-    """Resolve a reference; ``None`` if it is invalid or of another origin (RFC 6454, 4)."""
+    """Resolve a reference; ``None`` if it is invalid or of another origin (RFC 6454, 4).
+
+    Scheme and authority are written as in the URL, although the reference may have a default port or
+    other letters.
+    """
     try:
         other = urldefrag(urljoin(url, reference)).url
         same = _origin(other) == _origin(url)
+        parts, own = urlsplit(other), urlsplit(url)
     except ValueError:
         return None
-    return other if same else None
+    if not same:
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{own.scheme}://{own.netloc}{parts.path or '/'}{query}"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

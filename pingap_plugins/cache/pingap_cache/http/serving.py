@@ -39,6 +39,11 @@ class Decision:
     from_cache: bool = False
     """Whether the stored response is to be served at once."""
 
+    @property
+    def by_request(self) -> bool:
+        """Whether the request does not want the stored response, which may be fresh (RFC 9211, 2.2)."""
+        return self.reason.endswith("of the request")
+
 
 FRESH: Final = Decision(Verdict.FRESH, "fresh", from_cache=True)
 _STALE: Final = Decision(

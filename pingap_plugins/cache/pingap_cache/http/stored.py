@@ -63,6 +63,12 @@ class StoredResponse:
         return self.born + self.lifetime
 
     @property
+    def is_never_fresh(self) -> bool:
+        """Whether it has to be validated for each request."""
+        useless = self.expires <= self.response_time and not self.stale_while_revalidate
+        return self.no_cache or useless
+
+    @property
     def etag(self) -> bytes | None:
         """``ETag``, as it came."""
         return self.headers.find(b"etag")

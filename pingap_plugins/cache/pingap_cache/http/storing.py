@@ -28,8 +28,10 @@ TRACES: Final = frozenset(
 )
 """Fields about one request, which would be wrong about another one."""
 
-_UNDERSTOOD: Final = frozenset(int(status) for status in HTTPStatus if status >= 200) - {206, 304}
-"""Status codes whose meaning for caches is known; 206 and 304 are dealt with elsewhere, and not stored."""
+_OF_ONE_REQUEST: Final = frozenset({206, 304, 412, 416})
+"""Status codes of answers to a range or a condition: not what others would get. No parts are stored."""
+_UNDERSTOOD: Final = frozenset(int(status) for status in HTTPStatus if status >= 200)
+"""Status codes whose meaning for caches is known."""
 _NEVER_STORED: Final = frozenset(
     {
         b"age",  # worked out anew for each answer
@@ -56,7 +58,8 @@ class Policy:
     set_cookie: bool = True
     """Store responses that set cookies and have an explicit lifetime, as RFC 9111 lets (7.3)."""
     stale_while_revalidate: float = 0.0
-    """For responses that do not name it; outside of RFC 9111 unless agreed with the origin (4.2.4)."""
+    """For responses with a lifetime that do not name it; outside of RFC 9111 unless agreed with the origin
+    (4.2.4)."""
     stale_if_error: float = 0.0
     """As ``stale_while_revalidate``."""
     stale_despite_s_maxage: bool = False
@@ -185,7 +188,7 @@ def _refused_response(
     status: int, headers: Headers, directives: ResponseDirectives, fresh: Lifetime, policy: Policy
 ) -> str:
     """Return why the response itself may not be stored (RFC 9111, 3), or nothing."""
-    if status < 200 or status in (206, 304):
+    if status < 200 or status in _OF_ONE_REQUEST:
         return f"status {status}"
     if directives.must_understand:  # which makes no-store count for other caches only (5.2.2.3)
         if status not in _UNDERSTOOD:
@@ -226,7 +229,13 @@ def _assemble(
     if policy.max_ttl is not None and seconds > policy.max_ttl:
         seconds, source = policy.max_ttl, f"max_ttl, below {source}"
     initial_age = corrected_initial_age(headers, request_time, response_time)
-    while_revalidate, if_error = directives.stale_while_revalidate, directives.stale_if_error
+    # (What was never fresh may be meant for one client, though nothing says so.)
+    while_revalidate = policy.stale_while_revalidate if seconds > 0 else 0.0
+    if_error = policy.stale_if_error if seconds > 0 else 0.0
+    if directives.stale_while_revalidate is not None:
+        while_revalidate = float(directives.stale_while_revalidate)
+    if directives.stale_if_error is not None:
+        if_error = float(directives.stale_if_error)
     return StoredResponse(
         status,
         reason,
@@ -238,8 +247,8 @@ def _assemble(
         source,
         directives.no_cache,
         _forbids_stale(directives, policy),
-        policy.stale_while_revalidate if while_revalidate is None else float(while_revalidate),
-        policy.stale_if_error if if_error is None else float(if_error),
+        while_revalidate,
+        if_error,
         url,
         response_tags(headers),
     )

@@ -15,6 +15,9 @@ from pingap_cache.http.storing import Policy, Storing, reconsider, stored_fields
 _KEPT: Final = frozenset({b"content-length", b"content-encoding", b"content-range"})
 
 
+_LIFETIMES: Final = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
+
+
 def selects(stored: StoredResponse, headers: Headers) -> bool:
     """Whether a 304 is about this stored response, whose validators were sent (RFC 9111, 4.3.4).
 
@@ -68,10 +71,34 @@ def freshen(
     )
 
 
+def add_unstored(served: Headers, headers: Headers, stored: Headers) -> None:
+    """Give a client what the 304 that its request caused says to it alone.
+
+    That is what may not be stored: the fields that ``no-cache`` or ``private`` name, ``Set-Cookie``
+    without a lifetime beside it, and traces.
+
+    :param served: of the response, which is changed.
+    :param headers: of the 304.
+    :param stored: what the stored response has by now.
+    """
+    known = {*stored.fields}
+    usable = stored_fields(headers, _NOTHING)
+    alone = [
+        prepared for prepared in usable.fields if prepared not in known and prepared[0] not in _KEPT
+    ]
+    for key in {key for key, _ in alone}:
+        served.discard(key)
+    for prepared in alone:
+        served.append(prepared)
+
+
 def _merged(known: Headers, newer: Headers) -> Headers:
     """Return fields in which newer ones replaced those of the same name (RFC 9111, 3.2)."""
     usable = stored_fields(newer, _NOTHING)
     arriving = {*usable.keys} - _KEPT
+    if b"set-cookie" in arriving and _LIFETIMES.isdisjoint(arriving):
+        # That everybody may have the stored cookies says nothing about one that comes with a 304.
+        arriving.discard(b"set-cookie")
     fields = [prepared for prepared in known.fields if prepared[0] not in arriving]
     fields += [prepared for prepared in usable.fields if prepared[0] in arriving]
     # Not stored, but needed to tell how old the update is.

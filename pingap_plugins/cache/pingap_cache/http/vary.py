@@ -97,6 +97,20 @@ class Variants:
         return primary + b"\0" + digest.digest()
 
 
+def suits(stored: Headers, headers: Headers) -> bool:
+    """Whether a variant that an origin has selected by its entity tag can be used for a request.
+
+    Codings that the client did not name are not, although the tag says that it is the same, which
+    some origins get wrong.
+
+    :param stored: fields of the variant.
+    :param headers: of the request.
+    """
+    codings = (stored.find(b"content-encoding") or b"").lower().replace(b" ", b"").split(b",")
+    accepted = normalised(b"accept-encoding", headers) or b""
+    return set(codings) - {b"", b"identity"} <= {*accepted.split(b",")}
+
+
 def is_marker(data: bytes) -> bool:
     """Whether a store's head is a marker of variants rather than a response."""
     return data.startswith(_MAGIC)

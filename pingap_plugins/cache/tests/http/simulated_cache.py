@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pingap_cache.http.answer import answer
-from pingap_cache.http.conditional import revalidating, unconditional
+from pingap_cache.http.conditional import offering, revalidating, unconditional
 from pingap_cache.http.dates import format_date
 from pingap_cache.http.invalidation import invalidated
 from pingap_cache.http.lookup import Lookup, look_at
@@ -17,7 +17,8 @@ from pingap_cache.http.serving import ERRORS, Verdict, decide, may_replace_error
 from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.storing import Policy, Storing, consider
 from pingap_cache.http.updating import freshen, selects, update_by_head
-from pingap_cache.http.vary import Variants, is_marker, vary_names
+from pingap_cache.http.vary import Variants, is_marker, suits, vary_names
+from pingap_cache.offers import Offers
 
 from pingap import Headers
 
@@ -51,7 +52,8 @@ class Reply:
         """Answer 304 if the validators of the request hold."""
         own = headers(self.pairs)
         tags, since = asked.find(b"if-none-match"), asked.find(b"if-modified-since")
-        same = tags == own.find(b"etag") if tags else since == own.find(b"last-modified")
+        etag = own.find(b"etag")
+        same = etag in tags.split(b", ") if tags else since == own.find(b"last-modified")
         if self.status == 200 and (tags or since) and same:
             return Reply(self.pairs, 304, b"", self.delay)
         return self
@@ -70,6 +72,8 @@ class Seen:
     origin_asked: list[Headers] = field(default_factory=list)
     verdict: Verdict | None = None
     background: bool = False
+    held: StoredResponse | None = None
+    """What a 304 was about, as it was before."""
 
     @property
     def from_cache(self) -> bool:
@@ -98,6 +102,7 @@ class SimulatedCache:
         self.now = START
         self.entries: dict[bytes, Entry] = {}
         self.generations = 0
+        self.offers = Offers()
         self.last_storing: Storing | None = None
 
     # -- the store
@@ -131,6 +136,8 @@ class SimulatedCache:
         if marker is not None:
             self.entries[key] = Entry(marker.encode(), b"")
             key = marker.key(key, asked)
+            if (etag := storing.response.etag) is not None:
+                self.offers.note(url.encode(), marker, asked, etag, key)
         self.entries[key] = Entry(storing.response.encode(), body, self.now + storing.keep)
 
     def covers(self, url: str, updated: StoredResponse) -> bool:
@@ -169,6 +176,9 @@ class SimulatedCache:
                 seen.origin_asked, seen.background = refreshed.origin_asked, True
             return seen
         if stored is None or entry is None:
+            offers = self.offered(url, lookup, asked)
+            if offers and method == "GET":
+                return self.select(url, asked, key, offers, lookup)
             return self.fetch(method, url, asked, asked)
         seen = self.validate(method, url, asked, key, entry, stored, lookup)
         seen.verdict = decision.verdict
@@ -220,6 +230,47 @@ class SimulatedCache:
         self.keep(method, url, asked, reply, fields, sent_at)
         return Seen(reply.status, fields, reply.body, [sent])
 
+    def offered(self, url: str, lookup: Lookup, asked: Headers) -> dict[bytes, bytes]:
+        """The variants that the origin is told of."""
+        known = self.live(url.encode())
+        if known is None or not is_marker(known.head):
+            return {}
+        if lookup.ranged or lookup.directives.no_store:
+            return {}
+        return self.offers.of(url.encode(), Variants.decode(known.head), asked)
+
+    def select(
+        self, url: str, asked: Headers, key: bytes, offers: dict[bytes, bytes], lookup: Lookup
+    ) -> Seen:
+        """Ask for a variant, saying which others are stored."""
+        sent = offering(offers, asked)
+        reply, fields, sent_at = self.exchange("GET", url, sent)
+        if reply.status != 304:
+            if reply.status:
+                self.keep("GET", url, asked, reply, fields, sent_at)
+            return Seen(reply.status, fields, reply.body, [sent])
+        other = offers.get(fields.find(b"etag") or b"", b"")
+        entry = self.live(other)
+        stored = None if entry is None else StoredResponse.decode(entry.head)
+        if (
+            entry is None
+            or stored is None
+            or not selects(stored, fields)
+            or not suits(stored.headers, asked)
+        ):
+            again = self.fetch("GET", url, asked, unconditional(asked))
+            again.origin_asked.insert(0, sent)
+            return again
+        times = {"request_time": sent_at, "response_time": self.now, "policy": self.policy}
+        storing = freshen(stored, asked, fields, **times)  # type: ignore[arg-type]
+        assert storing.response is not None
+        if storing.keep > 0 and self.covers(url, storing.response):
+            head, until = storing.response.encode(), self.now + storing.keep
+            self.entries[key] = Entry(head, entry.body, until)
+        seen = self.serve(storing.response, entry.body, lookup, "GET", asked)
+        seen.origin_asked, seen.held = [sent], stored
+        return seen
+
     def validate(
         self,
         method: str,
@@ -266,5 +317,5 @@ class SimulatedCache:
         else:
             self.entries.pop(key, None)
         seen = self.serve(storing.response, entry.body, lookup, method, asked)
-        seen.origin_asked = [sent]
+        seen.origin_asked, seen.held = [sent], stored
         return seen

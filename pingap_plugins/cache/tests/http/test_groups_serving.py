@@ -560,4 +560,4 @@ def test_unsafe_methods_invalidate_what_they_name(name: str, value: str, expect:
 
 def test_an_origin_is_compared_without_case_and_with_its_default_port() -> None:
     fields = headers([("Location", "HTTP://Example.ORG:80/other#part")])
-    assert invalidated("POST", URL, 200, fields) == [URL, "http://Example.ORG:80/other"]
+    assert invalidated("POST", URL, 200, fields) == [URL, "http://example.org/other"]

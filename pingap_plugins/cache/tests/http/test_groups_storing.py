@@ -243,3 +243,15 @@ def test_keep_tells_how_long_a_response_is_useful() -> None:
     assert keep(*plain("max-age=60, stale-if-error=20"), ("Age", "70")) == 990
     assert keep(*plain("max-age=60"), ("Age", "70"), ETAG) == 990
     assert keep(*plain("max-age=60"), ("Age", "2000"), ETAG) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"), [(206, "bytes=0-1"), (416, "bytes=100-"), (412, ""), (304, "")]
+)
+def test_answers_to_a_range_or_a_condition_are_not_stored(status: int, asked: str) -> None:
+    """Others would get them in place of the whole."""
+    play(
+        Step(FRESH, "not cached", [("Range", asked)] if asked else (), status=status, body=b"co"),
+        Step(FRESH, "not cached"),
+        Step(FRESH, "cached"),
+    )

@@ -82,6 +82,8 @@ class Wish:
     min_fresh: int | None = None
     max_stale: int | None = None
     authorization: bool = False
+    part: str = ""
+    """``Range``: all that there is, but as a part."""
     selecting: tuple[tuple[str, str], ...] = ()
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -99,6 +101,8 @@ class Wish:
             pairs.append(("Cache-Control", ", ".join(said)))
         if self.authorization:
             pairs.append(("Authorization", "secret"))
+        if self.part:
+            pairs.append(("Range", self.part))
         return pairs
 
 
@@ -246,6 +250,7 @@ WISH = st.builds(
     min_fresh=st.none() | st.none() | SECONDS,
     max_stale=st.none() | st.none() | SECONDS,
     authorization=st.sampled_from([False, False, False, True]),
+    part=st.sampled_from(["", "", "", "bytes=0-5"]),
     selecting=SELECTING,
 )
 PLAIN = st.builds(Wish, selecting=SELECTING)
@@ -258,6 +263,8 @@ class CacheMachine(RuleBasedStateMachine):
         super().__init__()
         self.cache = SimulatedCache(self.origin)
         self.known: dict[int, Known] = {}
+        """By the number of what the origin said last of it."""
+        self.said = 0
         self.last: dict[str, Known | None] = dict.fromkeys(URLS)
         self.next, self.wish, self.fails = Said(), Wish(), False
         self.not_modified_at: float | None = None
@@ -271,18 +278,23 @@ class CacheMachine(RuleBasedStateMachine):
         """Answer with ``next``; 304 only if that is what the validator in the request stands for."""
         if self.fails:
             return Reply(status=0)
+        self.said = number = self.said + 1
         said, now = self.next, self.cache.now
         tag = asked.find(b"if-none-match")
-        pairs = said.pairs(now + said.delay)
-        if tag is not None and said.status == 200 and tag.decode() == said.etag:
+        pairs = [*said.pairs(now + said.delay), ("X-Said", str(number))]
+        if tag is not None and said.status == 200 and said.etag in tag.decode().split(", "):
             self.not_modified_at = now
             return Reply(pairs, 304, b"", float(said.delay))
-        number = len(self.known) + 1
+        self.not_modified_at = None  # (if it was asked once more, without conditions)
+        if said.status == 200 and asked.find(b"range") is not None:
+            said = replace(said, status=206)
         known = Known(number, url, said, self.wish, now, now + said.delay)
         self.known[number] = known
         # (An error may have been replaced by a stale response, and was not stored then.)
-        self.last[url] = None if said.status in ERRORS else known
-        return Reply(pairs, said.status, b"%d" % number, float(said.delay))
+        # A part says nothing about the whole that is stored.
+        if said.status != 206:
+            self.last[url] = None if said.status in ERRORS else known
+        return Reply(pairs, said.status, b"%06d" % number, float(said.delay))
 
     @rule(seconds=st.sampled_from([1, 2, 3, 4, 5, 10, 60, 100]))
     def time_passes(self, seconds: int) -> None:
@@ -321,7 +333,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     def get(self, said: Said, wish: Wish, url: str, *, fails: bool) -> None:
         self.next, self.wish, self.fails, self.not_modified_at = said, wish, fails, None
-        before, now = len(self.known), self.cache.now
+        before, now = self.said, self.cache.now
         expected = self.must_be_served(wish, url, now)
         seen = self.cache.ask(wish.pairs(), url=url)
         if seen.status == 504 and seen.verdict is Verdict.UNAVAILABLE:
@@ -333,7 +345,10 @@ class CacheMachine(RuleBasedStateMachine):
             assert fails
             assert expected is None
             return
-        known = self.known[int(seen.body)]
+        validated = self.not_modified_at is not None and not seen.background
+        fields = seen.held.headers if validated and seen.held is not None else seen.headers
+        known = self.known[int(fields["x-said"])]
+        assert known.number == int(seen.body)
         if known.number <= before and seen.from_cache:
             self.check_served(seen, known, wish, url, now)
         else:
@@ -348,8 +363,14 @@ class CacheMachine(RuleBasedStateMachine):
         assert not known.invalid
         assert known.may_be_stored()
         assert known.said.etag == self.next.etag
-        assert known.matches(self.wish)
         assert self.not_modified_at is not None
+        if not known.matches(self.wish):  # another variant: a strong tag stands for the same bytes
+            assert not seen.background
+            assert known.said.etag is not None
+            assert known.said.etag.startswith('"')
+        # From now on it is what the origin says to this request: with its credentials or without, and with
+        # what the 304 says of how it was selected.
+        known = self.known[self.said] = replace(known, wish=self.wish)
         known.update(self.next, self.not_modified_at)
         if not seen.background:
             assert seen.headers.get_all("age") == [str(int(known.age(self.cache.now)))]
