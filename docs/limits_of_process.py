@@ -226,6 +226,9 @@ def process_limits() -> Iterator[Row]:
     yield f"shared values of up to {values.SMALL_VALUE} bytes", str(sizes.values), "", text
     size = format_size(values.LARGE_VALUE)
     yield f"shared values of up to {size}", str(sizes.large_values), "", text
+    text = "one that has expired or is not used up is forgotten first"
+    yield f"shared quotas of up to {values.SMALL_VALUE} bytes", str(sizes.quotas), "", text
+    yield f"shared quotas of up to {size}", str(sizes.large_quotas), "", text
     yield "shared locks held at once", f"about {sizes.locks}", "", "further ones are waited for"
     waiting = str(notifications.MOST_WAITING)
     yield "notifications not yet handled", waiting, "", "the oldest is dropped"

@@ -80,6 +80,7 @@ from pingap.protocol.server_sent_events import ServerSentEvent
 from pingap.protocol.websocket_frames import WebSocketMessage
 from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.messages import Message, MessageBus, Subscription
+from pingap.shared_state.quotas import Quota, SharedQuotas
 from pingap.shared_state.state import (
     SharedCounter,
     SharedGauge,
@@ -151,6 +152,7 @@ __all__ = [
     "PeerView",
     "Plugin",
     "PluginSettings",
+    "Quota",
     "Regex",
     "ReloadResult",
     "Request",
@@ -165,6 +167,7 @@ __all__ = [
     "SharedCounter",
     "SharedGauge",
     "SharedLock",
+    "SharedQuotas",
     "SharedRecord",
     "SharedState",
     "SharedStateStats",

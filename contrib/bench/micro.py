@@ -20,6 +20,7 @@ from pingap import (
     Peer,
     Plugin,
     PluginSettings,
+    Quota,
     Request,
     RequestContext,
     Response,
@@ -186,6 +187,9 @@ def shared_updates(workers: int) -> dict[str, float]:
             failures, since, until = record.values or (0, 0.0, 0.0)
             record.values = (failures + 1, since, until)
 
+    quotas = state.quotas("limit")
+    full = Quota(bytes(16), 60.0, used_up=False)
+
     for _ in range(100_000):  # there is no room left
         state.window(f"full {next(numbers)}", 60.0).add()
     return {
@@ -197,6 +201,7 @@ def shared_updates(workers: int) -> dict[str, float]:
         ),
         "record read": cost(lambda: table.get("peer")),
         "record changed": cost(change),
+        "quota changed": cost(lambda: quotas.change("192.0.2.7", lambda _: full)),
     }
 
 

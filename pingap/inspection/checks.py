@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from pingap.build.runtime import Runtime
 from pingap.config.problem import KeyPath
+from pingap.inspection.advice import advice
 from pingap.inspection.dead_routes import dead_routes
 from pingap.inspection.exposure import missing_guards
 from pingap.inspection.finding import Finding, finding
@@ -56,4 +57,5 @@ CHECKS: tuple[Callable[[Runtime], Iterator[Finding]], ...] = (
     raw_guards,
     unused,
     secrets_in_clear,
+    advice,
 )

@@ -41,8 +41,11 @@ class PluginMetrics:
                         f"{cls.__name__}.{name}: all instances would share this metric; "
                         "make it in __init__"
                     )
-        for metric in {id(one): one for one in vars(plugin).values()}.values():
-            if isinstance(metric, Metric):
+        metrics = {id(one): one for one in vars(plugin).values() if isinstance(one, Metric)}
+        # An attribute may also be what ``labels`` of another one has returned.
+        series = {id(one) for metric in metrics.values() for one in metric.series}
+        for identity, metric in metrics.items():
+            if identity not in series:
                 self._add(instance, metric)
 
     def _add(self, instance: str, metric: Metric) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from pingap.observability.histogram import Histogram as Buckets
@@ -77,6 +77,11 @@ class Metric:
         """
         series = self._series.get(values)
         return self._add(values) if series is None else series
+
+    @property
+    def series(self) -> Iterable[Self]:
+        """The metrics that ``labels`` has returned."""
+        return self._series.values()
 
     def _add(self, values: tuple[str, ...]) -> Self:
         if len(values) != len(self.label_names) or not values:

@@ -147,6 +147,19 @@ class Plugin:
         """
         return ()
 
+    def advice(self) -> Iterable[tuple[str, str, str]]:
+        """Return settings of this instance that are valid but probably wrong, for ``pingap lint``.
+
+        Example::
+
+            def advice(self) -> Iterable[tuple[str, str, str]]:
+                if self.address == "0.0.0.0":
+                    yield "address", "everyone can connect", "use 127.0.0.1"
+
+        :returns: for each: the key, what is probably wrong, and how to fix it.
+        """
+        return ()
+
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Prepare, before any listener accepts connections. Does nothing unless overridden.
 

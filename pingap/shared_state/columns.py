@@ -114,6 +114,20 @@ class SegmentGauge(_Columns, SharedGauge):
                 total += word & SHARE
         return total
 
+    def add_below(self, limit: int) -> bool:
+        region = self._region
+        # Others may subtract meanwhile, but not add: that takes the lock, too, where there is a limit.
+        region.lock(self._bucket)
+        try:
+            if self.value >= limit:
+                return False
+            if self._identity == NOWHERE:
+                self._settle(*region.claim(self._bucket, self._digest, self._worker))
+            self.add()
+            return True
+        finally:
+            region.unlock(self._bucket)
+
     @property
     def value(self) -> int:
         region = self._region

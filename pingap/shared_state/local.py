@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from pingap.shared_state.keys import LONGEST_KEY, short_key
 from pingap.shared_state.lock import LocalLocks, SharedLock
+from pingap.shared_state.quotas import LocalQuotaEntries, LocalQuotas, SharedQuotas
 from pingap.shared_state.state import (
     DEFAULT_SIZES,
     NESTED,
@@ -145,6 +146,12 @@ class _Gauge(_Record, SharedGauge):
         value = self._value + n
         self._value = value = max(0, value)
         return value
+
+    def add_below(self, limit: int) -> bool:
+        if self.value >= limit:
+            return False
+        self.add()
+        return True
 
     @property
     def value(self) -> int:
@@ -303,7 +310,17 @@ class _Held(SharedRecord):
 class LocalState(SharedState):
     """The shared state of a single worker."""
 
-    __slots__ = ("_counters", "_gauges", "_large", "_locks", "_small", "_tables", "_windows")
+    __slots__ = (
+        "_counters",
+        "_gauges",
+        "_large",
+        "_large_quotas",
+        "_locks",
+        "_quotas",
+        "_small",
+        "_tables",
+        "_windows",
+    )
 
     def __init__(self, sizes: Sizes = DEFAULT_SIZES) -> None:
         self._counters = _Records[str, _Counter](_Counter, sizes.counters)
@@ -312,6 +329,8 @@ class LocalState(SharedState):
         self._tables = _TableRecords(lambda home, key: _Values(), sizes.tables)
         self._small = LocalEntries(sizes.values)
         self._large = LocalEntries(sizes.large_values)
+        self._quotas = LocalQuotaEntries(sizes.quotas)
+        self._large_quotas = LocalQuotaEntries(sizes.large_quotas)
         self._locks = LocalLocks(sizes.locks)
 
     def counter(self, key: str) -> SharedCounter:
@@ -337,6 +356,12 @@ class LocalState(SharedState):
         entries = self._small if value_bytes <= SMALL_VALUE else self._large
         return LocalValues(entries, name, value_bytes)
 
+    def quotas(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedQuotas:
+        """Return a table of what clients have used of a limit."""
+        check_value_bytes(name, value_bytes)
+        entries = self._quotas if value_bytes <= SMALL_VALUE else self._large_quotas
+        return LocalQuotas(entries, name, value_bytes)
+
     def lock(self, key: str, seconds: float) -> SharedLock:
         """Return a lock."""
         return SharedLock(self._locks, short_key(key), seconds)
@@ -351,9 +376,15 @@ class LocalState(SharedState):
             tables=self._tables.stats(),
             values=_entry_stats(self._small),
             large_values=_entry_stats(self._large),
+            quotas=_quota_stats(self._quotas),
+            large_quotas=_quota_stats(self._large_quotas),
             locks=KindStats(len(self._locks.held), self._locks.most, 0),
         )
 
 
 def _entry_stats(entries: LocalEntries) -> KindStats:
     return KindStats(len(entries.entries), entries.most, entries.evictions)
+
+
+def _quota_stats(entries: LocalQuotaEntries) -> KindStats:
+    return KindStats(len(entries), entries.most, entries.evictions)

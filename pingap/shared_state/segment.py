@@ -19,8 +19,10 @@ from pingap.shared_state.columns import SegmentCounter, SegmentGauge, SegmentWin
 from pingap.shared_state.keys import LONGEST_KEY
 from pingap.shared_state.lock import SharedLock
 from pingap.shared_state.locks import ProcessLocks
+from pingap.shared_state.quotas import SharedQuotas
 from pingap.shared_state.region import WAYS, GaugeRegion, Region
 from pingap.shared_state.segment_locks import LockRegion, SegmentLocks
+from pingap.shared_state.segment_quotas import QuotaRecords, QuotaRegion, SegmentQuotas
 from pingap.shared_state.segment_values import SegmentValues, ValueRecords, record_words
 from pingap.shared_state.state import (
     DEFAULT_SIZES,
@@ -67,6 +69,8 @@ class SharedSegment:
             (Region, sizes.values, record_words(SMALL_VALUE)),
             (Region, sizes.large_values, record_words(LARGE_VALUE)),
             (LockRegion, sizes.locks, 1),
+            (QuotaRegion, sizes.quotas, QuotaRecords.words(SMALL_VALUE)),
+            (QuotaRegion, sizes.large_quotas, QuotaRecords.words(LARGE_VALUE)),
         )
         rounded = [(kind, -(-slots // WAYS) * WAYS, width) for kind, slots, width in kinds]
         needed = [Region.words_needed(slots, width, workers) for _, slots, width in rounded]
@@ -80,7 +84,7 @@ class SharedSegment:
             start += words_needed
             first_lock += slots // WAYS
         self.counters, self.gauges, self.windows, self.tables, *rest = regions
-        self.values, self.large_values, self.locks = rest
+        self.values, self.large_values, self.locks, self.quotas, self.large_quotas = rest
 
     def attach(self, worker: int) -> SharedState:
         """Return the shared state of a worker; called in its process."""
@@ -108,6 +112,8 @@ class SharedSegment:
             tables=self.tables.stats(),
             values=self.values.stats(),
             large_values=self.large_values.stats(),
+            quotas=self.quotas.stats(),
+            large_quotas=self.large_quotas.stats(),
             locks=self.locks.stats(),
         )
 
@@ -119,7 +125,9 @@ class _SegmentState(SharedState):
         "_counters",
         "_gauges",
         "_large",
+        "_large_quotas",
         "_locks",
+        "_quotas",
         "_segment",
         "_small",
         "_tables",
@@ -136,6 +144,8 @@ class _SegmentState(SharedState):
         self._tables = Tables(segment.tables, worker)
         self._small = ValueRecords(segment.values, worker, SMALL_VALUE)
         self._large = ValueRecords(segment.large_values, worker, LARGE_VALUE)
+        self._quotas = QuotaRecords(segment.quotas, worker)
+        self._large_quotas = QuotaRecords(segment.large_quotas, worker)
         self._locks = SegmentLocks(segment.locks, worker)
 
     def counter(self, key: str) -> SharedCounter:
@@ -165,6 +175,11 @@ class _SegmentState(SharedState):
         check_value_bytes(name, value_bytes)
         records = self._small if value_bytes <= SMALL_VALUE else self._large
         return SegmentValues(records, name, value_bytes)
+
+    def quotas(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedQuotas:
+        check_value_bytes(name, value_bytes)
+        records = self._quotas if value_bytes <= SMALL_VALUE else self._large_quotas
+        return SegmentQuotas(records, name, value_bytes)
 
     def lock(self, key: str, seconds: float) -> SharedLock:
         return SharedLock(self._locks, key, seconds)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from pingap.shared_state.lock import SharedLock
+from pingap.shared_state.quotas import SharedQuotas
 from pingap.shared_state.values import SMALL_VALUE, SharedValues
 
 Values: TypeAlias = tuple[float, ...]
@@ -25,8 +26,8 @@ NESTED: Final = "a record is held already: blocks of table.locked() cannot be ne
 class Sizes:
     """Maximum number of records of each kind.
 
-    Each kind has its own space: keys that clients can choose (windows, gauges) cannot displace records of the
-    proxy itself (tables).
+    Each kind has its own space: keys that clients can choose (windows, gauges, quotas) cannot displace
+    records of the proxy itself (tables).
     """
 
     counters: int = 4096
@@ -35,6 +36,8 @@ class Sizes:
     tables: int = 4096
     values: int = 32768
     large_values: int = 2048
+    quotas: int = 65536
+    large_quotas: int = 4096
     locks: int = 1024
 
 
@@ -53,8 +56,8 @@ class KindStats(NamedTuple):
 class SharedStateStats:
     """Figures of the shared state, by kind.
 
-    The kinds are ``counters``, ``gauges``, ``windows``, ``tables``, ``values``, ``large_values`` and
-    ``locks``.
+    The kinds are ``counters``, ``gauges``, ``windows``, ``tables``, ``values``, ``large_values``, ``quotas``,
+    ``large_quotas`` and ``locks``.
 
     :param size: bytes of the shared memory; 0 with one worker.
     :param used: number of records.
@@ -111,6 +114,15 @@ class SharedGauge(ABC):
 
         :param n: a positive number when something begins, the same negative number when it ends.
         :returns: the sum over all workers.
+        """
+
+    @abstractmethod
+    def add_below(self, limit: int) -> bool:
+        """Add 1 to the share of this worker, unless the sum over all workers has reached a limit.
+
+        Unlike ``add`` and a comparison, it is exact if several workers do it at the same time.
+
+        :returns: whether it was added.
         """
 
     @property
@@ -259,6 +271,19 @@ class SharedState(ABC):
 
         Tables for values of up to 64 bytes share one space, tables for longer ones another. When it is used
         up, a new entry displaces the one that expires first.
+
+        :param name: begin it with the name of your plugin.
+        :param value_bytes: maximum length of a value, at most 4096.
+        :raises ValueError: ``value_bytes`` is more than that.
+        """
+
+    @abstractmethod
+    def quotas(self, name: str, *, value_bytes: int = SMALL_VALUE) -> SharedQuotas:
+        """Return a table of what clients have used of a limit.
+
+        Tables for values of up to 64 bytes share one space, tables for longer ones another; neither is shared
+        with ``values``. When it is used up, a new entry displaces one that has expired, or else the one that
+        expires first of those that are not used up. Entries that are used up are displaced last.
 
         :param name: begin it with the name of your plugin.
         :param value_bytes: maximum length of a value, at most 4096.

@@ -34,8 +34,8 @@ RECORD_WORDS: Final = 1 + 2 * (1 + MOST_VALUES)
 
 _word: Final = Struct("=Q")
 _TRIES: Final = 3
-_MOST_RECORDS: Final = 4096
-"""Positions of records that a worker caches."""
+_MOST_POSITIONS: Final = 4096
+"""Positions that a worker caches for each table."""
 
 
 class Tables:
@@ -85,7 +85,7 @@ class Changed(Exception):
     """A record changed while it was read."""
 
 
-class _Record:
+class Position:
     """The position of a key's record, as far as it was found."""
 
     __slots__ = ("_region", "bucket", "digest", "identity", "slot")
@@ -109,7 +109,7 @@ class SegmentTable(SharedTable):
         self._tables = tables
         self._prefix = f"{name}\0{fields}\0"
         self._layout = layout
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Position] = {}
 
     def get(self, key: str) -> Values | None:
         tables, record = self._tables, self._record(key)
@@ -139,11 +139,11 @@ class SegmentTable(SharedTable):
     def locked(self, key: str) -> _Held:
         return _Held(self._tables, self._record(key), self._layout)
 
-    def _record(self, key: str) -> _Record:
+    def _record(self, key: str) -> Position:
         if (record := self._records.get(key)) is None:
-            record = _Record(self._tables.region, self._prefix + key)
+            record = Position(self._tables.region, self._prefix + key)
             if len(key) <= LONGEST_KEY:
-                if len(self._records) >= _MOST_RECORDS:
+                if len(self._records) >= _MOST_POSITIONS:
                     self._records.clear()
                 self._records[key] = record
         return record
@@ -154,7 +154,7 @@ class _Held(SharedRecord):
 
     __slots__ = ("_layout", "_record", "_tables")
 
-    def __init__(self, tables: Tables, record: _Record, layout: RecordLayout) -> None:
+    def __init__(self, tables: Tables, record: Position, layout: RecordLayout) -> None:
         self._tables = tables
         self._record = record
         self._layout = layout

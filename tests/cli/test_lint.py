@@ -23,6 +23,13 @@ class Door(Plugin):
         token: str = ""
         password: pydantic.SecretStr = pydantic.SecretStr("")
 
+    def __init__(self, settings):
+        self.token = settings.token
+
+    def advice(self):
+        if self.token == "1234":
+            yield "token", "it is easy to guess", "use a longer one"
+
     @hookimpl
     def request(self) -> Response | None:
         return None
@@ -234,6 +241,20 @@ def test_a_server_for_this_machine_needs_no_guard(tmp_path: Path) -> None:
     # Unless another proxy lets others in.
     path.write_text(path.read_text() + '[basic]\ntrusted_proxies = ["127.0.0.1"]\n')
     assert [kind for kind, _, _ in findings(path)] == ["missing-guard"]
+
+
+def test_a_plugin_gives_advice(tmp_path: Path, plugins: dict[str, str]) -> None:
+    tables = [
+        '[locations.a]\nupstream = "app"\nplugins = ["door", "gate"]\n',
+        '[plugins.door]\ncategory = "door"\ntoken = "1234"\n',
+        '[plugins.gate]\ncategory = "door"\n',
+    ]
+    path = conf(tmp_path, *tables)
+    out = invoke("lint", "-c", path, **plugins)[1]
+    line = line_of(path, 'token = "1234"')
+    told = f"{path}:{line}: plugins.door.token: it is easy to guess [plugin-setting]\n"
+    assert told + "    fix: use a longer one\n" in out
+    assert out.count("[plugin-setting]") == 1
 
 
 def test_a_guard_in_the_location_is_enough(tmp_path: Path, plugins: dict[str, str]) -> None:

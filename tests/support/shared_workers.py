@@ -10,6 +10,7 @@ Each prints what it has seen as JSON, and fails with a traceback if a promise wa
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import mmap
 import os
@@ -26,14 +27,12 @@ from typing import Any, Final
 import anyio
 
 import pingap.shared_state
-from pingap import SharedState
+from pingap import Quota, SharedState
 from pingap.shared_state.segment import SharedSegment
 from pingap.shared_state.state import Sizes
 
 PACKAGE: Final = str(Path(pingap.shared_state.__file__).parent)
-SMALL: Final = Sizes(
-    counters=16, gauges=16, windows=16, tables=16, values=16, large_values=16, locks=16
-)
+SMALL: Final = Sizes(**dict.fromkeys((field.name for field in dataclasses.fields(Sizes)), 16))
 PATIENCE: Final = 20
 """Seconds after which something is not slow, but blocked."""
 
@@ -73,6 +72,25 @@ def check(values: tuple[float, ...] | None) -> tuple[float, ...]:
     return values
 
 
+def take(state: SharedState, key: str) -> None:
+    """Add 1 to a quota."""
+    state.quotas("q").change(key, lambda old: Quota(b"%d" % (int(old or b"0") + 1), 600, False))
+
+
+def taken(state: SharedState, limit: int = 50) -> bool:
+    """Take one of a few that all workers share; return whether one was left."""
+    passed = False
+
+    def compute(old: bytes | None) -> Quota | None:
+        nonlocal passed
+        number = int(old or b"0") + 1
+        passed = number <= limit
+        return Quota(b"%d" % number, 600, number >= limit) if passed else None
+
+    state.quotas("few", value_bytes=100).change("all", compute)
+    return passed
+
+
 # All totals are exact.
 
 
@@ -95,11 +113,18 @@ def exact(workers: int = 4, rounds: int = 1500) -> dict[str, Any]:
         for turn in range(rounds):
             key = f"{turn % 50}"
             state.counter(key).add(3)
+            take(state, key)
+            if taken(state):
+                state.counter("taken").add()
             if used.add(key, b"", 600):
                 state.counter("added").add()
             gauge = state.gauge(key)
             gauge.add(2)
             gauge.add(-1)
+            if (crowded := state.gauge("crowded")).add_below(2):
+                if crowded.value > 2:
+                    state.counter("too many").add()
+                crowded.add(-1)
             state.window(key, 1e9).add(now=1.0)
             if turn % 5 == 0:
                 bump(state, key)
@@ -117,6 +142,9 @@ def exact(workers: int = 4, rounds: int = 1500) -> dict[str, Any]:
         "windows": sum(state.window(key, 1e9).total(now=1.0) for key in keys),
         "table": sum(check(table.get(key))[0] for key in keys[::5]),
         "used": before,
+        "quotas": sum(int(state.quotas("q").get(key) or b"0") for key in keys),
+        "taken": state.counter("taken").value,
+        "too many": state.counter("too many").value,
         "added": state.counter("added").value,
         "locked": unguarded[0],
     }
@@ -239,6 +267,19 @@ def value_of(turn: int) -> bytes:
     return str(turn).encode() * 16
 
 
+def make_quota(state: SharedState, turn: int) -> None:
+    take(state, f"new {turn}")
+
+
+def change_quota(state: SharedState, turn: int) -> None:
+    take(state, "same")
+
+
+def enter(state: SharedState, turn: int) -> None:
+    if state.gauge("entered").add_below(2):
+        state.gauge("entered").add(-1)
+
+
 def lock_and_go(state: SharedState, turn: int) -> None:
     async def work() -> None:
         async with state.lock("same", 3600) as lock:
@@ -256,6 +297,7 @@ OPERATIONS: Final = {
     for one in (
         *(new_key, add, make_record, change_record),
         *(make_value, change_value, lock_and_go),
+        *(make_quota, change_quota, enter),
     )
 }
 
@@ -273,6 +315,7 @@ def every_point(operation: str, *, every_instruction: bool) -> dict[str, Any]:
         other.counter(f"old {turn}").add()
         other.gauge("same").add(0)
         other.values("v", value_bytes=100).set(f"old {turn}", b"old", 1)
+        take(other, f"old {turn}") if operation == "make_quota" else None
         bump(other, f"old {turn}") if operation == "make_record" else None
     turn = 0
     while True:
@@ -309,6 +352,14 @@ def everything_is_right(
         assert state.values("v", value_bytes=100).get(f"new {turn}") == value_of(turn)
     elif operation == "change_value":
         assert state.values("v").get("same") == value_of(turn)[:64]
+    elif operation in ("make_quota", "change_quota"):
+        key = "same" if operation == "change_quota" else f"new {turn}"
+        number = int(state.quotas("q").get(key) or b"0")
+        assert 1 <= number <= 2 * turn, (
+            number
+        )  # missing after a death in the middle, but never wrong
+    elif operation == "enter":
+        assert state.gauge("entered").value == 0
     elif operation == "lock_and_go":
         assert state.stats().used["locks"] == 0
     else:

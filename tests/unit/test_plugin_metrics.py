@@ -60,6 +60,15 @@ def test_labels_make_series() -> None:
     ]
 
 
+def test_a_series_may_be_kept_as_an_attribute() -> None:
+    refused = Counter("shop_refused", "Refused", labels=("reason",))
+    too_long = refused.labels("too long")
+    too_long.inc()
+    assert page(one=Keeper(too_long, refused, too_long))[2:] == [
+        'shop_refused_total{plugin="one",reason="too long",server="web"} 1.0'
+    ]
+
+
 def test_a_histogram_counts_by_bucket() -> None:
     histogram = Histogram("shop_size", "Bytes", buckets=(10, 100))
     for value in (1, 10, 50, 1000):

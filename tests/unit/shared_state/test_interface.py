@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import pytest
 
-from pingap import SharedState
+from pingap import Quota, SharedState
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.segment import SharedSegment
 from pingap.shared_state.state import Sizes
 
-SMALL = Sizes(counters=16, gauges=16, windows=16, tables=16, values=16, large_values=16, locks=16)
+SMALL = Sizes(**dict.fromkeys((field.name for field in dataclasses.fields(Sizes)), 16))
 
 Make = Callable[[Sizes], SharedState]
 
@@ -268,6 +269,9 @@ def test_all_kinds_are_bounded(make: Make) -> None:
     for number in range(200):
         state.values("v").set(f"{number}", b"v", 60)
         state.values("v", value_bytes=100).set(f"{number}", b"v", 60)
+        for size in (64, 100):
+            quota = Quota(b"q", 60, used_up=False)
+            state.quotas("q", value_bytes=size).change(f"{number}", lambda _: quota)  # noqa: B023
         state.counter(f"{number}").add()
         state.gauge(f"{number}").add()
         state.window(f"{number}", 10).add()

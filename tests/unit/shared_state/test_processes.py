@@ -36,7 +36,9 @@ def test_totals_are_exact_when_all_hammer_the_same_keys(arguments: list[str]) ->
     assert found["gauges"] == found["windows"] == rounds
     assert found["table"] == rounds / 5
     kinds = ("counters", "gauges", "windows", "tables", "values", "locks")
-    assert [found["used"][kind] for kind in kinds] == [51, 50, 50, 10, 50, 0]
+    assert [found["used"][kind] for kind in kinds] == [52, 51, 50, 10, 50, 0]
+    assert found["quotas"] == rounds
+    assert (found["taken"], found["too many"]) == (50, 0)
     assert found["added"] == 50
     assert found["locked"] == rounds // 50
 

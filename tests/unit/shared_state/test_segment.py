@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -84,11 +86,13 @@ def test_keys_cannot_be_chosen_to_fall_into_one_bucket() -> None:
 
 
 def test_size_is_fixed_and_told() -> None:
-    sizes = Sizes(counters=1, gauges=17, windows=1, tables=1, values=1, large_values=1, locks=1)
+    ones = dict.fromkeys((field.name for field in dataclasses.fields(Sizes)), 1)
+    sizes = Sizes(**ones | {"gauges": 17})
     segment = SharedSegment(workers=4, sizes=sizes)
     before = segment.stats()
     assert before.slots == dict.fromkeys(before.slots, 16) | {"gauges": 32}
-    words = 16 * 6 + 32 * 6 + 16 * 10 + 16 * 17 + 16 * 25 + 16 * 1033 + 16 * 3 + 7 * 4
+    words = 16 * 6 + 32 * 6 + 16 * 10 + 16 * 17 + 16 * 25 + 16 * 1033 + 16 * 3 + 9 * 4
+    words += 16 * 12 + 16 * 516  # quotas
     assert before.size == segment.size == 8 * words
 
 
