@@ -14,4 +14,4 @@ from docs.walkthrough import Walkthrough
 @pytest.mark.skipif(not shutil.which("curl"), reason="the page uses curl")
 def test_limits_work_as_the_page_says(tmp_path: Path) -> None:
     with Walkthrough(DOCS / "api-limits.md", tmp_path) as reader:
-        assert reader.walk() == 6
+        assert reader.walk() == 8
