@@ -499,7 +499,10 @@ def test_a_client_that_leaves_is_still_answered(rig: Rig, client: H2Client) -> N
     client.headers(1, fields())
     client.send(frame(h2.GOAWAY, 0, 0, bytes(8)))
     assert client.finish(1).body == b"ok"
-    assert client.read_frame() is None
+    last = client.read_frame()
+    if last is not None:  # the answer was complete before the GOAWAY was read
+        assert last.kind == h2.GOAWAY
+        assert client.read_frame() is None
 
 
 # Clients of others.

@@ -20,7 +20,7 @@ upstream = "nowhere"
 plugins = ["small", "late"]
 
 [plugins.small]
-category = "jwt"
+category = "sub_filter"
 
 [plugins.late]
 category = "mock"

@@ -53,7 +53,7 @@ def _built(previous: Runtime | None = None) -> Runtime:
 
 
 def _alive() -> int:
-    return sum(isinstance(one, LocationRuntime) for one in gc.get_objects())
+    return sum(type(one) is LocationRuntime for one in gc.get_objects())
 
 
 def test_locations_with_the_same_plugins_share_their_chains(runtime: Runtime) -> None:

@@ -256,7 +256,7 @@ def test_clients_that_leave(site: Proxy, upstream: Upstream) -> None:
             client.read_some()
     assert plain(site.get("/page", headers=GZIP)) == TEXT
     site.wait_for_access_log(4)
-    held = [one for one in gc.get_objects() if isinstance(one, Compressing)]
+    held = [one for one in gc.get_objects() if type(one) is Compressing]
     assert [one for one in held if one._encoder is not None] == []
     assert site.metrics().value("pingap_http_requests_current", location="site") == 0
 
