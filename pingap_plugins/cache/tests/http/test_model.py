@@ -387,7 +387,10 @@ class CacheMachine(RuleBasedStateMachine):
         assert "no-cache" not in known.said.flags
         assert "no-cache" not in wish.flags
         failed = self.fails or self.next.status in ERRORS
-        after_error = failed and bool(seen.origin_asked)
+        # (What is refreshed in the background was served before the origin was asked.)
+        after_error = (
+            failed and bool(seen.origin_asked) and seen.verdict is not Verdict.STALE_REFRESH
+        )
         moment = self.cache.now if after_error else now
         age, lifetime = known.age(moment), known.lifetime()
         assert seen.headers.get_all("age") == [str(int(age))]
@@ -418,10 +421,11 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 CacheMachine.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=25,
     deadline=None,
-    phases=(Phase.reuse, Phase.generate, Phase.shrink),
+    derandomize=True,
+    phases=(Phase.generate, Phase.shrink),
 )
 TestCacheMachine = pytest.mark.timeout(300)(
     CacheMachine.TestCase
