@@ -12,7 +12,7 @@ from docs.blocks import Block, blocks
 PLUGINS = [block for block in blocks("python") if block.file and "test_" not in block.file]
 
 
-@pytest.mark.timeout(180)  # mypy reads pingap and its libraries anew
+@pytest.mark.timeout(180)  # mypy checks pingap and its libraries without a cache
 def test_plugins_are_typed(tmp_path: Path) -> None:
     for block in PLUGINS:
         (tmp_path / Path(block.file).name).write_text(block.text)

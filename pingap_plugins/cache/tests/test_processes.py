@@ -105,7 +105,7 @@ def test_commands_reach_all_workers(
 
 @pytest.mark.parametrize("lock", ["10s", "0s"])
 def test_one_refresh_for_all_workers(upstream: Upstream, tmp_path: Path, lock: str) -> None:
-    """Nobody waits for it, whoever began it."""
+    """No request waits for the refresh, not even the one that found the entry stale."""
     cache = f'directory = "{tmp_path}/cache"\nlock = "{lock}"'
     swr = "stale-while-revalidate=600"
     upstream.reply("/a", b"old", headers={"Cache-Control": f"max-age=1, {swr}"})
