@@ -97,7 +97,7 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
 def test_a_disk_that_is_full(origin: Upstream, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with (
-        small_disk(disk, 3 * MEBIBYTE),
+        small_disk(disk, 2 * MEBIBYTE),
         running(tmp_path / "run", origin.addr, cache=on_disk(disk)) as pingap,
     ):
         statuses = visit(pingap, rounds=4)

@@ -172,7 +172,8 @@ class Folder:
                 self._database = None
             if getattr(self._mine, "database", None) is not self._database:
                 self.close_mine()  # first: files that were removed take room while they are open
-            database = self._database or self._opened()
+            # (Not "or": the truth of a Cache is its length, a query that fails if the database is damaged.)
+            database = self._opened() if self._database is None else self._database
         self._mine.database = database
         return database
 

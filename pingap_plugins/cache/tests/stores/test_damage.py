@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,26 @@ def test_damage_at_any_place(whole: Path, data: st.DataObject) -> None:
             )
         path.write_bytes(content)
         asyncio.run(_use(folder))
+
+
+@pytest.mark.anyio
+async def test_damage_where_the_database_counts_its_rows(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    assert await put(store, b"key", b"body")
+    overwrite_table(tmp_path / "cache.db", "Settings")
+    assert await found(store, b"key") is None
+    assert await put(store, b"key", b"body")
+    assert await found(store, b"key") == (b"head", b"body", False)
+    await store.aclose()
+
+
+def overwrite_table(path: Path, name: str) -> None:
+    """Overwrite the first page of a table."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page_size,),) = database.execute("PRAGMA page_size")
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        ((page,),) = database.execute(query, (name,))
+    with path.open("r+b") as file:
+        file.seek((page - 1) * page_size)
+        file.write(b"\xff" * page_size)
