@@ -86,7 +86,8 @@ class ForwardAuth(Guard):
         request_headers: list[Name] = SettingsField(default=[])
         """Headers of the request that the service gets; empty: all."""
         add_headers: list[Name] = SettingsField(default=[])
-        """Headers of its answer that the upstream gets. The same headers from clients are removed."""
+        """Headers of its answer that the upstream gets. The same headers from clients are removed; the service
+        gets them if they are in ``request_headers``, or ``Authorization`` or ``Cookie``."""
         timeout: Duration = 10.0
         """How long a call may take."""
         cache: Duration = 0.0
@@ -106,6 +107,9 @@ class ForwardAuth(Guard):
         self._only = frozenset(name.lower().encode() for name in settings.request_headers)
         self._added = settings.add_headers
         self._added_keys = [name.lower().encode() for name in settings.add_headers]
+        self.adds_headers = tuple(settings.add_headers)
+        # Others of these headers would tell the service, too, who the client claims to be.
+        self.reads_headers = ("Authorization", "Cookie", *settings.request_headers)
         self._hash = KeyedHash()
         self._permitted: Remembered[list[Field]] = Remembered(settings.cache)
         self._cookies: ContextKey[list[Field]] = ContextKey("cookies of the service", [])

@@ -72,6 +72,7 @@ class Oidc(Guard):
         self._headers = ClaimHeaders(settings.claim_headers)
         token_header = settings.access_token_header
         self._token_key = field(token_header, "")[0] if token_header else b""
+        self.adds_headers = (*self._headers.names, *([token_header] if token_header else []))
         self._needed = sorted(
             {
                 settings.user_claim,
