@@ -29,6 +29,7 @@ from pingap import (
 from pingap_auth.guard import Guard
 from pingap_auth.identity import fingerprint
 from pingap_auth.remembered import KeyedHash, Remembered
+from pingap_auth.urls import Url
 
 log = logging.getLogger("pingap")
 
@@ -59,12 +60,6 @@ _SPOOFABLE: Final = frozenset(
 """Fields of clients that a service could take for those of pingap."""
 
 
-def _checked_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")) or len(url.partition("://")[2]) < 1:
-        raise ValueError("expected an http or https URL")
-    return url
-
-
 def _checked_name(name: str) -> str:
     field(name, "")
     return name
@@ -81,7 +76,7 @@ class ForwardAuth(Guard):
     class Settings(PluginSettings):
         """Settings of ``forward_auth``."""
 
-        auth_url: Annotated[str, AfterValidator(_checked_url)]
+        auth_url: Url
         """The URL that is requested with GET."""
         request_headers: list[Name] = SettingsField(default=[])
         """Headers of the request that the service gets; empty: all."""

@@ -27,6 +27,7 @@ from pingap_auth.guard import Guard
 from pingap_auth.identity import fingerprint
 from pingap_auth.oidc.login import LOGIN_SECONDS, Login, cookie_suffix
 from pingap_auth.oidc.provider import Endpoints, Provider, ProviderAwayError, ProviderError
+from pingap_auth.oidc.renewals import Renewals
 from pingap_auth.oidc.sealed import Sealer, SplitCookie
 from pingap_auth.oidc.session import Session
 from pingap_auth.oidc.settings import OidcSettings
@@ -43,7 +44,6 @@ _FAILED: Final = "The login failed; please try again"
 _AWAY: Final = "The login is not available at the moment"
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _RETRY_AFTER: Final = field("Retry-After", "5")
-_RENEWED_SECONDS: Final = 60.0
 
 
 class Oidc(Guard):
@@ -60,6 +60,9 @@ class Oidc(Guard):
         paths = (settings.callback_path, settings.logout_path)
         if len(set(paths)) < len(paths):
             raise ValueError("callback_path and logout_path are the same")
+        if settings.session_ttl < 1:
+            raise ValueError("session_ttl must be at least 1s: sessions would end at once")
+        self._goodbye = Response.redirect(settings.after_logout, 303)
         self._settings = settings
         tls = ClientTLS(ca=settings.ca) if settings.ca else None
         secret = settings.client_secret.get_secret_value()
@@ -81,6 +84,7 @@ class Oidc(Guard):
                 *settings.claim_headers.values(),
             }
         )
+        self._renewals = Renewals(self._provider, self._sessions, self._needed)
         self._set_cookies: ContextKey[list[Field]] = ContextKey("cookies of a session", [])
 
     def _cookie(self, *, secure: bool) -> SplitCookie:
@@ -88,7 +92,7 @@ class Oidc(Guard):
         return SplitCookie(
             Cookie(
                 name,
-                max_age=max(self._settings.session_ttl, 1.0),
+                max_age=self._settings.session_ttl,
                 secure=secure or always,
                 same_site=self._settings.same_site,
             )
@@ -96,6 +100,7 @@ class Oidc(Guard):
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Look for the provider."""
+        self._renewals.start(tasks, worker)
         await self._provider.start(tasks, worker)
 
     @hookimpl
@@ -198,7 +203,8 @@ class Oidc(Guard):
             response = self._login_failed("refused", request, ctx)
         else:
             response = await self._finish(login, code, request, ctx)
-        response.headers.append(cookie.delete())
+        if response.status != 503:  # otherwise the user may try again
+            response.headers.append(cookie.delete())
         return response
 
     def _login(self, request: Request, name: str, state: str) -> Login | None:
@@ -282,24 +288,11 @@ class Oidc(Guard):
     async def _renew(
         self, text: str, session: Session, request: Request, ctx: RequestContext
     ) -> Response | None:
-        """Get new tokens; requests at the same time, in all workers, use those of the first one."""
-        renewed = ctx.shared.values("oidc:renewed", value_bytes=4096)
-        digest = fingerprint(text.encode())
         try:
-            async with ctx.shared.lock(f"oidc/{digest}", 2 * _RENEWED_SECONDS):
-                new_text = (renewed.get(digest) or b"").decode()
-                if not new_text:
-                    subject = str(session.claims["sub"])
-                    tokens = await self._provider.renew(session.refresh_token, subject)
-                    new = session.renewed(tokens, self._needed)
-                    new_text = self._sessions.seal(new.as_dict())
-                    if len(new_text) <= 4096:
-                        renewed.set(digest, new_text.encode(), seconds=_RENEWED_SECONDS)
-        except ProviderAwayError as error:
-            log.warning("oidc: a session cannot be renewed: %s", error)
+            new_text = await self._renewals.renew(text, session)
+        except ProviderAwayError:
             return _away()
-        except ProviderError as error:
-            log.info("oidc: a session has ended: %s", error)
+        except ProviderError:
             answer = self._ask(request, ctx)
             return answer if isinstance(answer, Response) else await answer
         session_now = self._open(new_text, ctx)
@@ -322,7 +315,7 @@ class Oidc(Guard):
         if session is not None:
             rest = max(session.ends_at - time.time(), 1.0)
             ctx.shared.values("oidc:ended").set(session.sid, b"", seconds=rest)
-        response = Response.redirect(self._settings.after_logout, 303)
+        response = self._goodbye.copy()
         if session is not None and found is not None and found.end_session:
             parameters: dict[str, Any] = {
                 "client_id": self._settings.client_id,

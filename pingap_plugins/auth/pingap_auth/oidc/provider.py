@@ -26,7 +26,8 @@ LARGEST_ANSWER: Final = 256 * 1024
 DISCOVERY_SECONDS: Final = 3600.0
 LONGEST_PAUSE: Final = 60.0
 LEEWAY: Final = 60.0
-_WAIT_SECONDS: Final = 10.0
+_WAIT_SECONDS: Final = 5.0
+"""For a provider whose description is not there yet; with a call and new keys, less than a phase may take."""
 
 
 class ProviderError(Exception):
@@ -84,7 +85,9 @@ def endpoints(document: bytes, issuer: str) -> Endpoints:
             raise ValueError(f"its description has no usable {name}")
         return text
 
-    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    methods = found.get("token_endpoint_auth_methods_supported")
+    if not isinstance(methods, list):
+        methods = ["client_secret_basic"]
     return Endpoints(
         url("authorization_endpoint"),
         url("token_endpoint"),
@@ -186,12 +189,13 @@ class Provider:
         return tokens
 
     async def _tokens(self, form: dict[str, str]) -> Tokens:
-        if self.endpoints is None:
+        found = await self.wait()
+        if found is None or self._keys is None:
             raise ProviderAwayError("the provider is not available")
         headers = {"Accept": "application/json", "Content-Type": _FORM}
         if not self._secret:
             form["client_id"] = self.client_id
-        elif self.endpoints.posts_secret:
+        elif found.posts_secret:
             form |= {"client_id": self.client_id, "client_secret": self._secret}
         else:  # RFC 6749, 2.3.1: both halves are encoded
             pair = f"{quote(self.client_id, safe='')}:{quote(self._secret, safe='')}"
@@ -199,7 +203,7 @@ class Provider:
         try:
             answer = await http_client.request(
                 "POST",
-                self.endpoints.token,
+                found.token,
                 headers=headers,
                 body=urlencode(form).encode(),
                 timeout=CALL_SECONDS,
@@ -208,12 +212,12 @@ class Provider:
             )
         except SideCallError as error:
             raise ProviderAwayError(str(error)) from None
-        found = _json(answer.body)
-        if answer.status >= 500:
+        content = _json(answer.body)
+        if answer.status >= 500 or answer.status == 429:
             raise ProviderAwayError(f"status {answer.status}")
         if answer.status != 200:
-            raise ProviderError(f"status {answer.status}, {found.get('error', 'no error')!r:.60}")
-        return await self._read(found)
+            raise ProviderError(f"status {answer.status}, {content.get('error', 'no error')!r:.60}")
+        return await self._read(content)
 
     async def _read(self, found: Mapping[str, Any]) -> Tokens:
         texts = {
