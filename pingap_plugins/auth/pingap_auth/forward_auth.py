@@ -42,10 +42,12 @@ _FAILED: Final = "Forward auth request failed"
 _OF_CONNECTION: Final = frozenset(
     (
         b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding",
-        b"upgrade", b"http2-settings", b"content-length", b"expect", b"host",
+        b"upgrade", b"http2-settings", b"content-length", b"expect", b"host", b"range",
+        b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since",
     )
 )  # fmt: skip
-"""Fields that describe a connection or a body; the call has its own."""
+"""Fields that describe a connection or a body, or ask for a part of the page, or whether it has changed: the call
+is another request."""
 _OURS: Final = (
     "X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri",
     "X-Forwarded-For",
@@ -58,6 +60,11 @@ _SPOOFABLE: Final = frozenset(
     )
 )  # fmt: skip
 """Fields of clients that a service could take for those of pingap."""
+_CLAIMED: Final = frozenset(
+    (b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"cf-connecting-ip")
+)
+_CLAIMED_PREFIXES: Final = (b"x-forwarded-", b"x-original-")
+"""More of them, which are copied only if ``request_headers`` says so: another proxy may have set them."""
 
 
 def _checked_name(name: str) -> str:
@@ -129,7 +136,7 @@ class ForwardAuth(Guard):
         left_out = _OF_CONNECTION | _SPOOFABLE | _listed(request.headers.get_all("connection"))
         for name, value in request.headers.items():
             key = name.lower().encode("latin-1")
-            if key in left_out or (self._only and key not in self._only):
+            if key in left_out or not self._is_for_service(key):
                 continue
             if (already := headers.get(name.lower())) is not None:
                 value = f"{already}{'; ' if key == b'cookie' else ', '}{value}"
@@ -143,6 +150,11 @@ class ForwardAuth(Guard):
         )
         headers.update(zip((name.lower() for name in _OURS), values, strict=True))
         return headers
+
+    def _is_for_service(self, key: bytes) -> bool:
+        if self._only:
+            return key in self._only
+        return key not in _CLAIMED and not key.startswith(_CLAIMED_PREFIXES)
 
     async def _ask(
         self, sent: dict[str, str], digest: bytes, request: Request, ctx: RequestContext
@@ -161,16 +173,20 @@ class ForwardAuth(Guard):
             return self._failed(ctx)
         if not 200 <= answer.status < 300:
             return self._relayed(answer, request, ctx)
-        added = [
-            field(name, values[0])
-            for name in self._added
-            if (values := answer.headers.get_all(name))
-        ]
+        try:
+            added = self._added_by(answer)
+        except ValueError as error:  # a control character
+            log.warning("location %s: forward_auth: %s", ctx.location, error)
+            return self._failed(ctx)
         cookies = [one for one in answer.headers.fields if one[0] == b"set-cookie"]
         if "no-store" not in answer.headers.get("cache-control", "").lower() and not cookies:
             self._permitted.put(digest, added)
         self._pass(added, cookies, request, ctx)
         return None
+
+    def _added_by(self, answer: SideCallResponse) -> list[Field]:
+        found = [(name, answer.headers.get_all(name)) for name in self._added]
+        return [field(name, values[0]) for name, values in found if values]
 
     def _failed(self, ctx: RequestContext) -> Response:
         self.count("no answer", ctx)

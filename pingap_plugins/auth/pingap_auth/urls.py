@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+_URL: Final = re.compile(r"https?://[!-\"$-\[\]-~]+").fullmatch  # visible ASCII without # and \
 _OWN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+").fullmatch
 _DOTS: Final = re.compile(r"/\.\.?(?:/|$)").search
 
@@ -15,15 +16,18 @@ _DOTS: Final = re.compile(r"/\.\.?(?:/|$)").search
 def checked_url(url: str) -> str:
     """Return the URL.
 
-    :raises ValueError: not an absolute http or https URL with a host. The URL is not in the message.
+    :raises ValueError: not an absolute http or https URL with a host, or one with a password, which would not be
+        sent. The URL is not in the message.
     """
     try:
         parts = urlsplit(url)
         is_good = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_good = False
-    if not is_good or not url.startswith(("http://", "https://")) or not url.isascii():
+    if not is_good or not _URL(url):
         raise ValueError("expected an http or https URL")
+    if "@" in parts.netloc:
+        raise ValueError("expected an http or https URL without user name and password")
     return url
 
 
