@@ -65,6 +65,7 @@ class StrangeProvider:
         self.hold = threading.Event()
         self.hold.set()
         self.calls: list[dict[str, list[str]]] = []
+        self.secrets: list[str] = []
         self._called = threading.Condition()
         server.on("/.well-known/openid-configuration", self._describe)
         server.on("/keys", self._keys)
@@ -101,6 +102,9 @@ class StrangeProvider:
             assert self._called.wait_for(lambda: len(self.calls) >= number, 20)
 
     def _tokens(self, served: Served, request: Received) -> None:
+        scheme, _, pair = (request.header("authorization") or "").partition(" ")
+        assert scheme == "Basic", request
+        self.secrets.append(base64.b64decode(pair).decode())
         with self._called:
             self.calls.append(parse_qs(request.body.decode()))
             self._called.notify_all()

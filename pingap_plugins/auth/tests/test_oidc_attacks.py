@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browser import Browser
@@ -39,18 +41,16 @@ def provider() -> Iterator[StrangeProvider]:
 
 @pytest.fixture
 def start(proxy: Proxy, provider: StrangeProvider) -> Callable[..., StrangeSite]:
-    def starting(**more: Any) -> StrangeSite:
+    def starting(behind: Sequence[str] = (), **more: Any) -> StrangeSite:
         proxy.configure("servers.web", enabled_h2=True, access_log="{:sso.failure} {status}")
         proxy.configure(
             "plugins.sso",
             category="oidc",
             issuer=provider.issuer,
             client_id=CLIENT,
-            client_secret="hush",
-            session_keys=["a" * 32],
-            **more,
+            **{"client_secret": "hush", "session_keys": ["a" * 32], **more},
         )
-        proxy.location("/", plugins=["sso"])
+        proxy.location("/", plugins=["sso", *behind])
         proxy.start()
         return StrangeSite(proxy, provider)
 
@@ -274,3 +274,77 @@ def test_paths_and_urls_that_would_never_work(key: str, reason: str) -> None:
     text = '[plugins.p]\ncategory = "oidc"\nissuer = "https://a"\nclient_id = "a"\n'
     found = configuration_problems(f'{text}session_keys = ["{"hush" * 8}"]\n{key}\n')
     assert any(reason in one for one in found), found
+
+
+# What the site and its users have in common.
+
+
+def test_keys_in_a_file_are_rotated_without_a_reload(
+    start: Callable[..., StrangeSite], provider: StrangeProvider, tmp_path: Path
+) -> None:
+    path, secret = tmp_path / "key", tmp_path / "secret"
+    path.write_text("b" * 32)
+    secret.write_text("first")
+    keys = {"session_keys": [f"file:{path}"], "client_secret": f"file:{secret}"}
+    site, browser = start(**keys), Browser()
+    site.log_in(browser)
+    assert browser.get(site.url + "/").status == 200
+    path.write_text("c" * 32)
+    secret.write_text("second")
+    site.proxy.wait_for_log("was read again")
+    assert browser.get(site.url + "/").status == 302
+    site.log_in(browser)
+    assert browser.get(site.url + "/").status == 200
+    assert provider.secrets == [f"{CLIENT}:first", f"{CLIENT}:second"]
+
+
+def test_only_trusted_proxies_say_where_the_site_is(
+    start: Callable[..., StrangeSite], proxy: Proxy
+) -> None:
+    proxy.configure("basic", trusted_proxies=["192.0.2.0/24"])
+    site = start()
+    forged = {
+        "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "1",
+        "Forwarded": "host=evil.example;proto=https", "X_Forwarded_Host": "evil.example",
+        "X-Original-URL": "/evil", "X-Rewrite-URL": "/evil",
+    }  # fmt: skip
+    answer = Browser().get(site.url + "/", **forged)
+    sent = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert sent["redirect_uri"] == [f"{site.url}/oidc/callback"]
+    assert "Secure" not in answer.headers["Set-Cookie"]
+
+
+def test_a_cache_keeps_users_apart(
+    start: Callable[..., StrangeSite], provider: StrangeProvider, proxy: Proxy, upstream: Upstream
+) -> None:
+    upstream.on(
+        "/",
+        lambda served, request: served.respond(
+            (request.header("x-user") or "").encode(), headers={"Cache-Control": "max-age=60"}
+        ),
+    )
+    proxy.configure("plugins.kept", category="cache")
+    site, browsers = start(("kept",), claim_headers={"X-User": "sub"}), {}
+    for name in ("alice", "bob"):
+        provider.claims, browsers[name] = {"sub": name}, Browser()
+        site.log_in(browsers[name])
+    for _ in range(2):
+        for name, browser in browsers.items():
+            assert browser.get(site.url + "/").text == name
+    assert len(upstream.requests) == 2
+    assert told(Browser().get(site.url + "/", Accept="*/*")) == LOGIN
+
+
+def test_websockets_and_grpc_need_a_session(
+    start: Callable[..., StrangeSite], upstream: Upstream
+) -> None:
+    site, browser = start(), Browser()
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    assert told(browser.get(site.url + "/", **upgrade)) == LOGIN
+    with site.proxy.connect_http2() as client:
+        headers = {"content-type": "application/grpc", "te": "trailers"}
+        assert client.request("POST", "/a.B/C", body=b"\0" * 5, headers=headers).status == 401
+    assert upstream.requests == []

@@ -28,7 +28,8 @@ from pingap_auth.identity import fingerprint
 from pingap_auth.oidc.login import LOGIN_SECONDS, Login, cookie_suffix
 from pingap_auth.oidc.provider import Endpoints, Provider, ProviderAwayError, ProviderError
 from pingap_auth.oidc.renewals import Renewals
-from pingap_auth.oidc.sealed import Sealer, SplitCookie
+from pingap_auth.oidc.sealed import SplitCookie
+from pingap_auth.oidc.secret_values import watch_secrets
 from pingap_auth.oidc.session import Session
 from pingap_auth.oidc.settings import OidcSettings
 from pingap_auth.origins import is_foreign
@@ -65,12 +66,9 @@ class Oidc(Guard):
         self._goodbye = Response.redirect(settings.after_logout, 303)
         self._settings = settings
         tls = ClientTLS(ca=settings.ca) if settings.ca else None
-        secret = settings.client_secret.get_secret_value()
-        self._provider = Provider(settings.issuer, settings.client_id, secret, tls)
-        keys = [one.get_secret_value() for one in settings.session_keys]
-        # The name of the client: a session for another application is none here.
-        self._sessions = Sealer(keys, f"session {settings.issuer} {settings.client_id}")
-        self._logins = Sealer(keys, f"login {settings.issuer} {settings.client_id}")
+        self._secrets = watch_secrets(settings)
+        self.watched = (self._secrets,)
+        self._provider = Provider(settings.issuer, settings.client_id, self._secrets, tls)
         self._cookies = {secure: self._cookie(secure=secure) for secure in (False, True)}
         self._headers = ClaimHeaders(settings.claim_headers)
         token_header = settings.access_token_header
@@ -84,7 +82,7 @@ class Oidc(Guard):
                 *settings.claim_headers.values(),
             }
         )
-        self._renewals = Renewals(self._provider, self._sessions, self._needed)
+        self._renewals = Renewals(self._provider, self._secrets, self._needed)
         self._set_cookies: ContextKey[list[Field]] = ContextKey("cookies of a session", [])
 
     def _cookie(self, *, secure: bool) -> SplitCookie:
@@ -99,7 +97,8 @@ class Oidc(Guard):
         )
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
-        """Look for the provider."""
+        """Follow the files, and look for the provider."""
+        await super().startup(tasks, worker)
         self._renewals.start(tasks, worker)
         await self._provider.start(tasks, worker)
 
@@ -127,7 +126,7 @@ class Oidc(Guard):
         return self._pass(session, request, ctx)
 
     def _open(self, text: str, ctx: RequestContext) -> Session | None:
-        if (found := self._sessions.open(text)) is None:
+        if (found := self._secrets.value.sessions.open(text)) is None:
             return None
         session = Session.of(found)
         if (
@@ -170,7 +169,7 @@ class Oidc(Guard):
         response = Response.redirect(url, 302, external=True)
         response.headers.replace(_NO_STORE)
         cookie = self._login_cookie(login.state, ctx.scheme(request) == "https")
-        response.headers.append(cookie.set(self._logins.seal(login.as_dict())))
+        response.headers.append(cookie.set(self._secrets.value.logins.seal(login.as_dict())))
         return response
 
     def _base(self, request: Request, ctx: RequestContext) -> str:
@@ -209,7 +208,8 @@ class Oidc(Guard):
 
     def _login(self, request: Request, name: str, state: str) -> Login | None:
         sent = request.cookies.get_all(name)
-        found = self._logins.open(sent[0]) if state and len(sent) == 1 else None
+        sealer = self._secrets.value.logins
+        found = sealer.open(sent[0]) if state and len(sent) == 1 else None
         return Login.of(found, state) if found is not None else None
 
     async def _finish(
@@ -239,7 +239,8 @@ class Oidc(Guard):
 
     def _logged_in(self, login: Login, session: Session, is_https: bool) -> Response:
         try:
-            fields = self._cookies[is_https].set(self._sessions.seal(session.as_dict()))
+            text = self._secrets.value.sessions.seal(session.as_dict())
+            fields = self._cookies[is_https].set(text)
         except ValueError as error:
             log.warning("oidc: a login failed: %s", error)
             return _away()

@@ -14,7 +14,15 @@ from urllib.parse import quote, urlencode
 
 import anyio
 
-from pingap import BackgroundTasks, ClientTLS, SideCallError, Worker, http_client
+from pingap import (
+    BackgroundTasks,
+    ClientTLS,
+    SideCallError,
+    WatchedFiles,
+    Worker,
+    http_client,
+)
+from pingap_auth.oidc.secret_values import SecretValues
 from pingap_auth.tokens.issuer import Issuer
 from pingap_auth.tokens.keys import ASYMMETRIC
 from pingap_auth.tokens.verifier import Rules, TokenError, UnknownKeyError, verify
@@ -111,10 +119,14 @@ class Provider:
     """
 
     def __init__(
-        self, issuer: str, client_id: str, secret: str, tls: ClientTLS | None = None
+        self,
+        issuer: str,
+        client_id: str,
+        secrets: WatchedFiles[SecretValues],
+        tls: ClientTLS | None = None,
     ) -> None:
         self.issuer, self.client_id = issuer, client_id
-        self._secret, self._tls = secret, tls
+        self._secrets, self._tls = secrets, tls
         self.endpoints: Endpoints | None = None
         self._keys: Issuer | None = None
 
@@ -193,12 +205,13 @@ class Provider:
         if found is None or self._keys is None:
             raise ProviderAwayError("the provider is not available")
         headers = {"Accept": "application/json", "Content-Type": _FORM}
-        if not self._secret:
+        secret = self._secrets.value.client
+        if not secret:
             form["client_id"] = self.client_id
         elif found.posts_secret:
-            form |= {"client_id": self.client_id, "client_secret": self._secret}
+            form |= {"client_id": self.client_id, "client_secret": secret}
         else:  # RFC 6749, 2.3.1: both halves are encoded
-            pair = f"{quote(self.client_id, safe='')}:{quote(self._secret, safe='')}"
+            pair = f"{quote(self.client_id, safe='')}:{quote(secret, safe='')}"
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         try:
             answer = await http_client.request(

@@ -8,10 +8,11 @@ from typing import Final
 
 import anyio
 
-from pingap import BackgroundTasks, SharedValues, Worker
+from pingap import BackgroundTasks, SharedValues, WatchedFiles, Worker
 from pingap_auth.identity import fingerprint
 from pingap_auth.oidc.provider import Provider, ProviderAwayError, ProviderError
-from pingap_auth.oidc.sealed import LONGEST_TEXT, Sealer
+from pingap_auth.oidc.sealed import LONGEST_TEXT
+from pingap_auth.oidc.secret_values import SecretValues
 from pingap_auth.oidc.session import Session
 
 log = logging.getLogger("pingap")
@@ -33,8 +34,10 @@ class Renewals:
     :param needed: claims that a session keeps.
     """
 
-    def __init__(self, provider: Provider, sessions: Sealer, needed: Sequence[str]) -> None:
-        self._provider, self._sessions, self._needed = provider, sessions, needed
+    def __init__(
+        self, provider: Provider, secrets: WatchedFiles[SecretValues], needed: Sequence[str]
+    ) -> None:
+        self._provider, self._secrets, self._needed = provider, secrets, needed
         self._running: dict[str, anyio.Event] = {}
 
     def start(self, tasks: BackgroundTasks, worker: Worker) -> None:
@@ -83,7 +86,8 @@ class Renewals:
             log.info("oidc: a session has ended: %s", error)
             self._write(digest, _ENDED, RESULT_SECONDS)
             return
-        text = self._sessions.seal(session.renewed(tokens, self._needed).as_dict())
+        renewed = session.renewed(tokens, self._needed)
+        text = self._secrets.value.sessions.seal(renewed.as_dict())
         if len(text) > LONGEST_TEXT:
             log.warning("oidc: a session has ended: it has become too large for cookies")
             text = _ENDED
