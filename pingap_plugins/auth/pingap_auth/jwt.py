@@ -244,7 +244,7 @@ class Jwt(Guard):
         except UnknownKeyError as error:
             if self._issuer is None:
                 return self._refused(error, request, ctx)
-            return self._verify_again(token, error, request, ctx)
+            return self._verify_again(token, request, ctx)
         except TokenError as error:
             return self._refused(error, request, ctx)
         return self._pass(token, claims, request, ctx)
@@ -272,7 +272,7 @@ class Jwt(Guard):
         return claims
 
     async def _verify_again(
-        self, token: bytes, error: TokenError, request: Request, ctx: RequestContext
+        self, token: bytes, request: Request, ctx: RequestContext
     ) -> Response | None:
         assert self._issuer is not None
         await self._issuer.refresh()

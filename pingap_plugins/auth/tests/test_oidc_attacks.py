@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -348,3 +350,16 @@ def test_websockets_and_grpc_need_a_session(
         headers = {"content-type": "application/grpc", "te": "trailers"}
         assert client.request("POST", "/a.B/C", body=b"\0" * 5, headers=headers).status == 401
     assert upstream.requests == []
+
+
+def test_a_strict_cookie_is_set_by_a_page(start: Callable[..., StrangeSite]) -> None:
+    """A redirect that another site began has no strict cookies, so the login would begin again for ever."""
+    site, browser = start(same_site="Strict"), Browser()
+    answer = site.log_in(browser, "/a?b=c&d='\"%22<script>")
+    assert (answer.status, answer.header("location")) == (200, None)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    [url] = re.findall(r'content="0;url=([^"]*)"', answer.text)
+    assert html.unescape(url) == "/a?b=c&d='%22%22%3Cscript%3E"
+    assert "<script" not in answer.text
+    assert browser.get(site.url + "/a").status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import string
 import time
@@ -44,6 +45,9 @@ _FORBIDDEN: Final = "You may not use this application"
 _FAILED: Final = "The login failed; please try again"
 _AWAY: Final = "The login is not available at the moment"
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
+_PAGE: Final = (
+    '<!doctype html><meta http-equiv="refresh" content="0;url={0}"><a href="{0}">Continue</a>'
+)
 _RETRY_AFTER: Final = field("Retry-After", "5")
 
 
@@ -244,11 +248,10 @@ class Oidc(Guard):
         except ValueError as error:
             log.warning("oidc: a login failed: %s", error)
             return _away()
-        try:
-            target = quote(login.target.encode("latin-1", "replace"), safe=string.punctuation)
-            response = Response.redirect(target, 303)
-        except ValueError:  # not a path after all
-            response = Response.redirect("/", 303)
+        response = _to_page(login.target)
+        if self._settings.same_site == "Strict":
+            # Browsers would leave the cookie out of a redirect that began at the provider.
+            response = Response.html(_PAGE.format(html.escape(response.headers["location"])))
         response.headers.replace(_NO_STORE)
         for one in fields:
             response.headers.append(one)
@@ -330,6 +333,15 @@ class Oidc(Guard):
         for one in self._cookies[ctx.scheme(request) == "https"].delete():
             response.headers.append(one)
         return response
+
+
+def _to_page(target: str) -> Response:
+    try:
+        return Response.redirect(
+            quote(target.encode("latin-1", "replace"), safe=string.punctuation), 303
+        )
+    except ValueError:  # not a path after all
+        return Response.redirect("/", 303)
 
 
 def _only(values: list[str]) -> str:
