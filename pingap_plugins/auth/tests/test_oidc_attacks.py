@@ -363,3 +363,81 @@ def test_a_strict_cookie_is_set_by_a_page(start: Callable[..., StrangeSite]) -> 
     assert html.unescape(url) == "/a?b=c&d='%22%22%3Cscript%3E"
     assert "<script" not in answer.text
     assert browser.get(site.url + "/a").status == 200
+
+
+# Logouts that the provider reports.
+
+EVENT = {"http://schemas.openid.net/event/backchannel-logout": {}}
+
+
+def report(site: StrangeSite, token: str, method: str = "POST") -> Answer:
+    return site.proxy.request(
+        method,
+        "/oidc/ended",
+        body=f"logout_token={token}".encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+
+
+def logout_token(provider: StrangeProvider, **changes: Any) -> str:
+    claims = {**provider.right_claims(), "events": EVENT, "jti": "1", "nonce": None, **changes}
+    return signed({name: one for name, one in claims.items() if one is not None})
+
+
+@pytest.mark.parametrize("named", [{"sid": "s-1"}, {"sid": "s-1", "sub": None}, {"sub": "alice"}])
+def test_a_logout_that_the_provider_reports(
+    start: Callable[..., StrangeSite],
+    provider: StrangeProvider,
+    clock: Clock,
+    named: dict[str, Any],
+) -> None:
+    site = start(backchannel_logout_path="/oidc/ended")
+    users = {("alice", "s-1"): Browser(), ("alice", "s-2"): Browser(), ("bob", "s-3"): Browser()}
+    for (sub, sid), browser in users.items():
+        provider.claims = {"sub": sub, "sid": sid}
+        site.log_in(browser)
+    clock.advance(2)  # a token ends what began before it
+    token = logout_token(provider, **named)
+    assert told(report(site, token)) == (200, "")
+    found = [one.get(site.url + "/", Accept="*/*").status for one in users.values()]
+    assert found == [401, 200 if "sid" in named else 401, 200]
+    clock.advance(5)
+    provider.claims = {"sub": "alice", "sid": "s-4"}
+    site.log_in(users["alice", "s-1"])
+    assert report(site, token).status == 200  # sent again
+    assert users["alice", "s-1"].get(site.url + "/").status == 200
+
+
+def test_reports_that_are_wrong(
+    start: Callable[..., StrangeSite], provider: StrangeProvider, clock: Clock
+) -> None:
+    site, browser = start(backchannel_logout_path="/oidc/ended"), Browser()
+    site.log_in(browser)
+    clock.advance(2)
+    right = {**provider.right_claims(), "events": EVENT, "nonce": None}
+    wrong: list[dict[str, Any]] = [
+        {"nonce": "x"}, {"events": None}, {"events": {}}, {"events": [EVENT]}, {"events": {"a": {}}},
+        {"events": dict.fromkeys(EVENT, 1)}, {"aud": "another"}, {"iss": "http://evil.example"},
+        {"exp": 1}, {"iat": None}, {"iat": "1"}, {"iat": True}, {"iat": 10**300}, {"sub": None},
+        {"sub": 1}, {"sid": 1}, {"sid": ""},
+    ]  # fmt: skip
+    tokens = [logout_token(provider, **one) for one in wrong]
+    forged = {name: one for name, one in right.items() if one is not None}
+    tokens += [
+        unsigned(forged),
+        hs256_with_public_key(forged),
+        signed(forged, KEYS[1]),
+        "",
+        "a.b.c",
+    ]
+    for token in [*tokens, provider.id_token(), "x" * 15_000]:
+        assert told(report(site, token)) == (400, "Invalid logout token"), token
+    good = logout_token(provider)
+    assert report(site, "x" * 20_000).status == 413
+    assert report(site, f"{good}&logout_token={good}").status == 400
+    assert report(site, good, "PUT").status == 400
+    answer = site.proxy.request("POST", "/oidc/ended", body=f"logout_token={good}".encode())
+    assert answer.status == 400  # no form
+    assert browser.get(site.url + "/").status == 200
+    assert report(site, good).status == 200
+    assert browser.get(site.url + "/").status == 302

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import logging
 import string
-import time
 from collections.abc import Awaitable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -23,10 +22,12 @@ from pingap import (
     Worker,
     field,
     hookimpl,
+    parse_form,
 )
 from pingap_auth.guard import Guard
 from pingap_auth.identity import fingerprint
 from pingap_auth.oidc.login import LOGIN_SECONDS, Login, cookie_suffix
+from pingap_auth.oidc.logouts import Logouts
 from pingap_auth.oidc.provider import Endpoints, Provider, ProviderAwayError, ProviderError
 from pingap_auth.oidc.renewals import Renewals
 from pingap_auth.oidc.sealed import SplitCookie
@@ -44,6 +45,8 @@ _LOGIN: Final = "Login required"
 _FORBIDDEN: Final = "You may not use this application"
 _FAILED: Final = "The login failed; please try again"
 _AWAY: Final = "The login is not available at the moment"
+_NO_LOGOUT: Final = "Invalid logout token"
+_LARGEST_REPORT: Final = 16 * 1024
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _PAGE: Final = (
     '<!doctype html><meta http-equiv="refresh" content="0;url={0}"><a href="{0}">Continue</a>'
@@ -62,14 +65,20 @@ class Oidc(Guard):
         self.set_up(table)
         if "openid" not in settings.scopes:
             raise ValueError('scopes has to contain "openid"')
-        paths = (settings.callback_path, settings.logout_path)
+        reported = settings.backchannel_logout_path
+        paths = (settings.callback_path, settings.logout_path, reported)
         if len(set(paths)) < len(paths):
-            raise ValueError("callback_path and logout_path are the same")
+            raise ValueError("callback_path and logout paths are the same")
         if settings.session_ttl < 1:
             raise ValueError("session_ttl must be at least 1s: sessions would end at once")
         self._goodbye = Response.redirect(settings.after_logout, 303)
         self._settings = settings
         tls = ClientTLS(ca=settings.ca) if settings.ca else None
+        self._logouts = Logouts(
+            f"{settings.issuer} {settings.client_id}",
+            settings.session_ttl,
+            follows_provider=reported is not None,
+        )
         self._secrets = watch_secrets(settings)
         self.watched = (self._secrets,)
         self._provider = Provider(settings.issuer, settings.client_id, self._secrets, tls)
@@ -82,6 +91,7 @@ class Oidc(Guard):
             {
                 settings.user_claim,
                 "sub",
+                *(["sid"] if reported is not None else []),
                 *settings.required_claims,
                 *settings.claim_headers.values(),
             }
@@ -116,6 +126,8 @@ class Oidc(Guard):
             request.headers.discard(self._token_key)
         if request.path == self._settings.callback_path:
             return self._callback(request, ctx)
+        if request.path == self._settings.backchannel_logout_path:
+            return self._reported_logout(request, ctx)
         cookie = self._cookies[ctx.scheme(request) == "https"]
         text = cookie.read(request)
         session = self._open(text, ctx)
@@ -133,11 +145,7 @@ class Oidc(Guard):
         if (found := self._secrets.value.sessions.open(text)) is None:
             return None
         session = Session.of(found)
-        if (
-            session is None
-            or session.has_ended
-            or ctx.shared.values("oidc:ended").get(session.sid) is not None
-        ):
+        if session is None or session.has_ended or self._logouts.has_ended(session, ctx.shared):
             return None
         return session
 
@@ -317,8 +325,7 @@ class Oidc(Guard):
             return _answer(403, _FORBIDDEN)
         base, found = self._base(request, ctx), self._provider.endpoints
         if session is not None:
-            rest = max(session.ends_at - time.time(), 1.0)
-            ctx.shared.values("oidc:ended").set(session.sid, b"", seconds=rest)
+            self._logouts.end(session, ctx.shared)
         response = self._goodbye.copy()
         if session is not None and found is not None and found.end_session:
             parameters: dict[str, Any] = {
@@ -334,6 +341,23 @@ class Oidc(Guard):
             response.headers.append(one)
         return response
 
+    async def _reported_logout(self, request: Request, ctx: RequestContext) -> Response:
+        """Answer a report of the provider (OpenID Connect Back-Channel Logout 1.0, 2.8)."""
+        body = await ctx.read_body(_LARGEST_REPORT)
+        try:
+            form = parse_form(body, request.headers.get("content-type"))
+            sent = form.get_all("logout_token") if request.method == "POST" else []
+            claims = await self._provider.logout_claims(_only(sent, _LARGEST_REPORT))
+            self._logouts.end_by_token(claims, ctx.shared)
+        except ProviderAwayError:
+            return _away()
+        except (ProviderError, ValueError) as error:
+            log.warning("oidc: a logout that was reported is not valid: %s", error)
+            self._clients.record(ctx.client_ip(request))
+            self.count("logout", ctx)
+            return _answer(400, _NO_LOGOUT)
+        return _answer(200, "")
+
 
 def _to_page(target: str) -> Response:
     try:
@@ -344,8 +368,8 @@ def _to_page(target: str) -> Response:
         return Response.redirect("/", 303)
 
 
-def _only(values: list[str]) -> str:
-    return values[0] if len(values) == 1 and len(values[0]) <= 4096 else ""
+def _only(values: list[str], longest: int = 4096) -> str:
+    return values[0] if len(values) == 1 and len(values[0]) <= longest else ""
 
 
 def _answer(status: int, text: str) -> Response:

@@ -7,7 +7,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -200,6 +200,20 @@ class Provider:
             raise ProviderError("the new ID token is for another user")
         return tokens
 
+    async def logout_claims(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token with which the provider reports a logout.
+
+        :raises ProviderError: it is not from the provider, or for another client.
+        :raises ProviderAwayError: the keys of the provider are not there.
+        """
+        if await self.wait() is None:
+            raise ProviderAwayError("the provider is not available")
+        rules = self._rules({}, require_exp=False)  # drafts did not have it
+        try:
+            return await self._verified(token, rules)
+        except TokenError as error:
+            raise ProviderError(error.reason) from None
+
     async def _tokens(self, form: dict[str, str]) -> Tokens:
         found = await self.wait()
         if found is None or self._keys is None:
@@ -243,15 +257,8 @@ class Provider:
         return Tokens(claims, **texts, lifetime=lifetime if is_number else None)
 
     async def _claims(self, id_token: str) -> dict[str, Any]:
-        rules = Rules(
-            algorithms=ASYMMETRIC,
-            leeway=LEEWAY,
-            issuers=(self.issuer,),
-            audiences=(self.client_id,),
-            claims={"sub": ()},
-        )
         try:
-            claims = await self._verified(id_token, rules)
+            claims = await self._verified(id_token, self._rules({"sub": ()}))
         except TokenError as error:
             raise ProviderError(f"the ID token is not valid: {error.reason}") from None
         # OpenID Connect Core, 3.1.3.7: a token for several clients says which one has asked for it.
@@ -261,6 +268,16 @@ class Provider:
         if not isinstance(claims["sub"], str):
             raise ProviderError("the ID token names no user")
         return claims
+
+    def _rules(self, claims: Mapping[str, Sequence[Any]], *, require_exp: bool = True) -> Rules:
+        return Rules(
+            algorithms=ASYMMETRIC,
+            leeway=LEEWAY,
+            require_exp=require_exp,
+            issuers=(self.issuer,),
+            audiences=(self.client_id,),
+            claims=claims,
+        )
 
     async def _verified(self, id_token: str, rules: Rules) -> dict[str, Any]:
         assert self._keys is not None

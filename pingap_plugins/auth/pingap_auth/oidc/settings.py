@@ -27,6 +27,8 @@ class OidcSettings(PluginSettings):
     """The path to which the provider sends users back."""
     logout_path: OwnPath = "/oidc/logout"
     """The path that ends a session."""
+    backchannel_logout_path: OwnPath | None = None
+    """The path at which the provider reports logouts, if it is to (OpenID Connect Back-Channel Logout)."""
     after_logout: Annotated[str, SettingsField(pattern="^/[^?#]*$")] = "/"
     """Where a user gets to afterwards."""
     external_url: BaseUrl = ""
