@@ -94,9 +94,10 @@ class Renewals:
         self._write(digest, text, RESULT_SECONDS)
 
     def _write(self, digest: str, text: str, seconds: float) -> None:
-        for number, at in enumerate(range(0, len(text), _PIECE)):
+        # From behind: other workers may read meanwhile, and begin with the first piece.
+        for at in reversed(range(0, len(text), _PIECE)):
             piece = text[at : at + _PIECE].encode()
-            self._results.set(f"{digest}/{number}", piece, seconds=seconds)
+            self._results.set(f"{digest}/{at // _PIECE}", piece, seconds=seconds)
 
     def _read(self, digest: str) -> str:
         """Return the result; empty if there is none."""
