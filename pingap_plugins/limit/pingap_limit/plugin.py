@@ -36,7 +36,9 @@ log = logging.getLogger("pingap")
 
 _PAUSE: Final = 10.0
 """Seconds between two lines of a log about requests over a limit."""
-_AUTHENTICATORS: Final = ("basic_auth", "key_auth", "jwt", "combined_auth", "forward_auth", "oidc")
+_AUTHENTICATORS: Final = (
+    *("basic_auth", "combined_auth", "forward_auth", "jwt", "key_auth", "mtls", "oidc"),
+)
 
 
 class Limit(Plugin):

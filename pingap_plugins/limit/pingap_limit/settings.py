@@ -102,6 +102,8 @@ class Settings(PluginSettings):
             return f'key is missing: the name of the {self.tag} for tag = "{self.tag}"'
         if self.key is not None and not named:
             return f'key has no effect with tag = "{self.tag}"'
+        if self.key and not self.by:
+            parse_part(f"{self.tag}:{self.key}")
         if self.allow_keys and len(self.by) > 1:
             return "allow_keys needs a single property, and by names several"
         return None

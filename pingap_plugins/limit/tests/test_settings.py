@@ -59,6 +59,8 @@ def test_keys(keys: str) -> None:
         ("max = 1\nby = ['ipx']", 'found "ipx", expected one of ip, host, path, user, header:NAME'),
         ("max = 1\ntag = 'claim'", "key is missing: the name of the claim"),
         ("max = 1\nby = ['header']", 'found "header"'),
+        ("max = 1\nby = ['header:X Key']", '"X Key" is not the name of a header'),
+        ("max = 1\ntag = 'cookie'\nkey = 'sid='", '"sid=" is not the name of a cookie'),
         ("max = 1\nby = ['ip:1']", 'found "ip:1"'),
         ("max = 1\nby = ['header:']", 'found "header:"'),
         ("max = 1\ninterval = 'soon'", "interval"),
@@ -144,5 +146,5 @@ def test_rates(text: str, amount: int, seconds: float) -> None:
 
 
 def test_a_user_is_known_behind_authentication() -> None:
-    assert "key_auth" in Limit(Limit.Settings(max=1, tag="user")).after
+    assert {"key_auth", "mtls"} < set(Limit(Limit.Settings(max=1, tag="user")).after)
     assert not Limit(Limit.Settings(max=1)).after

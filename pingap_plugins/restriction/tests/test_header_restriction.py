@@ -81,6 +81,15 @@ def test_forbidden(guarded: Guarded, entry: str, lines: Lines, passes: bool) -> 
         assert client.get("/", headers=lowered).status == (200 if passes else 403)
 
 
+@pytest.mark.parametrize("entry", ["X-City: Köln", "X-City: ~^K.ln$", "X-Town: Köln"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_values_beyond_ascii(guarded: Guarded, entry: str, encoding: str) -> None:
+    head = "GET / HTTP/1.1\r\nHost: h\r\nX-City: Köln\r\nX_Town: Köln\r\n\r\n".encode(encoding)
+    with guarded("header_restriction", forbidden=[entry]).connect() as client:
+        client.send(head)
+        assert client.read_head().status == 403
+
+
 def test_a_forbidden_header_that_is_not_forwarded_does_no_harm(
     guarded: Guarded, upstream: Upstream
 ) -> None:
