@@ -57,8 +57,8 @@ class Clients:
     def _find(self, address: str) -> Client:
         try:
             ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-        except ValueError:  # a Unix socket
-            return Client(address, allowed=False)
+        except ValueError:  # a Unix socket, all of whose clients are one
+            return Client(address or "-", allowed=False)
         if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
         allowed = any(ip in network for network in self._allowed)
