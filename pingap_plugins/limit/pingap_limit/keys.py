@@ -12,7 +12,7 @@ from pingap import Networks, Request, RequestContext
 _WITH_NAME: Final = ("header", "cookie", "query", "claim")
 _ALONE: Final = ("ip", "host", "path", "user")
 _TOKENS: Final = ("header", "cookie")
-CHOSEN_BY_CLIENTS: Final = ("header", "cookie", "query")
+MAY_BE_MISSING: Final = (*_WITH_NAME, "user")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 _CLAIMS: Final = ("jwt", "oidc")
@@ -145,7 +145,7 @@ def _source(kind: str, name: str, clients: Clients) -> Source:
     if kind == "user":
         return lambda request, ctx: ctx.user
     if kind == "host":
-        return lambda request, ctx: request.host
+        return lambda request, ctx: request.host or "-"  # HTTP/1.0 may have none
     return lambda request, ctx: request.path
 
 

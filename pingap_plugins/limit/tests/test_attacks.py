@@ -171,6 +171,13 @@ def test_another_form_of_a_host(proxy: Proxy, host: str) -> None:
     assert proxy.get("/", headers={"Host": host}).status == 429
 
 
+@pytest.mark.parametrize("line", [b"", b"Host:\r\n"])
+def test_a_request_without_a_host(proxy: Proxy, line: bytes) -> None:
+    limited(proxy, tag="host")
+    request = b"GET / HTTP/1.0\r\n" + line + b"\r\n"
+    assert [raw(proxy, request) for _ in range(2)] == [200, 429]
+
+
 @pytest.mark.parametrize("path", ["/shop", "/%73hop", "/x/../shop", "/./shop"])
 def test_another_form_of_a_path(proxy: Proxy, path: str) -> None:
     limited(proxy, tag="path")

@@ -124,6 +124,15 @@ def test_a_sentinel_that_does_not_answer(proxy: Proxy, tmp_path: Path) -> None:
         until(lambda: statuses(proxy, 1) and primary.ask("DBSIZE") == b":1\r\n")
 
 
+def test_a_node_that_does_not_answer(proxy: Proxy, tmp_path: Path) -> None:
+    with redis_server(tmp_path / "mute") as mute, cluster(tmp_path / "cluster") as nodes:
+        mute.pause()
+        places = ",".join(node.addr for node in (mute, *nodes))
+        limited(proxy, f"redis+cluster://{places}", max=5, interval="1h", storage_timeout="250ms")
+        statuses(proxy, 1)
+        until(lambda: statuses(proxy, 1) and any(one.ask("DBSIZE") != b":0\r\n" for one in nodes))
+
+
 @pytest.mark.parametrize("of_sentinel", ["", "other/one"])
 def test_passwords_behind_sentinels(proxy: Proxy, tmp_path: Path, of_sentinel: str) -> None:
     folder = tmp_path / "sentinel"

@@ -145,6 +145,20 @@ def test_rates(text: str, amount: int, seconds: float) -> None:
     assert (rate.amount, rate.get_expiry()) == (amount, seconds)
 
 
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (["ip"], []),
+        (["host", "path"], []),
+        (["ip", "user"], ["requests without the user have no limit"]),
+        (["claim:tenant"], ["requests without the claim have no limit"]),
+    ],
+)
+def test_advice_about_properties_that_may_be_missing(by: list[str], told: list[str]) -> None:
+    found = Limit(Limit.Settings(max=1, by=by)).advice()
+    assert [problem for _, problem, _ in found] == told
+
+
 def test_a_user_is_known_behind_authentication() -> None:
     assert {"key_auth", "mtls"} < set(Limit(Limit.Settings(max=1, tag="user")).after)
     assert not Limit(Limit.Settings(max=1)).after
