@@ -37,13 +37,11 @@ class StickySettings(PluginSettings):
     sticky_header: str | None = None
     """A request header instead of a cookie."""
     own_cookie: str | None = None
-    """Name of a cookie that pingap itself gives to each client, signed with ``keys``. (A key that pingap does not
-    have.)"""
+    """Name of a cookie that pingap itself gives to each client, signed with ``keys``."""
     keys: list[Secret] = Field(default_factory=list)
-    """Keys that sign ``own_cookie``, of at least 32 bytes: the first one signs, all are accepted. (A key that pingap
-    does not have.)"""
+    """Keys that sign ``own_cookie``, of at least 32 bytes: the first one signs, all are accepted."""
     cookie_max_age: Annotated[Duration, AfterValidator(_at_least_a_second)] = 30 * 86400.0
-    """How long ``own_cookie`` is valid. (A key that pingap does not have.)"""
+    """How long ``own_cookie`` is valid."""
 
     def sticky_sources(self) -> list[str]:
         """Return the keys that say how to recognise clients."""

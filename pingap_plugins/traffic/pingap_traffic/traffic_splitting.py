@@ -34,8 +34,7 @@ class SplitSettings(StickySettings):
     weight: Percent = 0
     """Percentage of the requests, exact to 0.01."""
     weights: dict[UpstreamName, Percent] = Field(default_factory=dict)
-    """Instead of ``upstream`` and ``weight``: several upstreams with a percentage each, which may add up to 100.
-    (A key that pingap does not have.)"""
+    """Instead of ``upstream`` and ``weight``: several upstreams with a percentage each, which may add up to 100."""
     stickiness: bool = False
     """Whether each client keeps its side, by ``sticky_cookie``, ``sticky_header`` or ``own_cookie``."""
     matcher: Regex | None = None
