@@ -9,8 +9,8 @@ from typing import Final
 
 from pingap import BackgroundTasks, BodyFilter, Headers, Request, RequestOutcome
 
-HEAD_BYTES: Final = 4096
-"""Bytes that a head is assumed to take, so that copies without a body count, too."""
+OVERHEAD: Final = 2048
+"""Bytes that a copy takes besides the text of its head and its body."""
 COPIED: Final = "copied"
 
 
@@ -41,7 +41,7 @@ class Copy:
     :param has_body: whether a body follows.
     """
 
-    __slots__ = ("_body_is_missing", "_left", "_memory", "_parts", "_taken", "head", "result")
+    __slots__ = ("_body", "_body_is_missing", "_left", "_memory", "_taken", "head", "result")
 
     head: Request | None
     result: str
@@ -51,11 +51,10 @@ class Copy:
         self._memory = memory
         self._left = max_body
         self._body_is_missing = has_body
-        self._parts: list[bytes] = []
+        self._body = bytearray()  # a list of tiny chunks would take much more than their sum
         self._taken = 0
         self.head = None
         self.result = ""
-        self._take(HEAD_BYTES)
 
     @property
     def is_ready(self) -> bool:
@@ -65,7 +64,13 @@ class Copy:
     @property
     def body(self) -> bytes:
         """The body so far."""
-        return b"".join(self._parts)
+        return bytes(self._body)
+
+    def begin(self, head: Request) -> None:
+        """Keep the head."""
+        size = len(head.target) + sum(map(len, head.headers.lines))
+        if self._take(OVERHEAD + size):
+            self.head = head
 
     def feed(self, chunk: bytes) -> None:
         """Keep a piece of the body."""
@@ -75,7 +80,7 @@ class Copy:
         if self._left < 0:
             self.drop("body")
         elif self._take(len(chunk)):
-            self._parts.append(chunk)
+            self._body += chunk
 
     def end(self) -> None:
         """Record that the body is complete."""
@@ -91,7 +96,7 @@ class Copy:
         """Give the memory back."""
         self._memory.used -= self._taken
         self._taken = 0
-        self._parts = []
+        self._body = bytearray()
 
     def _take(self, size: int) -> bool:
         if not self._memory.take(size):

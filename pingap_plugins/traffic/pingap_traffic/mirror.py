@@ -149,7 +149,7 @@ class Mirror(Plugin):
             return
         copied = headers.copy()
         copied.replace(self._mark)
-        copy.head = Request(request.method, request.target, copied, request.host)
+        copy.begin(Request(request.method, request.target, copied, request.host))
         self._put(copy)
 
     @hookimpl

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pingap_traffic.copies import HEAD_BYTES, BodyCopier, Copy, Memory
+from pingap_traffic.copies import OVERHEAD, BodyCopier, Copy, Memory
 
-from pingap import Headers, RequestOutcome
-from pingap.testing import filter_every_cut, make_request
+from pingap import Headers, Request, RequestOutcome
+from pingap.testing import filter_every_cut
 
+HEAD = Request("GET", "/", Headers({"Host": "a"}), "a")
+HEAD_BYTES = OVERHEAD + len("/" + "Host: a")
 CHUNKS = st.lists(st.binary(min_size=1, max_size=50), max_size=8)
 
 
@@ -20,7 +22,7 @@ def test_a_copy_is_whole_or_dropped(
     copy = Copy(memory, max_body, has_body=True)
     ready: list[Copy] = []
     copier = BodyCopier(copy, ready.append)
-    copy.head = make_request()
+    copy.begin(HEAD)
     passed = b"".join(copier.feed(chunk) for chunk in chunks)
     if whole:
         copier.end(Headers())
@@ -51,6 +53,8 @@ def test_the_body_passes_unchanged_wherever_it_is_cut() -> None:
 def test_no_memory_for_a_head() -> None:
     memory = Memory(HEAD_BYTES)
     first, second = (Copy(memory, 0, has_body=False) for _ in range(2))
+    first.begin(HEAD)
+    second.begin(HEAD)
     assert [first.result, second.result] == ["", "memory"]
     second.drop("queue")
     assert second.result == "memory"
@@ -60,5 +64,5 @@ def test_no_memory_for_a_head() -> None:
 def test_a_copy_without_a_body_waits_for_its_head() -> None:
     copy = Copy(Memory(1 << 20), 0, has_body=False)
     assert not copy.is_ready
-    copy.head = make_request()
+    copy.begin(HEAD)
     assert copy.is_ready

@@ -51,6 +51,24 @@ def test_bodies_are_copied(sides: Sides, body: bytes | list[bytes]) -> None:
     assert copy.header("content-length") == str(len(whole))
 
 
+def test_http2_is_copied(sides: Sides) -> None:
+    sides.proxy.configure("servers.web", enabled_h2=True)
+    sides.split("mirror", upstream="v2")
+    with sides.proxy.connect_http2() as client:
+        stream = client.send_request("PUT", "/echo", body=b"data", trailers={"x-sum": "2"})
+        assert client.answer(stream).body == b"data"
+    original = sides.proxy.upstream.received_once()
+    copy = sides.upstreams["v2"].wait_for_request(complete=True)
+    assert (copy.method, copy.target, copy.body) == ("PUT", "/echo", b"data")
+    assert copy.header("host") == original.header("host") is not None
+
+
+def test_many_tiny_pieces(sides: Sides) -> None:
+    sides.split("mirror", upstream="v2")
+    assert sides.proxy.request("POST", "/echo", body=[b"x"] * 3000).body == b"x" * 3000
+    assert sides.upstreams["v2"].wait_for_request(complete=True).body == b"x" * 3000
+
+
 @pytest.mark.parametrize("body", [b"x" * 1001, [b"x" * 1000, b"x"]])
 def test_bodies_that_are_too_large_are_not(sides: Sides, body: bytes | list[bytes]) -> None:
     sides.split("mirror", upstream="v2", max_body=1000)

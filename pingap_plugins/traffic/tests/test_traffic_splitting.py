@@ -117,16 +117,19 @@ def test_clients_cannot_choose_their_cookie(sides: Sides) -> None:
         assert "side=" in answer.headers["Set-Cookie"]
 
 
-def test_a_cookie_over_https_is_secure() -> None:
+@pytest.mark.parametrize(
+    ("name", "scheme", "is_secure"),
+    [("side", "http", False), ("side", "https", True), ("__Host-side", "http", True)],
+)
+def test_a_cookie_over_https_is_secure(name: str, scheme: str, is_secure: bool) -> None:
     settings = TrafficSplitting.Settings(
-        upstream="v2", weight=10, stickiness=True, own_cookie="__Host-side", keys=KEYS
+        upstream="v2", weight=10, stickiness=True, own_cookie=name, keys=KEYS
     )
     plugin = TrafficSplitting(settings)
-    request, ctx = make_request(), make_context()
+    request, ctx, response = make_request(), make_context(scheme=scheme), Response(200)
     plugin.request(request, ctx)
-    response = Response(200)
     plugin.response(request, response, ctx)
-    assert "; Secure" in response.headers["Set-Cookie"]
+    assert ("; Secure" in response.headers["Set-Cookie"]) == is_secure
 
 
 def test_a_growing_share_keeps_those_who_have_it() -> None:
