@@ -69,6 +69,8 @@ class StepBack:
         self.shared = shared
         # The version, when the new side was switched off (0: it was not), and the number of its trial.
         self._table = shared.table("pingap_canary", "qdq")
+        self._seen = -1
+        self._values: tuple[float, ...] | None = None
         self._trial = -1
         self._windows: dict[tuple[str, bool], SharedWindow] = {}
 
@@ -82,7 +84,7 @@ class StepBack:
     @property
     def is_back(self) -> bool:
         """Whether the new side is switched off."""
-        values = self._table.get(self._name)
+        values = self._read()
         if values is None or values[0] != self._version or not values[1]:
             return False
         return self._pause is None or time.monotonic() - values[1] < self._pause
@@ -110,7 +112,7 @@ class StepBack:
 
     def _current_trial(self) -> int:
         """Return the number of the trial, each of which has windows of its own."""
-        values = self._table.get(self._name)
+        values = self._read()
         trial = 0 if values is None else int(values[2])
         if trial != self._trial:
             self._trial = trial
@@ -119,6 +121,14 @@ class StepBack:
                     key = f"pingap_canary/{self._name}/{trial}/{side}/{failed}"
                     self._windows[side, failed] = self.shared.window(key, self._window)
         return trial
+
+    def _read(self) -> tuple[float, ...] | None:
+        """Return the record; it seldom changes, and its version costs less."""
+        version = self._table.version(self._name)
+        if version != self._seen:
+            self._values = self._table.get(self._name)
+            self._seen = version
+        return self._values
 
     def _switch_off(self, trial: int) -> bool:
         """Switch the new side off; return False if another worker was faster, or has other settings."""
