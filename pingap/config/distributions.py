@@ -15,6 +15,7 @@ RELEASED: Final = frozenset(
         "pingap-grpc-web",
         "pingap-limit",
         "pingap-restriction",
+        "pingap-traffic",
     }
 )
 """The distributions that this release contains."""
@@ -47,6 +48,9 @@ CATEGORIES: Final = {
     "header_restriction": "pingap-restriction",
     "limit": "pingap-limit",
     "traffic_splitting": "pingap-traffic",
+    "canary": "pingap-traffic",
+    "mirror": "pingap-traffic",
+    "fault": "pingap-traffic",
     "directory": "pingap-static",
     "image_optim": "pingap-image-optim",
     "admin": "pingap-admin",
