@@ -53,6 +53,7 @@ _KINDS = {
     "pingap-header": "header",
     "pingap-upstream": "upstream name",
     "pingap-file": "file",
+    "pingap-directory": "directory",
 }
 """The ``format`` of a setting's JSON schema -> words."""
 

@@ -56,6 +56,16 @@ class SlowClient(Protocol):
         """Record whether the client accepts more data."""
 
 
+class AnyOrigin(Protocol):
+    """An origin (:class:`pingap.Origin`), as far as the context knows it."""
+
+    name: str
+    peer: Any
+
+    def answer(self, call: Any) -> None:
+        """Begin to answer a request."""
+
+
 class RequestContext:
     """The data of one request, apart from its head. Lives from the head to the log line.
 
@@ -121,6 +131,9 @@ class RequestContext:
     """Whether a plugin has called :meth:`read_ahead`."""
     in_background: bool = False
     """Whether the request has no client: see :meth:`send_in_background`."""
+    origin: AnyOrigin | None = None
+    """Set by a plugin: answers the request within the process, in place of the location's upstream. If a
+    plugin sets ``ctx.upstream``, too, that upstream gets the request."""
     _background: tuple[Request, RequestContext] | None = None
     _exchange: Callable[[], SlowClient | None] | None = None
     _user: str = ""

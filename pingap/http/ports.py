@@ -103,6 +103,9 @@ class Asker(Protocol):
     def on_upstream_full(self, full: bool) -> None:
         """Called when the upstream can, or cannot, accept more of the request."""
 
+    def report(self, error: HTTPError) -> None:
+        """Log an error that does not change the response."""
+
 
 class Statistics(Protocol):
     """Counters of the worker that serves a request."""
