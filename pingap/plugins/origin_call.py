@@ -12,6 +12,7 @@ from pingap.http.headers import TOKEN, Headers
 from pingap.http.messages import Request, Response, has_no_body, make_response, set_unchecked
 from pingap.protocol.fields import keep_trailers, read_length
 from pingap.protocol.http1_head import Malformed
+from pingap.protocol.websocket_frames import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 64 * 1024
 """Bytes of a request that wait for the origin before the client is paused."""
+
+_PIECE_COST: Final = 256  # small pieces take time, too
 
 
 class OriginCall:
@@ -38,6 +41,7 @@ class OriginCall:
         "_asker",
         "_begun",
         "_bodyless",
+        "_burst",
         "_context",
         "_ended",
         "_full",
@@ -46,6 +50,7 @@ class OriginCall:
         "_left",
         "_must_continue",
         "_pieces",
+        "_released",
         "_size",
         "_switched",
         "_waiters",
@@ -81,11 +86,13 @@ class OriginCall:
         self._full = False
         self._pieces: list[bytes] = []  # of the request, not read yet
         self._size = 0
+        self._burst = 0  # bytes sent without giving others a turn
         self._left: int | None = None  # announced bytes of the response that are not sent yet
         self._waiters: list[asyncio.Future[None]] = []
         self._websocket: OriginWebSocket | None = None
         # The code of the origin runs in contexts of its own, which must not be those of other requests.
         self._context = copy_context()
+        self._released = False
         self._inside = False  # the exchange was called, and may call back
 
     def __repr__(self) -> str:
@@ -189,6 +196,10 @@ class OriginCall:
         chunk = self._counted(chunk)
         if chunk:
             self._run(self._deliver, chunk, None)
+        self._burst += len(chunk) + _PIECE_COST
+        if self._burst > MOST_WAITING:  # only a turn of the loop shows whether the client is slow
+            self._burst = 0
+            await asyncio.sleep(0)
         while self.is_paused and not self.is_over:
             await self.change()
         return not self.is_over
@@ -214,10 +225,12 @@ class OriginCall:
     def fail(self, error: BaseException) -> None:
         """End because the origin has failed: 502, or an incomplete response if it has begun.
 
-        The error is logged with its traceback, also if the call is over.
+        A WebSocket is closed with 1011. The error is logged with its traceback, also if the call is over.
         """
         failure = OriginError(self.name, error)
-        if self.is_over:
+        if self._websocket is not None:
+            self._websocket.close(INTERNAL_ERROR)
+        if self.is_over or self._websocket is not None:
             self._asker.report(failure)
             return
         self.is_over = True
@@ -236,8 +249,12 @@ class OriginCall:
         """
         from pingap.plugins.origin_websocket import accept  # which imports this module
 
-        self._websocket = websocket = accept(self, headers, message_limit, compression)
-        return websocket
+        return accept(self, headers, message_limit, compression)
+
+    def open_websocket(self, websocket: OriginWebSocket, headers: Headers) -> None:
+        """Send 101; the bytes of the client then go to a WebSocket."""
+        self._websocket = websocket  # first: some may come with the request
+        self.begin(101, headers)
 
     # Inside.
 
@@ -267,9 +284,11 @@ class OriginCall:
 
     def release(self) -> None:
         """Let go of the request: the last thing that an origin does with a call."""
-        if not (self.is_over or self._ended):
+        if self._websocket is None and not (self.is_over or self._ended):
             self.fail(RuntimeError("it ended without a complete response"))
-        del self._asker
+        self._released = True
+        if self.is_over:
+            del self._asker
 
     def _counted(self, chunk: bytes) -> bytes:
         """Return what is sent of a piece of the body."""
@@ -376,8 +395,11 @@ class OriginCall:
         """End the call: the response is not needed."""
         self.is_over = self.is_gone = True
         self._release()
-        if self._websocket is not None:
-            self._websocket.feed_end()
+        websocket, self._websocket = self._websocket, None
+        if websocket is not None:
+            websocket.feed_end()
+        if self._released:
+            del self._asker
 
     leave = close = abort
 

@@ -48,7 +48,7 @@ def accept(
     if answer:
         headers.replace(field("Sec-WebSocket-Extensions", answer))
     websocket = OriginWebSocket(call, message_limit, deflate)
-    call.begin(101, headers)
+    call.open_websocket(websocket, headers)
     return websocket
 
 
