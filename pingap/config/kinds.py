@@ -259,7 +259,7 @@ def _read_directory_path(value: object, info: ValidationInfo) -> Path:
     try:
         is_directory = path.is_dir()
     except ValueError:  # a NUL in it
-        raise ValueError(f"{shortened(value)} is not the path of a directory") from None
+        raise ValueError(f"{shortened(str(value))} is not the path of a directory") from None
     if not is_directory:
         raise ValueError(f"{quoted(str(path))} is not a directory")
     return path

@@ -88,6 +88,7 @@ def _module(name: str, directory: Path) -> Any:
     if place not in sys.path:
         sys.path.append(place)  # last, so that no file of it hides a module of Python
     importlib.invalidate_caches()
+    _check_place(name.partition(".")[0], directory)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -99,6 +100,22 @@ def _module(name: str, directory: Path) -> Any:
         raise ValueError(f'importing "{name}" failed: {told(error)}') from error
     except (Exception, SystemExit) as error:
         raise ValueError(f'importing "{name}" failed: {told(error)}') from error
+
+
+def _check_place(name: str, directory: Path) -> None:
+    """Check that a module of the directory is not hidden by another one of the same name.
+
+    :raises ValueError: it is; the wrong application would be served.
+    """
+    wanted = [directory / f"{name}.py", directory / name / "__init__.py"]
+    if not any(one.is_file() for one in wanted):
+        return
+    loaded = sys.modules.get(name)
+    spec = importlib.util.find_spec(name) if loaded is None else loaded.__spec__
+    found = spec.origin if spec is not None else None
+    if found is None or Path(found).resolve() not in [one.resolve() for one in wanted]:
+        hint = "rename the module" if loaded is None else "rename it, or restart pingap"
+        raise ValueError(f'"{name}" is another module already, {found or "built in"}; {hint}')
 
 
 def told(error: BaseException) -> str:
