@@ -110,6 +110,12 @@ async def after_answer(scope: Message, receive: Receive, send: Send) -> None:
     seen.append("done")
 
 
+async def counted(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer with the number of requests so far, which may be stored."""
+    seen.append(scope["path"])
+    await answer(send, b"%d" % len(seen), 200, (b"cache-control", b"max-age=60"))
+
+
 async def scripted(scope: Message, receive: Receive, send: Send) -> None:
     """Send the messages that the query has as Python, wait or raise where they say so."""
     from urllib.parse import unquote
