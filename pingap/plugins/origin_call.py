@@ -8,8 +8,9 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from pingap.http.errors import OriginError
-from pingap.http.headers import TOKEN, Headers
-from pingap.http.messages import Request, Response, has_no_body, make_response, set_unchecked
+from pingap.http.headers import TOKEN, Headers, set_unchecked
+from pingap.http.request import Request
+from pingap.http.response import Response, has_no_body, make_response
 from pingap.protocol.fields import keep_trailers, read_length
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.websocket_frames import INTERNAL_ERROR

@@ -7,9 +7,8 @@ from typing import Final
 import anyio
 
 from pingap.http.attempts import Retry
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, set_unchecked
 from pingap.http.hops import without_credentials
-from pingap.http.messages import set_unchecked
 from pingap.http.plugin_heads import close_head
 from pingap.plugins.peer import Peer
 from pingap.proxy.exchange import Exchange

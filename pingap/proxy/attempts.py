@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.errors import BadRequest, HTTPError, PingapError, UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
 from pingap.http.plugin_heads import close_head
+from pingap.http.response import Response
 from pingap.protocol.own_fields import drop_owned
 from pingap.proxy.attempt_headers import change_headers, headers_for, prepare_retry
 from pingap.proxy.exchange import Exchange

@@ -8,8 +8,8 @@ from pingap.http.attempts import Retry
 from pingap.http.context import AnyOrigin
 from pingap.http.errors import HTTPError, OriginError, UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
 from pingap.http.plugin_heads import close_head
+from pingap.http.response import Response
 from pingap.plugins.origin_call import OriginCall
 from pingap.proxy.attempt_headers import change_headers, headers_for, prepare_retry
 from pingap.proxy.exchange import Exchange

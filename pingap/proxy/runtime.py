@@ -21,7 +21,8 @@ from pingap.http.errors import (
 )
 from pingap.http.forwarding import Family
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.observability.counters import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing

@@ -9,6 +9,7 @@ import asgi_raw
 import pytest
 from pingap_asgi.plugin import Asgi
 
+from pingap import ConfigTable
 from pingap.testing import PluginStartError, Proxy, configuration_problems
 
 Serve = Callable[..., Proxy]
@@ -109,3 +110,23 @@ def test_what_is_wrong_is_told_when_the_configuration_is_loaded(
 def test_a_missing_directory() -> None:
     [text] = configuration_problems(TOML.format("asgi_raw:echo", "/none", ""), categories=[Asgi])
     assert '"/none" is not a directory' in text
+
+
+def advice(app: str, **values: object) -> list[str]:
+    settings = Asgi.Settings(asgi=app, asgi_dir=HERE)
+    plugin = Asgi(settings, ConfigTable("locations", "app", values))
+    return [what for _, what, _ in plugin.advice()]
+
+
+def test_advice() -> None:
+    assert advice("asgi_raw:echo") == []
+    assert "has an upstream, too" in advice("asgi_raw:echo", upstream="shop")[0]
+    assert "in debug mode" in advice("asgi_starlette:debug")[0]
+
+
+def test_a_module_that_hides_the_application(tmp_path: Path) -> None:
+    """It would be the wrong application that is served."""
+    (tmp_path / "json.py").write_text("app = None")
+    toml = TOML.format("json:app", tmp_path, "")
+    [text] = configuration_problems(toml, categories=[Asgi])
+    assert '"json" is another module already' in text
