@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
@@ -17,6 +17,9 @@ from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
 from pingap.http.request import Request
 from pingap.shared_state.state import SharedState
+
+if TYPE_CHECKING:
+    from pingap.http.ports import AnyOrigin
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -35,16 +38,6 @@ class SlowClient(Protocol):
 
     def on_client_full(self, full: bool) -> None:
         """Record whether the client accepts more data."""
-
-
-class AnyOrigin(Protocol):
-    """An origin (:class:`pingap.Origin`), as far as the context knows it."""
-
-    name: str
-    peer: Any
-
-    def answer(self, call: Any) -> None:
-        """Begin to answer a request."""
 
 
 class RequestContext:

@@ -8,11 +8,11 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from pingap.http.errors import OriginError
-from pingap.http.headers import TOKEN, Headers, set_unchecked
+from pingap.http.headers import Headers, set_unchecked
 from pingap.http.request import Request
 from pingap.http.response import Response, has_no_body, make_response
-from pingap.protocol.fields import keep_trailers, read_length
-from pingap.protocol.http1_head import Malformed
+from pingap.plugins.origin_head import response_head
+from pingap.protocol.fields import keep_trailers
 from pingap.protocol.websocket_frames import INTERNAL_ERROR
 
 if TYPE_CHECKING:
@@ -264,19 +264,9 @@ class OriginCall:
             raise ValueError(f"content-length is {announced}, but the body has {size} bytes")
 
     def _head(self, status: int, headers: Headers) -> Response:
-        """Check a head, and return it as if it came from an upstream."""
         if self._begun:
             raise ValueError("there already is a response")
-        if not 200 <= status <= 599 and not (status == 101 and self.request.upgrade):
-            raise ValueError(f"{status!r} is not the status of a final response")
-        for key in headers.keys:
-            if key not in _KNOWN and TOKEN.fullmatch(key) is None:
-                raise ValueError(f"{key!r} is not a header name")
-        try:
-            length = read_length(headers)
-        except Malformed as error:
-            raise ValueError(str(error)) from None
-        return make_response(status, None, headers, length, b"", True)
+        return response_head(status, headers, upgrade=self.request.upgrade)
 
     def send_now(self, data: bytes) -> None:
         """Send data of a WebSocket without waiting."""
@@ -403,6 +393,3 @@ class OriginCall:
             del self._asker
 
     leave = close = abort
-
-
-_KNOWN: Final = frozenset((b"content-type", b"content-length", b"set-cookie", b"location", b"vary"))
