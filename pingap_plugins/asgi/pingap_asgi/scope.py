@@ -41,8 +41,10 @@ def websocket_scope(call: OriginCall, root_path: str, state: dict[str, Any]) -> 
 def _scope(call: OriginCall, root_path: str, state: dict[str, Any]) -> Scope:
     request, ctx, headers = call.request, call.ctx, call.headers
     connection = ctx.connection
-    client = ctx.client_ip(request)
-    port = connection.remote_port if client == connection.remote_addr else 0
+    client, port, scheme = connection.remote_addr, connection.remote_port, connection.scheme
+    if connection.is_trusted:  # then the connection is that of a proxy
+        client, scheme = ctx.client_ip(request), ctx.scheme(request)
+        port = port if client == connection.remote_addr else 0
     target = request.target
     raw_path = target.partition("?")[0].encode("latin-1")
     path = raw_path.decode("utf-8", "replace") if b"%" not in raw_path else _decoded(raw_path)
@@ -56,7 +58,7 @@ def _scope(call: OriginCall, root_path: str, state: dict[str, Any]) -> Scope:
     return {
         "asgi": {"version": VERSION, "spec_version": HTTP_VERSION},
         "http_version": _HTTP.get(request.http_version, request.http_version),
-        "scheme": ctx.scheme(request),
+        "scheme": scheme,
         "path": path,
         "raw_path": raw_path,
         "query_string": request.query.encode("latin-1"),
