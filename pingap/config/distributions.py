@@ -6,6 +6,7 @@ from typing import Final
 
 RELEASED: Final = frozenset(
     {
+        "pingap-asgi",
         "pingap-auth",
         "pingap-basics",
         "pingap-cache",
@@ -60,7 +61,11 @@ CATEGORIES: Final = {
 DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
 """Kind of discovery outside of the core -> the distribution that provides it."""
 
-LOCATION_KEYS: Final = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
+LOCATION_KEYS: Final = {
+    "rewrite": "pingap-rewrite",
+    "grpc_web": "pingap-grpc-web",
+    "asgi": "pingap-asgi",
+}
 """Key of locations -> the distribution that provides it."""
 
 STORAGES: Final = {"etcd": "pingap-etcd"}
