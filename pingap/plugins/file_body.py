@@ -41,17 +41,25 @@ class FileBody:
     :param file: the path of the file, or a descriptor that is open for reading.
     :param start: the first byte that is sent.
     :param length: bytes that are sent; None for all up to the end of the file.
+    :param name: what logs call a descriptor.
     :raises OSError: the file does not exist or is not accessible.
     :raises ValueError: it is not a regular file, or has fewer bytes. A descriptor is then closed.
     """
 
     def __init__(
-        self, file: str | os.PathLike[str] | int, start: int = 0, length: int | None = None
+        self,
+        file: str | os.PathLike[str] | int,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        name: str = "",
     ) -> None:
         self._path = "" if isinstance(file, int) else os.fspath(file)
         self.stat = os.stat(file)  # noqa: PTH116  (``Path`` takes no descriptor)
         """The file's metadata: its full size, the time of its last change."""
-        self._open = OpenFile(file, f"file {file}", self.stat) if isinstance(file, int) else None
+        self._open = (
+            OpenFile(file, name or f"file {file}", self.stat) if isinstance(file, int) else None
+        )
         size = self.stat.st_size
         self.start = start
         """The first byte that is sent."""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import anyio.to_thread
@@ -127,7 +128,6 @@ async def test_a_file_that_shrinks_is_noticed(path: Path) -> None:
     pieces = FileBody(path).__aiter__()
     assert await anext(pieces) == CONTENT[:PIECE]
     os.truncate(path, PIECE + 10)
-    assert await anext(pieces) == CONTENT[PIECE : PIECE + 10]
     with pytest.raises(FileBodyError, match="shrank"):
         await anext(pieces)
 
@@ -279,8 +279,11 @@ def test_cached_bytes_are_read_without_a_thread(
 def test_a_file_that_shrank_is_noticed_without_a_thread(path: Path) -> None:
     file = OpenFile(os.open(path, os.O_RDONLY), "file", path.stat())
     os.truncate(path, 100)
-    assert file.read_cached(90, 50) in (CONTENT[90:100], None)
-    if file.read_cached(90, 50) is not None:
-        with pytest.raises(FileBodyError, match="shrank to 100 bytes"):
-            file.read_cached(100, 50)
+    with suppress(FileBodyError):  # raised, unless these bytes are not cached
+        assert file.read_cached(90, 50) is None
+        file._cached = False
+    if file._cached:
+        for place in (90, 100):
+            with pytest.raises(FileBodyError, match="shrank to 100 bytes"):
+                file.read_cached(place, 50)
     file.close()
