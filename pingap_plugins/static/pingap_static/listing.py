@@ -53,7 +53,7 @@ class Entry:
 def wish_of(request: Request) -> Wish:
     """Read ``?sort=size&order=desc&page=2``; what is unknown means the default."""
     asked = request.query_params
-    order = next((one for one in ORDERS if one == asked.get("sort")), "name")
+    order: Order = next((one for one in ORDERS if one == asked.get("sort")), "name")
     page = asked.get("page", "1")
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
     return Wish(order, asked.get("order") == "desc", max(1, number))

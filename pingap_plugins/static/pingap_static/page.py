@@ -40,6 +40,7 @@ a:hover, a:focus-visible { text-decoration: underline; }
 td.size, td.time, footer { color: var(--dim); font-variant-numeric: tabular-nums; }
 footer { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; margin-top: 1rem; }
 @media (max-width: 40rem) {
+  th, td { padding: .4rem .25rem; }
   .size { width: 5.5rem; }
   .time { width: 6.5rem; }
   .clock { display: none; }
