@@ -37,7 +37,7 @@ from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.client_connection import ClientConnection
 from pingap.http.connection import Connection
-from pingap.http.context import OriginalRequest, RequestContext
+from pingap.http.context import RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
 from pingap.http.entity_tags import listed_entity_tags, strong_match, weak_match
@@ -45,10 +45,12 @@ from pingap.http.errors import HTTPError
 from pingap.http.forms import parse_form
 from pingap.http.headers import Field, Headers, field
 from pingap.http.http_dates import format_http_date, parse_http_date
-from pingap.http.messages import Request, Response
 from pingap.http.multi_dict import MultiDict
+from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
 from pingap.http.ranges import ByteRange, content_range, range_heads, requested_ranges
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag
