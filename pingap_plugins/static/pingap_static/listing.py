@@ -16,7 +16,7 @@ from pingap_static.files import OpenFile
 
 PAGE: Final = 1000
 """Entries on a page of HTML."""
-_CHUNK: Final = 2000
+_CHUNK: Final = 500
 """Entries that are sorted at a time. Sorting keeps the GIL, so nothing else makes progress meanwhile."""
 _NUMBER: Final = re.compile(r"([0-9]{1,18})")
 

@@ -15,7 +15,7 @@ from pingap_static.paths import as_link, as_text
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """``Content-Security-Policy`` of the page: should a name ever be taken for HTML, it could do nothing."""
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB")
-_AT_ONCE: Final = 500  # entries that are encoded in one call
+_AT_ONCE: Final = 200  # entries that are encoded in one call
 _MOST_ACCEPTED: Final = 50
 
 _STYLE: Final = """
