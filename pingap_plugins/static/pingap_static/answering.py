@@ -17,12 +17,8 @@ from pingap import (
 )
 from pingap_static.files import Representation
 
-CONDITIONS: Final = (
-    b"if-match",
-    b"if-unmodified-since",
-    b"if-none-match",
-    b"if-modified-since",
-    b"range",
+CONDITIONS: Final = frozenset(
+    (b"if-match", b"if-unmodified-since", b"if-none-match", b"if-modified-since", b"range")
 )
 """The fields that make another answer than the whole file possible."""
 

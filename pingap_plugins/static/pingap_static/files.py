@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pingap import Headers
+from pingap import Headers, Response
 
 ATTEMPTS: Final = 3
 """How often a small file that changes while it is read is read again."""
@@ -65,6 +65,8 @@ class Representation:
     size: int
     content: bytes | None = None
     file: OpenFile | None = None
+    whole: Response | None = None
+    """The response with all of a file in memory: made when it is first needed, and copied."""
 
 
 @dataclass(slots=True, eq=False)

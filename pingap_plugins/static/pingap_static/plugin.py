@@ -195,10 +195,11 @@ class Directory(Plugin):
 
     def _finished(self, request: Request, ctx: RequestContext, response: Response) -> Response:
         """Add the headers that depend on the request."""
-        for entry in self._variable:
-            response.headers.discard(entry.key)
-        for entry in self._variable:
-            entry.add(response.headers, request, ctx)
+        if self._variable:
+            for entry in self._variable:
+                response.headers.discard(entry.key)
+            for entry in self._variable:
+                entry.add(response.headers, request, ctx)
         return response
 
 

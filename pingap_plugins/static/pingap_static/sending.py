@@ -70,11 +70,9 @@ def answer(request: Request, file: Representation) -> Response:
 
     :raises HTTPError: 412 or 416.
     """
-    keys = request.headers.keys
-    for key in CONDITIONS:
-        if key in keys:
-            return _answer(request, file)
-    return whole(file)
+    if CONDITIONS.isdisjoint(request.headers.keys):
+        return whole(file)
+    return _answer(request, file)
 
 
 def _answer(request: Request, file: Representation) -> Response:
@@ -97,7 +95,9 @@ def _answer(request: Request, file: Representation) -> Response:
 def whole(file: Representation) -> Response:
     """Return the response with all of a file."""
     if file.content is not None:
-        return Response(200, file.content, file.headers)
+        if file.whole is None:
+            file.whole = Response(200, file.content, file.headers)
+        return file.whole.copy()
     return Response(200, _body(file, 0, file.size), file.headers)
 
 
