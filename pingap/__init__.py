@@ -32,6 +32,7 @@ from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
 from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl, hookspec
+from pingap.http.accept_encoding import AcceptedEncodings, accepted_encodings
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.client_connection import ClientConnection
@@ -39,12 +40,15 @@ from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
+from pingap.http.entity_tags import listed_entity_tags, strong_match, weak_match
 from pingap.http.errors import HTTPError
 from pingap.http.forms import parse_form
 from pingap.http.headers import Field, Headers, field
+from pingap.http.http_dates import format_http_date, parse_http_date
 from pingap.http.multi_dict import MultiDict
 from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
+from pingap.http.ranges import ByteRange, content_range, range_heads, requested_ranges
 from pingap.http.request import Request
 from pingap.http.response import Response
 from pingap.http.signed_cookies import SignedCookie
@@ -99,6 +103,7 @@ from pingap.shared_state.values import SharedValues
 from pingap.tls.facts import CertificateFacts
 
 __all__ = [
+    "AcceptedEncodings",
     "ApplyError",
     "AsyncBodyFilter",
     "BackgroundTasks",
@@ -106,6 +111,7 @@ __all__ = [
     "BalancerFactory",
     "BalancerOptions",
     "BodyFilter",
+    "ByteRange",
     "ByteSize",
     "CertificateFacts",
     "CertificateSource",
@@ -207,9 +213,18 @@ __all__ = [
     "WorkerFigures",
     "WorkerStats",
     "__version__",
+    "accepted_encodings",
+    "content_range",
     "field",
+    "format_http_date",
     "hookimpl",
     "hookspec",
     "http_client",
+    "listed_entity_tags",
     "parse_form",
+    "parse_http_date",
+    "range_heads",
+    "requested_ranges",
+    "strong_match",
+    "weak_match",
 ]

@@ -17,6 +17,7 @@ RELEASED: Final = frozenset(
         "pingap-limit",
         "pingap-restriction",
         "pingap-traffic",
+        "pingap-static",
     }
 )
 """The distributions that this release contains."""

@@ -29,7 +29,7 @@ class FileBody:
     """The content of a regular file, or a part of it, as the body of a response.
 
     It is read in pieces, as fast as the client takes them. Waiting for a disk does not block the event loop.
-    If the file turns out to be shorter than before, the response is cut off.
+    If the file turns out to be shorter than before, or overwritten, the response is cut off.
 
     A path is opened when the body is sent, so not for HEAD, and a response with it can be sent many times. A
     descriptor belongs to the body from here on: it is closed when the response has been sent or cannot be
@@ -41,17 +41,25 @@ class FileBody:
     :param file: the path of the file, or a descriptor that is open for reading.
     :param start: the first byte that is sent.
     :param length: bytes that are sent; None for all up to the end of the file.
+    :param name: what logs call a descriptor.
     :raises OSError: the file does not exist or is not accessible.
     :raises ValueError: it is not a regular file, or has fewer bytes. A descriptor is then closed.
     """
 
     def __init__(
-        self, file: str | os.PathLike[str] | int, start: int = 0, length: int | None = None
+        self,
+        file: str | os.PathLike[str] | int,
+        start: int = 0,
+        length: int | None = None,
+        *,
+        name: str = "",
     ) -> None:
         self._path = "" if isinstance(file, int) else os.fspath(file)
         self.stat = os.stat(file)  # noqa: PTH116  (``Path`` takes no descriptor)
         """The file's metadata: its full size, the time of its last change."""
-        self._open = OpenFile(file, f"file {file}") if isinstance(file, int) else None
+        self._open = (
+            OpenFile(file, name or f"file {file}", self.stat) if isinstance(file, int) else None
+        )
         size = self.stat.st_size
         self.start = start
         """The first byte that is sent."""
@@ -93,7 +101,7 @@ class FileBody:
         if _identity(os.fstat(descriptor)) != _identity(self.stat):
             os.close(descriptor)
             raise FileBodyError(f"{self._path} was replaced before it was sent")
-        return OpenFile(descriptor, self._path)
+        return OpenFile(descriptor, self._path, self.stat)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the pieces of the body, for users other than the proxy, which reads ahead.
@@ -117,11 +125,14 @@ class OpenFile:
     Otherwise its number could already belong to another file.
 
     :param name: for errors.
+    :param expected: the metadata of the content that was announced.
     """
 
-    def __init__(self, descriptor: int, name: str) -> None:
+    def __init__(self, descriptor: int, name: str, expected: os.stat_result) -> None:
         self._descriptor = descriptor
         self._name = name
+        self._size = expected.st_size
+        self._modified = expected.st_mtime_ns
         self._lock = threading.Lock()
         self._readers = 0
         self._over = False
@@ -130,7 +141,7 @@ class OpenFile:
     def read_cached(self, place: int, size: int) -> bytes | None:
         """Return up to ``size`` bytes that are cached; None if reading would block.
 
-        :raises FileBodyError: there are none: the file is shorter than before.
+        :raises FileBodyError: the file is shorter than before, or was overwritten.
         """
         if not self._cached or self._over:
             return None
@@ -144,6 +155,7 @@ class OpenFile:
             return None
         if not count:
             raise self._shrunk(place)
+        self._check()
         return bytes(buffer[:count]) if count < size else bytes(buffer)
 
     async def read(self, place: int, size: int) -> bytes:
@@ -170,6 +182,8 @@ class OpenFile:
             self._readers += 1
         try:
             piece = os.pread(self._descriptor, size, place)
+            if piece:
+                self._check()
         except OSError as error:
             raise FileBodyError(f"cannot read {self._name}: {error.strerror}") from None
         finally:
@@ -181,6 +195,19 @@ class OpenFile:
         if not piece:
             raise self._shrunk(place)
         return piece
+
+    def _check(self) -> None:
+        """Check that what was read is what was announced.
+
+        A file that grows is not an error: what is sent is its old content.
+
+        :raises FileBodyError: the file is shorter, or was overwritten.
+        """
+        found = os.fstat(self._descriptor)
+        if found.st_size < self._size:
+            raise self._shrunk(found.st_size)
+        if found.st_mtime_ns != self._modified and found.st_size == self._size:
+            raise FileBodyError(f"{self._name} was overwritten while it was sent")
 
     def _shrunk(self, place: int) -> FileBodyError:
         return FileBodyError(f"{self._name} shrank to {place} bytes or less while it was sent")

@@ -30,6 +30,8 @@ def write_named_files(directory: Path) -> None:
         if block.file:
             _write(directory / block.file, block.text.encode())
     _write(directory / "pages/not_here.html", b"<h1>Not here</h1>")
+    for name in ("www/index.html", "www/404.html", "current/index.html", "downloads/a.iso"):
+        _write(directory / name, b"a file of the site")
     for name in ("country", "asn"):
         writer = MMDBWriter(6, ipv4_compatible=True, database_type="Test")
         writer.insert_network(IPSet(["192.0.2.0/24"]), _RECORD)

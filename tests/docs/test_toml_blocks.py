@@ -67,6 +67,7 @@ def test_a_block_is_a_configuration(
     block: Block, registry: Registry, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = filled_in(block.text) if block.is_fragment else block.text
+    monkeypatch.chdir(directory)
     for name in re.findall(r"\$ENV:(\w+)", text):
         monkeypatch.setenv(name, ENVIRONMENT.get(name, f"a secret long enough for a key of {name}"))
     config = parse(text, str(block), claims=registry.claims, directory=directory)

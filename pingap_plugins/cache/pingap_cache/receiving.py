@@ -6,12 +6,11 @@ import time
 from collections.abc import Awaitable
 from typing import Final
 
-from pingap import HTTPError, Request, RequestContext, Response, Retry
+from pingap import HTTPError, Request, RequestContext, Response, Retry, format_http_date
 from pingap_cache.answers import FIELDS
 from pingap_cache.asking import Asking, tell_times, variant_key
 from pingap_cache.fills import State
 from pingap_cache.http.conditional import is_conditional, not_modified
-from pingap_cache.http.dates import format_date
 from pingap_cache.http.serving import ERRORS, may_replace_error
 from pingap_cache.http.storing import Storing, consider
 from pingap_cache.http.updating import update_by_head
@@ -186,7 +185,7 @@ class Receiving:
         parts = self._parts
         parts.predictions.forget(visit.key)
         if b"date" not in response.headers.keys:  # RFC 9110, 6.6.1
-            date = (b"date", b"Date: " + format_date(storing.response.response_time))
+            date = (b"date", b"Date: " + format_http_date(storing.response.response_time))
             response.headers.append(date)
             storing.response.headers.append(date)
         self._choose_key(visit, response)

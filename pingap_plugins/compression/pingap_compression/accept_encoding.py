@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pingap import Plugin, PluginSettings, Request, field, hookimpl
-from pingap_compression.accepted import accepted
+from pingap import Plugin, PluginSettings, Request, accepted_encodings, field, hookimpl
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 
@@ -42,7 +41,7 @@ class AcceptEncoding(Plugin):
         text = request.header("accept-encoding")
         if text is None:
             return
-        taken = accepted(text)
+        taken = accepted_encodings(text)
         kept = [one for one in self._encodings if taken.takes(one)][: self._most]
         if kept:
             request.headers.replace(field("Accept-Encoding", ", ".join(kept)))

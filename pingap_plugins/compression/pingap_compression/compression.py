@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 from pydantic import Field as SettingsField
 
 from pingap import (
+    AcceptedEncodings,
     AsyncBodyFilter,
     BodyFilter,
     ByteSize,
@@ -22,9 +23,9 @@ from pingap import (
     RequestContext,
     Response,
     ThreadedBodyFilter,
+    accepted_encodings,
     hookimpl,
 )
-from pingap_compression.accepted import NOTHING, Accepted, accepted
 from pingap_compression.decoders import Limits
 from pingap_compression.encoders import MOST_LEVEL, PREFERENCE
 from pingap_compression.filters import Compressing, CompressingAnywhere, Decompressing, Work
@@ -104,7 +105,7 @@ class Compression(Plugin):
         if self._upstream:
             self.before = ("cache",)  # or it would store what is not compressed
         # Of one request: another instance may be in the same location.
-        self._accepted = ContextKey[Accepted]("accepted codings", NOTHING)
+        self._accepted = ContextKey[AcceptedEncodings]("accepted codings", accepted_encodings(None))
         self._work = ContextKey["tuple[Response, Work] | None"]("coding of a response", None)
         self._make_metrics()
 
@@ -142,7 +143,7 @@ class Compression(Plugin):
     @hookimpl
     def early_request(self, request: Request, ctx: RequestContext) -> None:
         """Record what the client accepts: later plugins may ask the upstream for less."""
-        found = accepted(request.header("accept-encoding"))
+        found = accepted_encodings(request.header("accept-encoding"))
         ctx[self._accepted] = found
         if self._upstream:
             ctx.variants["compression"] = self._policy.variant(found)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from pingap import Headers, Request, Response
-from pingap_compression.accepted import IDENTITY, Accepted
+from pingap import AcceptedEncodings, Headers, Request, Response
 from pingap_compression.heads import (
     become_coded,
     become_plain,
@@ -60,15 +59,17 @@ class Policy:
     min_length: int
     decompress: bool
 
-    def variant(self, accepted: Accepted) -> str:
+    def variant(self, accepted: AcceptedEncodings) -> str:
         """Return what tells apart the responses that clients get, as far as they depend on codings."""
-        best = accepted.best(self.codings) or IDENTITY
+        best = accepted.best(self.codings) or "identity"
         if not self.decompress:
             return best
         taken = [one for one in ("zstd", "br", "gzip", "deflate") if accepted.takes(one)]
         return "+".join([best, *taken])
 
-    def apply(self, accepted: Accepted, request: Request, response: Response) -> Plan | None:
+    def apply(
+        self, accepted: AcceptedEncodings, request: Request, response: Response
+    ) -> Plan | None:
         """Change the head of a response, and return what is to be done with its body."""
         headers, status = response.headers, response.status
         if forbids_change(headers) or forbids_change(request.headers):
@@ -91,18 +92,20 @@ class Policy:
         become_coded(headers, coding)
         return Plan("compress", coding)
 
-    def _is_too_short(self, accepted: Accepted, response: Response) -> bool:
+    def _is_too_short(self, accepted: AcceptedEncodings, response: Response) -> bool:
         """Tell whether it is not worth it; a client that takes nothing plain gets it all the same."""
         length = response.content_length
-        return length is not None and length < self.min_length and accepted.takes(IDENTITY)
+        return length is not None and length < self.min_length and accepted.takes("identity")
 
-    def _decompression(self, accepted: Accepted, status: int, headers: Headers) -> Plan | None:
+    def _decompression(
+        self, accepted: AcceptedEncodings, status: int, headers: Headers
+    ) -> Plan | None:
         value = headers.get("content-encoding", "").strip().lower()
         coding = DECODABLE.get(value)
         if not self.decompress or coding is None or status in _NEVER:
             return None
         vary_by_coding(headers)
-        if accepted.takes(coding) or not accepted.takes(IDENTITY):
+        if accepted.takes(coding) or not accepted.takes("identity"):
             return None
         become_plain(headers)
         return Plan("decompress", coding)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pingap_compression.accepted import accepted
 from pingap_compression.media_types import DEFAULT_TYPES, MediaTypes, check_type
 from pingap_compression.plans import Plan, Policy
 
-from pingap import Headers, Response
+from pingap import Headers, Response, accepted_encodings
 from pingap.testing import make_request
 
 BOTH = Policy(
@@ -26,7 +25,7 @@ def apply(
     policy: Policy, answer: Response, coding: str | None = "gzip", **fields: str
 ) -> Plan | None:
     names = {name.replace("_", "-"): value for name, value in fields.items()}
-    return policy.apply(accepted(coding), make_request(headers=names), answer)
+    return policy.apply(accepted_encodings(coding), make_request(headers=names), answer)
 
 
 def test_the_head_of_a_compressed_response() -> None:
@@ -213,7 +212,7 @@ def test_patterns() -> None:
 
 
 def test_variants_of_a_cache() -> None:
-    assert PLAIN.variant(accepted("br, gzip")) == "gzip"
-    assert PLAIN.variant(accepted("br")) == "identity"
-    assert BOTH.variant(accepted("br")) == "br+br"
-    assert BOTH.variant(accepted("deflate")) == "identity+deflate"
+    assert PLAIN.variant(accepted_encodings("br, gzip")) == "gzip"
+    assert PLAIN.variant(accepted_encodings("br")) == "identity"
+    assert BOTH.variant(accepted_encodings("br")) == "br+br"
+    assert BOTH.variant(accepted_encodings("deflate")) == "identity+deflate"

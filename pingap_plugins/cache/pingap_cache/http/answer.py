@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pingap import Headers
+from pingap import ByteRange, Headers, content_range, range_heads, requested_ranges
 from pingap_cache.http.conditional import not_modified, range_holds
 from pingap_cache.http.lookup import PLAIN, Lookup
-from pingap_cache.http.ranges import Range, content_range, part_heads, requested
 from pingap_cache.http.stored import StoredResponse
 
 # About the representation, which a 304 does not carry (RFC 9110, 15.4.5).
@@ -30,7 +29,7 @@ class Answer:
     status: int
     headers: Headers
     """With ``Age`` and ``Content-Length``; to be changed as one likes."""
-    parts: list[Range] | None = None
+    parts: list[ByteRange] | None = None
     """Which parts of the stored body to send: ``None`` for all of it, an empty list for nothing."""
     part_heads: Sequence[bytes] = ()
     """If there are several parts: what goes before each, and what ends them."""
@@ -63,7 +62,7 @@ def answer(
         return _unchanged(fields)
     if lookup.ranged and stored.status == 200 and range_holds(stored, headers, now):
         value = headers.find(b"range")
-        parts = None if value is None else requested(value, size)
+        parts = None if value is None else requested_ranges(value, size)
         if parts is not None and (len(parts) < 2 or boundary):
             return _partial(fields, parts, size, boundary)
     return _whole(stored, fields, size)
@@ -89,7 +88,7 @@ def _unchanged(fields: Headers) -> Answer:
     return Answer(304, fields, [])
 
 
-def _partial(fields: Headers, parts: list[Range], size: int, boundary: bytes) -> Answer:
+def _partial(fields: Headers, parts: list[ByteRange], size: int, boundary: bytes) -> Answer:
     """Send parts, or that there are none (RFC 9110, 15.3.7 and 15.5.17)."""
     if not parts:
         # With nothing of what was stored: a cache on the way must not take this for the resource.
@@ -99,7 +98,7 @@ def _partial(fields: Headers, parts: list[Range], size: int, boundary: bytes) ->
     if len(parts) == 1:
         fields.replace((b"content-range", b"Content-Range: " + content_range(parts[0], size)))
     else:
-        heads = part_heads(parts, size, fields.find(b"content-type"), boundary)
+        heads = range_heads(parts, size, fields.find(b"content-type"), boundary)
         kind = b"Content-Type: multipart/byteranges; boundary=" + boundary
         fields.replace((b"content-type", kind))
     length = sum(stop - start for start, stop in parts) + sum(map(len, heads))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-from pingap import Headers
-from pingap_cache.http.dates import parse_date
+from pingap import Headers, listed_entity_tags, parse_http_date, strong_match, weak_match
 from pingap_cache.http.freshness import date_value
 from pingap_cache.http.stored import StoredResponse
 
-# The last part may be empty, so that a match never fails and is never tried again further on.
-_ENTITY_TAG: Final = re.compile(rb'[\s,]*((?:W/)?"[^"]*"|[^,]*)')
 _CONDITIONS: Final = (
     b"if-none-match",
     b"if-modified-since",
@@ -21,24 +17,6 @@ _CONDITIONS: Final = (
     b"if-match",
     b"if-unmodified-since",
 )
-
-
-def weak_match(first: bytes, second: bytes) -> bool:
-    """Compare entity tags regardless of weakness (RFC 9110, 8.8.3.2)."""
-    return first.removeprefix(b"W/") == second.removeprefix(b"W/")
-
-
-def strong_match(first: bytes, second: bytes) -> bool:
-    """Compare entity tags; a weak one equals none (RFC 9110, 8.8.3.2)."""
-    return first == second and not first.startswith(b"W/")
-
-
-def listed_tags(value: bytes) -> list[bytes]:
-    """Return the entity tags of ``If-None-Match`` (RFC 9110, 13.1.2), as they stand.
-
-    Without quotes, which is an error, a tag ends at the next comma.
-    """
-    return [tag.rstrip(b" \t") for tag in _ENTITY_TAG.findall(value) if tag]
 
 
 def not_modified(stored: StoredResponse, headers: Headers, now: float) -> bool:
@@ -56,12 +34,12 @@ def not_modified(stored: StoredResponse, headers: Headers, now: float) -> bool:
         etag = stored.etag
         if tags == b"*":
             return True
-        return etag is not None and any(weak_match(etag, tag) for tag in listed_tags(tags))
+        return etag is not None and any(weak_match(etag, tag) for tag in listed_entity_tags(tags))
     since = headers.find(b"if-modified-since")
-    if since is None or (limit := parse_date(since, now)) is None:
+    if since is None or (limit := parse_http_date(since, now)) is None:
         return False
     modified = stored.last_modified
-    if modified is not None and (changed := parse_date(modified, now)) is not None:
+    if modified is not None and (changed := parse_http_date(modified, now)) is not None:
         return changed <= limit
     return date_value(stored.headers, stored.response_time) <= limit
 
@@ -75,10 +53,10 @@ def range_holds(stored: StoredResponse, headers: Headers, now: float) -> bool:
         etag = stored.etag
         return etag is not None and strong_match(etag, condition)
     modified = stored.last_modified
-    if modified is None or (seen := parse_date(condition, now)) is None:
+    if modified is None or (seen := parse_http_date(condition, now)) is None:
         return False
     # A date is a strong validator only if a change within the same second is ruled out (8.8.2.2).
-    changed = parse_date(modified, now)
+    changed = parse_http_date(modified, now)
     return seen == changed and date_value(stored.headers, stored.response_time) - seen >= 1.0
 
 

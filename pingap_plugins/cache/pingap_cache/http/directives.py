@@ -11,7 +11,7 @@ from typing import Final
 import http_sf
 
 from pingap import Headers
-from pingap_cache.http.dates import parse_seconds
+from pingap_cache.http.seconds import parse_seconds
 
 Directives = list[tuple[str, str | None]]
 """Names in lower case with their arguments, in the order they came; repeated ones stay."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pingap import Headers
-from pingap_cache.http.dates import parse_date, parse_seconds
+from pingap import Headers, parse_http_date
 from pingap_cache.http.directives import ResponseDirectives
+from pingap_cache.http.seconds import parse_seconds
 
 HEURISTIC: Final = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """Status codes that may be given a lifetime by guess (RFC 9110, 15.1)."""
@@ -50,7 +50,7 @@ def lifetime(
     date = date_value(headers, response_time)
     targeted = directives.field not in ("", "cache-control")
     if (expires := headers.find(b"expires")) is not None and not targeted:
-        until = parse_date(expires, response_time)
+        until = parse_http_date(expires, response_time)
         if until is None:  # such as 0: already expired (RFC 9111, 5.3)
             return Lifetime(0.0, "expires (not valid)", explicit=True)
         return Lifetime(max(0.0, until - date), "expires", explicit=True)
@@ -64,14 +64,14 @@ def lifetime(
 def date_value(headers: Headers, response_time: float) -> float:
     """Return ``Date``, or when the response came if that is missing or invalid (RFC 9110, 6.6.1)."""
     value = headers.find(b"date")
-    date = None if value is None else parse_date(value, response_time)
+    date = None if value is None else parse_http_date(value, response_time)
     return response_time if date is None else date
 
 
 def last_modified(headers: Headers, now: float) -> float | None:
     """Return ``Last-Modified`` if it is there and valid (RFC 9110, 8.8.2)."""
     value = headers.find(b"last-modified")
-    return None if value is None else parse_date(value, now)
+    return None if value is None else parse_http_date(value, now)
 
 
 def age_value(headers: Headers) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pingap import Headers
-from pingap_cache.http.conditional import strong_match, weak_match
-from pingap_cache.http.dates import format_date, parse_date
+from pingap import Headers, format_http_date, parse_http_date, strong_match, weak_match
 from pingap_cache.http.directives import ResponseDirectives
 from pingap_cache.http.stored import StoredResponse
 from pingap_cache.http.storing import Policy, Storing, reconsider, stored_fields
@@ -38,7 +36,7 @@ def selects(stored: StoredResponse, headers: Headers) -> bool:
 
 def _same_date(first: bytes, second: bytes, now: float) -> bool:
     return first == second or (
-        (seen := parse_date(first, now)) is not None and seen == parse_date(second, now)
+        (seen := parse_http_date(first, now)) is not None and seen == parse_http_date(second, now)
     )
 
 
@@ -60,7 +58,7 @@ def freshen(
     """
     updated = _merged(stored.headers, headers)
     if b"date" not in headers.keys:  # RFC 9110, 6.6.1
-        updated.replace((b"date", b"Date: " + format_date(response_time)))
+        updated.replace((b"date", b"Date: " + format_http_date(response_time)))
     return reconsider(
         stored,
         request_headers,

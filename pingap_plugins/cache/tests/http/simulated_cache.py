@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from pingap_cache.http.answer import answer
 from pingap_cache.http.conditional import offering, revalidating, unconditional
-from pingap_cache.http.dates import format_date
 from pingap_cache.http.invalidation import invalidated
 from pingap_cache.http.lookup import Lookup, look_at
 from pingap_cache.http.serving import ERRORS, Verdict, decide, may_replace_error
@@ -20,7 +19,7 @@ from pingap_cache.http.updating import freshen, selects, update_by_head
 from pingap_cache.http.vary import Variants, is_marker, suits, vary_names
 from pingap_cache.offers import Offers
 
-from pingap import Headers
+from pingap import Headers, format_http_date
 
 Pairs = Iterable[tuple[str, str]]
 URL = "http://example.org/page"
@@ -36,7 +35,7 @@ def headers(pairs: Pairs = ()) -> Headers:
 
 def date(offset: float) -> str:
     """A date so many seconds after the start."""
-    return format_date(START + offset).decode()
+    return format_http_date(START + offset).decode()
 
 
 @dataclass

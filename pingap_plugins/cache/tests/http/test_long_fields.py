@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from pingap_cache.http.conditional import listed_tags
-from pingap_cache.http.dates import parse_date
 from pingap_cache.http.directives import parse
-from pingap_cache.http.ranges import requested
 from pingap_cache.http.vary import normalised
 from simulated_cache import START, headers
+
+from pingap import listed_entity_tags, parse_http_date, requested_ranges
 
 PIECES = [
     ",", " ", "\t", '"', "\\", "=", '",', "a=", 'a="', "W/", 'W/"', ' ,"', "a ", "a =", '\\"', ";q=1", "0-,", "-", "1",
@@ -20,9 +19,9 @@ PIECES = [
 def read_all(text: str) -> None:
     value = text.encode()
     parse(text)
-    listed_tags(value)
-    parse_date(value, START)
-    requested(b"bytes=" + value, 100)
+    listed_entity_tags(value)
+    parse_http_date(value, START)
+    requested_ranges(b"bytes=" + value, 100)
     for name in ("Foo", "Accept", "Accept-Language"):
         normalised(name.lower().encode(), headers([(name, text)]))
 

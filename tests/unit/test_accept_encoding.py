@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pingap_compression.accepted import accepted
+
+from pingap import accepted_encodings
 
 ALL = ("zstd", "br", "gzip")
 
@@ -39,7 +40,7 @@ ALL = ("zstd", "br", "gzip")
     ],
 )
 def test_what_a_client_wants_most(text: str | None, best: str) -> None:
-    assert accepted(text).best(ALL) == best
+    assert accepted_encodings(text).best(ALL) == best
 
 
 @pytest.mark.parametrize(
@@ -54,14 +55,14 @@ def test_what_a_client_wants_most(text: str | None, best: str) -> None:
     ],
 )
 def test_whether_a_client_takes_no_coding(text: str | None, takes: bool) -> None:
-    assert accepted(text).takes("identity") is takes
+    assert accepted_encodings(text).takes("identity") is takes
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=60))
 def test_any_text_can_be_read(text: str) -> None:
-    best = accepted(text).best(ALL)
+    best = accepted_encodings(text).best(ALL)
     assert best in ("", *ALL)
-    assert not best or accepted(text).takes(best)
+    assert not best or accepted_encodings(text).takes(best)
 
 
 @given(st.dictionaries(st.sampled_from(ALL), st.integers(0, 1000), min_size=1))
@@ -69,4 +70,4 @@ def test_the_highest_weight_wins_and_then_the_order_of_the_server(weights: dict[
     text = ", ".join(f"{coding};q={weight / 1000:.3f}" for coding, weight in weights.items())
     most = max(weights.values())
     wanted = next((one for one in ALL if weights.get(one, 0) == most and most), "")
-    assert accepted(text).best(ALL) == wanted
+    assert accepted_encodings(text).best(ALL) == wanted

@@ -18,7 +18,7 @@ _ALIASES: Final = {"x-gzip": "gzip"}  # RFC 9110, 8.4.1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedEncodings:
     """The codings that a client takes, each with its weight in thousandths.
 
     :param weights: those that it names, in lower case.
@@ -56,19 +56,19 @@ class Accepted:
         return found
 
 
-NOTHING: Final = Accepted({})
+_NOTHING: Final = AcceptedEncodings({})
 """What is known of a client that says nothing. It may take any coding (RFC 9110), but then it would
 have said so: what such clients get is not coded."""
 
 
 @lru_cache(maxsize=1024)
-def accepted(text: str | None) -> Accepted:
+def accepted_encodings(text: str | None) -> AcceptedEncodings:
     """Read ``Accept-Encoding``; what is malformed is as good as not sent.
 
     :param text: its value; None if there is none.
     """
     if text is None:
-        return NOTHING
+        return _NOTHING
     weights: dict[str, int] = {}
     for part in text.lower().split(","):
         if (match := _ELEMENT.fullmatch(part.strip(" \t"))) is not None:
@@ -76,4 +76,4 @@ def accepted(text: str | None) -> Accepted:
             weight = round(float(match[2]) * _MOST) if match[2] else _MOST
             weights[coding] = max(weight, weights.get(coding, 0))
     others = weights.pop("*", None)
-    return Accepted(weights, others)
+    return AcceptedEncodings(weights, others)

@@ -1,12 +1,12 @@
-"""Parts of a stored response (RFC 9110, 14)."""
+"""Range requests: which parts of a body a client wants, and how they are sent (RFC 9110, 14)."""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
-Range = tuple[int, int]
+ByteRange: TypeAlias = tuple[int, int]
 """First byte, and the one behind the last."""
 
 MOST: Final = 16
@@ -16,7 +16,7 @@ _DIGITS: Final = 19
 """More than these are beyond the end of anything."""
 
 
-def requested(value: bytes, size: int) -> list[Range] | None:
+def requested_ranges(value: bytes, size: int) -> list[ByteRange] | None:
     """Read ``Range`` against a body (RFC 9110, 14.1.2 and 14.2).
 
     :param value: the field value.
@@ -30,7 +30,7 @@ def requested(value: bytes, size: int) -> list[Range] | None:
     asked = [part for text in specs.split(b",") if (part := text.strip(b" \t"))]
     if not asked or len(asked) > MOST:
         return None
-    found: list[Range] = []
+    found: list[ByteRange] = []
     for text in asked:
         if (spec := _SPEC.fullmatch(text)) is None or text == b"-":
             return None
@@ -43,7 +43,7 @@ def requested(value: bytes, size: int) -> list[Range] | None:
     return None if _overlap(found) else found
 
 
-def _within(first: bytes, last: bytes, size: int) -> Range | None:
+def _within(first: bytes, last: bytes, size: int) -> ByteRange | None:
     """Cut a range to the body; ``None`` if nothing is left."""
     if not first:
         length = min(_number(last), size)
@@ -57,19 +57,19 @@ def _number(digits: bytes) -> int:
     return int(digits) if len(digits) <= _DIGITS else 10**_DIGITS
 
 
-def _overlap(parts: list[Range]) -> bool:
+def _overlap(parts: list[ByteRange]) -> bool:
     """Whether a byte is asked for twice."""
     ordered = sorted(parts)
     return any(before[1] > after[0] for before, after in pairwise(ordered))
 
 
-def content_range(part: Range, size: int) -> bytes:
+def content_range(part: ByteRange, size: int) -> bytes:
     """Return the value of ``Content-Range`` (RFC 9110, 14.4)."""
     return b"bytes %d-%d/%d" % (part[0], part[1] - 1, size)
 
 
-def part_heads(
-    parts: list[Range], size: int, content_type: bytes | None, boundary: bytes
+def range_heads(
+    parts: list[ByteRange], size: int, content_type: bytes | None, boundary: bytes
 ) -> list[bytes]:
     """Return what stands before each part of ``multipart/byteranges``, and the end (RFC 9110, 14.6).
 

@@ -1,4 +1,4 @@
-"""HTTP-date and delta-seconds (RFC 9110, 5.6.7; RFC 9111, 1.2.2)."""
+"""HTTP-date (RFC 9110, 5.6.7)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from datetime import UTC, date, datetime
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
-
-LONGEST: Final = 2**31
-"""Seconds that stand for every larger delta (RFC 9111, 1.2.2)."""
 
 _MONTHS: Final = {
     name: number
@@ -59,7 +56,7 @@ _OBSOLETE: Final = (
 )
 
 
-def parse_date(value: bytes, now: float) -> float | None:
+def parse_http_date(value: bytes, now: float) -> float | None:
     """Read an HTTP-date in any of its three forms (RFC 9110, 5.6.7).
 
     :param value: the field value.
@@ -103,20 +100,9 @@ def _full_year(short: int, now: float) -> int:
     return year - 100 if year > this_year + 50 else year
 
 
-def format_date(moment: float) -> bytes:
+def format_http_date(moment: float) -> bytes:
     """Write an IMF-fixdate (RFC 9110, 5.6.7).
 
     :param moment: seconds since the epoch.
     """
     return formatdate(moment, usegmt=True).encode("ascii")
-
-
-def parse_seconds(value: str) -> int | None:
-    """Read delta-seconds (RFC 9111, 1.2.2).
-
-    :returns: seconds, at most ``LONGEST``; ``None`` if these are not all digits.
-    """
-    if not (value.isascii() and value.isdigit()):
-        return None
-    digits = value.lstrip("0")
-    return LONGEST if len(digits) > 10 else min(int(digits or "0"), LONGEST)
