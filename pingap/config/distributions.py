@@ -15,6 +15,7 @@ RELEASED: Final = frozenset(
         "pingap-grpc-web",
         "pingap-limit",
         "pingap-restriction",
+        "pingap-rewrite",
     }
 )
 """The distributions that this release contains."""
