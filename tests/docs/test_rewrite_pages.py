@@ -1,0 +1,56 @@
+"""The examples of the pages about rewriting do what the pages say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from docs.blocks import DOCS, shown_file
+
+from pingap.testing import Proxy, Upstream
+
+
+def site(page: str, file: str, *upstreams: Upstream) -> Proxy:
+    """Return the proxy of a page, whose backends are these, in order."""
+    toml = shown_file(page, file).replace("127.0.0.1:8080", "127.0.0.1:0")
+    for upstream in upstreams:
+        toml = re.sub(r"127\.0\.0\.1:300\d", upstream.addr, toml, count=1)
+    return Proxy(toml=toml)
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    re.findall(
+        r"^\| `(/\S+)` \| `(/\S+)` \|$", (DOCS / "rewrite.md").read_text(), flags=re.MULTILINE
+    ),
+)
+def test_paths_are_rewritten_as_shown(sent: str, got: str, upstream: Upstream) -> None:
+    with site("rewrite.md", "pingap.toml", upstream) as proxy:
+        assert proxy.get(sent).status == 200
+        assert upstream.received_once().target == got
+
+
+@pytest.mark.parametrize(
+    ("rule", "sent", "got"),
+    re.findall(
+        r"^\| `(\^.+)` \| `(/\S+)` \| `(/\S+)` \|$",
+        (DOCS / "rewrite.md").read_text(),
+        flags=re.MULTILINE,
+    ),
+)
+def test_queries_are_made_as_shown(rule: str, sent: str, got: str, upstream: Upstream) -> None:
+    toml = re.sub("rewrite = .*", f'rewrite = "{rule}"', shown_file("rewrite.md", "pingap.toml"))
+    toml = toml.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:3000", upstream.addr)
+    with Proxy(toml=toml.replace('path = "/api/"', 'path = "/"')) as proxy:
+        assert proxy.get(sent).status == 200
+        assert upstream.received_once().target == got
+
+
+def test_groups_are_variables() -> None:
+    with Upstream() as blue, Upstream() as green:
+        with site("rewrite.md", "tenants.toml", blue, green) as proxy:
+            assert proxy.get("/blue/x", headers={"Host": "acme.example.com"}).status == 200
+            assert proxy.get("/red/x", headers={"Host": "acme.example.com"}).status == 503
+        received = blue.received_once()
+        assert (received.target, received.header("x-tenant")) == ("/acme/x", "acme")
+        assert green.requests == []
