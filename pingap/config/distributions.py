@@ -10,6 +10,7 @@ RELEASED: Final = frozenset(
         "pingap-basics",
         "pingap-cache",
         "pingap-compression",
+        "pingap-content",
         "pingap-dns",
         "pingap-docker",
         "pingap-grpc-web",
