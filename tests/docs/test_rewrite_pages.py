@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import pytest
@@ -54,3 +55,22 @@ def test_groups_are_variables() -> None:
         received = blue.received_once()
         assert (received.target, received.header("x-tenant")) == ("/acme/x", "acme")
         assert green.requests == []
+
+
+def test_links_are_replaced_as_shown(upstream: Upstream) -> None:
+    page = b"<a href='http://old.example.com/a'></a><SCRIPT src=\"/stats.js\"></script>"
+    upstream.reply("/", page, headers={"Content-Type": "text/html"})
+    upstream.reply("/go", b"", 302, headers={"Location": "http://old.example.com/b"})
+    with site("sub-filter.md", "pingap.toml", upstream) as proxy:
+        assert proxy.get("/").body == b"<a href='https://www.example.com/a'></a>"
+        assert proxy.get("/go").header("location") == "https://www.example.com/b"
+
+
+def test_responses_are_compressed_once(upstream: Upstream) -> None:
+    page = b"<a href='http://old.example.com/a'></a>"
+    upstream.reply("/", page, headers={"Content-Type": "text/html"})
+    with site("sub-filter.md", "once.toml", upstream) as proxy:
+        answer = proxy.get("/", headers={"Accept-Encoding": "gzip"})
+        assert answer.header("content-encoding") == "gzip"
+        assert gzip.decompress(answer.body) == b"<a href='https://www.example.com/a'></a>"
+        assert upstream.received_once().header("accept-encoding") == "identity"

@@ -38,6 +38,11 @@ class Template:
         """The names and numbers that are referred to."""
         return [one.name for one in self.parts if isinstance(one, Reference)]
 
+    @property
+    def constant(self) -> str | None:
+        """The text, if it does not depend on what is referred to."""
+        return None if self.names else self.expand(str)
+
     def check(self, pattern: Any, others: Collection[str] = ()) -> None:
         """Check that everything that is referred to exists.
 
@@ -52,6 +57,12 @@ class Template:
             groups = ", ".join(f"${one}" for one in (*range(pattern.groups + 1), *known))
             hint = _hint(name, pattern.groups, known)
             raise ValueError(f'there is no group "{name}" (known: {groups}){hint}')
+
+    def changed(self, change: Callable[[str], str]) -> Template:
+        """Return this template with its literal texts changed."""
+        made = Template("")
+        made.parts = [one if isinstance(one, Reference) else change(one) for one in self.parts]
+        return made
 
     def expand(self, lookup: Callable[[str], str]) -> str:
         """Return the text, with the values of all references.
