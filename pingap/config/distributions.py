@@ -29,6 +29,7 @@ CATEGORIES: Final = {
     "redirect": "pingap-basics",
     "stats": "pingap-basics",
     "sub_filter": "pingap-rewrite",
+    "json_transform": "pingap-rewrite",
     "cache": "pingap-cache",
     "compression": "pingap-compression",
     "accept_encoding": "pingap-compression",

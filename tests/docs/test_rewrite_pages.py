@@ -74,3 +74,16 @@ def test_responses_are_compressed_once(upstream: Upstream) -> None:
         assert answer.header("content-encoding") == "gzip"
         assert gzip.decompress(answer.body) == b"<a href='https://www.example.com/a'></a>"
         assert upstream.received_once().header("accept-encoding") == "identity"
+
+
+def test_json_is_changed_as_shown(upstream: Upstream) -> None:
+    page = (DOCS / "json-transform.md").read_text()
+    shown = re.search(r"With it, `(.+)` from a client becomes\n`(.+)`", page)
+    assert shown is not None
+    json = {"Content-Type": "application/json"}
+    body = b'{"items":[{"internal_id":1,"name":"x"},{}]}'
+    upstream.reply("/v1/users", body, headers=json)
+    with site("json-transform.md", "pingap.toml", upstream) as proxy:
+        answer = proxy.request("POST", "/v1/users", body=shown[1].encode(), headers=json)
+        assert answer.body == b'{"items":[{"name":"x"},{}],"version":1}'
+        assert upstream.received_once().body.decode() == shown[2]

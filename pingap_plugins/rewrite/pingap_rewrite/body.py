@@ -44,7 +44,7 @@ class Substituting(BodyFilter):
 
     def __init__(self, stages: Sequence[Stage], coding: str, work: Work) -> None:
         self._stages = stages
-        self._work = work
+        self._result = work
         self._decoder: Decoder | None = decoder(coding, _LIMITS) if coding else None
         self._encoder: Encoder | None = encoder(coding, LEVELS[coding], None) if coding else None
         self._taken = False
@@ -91,7 +91,7 @@ class Substituting(BodyFilter):
             made = self._encoded(self._rest())
         except GrowthError as error:
             raise self._refuse(error) from error
-        self._work.replaced = sum(stage.replaced for stage in self._stages)
+        self._result.replaced = sum(stage.replaced for stage in self._stages)
         return made if self._encoder is None else made + self._encoder.finish()
 
     def abandoned(self, outcome: RequestOutcome) -> None:
@@ -112,7 +112,7 @@ class Substituting(BodyFilter):
         return self._encoder.compress(data)
 
     def _refuse(self, error: Exception) -> HTTPError:
-        self._work.failure = str(error)
+        self._result.failure = str(error)
         return HTTPError(502, "The response cannot be changed", error_type="Substitution")
 
 

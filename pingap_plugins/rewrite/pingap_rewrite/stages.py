@@ -23,10 +23,13 @@ class GrowthError(Exception):
 class Stage(Protocol):
     """Applies one rule."""
 
-    replaced: int
-    """Occurrences that were replaced."""
-    pending: int
-    """Bytes or characters that are kept."""
+    @property
+    def replaced(self) -> int:
+        """Occurrences that were replaced."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes or characters that are kept."""
 
     def feed(self, data: bytes) -> bytes:
         """Take a chunk; return what is certain."""
@@ -43,7 +46,7 @@ class TextStage:
     """
 
     def __init__(self, rule: TextRule, codec: str, *, markup: bool) -> None:
-        self.replaced = 0
+        self.replaced: int = 0
         self._rule = rule
         self._kept = b""
         self._done = False
@@ -146,8 +149,8 @@ class Windows:
 
     def end(self) -> str:
         """Handle the rest; what comes then is a new text."""
-        text, made = "".join(self._pieces), []
-        at = 0
+        text, at = "".join(self._pieces), 0
+        made: list[str] = []
         if not self.done:
             at, _ = self._step(text, 0, len(text) + 1, made, 0)
         made.append(text[at:])
