@@ -94,5 +94,7 @@ class Rewrite(Plugin):
         if rewritten.groups:
             ctx.captures = {**ctx.captures, **rewritten.groups}
         query = rewritten.query_with(request.query)
-        if (rewritten.path, query) != (path, request.query):
+        if rewritten.path != path:
             request.rewrite(rewritten.path, query)
+        elif query != request.query:
+            request.replace_query(query)

@@ -41,7 +41,7 @@ class DotSegmentError(Exception):
 class Rewritten:
     """The result of a rule.
 
-    :param path: the new path.
+    :param path: the new path; as it was, if the rule does not change it.
     :param query: what the replacement has behind ``?``; empty if it has nothing there.
     :param keeps_query: the query of the request is kept, behind that.
     """
@@ -135,11 +135,12 @@ class Rule:
                 return group(match, name)
             return captures.get(name, "")
 
-        middle = self._path.expand(lambda name: _escaped(_NOT_IN_PATH, lookup(name)))
+        middle = self._path.expand(lookup)
         changed = f"{path[: match.start()]}{middle}{path[match.end() :]}"
-        changed = _SLASHES.sub("/", _escaped(_NOT_IN_PATH, changed))
-        if _DOTS.search(changed) and not _DOTS.search(path):
-            raise DotSegmentError
+        if changed != path:
+            changed = _SLASHES.sub("/", _escaped(_NOT_IN_PATH, changed))
+            if _DOTS.search(changed) and not _DOTS.search(path):
+                raise DotSegmentError
         query = self._query.expand(lambda name: _escaped(_NOT_IN_QUERY, lookup(name)))
         named = {name: group(match, name) for name in groups}
         return Rewritten(changed, _escaped_bytes(query), self._keeps_query, named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Annotated, Final
 
 from pingap_content.decoders import DECODABLE
@@ -99,9 +100,8 @@ class _Plan:
 
     response: Response
     coding: str
-    codec: str
-    content_type: str | None
-    work: Work
+    stages: list[Stage]
+    work: Work = dataclass_field(default_factory=Work)
 
 
 class SubFilter(Plugin):
@@ -210,9 +210,7 @@ class SubFilter(Plugin):
         codec = find_codec(charset_of(kind, self._charset))
         if self._has_expressions and not takes_expressions(codec):
             raise CharsetError(codec)
-        plan = _Plan(response, DECODABLE.get(coding, ""), codec, kind, Work())
-        self._stages(plan)
-        return plan
+        return _Plan(response, DECODABLE.get(coding, ""), self._stages(codec, kind))
 
     def _takes(self, content_type: str | None) -> bool:
         return (content_type or "application/octet-stream") in self._types
@@ -227,16 +225,17 @@ class SubFilter(Plugin):
             for value in changed:
                 response.headers.add(name, value)
 
-    def _stages(self, plan: _Plan) -> list[Stage]:
+    def _stages(self, codec: str, kind: str | None) -> list[Stage]:
         """Return what applies the rules to a body.
 
+        :param kind: its media type.
         :raises CharsetError: its character set lacks characters of a replacement.
         """
-        markup, by_line = plan.content_type in _MARKUP, plan.content_type in _BY_LINE
+        markup, by_line = kind in _MARKUP, kind in _BY_LINE
         return [
-            TextStage(rule, plan.codec, markup=markup)
+            TextStage(rule, codec, markup=markup)
             if isinstance(rule, TextRule)
-            else RegexStage(rule, plan.codec, window=self._window, by_line=by_line, markup=markup)
+            else RegexStage(rule, codec, window=self._window, by_line=by_line, markup=markup)
             for rule in self._rules
         ]
 
@@ -248,7 +247,7 @@ class SubFilter(Plugin):
         plan = ctx[self._plan]
         if plan is None or plan.response is not response:
             return None
-        inner = Substituting(self._stages(plan), plan.coding, plan.work)
+        inner = Substituting(plan.stages, plan.coding, plan.work)
         length = response.content_length
         is_whole = isinstance(response.body, bytes) and len(response.body) == length
         inner.hold_head = _HELD if is_whole else 0

@@ -37,6 +37,11 @@ def test_what_the_upstream_gets(proxy: Proxy, upstream: Upstream, sent: str, got
     assert forwarded(proxy, upstream, sent) == got
 
 
+def test_a_path_that_stays_is_not_spelled_otherwise(proxy: Proxy, upstream: Upstream) -> None:
+    proxy.location("/", rewrite="^(/app.*)$ $1?x=1")
+    assert forwarded(proxy, upstream, "/%61pp//%22%7e?y") == "/%61pp//%22%7e?x=1&y"
+
+
 def test_raw_matching(proxy: Proxy, upstream: Upstream) -> None:
     proxy.configure("servers.web", path_matching="raw")
     proxy.location("/", rewrite="^/app/(.*)$ /$1")
@@ -88,6 +93,14 @@ def test_plugins_and_logs_see_the_new_path(proxy: Proxy, upstream: Upstream) -> 
     proxy.location("/", rewrite="^/old(.*) /ping$1", plugins=[("ping", {"path": "/ping"})])
     assert proxy.get("/old").text == "pong"
     assert proxy.access_log == ["/ping /old"]
+
+
+def test_a_websocket(proxy: Proxy, upstream: Upstream) -> None:
+    proxy.location("/", rewrite="^/live /socket")
+    upstream.websocket("/socket")
+    with proxy.connect_websocket("/live") as socket:
+        socket.send("hello")
+        assert socket.receive() == "hello"
 
 
 def test_http2_keeps_the_host(proxy: Proxy, upstream: Upstream) -> None:
