@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
 from pingap.http.errors import PingapError
 from pingap.http.forwarding import NOTHING, Told
 from pingap.http.headers import Field, field
-from pingap.http.messages import Request
+from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
+from pingap.http.request import Request
 from pingap.shared_state.state import SharedState
-
-if TYPE_CHECKING:
-    pass
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -29,22 +26,6 @@ MOST_TIMINGS: Final = 32
 """Maximum number of ``Server-Timing`` metrics that plugins can add to a response."""
 T = TypeVar("T")
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class OriginalRequest:
-    """The request as the client sent it, before any plugin changed it.
-
-    :param method: as sent.
-    :param target: path and query as sent, also for an absolute target.
-    :param host: the original value of ``Request.host``.
-    :param scheme: ``http`` or ``https``, as in ``RequestContext.scheme``.
-    """
-
-    method: str
-    target: str
-    host: str
-    scheme: str
 
 
 class SlowClient(Protocol):
