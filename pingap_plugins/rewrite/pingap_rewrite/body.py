@@ -15,7 +15,6 @@ from pingap_rewrite.stages import GrowthError, Stage
 
 LEVELS: Final = {"gzip": 5, "deflate": 5, "br": 4, "zstd": 3}
 """How well bodies are compressed again."""
-_LIMITS: Final = Limits(size=0, ratio=100)
 _CODED: Final = 4 * 1024
 """Bytes that are decompressed and compressed in the event loop; more take a thread."""
 _SEARCHED: Final = 8 * 1024
@@ -39,13 +38,14 @@ class Substituting(BodyFilter):
 
     :param stages: the rules, in order.
     :param coding: ``gzip``, ``deflate``, ``br`` or ``zstd``; empty for none.
+    :param limits: what may come out when it is decompressed.
     :param work: where the results go.
     """
 
-    def __init__(self, stages: Sequence[Stage], coding: str, work: Work) -> None:
+    def __init__(self, stages: Sequence[Stage], coding: str, limits: Limits, work: Work) -> None:
         self._stages = stages
         self._result = work
-        self._decoder: Decoder | None = decoder(coding, _LIMITS) if coding else None
+        self._decoder: Decoder | None = decoder(coding, limits) if coding else None
         self._encoder: Encoder | None = encoder(coding, LEVELS[coding], None) if coding else None
         self._taken = False
         self._unflushed = False

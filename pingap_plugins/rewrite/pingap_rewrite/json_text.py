@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from pingap_rewrite.json_paths import Expand, JSONRule
@@ -13,6 +13,10 @@ from pingap_rewrite.json_paths import Expand, JSONRule
 _MARK: Final = f"number {secrets.token_hex(16)} "
 _MARKED: Final = re.compile(f'"{_MARK}([^"]*)"')
 _MOST_DIGITS: Final = 18
+_ELEMENTS: Final = 100
+"""Elements of an array that are written at once."""
+_AS_IS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ASCII: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 class JSONError(Exception):
@@ -51,14 +55,32 @@ def transform(body: bytes, rules: Sequence[JSONRule], expand: Expand) -> bytes:
 
 def _write(root: object) -> bytes:
     try:
-        return _encode(root, ensure_ascii=False)
+        return _encode(root, _AS_IS)
     except UnicodeEncodeError:  # an escape of half a surrogate pair
-        return _encode(root, ensure_ascii=True)
+        return _encode(root, _ASCII)
 
 
-def _encode(root: object, *, ensure_ascii: bool) -> bytes:
-    text = json.dumps(root, ensure_ascii=ensure_ascii, separators=(",", ":"))
-    return _MARKED.sub(r"\1", text).encode()
+def _encode(root: object, encoder: json.JSONEncoder) -> bytes:
+    return _MARKED.sub(r"\1", "".join(_pieces(root, encoder.encode))).encode()
+
+
+def _pieces(value: object, encode: Callable[[object], str]) -> Iterator[str]:
+    """Yield the text of a value in pieces: other threads wait while one of them is made."""
+    if isinstance(value, dict) and value:
+        mark = "{"
+        for name, member in value.items():
+            yield f"{mark}{encode(name)}:"
+            yield from _pieces(member, encode)
+            mark = ","
+        yield "}"
+    elif isinstance(value, list) and len(value) > _ELEMENTS:
+        mark = "["
+        for at in range(0, len(value), _ELEMENTS):
+            yield mark + encode(value[at : at + _ELEMENTS])[1:-1]
+            mark = ","
+        yield "]"
+    else:
+        yield encode(value)
 
 
 def _mark(text: str) -> str:

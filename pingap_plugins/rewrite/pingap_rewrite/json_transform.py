@@ -43,7 +43,8 @@ _MOST: Final = 64 * 1024 * 1024
 _QUICK: Final = 16 * 1024
 """Bytes that are changed in the event loop; more take a thread."""
 _NEVER: Final = frozenset((101, 204, 205, 206, 304, 416))
-_RATIO: Final = 100
+_RATIO: Final = 1_000_000
+"""(``max_size`` is the limit.)"""
 
 
 def _check_rule(text: str) -> str:

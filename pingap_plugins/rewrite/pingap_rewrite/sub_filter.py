@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Annotated, Final
 
-from pingap_content.decoders import DECODABLE
+from pingap_content.decoders import DECODABLE, Limits
 from pingap_content.heads import become_other, is_coded, weaken_etag_of_304
 from pingap_content.media_types import MediaTypes, check_type
 from pydantic import AfterValidator
@@ -132,6 +132,8 @@ class SubFilter(Plugin):
         """Header fields of responses in which the rules are applied as well, such as `Location`."""
         window: Annotated[ByteSize, AfterValidator(_check_window)] = 64 * 1024
         """Characters that a regular expression sees at once; a match may have half as many."""
+        max_decompression_ratio: Annotated[int, SettingsField(ge=1)] = 100
+        """How many times its size may come out of a compressed body; 1 MiB always may."""
 
     def __init__(self, settings: Settings) -> None:
         self._rules: list[Rule] = [parse_rule(one) for one in settings.filters]
@@ -142,6 +144,7 @@ class SubFilter(Plugin):
         self._charset = settings.charset
         self._headers = settings.headers
         self._window = settings.window
+        self._limits = Limits(size=0, ratio=settings.max_decompression_ratio)
         if self._headers:
             self._check_header_texts()
         self._plan = ContextKey[_Plan | None]("substitutions of a response", None)
@@ -247,7 +250,7 @@ class SubFilter(Plugin):
         plan = ctx[self._plan]
         if plan is None or plan.response is not response:
             return None
-        inner = Substituting(plan.stages, plan.coding, plan.work)
+        inner = Substituting(plan.stages, plan.coding, self._limits, plan.work)
         length = response.content_length
         is_whole = isinstance(response.body, bytes) and len(response.body) == length
         inner.hold_head = _HELD if is_whole else 0

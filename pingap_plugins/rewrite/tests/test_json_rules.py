@@ -118,6 +118,16 @@ VALUES = st.recursive(
 )
 
 
+def test_long_arrays_are_written_whole() -> None:
+    value = {
+        "a": 0,
+        "b": {"c": list(range(1001)), "d": [[], {}, [{}]], "e": [[1] * 101] * 3},
+        "f": {},
+    }
+    changed = run(json.dumps(value), "remove a")
+    assert changed == json.dumps({"b": value["b"], "f": {}}, separators=(",", ":"))
+
+
 @given(VALUES, st.sampled_from(["a", "a.b", "[0]", "[*].a", "*.b", "a[-1]", "*[*].c"]))
 def test_what_was_removed_is_gone(value: object, path: str) -> None:
     rule = f"remove {path}"

@@ -27,7 +27,7 @@ COMPRESS = {
 
 
 def plain(coding: str, body: bytes) -> bytes:
-    made = decoder(coding, Limits(0, 1000))
+    made = decoder(coding, Limits(0, 100_000))
     data = made.feed(body)
     assert made.is_complete
     return data
@@ -196,6 +196,17 @@ def test_broken_codings_never_look_whole(cut: int, site: Proxy, upstream: Upstre
     upstream.reply("/", body, headers={**HTML, "Content-Encoding": "gzip"})
     assert site.get("/").status == 502
     site.wait_for_log("cannot be changed")
+
+
+def test_bombs_are_refused(proxy: Proxy, upstream: Upstream) -> None:
+    for path, ratio in (("/strict", 100), ("/lenient", 2000)):
+        settings = {"filters": [LINK], "max_decompression_ratio": ratio}
+        proxy.location(path, plugins=[("sub_filter", settings)])
+        body = gzip.compress(b"a" * 3_000_000, mtime=0)
+        upstream.reply(path, body, headers={**HTML, "Content-Encoding": "gzip"})
+    assert proxy.get("/strict").status == 502
+    proxy.wait_for_log("more than 100 times its size")
+    assert plain("gzip", proxy.get("/lenient").body) == b"a" * 3_000_000
 
 
 def test_growth_ends_the_response(proxy: Proxy, upstream: Upstream) -> None:
