@@ -260,8 +260,8 @@ def _add_upstream(
         upstream: UpstreamRuntime = location.choose_upstream(ctx)
     except HTTPError as error:
         name = location.upstream.removeprefix("$")
-        settings = runtime.config.locations.get(location.name)
-        if settings is not None and name in settings.capture_names() and name not in captures:
+        own = runtime.config.locations.get(location.name)
+        if own is not None and name in own.capture_names() and name not in captures:
             explanation.no_upstream = f"{location.upstream} depends on the rewritten path"
         else:
             explanation.no_upstream = f"{location.upstream}: {error.status} {error}"
