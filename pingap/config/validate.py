@@ -5,7 +5,6 @@ Nothing is built, resolved or opened. Source: config.md, section 2, and the pitf
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address
 
@@ -190,15 +189,16 @@ def _check_upstream_of(
 
 
 def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> None:
-    """Check that ``$name`` is a named group of the location's path or host."""
+    """Check that ``$name`` is a named group of the location's path, host or rewrite."""
     name = location.upstream.removeprefix("$")
-    groups = re.findall(r"\(\?P?<(\w+)>", f"{location.path} {location.host}")
+    groups = location.capture_names()
     if name in groups:
         return
     known = ", ".join(f"${group}" for group in groups) or "there is none"
     hint = "; a group has a name if it is written (?<name>...)"
     report.error(
-        path, f"{quoted(location.upstream)} is not a named group of path or host ({known}){hint}"
+        path,
+        f"{quoted(location.upstream)} is not a named group of path, host or rewrite ({known}){hint}",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -24,6 +24,7 @@ from pingap.config.units import wrong_type
 from pingap.http.context import RequestContext
 from pingap.http.forwarding import element
 from pingap.http.headers import Field, Headers, field, header_key
+from pingap.http.paths import as_sent
 from pingap.http.request import Request
 
 Lookup: TypeAlias = Callable[[Request, RequestContext], str | None]
@@ -89,6 +90,7 @@ VARIABLES: dict[str, Lookup] = {
     "args": lambda request, ctx: request.query,
 }
 """``$name`` -> its lookup. ``$hostname``, ``$http_<name>`` and captures are handled separately."""
+
 
 CONTEXT_KEYS: dict[str, Lookup] = {
     "connection_id": lambda request, ctx: str(ctx.connection.number),
@@ -158,6 +160,19 @@ def more_keys(keys: MoreKeys) -> Iterator[None]:
         _more.reset(token)
 
 
+_captured: ContextVar[Sequence[str]] = ContextVar("captured", default=())
+
+
+@contextmanager
+def captures(names: Sequence[str]) -> Iterator[None]:
+    """Make the named groups of a location variables inside the block."""
+    token = _captured.set(names)
+    try:
+        yield
+    finally:
+        _captured.reset(token)
+
+
 def known_keys() -> list[str]:
     """Return the names of all values of a request, sorted."""
     more = _more.get()
@@ -195,11 +210,13 @@ class Value:
             self.lookup = _header_lookup(name.removeprefix("http_"))
         elif (lookup := _found_elsewhere(name)) is not None:
             self.lookup = lookup
+        elif name in _captured.get():
+            self.lookup = _capture_lookup(name)
         elif name in os.environ:
             self.constant = os.environ[name]
         else:
             more = _more.get()
-            others = more.names() if more is not None else []
+            others = [*(more.names() if more is not None else []), *_captured.get()]
             known = ", ".join(f"${one}" for one in sorted([*VARIABLES, *others]))
             raise ValueError(
                 f"${name} is neither an environment variable nor one of {known}, "
@@ -222,6 +239,8 @@ class Value:
 
 def _is_known(name: str) -> bool:
     if name in VARIABLES or name == "hostname" or name.startswith("http_") or name in os.environ:
+        return True
+    if name in _captured.get():
         return True
     more = _more.get()
     return more is not None and name in more.names()
@@ -272,6 +291,15 @@ def _header_lookup(name: str) -> Lookup:
     def lookup(request: Request, ctx: RequestContext) -> str | None:
         value = request.headers.get(dashed)
         return request.headers.get(name) if value is None else value
+
+    return lookup
+
+
+def _capture_lookup(name: str) -> Lookup:
+    """Return the lookup for a named group of the location; characters beyond ASCII are escaped."""
+
+    def lookup(request: Request, ctx: RequestContext) -> str | None:
+        return as_sent(ctx.captures.get(name, ""))
 
     return lookup
 

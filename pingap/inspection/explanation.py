@@ -262,7 +262,12 @@ def _add_upstream(
     try:
         upstream: UpstreamRuntime = location.choose_upstream(ctx)
     except HTTPError as error:
-        explanation.no_upstream = f"{location.upstream}: {error.status} {error}"
+        name = location.upstream.removeprefix("$")
+        own = runtime.config.locations.get(location.name)
+        if own is not None and name in own.capture_names() and name not in captures:
+            explanation.no_upstream = f"{location.upstream} depends on the rewritten path"
+        else:
+            explanation.no_upstream = f"{location.upstream}: {error.status} {error}"
         return
     peers = [(peer.text, peer.weight, peer.backup) for peer in upstream.peers]
     place = place_of_key(runtime.config.source, ("upstreams", upstream.name))

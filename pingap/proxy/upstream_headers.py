@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
-from pingap.config.variables import HeaderEntry
+from pingap.config.variables import HeaderEntry, captures
 from pingap.http.forwarding import FORWARDED
 from pingap.protocol.fields import NEVER_FORWARDED
 from pingap.protocol.own_fields import drop_twins
@@ -51,13 +51,8 @@ def header_changes(
         changes.append(HeaderEntry(FORWARDED_HEADER).set)
     elif settings.enable_reverse_proxy_headers:
         changes.append(_drop_untold)
-    for key in ("proxy_set_headers", "proxy_add_headers"):
-        for place, text in enumerate(getattr(settings, key)):
-            try:
-                entry = HeaderEntry(text)
-            except ValueError as error:
-                problem((key, place), str(error))
-                continue
+    with captures(settings.capture_names()):
+        for key, place, entry in _entries(settings, problem):
             names.add(entry.key)
             changes.append(entry.set if key == "proxy_set_headers" else entry.add)
             if about := mistake(entry):
@@ -67,6 +62,16 @@ def header_changes(
     if any(b"-" in name for name in names):
         changes.insert(0, partial(_drop_twins, names=frozenset(names)))
     return tuple(changes)
+
+
+def _entries(settings: LocationConfig, problem: Tell) -> Iterator[tuple[str, int, HeaderEntry]]:
+    """Yield the entries that can be used, with their keys and places."""
+    for key in ("proxy_set_headers", "proxy_add_headers"):
+        for place, text in enumerate(getattr(settings, key)):
+            try:
+                yield key, place, HeaderEntry(text)
+            except ValueError as error:
+                problem((key, place), str(error))
 
 
 def _drop_twins(

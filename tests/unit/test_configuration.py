@@ -15,12 +15,12 @@ addr = "127.0.0.1:nine"
 locations = ["app"]
 
 [locations.app]
-rewrite = "^/app/(.*) /$1"
+rewritten = "^/app/(.*) /$1"
 upstream = "nowhere"
 plugins = ["small", "late"]
 
 [plugins.small]
-category = "sub_filter"
+category = "admin"
 
 [plugins.late]
 category = "mock"
@@ -37,7 +37,7 @@ def test_tables_plugins_and_certificates_are_checked_in_one_run() -> None:
         load_configuration(Snapshot.of_text(TOML, "c"), installed_registry())
     assert [".".join(map(str, one.path)) for one in caught.value.problems] == [
         "servers.web.addr",
-        "locations.app.rewrite",
+        "locations.app.rewritten",
         "locations.app.upstream",
         "plugins.small.category",
         "plugins.late.statuss",

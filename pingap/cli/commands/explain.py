@@ -143,7 +143,7 @@ def _header_lines(explanation: Explanation) -> Iterator[str]:
 def _upstream_lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     if explanation.no_upstream:
-        yield f"No upstream can be used: {explanation.no_upstream}"
+        yield f"No upstream is known: {explanation.no_upstream}"
     elif explanation.refusal:
         yield f"It is not sent to an upstream: {explanation.refusal}"
     elif explanation.origin:

@@ -6,6 +6,7 @@ Keys that plugin distributions claim, such as ``rewrite``, have no field here: t
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -36,6 +37,8 @@ def _checked_header_condition(entry: str) -> str:
     parse_header_condition(entry)
     return entry
 
+
+_GROUP = re.compile(r"\(\?P?<(\w+)>")
 
 RETRY_WORDS = ("connect", "timeout", "reset")
 """The entries of ``retry_on`` other than statuses."""
@@ -134,3 +137,7 @@ class LocationConfig(Claimable):
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
+
+    def capture_names(self) -> list[str]:
+        """Return the names of the groups in ``path``, ``host`` and ``rewrite``, which belongs to pingap-rewrite."""
+        return _GROUP.findall(f"{self.path} {self.host} {self.claimed.get('rewrite', '')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import re2
 
@@ -31,9 +31,9 @@ class LinearPattern:
     def _engine(self, text: str) -> re2._Regexp[str] | re.Pattern[str]:
         return self._compiled
 
-    def search(self, text: str, /) -> Match | None:
-        """Find the first match anywhere."""
-        return self._engine(text).search(_encodable(text))
+    def search(self, text: str, pos: int = 0, /) -> Match | None:
+        """Find the first match from ``pos`` on; the text before it counts for anchors and word boundaries."""
+        return self._engine(text).search(_encodable(text), pos)
 
     def match(self, text: str, /) -> Match | None:
         """Match at the beginning."""
@@ -43,9 +43,9 @@ class LinearPattern:
         """Match the whole text."""
         return self._engine(text).fullmatch(_encodable(text))
 
-    def finditer(self, text: str, /) -> Iterator[Match]:
-        """Find all matches."""
-        return self._engine(text).finditer(_encodable(text))
+    def finditer(self, text: str, pos: int = 0, /) -> Iterator[Match]:
+        """Find all matches from ``pos`` on, as ``search`` does."""
+        return self._engine(text).finditer(_encodable(text), pos)
 
     def sub(self, repl: str | Callable[[Any], str], text: str, /) -> str:
         """Replace all matches."""
@@ -84,8 +84,9 @@ Pattern: TypeAlias = re.Pattern[str] | LinearPattern
 """A compiled expression, with the methods of ``re.Pattern``."""
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 def _encodable(text: str) -> str:
-    """Replace lone surrogates, which represent bytes of a client that are not UTF-8."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    """Replace each lone surrogate, which represents a byte that is not UTF-8, by one other character."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)

@@ -1,8 +1,8 @@
 """Compression of responses for pingap: what the distribution provides.
 
 Decisions are made in modules without IO: ``accepted`` (what a client takes), ``media_types``,
-``plans`` (what becomes of a response) and ``heads`` (its header fields). ``encoders`` and ``decoders``
-do the work, ``filters`` lets bodies through them, and ``compression`` is the plugin.
+``plans`` (what becomes of a response) and ``heads`` (its header fields). ``encoders`` and ``decoders`` of
+``pingap_content`` do the work, ``filters`` lets bodies through them, and ``compression`` is the plugin.
 """
 
 from __future__ import annotations

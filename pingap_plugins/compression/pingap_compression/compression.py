@@ -6,6 +6,9 @@ import logging
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
+from pingap_content.decoders import Limits
+from pingap_content.encoders import MOST_LEVEL, PREFERENCE
+from pingap_content.media_types import MediaTypes, check_type
 from pydantic import AfterValidator
 from pydantic import Field as SettingsField
 
@@ -28,8 +31,9 @@ from pingap import (
 )
 from pingap_compression.decoders import Limits
 from pingap_compression.encoders import MOST_LEVEL, PREFERENCE
+from pingap_compression.accepted import NOTHING, Accepted, accepted
 from pingap_compression.filters import Compressing, CompressingAnywhere, Decompressing, Work
-from pingap_compression.media_types import DEFAULT_TYPES, MediaTypes, check_type
+from pingap_compression.media_types import DEFAULT_TYPES
 from pingap_compression.pace import QUICK, Pace
 from pingap_compression.plans import Policy
 

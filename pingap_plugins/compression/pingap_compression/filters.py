@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pingap_content.decoders import DecodeError, Decoder, Limits, decoder
+from pingap_content.encoders import Encoder, encoder
+from pingap_content.heads import drop_digests
+
 from pingap import BodyFilter, Headers, HTTPError, RequestOutcome, ThreadedBodyFilter
-from pingap_compression.decoders import DecodeError, Decoder, Limits, decoder
-from pingap_compression.encoders import Encoder, encoder
-from pingap_compression.heads import drop_digests
 from pingap_compression.pace import Pace, Turn
 
 _KEPT: Final = {"gzip": 16 * 1024, "br": 64 * 1024, "zstd": 128 * 1024}

@@ -7,28 +7,22 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from pingap import AcceptedEncodings, Headers, Request, Response
+from pingap_content.decoders import DECODABLE
+from pingap_content.heads import is_coded, weaken_etag_of_304
+from pingap_content.media_types import MediaTypes
+
+from pingap import Headers, Request, Response
+from pingap_compression.accepted import IDENTITY, Accepted
 from pingap_compression.heads import (
     become_coded,
     become_plain,
     forbids_change,
-    is_coded,
     vary_by_coding,
-    weaken_etag_of_304,
 )
-from pingap_compression.media_types import MediaTypes
 
 _NEVER: Final = frozenset((101, 204, 205, 206, 416))
 """Statuses of responses without content, and of parts (RFC 9110, 14): their bytes are counted as they
 are without a coding."""
-DECODABLE: Final = {
-    "gzip": "gzip",
-    "x-gzip": "gzip",
-    "br": "br",
-    "zstd": "zstd",
-    "deflate": "deflate",
-}
-"""Value of ``Content-Encoding`` -> the coding, of those that can be taken away."""
-
 Action: TypeAlias = Literal["compress", "decompress"]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from pingap_compression.media_types import DEFAULT_TYPES, MediaTypes, check_type
+from pingap_compression.accepted import accepted
+from pingap_compression.media_types import DEFAULT_TYPES
 from pingap_compression.plans import Plan, Policy
+from pingap_content.media_types import MediaTypes, check_type
 
 from pingap import Headers, Response, accepted_encodings
 from pingap.testing import make_request

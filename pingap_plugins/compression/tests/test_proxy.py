@@ -16,8 +16,8 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
-from pingap_compression.decoders import Limits, decoder
 from pingap_compression.filters import Compressing
+from pingap_content.decoders import Limits, decoder
 
 from pingap import Plugin, Request, Response, hookimpl
 from pingap.testing import Answer, Proxy, Upstream

@@ -72,7 +72,7 @@ def test_a_location_may_have_no_upstream_or_a_captured_one(upstream, others):
 def test_an_upstream_can_only_be_a_named_group(upstream):
     text = f"[locations.a]\npath = '~^/(?<name>a)(b)'\nupstream = \"{upstream}\""
     assert problems(text) == [
-        f'c:3: locations.a.upstream: "{upstream}" is not a named group of path or host ($name);'
+        f'c:3: locations.a.upstream: "{upstream}" is not a named group of path, host or rewrite ($name);'
         " a group has a name if it is written (?<name>...)"
     ]
 

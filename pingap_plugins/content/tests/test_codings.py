@@ -12,10 +12,10 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pingap_compression.decoders import BombError, DecodeError, Decoder, Limits, decoder
-from pingap_compression.encoders import MEMORY, MOST_LEVEL, PREFERENCE, encoder
 from pingap_compression.filters import Compressing, Decompressing, Work
 from pingap_compression.pace import QUICK, Pace, Turn
+from pingap_content.decoders import BombError, DecodeError, Decoder, Limits, decoder
+from pingap_content.encoders import MEMORY, MOST_LEVEL, PREFERENCE, encoder
 
 from pingap import BodyFilter, Headers, HTTPError, RequestOutcome
 from pingap.testing import filter_every_cut

@@ -1,4 +1,4 @@
-"""Compressors of one body: gzip, brotli and zstandard, within known memory.
+"""Compressors of one body: gzip, deflate, brotli and zstandard, within known memory.
 
 A stream that is compressed keeps a window of what came before, and tables to search it. What the
 libraries choose by default is meant for files, up to hundreds of megabytes; here windows are 32 KiB
@@ -55,7 +55,7 @@ class Encoder(Protocol):
 def encoder(coding: str, level: int, length: int | None) -> Encoder:
     """Return a compressor.
 
-    :param coding: ``gzip``, ``br`` or ``zstd``.
+    :param coding: ``gzip``, ``deflate``, ``br`` or ``zstd``.
     :param level: from 1 on.
     :param length: bytes of the body, if they are known.
     """
@@ -64,13 +64,19 @@ def encoder(coding: str, level: int, length: int | None) -> Encoder:
 
 
 class _Gzip:
+    wbits = _GZIP
+
     def __init__(self, level: int, length: int | None) -> None:
-        compressor = _deflate.compressobj(level, zlib.DEFLATED, _GZIP)
+        compressor = _deflate.compressobj(level, zlib.DEFLATED, self.wbits)
         self.compress: Callable[[bytes], bytes] = compressor.compress
         self.finish: Callable[[], bytes] = compressor.flush
 
     def flush(self) -> bytes:
         return self.finish(zlib.Z_SYNC_FLUSH)  # type: ignore[call-arg]
+
+
+class _Deflate(_Gzip):
+    wbits = zlib.MAX_WBITS  # with the header of zlib (RFC 9110, 8.4.1.2)
 
 
 class _Brotli:
@@ -99,5 +105,5 @@ class _Zstandard:
 
 _ENCODERS: Final = cast(
     "dict[str, Callable[[int, int | None], Any]]",
-    {"gzip": _Gzip, "br": _Brotli, "zstd": _Zstandard},
+    {"gzip": _Gzip, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstandard},
 )

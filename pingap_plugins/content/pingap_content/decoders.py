@@ -20,6 +20,15 @@ _ZSTD_SLICE: Final = 128
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 """The largest window of the coding ``zstd`` (RFC 9659)."""
 
+DECODABLE: Final = {
+    "gzip": "gzip",
+    "x-gzip": "gzip",
+    "br": "br",
+    "zstd": "zstd",
+    "deflate": "deflate",
+}
+"""Value of ``Content-Encoding`` -> the coding, of those that can be taken away."""
+
 
 class DecodeError(Exception):
     """A body cannot be decompressed."""
