@@ -14,7 +14,7 @@ from pingap.http.context_keys import ContextKey
 from pingap.http.errors import PingapError
 from pingap.http.forwarding import NOTHING, Told
 from pingap.http.headers import Field, field
-from pingap.http.messages import Request
+from pingap.http.messages import Request, Response
 from pingap.http.outcome import RequestOutcome
 from pingap.shared_state.state import SharedState
 
@@ -47,10 +47,13 @@ class OriginalRequest:
     scheme: str
 
 
-class SlowClient(Protocol):
+class RunningExchange(Protocol):
     """The exchange of a request, as far as its context knows it."""
 
     client_full: bool
+
+    async def read_response(self, response: Response, limit: int) -> bytes | None:
+        """Return the whole body of an upstream's response."""
 
     def on_client_full(self, full: bool) -> None:
         """Record whether the client accepts more data."""
@@ -122,7 +125,7 @@ class RequestContext:
     in_background: bool = False
     """Whether the request has no client: see :meth:`send_in_background`."""
     _background: tuple[Request, RequestContext] | None = None
-    _exchange: Callable[[], SlowClient | None] | None = None
+    _exchange: Callable[[], RunningExchange | None] | None = None
     _user: str = ""
     _received: tuple[Request, str, str, str]  # the request and its original method, target and host
     _read_body: Callable[[int], Awaitable[bytes]] | None = None
@@ -178,6 +181,30 @@ class RequestContext:
         if self._read_body is None:
             return b""
         return await self._read_body(limit)
+
+    async def read_response(self, response: Response, limit: int) -> bytes | None:
+        """Read the whole body of a response in ``upstream_response``, so that it can be replaced.
+
+        Afterwards ``response.body`` has it, and, unless it is empty, another one may be assigned,
+        together with header fields that describe it. Later plugins, such as a cache, see the response as if it had come
+        that way. Trailers are dropped. The time limit of the phase is suspended while the upstream
+        sends; if it breaks off, the client gets 502.
+
+        A body filter can replace a body, too, and need not hold all of it, but it runs after
+        ``upstream_response`` of all plugins: a cache has taken the head by then.
+
+        :param response: the response that the phase was called with.
+        :param limit: maximum size of the body in bytes.
+        :returns: the body; None if it is larger, or produced by a plugin in pieces: it then passes on
+            as usual.
+        :raises RuntimeError: called in another phase.
+
+        .. versionadded:: 1.1
+        """
+        if self._exchange is not None and (exchange := self._exchange()) is not None:
+            return await exchange.read_response(response, limit)
+        body = response.body
+        return body if isinstance(body, bytes) and len(body) <= limit else None
 
     def read_ahead(self, wanted: bool = True) -> None:
         """Read the upstream's response as fast as it arrives, even for a slow client; or stop that.
