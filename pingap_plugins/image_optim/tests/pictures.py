@@ -68,6 +68,6 @@ def animated(kind: str = "PNG") -> bytes:
     return saved(frames[0], kind, save_all=True, append_images=frames[1:])
 
 
-def bomb(side: int = 30_000) -> bytes:
+def bomb(side: int = 6_000) -> bytes:
     """Return a small PNG with a huge number of pixels."""
     return saved(Image.new("1", (side, side)), "PNG")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import animated, bomb, drawing, exif, jpeg, opened, photo, png, saved
+from PIL import Image, ImageChops, ImageCms, ImageStat
 from pingap_image_optim.images import convert
 from pingap_image_optim.jobs import Job
-from PIL import Image, ImageChops, ImageCms, ImageStat
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:

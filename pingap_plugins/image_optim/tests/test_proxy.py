@@ -201,6 +201,7 @@ def test_while_an_image_is_converted_others_are_served(proxy: Proxy, upstream: U
     upstream.reply("/text", b"text", headers={"Content-Type": "text/plain"})
     settings = {"output_types": "avif", "avif_speed": 3}
     proxy.location("/", plugins=[("image_optim", settings)])
+    assert proxy.get("/text").status == 200  # so that it is started once
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(ask(proxy, CHROMIUM, "/slow")))
     thread.start()
