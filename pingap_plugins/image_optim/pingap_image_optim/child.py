@@ -16,7 +16,7 @@ from typing import Final
 from pingap_image_optim.images import convert
 from pingap_image_optim.jobs import LARGEST_HEAD, ClosedError, Job, receive, send
 
-NICE: Final = 10
+NICE: Final = 5
 """Converting images leaves the processor to the proxy, if both need it."""
 GRACE: Final = 5.0
 """Seconds after its time limit at which a process ends itself, in case that its parent is gone."""

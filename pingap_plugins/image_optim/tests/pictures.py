@@ -8,6 +8,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+PATIENT = {"time_limit": "40s", "timeout": "50s"}
+"""Settings for a machine that is busy with other tests."""
+
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     """Return an image in a file format."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from pictures import jpeg, opened
+from pictures import PATIENT, jpeg, opened
 from pingap_image_optim import pool as pool_module
 from pingap_image_optim.converter import Converter
 from pingap_image_optim.jobs import Job, Reply
@@ -23,7 +23,7 @@ from pingap_image_optim.pool import Pool
 from pingap.testing import Proxy, Upstream
 
 MEMORY = 1024**3
-WEBP = Job(of_jpeg=("webp",))
+WEBP = Job(of_jpeg=("webp",), seconds=40.0)
 
 
 @contextmanager
@@ -297,7 +297,9 @@ def test_clients_get_the_original_of_an_image_that_kills_its_process(
     headers = {"Content-Type": "image/jpeg"}
     upstream.reply("/bad", jpeg(quality=93), headers=headers)
     upstream.reply("/good", jpeg(), headers=headers)
-    proxy.location("/", plugins=[("image_optim", {"output_types": "webp", "processes": 1})])
+    proxy.location(
+        "/", plugins=[("image_optim", {"output_types": "webp", "processes": 1, **PATIENT})]
+    )
     accept = {"Accept": "image/webp"}
     for _ in range(2):
         assert proxy.get("/bad", headers=accept).body == jpeg(quality=93)

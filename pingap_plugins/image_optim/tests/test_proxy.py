@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from pictures import animated, bomb, jpeg, opened, png
+from pictures import PATIENT, animated, bomb, jpeg, opened, png
 
 from pingap.testing import Answer, Proxy, Upstream
 
 CHROMIUM = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
-FAST = {"output_types": "avif,webp", "avif_speed": 7}
+FAST = {"output_types": "avif,webp", "avif_speed": 7, **PATIENT}
 JPEG = {"Content-Type": "image/jpeg", "ETag": '"one"', "Accept-Ranges": "bytes"}
 
 
@@ -148,7 +148,7 @@ def test_what_stays_as_it_is(
     upstream.reply("/a", body, headers={"Content-Type": kind, "ETag": '"one"'})
     upstream.stream("/s", lambda: iter([body[:5], body[5:]]), headers={"Content-Type": kind})
     proxy.configure("servers.web", access_log="{:image_optim.outcome}")
-    proxy.location("/", plugins=[("image_optim", {"output_types": "webp", **settings})])
+    proxy.location("/", plugins=[("image_optim", {"output_types": "webp", **PATIENT, **settings})])
     for path, tag in (("/a", '"one"'), ("/s", None)):
         answer = ask(proxy, "image/webp;q=0.5,image/*;q=0.5", path)
         assert (answer.status, answer.body, answer.header("etag")) == (200, body, tag)
@@ -158,7 +158,12 @@ def test_what_stays_as_it_is(
 
 
 def test_sizes_in_the_query(proxy: Proxy, upstream: Upstream) -> None:
-    settings = {"sizes": ["160", "x60", "100x100"], "fit": "cover", "width_parameter": "width"}
+    settings = {
+        "sizes": ["160", "x60", "100x100"],
+        "fit": "cover",
+        "width_parameter": "width",
+        **PATIENT,
+    }
     upstream.reply("/a", jpeg(), headers=JPEG)
     upstream.reply("/text", b"some text", headers={"Content-Type": "text/plain"})
     proxy.location("/", plugins=[("image_optim", settings)])
@@ -199,7 +204,7 @@ def test_while_an_image_is_converted_others_are_served(proxy: Proxy, upstream: U
     slow = jpeg(640, 480, 95)
     upstream.reply("/slow", slow, headers=JPEG)
     upstream.reply("/text", b"text", headers={"Content-Type": "text/plain"})
-    settings = {"output_types": "avif", "avif_speed": 3}
+    settings = {"output_types": "avif", "avif_speed": 3, **PATIENT}
     proxy.location("/", plugins=[("image_optim", settings)])
     assert proxy.get("/text").status == 200  # so that it is started once
     answers: list[Answer] = []
@@ -229,7 +234,7 @@ def test_memory_for_originals_is_bounded(
 
     upstream.stream("/slow", pieces, headers={"Content-Type": "image/jpeg"})
     upstream.reply("/a", jpeg(), headers=JPEG)
-    proxy.location("/", plugins=[("image_optim", {"max_file_size": len(jpeg())})])
+    proxy.location("/", plugins=[("image_optim", {"max_file_size": len(jpeg()), **PATIENT})])
     with proxy.connect() as client:
         client.send_request("GET", "/slow")
         assert began.wait(10)

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from pictures import jpeg, opened
+from pictures import PATIENT, jpeg, opened
 
 from pingap.testing import Answer, Proxy, Received, Served, Upstream
 
@@ -14,7 +14,7 @@ pytest.importorskip("pingap_cache", reason="pingap-cache is not installed")
 
 CHROMIUM = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
-OPTIM = ("image_optim", {"output_types": "avif,webp", "avif_speed": 7, "sizes": ["160"]})
+OPTIM = ("image_optim", {"output_types": "avif,webp", "avif_speed": 7, "sizes": ["160"], **PATIENT})
 JPEG = {"Content-Type": "image/jpeg", "ETag": '"one"', "Cache-Control": "max-age=60"}
 
 
