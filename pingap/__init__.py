@@ -36,15 +36,17 @@ from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter, WholeBodyFilter
 from pingap.http.client_connection import ClientConnection
 from pingap.http.connection import Connection
-from pingap.http.context import OriginalRequest, RequestContext
+from pingap.http.context import RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
 from pingap.http.errors import HTTPError
 from pingap.http.forms import parse_form
 from pingap.http.headers import Field, Headers, field
-from pingap.http.messages import Request, Response
 from pingap.http.multi_dict import MultiDict
+from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.http.signed_cookies import SignedCookie
 from pingap.http.signing import Signer
 from pingap.observability.access_log import LogTag

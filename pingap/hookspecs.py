@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from pingap.http.context_keys import ContextKey
     from pingap.http.errors import HTTPError
     from pingap.http.headers import Headers
-    from pingap.http.messages import Request, Response
+    from pingap.http.request import Request
+    from pingap.http.response import Response
     from pingap.observability.failures import Failure
     from pingap.observability.log_outputs import LogTargetFactory
     from pingap.observability.notifications import Notification

@@ -8,8 +8,9 @@ from typing import Any, Final
 from pingap.hookspecs import hookimpl
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, field
-from pingap.http.messages import Request, Response
 from pingap.http.paths import as_matched
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.plugins.base import Plugin, PluginSettings
 from pingap.proxy.exposition import ServerMetrics
 

@@ -24,7 +24,7 @@ from pingap.config.units import wrong_type
 from pingap.http.context import RequestContext
 from pingap.http.forwarding import element
 from pingap.http.headers import Field, Headers, field, header_key
-from pingap.http.messages import Request
+from pingap.http.request import Request
 
 Lookup: TypeAlias = Callable[[Request, RequestContext], str | None]
 

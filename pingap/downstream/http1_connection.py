@@ -18,7 +18,8 @@ from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.events import EndOfMessage
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.lifecycle import handle

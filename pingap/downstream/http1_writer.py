@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol import http1_write
 from pingap.wire.write_batch import WriteBatch
 

@@ -133,8 +133,8 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
             self.hasten(codec.waiting_since + self.limits.head_read_timeout)
         if codec.unfinished or len(data) >= FULL_READ:
             self._leave_over()
-        elif not self.writable:
-            self._bound_unsent()
+        elif not self.writable and self._is_too_much_unsent:
+            self._pause_reading()  # (a client that does not read responses may not pile them up)
 
     def _may_go_on(self) -> bool:
         """Return whether another frame may be handled in this turn of the loop."""
@@ -296,11 +296,6 @@ class Http2Connection(Http2TimeLimits, asyncio.Protocol):
             self._close_if_done()
 
     # Reading no more than can be answered.
-
-    def _bound_unsent(self) -> None:
-        """Stop reading from a client that does not read responses, so that they do not accumulate."""
-        if self._is_too_much_unsent:
-            self._pause_reading()
 
     @property
     def _is_too_much_unsent(self) -> bool:

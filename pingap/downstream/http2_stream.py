@@ -14,7 +14,8 @@ from pingap.downstream.http2_request_body import Http2RequestBody
 from pingap.http.context import RequestContext
 from pingap.http.errors import BadRequest, HTTPError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.http2_errors import CANCEL, INTERNAL_ERROR, NO_ERROR
 from pingap.protocol.http2_frames import MOST_FRAME
 from pingap.protocol.http2_hpack import fields_block, response_block

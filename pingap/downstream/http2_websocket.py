@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pingap.downstream.http2_stream import Http2Stream
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.http2_errors import CANCEL
 from pingap.protocol.websocket import add_key
 from pingap.wire.deadlines import NEVER

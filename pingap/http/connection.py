@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from pingap.http.forwarding import NOTHING, Family, Told, read
-from pingap.http.messages import Request
 from pingap.http.networks import Network, contains, is_trusted_peer, shown
+from pingap.http.request import Request
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.state import SharedState
 

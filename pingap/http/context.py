@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
 from pingap.http.errors import PingapError
 from pingap.http.forwarding import NOTHING, Told
 from pingap.http.headers import Field, field
-from pingap.http.messages import Request, Response
+from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
+from pingap.http.request import Request
+from pingap.http.response import Response
+from pingap.http.running_exchange import RunningExchange
 from pingap.shared_state.state import SharedState
-
-if TYPE_CHECKING:
-    pass
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -29,34 +28,6 @@ MOST_TIMINGS: Final = 32
 """Maximum number of ``Server-Timing`` metrics that plugins can add to a response."""
 T = TypeVar("T")
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class OriginalRequest:
-    """The request as the client sent it, before any plugin changed it.
-
-    :param method: as sent.
-    :param target: path and query as sent, also for an absolute target.
-    :param host: the original value of ``Request.host``.
-    :param scheme: ``http`` or ``https``, as in ``RequestContext.scheme``.
-    """
-
-    method: str
-    target: str
-    host: str
-    scheme: str
-
-
-class RunningExchange(Protocol):
-    """The exchange of a request, as far as its context knows it."""
-
-    client_full: bool
-
-    async def read_response(self, response: Response, limit: int) -> bytes | None:
-        """Return the whole body of an upstream's response."""
-
-    def on_client_full(self, full: bool) -> None:
-        """Record whether the client accepts more data."""
 
 
 class RequestContext:
@@ -185,13 +156,9 @@ class RequestContext:
     async def read_response(self, response: Response, limit: int) -> bytes | None:
         """Read the whole body of a response in ``upstream_response``, so that it can be replaced.
 
-        Afterwards ``response.body`` has it, and, unless it is empty, another one may be assigned,
-        together with header fields that describe it. Later plugins, such as a cache, see the response as if it had come
-        that way. Trailers are dropped. The time limit of the phase is suspended while the upstream
-        sends; if it breaks off, the client gets 502.
-
-        A body filter can replace a body, too, and need not hold all of it, but it runs after
-        ``upstream_response`` of all plugins: a cache has taken the head by then.
+        Unless the body is empty, another one can then be assigned to ``response.body``. Later plugins,
+        such as a cache, see the response as if it had come that way. Trailers are dropped. The upstream's
+        time limits apply while it sends, not that of the phase; if it breaks off, the client gets 502.
 
         :param response: the response that the phase was called with.
         :param limit: maximum size of the body in bytes.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pingap.http.headers import Field, field
 
 if TYPE_CHECKING:
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
 
 
 class Source(Enum):

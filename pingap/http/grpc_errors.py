@@ -11,7 +11,8 @@ from typing import Final
 
 from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers, field
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 
 # application/grpc, +proto, +json or others; not application/grpc-web, which has another format.
 _GRPC: Final = re.compile(rb"application/grpc(?:$|[+; \t])", re.IGNORECASE)

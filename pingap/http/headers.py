@@ -48,6 +48,8 @@ def field(name: str, value: str) -> Field:
 
 new: Final = object.__new__
 """Creates an object without calling its class, for objects that every request needs."""
+set_unchecked: Final = object.__setattr__
+"""Assigns attributes that plugins may not assign, or no longer."""
 
 
 class Headers:

@@ -7,7 +7,8 @@ from typing import Final
 
 from pingap.http.errors import BadRequest, HTTPError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 
 COUNTED: Final = frozenset(("OPTIONS", "TRACE"))
 """Methods to which ``Max-Forwards`` applies."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pingap.http.headers import TOKEN, Field, Headers
-from pingap.http.messages import Request, Response, is_target, set_unchecked
+from pingap.http.headers import TOKEN, Field, Headers, set_unchecked
+from pingap.http.request import Request, is_target
+from pingap.http.response import Response
 from pingap.http.response_checks import check_headers
 
 

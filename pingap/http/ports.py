@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext

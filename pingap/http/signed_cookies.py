@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pingap.http.cookies import Cookie
 from pingap.http.headers import Field
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.http.signing import Signer, SigningKey
 
 

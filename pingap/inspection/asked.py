@@ -11,7 +11,7 @@ from pingap.config.problem import did_you_mean, quoted
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
 from pingap.http.hosts import parse_host
-from pingap.http.messages import Request
+from pingap.http.request import Request
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.DOTALL

@@ -18,8 +18,8 @@ from pingap.hookspecs import PHASES
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
-from pingap.http.messages import Request
 from pingap.http.paths import as_matched
+from pingap.http.request import Request
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
 from pingap.observability.counters import WorkerStats
 from pingap.plugins.chains import NO_CHAINS, Chains, Instance

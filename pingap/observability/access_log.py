@@ -19,7 +19,8 @@ from pingap.config.problem import did_you_mean
 from pingap.config.variables import find_context_key, human_time, known_keys
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, header_key
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.observability.json_lines import inside_strings, is_json, json_text, json_value
 from pingap.observability.logs import json_line
 from pingap.observability.timestamps import local_time_at

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
 
 _LOGGERS: Final = ("pingap", "asyncio")
 COUNTED: Final = "pingap_counted"

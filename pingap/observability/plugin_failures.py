@@ -15,7 +15,7 @@ from pingap.observability.failures import COUNTED, Failure
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
 
 log = logging.getLogger("pingap")
 

@@ -7,7 +7,7 @@ import time
 
 from pingap.http.context import RequestContext
 from pingap.http.headers import field
-from pingap.http.messages import Response
+from pingap.http.response import Response
 
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^`|~0-9A-Za-z-]")
 

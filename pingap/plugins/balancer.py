@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.plugins.peer import Peer
 
 WORDS: Final = (

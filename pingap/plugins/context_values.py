@@ -9,7 +9,7 @@ from pingap.config.variables import Lookup
 from pingap.http.context import RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.headers import field
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.plugins.kinds import CONTEXT_KEY
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 

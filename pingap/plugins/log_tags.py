@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from pingap.http.context import RequestContext
 from pingap.http.errors import PluginError
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.observability.access_log import LogTag
 from pingap.plugins.checks import place_of_function
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pingap.http.body_filters import AsyncBodyFilter, BodyFilter
 from pingap.http.headers import Headers
-from pingap.http.messages import Request
 from pingap.http.outcome import RequestOutcome
+from pingap.http.request import Request
 from pingap.plugins.chains import Call, Chains, Owner
 from pingap.plugins.websocket_filter import Sendable, Tunnel, WebSocketFilter
 from pingap.protocol.websocket_frames import WebSocketMessage

@@ -13,7 +13,7 @@ import os
 import time
 from typing import Any
 
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.plugins.chains import Call, Chains
 
 log = logging.getLogger("pingap.hooks")

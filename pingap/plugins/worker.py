@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pingap.config.storage.interface import ConfigStorage
-    from pingap.http.messages import Request, Response
+    from pingap.http.request import Request
+    from pingap.http.response import Response
     from pingap.observability.notifications import Notification
     from pingap.plugins.certificate_store import CertificateStore
     from pingap.plugins.durable_store import DurableStore

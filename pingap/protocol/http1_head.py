@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from pingap.http.headers import FIELD_VALUE, TOKEN, Headers, make_headers
-from pingap.http.messages import REASONS
+from pingap.http.response import REASONS
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 

@@ -9,7 +9,7 @@ from typing import Final
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers, new
 from pingap.http.hosts import parse_host
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import TUNNEL_PIECE, EndOfMessage, HeadLimits
 from pingap.protocol.fields import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from pingap.http.errors import UpstreamError
-from pingap.http.headers import Headers, make_headers
-from pingap.http.messages import Response, make_response, set_unchecked
+from pingap.http.headers import Headers, make_headers, set_unchecked
+from pingap.http.response import Response, make_response
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import RESPONSE_LIMITS, TUNNEL_PIECE, EndOfMessage
 from pingap.protocol.fields import connection_options, drop_listed, read_length

@@ -10,7 +10,8 @@ from itertools import compress, repeat
 from typing import Final
 
 from pingap.http.headers import Headers
-from pingap.http.messages import REASONS, Request, Response
+from pingap.http.request import Request
+from pingap.http.response import REASONS, Response
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 
 LAST_CHUNK: Final = b"0\r\n\r\n"

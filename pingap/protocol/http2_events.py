@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 
 
 class RequestReceived:

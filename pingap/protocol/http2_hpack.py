@@ -24,7 +24,8 @@ from typing import Final, Generic, TypeVar
 from hpack.table import HeaderTable
 
 from pingap.http.headers import Headers, make_headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import NEVER_FORWARDED, announced_trailers, takes_trailers
 from pingap.protocol.hpack_decoder import HpackDecoder, MalformedBlock, OversizedBlock

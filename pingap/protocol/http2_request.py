@@ -13,7 +13,7 @@ from typing import Final
 from pingap.http.errors import BadRequest
 from pingap.http.headers import TOKEN, make_headers, new
 from pingap.http.hosts import parse_host
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import read_length
 from pingap.protocol.http1_head import Malformed

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from pingap.http.headers import make_headers
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import read_length
 from pingap.protocol.http1_head import Malformed

@@ -12,7 +12,8 @@ import secrets
 from typing import Final
 
 from pingap.http.errors import HTTPError, UpstreamError
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.websocket_deflate import known_offers
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -13,10 +13,10 @@ import anyio
 
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.errors import BadRequest, HTTPError, PingapError, UpstreamError
-from pingap.http.headers import Headers
+from pingap.http.headers import Headers, set_unchecked
 from pingap.http.hops import without_credentials
-from pingap.http.messages import Response, set_unchecked
 from pingap.http.plugin_heads import close_head
+from pingap.http.response import Response
 from pingap.protocol.own_fields import drop_owned
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, rewrites

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from pingap.http.errors import ClientGone, PingapError, forget_frames
 from pingap.http.hops import COUNTED, pass_hop
-from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
+from pingap.http.response import Response
 from pingap.plugins.chains import Chain
 from pingap.proxy.attempts import ask_upstream
 from pingap.proxy.body_source import produce

@@ -9,8 +9,8 @@ from typing import Any, Final
 import anyio
 
 from pingap.http.errors import ClientGone, FileBodyError, PingapError, PluginError
-from pingap.http.messages import Response, has_no_body
 from pingap.http.ports import Sink
+from pingap.http.response import Response, has_no_body
 from pingap.plugins.file_body import PIECE, FileBody, OpenFile
 from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.body_relay import BodyRelay

@@ -14,7 +14,8 @@ from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.grpc_errors import grpc_error, is_grpc
 from pingap.http.headers import Headers, field
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.plugins.base import Plugin, PluginSettings
 
 _NO_STORE: Final = field("Cache-Control", "private, no-store")

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, HTTPError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
 from pingap.http.ports import Upstream
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.filter_stages import Stage

@@ -14,7 +14,8 @@ import anyio
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, HTTPError, PingapError, forget_frames
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.plugins.chains import NO_CHAINS
 from pingap.proxy.attempts import ask_upstream
 from pingap.proxy.exchange import Exchange

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
 from pingap.http.plugin_heads import close_head
+from pingap.http.response import Response
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters
 

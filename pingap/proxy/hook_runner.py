@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 from pingap.http.attempts import Retry
 from pingap.http.body_filters import AnyBodyFilter, AsyncBodyFilter, BodyFilter
 from pingap.http.errors import ClientGone, HTTPError, PluginError
-from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
+from pingap.http.response import Response
 from pingap.plugins.chains import Chain, Owner
 from pingap.plugins.file_body import FileBody
 from pingap.proxy.async_hooks import Outcome

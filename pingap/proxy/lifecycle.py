@@ -19,9 +19,9 @@ from pingap.http.errors import (
     forget_frames,
 )
 from pingap.http.hops import COUNTED, pass_hop
-from pingap.http.messages import NO_ANSWER, Response
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
+from pingap.http.response import NO_ANSWER, Response
 from pingap.plugins.chains import Chains
 from pingap.protocol.own_fields import drop_owned
 from pingap.protocol.websocket import check_upgrade, is_websocket, limit_extensions

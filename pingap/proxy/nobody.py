@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pingap.http.headers import Headers
-    from pingap.http.messages import Response
+    from pingap.http.response import Response
     from pingap.proxy.async_hooks import HookTasks
     from pingap.proxy.exchange import Exchange
     from pingap.proxy.sides import Leavers

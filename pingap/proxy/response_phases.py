@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 
 from pingap.http.attempts import Retry
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.plugins.chains import Chains
 from pingap.proxy.attempts import ask_again
 from pingap.proxy.exchange import Exchange

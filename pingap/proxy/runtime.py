@@ -14,7 +14,8 @@ from pingap.http.context import RequestContext
 from pingap.http.errors import FileBodyError, HTTPError, MessageError, PluginError, Source
 from pingap.http.forwarding import Family
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.observability.counters import LocationStats
 from pingap.observability.plugin_failures import PluginFailures
 from pingap.observability.timing import add_server_timing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pingap.http.messages import Response
 from pingap.http.ports import Sink, Source
+from pingap.http.response import Response
 
 if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pingap.http.context import RequestContext
 from pingap.http.errors import ClientGone, PingapError
-from pingap.http.messages import Request
 from pingap.http.ports import Upstream
+from pingap.http.request import Request
 from pingap.observability.failures import REQUEST
 from pingap.proxy.sides import Downstream
 

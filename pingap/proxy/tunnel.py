@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
 from pingap.http.ports import Upstream
+from pingap.http.response import Response
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.sides import Messages

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pingap.config import LocationConfig
     from pingap.http.context import RequestContext
     from pingap.http.headers import Headers
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.proxy.runtime import HeaderChange
 
 Tell = Callable[[tuple[str | int, ...], str], None]

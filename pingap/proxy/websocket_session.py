@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pingap.http.errors import BadRequest, HTTPError, PluginError, UpstreamError
-from pingap.http.messages import Response
 from pingap.http.outcome import RequestOutcome
+from pingap.http.response import Response
 from pingap.plugins.checks import place_of_function
 from pingap.plugins.websocket_filter import WebSocketFilter, as_message
 from pingap.protocol.websocket import is_websocket

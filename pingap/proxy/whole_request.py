@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.proxy.body_relay import BodyRelay
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.proxy.async_stage import AsyncStage
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, wrong_length

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pingap.http.messages import Response, set_unchecked
+from pingap.http.headers import set_unchecked
+from pingap.http.response import Response
 from pingap.proxy.body_relay import BodyRelay
 
 

@@ -8,8 +8,8 @@ from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request
 from pingap.http.networks import parse_trusted
+from pingap.http.request import Request
 from pingap.observability.counters import WorkerStats
 from pingap.testing.fields import FieldsLike, pairs
 

@@ -12,7 +12,8 @@ from pingap.build.registry import installed_registry
 from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.config.storage.memory import MemoryStorage
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.observability.notifications import Notification
 from pingap.plugins.durable_store import DurableStore
 from pingap.plugins.upstream_view import PeerView, UpstreamView

@@ -18,7 +18,7 @@ import anyio
 from pingap.config.allowed_hosts import AllowedHost, IPAddress, is_special, plain_address
 from pingap.http.connection import Connection
 from pingap.http.errors import HTTPError, UpstreamError
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.tls.client_context import ClientTls
 from pingap.upstream.connections.alpn import Speaks
 from pingap.upstream.connections.http1_connection import UpstreamConnection

@@ -16,7 +16,7 @@ import anyio
 
 from pingap.http.connection import Connection
 from pingap.http.errors import UpstreamError
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.options import reason

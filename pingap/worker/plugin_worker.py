@@ -10,7 +10,8 @@ from typing import Final
 from pingap.build.runtime import Runtime
 from pingap.config.storage.interface import ConfigStorage
 from pingap.http.connection import Connection
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.observability.notifications import Notification, notify
 from pingap.plugins.chains import Instance as PluginInstance
 from pingap.plugins.durable_store import DurableStore

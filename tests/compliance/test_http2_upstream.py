@@ -11,7 +11,7 @@ from support import h2
 from support.h2 import END_HEADERS, END_STREAM, Fields, frame, settings
 
 from pingap.http.headers import Headers, field
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import Http2Error
 from pingap.protocol.http2_events import (

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from support.wire import at, read_requests, read_response
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol import http1_write
 from pingap.protocol.fields import NEVER_FORWARDED
 

@@ -18,7 +18,7 @@ from support.h2 import END_HEADERS, END_STREAM, frame
 from support.wire import at, every_cut
 
 from pingap.http.headers import Headers, field
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.http2_client import MOST_INTERIM, Http2ClientCodec
 from pingap.protocol.http2_errors import Http2Error
 from pingap.protocol.http2_events import (

@@ -17,7 +17,7 @@ from support.h2 import END_HEADERS, END_STREAM, fields, frame
 from support.wire import at, every_cut
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_codec import PREFACE, Http2Codec
 from pingap.protocol.http2_errors import Http2Error

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support.h2 import fields
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http2_errors import COMPRESSION_ERROR, Http2Error
 from pingap.protocol.http2_hpack import (

@@ -7,7 +7,7 @@ from hpack import Encoder
 from support.cost import cost
 
 from pingap.http.headers import Headers, make_headers
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http1_request import RequestDecoder
 from pingap.protocol.http2_hpack import HeadReader

@@ -13,7 +13,7 @@ from support.readers import READERS
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import make_headers
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http1_request import RequestDecoder

@@ -9,8 +9,8 @@ from support.cost import cost
 from support.wire import at, cut, every_cut, heads, read_requests
 
 from pingap.http.errors import BadRequest
-from pingap.http.messages import Request
 from pingap.http.paths import is_odd
+from pingap.http.request import Request
 from pingap.protocol.events import TUNNEL_PIECE, EndOfMessage, HeadLimits
 from pingap.protocol.http1_head import (
     Malformed,

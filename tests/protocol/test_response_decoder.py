@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.wire import at, every_cut, read_response
 
 from pingap.http.errors import UpstreamError
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.protocol.events import TUNNEL_PIECE
 from pingap.protocol.http1_response import MOST_AT_ONCE, PIECE, ResponseDecoder
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from pingap.http.errors import BadRequest, UpstreamError
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.events import EndOfMessage, HeadLimits
 from pingap.protocol.http1_request import RequestDecoder
 from pingap.protocol.http1_response import ResponseDecoder

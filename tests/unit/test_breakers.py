@@ -14,7 +14,7 @@ from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.shared_state.segment import SharedSegment
 from pingap.upstream.balancing.selection import Balancing, Selection
 from pingap.upstream.circuit_breaking.breaker import State

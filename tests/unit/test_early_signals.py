@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.proxy.exchange import Exchange
 
 

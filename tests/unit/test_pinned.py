@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pingap.http.headers import Headers
-from pingap.http.messages import Response
+from pingap.http.response import Response
 from pingap.upstream.connections.challenges import asks_to_sign_in
 from pingap.upstream.connections.pinned import MOST_IDLE, Pins
 

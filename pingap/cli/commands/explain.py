@@ -13,7 +13,7 @@ from pingap.build.builtin import METRICS
 from pingap.build.registry import installed_registry
 from pingap.cli.commands.common import aligned, built, conf_option, json_option, print_json
 from pingap.config import Config
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.inspection.asked import choose_server, read_request
 from pingap.inspection.explanation import Explanation, Step, explain
 

@@ -15,7 +15,7 @@ from pingap.plugins.balancer import Balancer, Usable, is_available
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.plugins.peer import Peer
 
 _Entry: TypeAlias = "tuple[float, float, int, Peer]"

@@ -16,7 +16,7 @@ from pingap.upstream.balancing.weighted_draw import WeightedDraw
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.plugins.peer import Peer
 
 MEMORY_SECONDS: Final = 10.0

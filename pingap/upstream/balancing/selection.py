@@ -25,7 +25,7 @@ from pingap.upstream.balancing.slow_start import with_slow_start
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.plugins.peer import Peer as AnyPeer
     from pingap.upstream.peer import Peer
 

@@ -13,7 +13,7 @@ from pingap.upstream.balancing.sticky import Sticky
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.plugins.peer import Peer
 
 

@@ -18,7 +18,7 @@ from pingap.upstream.balancing.round_robin import RoundRobin
 
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
-    from pingap.http.messages import Request
+    from pingap.http.request import Request
     from pingap.plugins.peer import Peer
 
 LEAST_SECRET: Final = 16

@@ -19,8 +19,8 @@ from pingap.upstream.health.keys import BREAKER, peer_key
 if TYPE_CHECKING:
     from pingap.http.context import RequestContext
     from pingap.http.errors import UpstreamError
-    from pingap.http.messages import Request
     from pingap.http.ports import RelayedBody
+    from pingap.http.request import Request
     from pingap.shared_state.bus import Bus
     from pingap.shared_state.state import SharedState
     from pingap.upstream.peer import Peer

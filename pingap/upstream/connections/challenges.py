@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pingap.http.messages import Response
+from pingap.http.response import Response
 
 CHALLENGES: Final = frozenset((401, 407))
 """Statuses of responses that request authentication."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pingap.http.errors import UpstreamError
 from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol import http1_write
 from pingap.protocol.events import EndOfMessage
 from pingap.protocol.http1_response import WHOLE, Event, ResponseDecoder

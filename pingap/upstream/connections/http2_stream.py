@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pingap.http.errors import HTTPError, UpstreamError
-from pingap.http.headers import Headers
-from pingap.http.messages import Request, Response, set_unchecked
+from pingap.http.headers import Headers, set_unchecked
 from pingap.http.ports import Asker
+from pingap.http.request import Request
+from pingap.http.response import Response
 from pingap.protocol.http2_client import Http2ClientCodec
 from pingap.protocol.http2_errors import CANCEL, REFUSED_STREAM, error_name
 from pingap.protocol.http2_events import StreamReset

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, cast
 
-from pingap.http.messages import Request
+from pingap.http.request import Request
 from pingap.upstream.connections.challenges import SCHEMES
 from pingap.upstream.connections.http2_pool import SharedConnections
 
