@@ -156,15 +156,13 @@ class RequestContext:
     async def read_response(self, response: Response, limit: int) -> bytes | None:
         """Read the whole body of a response in ``upstream_response``, so that it can be replaced.
 
-        Unless the body is empty, another one can then be assigned to ``response.body``. Later plugins,
-        such as a cache, see the response as if it had come that way. Trailers are dropped. The upstream's
-        time limits apply while it sends, not that of the phase; if it breaks off, the client gets 502.
+        Unless it is empty, another one can then be assigned to ``response.body``; later plugins see the
+        response as if it had come that way, without trailers. The time limits of the upstream apply.
 
         :param response: the response that the phase was called with.
         :param limit: maximum size of the body in bytes.
-        :returns: the body; None if it is larger, or produced by a plugin in pieces: it then passes on
-            as usual.
-        :raises RuntimeError: called in another phase.
+        :returns: the body; None if it is larger, or comes from a plugin in pieces.
+        :raises RuntimeError: it is being sent.
 
         .. versionadded:: 1.1
         """
