@@ -82,13 +82,14 @@ class Plugin:
     runs and is then in ``request.body``; a larger one is answered with 413. 0: not needed. ``__init__`` may
     set it if it is a setting."""
 
-    reads_headers: ClassVar[tuple[str, ...]] = ()
-    """Names of request headers that the plugin bases its decisions on."""
+    reads_headers: tuple[str, ...] = ()
+    """Names of request headers that the plugin bases its decisions on. ``__init__`` may set it, if it depends
+    on a setting."""
 
-    adds_headers: ClassVar[tuple[str, ...]] = ()
+    adds_headers: tuple[str, ...] = ()
     """Names of request headers that the plugin adds for the upstream or for other plugins. The same headers
     from clients are dropped, unless a plugin of the location reads them, so that a client cannot
-    impersonate the plugin."""
+    impersonate the plugin; with ``_`` instead of ``-`` as well. ``__init__`` may set it."""
 
     may_fail_open: ClassVar[bool] = False
     """Whether ``fail_open = true`` is allowed: requests then pass without the plugin if it fails."""

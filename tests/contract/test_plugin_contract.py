@@ -281,6 +281,30 @@ def test_only_plugins_say_what_plugins_should_say(proxy: Proxy, upstream: Upstre
     assert seen == {"/named": "ann", "/nobody": None, "/read": "root", "/free": "root"}
 
 
+class Chosen(Plugin):
+    """Says who it is, in a header that the operator chooses."""
+
+    category = "chosen"
+
+    class Settings(PluginSettings):
+        header: str
+
+    def __init__(self, settings: Settings) -> None:
+        self.adds_headers = (settings.header,)
+
+    @hookimpl
+    def request(self) -> None:
+        """Add nothing."""
+
+
+def test_the_headers_that_a_plugin_adds_may_be_a_setting(proxy: Proxy, upstream: Upstream) -> None:
+    proxy.location("/", plugins=[(Chosen, {"header": "X-Whose"})])
+    for name in ("X-Whose", "x_whose", "X-Other"):
+        proxy.get("/", headers={name: "root"})
+    names = [{one.lower() for one, _ in request.headers} for request in upstream.requests]
+    assert names == [{"host"}, {"host"}, {"host", "x-other"}]
+
+
 class Break(Plugin):
     """Sets a header that is two, without the checks of ``field``."""
 

@@ -29,6 +29,7 @@ from pingap import (
 from pingap_auth.guard import Guard
 from pingap_auth.identity import fingerprint
 from pingap_auth.remembered import KeyedHash, Remembered
+from pingap_auth.urls import Url
 
 log = logging.getLogger("pingap")
 
@@ -41,10 +42,12 @@ _FAILED: Final = "Forward auth request failed"
 _OF_CONNECTION: Final = frozenset(
     (
         b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding",
-        b"upgrade", b"http2-settings", b"content-length", b"expect", b"host",
+        b"upgrade", b"http2-settings", b"content-length", b"expect", b"host", b"range",
+        b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since",
     )
 )  # fmt: skip
-"""Fields that describe a connection or a body; the call has its own."""
+"""Fields that describe a connection or a body, or ask for a part of the page, or whether it has changed: the call
+is another request."""
 _OURS: Final = (
     "X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri",
     "X-Forwarded-For",
@@ -57,12 +60,11 @@ _SPOOFABLE: Final = frozenset(
     )
 )  # fmt: skip
 """Fields of clients that a service could take for those of pingap."""
-
-
-def _checked_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")) or len(url.partition("://")[2]) < 1:
-        raise ValueError("expected an http or https URL")
-    return url
+_CLAIMED: Final = frozenset(
+    (b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"cf-connecting-ip")
+)
+_CLAIMED_PREFIXES: Final = (b"x-forwarded-", b"x-original-")
+"""More of them, which are copied only if ``request_headers`` says so: another proxy may have set them."""
 
 
 def _checked_name(name: str) -> str:
@@ -81,12 +83,13 @@ class ForwardAuth(Guard):
     class Settings(PluginSettings):
         """Settings of ``forward_auth``."""
 
-        auth_url: Annotated[str, AfterValidator(_checked_url)]
+        auth_url: Url
         """The URL that is requested with GET."""
         request_headers: list[Name] = SettingsField(default=[])
         """Headers of the request that the service gets; empty: all."""
         add_headers: list[Name] = SettingsField(default=[])
-        """Headers of its answer that the upstream gets. The same headers from clients are removed."""
+        """Headers of its answer that the upstream gets. The same headers from clients are removed; the service
+        gets them if they are in ``request_headers``, or ``Authorization`` or ``Cookie``."""
         timeout: Duration = 10.0
         """How long a call may take."""
         cache: Duration = 0.0
@@ -106,6 +109,9 @@ class ForwardAuth(Guard):
         self._only = frozenset(name.lower().encode() for name in settings.request_headers)
         self._added = settings.add_headers
         self._added_keys = [name.lower().encode() for name in settings.add_headers]
+        self.adds_headers = tuple(settings.add_headers)
+        # Others of these headers would tell the service, too, who the client claims to be.
+        self.reads_headers = ("Authorization", "Cookie", *settings.request_headers)
         self._hash = KeyedHash()
         self._permitted: Remembered[list[Field]] = Remembered(settings.cache)
         self._cookies: ContextKey[list[Field]] = ContextKey("cookies of the service", [])
@@ -130,7 +136,7 @@ class ForwardAuth(Guard):
         left_out = _OF_CONNECTION | _SPOOFABLE | _listed(request.headers.get_all("connection"))
         for name, value in request.headers.items():
             key = name.lower().encode("latin-1")
-            if key in left_out or (self._only and key not in self._only):
+            if key in left_out or not self._is_for_service(key):
                 continue
             if (already := headers.get(name.lower())) is not None:
                 value = f"{already}{'; ' if key == b'cookie' else ', '}{value}"
@@ -144,6 +150,11 @@ class ForwardAuth(Guard):
         )
         headers.update(zip((name.lower() for name in _OURS), values, strict=True))
         return headers
+
+    def _is_for_service(self, key: bytes) -> bool:
+        if self._only:
+            return key in self._only
+        return key not in _CLAIMED and not key.startswith(_CLAIMED_PREFIXES)
 
     async def _ask(
         self, sent: dict[str, str], digest: bytes, request: Request, ctx: RequestContext
@@ -162,16 +173,20 @@ class ForwardAuth(Guard):
             return self._failed(ctx)
         if not 200 <= answer.status < 300:
             return self._relayed(answer, request, ctx)
-        added = [
-            field(name, values[0])
-            for name in self._added
-            if (values := answer.headers.get_all(name))
-        ]
+        try:
+            added = self._added_by(answer)
+        except ValueError as error:  # a control character
+            log.warning("location %s: forward_auth: %s", ctx.location, error)
+            return self._failed(ctx)
         cookies = [one for one in answer.headers.fields if one[0] == b"set-cookie"]
         if "no-store" not in answer.headers.get("cache-control", "").lower() and not cookies:
             self._permitted.put(digest, added)
         self._pass(added, cookies, request, ctx)
         return None
+
+    def _added_by(self, answer: SideCallResponse) -> list[Field]:
+        found = [(name, answer.headers.get_all(name)) for name in self._added]
+        return [field(name, values[0]) for name, values in found if values]
 
     def _failed(self, ctx: RequestContext) -> Response:
         self.count("no answer", ctx)

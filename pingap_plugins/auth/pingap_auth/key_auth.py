@@ -66,6 +66,8 @@ class KeyAuth(Guard):
         self._name_key = field(settings.name_header, "")[0] if settings.name_header else b""
         if self._name_key and self._name_key == self._header:
             raise ValueError("name_header and header are the same")
+        self.reads_headers = (settings.header,) if settings.header else ()
+        self.adds_headers = (settings.name_header,) if settings.name_header else ()
         keys, named, path = settings.keys, settings.named_keys, settings.keys_file
         files = [path, *(one.path for one in (*keys, *named.values()))]
         self._keys = WatchedFiles(lambda: read_keys(keys, named, path), files)

@@ -100,6 +100,7 @@ class Mtls(Guard):
         self._lists_fingerprints = bool(settings.fingerprints or settings.fingerprints_file)
         self._headers = settings.headers
         self._header_keys = [field(name, "")[0] for name in settings.headers]
+        self.adds_headers = tuple(settings.headers)
 
     @hookimpl
     def request(

@@ -59,7 +59,8 @@ def test_what_the_service_is_told(proxy: Proxy, upstream: Upstream, service: Ups
     [
         "X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-Host", "X-Forwarded-For",
         "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "X-Original-URL", "x-forwarded-URI",
-        "X-Rewrite-URL", "X-Forwarded-Port", "X-Forwarded-Prefix",
+        "X-Rewrite-URL", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-User", "X_Forwarded_Uri",
+        "X-Original-Host", "True-Client-IP", "CF-Connecting-IP",
     ],
 )  # fmt: skip
 def test_a_client_cannot_speak_for_pingap(proxy: Proxy, service: Upstream, name: str) -> None:
@@ -82,6 +83,8 @@ def test_fields_of_the_connection_are_not_copied(proxy: Proxy, service: Upstream
             "TE": "trailers",
             "Keep-Alive": "5",
             "X-A": "1",
+            "If-None-Match": "*",
+            "Range": "bytes=0-1",
         },
         body=[b"x"],
     )
@@ -94,6 +97,8 @@ def test_fields_of_the_connection_are_not_copied(proxy: Proxy, service: Upstream
         "transfer-encoding",
         "content-length",
         "content-type",
+        "if-none-match",
+        "range",
     ):
         assert name not in found
 
@@ -108,6 +113,16 @@ def test_only_chosen_headers(proxy: Proxy, service: Upstream) -> None:
         None,
     )
     assert asked.header("x-forwarded-method") == "GET"
+
+
+def test_another_proxy_may_have_set_headers_that_are_chosen(
+    proxy: Proxy, service: Upstream
+) -> None:
+    site = make_site(proxy, service, request_headers=["CF-Connecting-IP", "X-Forwarded-Uri"])
+    site.get("/a", headers={"CF-Connecting-IP": "192.0.2.1", "X-Forwarded-Uri": "/b"})
+    asked = service.received_once()
+    assert asked.header("cf-connecting-ip") == "192.0.2.1"
+    assert asked.headers.get_all("x-forwarded-uri") == ["/a"]
 
 
 def test_cookies_over_http2_are_one_field(proxy: Proxy, service: Upstream) -> None:
@@ -156,7 +171,7 @@ def test_a_refusal_of_head_and_its_length(proxy: Proxy, service: Upstream) -> No
 
 
 def test_a_service_that_is_not_there(proxy: Proxy, upstream: Upstream, service: Upstream) -> None:
-    site = make_site(proxy, service)
+    site = make_site(proxy, service, add_headers=["X-User"])
     service.raw("/check", b"HTTP/1.1 20", then="reset")
     assert told(site.get("/")) == FAILED
     service.raw("/check", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"half")
@@ -165,8 +180,14 @@ def test_a_service_that_is_not_there(proxy: Proxy, upstream: Upstream, service: 
     assert told(site.get("/")) == FAILED
     service.reply("/check", b"x" * (1024 * 1024 + 1), status=403)
     assert told(site.get("/")) == FAILED
+    service.raw(
+        "/check", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n"
+    )
+    assert told(site.get("/")) == FAILED
+    service.raw("/check", b"HTTP/1.1 200 OK\r\nX-User: a\1b\r\nContent-Length: 0\r\n\r\n")
+    assert told(site.get("/")) == FAILED
     assert upstream.requests == []
-    assert site.access_log == ["no answer 502"] * 4
+    assert site.access_log == ["no answer 502"] * 6
     assert "app=shop" not in site.log
 
 
@@ -327,6 +348,10 @@ def test_other_versions_and_upgrades(proxy: Proxy, upstream: Upstream, service: 
         ("", "auth_url"),
         ('auth_url = "check"', "expected an http or https URL"),
         ('auth_url = "http://"', "expected an http or https URL"),
+        ('auth_url = "http:///check"', "expected an http or https URL"),
+        ('auth_url = "http://a/b c"', "expected an http or https URL"),
+        ('auth_url = "http://a/#b"', "expected an http or https URL"),
+        ('auth_url = "http://user:hush@a/"', "without user name and password"),
         ('auth_url = "http://a"\nadd_headers = ["a b"]', "is not a header name"),
         ('auth_url = "http://a"\ntimeout = "1x"', "timeout"),
         ('auth_url = "http://a"\ntimeout = "30s"', "less than 30s"),

@@ -155,6 +155,8 @@ def test_headers_for_the_upstream(start: Callable[..., Site], upstream: Upstream
         ("x-NAME", "root"),
         ("X-Print", "1"),
         ("X-Names", "DNS:root"),
+        ("X_Subject", "CN=root"),  # which applications of CGI and WSGI read as X-Subject
+        ("x_print", "1"),
     ]
     site.get(ALICE, headers=forged)
     site.get(BOB, headers=forged)
@@ -166,6 +168,7 @@ def test_headers_for_the_upstream(start: Callable[..., Site], upstream: Upstream
         "DNS:alice.example,URI:spiffe://prod/web\\2CDNS:root.example,email:alice@shop.example"
     ]
     assert bob.headers.get_all("x-names") == [""]
+    assert not any("_" in name for request in (alice, bob) for name, _ in request.headers)
 
 
 def test_files_of_fingerprints(start: Callable[..., Site], tmp_path: Path) -> None:

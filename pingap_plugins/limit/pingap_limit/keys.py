@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple, TypeAlias
 
@@ -10,7 +11,9 @@ from pingap import Networks, Request, RequestContext
 
 _WITH_NAME: Final = ("header", "cookie", "query", "claim")
 _ALONE: Final = ("ip", "host", "path", "user")
-CHOSEN_BY_CLIENTS: Final = ("header", "cookie", "query")
+_TOKENS: Final = ("header", "cookie")
+MAY_BE_MISSING: Final = (*_WITH_NAME, "user")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 _CLAIMS: Final = ("jwt", "oidc")
 """Where plugins that check tokens keep the claims of a request (``ctx.state``)."""
@@ -54,8 +57,8 @@ class Clients:
     def _find(self, address: str) -> Client:
         try:
             ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-        except ValueError:  # a Unix socket
-            return Client(address, allowed=False)
+        except ValueError:  # a Unix socket, all of whose clients are one
+            return Client(address or "-", allowed=False)
         if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
         allowed = any(ip in network for network in self._allowed)
@@ -112,11 +115,13 @@ class Keys:
 def parse_part(text: str) -> tuple[str, str]:
     """Read a property such as ``ip`` or ``header:X-Api-Key``.
 
-    :raises ValueError: there is no such kind, or it lacks its name.
+    :raises ValueError: there is no such kind, it lacks its name, or no request has such a name.
     """
     kind, colon, name = text.partition(":")
     if kind in _ALONE and not colon:
         return kind, ""
+    if kind in _TOKENS and name and not _TOKEN.fullmatch(name):
+        raise ValueError(f'found "{text}", but "{name}" is not the name of a {kind}')
     if kind in _WITH_NAME and name:
         return kind, name
     known = ", ".join([*_ALONE, *(f"{one}:NAME" for one in _WITH_NAME)])
@@ -127,19 +132,29 @@ def _source(kind: str, name: str, clients: Clients) -> Source:
     if kind == "ip":
         return lambda request, ctx: clients[ctx.client_ip(request)].key
     if kind == "header":
-        lower = name.lower()
-        return lambda request, ctx: request.header(lower)
+        key = name.lower().encode()
+        return lambda request, ctx: _first(
+            value.decode("latin-1") for value in request.headers.find_all(key)
+        )
     if kind == "cookie":
         return lambda request, ctx: request.cookie(name)
     if kind == "query":
-        return lambda request, ctx: request.query_params.get(name)
+        return lambda request, ctx: _first(request.query_params.get_all(name))
     if kind == "claim":
         return lambda request, ctx: _claim(ctx, name)
     if kind == "user":
         return lambda request, ctx: ctx.user
     if kind == "host":
-        return lambda request, ctx: request.host
+        return lambda request, ctx: request.host or "-"  # HTTP/1.0 may have none
     return lambda request, ctx: request.path
+
+
+def _first(values: Iterable[str]) -> str | None:
+    """Return the first value that is not empty.
+
+    A plugin in front may accept a key that is sent twice, or beside an empty one. It is the same key then.
+    """
+    return next(filter(None, values), None)
 
 
 def _claim(ctx: RequestContext, name: str) -> str | None:

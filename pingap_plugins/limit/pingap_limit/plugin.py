@@ -22,7 +22,7 @@ from pingap import (
     hookimpl,
 )
 from pingap_limit import fields
-from pingap_limit.keys import CHOSEN_BY_CLIENTS, Clients, Keys
+from pingap_limit.keys import MAY_BE_MISSING, Clients, Keys
 from pingap_limit.rates import Rate
 from pingap_limit.settings import Settings as LimitSettings
 from pingap_limit.slots import Slot, Slots
@@ -36,7 +36,15 @@ log = logging.getLogger("pingap")
 
 _PAUSE: Final = 10.0
 """Seconds between two lines of a log about requests over a limit."""
-_AUTHENTICATORS: Final = ("basic_auth", "key_auth", "jwt", "combined_auth", "forward_auth", "oidc")
+_AUTHENTICATORS: Final = (
+    "basic_auth",
+    "combined_auth",
+    "forward_auth",
+    "jwt",
+    "key_auth",
+    "mtls",
+    "oidc",
+)
 
 
 class Limit(Plugin):
@@ -106,10 +114,10 @@ class Limit(Plugin):
         return {"result": lambda request, response, ctx: ctx[self._result]}
 
     def advice(self) -> Iterable[tuple[str, str, str]]:
-        """Tell ``pingap lint`` about limits that clients can avoid."""
-        chosen = [kind for kind, _ in self._settings.parts if kind in CHOSEN_BY_CLIENTS]
-        if chosen and self._settings.missing == "allow" and self._settings.mode == "enforce":
-            problem = f"requests without the {chosen[0]} have no limit"
+        """Tell ``pingap lint`` about limits that requests can avoid."""
+        found = [kind for kind, _ in self._settings.parts if kind in MAY_BE_MISSING]
+        if found and self._settings.missing == "allow" and self._settings.mode == "enforce":
+            problem = f"requests without the {found[0]} have no limit"
             yield "missing", problem, 'set missing = "ip" or "refuse"'
 
     @hookimpl

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 import anyio
+from redis.exceptions import RedisClusterException
 
 from pingap import BackgroundTasks, SharedState
 from pingap_limit.redis_storage import open_storage
@@ -46,6 +47,7 @@ class RedisCalls:
         self._storage = open_storage(url, prefix, timeout, connections)
         self._failures: tuple[type[Exception], ...] = (
             *_as_tuple(self._storage.base_exceptions),
+            RedisClusterException,  # which is none of these
             OSError,
             TimeoutError,
         )

@@ -23,7 +23,7 @@ class RedisLimiter:
         self._calls = calls
         self._strategy = strategy
         most = limit_of(rate) if strategy == "estimate" else rate.amount
-        self._arguments: list[object] = [most, round(rate.seconds * 1e6)]
+        self._arguments: list[object] = [most, max(1, round(rate.seconds * 1e6))]
         if strategy == "estimate":
             self._arguments.append(weight)
         elif strategy == "gcra":

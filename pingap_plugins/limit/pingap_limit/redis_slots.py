@@ -1,7 +1,8 @@
 """Requests in progress over several machines.
 
 A slot is a member of a set in Redis, for 30 seconds; the worker whose request it is renews it. So slots of a
-machine that died become free.
+machine that died become free. If it is not known whether Redis did what it was asked for, slots are given back
+once more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pingap_limit.standing import StorageAway
 
 _LEASE: Final = 30.0
 _RENEWED_EVERY: Final = 10.0
+_PAUSE: Final = 0.25
+"""Seconds after which it is tried again to give slots back."""
 _MOST_AT_ONCE: Final = 16
 """Slots that are renewed or given back at the same time."""
 
@@ -62,9 +65,12 @@ class RedisSlots:
         :raises StorageAway: nobody knows.
         """
         slot = RedisSlot(self, key)
-        passed, count = await self._calls.call(
-            "enter", key, [self._most, round(_LEASE * 1000), slot.name]
-        )
+        arguments = [self._most, round(_LEASE * 1000), slot.name]
+        try:
+            passed, count = await self._calls.call("enter", key, arguments)
+        except BaseException:  # no answer in time, or the client left: Redis may have counted it
+            self.release(slot)
+            raise
         if not passed:
             return int(count)
         self._held.add(slot)
@@ -77,8 +83,8 @@ class RedisSlots:
         self._someone_left.set()
 
     async def give_back_all(self) -> None:
-        """Give back what has been released; if Redis is away, slots become free by themselves."""
-        while self._left:
+        """Give back what has been released, as long as Redis is there."""
+        while self._left and not self._calls.is_away:
             some, self._left = self._left[:_MOST_AT_ONCE], self._left[_MOST_AT_ONCE:]
             async with anyio.create_task_group() as group:
                 for slot in some:
@@ -89,12 +95,16 @@ class RedisSlots:
             await self._someone_left.wait()
             self._someone_left = anyio.Event()
             await self.give_back_all()
+            if self._left:
+                self._someone_left.set()
+                await anyio.sleep(_PAUSE)
 
     async def _leave(self, slot: RedisSlot) -> None:
         try:
             await self._calls.call("leave", slot.key, [slot.name])
-        except StorageAway:  # which was logged; the lease ends
-            return
+        except StorageAway:  # which was logged; it is tried again until its lease has ended
+            if time.monotonic() < slot.renewed_at + _LEASE:
+                self._left.append(slot)
 
     async def _renew(self) -> None:
         while True:

@@ -40,7 +40,7 @@ class Settings(PluginSettings):
     """Settings of ``limit``."""
 
     type: Literal["rate", "inflight"] = "rate"
-    """What is limited: ``rate`` how often requests come, ``inflight`` how many are in progress."""
+    """What is limited: how often requests come (``rate``), or how many are in progress (``inflight``)."""
     tag: Literal["ip", "cookie", "header", "query", "path", "host", "user", "claim"] = "ip"
     """What has the limit: each address, each value of a cookie, header field or query parameter, each path,
     each host, or each user, or value of a claim, that a plugin in front has authenticated."""
@@ -54,15 +54,16 @@ class Settings(PluginSettings):
     interval: Annotated[Duration, AfterValidator(_positive)] = 10.0
     """Length of the window."""
     rate: Annotated[str, AfterValidator(_rate)] | None = None
-    """Instead of ``max`` and ``interval``: a rate such as ``100/minute``."""
+    """Instead of ``max`` and ``interval``: a rate such as ``100/minute``, ``5 per 2 hours``."""
     strategy: Strategy = "estimate"
     """How requests are counted; ``estimate`` is that of pingap 0.13.9."""
     weight: Annotated[int, Field(ge=0, le=100)] = 50
     """Percent that the current window weighs in the estimate; the rest is for the one before."""
     burst: Annotated[int, Field(ge=1)] | None = None
-    """With ``gcra``: requests that may come at once; without it, ``max``."""
+    """With ``gcra``: requests that may come at once; by default ``max``."""
     missing: Literal["allow", "refuse", "ip"] = "allow"
-    """What happens to requests without the property: no limit, 400, or the address takes its place."""
+    """Requests without the property have no limit (``allow``), get 400 (``refuse``), or the address takes its
+    place (``ip``)."""
     ipv6_prefix: Annotated[int, Field(ge=1, le=128)] = 64
     """Length of the IPv6 networks that share a limit."""
     allow: Networks = ()
@@ -84,7 +85,8 @@ class Settings(PluginSettings):
     storage_connections: Annotated[int, Field(ge=1)] = 16
     """Maximum number of connections of each worker to Redis."""
     on_storage_failure: Literal["local", "refuse", "allow"] = "local"
-    """While Redis is away: each machine has the limit for itself, requests get 503, or there is no limit."""
+    """While Redis is away: each machine has the limit for itself (``local``), requests get 503 (``refuse``), or
+    there is no limit (``allow``)."""
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Settings:
@@ -102,6 +104,8 @@ class Settings(PluginSettings):
             return f'key is missing: the name of the {self.tag} for tag = "{self.tag}"'
         if self.key is not None and not named:
             return f'key has no effect with tag = "{self.tag}"'
+        if self.key and not self.by:
+            parse_part(f"{self.tag}:{self.key}")
         if self.allow_keys and len(self.by) > 1:
             return "allow_keys needs a single property, and by names several"
         return None

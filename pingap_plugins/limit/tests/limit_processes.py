@@ -138,9 +138,9 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(condition: Callable[[], object], told: Path | None = None) -> None:
+def until(condition: Callable[[], object], told: Path | None = None, seconds: float = 60) -> None:
     """Return when a condition holds."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > limit:
             raise AssertionError(told.read_text() if told else "it did not come")

@@ -126,6 +126,31 @@ def test_a_header_in_another_case(proxy: Proxy, name: str) -> None:
     assert proxy.get("/", headers={name: "a"}).status == 429
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("X-Key", "a"), ("x-key", "a")],
+        [("X-Key", ""), ("X-Key", "a")],
+        [("X-Key", "a"), ("X-Key", "")],
+    ],
+)
+def test_a_valid_key_in_several_lines(proxy: Proxy, lines: list[tuple[str, str]]) -> None:
+    proxy.configure("plugins.keys", category="key_auth", header="X-Key", keys=["a"])
+    proxy.configure("plugins.slow", category="limit", max=1, tag="header", key="X-Key")
+    proxy.location("/", plugins=["keys", "slow"])
+    assert proxy.get("/", headers={"X-Key": "a"}).status == 200
+    assert proxy.get("/", headers=lines).status == 429
+
+
+@pytest.mark.parametrize("query", ["k=a&k=a", "k=&k=a", "k&k=a", "%6b=%61", "k=a&k"])
+def test_a_valid_key_in_several_parameters(proxy: Proxy, query: str) -> None:
+    proxy.configure("plugins.keys", category="key_auth", query="k", keys=["a"])
+    proxy.configure("plugins.slow", category="limit", max=1, tag="query", key="k")
+    proxy.location("/", plugins=["keys", "slow"])
+    assert proxy.get("/?k=a").status == 200
+    assert proxy.get(f"/?{query}").status == 429
+
+
 def test_a_key_that_connection_lists(proxy: Proxy) -> None:
     limited(proxy, tag="header", key="X-Key", missing="refuse")
     fields = {"X-Key": "a", "Connection": "close, X-Key"}
@@ -144,6 +169,13 @@ def test_another_form_of_a_host(proxy: Proxy, host: str) -> None:
     limited(proxy, tag="host")
     assert proxy.get("/", headers={"Host": "a.example"}).status == 200
     assert proxy.get("/", headers={"Host": host}).status == 429
+
+
+@pytest.mark.parametrize("line", [b"", b"Host:\r\n"])
+def test_a_request_without_a_host(proxy: Proxy, line: bytes) -> None:
+    limited(proxy, tag="host")
+    request = b"GET / HTTP/1.0\r\n" + line + b"\r\n"
+    assert [raw(proxy, request) for _ in range(2)] == [200, 429]
 
 
 @pytest.mark.parametrize("path", ["/shop", "/%73hop", "/x/../shop", "/./shop"])

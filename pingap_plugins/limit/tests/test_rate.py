@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,30 @@ def test_whole_numbers_have_no_point(proxy: Proxy, clock: Clock) -> None:
 def test_max_0_refuses_everything(proxy: Proxy) -> None:
     limited(proxy, max=0)
     assert proxy.get("/").text == "Plugin limit, exceed limit 0.1/0"
+
+
+@pytest.mark.parametrize("by", [["ip"], ["ip", "path"], ["path", "ip"]])
+def test_clients_on_a_unix_socket_are_one(
+    start_proxy: Callable[..., Proxy], tmp_path: Path, by: list[str]
+) -> None:
+    proxy = start_proxy(f"""
+[plugins.slow]
+category = "limit"
+max = 1
+interval = "1h"
+by = {json.dumps(by)}
+[locations.l]
+plugins = ["slow", "pingap:ping"]
+[servers.s]
+addr = "unix:{tmp_path / "s"}"
+locations = ["l"]
+""")
+    found = []
+    for _ in range(2):
+        with proxy.connect() as client:
+            found.append(client.get("/ping", headers={"Host": "h"}).status)
+    assert found == [200, 429]
+    proxy.stop()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

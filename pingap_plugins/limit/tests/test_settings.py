@@ -31,6 +31,10 @@ def problems(keys: str) -> list[str]:
         "max = 1\nstorage = 'redis://h:6379'\nstorage_timeout = '1s'\non_storage_failure = 'refuse'",
         "max = 1\nstorage = 'rediss+sentinel://:p%20w@a:1,b:2/shop'\nstorage_prefix = 'x'",
         "max = 1\nstorage = 'redis+cluster://a:1,[::1]:2'\nstorage_connections = 2",
+        "max = 1\nstorage = 'rediss+sentinel://:p@a:1/shop?sentinel_password=q&db=1'",
+        "max = 1\nstorage = 'rediss+cluster://a:1/?ssl_check_hostname=false'",
+        "max = 1\nstorage = 'redis+unix:///r.sock?db=2'",
+        "max = 1\nstorage = 'redis://u:p%40@a:1/3'",
         "max = 9999\nstrategy = 'moving-window'\nstorage = 'redis+unix:///r.sock'\n"
         "on_storage_failure = 'allow'",
     ],
@@ -55,6 +59,8 @@ def test_keys(keys: str) -> None:
         ("max = 1\nby = ['ipx']", 'found "ipx", expected one of ip, host, path, user, header:NAME'),
         ("max = 1\ntag = 'claim'", "key is missing: the name of the claim"),
         ("max = 1\nby = ['header']", 'found "header"'),
+        ("max = 1\nby = ['header:X Key']", '"X Key" is not the name of a header'),
+        ("max = 1\ntag = 'cookie'\nkey = 'sid='", '"sid=" is not the name of a cookie'),
         ("max = 1\nby = ['ip:1']", 'found "ip:1"'),
         ("max = 1\nby = ['header:']", 'found "header:"'),
         ("max = 1\ninterval = 'soon'", "interval"),
@@ -83,7 +89,23 @@ def test_keys(keys: str) -> None:
         ("max = 1\nstorage = 'redis://a:1,b:2'", "several hosts, expected one with redis://"),
         ("max = 1\nstorage = 'redis+unix://a'", "lacks the path of a socket"),
         ("max = 1\nstorage = 'redis+sentinel://:hush@a:1'", "lacks the name of the service"),
-        ("max = 1\nstorage = 'redis+cluster://a:1?x=y'", "have no parameters"),
+        ("max = 1\nstorage = 'redis+cluster://a:1?db=1'", "unknown parameter for redis+cluster://"),
+        ("max = 1\nstorage = 'redis+cluster://a:1/1'", "a cluster has no numbered databases"),
+        (
+            "max = 1\nstorage = 'redis://a:1?hush=hush'",
+            "unknown parameter for redis://: expected db",
+        ),
+        ("max = 1\nstorage = 'redis://a:1?ssl_ca_certs=hush'", "unknown parameter"),
+        ("max = 1\nstorage = 'redis://a:1?sentinel_password=hush'", "unknown parameter"),
+        (
+            "max = 1\nstorage = 'rediss://a:1?ssl_ca_certs=hush'",
+            "file of ssl_ca_certs does not exist",
+        ),
+        ("max = 1\nstorage = 'rediss://a:1?ssl_check_hostname=no'", "neither true nor false"),
+        ("max = 1\nstorage = 'redis://a:1?db=x'", "the database is not a number"),
+        ("max = 1\nstorage = 'redis://a:1/hush'", "the database is not a number"),
+        ("max = 1\nstorage = 'redis://a:1/0/1'", "the database is not a number"),
+        ("max = 1\nstorage = 'redis+unix:///r.sock?db='", "the database is not a number"),
         (
             "max = 1\nstorage = '$ENV:NO_SUCH_REDIS'",
             'the environment variable "NO_SUCH_REDIS" is not set',
@@ -123,6 +145,20 @@ def test_rates(text: str, amount: int, seconds: float) -> None:
     assert (rate.amount, rate.get_expiry()) == (amount, seconds)
 
 
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (["ip"], []),
+        (["host", "path"], []),
+        (["ip", "user"], ["requests without the user have no limit"]),
+        (["claim:tenant"], ["requests without the claim have no limit"]),
+    ],
+)
+def test_advice_about_properties_that_may_be_missing(by: list[str], told: list[str]) -> None:
+    found = Limit(Limit.Settings(max=1, by=by)).advice()
+    assert [problem for _, problem, _ in found] == told
+
+
 def test_a_user_is_known_behind_authentication() -> None:
-    assert "key_auth" in Limit(Limit.Settings(max=1, tag="user")).after
+    assert {"key_auth", "mtls"} < set(Limit(Limit.Settings(max=1, tag="user")).after)
     assert not Limit(Limit.Settings(max=1)).after

@@ -65,7 +65,7 @@ class Cors(Plugin):
         "access-control-request-method",
         "access-control-request-private-network",
     )
-    # Preflight requests carry no credentials, so a plugin that asks for them would refuse them.
+    # Preflight requests carry no credentials (nor certificates), so a plugin that asks for them would refuse them.
     before = (
         "basic_auth",
         "combined_auth",
@@ -73,6 +73,7 @@ class Cors(Plugin):
         "forward_auth",
         "jwt",
         "key_auth",
+        "mtls",
         "oidc",
         "method_restriction",
         "header_restriction",

@@ -10,7 +10,15 @@ def values_of(headers: Headers, key: bytes) -> list[str]:
 
     :param key: its name in lower case.
     """
-    return [value.decode("latin-1") for value in headers.find_all(key)]
+    return [_text(value) for value in headers.find_all(key)]
+
+
+def _text(value: bytes) -> str:
+    """Return a value as text: UTF-8, as in the configuration, or what HTTP once used (RFC 9110, 5.5)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def values_like(headers: Headers, key: bytes) -> list[str]:
@@ -23,7 +31,7 @@ def values_like(headers: Headers, key: bytes) -> list[str]:
     if b"_" not in b"".join(headers.keys):
         return values_of(headers, key)
     return [
-        line[len(key) + 2 :].decode("latin-1")
+        _text(line[len(key) + 2 :])
         for known, line in zip(headers.keys, headers.lines, strict=True)
         if known.replace(b"_", b"-") == key
     ]

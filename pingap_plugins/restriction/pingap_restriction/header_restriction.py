@@ -49,7 +49,8 @@ class Condition:
         values = values_of(request.headers, self._key)
         if self._matches is None:
             return any(values)
-        return bool(values) and all(map(self._matches, values))
+        # Nor may a similar name bring the upstream another value.
+        return bool(values) and all(map(self._matches, values_like(request.headers, self._similar)))
 
     def is_violated(self, request: Request) -> bool:
         """Return whether an upstream may find the header, with the value in any part of it."""

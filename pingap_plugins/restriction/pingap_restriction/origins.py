@@ -13,7 +13,19 @@ _ORIGIN: Final = re.compile(
     r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
 )
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_NOBODY: Final = "https://nobody-has-this-origin.invalid"
+_STRANGERS: Final = tuple(
+    f"{scheme}://{host}"
+    for scheme in ("https", "http")
+    for host in (
+        "nobody-has-this-origin.invalid",
+        "x9.com",
+        "x9.org",
+        "x9.net",
+        "192.0.2.9",
+        "x9.com:8443",
+    )
+)
+"""Origins that nobody would list: an expression that matches one of them matches any."""
 
 
 class Origins:
@@ -66,9 +78,9 @@ class Origins:
                     "cookies of its visitors: list the origins"
                 )
         for pattern in self._patterns:
-            if pattern.fullmatch(_NOBODY):
+            for stranger in filter(pattern.fullmatch, _STRANGERS):
                 raise ValueError(
-                    f'allow_credentials with an expression that matches any origin ("{_NOBODY}"): '
+                    f'allow_credentials with an expression that matches any origin ("{stranger}"): '
                     "list the origins"
                 )
 

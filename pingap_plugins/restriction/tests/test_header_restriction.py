@@ -31,6 +31,9 @@ def problems(keys: str) -> list[str]:
         ("X-Version: 2", [("X-Version", "2"), ("X-Version", "3")], False),
         ("X-Version: 2", [("X-Version", "3"), ("X-Version", "2")], False),
         ("X-Version: 2", [("X-Version", "2"), ("Connection", "X-Version")], False),
+        ("X-Version: 2", [("X-Version", "2"), ("X_Version", "3")], False),
+        ("X-Version: 2", [("X_Version", "2"), ("X-Version", "2")], True),
+        ("X_Version: 2", [("X-Version", "2")], False),
         ("X-Version: ~^[0-9]+$", [("X-Version", "17")], True),
         ("X-Version: ~^[0-9]+$", [("X-Version", "17x")], False),
         ("X-Version: ~^[0-9]+$", [("X-Version", "17\n")], False),
@@ -39,6 +42,7 @@ def problems(keys: str) -> list[str]:
 )
 def test_required(guarded: Guarded, entry: str, lines: Lines, passes: bool) -> None:
     proxy = guarded("header_restriction", required=["X-Other", entry])
+    proxy.configure("servers.web", keep_shadowing_headers=True)
     if any("\n" in value for _, value in lines):
         with proxy.connect() as client:
             client.send(b"GET / HTTP/1.1\r\nHost: h\r\nX-Other: 1\r\nX-Version: 17\n\r\n\r\n")
@@ -79,6 +83,15 @@ def test_forbidden(guarded: Guarded, entry: str, lines: Lines, passes: bool) -> 
     with proxy.connect_http2() as client:
         lowered = [(name.lower(), value.strip()) for name, value in lines]
         assert client.get("/", headers=lowered).status == (200 if passes else 403)
+
+
+@pytest.mark.parametrize("entry", ["X-City: Köln", "X-City: ~^K.ln$", "X-Town: Köln"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_values_beyond_ascii(guarded: Guarded, entry: str, encoding: str) -> None:
+    head = "GET / HTTP/1.1\r\nHost: h\r\nX-City: Köln\r\nX_Town: Köln\r\n\r\n".encode(encoding)
+    with guarded("header_restriction", forbidden=[entry]).connect() as client:
+        client.send(head)
+        assert client.read_head().status == 403
 
 
 def test_a_forbidden_header_that_is_not_forwarded_does_no_harm(

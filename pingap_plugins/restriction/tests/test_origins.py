@@ -80,8 +80,22 @@ def test_mistakes(entries: list[str], told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["*", "null", "$http_origin", "$HTTP_ORIGIN", ":http_origin", "~.*", "~https?://.+", "~^h"]
-)  # fmt: skip
+    "entry",
+    [
+        *(
+            "*",
+            "null",
+            "$http_origin",
+            "$HTTP_ORIGIN",
+            ":http_origin",
+            "~.*",
+            "~https?://.+",
+            "~^h",
+        ),
+        *("~http://.*", "~https://[a-z0-9]+\\.(com|org)", "~https?://[^/]+:[0-9]+"),
+        "~https?://[0-9.]+",
+    ],
+)
 def test_credentials_need_a_list(entry: str) -> None:
     if entry == "~^h":  # not the whole origin
         assert not allows([entry], "https://a.test", credentials=True)

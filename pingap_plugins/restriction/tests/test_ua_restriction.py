@@ -93,6 +93,15 @@ def test_a_denied_agent_cannot_hide(guarded: Guarded, lines: list[tuple[str, str
         assert client.get("/", headers=lowered).status == 403
 
 
+@pytest.mark.parametrize(
+    "agent", ["Бот/1".encode(), "Bücher/1".encode(), "Bücher".encode("latin-1")]
+)
+def test_an_agent_beyond_ascii(guarded: Guarded, agent: bytes) -> None:
+    with guarded("ua_restriction", type="deny", ua_list=["^Бот", "Bücher"]).connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: " + agent + b"\r\n\r\n")
+        assert client.read_head().status == 403
+
+
 def test_an_agent_that_is_not_forwarded_is_none(guarded: Guarded, upstream: Upstream) -> None:
     hidden = {"User-Agent": "Good/1", "Connection": "User-Agent"}
     assert guarded("ua_restriction", ua_list=["^Good"]).get("/", headers=hidden).status == 403

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import string
-import time
 from collections.abc import Awaitable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -22,12 +22,16 @@ from pingap import (
     Worker,
     field,
     hookimpl,
+    parse_form,
 )
 from pingap_auth.guard import Guard
 from pingap_auth.identity import fingerprint
 from pingap_auth.oidc.login import LOGIN_SECONDS, Login, cookie_suffix
+from pingap_auth.oidc.logouts import Logouts
 from pingap_auth.oidc.provider import Endpoints, Provider, ProviderAwayError, ProviderError
-from pingap_auth.oidc.sealed import Sealer, SplitCookie
+from pingap_auth.oidc.renewals import Renewals
+from pingap_auth.oidc.sealed import SplitCookie
+from pingap_auth.oidc.secret_values import watch_secrets
 from pingap_auth.oidc.session import Session
 from pingap_auth.oidc.settings import OidcSettings
 from pingap_auth.origins import is_foreign
@@ -41,9 +45,13 @@ _LOGIN: Final = "Login required"
 _FORBIDDEN: Final = "You may not use this application"
 _FAILED: Final = "The login failed; please try again"
 _AWAY: Final = "The login is not available at the moment"
+_NO_LOGOUT: Final = "Invalid logout token"
+_LARGEST_REPORT: Final = 16 * 1024
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
+_PAGE: Final = (
+    '<!doctype html><meta http-equiv="refresh" content="0;url={0}"><a href="{0}">Continue</a>'
+)
 _RETRY_AFTER: Final = field("Retry-After", "5")
-_RENEWED_SECONDS: Final = 60.0
 
 
 class Oidc(Guard):
@@ -57,29 +65,38 @@ class Oidc(Guard):
         self.set_up(table)
         if "openid" not in settings.scopes:
             raise ValueError('scopes has to contain "openid"')
-        paths = (settings.callback_path, settings.logout_path)
+        reported = settings.backchannel_logout_path
+        paths = (settings.callback_path, settings.logout_path, reported)
         if len(set(paths)) < len(paths):
-            raise ValueError("callback_path and logout_path are the same")
+            raise ValueError("callback_path and logout paths are the same")
+        if settings.session_ttl < 1:
+            raise ValueError("session_ttl must be at least 1s: sessions would end at once")
+        self._goodbye = Response.redirect(settings.after_logout, 303)
         self._settings = settings
         tls = ClientTLS(ca=settings.ca) if settings.ca else None
-        secret = settings.client_secret.get_secret_value()
-        self._provider = Provider(settings.issuer, settings.client_id, secret, tls)
-        keys = [one.get_secret_value() for one in settings.session_keys]
-        # The name of the client: a session for another application is none here.
-        self._sessions = Sealer(keys, f"session {settings.issuer} {settings.client_id}")
-        self._logins = Sealer(keys, f"login {settings.issuer} {settings.client_id}")
+        self._logouts = Logouts(
+            f"{settings.issuer} {settings.client_id}",
+            settings.session_ttl,
+            follows_provider=reported is not None,
+        )
+        self._secrets = watch_secrets(settings)
+        self.watched = (self._secrets,)
+        self._provider = Provider(settings.issuer, settings.client_id, self._secrets, tls)
         self._cookies = {secure: self._cookie(secure=secure) for secure in (False, True)}
         self._headers = ClaimHeaders(settings.claim_headers)
         token_header = settings.access_token_header
         self._token_key = field(token_header, "")[0] if token_header else b""
+        self.adds_headers = (*self._headers.names, *([token_header] if token_header else []))
         self._needed = sorted(
             {
                 settings.user_claim,
                 "sub",
+                *(["sid"] if reported is not None else []),
                 *settings.required_claims,
                 *settings.claim_headers.values(),
             }
         )
+        self._renewals = Renewals(self._provider, self._secrets, self._needed)
         self._set_cookies: ContextKey[list[Field]] = ContextKey("cookies of a session", [])
 
     def _cookie(self, *, secure: bool) -> SplitCookie:
@@ -87,14 +104,16 @@ class Oidc(Guard):
         return SplitCookie(
             Cookie(
                 name,
-                max_age=max(self._settings.session_ttl, 1.0),
+                max_age=self._settings.session_ttl,
                 secure=secure or always,
                 same_site=self._settings.same_site,
             )
         )
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
-        """Look for the provider."""
+        """Follow the files, and look for the provider."""
+        await super().startup(tasks, worker)
+        self._renewals.start(tasks, worker)
         await self._provider.start(tasks, worker)
 
     @hookimpl
@@ -107,6 +126,8 @@ class Oidc(Guard):
             request.headers.discard(self._token_key)
         if request.path == self._settings.callback_path:
             return self._callback(request, ctx)
+        if request.path == self._settings.backchannel_logout_path:
+            return self._reported_logout(request, ctx)
         cookie = self._cookies[ctx.scheme(request) == "https"]
         text = cookie.read(request)
         session = self._open(text, ctx)
@@ -121,14 +142,10 @@ class Oidc(Guard):
         return self._pass(session, request, ctx)
 
     def _open(self, text: str, ctx: RequestContext) -> Session | None:
-        if (found := self._sessions.open(text)) is None:
+        if (found := self._secrets.value.sessions.open(text)) is None:
             return None
         session = Session.of(found)
-        if (
-            session is None
-            or session.has_ended
-            or ctx.shared.values("oidc:ended").get(session.sid) is not None
-        ):
+        if session is None or session.has_ended or self._logouts.has_ended(session, ctx.shared):
             return None
         return session
 
@@ -164,7 +181,7 @@ class Oidc(Guard):
         response = Response.redirect(url, 302, external=True)
         response.headers.replace(_NO_STORE)
         cookie = self._login_cookie(login.state, ctx.scheme(request) == "https")
-        response.headers.append(cookie.set(self._logins.seal(login.as_dict())))
+        response.headers.append(cookie.set(self._secrets.value.logins.seal(login.as_dict())))
         return response
 
     def _base(self, request: Request, ctx: RequestContext) -> str:
@@ -197,12 +214,14 @@ class Oidc(Guard):
             response = self._login_failed("refused", request, ctx)
         else:
             response = await self._finish(login, code, request, ctx)
-        response.headers.append(cookie.delete())
+        if response.status != 503:  # otherwise the user may try again
+            response.headers.append(cookie.delete())
         return response
 
     def _login(self, request: Request, name: str, state: str) -> Login | None:
         sent = request.cookies.get_all(name)
-        found = self._logins.open(sent[0]) if state and len(sent) == 1 else None
+        sealer = self._secrets.value.logins
+        found = sealer.open(sent[0]) if state and len(sent) == 1 else None
         return Login.of(found, state) if found is not None else None
 
     async def _finish(
@@ -232,15 +251,15 @@ class Oidc(Guard):
 
     def _logged_in(self, login: Login, session: Session, is_https: bool) -> Response:
         try:
-            fields = self._cookies[is_https].set(self._sessions.seal(session.as_dict()))
+            text = self._secrets.value.sessions.seal(session.as_dict())
+            fields = self._cookies[is_https].set(text)
         except ValueError as error:
             log.warning("oidc: a login failed: %s", error)
             return _away()
-        try:
-            target = quote(login.target.encode("latin-1", "replace"), safe=string.punctuation)
-            response = Response.redirect(target, 303)
-        except ValueError:  # not a path after all
-            response = Response.redirect("/", 303)
+        response = _to_page(login.target)
+        if self._settings.same_site == "Strict":
+            # Browsers would leave the cookie out of a redirect that began at the provider.
+            response = Response.html(_PAGE.format(html.escape(response.headers["location"])))
         response.headers.replace(_NO_STORE)
         for one in fields:
             response.headers.append(one)
@@ -281,24 +300,11 @@ class Oidc(Guard):
     async def _renew(
         self, text: str, session: Session, request: Request, ctx: RequestContext
     ) -> Response | None:
-        """Get new tokens; requests at the same time, in all workers, use those of the first one."""
-        renewed = ctx.shared.values("oidc:renewed", value_bytes=4096)
-        digest = fingerprint(text.encode())
         try:
-            async with ctx.shared.lock(f"oidc/{digest}", 2 * _RENEWED_SECONDS):
-                new_text = (renewed.get(digest) or b"").decode()
-                if not new_text:
-                    subject = str(session.claims["sub"])
-                    tokens = await self._provider.renew(session.refresh_token, subject)
-                    new = session.renewed(tokens, self._needed)
-                    new_text = self._sessions.seal(new.as_dict())
-                    if len(new_text) <= 4096:
-                        renewed.set(digest, new_text.encode(), seconds=_RENEWED_SECONDS)
-        except ProviderAwayError as error:
-            log.warning("oidc: a session cannot be renewed: %s", error)
+            new_text = await self._renewals.renew(text, session)
+        except ProviderAwayError:
             return _away()
-        except ProviderError as error:
-            log.info("oidc: a session has ended: %s", error)
+        except ProviderError:
             answer = self._ask(request, ctx)
             return answer if isinstance(answer, Response) else await answer
         session_now = self._open(new_text, ctx)
@@ -319,9 +325,8 @@ class Oidc(Guard):
             return _answer(403, _FORBIDDEN)
         base, found = self._base(request, ctx), self._provider.endpoints
         if session is not None:
-            rest = max(session.ends_at - time.time(), 1.0)
-            ctx.shared.values("oidc:ended").set(session.sid, b"", seconds=rest)
-        response = Response.redirect(self._settings.after_logout, 303)
+            self._logouts.end(session, ctx.shared)
+        response = self._goodbye.copy()
         if session is not None and found is not None and found.end_session:
             parameters: dict[str, Any] = {
                 "client_id": self._settings.client_id,
@@ -336,9 +341,35 @@ class Oidc(Guard):
             response.headers.append(one)
         return response
 
+    async def _reported_logout(self, request: Request, ctx: RequestContext) -> Response:
+        """Answer a report of the provider (OpenID Connect Back-Channel Logout 1.0, 2.8)."""
+        body = await ctx.read_body(_LARGEST_REPORT)
+        try:
+            form = parse_form(body, request.headers.get("content-type"))
+            sent = form.get_all("logout_token") if request.method == "POST" else []
+            claims = await self._provider.logout_claims(_only(sent, _LARGEST_REPORT))
+            self._logouts.end_by_token(claims, ctx.shared)
+        except ProviderAwayError:
+            return _away()
+        except (ProviderError, ValueError) as error:
+            log.warning("oidc: a logout that was reported is not valid: %s", error)
+            self._clients.record(ctx.client_ip(request))
+            self.count("logout", ctx)
+            return _answer(400, _NO_LOGOUT)
+        return _answer(200, "")
 
-def _only(values: list[str]) -> str:
-    return values[0] if len(values) == 1 and len(values[0]) <= 4096 else ""
+
+def _to_page(target: str) -> Response:
+    try:
+        return Response.redirect(
+            quote(target.encode("latin-1", "replace"), safe=string.punctuation), 303
+        )
+    except ValueError:  # not a path after all
+        return Response.redirect("/", 303)
+
+
+def _only(values: list[str], longest: int = 4096) -> str:
+    return values[0] if len(values) == 1 and len(values[0]) <= longest else ""
 
 
 def _answer(status: int, text: str) -> Response:

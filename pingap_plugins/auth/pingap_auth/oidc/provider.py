@@ -7,14 +7,22 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import anyio
 
-from pingap import BackgroundTasks, ClientTLS, SideCallError, Worker, http_client
+from pingap import (
+    BackgroundTasks,
+    ClientTLS,
+    SideCallError,
+    WatchedFiles,
+    Worker,
+    http_client,
+)
+from pingap_auth.oidc.secret_values import SecretValues
 from pingap_auth.tokens.issuer import Issuer
 from pingap_auth.tokens.keys import ASYMMETRIC
 from pingap_auth.tokens.verifier import Rules, TokenError, UnknownKeyError, verify
@@ -26,7 +34,8 @@ LARGEST_ANSWER: Final = 256 * 1024
 DISCOVERY_SECONDS: Final = 3600.0
 LONGEST_PAUSE: Final = 60.0
 LEEWAY: Final = 60.0
-_WAIT_SECONDS: Final = 10.0
+_WAIT_SECONDS: Final = 5.0
+"""For a provider whose description is not there yet; with a call and new keys, less than a phase may take."""
 
 
 class ProviderError(Exception):
@@ -84,7 +93,9 @@ def endpoints(document: bytes, issuer: str) -> Endpoints:
             raise ValueError(f"its description has no usable {name}")
         return text
 
-    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    methods = found.get("token_endpoint_auth_methods_supported")
+    if not isinstance(methods, list):
+        methods = ["client_secret_basic"]
     return Endpoints(
         url("authorization_endpoint"),
         url("token_endpoint"),
@@ -108,10 +119,14 @@ class Provider:
     """
 
     def __init__(
-        self, issuer: str, client_id: str, secret: str, tls: ClientTLS | None = None
+        self,
+        issuer: str,
+        client_id: str,
+        secrets: WatchedFiles[SecretValues],
+        tls: ClientTLS | None = None,
     ) -> None:
         self.issuer, self.client_id = issuer, client_id
-        self._secret, self._tls = secret, tls
+        self._secrets, self._tls = secrets, tls
         self.endpoints: Endpoints | None = None
         self._keys: Issuer | None = None
 
@@ -185,21 +200,37 @@ class Provider:
             raise ProviderError("the new ID token is for another user")
         return tokens
 
+    async def logout_claims(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token with which the provider reports a logout.
+
+        :raises ProviderError: it is not from the provider, or for another client.
+        :raises ProviderAwayError: the keys of the provider are not there.
+        """
+        if await self.wait() is None:
+            raise ProviderAwayError("the provider is not available")
+        rules = self._rules({}, require_exp=False)  # drafts did not have it
+        try:
+            return await self._verified(token, rules)
+        except TokenError as error:
+            raise ProviderError(error.reason) from None
+
     async def _tokens(self, form: dict[str, str]) -> Tokens:
-        if self.endpoints is None:
+        found = await self.wait()
+        if found is None or self._keys is None:
             raise ProviderAwayError("the provider is not available")
         headers = {"Accept": "application/json", "Content-Type": _FORM}
-        if not self._secret:
+        secret = self._secrets.value.client
+        if not secret:
             form["client_id"] = self.client_id
-        elif self.endpoints.posts_secret:
-            form |= {"client_id": self.client_id, "client_secret": self._secret}
+        elif found.posts_secret:
+            form |= {"client_id": self.client_id, "client_secret": secret}
         else:  # RFC 6749, 2.3.1: both halves are encoded
-            pair = f"{quote(self.client_id, safe='')}:{quote(self._secret, safe='')}"
+            pair = f"{quote(self.client_id, safe='')}:{quote(secret, safe='')}"
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         try:
             answer = await http_client.request(
                 "POST",
-                self.endpoints.token,
+                found.token,
                 headers=headers,
                 body=urlencode(form).encode(),
                 timeout=CALL_SECONDS,
@@ -208,12 +239,12 @@ class Provider:
             )
         except SideCallError as error:
             raise ProviderAwayError(str(error)) from None
-        found = _json(answer.body)
-        if answer.status >= 500:
+        content = _json(answer.body)
+        if answer.status >= 500 or answer.status == 429:
             raise ProviderAwayError(f"status {answer.status}")
         if answer.status != 200:
-            raise ProviderError(f"status {answer.status}, {found.get('error', 'no error')!r:.60}")
-        return await self._read(found)
+            raise ProviderError(f"status {answer.status}, {content.get('error', 'no error')!r:.60}")
+        return await self._read(content)
 
     async def _read(self, found: Mapping[str, Any]) -> Tokens:
         texts = {
@@ -226,15 +257,8 @@ class Provider:
         return Tokens(claims, **texts, lifetime=lifetime if is_number else None)
 
     async def _claims(self, id_token: str) -> dict[str, Any]:
-        rules = Rules(
-            algorithms=ASYMMETRIC,
-            leeway=LEEWAY,
-            issuers=(self.issuer,),
-            audiences=(self.client_id,),
-            claims={"sub": ()},
-        )
         try:
-            claims = await self._verified(id_token, rules)
+            claims = await self._verified(id_token, self._rules({"sub": ()}))
         except TokenError as error:
             raise ProviderError(f"the ID token is not valid: {error.reason}") from None
         # OpenID Connect Core, 3.1.3.7: a token for several clients says which one has asked for it.
@@ -244,6 +268,16 @@ class Provider:
         if not isinstance(claims["sub"], str):
             raise ProviderError("the ID token names no user")
         return claims
+
+    def _rules(self, claims: Mapping[str, Sequence[Any]], *, require_exp: bool = True) -> Rules:
+        return Rules(
+            algorithms=ASYMMETRIC,
+            leeway=LEEWAY,
+            require_exp=require_exp,
+            issuers=(self.issuer,),
+            audiences=(self.client_id,),
+            claims=claims,
+        )
 
     async def _verified(self, id_token: str, rules: Rules) -> dict[str, Any]:
         assert self._keys is not None

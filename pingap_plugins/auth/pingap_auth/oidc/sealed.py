@@ -17,6 +17,7 @@ SHORTEST_KEY: Final = 32
 PIECE: Final = 3600
 """Characters of one cookie; browsers ignore those with more than 4096 bytes."""
 MOST_PIECES: Final = 4
+LONGEST_TEXT: Final = PIECE * MOST_PIECES
 _LARGEST: Final = 64 * 1024
 
 
@@ -48,7 +49,7 @@ class Sealer:
 
     def open(self, text: str) -> dict[str, Any] | None:
         """Return a value; None if the text was not made by ``seal`` with one of the keys."""
-        if not text or len(text) > PIECE * MOST_PIECES:
+        if not text or len(text) > LONGEST_TEXT:
             return None
         try:
             data = self._fernet.decrypt(text.encode("latin-1") + b"=" * (-len(text) % 4))

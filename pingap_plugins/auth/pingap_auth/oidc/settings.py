@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
 from pydantic import Field as SettingsField
 
 from pingap import Duration, FilePath, PluginSettings, Regex, Secret
-
-_PATH = Annotated[str, SettingsField(pattern="^/[^?#]*$")]
-
-
-def _checked_url(url: str) -> str:
-    if url and (not url.startswith(("https://", "http://")) or "?" in url or "#" in url):
-        raise ValueError("expected an http or https URL, without a query")
-    return url
-
-
-Url = Annotated[str, AfterValidator(_checked_url)]
+from pingap_auth.urls import BaseUrl, OwnPath
 
 
 class OidcSettings(PluginSettings):
     """Settings of ``oidc``."""
 
-    issuer: Annotated[Url, SettingsField(min_length=1)]
+    issuer: Annotated[BaseUrl, SettingsField(min_length=1)]
     """The URL of the provider, exactly as its description (``/.well-known/openid-configuration``) says."""
     client_id: Annotated[str, SettingsField(min_length=1)]
     """The name under which pingap is registered there."""
@@ -34,13 +23,15 @@ class OidcSettings(PluginSettings):
     """Keys that encrypt the cookies, of at least 32 bytes; the first encrypts, all of them decrypt."""
     scopes: list[str] = SettingsField(default=["openid", "profile", "email"])
     """What is asked for; ``openid`` has to be one of them."""
-    callback_path: _PATH = "/oidc/callback"
+    callback_path: OwnPath = "/oidc/callback"
     """The path to which the provider sends users back."""
-    logout_path: _PATH = "/oidc/logout"
+    logout_path: OwnPath = "/oidc/logout"
     """The path that ends a session."""
-    after_logout: _PATH = "/"
+    backchannel_logout_path: OwnPath | None = None
+    """The path at which the provider reports logouts, if it is to (OpenID Connect Back-Channel Logout)."""
+    after_logout: Annotated[str, SettingsField(pattern="^/[^?#]*$")] = "/"
     """Where a user gets to afterwards."""
-    external_url: Url = ""
+    external_url: BaseUrl = ""
     """The URL of the site, if pingap cannot know it. Default: scheme and host of the request."""
     api_paths: Regex | None = None
     """Paths that are answered with 401 instead of a redirect, always."""

@@ -19,10 +19,8 @@ class ClaimHeaders:
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = dict(names)
+        self.names = tuple(names)
         self._keys = [field(name, "")[0] for name in names]
-
-    def __bool__(self) -> bool:
-        return bool(self._names)
 
     def remove(self, headers: Headers) -> None:
         """Remove what a client has sent."""

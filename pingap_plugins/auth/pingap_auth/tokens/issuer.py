@@ -12,6 +12,7 @@ import anyio.lowlevel
 
 from pingap import BackgroundTasks, ClientTLS, SharedValues, SideCallError, Worker, http_client
 from pingap_auth.tokens.keys import IssuerKeys, parse_jwks
+from pingap_auth.urls import checked_url
 
 log = logging.getLogger("pingap")
 
@@ -39,8 +40,12 @@ class Issuer:
     """
 
     def __init__(self, url: str, ttl: float, tls: ClientTLS | None = None) -> None:
-        if not url.startswith(("https://", "http://")):
-            raise ValueError(f"expected the http or https URL of a JWKS document, not {url!r:.80}")
+        try:
+            checked_url(url)
+        except ValueError:
+            raise ValueError(
+                f"expected the http or https URL of a JWKS document, not {_shown(url)!r:.80}"
+            ) from None
         self.keys: IssuerKeys | None = None
         self._url, self._ttl, self._tls = url, max(ttl, _TICK), tls
         self._topic = f"pingap_auth/jwks/{sha256(url.encode()).hexdigest()[:32]}"

@@ -54,12 +54,22 @@ class TokenSources:
             return []
         return [one.encode() for one in request.query_params.get_all(self._query)]
 
+    def drop_others(self, request: Request, token: bytes) -> None:
+        """Remove other tokens than this one: an upstream could read one that nobody has verified."""
+        if any(one != token for one in self._of_cookie(request)):
+            without_cookie(request, self._cookie)
+        if any(one != token for one in self._of_query(request)):
+            self._hide_query(request)
+
     def hide(self, request: Request) -> None:
         """Remove the token from all places."""
         if self._header:
             request.headers.discard(self._header)
         if self._cookie:
             without_cookie(request, self._cookie)
+        self._hide_query(request)
+
+    def _hide_query(self, request: Request) -> None:
         if self._query and request.query:
             request.replace_query(without_parameters(request.query, (self._query,)))
 

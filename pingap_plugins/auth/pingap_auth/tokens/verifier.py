@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +13,8 @@ from joserfc.jws import JWSRegistry, extract_compact, validate_compact
 from pingap_auth.tokens.keys import ASYMMETRIC, HMAC, VerifyingKeys
 
 LONGEST_TOKEN: Final = 16 * 1024
+_NO_TIME: Final = 2**63
+"""No clock gets there; larger integers cannot be added to the leeway."""
 
 
 class TokenError(Exception):
@@ -149,7 +150,7 @@ def check_times(claims: Mapping[str, Any], rules: Rules, now: float) -> None:
 def _is_time(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and value >= 0
+    return 0 <= value < _NO_TIME
 
 
 def _has_any(found: object, allowed: Sequence[Any]) -> bool:
