@@ -53,6 +53,7 @@ _KINDS = {
     "pingap-header": "header",
     "pingap-upstream": "upstream name",
     "pingap-file": "file",
+    "pingap-directory": "directory",
 }
 """The ``format`` of a setting's JSON schema -> words."""
 
@@ -135,8 +136,12 @@ def plugin_settings() -> str:
         cls = registry.find(kinds.CATEGORY, category)
         pages.append(f"### `{category}`\n\n{_about(cls)}\n\n{settings_tables(cls.Settings)}")
     for kind in kinds.CLAIMS.values():
+        told: set[type[Plugin]] = set()
         for key, distribution in sorted(registry.owners(kind).items()):
             cls = registry.find(kind, key)
+            if cls in told:
+                continue  # one class behind several keys: the first key has the table of all
+            told.add(cls)
             pages.append(
                 f"### The {kind.label} `{key}`\n\nClaimed by {distribution}. {_about(cls)}\n\n"
                 + settings_tables(cls.Settings)
@@ -145,8 +150,11 @@ def plugin_settings() -> str:
 
 
 def settings_of(category: str) -> str:
-    """Return the settings of one category, for its page."""
-    cls: type[Plugin] = installed_registry().find(kinds.CATEGORY, category)
+    """Return the settings of one category, or of a ``location key``, for its page."""
+    kind, label = kinds.CATEGORY, f"{kinds.LOCATION_KEY.label} "
+    if category.startswith(label):
+        kind, category = kinds.LOCATION_KEY, category.removeprefix(label)
+    cls: type[Plugin] = installed_registry().find(kind, category)
     return settings_tables(cls.Settings)
 
 

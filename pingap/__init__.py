@@ -18,7 +18,7 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.formats.interface import ConfigFormat, FormatError
-from pingap.config.kinds import FilePath, Networks, Regex, Secret, UpstreamName
+from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret, UpstreamName
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.storage.interface import (
@@ -72,6 +72,9 @@ from pingap.plugins.instance import (
     WorkerFigures,
 )
 from pingap.plugins.message_filters import GRPCMessageFilter, SSEFilter
+from pingap.plugins.origin import Origin
+from pingap.plugins.origin_call import OriginCall
+from pingap.plugins.origin_websocket import OriginWebSocket
 from pingap.plugins.peer import Peer
 from pingap.plugins.threaded_filter import ThreadedBodyFilter
 from pingap.plugins.upstream_view import PeerView, UpstreamView
@@ -119,6 +122,7 @@ __all__ = [
     "ContextKey",
     "Cookie",
     "Counter",
+    "DirectoryPath",
     "Discovered",
     "Discovery",
     "DiscoverySettings",
@@ -149,6 +153,9 @@ __all__ = [
     "MultiDict",
     "Networks",
     "Notification",
+    "Origin",
+    "OriginCall",
+    "OriginWebSocket",
     "OriginalRequest",
     "Peer",
     "PeerView",

@@ -127,7 +127,8 @@ class PluginBuilder:
         name = str(path[1])
         self._of_location[name] = instances
         front = self.servers.in_front_of(name)
-        if not settings.upstream and not any(map(may_answer, (*instances, *front))):
+        has_origin = settings.upstream or any(one.plugin.sets_origin for one in instances)
+        if not has_origin and not any(map(may_answer, (*instances, *front))):
             text = "answers every request with 503: it has no upstream, and no plugin that answers"
             self._warnings.append(self._config.source.problem(path, text))
         for hazard in hazards(instances):

@@ -16,7 +16,15 @@ from pingap.config.addresses import (
     parse_listen,
 )
 from pingap.config.files import read
-from pingap.config.kinds import FilePath, Networks, Regex, Secret, Surroundings, UpstreamName
+from pingap.config.kinds import (
+    DirectoryPath,
+    FilePath,
+    Networks,
+    Regex,
+    Secret,
+    Surroundings,
+    UpstreamName,
+)
 from pingap.config.load import Config, load, load_snapshot, parse
 from pingap.config.model import (
     SECTIONS,
@@ -57,6 +65,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConfigView",
+    "DirectoryPath",
     "Duration",
     "FilePath",
     "LocationConfig",

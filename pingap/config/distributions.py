@@ -6,6 +6,7 @@ from typing import Final
 
 RELEASED: Final = frozenset(
     {
+        "pingap-asgi",
         "pingap-auth",
         "pingap-basics",
         "pingap-cache",
@@ -16,6 +17,7 @@ RELEASED: Final = frozenset(
         "pingap-image-optim",
         "pingap-limit",
         "pingap-restriction",
+        "pingap-traffic",
     }
 )
 """The distributions that this release contains."""
@@ -48,6 +50,9 @@ CATEGORIES: Final = {
     "header_restriction": "pingap-restriction",
     "limit": "pingap-limit",
     "traffic_splitting": "pingap-traffic",
+    "canary": "pingap-traffic",
+    "mirror": "pingap-traffic",
+    "fault": "pingap-traffic",
     "directory": "pingap-static",
     "image_optim": "pingap-image-optim",
     "admin": "pingap-admin",
@@ -57,7 +62,11 @@ CATEGORIES: Final = {
 DISCOVERIES: Final = {"dns": "pingap-dns", "docker": "pingap-docker"}
 """Kind of discovery outside of the core -> the distribution that provides it."""
 
-LOCATION_KEYS: Final = {"rewrite": "pingap-rewrite", "grpc_web": "pingap-grpc-web"}
+LOCATION_KEYS: Final = {
+    "rewrite": "pingap-rewrite",
+    "grpc_web": "pingap-grpc-web",
+    "asgi": "pingap-asgi",
+}
 """Key of locations -> the distribution that provides it."""
 
 STORAGES: Final = {"etcd": "pingap-etcd"}

@@ -252,6 +252,40 @@ be read is a configuration error. :class:`pingap.WatchedFiles` reads it again wh
 """
 
 
+def _read_directory_path(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or value == "":
+        raise wrong_type(value, "the path of a directory")
+    path = (_surroundings(info).directory / expanded(str(value))).absolute()
+    try:
+        is_directory = path.is_dir()
+    except ValueError:  # a NUL in it
+        raise ValueError(f"{shortened(str(value))} is not the path of a directory") from None
+    if not is_directory:
+        raise ValueError(f"{quoted(str(path))} is not a directory")
+    return path
+
+
+DirectoryPath = Annotated[
+    Path,
+    PlainValidator(_read_directory_path),
+    PlainSerializer(str, return_type=str, when_used="json-unless-none"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "pingap-directory",
+            "description": "The path of a directory, relative to the configuration.",
+            "examples": ["app", "/srv/app"],
+        }
+    ),
+]
+"""The type of a key that names a directory: text in TOML, an absolute path in Python.
+
+The path is relative to the configuration, and ``~`` is the home directory. A directory that does not exist is a
+configuration error. For the directory of the configuration as the default, write
+``Field(default=Path(), validate_default=True)``.
+"""
+
+
 def _check_upstream(name: str, info: ValidationInfo) -> str:
     known = _surroundings(info).upstreams
     if known is not None and name not in known:

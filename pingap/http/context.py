@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
@@ -19,6 +19,9 @@ from pingap.http.request import Request
 from pingap.http.response import Response
 from pingap.http.running_exchange import RunningExchange
 from pingap.shared_state.state import SharedState
+
+if TYPE_CHECKING:
+    from pingap.http.ports import AnyOrigin
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -95,6 +98,9 @@ class RequestContext:
     """Whether a plugin has called :meth:`read_ahead`."""
     in_background: bool = False
     """Whether the request has no client: see :meth:`send_in_background`."""
+    origin: AnyOrigin | None = None
+    """Set by a plugin: answers the request within the process, in place of the location's upstream. If a
+    plugin sets ``ctx.upstream``, too, that upstream gets the request."""
     _background: tuple[Request, RequestContext] | None = None
     _exchange: Callable[[], RunningExchange | None] | None = None
     _user: str = ""

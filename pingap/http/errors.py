@@ -119,6 +119,22 @@ class UpstreamError(HTTPError):
         return self.detail
 
 
+class OriginError(UpstreamError):
+    """An origin failed: it raised an exception, or broke the rules of its interface.
+
+    :param origin: its name.
+    :param cause: the exception.
+    """
+
+    place = ""
+    hook = "origin"
+
+    def __init__(self, origin: str, cause: BaseException) -> None:
+        super().__init__(f"{origin} failed", error_type="OriginFailed")
+        self.instance = origin
+        self.__cause__ = cause
+
+
 class MessageError(HTTPError):
     """A body does not consist of the expected messages, or one of them is too large.
 

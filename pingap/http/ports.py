@@ -104,6 +104,19 @@ class Asker(Protocol):
     def on_upstream_full(self, full: bool) -> None:
         """Called when the upstream can, or cannot, accept more of the request."""
 
+    def report(self, error: HTTPError) -> None:
+        """Log an error that does not change the response."""
+
+
+class AnyOrigin(Protocol):
+    """An origin (:class:`pingap.Origin`), as far as the context knows it."""
+
+    name: str
+    peer: Any
+
+    def answer(self, call: Any) -> None:
+        """Begin to answer a request."""
+
 
 class Statistics(Protocol):
     """Counters of the worker that serves a request."""

@@ -107,6 +107,8 @@ class Explanation:
     upstream: Backends | None = None
     no_upstream: str = ""
     """Why there is no upstream, unless the configuration names none."""
+    origin: str = ""
+    """The plugin that answers in place of the upstream, if one does."""
 
 
 def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
@@ -146,6 +148,7 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
         chosen = explanation.upstream.name if explanation.upstream is not None else ""
         behind = location.upstream_chains.get(chosen, NO_CHAINS)
         explanation.chain = chain(runtime, location.chains, behind, server_chains)
+        explanation.origin = _origin(runtime, explanation)
     for candidate in router.candidates:
         if candidate is not winner:
             name = candidate.target.name
@@ -265,6 +268,13 @@ def _add_upstream(
     place = place_of_key(runtime.config.source, ("upstreams", upstream.name))
     settings = list(_settings(runtime.config, upstream.name, location.name))
     explanation.upstream = Backends(upstream.name, peers, place, settings)
+
+
+def _origin(runtime: Runtime, explanation: Explanation) -> str:
+    """Return the plugin of the location that answers in place of the upstream; empty if none does."""
+    used = {step.plugin for steps in explanation.chain.values() for step in steps}
+    names = [one.name for one in runtime.plugins if one.plugin.sets_origin and one.name in used]
+    return names[-1] if names else ""
 
 
 def _settings(config: Config, upstream: str, location: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pingap.http.errors import PluginError
+from pingap.http.errors import OriginError, PluginError
 from pingap.observability.failures import COUNTED, Failure
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PluginFailures:
 
     def report(
         self,
-        error: PluginError,
+        error: PluginError | OriginError,
         location: str,
         request: Request | None = None,
         ctx: RequestContext | None = None,

@@ -104,6 +104,13 @@ class Plugin:
     after: tuple[str, ...] = ()
     """Categories of plugins that should be listed before this one in a location. ``__init__`` may set it."""
 
+    sets_origin: ClassVar[bool] = False
+    """Whether it sets ``ctx.origin``: requests then need no upstream. Plugins run before an origin as before
+    an upstream, so it may be listed anywhere.
+
+    .. versionadded:: 1.1
+    """
+
     answers: ClassVar[Literal["content", "public", "internal"]] = "content"
     """What its own responses reveal. ``content``: content of the site, which a guard of the location
     protects. ``public``: nothing confidential (``ping``, a redirect), so the plugin may be listed before a

@@ -67,6 +67,7 @@ class Worker(Protocol):
         upstream: str,
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
+        keep_body: bool = True,
     ) -> Response:
         """Send a request to an upstream, and return its response with the whole body.
 
@@ -78,6 +79,7 @@ class Worker(Protocol):
         :param request: method, target and headers.
         :param upstream: its name in ``[upstreams]``.
         :param timeout: total time limit in seconds.
+        :param keep_body: false: the body is received to its end, but dropped, and has no limit.
         :raises HTTPError: 502, 503 or 504, as a client would get it; 502 for a response of more than
             64 MiB as well.
         :raises KeyError: there is no such upstream.

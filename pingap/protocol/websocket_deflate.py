@@ -77,6 +77,28 @@ def known_offers(offers: str) -> str:
     return ", ".join(text for name, text, given in found if name == NAME and _is_offer(given))
 
 
+def accepted(offers: str) -> str:
+    """Return the answer of a server that accepts the first valid offer of compression.
+
+    :param offers: the value of ``Sec-WebSocket-Extensions``.
+    :returns: a value for the same field; empty if nothing is compressed.
+    """
+    try:
+        found = list(_extensions(offers))
+    except ValueError:
+        return ""
+    for name, _, given in found:
+        if name == NAME and _is_offer(given):
+            words = [NAME]
+            for parameter, value in given.items():
+                if value is not None:
+                    words.append(f"{parameter}={value}")
+                elif parameter != "client_max_window_bits":  # without a value it asks for nothing
+                    words.append(parameter)
+            return "; ".join(words)
+    return ""
+
+
 def agreed(answer: str) -> Deflate | None:
     """Return the parameters that a server has agreed to.
 

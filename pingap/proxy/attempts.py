@@ -9,18 +9,17 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.errors import BadRequest, HTTPError, PingapError, UpstreamError
-from pingap.http.headers import Headers, set_unchecked
-from pingap.http.hops import without_credentials
+from pingap.http.headers import Headers
 from pingap.http.plugin_heads import close_head
 from pingap.http.response import Response
 from pingap.protocol.own_fields import drop_owned
+from pingap.proxy.attempt_headers import change_headers, headers_for, prepare_retry
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, rewrites
 from pingap.proxy.hook_runner import ask_filters, call_all, call_first
+from pingap.proxy.origin_attempt import ask_origin
 from pingap.proxy.runtime import LocationRuntime
 from pingap.upstream.circuit_breaking.breakers import says_nothing
 from pingap.upstream.connections.http1_connection import UpstreamConnection
@@ -32,8 +31,6 @@ from pingap.upstream.upstream import UpstreamRuntime
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
 
-RETRY_HEADER: Final = "X-Retry-Attempt"
-"""Tells an upstream the number of a retry; clients cannot send it."""
 _NO_PEER: Final = 503
 """The status if no peer is available."""
 
@@ -46,6 +43,8 @@ async def ask_upstream(x: Exchange, location: LocationRuntime) -> Response:
     """
     if x.request.path_danger:  # not before, because guards answer such requests like others
         raise BadRequest(f"Bad request: {x.request.path_danger}")
+    if x.ctx.origin is not None and not x.ctx.upstream_name:
+        return await ask_origin(x, location, x.ctx.origin)
     upstream = location.choose_upstream(x.ctx)
     if location.upstream_chains and upstream.name in location.upstream_chains:
         _add_plugins_of(x, location, upstream.name)
@@ -69,19 +68,13 @@ async def ask_again(x: Exchange, location: LocationRuntime, retry: Retry) -> Res
     :raises HTTPError: no peer responded, and no plugin answered instead.
     """
     x.discard_answer(failed=False)
+    await prepare_retry(x, retry)
+    if x.ctx.origin is not None and x.ctx.upstream_name == x.ctx.origin.name:
+        return await ask_origin(x, location, x.ctx.origin)
     upstream = location.choose_upstream(x.ctx)
-    await _prepare_retry(x, retry)
     if not x.chains.upstream_error:
         return await _try_peers(x, location, upstream, ())
     return await _try_or_replace(x, location, upstream, ())
-
-
-async def _prepare_retry(x: Exchange, retry: Retry) -> None:
-    """Change the header fields of the request as a plugin wants, and wait."""
-    if retry.headers is not None:
-        set_unchecked(x.request, "headers", retry.headers)
-    if retry.after:
-        await x.in_task(anyio.sleep(retry.after))
 
 
 def _add_plugins_of(x: Exchange, location: LocationRuntime, upstream: str) -> None:
@@ -113,7 +106,7 @@ async def _try_or_replace(
             if answer is None or not (x.request_body is None or x.request_body.replayable):
                 raise
             x.server.report(x, error)
-            await _prepare_retry(x, answer)
+            await prepare_retry(x, answer)
 
 
 async def _try_peers(
@@ -243,9 +236,9 @@ async def _attempt(
     ctx.upstream_addr = peer.text
     x.peer = peer
     peer.in_flight += 1
-    headers = _upstream_headers(x, location)
+    headers = headers_for(x, location)
     if x.chains.upstream_request:
-        headers = await _change_headers(x, headers, peer)
+        headers = await change_headers(x, headers, peer)
     upgrades = upstream.may_choose and x.request.upgrade != ""
     home: Peer | PinnedConnections = peer
     if (
@@ -293,34 +286,6 @@ async def _connect(
             connection.tcp_seconds, connection.tls_seconds
         )
     return connection
-
-
-def _upstream_headers(x: Exchange, location: LocationRuntime) -> Headers:
-    """Return the header fields of the next attempt: those of the request, unless they are changed."""
-    request = x.request
-    headers = request.headers
-    if location.upstream_headers:
-        headers = headers.copy()
-        for apply in location.upstream_headers:
-            apply(headers, request, x.ctx)
-        if request.method == "TRACE":
-            headers = without_credentials(headers)  # ours would be returned to the client, too
-    if x.ctx.upstream_retries:
-        headers = headers.copy()
-        headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
-    return headers
-
-
-async def _change_headers(x: Exchange, headers: Headers, peer: Peer) -> Headers:
-    """Run ``upstream_request``; its changes do not affect other attempts."""
-    if headers is x.request.headers:
-        headers = headers.copy()
-    close_head(x.request)
-    arguments = (x.request, headers, peer, x.ctx)
-    pending = call_all(x, x.chains.upstream_request, "upstream_request", *arguments)
-    if pending is not None:
-        await pending
-    return headers
 
 
 def _send_request(

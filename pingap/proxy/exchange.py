@@ -304,6 +304,10 @@ class Exchange(Stepping):
         elif self.request_body is not None:
             self.request_body.set_full(full)
 
+    def report(self, error: HTTPError) -> None:
+        """Log an error of an origin that came after its response."""
+        self.server.report(self, error)
+
     # Releasing the upstream.
 
     def leave_peer(self, *, failed: bool = False) -> None:

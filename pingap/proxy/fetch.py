@@ -60,6 +60,7 @@ class Fetching:
         upstreams: Mapping[str, UpstreamRuntime],
         name: str,
         seconds: float,
+        keep_body: bool,
     ) -> Response:
         """Return the whole response to a request.
 
@@ -67,12 +68,13 @@ class Fetching:
         :param server: reports errors.
         :param name: of the upstream, which is among ``upstreams``.
         :param seconds: total time limit.
+        :param keep_body: whether the response has its body; otherwise it is dropped.
         :raises HTTPError: there is no response, or it is too large.
         """
         if self._is_closed:
             raise HTTPError(503, "The proxy is shutting down")
         own = _prepared(request, body)
-        plugin = _Plugin(self._tasks, upstreams[name].pool.backlog)
+        plugin = _Plugin(self._tasks, upstreams[name].pool.backlog, keep_body)
         location = LocationRuntime(
             name="", chains=NO_CHAINS, upstream=name, upstreams=upstreams, retry=_POLICY
         )
@@ -131,11 +133,13 @@ def _prepared(request: Request, body: bytes) -> Request:
 class _Plugin(Nobody):
     """Takes the place of a client connection, and keeps the data sent to it.
 
+    :param keeps_body: false: it drops the data.
     :ivar over: set when the exchange has ended.
     """
 
-    def __init__(self, tasks: HookTasks, backlog: Backlog) -> None:
+    def __init__(self, tasks: HookTasks, backlog: Backlog, keeps_body: bool) -> None:
         super().__init__(tasks, backlog)
+        self.keeps_body = keeps_body
         self.over = anyio.Event()
         self.response: Response | None = None
         self.error: HTTPError | None = None
@@ -147,6 +151,8 @@ class _Plugin(Nobody):
         :raises HTTPError: it is too large.
         """
         self.body_bytes_sent += len(chunk)
+        if not self.keeps_body:
+            return
         if self.body_bytes_sent > LARGEST_RESPONSE:
             raise HTTPError(502, f"The response has more than {LARGEST_RESPONSE} bytes")
         self.chunks.append(chunk)
@@ -166,7 +172,8 @@ async def _run(x: Exchange, location: LocationRuntime, plugin: _Plugin) -> None:
             x.response_body.open(plugin)
             await x.relay_response()
         own = response.copy()
-        if plugin.chunks:  # otherwise the length announced in a response to HEAD would be lost
+        # Only if there is one: otherwise the length announced in a response to HEAD would be lost.
+        if plugin.body_bytes_sent or (own.body and not plugin.keeps_body):
             own.body = b"".join(plugin.chunks)
         plugin.response = own
     except HTTPError as error:

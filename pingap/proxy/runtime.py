@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pingap.http.context import RequestContext
-from pingap.http.errors import FileBodyError, HTTPError, MessageError, PluginError, Source
+from pingap.http.errors import (
+    FileBodyError,
+    HTTPError,
+    MessageError,
+    OriginError,
+    PluginError,
+    Source,
+)
 from pingap.http.forwarding import Family
 from pingap.http.headers import Headers
 from pingap.http.request import Request
@@ -161,7 +168,7 @@ class ServerRuntime:
 
         The error is then handled: its tracebacks are removed.
         """
-        if isinstance(error, PluginError):
+        if isinstance(error, PluginError | OriginError):
             self.plugin_failures.report(error, x.ctx.location, x.request, x.ctx)
         elif isinstance(error, HTTPError) and error.source is Source.UPSTREAM:
             ctx = x.ctx

@@ -137,12 +137,17 @@ class FakeWorker(Closing):
         upstream: str,
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
+        keep_body: bool = True,
     ) -> Response:
         """Return the response that ``responses`` makes for an upstream; it may raise ``HTTPError``.
 
         :raises KeyError: there is no entry for that upstream.
         """
-        return self.responses[upstream](request, body)
+        response = self.responses[upstream](request, body)
+        if not keep_body:
+            response = response.copy()
+            response.body = b""
+        return response
 
     async def metrics(self, server: str) -> bytes:
         """Return the entry of ``metrics_pages`` for a server.

@@ -83,6 +83,7 @@ class PluginWorker:
         upstream: str,
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
+        keep_body: bool = True,
     ) -> Response:
         """Send a request to an upstream (:meth:`pingap.Worker.fetch`)."""
         runtime = self._runtime()
@@ -91,7 +92,7 @@ class PluginWorker:
         server = next(iter(runtime.servers.values()))
         connection = Connection(0, _NOBODY, _NOBODY, stats=runtime.stats, shared=self.shared)
         return await self.fetching.fetch(
-            request, body, connection, server, runtime.upstreams, upstream, timeout
+            request, body, connection, server, runtime.upstreams, upstream, timeout, keep_body
         )
 
     @property

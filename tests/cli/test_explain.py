@@ -227,6 +227,33 @@ def test_upstreams(conf: Path) -> None:
     assert "The proxy answers with the metrics of the server." in out
 
 
+ORIGIN = """
+from pingap import Plugin, hookimpl
+
+class Own(Plugin):
+    \"\"\"Answers in place of an upstream.\"\"\"
+
+    contract = "1.1"
+    sets_origin = True
+
+    @hookimpl
+    def early_request(self, ctx) -> None:
+        ctx.origin = None
+"""
+
+
+def test_a_plugin_in_place_of_an_upstream(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(ORIGIN)
+    conf = tmp_path / "pingap.toml"
+    conf.write_text(
+        '[plugins.own]\ncategory = "python"\npath = "own.py"\n[locations.all]\nplugins = ["own"]\n'
+        '[servers.web]\naddr = "127.0.0.1:8080"\nlocations = ["all"]\n'
+    )
+    assert explain(conf, "GET", "/", "--server", "web")["origin"] == "own"
+    _, out, _ = invoke("explain", "GET", "/", "--server", "web", "-c", conf)
+    assert "The plugin own answers in place of an upstream." in out
+
+
 def test_server_of_a_url(conf: Path) -> None:
     conf.write_text(CONF.replace("127.0.0.1:8081", SEVERAL))
     assert explain(conf, "GET", "http://x:8081/")["server"] == "other"

@@ -58,10 +58,15 @@ def write_examples(folder: Path) -> Path:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A directory of a configuration, with the plugin files that the manual shows."""
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of a configuration, with the plugin files and applications that the manual shows."""
+    monkeypatch.setattr(
+        sys, "path", [*sys.path]
+    )  # to which the directory of an application is added
     for block in (block for page in pages() for block in every_block(page)):
-        if block.file.startswith("plugins/"):
+        if block.file.startswith("apps/"):
+            monkeypatch.delitem(sys.modules, Path(block.file).stem, raising=False)
+        if block.file.startswith(("plugins/", "apps/")):
             file = tmp_path / "conf" / block.file
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)

@@ -17,6 +17,7 @@ _RECORD = {
 
 _TEXTS = {
     "users.htpasswd": f"alice:$2b$04${'a' * 21}u{'b' * 31}\n",
+    "release.key": "0123456789abcdef" * 4 + "\n",
     "api.keys": "alice:4c6f4a2b9d1e\nbob:8e0d7c5b3a19\n",
 }
 

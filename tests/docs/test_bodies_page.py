@@ -51,9 +51,16 @@ def show(directory: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_example_has_a_test() -> None:
     here = Path(__file__).read_text()
-    assert len(FILES) == 6
+    assert len(FILES) == 7
     for file in FILES:
         assert f'show("{file.removeprefix("plugins/")}"' in here
+
+
+def test_ticker(show: Show) -> None:
+    with show("ticker.py").connect() as client:
+        client.send_request("GET", "/time")
+        assert client.read_head().status == 200
+        assert client.read_some().strip().isdigit()
 
 
 def test_gzipped(show: Show, upstream: Upstream) -> None:

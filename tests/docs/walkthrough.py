@@ -1,7 +1,8 @@
 """Doing what a page says: writing its files, running its commands, comparing their output.
 
 A block whose first line is a comment with a file name is a file. ``sh`` is run in a first terminal,
-``sh second-terminal`` and ``sh third-terminal`` in others, where Ctrl-C ends what ran there before.
+``sh second-terminal``, ``sh third-terminal`` and ``sh fourth-terminal`` in others, where Ctrl-C ends what
+ran there before.
 ``text`` is what the block before it prints; ``...`` stands for anything.
 """
 
@@ -21,7 +22,11 @@ from typing import Final
 
 from docs.blocks import Block, every_block
 
-ADDRESSES: Final = {"second-terminal": "127.0.0.1:8080", "third-terminal": "127.0.0.1:3000"}
+ADDRESSES: Final = {
+    "second-terminal": "127.0.0.1:8080",
+    "third-terminal": "127.0.0.1:3000",
+    "fourth-terminal": "127.0.0.1:3001",
+}
 """Where the pages' proxies, and what is behind them, listen; the walk uses ports that are free."""
 
 _WRAPPER: Final = '#!/bin/sh\nexec "{python}" -m {module} "$@"\n'

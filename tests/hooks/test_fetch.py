@@ -71,10 +71,13 @@ class Rig:
         body: bytes = b"",
         upstream: str = "upstream",
         timeout: float = 10.0,
+        keep_body: bool = True,
     ) -> Response:
         request = request or make_request(target="/x")
         return self.run(
-            lambda worker: worker.fetch(request, upstream=upstream, body=body, timeout=timeout)
+            lambda worker: worker.fetch(
+                request, upstream=upstream, body=body, timeout=timeout, keep_body=keep_body
+            )
         )
 
     def failure(self, **options: Any) -> int:
@@ -194,6 +197,18 @@ def test_a_response_that_is_too_large(rig: Rig, monkeypatch: pytest.MonkeyPatch)
     assert len(rig.fetch().body) == 300_000  # type: ignore[arg-type]
     rig.upstream.reply("/x", [b"x" * 100_000] * 4)
     assert rig.failure() == 502
+    rig.check_nothing_is_left()
+
+
+def test_a_body_that_is_not_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "LARGEST_RESPONSE", 100_000)
+    for body in (b"short", [b"x" * 100_000] * 4):
+        rig.upstream.reply("/x", body, headers={"ETag": '"1"'})
+        answer = rig.fetch(keep_body=False)
+        assert (answer.status, answer.body, answer.headers.get("etag")) == (200, b"", '"1"')
+    rig.upstream.raw("/x", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc")
+    assert rig.failure(keep_body=False) == 502
+    assert rig.upstream.connections == 1
     rig.check_nothing_is_left()
 
 

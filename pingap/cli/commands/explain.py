@@ -131,7 +131,9 @@ def _step_cells(step: Step) -> tuple[str, str, str, str]:
 
 
 def _header_lines(explanation: Explanation) -> Iterator[str]:
-    if explanation.headers and (explanation.upstream or explanation.no_upstream):
+    if explanation.headers and (
+        explanation.upstream or explanation.no_upstream or explanation.origin
+    ):
         yield ""
         yield "Headers to the upstream:"
         rows = [(one.action, one.entry, str(one.place)) for one in explanation.headers]
@@ -144,6 +146,8 @@ def _upstream_lines(explanation: Explanation) -> Iterator[str]:
         yield f"No upstream can be used: {explanation.no_upstream}"
     elif explanation.refusal:
         yield f"It is not sent to an upstream: {explanation.refusal}"
+    elif explanation.origin:
+        yield f"The plugin {explanation.origin} answers in place of an upstream."
     elif explanation.upstream is None:
         yield "No upstream: a request that no plugin answers gets 503."
     else:

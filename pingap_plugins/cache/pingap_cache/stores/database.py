@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -30,6 +31,9 @@ PURGES_KEPT: Final = 1800.0
 """Purges are held for so long against entries that were being written; after that, these are not stored."""
 BATCH: Final = 200
 """Rows of one transaction. Other processes can write between two of them."""
+
+_DAMAGES: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH")
+_NEWEST_FORMAT: Final = 2  # a log of changes (https://www.sqlite.org/fileformat.html, 1.3.3)
 
 _SETTINGS: Final = {
     "eviction_policy": "least-recently-stored",
@@ -284,9 +288,27 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # (diskcache has no type
 
 
 def is_damage(error: Exception) -> bool:
-    """Return whether an error says that the database itself is damaged."""
+    """Return whether an error says that the database itself is damaged.
+
+    Our statements are right and keep all constraints, so what is wrong about them is the database; but a
+    missing table is made when it is opened again.
+    """
     name = getattr(error, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    if name == "SQLITE_ERROR":
+        return "no such table" not in str(error)
+    return name.startswith(_DAMAGES)
+
+
+def is_read_only_by_damage(error: Exception, folder: Path) -> bool:
+    """Return whether a database says that it may not be written to, though nothing forbids that.
+
+    SQLite does not write to a file whose header names a newer version of its format.
+    """
+    if getattr(error, "sqlite_errorname", "") != "SQLITE_READONLY":
+        return False
+    with suppress(OSError), (folder / DBNAME).open("rb") as file:
+        return any(version > _NEWEST_FORMAT for version in file.read(20)[18:])
+    return False
 
 
 def is_damaged_row(error: Exception) -> bool:

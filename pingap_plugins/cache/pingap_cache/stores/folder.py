@@ -22,7 +22,13 @@ from diskcache.core import DBNAME  # type: ignore[import-untyped]
 
 from pingap_cache.stores.body_files import has_size, remove_orphan, stored_names
 from pingap_cache.stores.changes import Changes
-from pingap_cache.stores.database import Database, Found, is_damage, is_damaged_row
+from pingap_cache.stores.database import (
+    Database,
+    Found,
+    is_damage,
+    is_damaged_row,
+    is_read_only_by_damage,
+)
 from pingap_cache.stores.record import CorruptRecord
 from pingap_cache.stores.trouble import Trouble
 
@@ -213,7 +219,7 @@ class Folder:
                 TypeError,
                 AttributeError,
             ) as error:
-                if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+                if isinstance(error, sqlite3.DatabaseError) and not self._is_damage(error):
                     raise
                 self.trouble.found_corrupt("the database; it begins empty")
                 self._remove_database()
@@ -225,7 +231,7 @@ class Folder:
         """Count a failure, and see to it that the next call has a chance."""
         with suppress(sqlite3.Error):
             self.close_mine()  # it may be in the middle of a transaction
-        if database is not None and is_damage(error):
+        if database is not None and self._is_damage(error):
             with self._lock, suppress(OSError), self._opening():
                 if database.is_current():
                     self.trouble.found_corrupt("the database; it begins empty")
@@ -235,6 +241,9 @@ class Folder:
             with self._lock:
                 self._database = None
         self.trouble.failed(_text(error))
+
+    def _is_damage(self, error: Exception) -> bool:
+        return is_damage(error) or is_read_only_by_damage(error, self.path)
 
     def _empty(self) -> None:
         """Remove everything; if that fails now, before the folder is used again."""

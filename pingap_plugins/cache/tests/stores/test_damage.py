@@ -91,6 +91,22 @@ def test_damage_at_any_place(whole: Path, data: st.DataObject) -> None:
         asyncio.run(_use(folder))
 
 
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [(16, b"\0"), (18, b"\5"), (19, b"\5"), (44, b"\5"), (25, b"\5" * 100), (0, b"\0" * 100)],
+    ids=["page size", "write version", "read version", "schema format", "most", "all"],
+)
+def test_damage_in_the_header_of_the_database(
+    whole: Path, tmp_path: Path, place: int, what: bytes
+) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(whole, folder)
+    with (folder / "cache.db").open("r+b") as file:
+        file.seek(place)
+        file.write(what)
+    asyncio.run(_use(folder))
+
+
 @pytest.mark.anyio
 async def test_damage_where_the_database_counts_its_rows(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)

@@ -1,0 +1,17 @@
+"""The walk through a canary release: done as the page says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from docs.blocks import DOCS
+from docs.walkthrough import Walkthrough
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("curl"), reason="the page uses curl")
+def test_a_canary_is_released_as_the_page_says(tmp_path: Path) -> None:
+    with Walkthrough(DOCS / "canary-release.md", tmp_path) as reader:
+        assert reader.walk() == 8
