@@ -15,6 +15,7 @@ RELEASED: Final = frozenset(
         "pingap-dns",
         "pingap-docker",
         "pingap-grpc-web",
+        "pingap-image-optim",
         "pingap-limit",
         "pingap-restriction",
         "pingap-rewrite",

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
@@ -16,6 +16,8 @@ from pingap.http.headers import Field, field
 from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
 from pingap.http.request import Request
+from pingap.http.response import Response
+from pingap.http.running_exchange import RunningExchange
 from pingap.shared_state.state import SharedState
 
 if TYPE_CHECKING:
@@ -29,15 +31,6 @@ MOST_TIMINGS: Final = 32
 """Maximum number of ``Server-Timing`` metrics that plugins can add to a response."""
 T = TypeVar("T")
 _NO_TIMES: Mapping[str, float] = MappingProxyType({})
-
-
-class SlowClient(Protocol):
-    """The exchange of a request, as far as its context knows it."""
-
-    client_full: bool
-
-    def on_client_full(self, full: bool) -> None:
-        """Record whether the client accepts more data."""
 
 
 class RequestContext:
@@ -109,7 +102,7 @@ class RequestContext:
     """Set by a plugin: answers the request within the process, in place of the location's upstream. If a
     plugin sets ``ctx.upstream``, too, that upstream gets the request."""
     _background: tuple[Request, RequestContext] | None = None
-    _exchange: Callable[[], SlowClient | None] | None = None
+    _exchange: Callable[[], RunningExchange | None] | None = None
     _user: str = ""
     _received: tuple[Request, str, str, str]  # the request and its original method, target and host
     _read_body: Callable[[int], Awaitable[bytes]] | None = None
@@ -165,6 +158,24 @@ class RequestContext:
         if self._read_body is None:
             return b""
         return await self._read_body(limit)
+
+    async def read_response(self, response: Response, limit: int) -> bytes | None:
+        """Read the whole body of a response in ``upstream_response``, so that it can be replaced.
+
+        Unless it is empty, another one can then be assigned to ``response.body``; later plugins see the
+        response as if it had come that way, without trailers. The time limits of the upstream apply.
+
+        :param response: the response that the phase was called with.
+        :param limit: maximum size of the body in bytes.
+        :returns: the body; None if it is larger, or comes from a plugin in pieces.
+        :raises RuntimeError: it is being sent.
+
+        .. versionadded:: 1.1
+        """
+        if self._exchange is not None and (exchange := self._exchange()) is not None:
+            return await exchange.read_response(response, limit)
+        body = response.body
+        return body if isinstance(body, bytes) and len(body) <= limit else None
 
     def read_ahead(self, wanted: bool = True) -> None:
         """Read the upstream's response as fast as it arrives, even for a slow client; or stop that.

@@ -36,7 +36,9 @@ class Response:
     :raises TypeError: another kind of body.
     """
 
-    __slots__ = ("body", "content_length", "headers", "reason", "sent", "status", "upstream")
+    __slots__ = (
+        *("body", "content_length", "headers", "is_read", "reason", "sent", "status", "upstream"),
+    )
 
     status: int
     """200 to 599; 101 and interim statuses only from an upstream."""
@@ -53,6 +55,7 @@ class Response:
     """Whether it is the response of an upstream."""
     sent: bool
     """Whether the head has been sent, and can no longer be changed."""
+    is_read: bool  # of an upstream, and its body may be replaced; unset until ``ctx.read_response``
 
     def __init__(
         self,

@@ -22,10 +22,11 @@ def _check_status(_: object, status: Any) -> None:
 
 
 def _check_body(response: _Response, body: object) -> None:
-    if response.upstream:
+    if response.upstream and not getattr(response, "is_read", False):
         raise ValueError(
-            "the body of an upstream's response is changed by a filter (response_body), or replaced "
-            "with the response, by returning another one from upstream_response"
+            "the body of an upstream's response is changed by a filter (response_body), or after "
+            "ctx.read_response in upstream_response, or replaced with the response, by returning "
+            "another one there"
         )
     if not isinstance(body, bytes | AsyncIterable):
         raise TypeError(f"a body is bytes or an async iterable of bytes, not {body!r:.40}")

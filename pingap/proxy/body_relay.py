@@ -32,6 +32,7 @@ class BodyRelay:
         "_keep_limit",
         "_kept",
         "_kept_size",
+        "_most_held",
         "_opened",
         "_paused",
         "_readers",
@@ -58,6 +59,7 @@ class BodyRelay:
         self._full = False
         self._paused = False
         self._whole: anyio.Event | None = None
+        self._most_held = 0
         self._readers = 0
         self.limit = 0
         """Maximum size of the body in bytes; 0 for no limit."""
@@ -111,6 +113,23 @@ class BodyRelay:
                     self.update_source()
         return b"".join(self._held)
 
+    async def hold(self, limit: int) -> bytes | None:
+        """Hold the whole body, as ``collect`` does; one that is larger goes on when the sink is opened.
+
+        :param limit: maximum size in bytes.
+        :returns: None if it is larger.
+        """
+        if not self.ended and self.received <= limit:
+            self._most_held = limit
+            self._whole = whole = anyio.Event()
+            self.update_source()
+            try:
+                await whole.wait()
+            finally:
+                self._whole = None
+                self.update_source()
+        return b"".join(self._held) if self.ended and self.received <= limit else None
+
     def keep(self, limit: int = REPLAY_LIMIT) -> None:
         """Keep sent data, up to this many bytes, for another attempt."""
         if not self._opened:
@@ -131,6 +150,9 @@ class BodyRelay:
             raise HTTPError(413, f"Request Entity Too Large, max:{self.limit}")
         if self._sink is None:
             self._held.append(chunk)
+            if 0 < self._most_held < self.received and self._whole is not None:
+                self._whole.set()
+                self._whole = None  # so that the source is paused
             self.update_source()
         elif self._chain is not None:
             self._chain.feed(chunk)

@@ -28,6 +28,7 @@ from pingap.proxy.sides import Downstream, Messages
 from pingap.proxy.stepping import Stepping, suspend
 from pingap.proxy.unattended import bound_body, can_go_on, go_on
 from pingap.proxy.whole_request import read_whole
+from pingap.proxy.whole_upstream_response import take_whole
 
 if TYPE_CHECKING:
     from pingap.plugins.file_body import FileBody
@@ -139,6 +140,24 @@ class Exchange(Stepping):
     def half_ended(self) -> bool:
         """Whether the upstream's side of a tunnel has ended."""
         return self.response_body is not None and self.response_body.finished
+
+    # Called by plugins, in tasks of their own.
+
+    async def read_response(self, response: Response, limit: int) -> bytes | None:
+        """Return the whole body of a response, which may then be replaced (``ctx.read_response``).
+
+        :raises RuntimeError: it is being sent.
+        """
+        relay = self.response_body
+        if response.sent or self.head_sent or (relay is not None and relay.was_opened):
+            raise RuntimeError(
+                "the response is being sent: call read_response in upstream_response"
+            )
+        with self.downstream.tasks.without_limit():
+            body = await take_whole(response, relay, limit)
+        if body and response.upstream:
+            self.response_body = None  # all of it is in the response now
+        return body
 
     # Called by the client side.
 

@@ -51,7 +51,7 @@ def show(directory: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_example_has_a_test() -> None:
     here = Path(__file__).read_text()
-    assert len(FILES) == 6
+    assert len(FILES) == 7
     for file in FILES:
         assert f'show("{file.removeprefix("plugins/")}"' in here
 
@@ -164,6 +164,20 @@ def test_downloads(show: Show, tmp_path: Path) -> None:
     for path in ("/none", "/folder", "/", "/../etc/passwd", "/folder/x", "/.hidden"):
         assert proxy.get(path).status == 404
     assert proxy.request("POST", "/a.txt").status == 405
+
+
+def test_compact_json(show: Show, upstream: Upstream) -> None:
+    proxy = show("compact_json.py")
+    headers = {"Content-Type": "application/json", "ETag": '"a"'}
+    upstream.reply("/data", b'{ "a": [1, 2] }', headers=headers)
+    upstream.reply("/broken", b'{ "a": ', headers=headers)
+    upstream.reply("/text", b"[1, 2]", headers={"Content-Type": "text/plain"})
+    answer = proxy.get("/data")
+    assert (answer.body, answer.header("etag")) == (b'{"a":[1,2]}', None)
+    assert answer.header("content-length") == "11"
+    answer = proxy.get("/broken")
+    assert (answer.body, answer.header("etag")) == (b'{ "a": ', '"a"')
+    assert proxy.get("/text").body == b"[1, 2]"
 
 
 def test_webhook(show: Show, upstream: Upstream) -> None:
