@@ -29,9 +29,6 @@ from pingap import (
     accepted_encodings,
     hookimpl,
 )
-from pingap_compression.decoders import Limits
-from pingap_compression.encoders import MOST_LEVEL, PREFERENCE
-from pingap_compression.accepted import NOTHING, Accepted, accepted
 from pingap_compression.filters import Compressing, CompressingAnywhere, Decompressing, Work
 from pingap_compression.media_types import DEFAULT_TYPES
 from pingap_compression.pace import QUICK, Pace

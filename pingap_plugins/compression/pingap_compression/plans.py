@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from pingap import AcceptedEncodings, Headers, Request, Response
 from pingap_content.decoders import DECODABLE
 from pingap_content.heads import is_coded, weaken_etag_of_304
 from pingap_content.media_types import MediaTypes
 
-from pingap import Headers, Request, Response
-from pingap_compression.accepted import IDENTITY, Accepted
+from pingap import AcceptedEncodings, Headers, Request, Response
 from pingap_compression.heads import (
     become_coded,
     become_plain,

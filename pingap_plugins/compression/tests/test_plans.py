@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pingap_compression.media_types import DEFAULT_TYPES, MediaTypes, check_type
-from pingap_compression.accepted import accepted
 from pingap_compression.media_types import DEFAULT_TYPES
 from pingap_compression.plans import Plan, Policy
 from pingap_content.media_types import MediaTypes, check_type
