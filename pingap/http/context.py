@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
@@ -17,11 +17,8 @@ from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
 from pingap.http.request import Request
 from pingap.http.response import Response
-from pingap.http.running_exchange import RunningExchange
+from pingap.http.context_ports import AnyOrigin, RunningExchange
 from pingap.shared_state.state import SharedState
-
-if TYPE_CHECKING:
-    from pingap.http.ports import AnyOrigin
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PLAIN = re.compile("[ -~]*").fullmatch
@@ -130,10 +127,9 @@ class RequestContext:
     def pin_upstream(self) -> None:
         """Use an upstream connection that is never shared with other clients.
 
-        This is for backends that authenticate a connection instead of each request. The upstream
-        connection then belongs to the client's connection: later requests of that client to the same
-        peer use it, too, and both are closed together. Call this in ``request`` or ``proxy_upstream``,
-        before the request is sent. NTLM and Negotiate are detected automatically.
+        For backends that authenticate connections instead of requests. Later requests of the client's connection
+        to the same peer use it, too, and both connections are closed together. Call this in ``request`` or
+        ``proxy_upstream``, before the request is sent. NTLM and Negotiate are detected automatically.
 
         :raises RuntimeError: the request was already sent.
         """
@@ -144,9 +140,8 @@ class RequestContext:
     async def read_body(self, limit: int) -> bytes:
         """Read the whole request body; it is then sent on as usual.
 
-        Call this in an async phase that runs before the request is sent, such as ``request`` or
-        ``proxy_upstream``. Afterwards the body is ``request.body``, too. The time limit of the
-        phase is suspended while the client sends.
+        Call this in an async phase that runs before the request is sent (``request``, ``proxy_upstream``).
+        Afterwards the body is ``request.body``, too. The phase has no time limit while the client sends.
 
         :param limit: maximum size of the body in bytes.
         :returns: the body; ``b""`` if the request has none.
@@ -180,9 +175,8 @@ class RequestContext:
     def read_ahead(self, wanted: bool = True) -> None:
         """Read the upstream's response as fast as it arrives, even for a slow client; or stop that.
 
-        For a body filter that passes the bytes on to others, which wait for them. Data that the
-        client has not accepted yet is kept in the memory of the proxy, so stop when that may be too
-        much. It has no effect on bodies that plugins produce.
+        For a body filter that passes the bytes on to others, which wait for them. What the client has not accepted
+        yet is kept in memory, so stop when that may be too much. No effect on bodies that plugins produce.
 
         .. versionadded:: 1.1
         """
@@ -195,14 +189,13 @@ class RequestContext:
     def send_in_background(self, request: Request) -> RequestContext:
         """Send a request to the upstream although this one is answered at once; return its context.
 
-        A plugin calls this in ``request``, and answers, such as a cache with what it has, which it
-        refreshes that way. The request then goes on behind that plugin, as this one would have: through
-        ``request`` of the plugins behind it and ``proxy_upstream`` to the upstream, with the headers that
-        the location sets, then through ``upstream_response`` and ``upstream_response_body``, whose
-        filters get the whole body. Nobody gets the response: there is no ``response``,
-        ``response_body`` or ``error_page``, and no line in the access log; ``logging`` runs for the
-        plugins behind the caller only. Limits are those of ``finish_without_client``. It is not sent if
-        no plugin answers, and for clients whose upstream connection is their own (``pin_upstream``).
+        A plugin calls this in ``request``, and answers, such as a cache with what it has, which it refreshes that
+        way. The request then goes on behind that plugin, as this one would have: through ``request`` of the plugins
+        behind it and ``proxy_upstream`` to the upstream, with the headers that the location sets, then through
+        ``upstream_response`` and ``upstream_response_body``, whose filters get the whole body. Nobody gets the
+        response: there is no ``response``, ``response_body`` or ``error_page``, and no line in the access log;
+        ``logging`` runs for the plugins behind the caller only. Limits are those of ``finish_without_client``. It is
+        not sent if no plugin answers, and for clients with an upstream connection of their own (``pin_upstream``).
 
         :param request: without a body: a copy (:meth:`Request.copy`), changed as needed.
         :returns: its context: a copy of this one, whose ``in_background`` is true.

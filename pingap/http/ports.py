@@ -108,16 +108,6 @@ class Asker(Protocol):
         """Log an error that does not change the response."""
 
 
-class AnyOrigin(Protocol):
-    """An origin (:class:`pingap.Origin`), as far as the context knows it."""
-
-    name: str
-    peer: Any
-
-    def answer(self, call: Any) -> None:
-        """Begin to answer a request."""
-
-
 class Statistics(Protocol):
     """Counters of the worker that serves a request."""
 

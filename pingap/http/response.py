@@ -37,7 +37,14 @@ class Response:
     """
 
     __slots__ = (
-        *("body", "content_length", "headers", "is_read", "reason", "sent", "status", "upstream"),
+        "body",
+        "content_length",
+        "headers",
+        "is_read",
+        "reason",
+        "sent",
+        "status",
+        "upstream",
     )
 
     status: int

@@ -1,8 +1,8 @@
-"""The exchange of a request, as far as its context knows it."""
+"""What works on a request, as far as the context of the request knows it."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from pingap.http.response import Response
 
@@ -17,3 +17,13 @@ class RunningExchange(Protocol):
 
     def on_client_full(self, full: bool) -> None:
         """Record whether the client accepts more data."""
+
+
+class AnyOrigin(Protocol):
+    """An origin (:class:`pingap.Origin`)."""
+
+    name: str
+    peer: Any
+
+    def answer(self, call: Any) -> None:
+        """Begin to answer a request."""
