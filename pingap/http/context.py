@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 from pingap.http.connection import Connection
 from pingap.http.context_keys import ContextKey
+from pingap.http.context_ports import AnyOrigin, RunningExchange
 from pingap.http.errors import PingapError
 from pingap.http.forwarding import NOTHING, Told
 from pingap.http.headers import Field, field
@@ -17,7 +18,6 @@ from pingap.http.original_request import OriginalRequest
 from pingap.http.outcome import RequestOutcome
 from pingap.http.request import Request
 from pingap.http.response import Response
-from pingap.http.context_ports import AnyOrigin, RunningExchange
 from pingap.shared_state.state import SharedState
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from pingap.http.attempts import Retry
+from pingap.http.context_ports import AnyOrigin
 from pingap.http.errors import HTTPError, OriginError, UpstreamError
 from pingap.http.headers import Headers
 from pingap.http.plugin_heads import close_head
 from pingap.http.response import Response
-from pingap.http.context_ports import AnyOrigin
 from pingap.plugins.origin_call import OriginCall
 from pingap.proxy.attempt_headers import change_headers, headers_for, prepare_retry
 from pingap.proxy.exchange import Exchange
