@@ -347,4 +347,6 @@ def _route(settings: LocationConfig, target: LocationRuntime) -> Route[LocationR
         match_headers=settings.match_headers,
         match_query=settings.match_query,
         match_cookies=settings.match_cookies,
+        match_methods=settings.match_methods,
+        match_ips=settings.match_ips,
     )

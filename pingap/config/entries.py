@@ -13,6 +13,13 @@ from pingap.config.regex import compile_regex
 from pingap.http.hosts import normal_host
 from pingap.http.paths import as_matched
 
+NOT = "!"
+"""Before a condition: it must not hold."""
+ANY_OF = "|"
+"""With spaces around it, between conditions: one of them must hold."""
+EXPRESSION = "~"
+"""Before a value: it is a regular expression."""
+_ANY_OF = re.compile(r"\s" + re.escape(ANY_OF) + r"\s")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a field name (RFC 9110, 5.6.2)
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _DOT_SEGMENT = re.compile(r"/\.\.?(?=/|\Z)")
@@ -38,30 +45,57 @@ def parse_header(entry: str) -> tuple[str, str]:
     return name, value
 
 
-def parse_condition(entry: str) -> tuple[str, str | None]:
-    """Read an entry of ``match_query`` or ``match_cookies``: ``name:value``, or ``name`` alone.
+def split_condition(entry: str) -> list[str]:
+    """Split an entry of ``match_headers``, ``match_query`` or ``match_cookies``: one of its terms must hold."""
+    return [part.strip() for part in _ANY_OF.split(entry)]
 
-    :returns: the name, and the exact value to match, or ``None`` to match any value. An empty
-        entry has an empty name and is ignored.
+
+def check_condition(entry: str) -> str:
+    """Check an entry of ``match_query`` or ``match_cookies``; an empty one is ignored.
+
     :raises ValueError: with a message for the operator.
     """
-    name, colon, value = entry.partition(":")
-    if not name.strip() and colon:
+    if entry.strip():
+        for part in split_condition(entry):
+            _check_term(part)
+    return entry
+
+
+def check_header_condition(entry: str) -> str:
+    """Check an entry of ``match_headers``: a condition whose names are header names.
+
+    :raises ValueError: with a message for the operator.
+    """
+    if entry.strip():
+        for part in split_condition(entry):
+            name = _check_term(part)
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"{shortened(name)} is not a header name")
+    return entry
+
+
+def _check_term(text: str) -> str:
+    """Return the name in ``name``, ``name:value``, ``name:~expression``, or one of these after ``!``."""
+    name, _, value = (part.strip() for part in text.removeprefix(NOT).partition(":"))
+    if not name:
         raise ValueError(
-            f'found {shortened(entry)}, expected a condition such as "name:value" or "name"'
+            f'found {shortened(text)}, expected a condition such as "name:value" or "name"'
         )
-    return name.strip(), value.strip() if colon else None
+    if value.startswith(EXPRESSION):
+        compile_regex(value.removeprefix(EXPRESSION).strip())
+    return name
 
 
-def parse_header_condition(entry: str) -> tuple[str, str | None]:
-    """Read an entry of ``match_headers``: a condition whose name is a header name.
+def check_method(method: str) -> str:
+    """Check an entry of ``match_methods``. Methods are in capitals (RFC 9110, 9.1).
 
     :raises ValueError: with a message for the operator.
     """
-    name, value = parse_condition(entry)
-    if name and not _TOKEN.fullmatch(name):
-        raise ValueError(f"{shortened(name)} is not a header name")
-    return name, value
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"{shortened(method)} is not a method")
+    if method != method.upper():
+        raise ValueError(f"found {shortened(method)}, expected {method.upper()}")
+    return method
 
 
 def split_hosts(host: str) -> list[str]:

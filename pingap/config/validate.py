@@ -133,7 +133,6 @@ def _check_locations(items: Items, sections: dict[str, dict[str, Table]], report
     upstreams = sections["upstreams"]
     for name, location in items.locations.items():
         _check_upstream_of(name, location, upstreams, report)
-        _check_conditions(name, location, report)
         if not location.max_retries:
             for key in ("retry_on", "retry_buffer_size"):
                 if key in location.model_fields_set:
@@ -200,19 +199,6 @@ def _check_captured(path: KeyPath, location: LocationConfig, report: Report) -> 
         path,
         f"{quoted(location.upstream)} is not a named group of path, host or rewrite ({known}){hint}",
     )
-
-
-def _check_conditions(name: str, location: LocationConfig, report: Report) -> None:
-    """Warn about ``~`` in conditions: unlike in ``path`` and ``host``, it does not mark an expression."""
-    for key in ("match_headers", "match_query", "match_cookies"):
-        for index, entry in enumerate(getattr(location, key)):
-            _, _, value = entry.partition(":")
-            if value.strip().startswith("~"):
-                message = (
-                    f'{quoted(value.strip())} is compared as text: "~" does not mark a regular'
-                    " expression here; use one location for each exact value"
-                )
-                report.warn(("locations", name, key, index), message)
 
 
 def _check_paths(name: str, server: ServerConfig, items: Items, report: Report) -> None:

@@ -25,6 +25,7 @@ from pingap.observability.counters import WorkerStats
 from pingap.plugins.chains import NO_CHAINS, Chains, Instance
 from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path
+from pingap.proxy.conditions import Asked
 from pingap.proxy.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
 from pingap.proxy.routing import Candidate
 from pingap.proxy.runtime import LocationRuntime
@@ -46,7 +47,8 @@ _ABOUT_FAILURES: Final = (
 class Loss:
     """A location that does not match the request.
 
-    :param reasons: kind (``host``, ``path``, ``header``, ``query``, ``cookie``, ``weight``) and text.
+    :param reasons: kind (``host``, ``path``, ``header``, ``query``, ``cookie``, ``method``, ``client``,
+        ``weight``) and text.
     """
 
     location: str
@@ -111,16 +113,26 @@ class Explanation:
     """The plugin that answers in place of the upstream, if one does."""
 
 
-def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
+@dataclass(frozen=True, slots=True)
+class _Client:
+    address: str
+
+    def client_ip(self, _: Request) -> str:
+        """Return the address."""
+        return self.address
+
+
+def explain(runtime: Runtime, server: str, request: Request, client: str) -> Explanation:
     """Match a request against the locations of a server.
 
     :param request: its path is as sent by the client; it is normalised here, by the rules of the server.
+    :param client: its address.
     """
     router = runtime.servers[server].router
     explanation = Explanation(server)
     try:
         read_path(request, path_rules(runtime.config.servers[server]))
-        found = router.match(request.host, request.path, request)
+        found = router.match(request.host, request.path, request, _Client(client))
     except HTTPError as error:
         explanation.refusal = f"{error.status}: {error}"
         return explanation
@@ -149,10 +161,11 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
         behind = location.upstream_chains.get(chosen, NO_CHAINS)
         explanation.chain = chain(runtime, location.chains, behind, server_chains)
         explanation.origin = _origin(runtime, explanation)
+    examined = Asked(request, _Client(client))
     for candidate in router.candidates:
         if candidate is not winner:
             name = candidate.target.name
-            reasons = list(_reasons(candidate, request, winner))
+            reasons = list(_reasons(candidate, request, examined, winner))
             place = place_of_key(runtime.config.source, ("locations", name))
             explanation.losses.append(Loss(name, candidate.weight, reasons, place))
     return explanation
@@ -164,6 +177,7 @@ def explain(runtime: Runtime, server: str, request: Request) -> Explanation:
 def _reasons(
     candidate: Candidate[LocationRuntime],
     request: Request,
+    examined: Asked,
     winner: Candidate[LocationRuntime] | None,
 ) -> Iterator[tuple[str, str]]:
     if candidate.host.match(request.host) is None:
@@ -172,9 +186,8 @@ def _reasons(
     if candidate.path.match(request.path) is None:
         yield "path", f'path: "{request.path}" {_path_mismatch(candidate.path)}'
     for condition in candidate.conditions:
-        if not condition.holds(request):
-            wanted = "is missing" if condition.value is None else f'is not "{condition.value}"'
-            yield condition.kind.value, f'{condition.kind.value}: "{condition.name}" {wanted}'
+        if not condition.holds(examined):
+            yield condition.about, condition.failure()
     if winner is not None and winner.rank < candidate.rank:
         yield "weight", _lighter(candidate.weight, winner.weight)
 

@@ -166,7 +166,7 @@ def _match(x: Exchange) -> LocationRuntime:
     :raises HTTPError: 404, 413 or 429.
     """
     request, ctx = x.request, x.ctx
-    found = x.server.router.match(request.host, request.path, request)
+    found = x.server.router.match(request.host, request.path, request, ctx)
     if found is None:
         raise HTTPError(404, "No location serves this host and path")
     location, captures = found

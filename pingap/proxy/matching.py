@@ -1,4 +1,4 @@
-"""The conditions of a location: its path, its host, and others.
+"""The path and the host of a location. Its other conditions are in `pingap.proxy.conditions`.
 
 Each predicate is independent, so that `pingap.proxy.routing` can choose a location and `pingap explain` can
 say why another one does not match. Paths and hosts of requests are normalised before (`pingap.http.paths`,
@@ -6,37 +6,23 @@ say why another one does not match. Paths and hosts of requests are normalised b
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, Protocol, TypeAlias
-from urllib.parse import unquote
+from typing import Final, TypeAlias
 
 from pingap.config.regex.pattern import Pattern
-from pingap.http.forms import form_decoded
 from pingap.http.hosts import normal_host
 from pingap.http.paths import as_matched
+from pingap.proxy.conditions import CompileRegex
 
 Captures: TypeAlias = Mapping[str, str]
-CompileRegex: TypeAlias = Callable[[str], Pattern]
 
 NO_CAPTURES: Final[Captures] = MappingProxyType({})
 """The result of a match without named groups; shared and immutable."""
 
 _UPPER_CASE = re.compile("[A-Z]").search
-_ESCAPED = re.compile(r"[%+\x80-\xff]").search
-
-
-class RequestView(Protocol):
-    """The part of a request that conditions use; only read by routes with conditions."""
-
-    @property
-    def query(self) -> str:
-        """The query as sent, without ``?``, a character for each byte; empty if there is none."""
-
-    def header(self, name: str) -> str | None:
-        """The value of a header, its lines joined as a list; ``name`` is in lower case."""
 
 
 class PathKind(Enum):
@@ -175,112 +161,6 @@ class HostMatcher:
             if (captures := piece.match(host)) is not None:
                 return captures
         return None
-
-
-class ConditionKind(Enum):
-    """The part of a request that a condition examines (config.md, section 5.3)."""
-
-    HEADER = "header"
-    QUERY = "query"
-    COOKIE = "cookie"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One entry of ``match_headers``, ``match_query`` or ``match_cookies``."""
-
-    kind: ConditionKind
-    name: str
-    value: str | None
-    """``None`` if any value matches."""
-    member: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
-    """Finds the value of a header in a list."""
-
-    @classmethod
-    def parse(cls, kind: ConditionKind, written: str) -> "Condition":
-        """Read ``name`` or ``name:value`` (config.md, section 5.3).
-
-        Escapes in a query condition are decoded, since pingap 0.13.9 compares the query as sent.
-
-        :raises ValueError: there is no name.
-        """
-        name, colon, value = (part.strip() for part in written.partition(":"))
-        if not name:
-            raise ValueError(
-                f'{kind.value} condition must be "name" or "name:value", found "{written}"'
-            )
-        member = None
-        if kind is ConditionKind.QUERY:
-            name, value = unquote(name), unquote(value)
-        else:  # fields are text with a character for each byte
-            value = value.encode().decode("latin-1")
-        if kind is ConditionKind.HEADER:
-            name = name.lower()
-            if value:
-                text = re.escape(value)
-                member = re.compile(rf"^{text}\Z|^{text}[ \t]*,|,[ \t]*{text}[ \t]*(?:,|\Z)")
-        return cls(kind, name, value if colon else None, member)
-
-    def holds(self, request: "RequestView | Asked") -> bool:
-        """Test a request; if a name has several values, any of them may match.
-
-        A header has the value if it is the whole value, or a member of the list, on one line or several
-        (RFC 9110, 5.3).
-        """
-        asked = request if isinstance(request, Asked) else Asked(request)
-        values = asked.values(self.kind, self.name)
-        if self.value is None or not values:
-            return bool(values)
-        if self.value in values:
-            return True
-        return self.member is not None and self.member.search(values[0]) is not None
-
-
-class Asked:
-    """A request for conditions: the examined parts are parsed once, for any number of conditions."""
-
-    __slots__ = ("_pairs", "_request")
-
-    def __init__(self, request: RequestView) -> None:
-        self._request = request
-        self._pairs: dict[ConditionKind, dict[str, list[str]]] = {}
-
-    def values(self, kind: ConditionKind, name: str) -> Sequence[str]:
-        """Return all values of a name; a name without ``=`` has an empty value."""
-        if kind is ConditionKind.HEADER:
-            value = self._request.header(name)
-            return () if value is None else (value,)
-        if (pairs := self._pairs.get(kind)) is None:
-            is_query = kind is ConditionKind.QUERY
-            pairs = self._pairs[kind] = self._query() if is_query else self._cookies()
-        return pairs.get(name, ())
-
-    def _query(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for pair in self._request.query.split("&"):
-            if pair:
-                name, _, value = pair.partition("=")
-                if _ESCAPED(pair):
-                    name, value = _decoded(name), _decoded(value)
-                found.setdefault(name, []).append(value)
-        return found
-
-    def _cookies(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for pair in (self._request.header("cookie") or "").split(";"):
-            name, _, value = pair.partition("=")
-            found.setdefault(name.strip(), []).append(value.strip())
-        return found
-
-
-def _decoded(text: str) -> str:
-    """Decode a part of a query in the way of forms (WHATWG URL, 5.1)."""
-    return form_decoded(text.encode("latin-1", "replace"))
-
-
-def is_written(entry: str) -> bool:
-    """Return whether an entry of a list of conditions is not empty; empty ones are ignored."""
-    return bool(entry.strip())
 
 
 def host_pieces(written: str | None) -> list[str]:

@@ -1,6 +1,6 @@
 """Chooses the location of a request: the one with the largest weight whose host, path and conditions match.
 
-The predicates are in `pingap.proxy.matching`. The index here only finds, quickly, the few candidates worth
+The predicates are in `pingap.proxy.matching` and `pingap.proxy.conditions`. The index here only finds, quickly, the few candidates worth
 testing; it never contradicts the predicates. The rules are those of config.md, sections 5.4 and 5.5.
 """
 
@@ -8,23 +8,29 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Generic, Protocol, TypeVar
 
 from pingap.http.errors import BadRequest
-from pingap.proxy.matching import (
-    NO_CAPTURES,
+from pingap.proxy.conditions import (
     Asked,
-    Captures,
+    ClientCondition,
+    ClientView,
     CompileRegex,
     Condition,
     ConditionKind,
+    MethodCondition,
+    RequestView,
+    value_conditions,
+)
+from pingap.proxy.matching import (
+    NO_CAPTURES,
+    Captures,
     HostKind,
     HostMatcher,
     PathKind,
     PathMatcher,
-    RequestView,
     host_pieces,
-    is_written,
 )
 
 __all__ = [
@@ -58,6 +64,8 @@ class Route(Generic[T]):
     match_headers: tuple[str, ...] = ()
     match_query: tuple[str, ...] = ()
     match_cookies: tuple[str, ...] = ()
+    match_methods: tuple[str, ...] = ()
+    match_ips: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def computed_weight(path: str | None, host: str | None) -> int:
@@ -106,17 +114,7 @@ class Candidate(Generic[T]):
         """
         host = HostMatcher.parse(route.host, compile_regex)
         path = PathMatcher.parse(route.path, compile_regex, raw=raw)
-        lists = (
-            (ConditionKind.HEADER, route.match_headers),
-            (ConditionKind.QUERY, route.match_query),
-            (ConditionKind.COOKIE, route.match_cookies),
-        )
-        conditions = tuple(
-            Condition.parse(kind, text)
-            for kind, texts in lists
-            for text in texts
-            if is_written(text)
-        )
+        conditions = _conditions(route, compile_regex)
         return cls(
             target=route.target,
             rank=rank,
@@ -127,7 +125,7 @@ class Candidate(Generic[T]):
             decided_by_index=not (host.has_regex or path.kind is PathKind.REGEX or conditions),
         )
 
-    def match(self, host: str, path: str, request: RequestView | Asked) -> Captures | None:
+    def match(self, host: str, path: str, asked: Asked) -> Captures | None:
         """Test all predicates.
 
         :returns: the named groups, those of the host over those of the path; ``None`` if a predicate does not
@@ -138,7 +136,7 @@ class Candidate(Generic[T]):
         if (of_path := self.path.match(path)) is None:
             return None
         for condition in self.conditions:
-            if not condition.holds(request):
+            if not condition.holds(asked):
                 return None
         return {**of_path, **of_host} if of_host and of_path else of_host or of_path
 
@@ -232,12 +230,15 @@ class Router(Generic[T]):
         yield from self._exact.values()
         yield from self._wildcard.values()
 
-    def match(self, host: str, path: str, request: RequestView) -> tuple[T, Captures] | None:
+    def match(
+        self, host: str, path: str, request: RequestView, client: ClientView | None = None
+    ) -> tuple[T, Captures] | None:
         """Choose the location of a request.
 
         :param host: normalised, without port; empty if the request has none.
         :param path: normalised unless the router is ``raw``, without query.
         :param request: only read by routes with conditions.
+        :param client: only asked for routes with ``match_ips``.
         :returns: the target of the chosen route and the named groups of its host and path regexes
             (`NO_CAPTURES` if there are none); ``None`` if no route matches.
         """
@@ -255,9 +256,8 @@ class Router(Generic[T]):
                 captures: Captures | None = NO_CAPTURES
                 if not candidate.decided_by_index:
                     certain = False
-                    if candidate.conditions and asked is None:
-                        asked = Asked(request)
-                    captures = candidate.match(host, path, asked or request)
+                    asked = asked or Asked(request, client)
+                    captures = candidate.match(host, path, asked)
                 if captures is not None:
                     best, best_rank, best_captures = candidate, candidate.rank, captures
                     break
@@ -307,17 +307,35 @@ class CarefulRouter(Router[T]):
     Otherwise the upstream could serve a path that another location guards.
     """
 
-    def match(self, host: str, path: str, request: AmbiguousView) -> tuple[T, Captures] | None:  # type: ignore[override]
+    def match(  # type: ignore[override]
+        self, host: str, path: str, request: AmbiguousView, client: ClientView | None = None
+    ) -> tuple[T, Captures] | None:
         """Choose the location of a request.
 
         :raises BadRequest: its readings lead to different locations.
         """
-        found = super().match(host, path, request)
+        found = super().match(host, path, request, client)
         for other in request.other_paths:
-            again = super().match(host, other, request)
+            again = super().match(host, other, request, client)
             if (again and again[0]) is not (found and found[0]):
                 raise BadRequest("The path can be read in several ways")
         return found
+
+
+def _conditions(route: Route[T], compile_regex: CompileRegex) -> tuple[Condition, ...]:
+    lists = (
+        (ConditionKind.HEADER, route.match_headers),
+        (ConditionKind.QUERY, route.match_query),
+        (ConditionKind.COOKIE, route.match_cookies),
+    )
+    found: list[Condition] = []
+    if route.match_methods:
+        found.append(MethodCondition(frozenset(route.match_methods)))
+    if route.match_ips:
+        found.append(ClientCondition(route.match_ips))
+    for kind, entries in lists:
+        found += value_conditions(kind, entries, compile_regex)
+    return tuple(found)
 
 
 def _weight(route: Route[T]) -> int:

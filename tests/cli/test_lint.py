@@ -216,22 +216,35 @@ def test_guards_under_raw_paths(tmp_path: Path, plugins: dict[str, str]) -> None
     assert 'so clients can bypass "deny" by' in out
 
 
+@pytest.mark.parametrize(
+    ("heavier", "lighter", "dead"),
+    [
+        ("", 'match_methods = ["GET"]', True),
+        ('match_methods = ["GET"]', "", False),
+        ('match_methods = ["GET", "PUT"]', 'match_methods = ["PUT", "GET"]', True),
+        ('match_headers = ["!X-A"]', 'match_headers = ["X-A"]', False),
+        ('match_ips = ["10.0.0.0/8"]', 'match_ips = ["10.0.0.0/8"]', True),
+    ],
+)
+def test_a_location_without_requests(
+    tmp_path: Path, heavier: str, lighter: str, dead: bool
+) -> None:
+    tables = [
+        f'[locations.a]\nupstream = "app"\nweight = 2\n{heavier}\n',
+        f'[locations.b]\nupstream = "app"\nweight = 1\n{lighter}\n',
+    ]
+    found = [kind for kind, *_ in findings(conf(tmp_path, *tables))]
+    assert found == (["dead-route"] if dead else [])
+
+
 def test_what_can_never_be_matched_is_warned_of(tmp_path: Path) -> None:
-    table = '[locations.a]\nupstream = "app"\npath = "~^/%7Euser"\nmatch_headers = ["X: ~^a"]\n'
+    table = '[locations.a]\nupstream = "app"\npath = "~^/%7Euser"\n'
     path = conf(tmp_path, table)
     assert findings(path) == [
         ("load-warning", "locations.a.path", line_of(path, 'path = "~^/%7Euser"')),
-        (
-            "load-warning",
-            "locations.a.match_headers[0]",
-            line_of(path, 'match_headers = ["X: ~^a"]'),
-        ),
     ]
     raw = conf(tmp_path, table, server='path_matching = "raw"\nallow_in_paths = ["nul"]')
-    assert [key for _, key, _ in findings(raw)] == [
-        "servers.web.allow_in_paths",
-        "locations.a.match_headers[0]",
-    ]
+    assert [key for _, key, _ in findings(raw)] == ["servers.web.allow_in_paths"]
 
 
 def test_a_server_for_this_machine_needs_no_guard(tmp_path: Path) -> None:

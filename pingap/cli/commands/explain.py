@@ -23,6 +23,7 @@ from pingap.inspection.explanation import Explanation, Step, explain
 @click.argument("url")
 @conf_option
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
+@click.option("--client", default="127.0.0.1", metavar="ADDRESS", help="The client, for match_ips.")
 @click.option("--server", metavar="NAME", help="The server; by default found by the URL's port.")
 @json_option
 def command(
@@ -30,6 +31,7 @@ def command(
     url: str,
     conf: str | None,
     headers: tuple[str, ...],
+    client: str,
     server: str | None,
     as_json: bool,
 ) -> None:
@@ -46,7 +48,7 @@ def command(
             name = choose_server(runtime.config.servers, asked, server)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        explanation = explain(runtime, name, asked.request)
+        explanation = explain(runtime, name, asked.request, client)
         if as_json:
             print_json(_as_json(explanation, asked.request))
         else:

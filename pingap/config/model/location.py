@@ -12,12 +12,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pingap.config.entries import (
+    check_condition,
+    check_header_condition,
     check_host,
+    check_method,
     check_path,
-    parse_condition,
     parse_header,
-    parse_header_condition,
 )
+from pingap.config.kinds import Networks
 from pingap.config.model.base import Claimable, Natural, Strings
 from pingap.config.problem import did_you_mean, shortened
 from pingap.config.units import ByteSize, Duration
@@ -25,16 +27,6 @@ from pingap.config.units import ByteSize, Duration
 
 def _checked_header(entry: str) -> str:
     parse_header(entry)
-    return entry
-
-
-def _checked_condition(entry: str) -> str:
-    parse_condition(entry)
-    return entry
-
-
-def _checked_header_condition(entry: str) -> str:
-    parse_header_condition(entry)
     return entry
 
 
@@ -56,10 +48,10 @@ Headers = Annotated[
     tuple[Annotated[str, AfterValidator(_checked_header)], ...], Field(strict=False)
 ]
 Conditions = Annotated[
-    tuple[Annotated[str, AfterValidator(_checked_condition)], ...], Field(strict=False)
+    tuple[Annotated[str, AfterValidator(check_condition)], ...], Field(strict=False)
 ]
 HeaderConditions = Annotated[
-    tuple[Annotated[str, AfterValidator(_checked_header_condition)], ...], Field(strict=False)
+    tuple[Annotated[str, AfterValidator(check_header_condition)], ...], Field(strict=False)
 ]
 
 
@@ -79,10 +71,18 @@ class LocationConfig(Claimable):
         description="Hosts to match, separated by commas: a name, `*.name`, or `~` and a regex.",
     )
     match_headers: HeaderConditions = Field(
-        (), description="Header conditions, all of which must hold: `name:value`, or `name` alone."
+        (),
+        description="Header conditions, all of which must hold: `name:value`, `name:~regex`, or `name`"
+        " alone; `!` before one negates it, and alternatives have a bar between them.",
     )
     match_query: Conditions = Field((), description="Query conditions, written in the same way.")
     match_cookies: Conditions = Field((), description="Cookie conditions, written in the same way.")
+    match_methods: Annotated[
+        tuple[Annotated[str, AfterValidator(check_method)], ...], Field(strict=False)
+    ] = Field((), description="Methods to match, one of which the request must have; none: any.")
+    match_ips: Networks = Field(
+        (), description="Addresses and networks, one of which the client must be in; none: any."
+    )
     weight: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None,
         description="The location with the largest weight is tried first; default: computed from"

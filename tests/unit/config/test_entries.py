@@ -1,9 +1,13 @@
+import re
+
 import pytest
 
 from pingap.config.entries import (
-    parse_condition,
+    check_condition,
+    check_header_condition,
+    check_method,
     parse_header,
-    parse_header_condition,
+    split_condition,
     split_hosts,
 )
 
@@ -21,24 +25,45 @@ def test_a_header_is_split_at_its_first_colon(entry, parsed):
     assert parse_header(entry) == parsed
 
 
-@pytest.mark.parametrize("parse", [parse_condition, parse_header_condition])
+@pytest.mark.parametrize("check", [check_condition, check_header_condition])
 @pytest.mark.parametrize(
-    ("entry", "parsed"),
+    "entry", ["", " ", "a", "a:", " a : b:c ", "!a", "!a:b", "a:~^b|c$", "a | !b:c | d:~e"]
+)
+def test_conditions_that_are_written_well(check, entry):
+    assert check(entry) == entry
+
+
+@pytest.mark.parametrize("check", [check_condition, check_header_condition])
+@pytest.mark.parametrize(
+    ("entry", "problem"),
     [
-        ("a:b", ("a", "b")),
-        (" a : b:c ", ("a", "b:c")),
-        ("a", ("a", None)),
-        ("a:", ("a", "")),
+        (":b", 'found ":b", expected a condition such as "name:value" or "name"'),
+        ("a | :b", 'found ":b", expected a condition'),
+        ("!", 'found "!", expected a condition'),
+        ("a:~(", "regular expression"),
     ],
 )
-def test_a_condition_tells_presence_from_an_empty_value(parse, entry, parsed):
-    assert parse(entry) == parsed
+def test_conditions_that_are_not(check, entry, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        check(entry)
+
+
+def test_alternatives_have_spaces_between_them():
+    assert split_condition(" a:1 | b:2|3 ") == ["a:1", "b:2|3"]
 
 
 def test_a_query_name_may_hold_what_a_header_name_may_not():
-    assert parse_condition("a[0]:1") == ("a[0]", "1")
+    assert check_condition("a[0]:1")
     with pytest.raises(ValueError, match=r'^"a\[0\]" is not a header name$'):
-        parse_header_condition("a[0]:1")
+        check_header_condition("x | a[0]:1")
+
+
+def test_methods_are_in_capitals():
+    assert check_method("PROPFIND") == "PROPFIND"
+    with pytest.raises(ValueError, match=r'^found "get", expected GET$'):
+        check_method("get")
+    with pytest.raises(ValueError, match=r'^"G T" is not a method$'):
+        check_method("G T")
 
 
 def test_hosts_are_split_and_trimmed():

@@ -109,6 +109,8 @@ retry_on = ["connect", "timeout", "reset", "503"]
 retry_buffer_size = "1MiB"
 plugin_timing = true
 forwarded_header = true
+match_methods = ["GET"]
+match_ips = ["10.0.0.0/8"]
 includes = []
 remark = "r"
 [locations.rest]
@@ -301,7 +303,7 @@ def test_that_directory_uses_every_supported_key(directory):
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header includes remark",
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header match_methods match_ips includes remark",
         ),
         (
             "upstreams",
