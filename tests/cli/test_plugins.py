@@ -80,14 +80,12 @@ def test_what_does_not_load_is_told_and_the_rest_is_shown(tmp_path: Path) -> Non
 
 
 def test_what_is_missing_is_told_with_what_to_install(tmp_path: Path) -> None:
-    code, out, _ = invoke(
-        "plugins", "-c", conf(tmp_path, CONF.replace('"mock"', '"image_optim"', 1))
-    )
+    code, out, _ = invoke("plugins", "-c", conf(tmp_path, CONF.replace('"mock"', '"admin"', 1)))
     assert code == 1
-    assert re.search(r"\(not installed\) +image_optim ", out)
+    assert re.search(r"\(not installed\) +admin ", out)
     assert "greeting (all, some)" in out
     assert out.endswith(
-        "category image_optim: needs the distribution pingap-image-optim, which this release does not contain yet\n"
+        "category admin: needs the distribution pingap-admin, which this release does not contain yet\n"
     )
 
 

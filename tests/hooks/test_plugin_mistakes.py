@@ -87,7 +87,7 @@ def test_every_mistake_in_settings_is_told_at_once(tmp_path: Path, site: Path) -
 [plugins.unknown]
 category = "nonesuch"
 [plugins.missing]
-category = "image_optim"
+category = "admin"
 [plugins.near]
 category = "good"
 txt = "x"
@@ -118,7 +118,7 @@ plugins = ["fine", "fine"]
     assert lines[-1] == f"{len(lines) - 1} problems."
     expected = {
         3: 'plugins.unknown.category: "nonesuch": no installed distribution provides this category',
-        5: 'plugins.missing.category: "image_optim": needs the distribution pingap-image-optim, '
+        5: 'plugins.missing.category: "admin": needs the distribution pingap-admin, '
         "which this release does not contain yet",
         8: 'plugins.near.txt: unknown key; did you mean "text"?',
         11: 'plugins.type.count: found "1" (string), expected an integer',

@@ -76,6 +76,11 @@ def test_entries_survive_a_restart(upstream: Upstream, tmp_path: Path) -> None:
     with running(tmp_path / "run", upstream.addr, cache=cache) as pingap:
         assert pingap.get("/large").body == LARGE
         assert pingap.get("/small").body == b"text"
+        for path in (
+            "/small",
+            "/large",
+        ):  # (with a grace period of 0, what is not stored yet is lost)
+            until(lambda path=path: pingap.get(path).headers["X-Cache-Status"] == "hit")
     with running(tmp_path / "run", upstream.addr, cache=cache) as pingap:
         for path, body in (("/small", b"text"), ("/large", LARGE)):
             answer = pingap.get(path)

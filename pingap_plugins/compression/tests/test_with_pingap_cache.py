@@ -196,14 +196,18 @@ def test_every_answer_under_load_is_right(
         bodies[str(page)] = body
         upstream.reply(f"/{page}", body, headers={**HTML, "X-Page": str(page)})
         for coding in ("gzip", "identity", "br"):
-            for _ in range(2):  # (the first one is stored, and may be compressed as it comes)
+            status = None
+            while status != "hit":  # (what is stored was perhaps compressed as it came)
                 answer = proxy.get(f"/{page}", headers={"Accept-Encoding": coding, "Host": "site"})
+                status = answer.header("x-cache-status")
                 assert answer.header("content-encoding") == (
                     None if coding == "identity" else coding
                 )
                 assert decoded(answer.body, coding) == body
             (tmp_path / f"{page}.{coding}").write_bytes(answer.body)
             lines.append(f"{page} {coding} {page}.{coding}\n")
+    asked = len(upstream.requests)
+    assert asked >= PAGES * (1 if mode == "downstream" else 3)
     (tmp_path / "expected").write_text("".join(lines))
     (tmp_path / "script.lua").write_text(SCRIPT.replace("PAGES", str(PAGES)))
     url = f"http://127.0.0.1:{proxy.port()}"
@@ -221,8 +225,7 @@ def test_every_answer_under_load_is_right(
         head, _, body = (tmp_path / f"other.{number}").read_bytes().partition(b"\n")
         status, page, coding = head.decode().split()
         assert (status, decoded(body, coding)) == ("200", bodies[page])
-    stored = 1 if mode == "downstream" else 3
-    assert len(upstream.requests) == PAGES * stored  # all of the load was answered from the cache
+    assert len(upstream.requests) == asked  # all of the load was answered from the cache
 
 
 def decoded(body: bytes, coding: str) -> bytes:
