@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -173,15 +174,18 @@ def test_a_refused_body_is_lingered_for(rig: Rig) -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_client_that_ended_its_side_gets_its_answer(rig: Rig, version: ssl.TLSVersion) -> None:
     context = client_context(version=version)
+    ended = threading.Event()
 
     def late(served: Served) -> None:
         served.read_request()
-        time.sleep(0.2)  # so that the end of the client comes first
+        ended.wait(10)
+        time.sleep(0.1)  # so that the end of the client comes first to pingap, too
         served.respond(b"late")
 
     with scripted(rig, late), connect(rig, context=context) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         end_tls(client.sock)
+        ended.set()
         assert client.answer().body == b"late"
 
 
