@@ -125,9 +125,10 @@ class Candidate(Generic[T]):
             decided_by_index=not (host.has_regex or path.kind is PathKind.REGEX or conditions),
         )
 
-    def match(self, host: str, path: str, asked: Asked) -> Captures | None:
+    def match(self, host: str, path: str, asked: Asked | None) -> Captures | None:
         """Test all predicates.
 
+        :param asked: the request; only needed if there are conditions.
         :returns: the named groups, those of the host over those of the path; ``None`` if a predicate does not
             match.
         """
@@ -136,7 +137,7 @@ class Candidate(Generic[T]):
         if (of_path := self.path.match(path)) is None:
             return None
         for condition in self.conditions:
-            if not condition.holds(asked):
+            if asked is None or not condition.holds(asked):
                 return None
         return {**of_path, **of_host} if of_host and of_path else of_host or of_path
 
@@ -256,7 +257,8 @@ class Router(Generic[T]):
                 captures: Captures | None = NO_CAPTURES
                 if not candidate.decided_by_index:
                     certain = False
-                    asked = asked or Asked(request, client)
+                    if candidate.conditions and asked is None:
+                        asked = Asked(request, client)
                     captures = candidate.match(host, path, asked)
                 if captures is not None:
                     best, best_rank, best_captures = candidate, candidate.rank, captures
