@@ -73,7 +73,9 @@ def test_explain_knows_them(tmp_path: Path) -> None:
 
     def explained(*arguments: str) -> str:
         command = [sys.executable, "-m", "pingap", "explain", *arguments, "-c", str(path)]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        ).stdout
 
     found = explained("POST", "/", "-H", "X-Old: 1")
     for reason in (
@@ -83,3 +85,6 @@ def test_explain_knows_them(tmp_path: Path) -> None:
     ):
         assert reason in found
     assert "location  one" in explained("GET", "/", "--client", "10.9.9.9")
+    assert "'nobody' does not appear to be an IPv4 or IPv6 address" in explained(
+        "GET", "/", "--client", "nobody"
+    )

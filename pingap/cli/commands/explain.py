@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from ipaddress import ip_address
 from typing import Any
 
 import click
@@ -44,6 +45,7 @@ def command(
     """
     with built(conf, installed_registry()) as runtime:
         try:
+            ip_address(client)
             asked = read_request(method, url, headers)
             name = choose_server(runtime.config.servers, asked, server)
         except ValueError as error:
