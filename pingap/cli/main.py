@@ -55,7 +55,13 @@ def main() -> None:
     subcommand_metavar="[COMMAND] [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files.")
+@click.option(
+    "-c",
+    "--conf",
+    metavar="PATH",
+    multiple=True,
+    help="TOML file, or directory of TOML files; may be repeated.",
+)
 @click.option("--upstream", metavar="ADDR,..", help="Quick start: proxy to these addresses.")
 @click.option(
     "--addr", metavar="HOST:PORT", help="Quick start: listen here. [127.0.0.1:80, with --cert :443]"
@@ -80,7 +86,7 @@ def main() -> None:
 @click.option("--template", is_flag=True, help="Print a starter configuration.")
 @click.version_option(__version__, "-V", "--version", message="pingap %(version)s")
 @click.pass_context
-def command(ctx: click.Context, /, **options: object) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Reverse proxy and application gateway, extended in Python.
 
     Without a command it serves the configuration.
@@ -92,7 +98,7 @@ def command(ctx: click.Context, /, **options: object) -> None:
         return
     origins = _read_environment(options)
     _refuse_what_is_not_there(options, origins)
-    conf, upstream = options["conf"], options["upstream"]
+    conf, upstream = expanded(options["conf"]), options["upstream"]
     if conf and upstream:
         raise click.UsageError("--conf and --upstream cannot be used together")
     if not conf and not upstream:
@@ -130,7 +136,10 @@ def _read_environment(options: dict[str, object]) -> dict[str, str]:
             continue
         if name == "conf" and options["upstream"]:
             continue
-        options[name] = True if isinstance(options[name], bool) else value
+        if name == "conf":
+            options[name] = (value,)
+        else:
+            options[name] = True if isinstance(options[name], bool) else value
         origins[name] = variable
     return origins
 
@@ -148,8 +157,8 @@ def _run(options: dict[str, Any], log: str) -> None:
     from pingap.supervisor.run import serve
 
     serving = ServeOptions(
-        conf=expanded(options["conf"] or ""),
-        text="" if options["conf"] else _quick_start(options),
+        conf=expanded(options["conf"]),
+        text="" if any(options["conf"]) else _quick_start(options),
         log=log,
         threads=options["threads"],
         daemon=options["daemon"],

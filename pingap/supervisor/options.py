@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pingap.build.loading import read_now
-from pingap.build.storages import place_of, storage_at
+from pingap.build.storages import places_of, storage_of
 from pingap.config import Snapshot
 from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.memory import TextStorage
@@ -20,14 +20,14 @@ _QUICK_START: Final = "<quick start>"
 class ServeOptions:
     """Options of serving.
 
-    :param conf: the value of ``-c``; empty for a configuration that is not in files.
+    :param conf: the values of ``-c``; none for a configuration that is not in files.
     :param text: that configuration.
     :param log: the value of ``--log``; empty for standard error.
     :param threads: the value of ``--threads``.
     :param arguments: of the command line, for the process that replaces this one.
     """
 
-    conf: str = ""
+    conf: tuple[str, ...] = ()
     text: str = ""
     log: str = ""
     threads: int | None = None
@@ -40,10 +40,10 @@ class ServeOptions:
     def storage(self, registry: Registry) -> ConfigStorage:
         """Return the storage of the configuration.
 
-        :raises ConfigError: there is no such storage, or its location is wrong.
+        :raises ConfigError: there is no such storage, or a location is wrong.
         """
         if self.conf:
-            return storage_at(self.conf, registry)
+            return storage_of(self.conf, registry)
         return TextStorage(self.text, _QUICK_START)
 
     def read(self, registry: Registry) -> Snapshot:
@@ -51,7 +51,7 @@ class ServeOptions:
 
         :raises ConfigError: it cannot be read.
         """
-        return read_now(self.storage(registry), place_of(self.conf) or _QUICK_START)
+        return read_now(self.storage(registry), places_of(self.conf) or _QUICK_START)
 
     @property
     def watches(self) -> bool:
