@@ -25,7 +25,7 @@ class _Found:
     def leave_out(self, document: str, message: str) -> None:
         """Report a container; its document changes the version of the configuration, so that it is logged."""
         text = f"{message}; this is left out"
-        self.texts[document] = "# " + text.replace("\n", " ")
+        self.texts[document] = f"# {in_quotes(text)}\n"
         self.warnings.append(ConfigProblem((), text, document, is_warning=True))
 
 

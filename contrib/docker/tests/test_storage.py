@@ -18,6 +18,7 @@ from pingap_docker import storage as module
 from pingap_docker.storage import DockerStorage
 from support.command import run
 from support.process import Process
+from support.waiting import until
 
 from pingap import StorageError
 from pingap.testing import Upstream
@@ -146,6 +147,15 @@ def test_a_daemon_that_restarts(
     assert found == f"{socket_path}: the Docker daemon can be reached again"
 
 
+FILE = """
+[locations.file]
+path = "/file"
+servers = ["web"]
+plugins = ["no_content"]
+[plugins.no_content]
+category = "mock"
+status = 204
+"""
 MAIN = '[servers.web]\naddr = "127.0.0.1:0"\n'
 
 
@@ -165,6 +175,10 @@ def test_pingap_serves_containers_beside_files(
             daemon.emit("die")
             log = proxy.wait_for_log("the configuration was")
             assert [client.get(path).status for path in ("/a", "/b", "/c")] == [404, 200, 404]
+        proxy.conf.write_text(MAIN + FILE)
+        with proxy.connect() as client:
+            until(lambda: client.get("/file").status == 204)
+            assert client.get("/b").status == 200
         assert 'container "c": label pingap.plugins: no plugin block is named "nothing"' in log
     code, _, said = run("-t", "-c", proxy.conf, "-c", "docker://")
     assert code == 0
