@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from pingap.build.graph import build
 from pingap.build.listeners import with_listeners
 from pingap.build.machine import start_problems
-from pingap.build.storages import formats_of, place_of, storage_at
+from pingap.build.storages import formats_of, places_of, storage_of
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
 from pingap.config.masking import redacted
+from pingap.config.optional import without_wrong
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.host.privileges import account_problems
@@ -66,13 +67,13 @@ def failure_of(error: Exception) -> str:
     return f"{text} ({place})" if place else text
 
 
-def read_configuration(location: str, registry: Registry) -> Snapshot:
+def read_configuration(locations: Sequence[str], registry: Registry) -> Snapshot:
     """Read the texts of a configuration when no event loop is running.
 
-    :param location: as given to ``-c``.
+    :param locations: as given to ``-c``.
     :raises ConfigError: there is no such storage, or it cannot be read. Errors in files are in the snapshot.
     """
-    return read_now(storage_at(location, registry), place_of(location))
+    return read_now(storage_of(locations, registry), places_of(locations))
 
 
 def read_now(storage: ConfigStorage, place: str) -> Snapshot:
@@ -113,7 +114,25 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
             raise
         more = _problems_of_rest(error.partial, error.problems, registry)
         raise ConfigError([*error.problems, *more]) from None
-    return with_listeners(config, registry)
+    config = with_listeners(config, registry)
+    return _without_unbuildable(config, registry) if snapshot.optional else config
+
+
+def _without_unbuildable(config: Config, registry: Registry) -> Config:
+    """Return a configuration without optional documents that cannot be built."""
+    while True:
+        log_files = LogFiles(opens=False)
+        try:
+            build(config, registry, log_files=log_files)
+        except ConfigError as error:
+            smaller = without_wrong(config.snapshot, error.problems)
+            if smaller is None:
+                return config  # building it for use reports the problems
+            config = with_listeners(parse_configuration(smaller, registry), registry)
+        else:
+            return config
+        finally:
+            log_files.close()
 
 
 def _problems_of_rest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pingap.config import ConfigError, Problem
 from pingap.config.formats.installed import TOML_SUFFIX, Formats
@@ -11,6 +11,7 @@ from pingap.config.formats.toml import TOML
 from pingap.config.masking import redacted
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage, StorageFactory, scheme_of
+from pingap.config.storage.joined import JoinedStorage, Part
 from pingap.hookspecs import hookimpl
 from pingap.plugins import kinds
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -63,7 +64,34 @@ def storage_at(location: str, registry: Registry) -> ConfigStorage:
         raise ConfigError([Problem((), text, place_of(location))]) from None
 
 
+def storage_of(locations: Sequence[str], registry: Registry) -> ConfigStorage:
+    """Return the storage of all values of ``-c``; nothing is opened yet.
+
+    :raises ConfigError: there is no such storage, or a location is wrong.
+    """
+    if len(locations) == 1:
+        return storage_at(locations[0], registry)
+    problems: list[Problem] = []
+    parts: list[Part] = []
+    for at, location in enumerate(locations):
+        if location in locations[:at]:
+            problems.append(Problem((), "is given twice with -c", place_of(location)))
+            continue
+        try:
+            parts.append(Part(place_of(location), storage_at(location, registry)))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return JoinedStorage(parts)
+
+
 def place_of(location: str) -> str:
     """Return a location as messages show it, because it may contain a password."""
     scheme = scheme_of(location)
     return f"{scheme}://" if scheme else location
+
+
+def places_of(locations: Sequence[str]) -> str:
+    """Return all values of ``-c`` as messages show them."""
+    return ", ".join(map(place_of, locations))

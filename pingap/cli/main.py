@@ -60,7 +60,13 @@ def main() -> None:
     subcommand_metavar="[COMMAND] [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files.")
+@click.option(
+    "-c",
+    "--conf",
+    metavar="PATH",
+    multiple=True,
+    help="TOML file, or directory of TOML files; may be repeated.",
+)
 @click.option(
     "--cache",
     metavar="DIR",
@@ -90,7 +96,7 @@ def main() -> None:
 @click.option("--template", is_flag=True, help="Print a starter configuration.")
 @click.version_option(__version__, "-V", "--version", message="pingap %(version)s")
 @click.pass_context
-def command(ctx: click.Context, /, **options: object) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Reverse proxy and application gateway, extended in Python.
 
     Without a command it serves the configuration.
@@ -101,9 +107,9 @@ def command(ctx: click.Context, /, **options: object) -> None:
         _prepare_command(ctx, options)
         return
     origins = _read_environment(options)
-    hide_arguments(secrets_in(str(options["conf"] or "")))
+    hide_arguments([secret for one in options["conf"] for secret in secrets_in(one)])
     _refuse_what_is_not_there(options, origins)
-    conf, upstream = options["conf"], options["upstream"]
+    conf, upstream = expanded(options["conf"]), options["upstream"]
     if conf and upstream:
         raise click.UsageError("--conf and --upstream cannot be used together")
     if not conf and not upstream:
@@ -143,7 +149,10 @@ def _read_environment(options: dict[str, object]) -> dict[str, str]:
             continue
         if name == "conf" and options["upstream"]:
             continue
-        options[name] = True if isinstance(options[name], bool) else value
+        if name == "conf":
+            options[name] = (value,)
+        else:
+            options[name] = True if isinstance(options[name], bool) else value
         origins[name] = variable
     return origins
 
@@ -161,9 +170,9 @@ def _run(options: dict[str, Any], log: str) -> None:
     from pingap.supervisor.run import serve
 
     serving = ServeOptions(
-        conf=expanded(options["conf"] or ""),
-        text="" if options["conf"] else _quick_start(options),
-        cache=str(Path(expanded(options["cache"])).absolute()) if options["cache"] else "",
+        conf=expanded(options["conf"]),
+        text="" if any(options["conf"]) else _quick_start(options),
+        cache=str(Path(expanded((options["cache"],))[0]).absolute()) if options["cache"] else "",
         log=log,
         threads=options["threads"],
         daemon=options["daemon"],

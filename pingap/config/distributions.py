@@ -75,7 +75,7 @@ LOCATION_KEYS: Final = {
 }
 """Key of locations -> the distribution that provides it."""
 
-STORAGES: Final = {"etcd": "pingap-etcd"}
+STORAGES: Final = {"docker": "pingap-docker", "etcd": "pingap-etcd"}
 """Scheme of ``-c`` -> the distribution that provides it."""
 
 FORMATS: Final = {"hcl": "pingap-formats", "kdl": "pingap-formats"}

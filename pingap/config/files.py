@@ -87,8 +87,10 @@ def read(location: str | os.PathLike[str], formats: Formats = TOML_ONLY) -> Snap
 def parse_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> Reading:
     """Parse the texts of a snapshot, each on its own."""
     reading = Reading(problems=list(snapshot.problems), warnings=list(snapshot.warnings))
-    for name, text in snapshot.files:
-        _parse(text, name, reading, formats)
+    # Of two documents that define the same, the later one is wrong: that is an optional one.
+    for name, text in sorted(snapshot.files, key=lambda file: file[0] in snapshot.optional):
+        if name not in snapshot.left_out:
+            _parse(text, name, reading, formats)
     return reading
 
 

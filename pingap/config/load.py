@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pingap.config.attachments import attach_locations
 from pingap.config.decode import Claims, decode_basic, decode_items
 from pingap.config.files import parse_files, read
 from pingap.config.formats.installed import TOML_ONLY, Formats
@@ -24,6 +25,7 @@ from pingap.config.model import (
     StorageConfig,
     UpstreamConfig,
 )
+from pingap.config.optional import without_wrong
 from pingap.config.problem import ConfigError, Problem, in_file_order
 from pingap.config.snapshot import Snapshot
 from pingap.config.source import Report, Source
@@ -96,16 +98,28 @@ def load_snapshot(
     :param formats: the formats of its files.
     :raises ConfigError: with everything that is wrong.
     """
+    while True:
+        try:
+            return _load(snapshot, claims or {}, formats)
+        except ConfigError as error:
+            smaller = without_wrong(snapshot, error.problems)
+            if smaller is None:
+                raise
+            snapshot = smaller
+
+
+def _load(snapshot: Snapshot, claims: Claims, formats: Formats) -> Config:
     reading = parse_files(snapshot, formats)
     source = Source(reading.documents, Path(snapshot.directory))
     report = Report(source, reading.problems, reading.warnings)
     complete = not reading.problems
     basic_table, sections = merge(report)
     expand_includes(sections, report)
-    basic = decode_basic(basic_table, claims or {}, report)
-    items = decode_items(sections, claims or {}, report)
+    attach_locations(sections, report)
+    basic = decode_basic(basic_table, claims, report)
+    items = decode_items(sections, claims, report)
     if complete:  # otherwise, names in the unreadable file would be reported as missing
-        validate(basic, items, sections, claims or {}, report)
+        validate(basic, items, sections, claims, report)
     config = Config(
         basic=basic,
         servers=items.servers,

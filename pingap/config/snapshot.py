@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,12 +24,17 @@ class Snapshot:
     :param files: name and text of every TOML file, in path order.
     :param problems: files that could not be read; nothing can be built then.
     :param warnings: warnings about how files were found.
+    :param optional: documents that are left out, with a warning, if they are wrong, so that they cannot
+        harm the others. Name -> key path in it, such as ``locations.wiki.host`` -> its name in the warning.
+    :param left_out: those that are left out.
     """
 
     directory: str = "."
     files: tuple[tuple[str, str], ...] = ()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    optional: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    left_out: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.files)
@@ -66,6 +72,8 @@ class Snapshot:
                 "files": self.files,
                 "problems": [written(problem) for problem in self.problems],
                 "warnings": [written(problem) for problem in self.warnings],
+                "optional": {name: dict(keys) for name, keys in self.optional.items()},
+                "left_out": sorted(self.left_out),
             }
         ).encode()
 
@@ -82,8 +90,10 @@ class Snapshot:
                 files=tuple((_text(name), _text(text)) for name, text in read["files"]),
                 problems=tuple(map(read_problem, read["problems"])),
                 warnings=tuple(map(read_problem, read["warnings"])),
+                optional={_text(name): dict(keys) for name, keys in read["optional"].items()},
+                left_out=frozenset(map(_text, read["left_out"])),
             )
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise ValueError("these bytes are not a configuration snapshot") from None
 
 

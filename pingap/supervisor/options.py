@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pingap.build.loading import read_now
-from pingap.build.storages import place_of, storage_at
+from pingap.build.storages import places_of, storage_of
 from pingap.config import ConfigError, Problem, Snapshot
 from pingap.config.storage.cache import SnapshotCache
 from pingap.config.storage.interface import ConfigStorage, StorageError
@@ -21,7 +21,7 @@ _QUICK_START: Final = "<quick start>"
 class ServeOptions:
     """Options of serving.
 
-    :param conf: the value of ``-c``; empty for a configuration that is not in files.
+    :param conf: the values of ``-c``; none for a configuration that is not in files.
     :param text: that configuration.
     :param cache: the value of ``--cache``, absolute; empty without a copy of the configuration.
     :param log: the value of ``--log``; empty for standard error.
@@ -29,7 +29,7 @@ class ServeOptions:
     :param arguments: of the command line, for the process that replaces this one.
     """
 
-    conf: str = ""
+    conf: tuple[str, ...] = ()
     text: str = ""
     cache: str = ""
     log: str = ""
@@ -43,10 +43,10 @@ class ServeOptions:
     def storage(self, registry: Registry) -> ConfigStorage:
         """Return the storage of the configuration.
 
-        :raises ConfigError: there is no such storage, or its location is wrong.
+        :raises ConfigError: there is no such storage, or a location is wrong.
         """
         if self.conf:
-            return storage_at(self.conf, registry)
+            return storage_of(self.conf, registry)
         return TextStorage(self.text, _QUICK_START)
 
     def read(self, registry: Registry) -> Snapshot:
@@ -54,7 +54,7 @@ class ServeOptions:
 
         :raises ConfigError: it cannot be read.
         """
-        return read_now(self.storage(registry), place_of(self.conf) or _QUICK_START)
+        return read_now(self.storage(registry), places_of(self.conf) or _QUICK_START)
 
     @property
     def snapshot_cache(self) -> SnapshotCache | None:
@@ -74,7 +74,7 @@ class ServeOptions:
                 raise
             (problem,) = error.problems
             reason = problem.message.removeprefix("cannot be read: ")
-            place = place_of(self.conf)
+            place = places_of(self.conf)
             try:
                 return cache.load(reason, place)
             except StorageError as failure:

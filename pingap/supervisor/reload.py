@@ -158,7 +158,7 @@ class Reloader:
         for warning in (*config.warnings, *new.warnings):
             log.warning("%s", warning)
         try:
-            await self._change(snapshot, new)
+            await self._change(config.snapshot, new)
         except RefusedError as error:
             space = "\n" if error.problems else " "
             log.error("%s; %s cannot be served:%s%s", _STAYS, which, space, error)  # noqa: TRY400

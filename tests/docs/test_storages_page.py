@@ -38,7 +38,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(location: object) -> Config:
     registry = installed_registry()
-    return load_configuration(read_configuration(str(location), registry), registry)
+    return load_configuration(read_configuration([str(location)], registry), registry)
 
 
 @pytest.mark.usefixtures("installed")

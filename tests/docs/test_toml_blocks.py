@@ -21,6 +21,7 @@ UNUSED = {"servers.tls_ciphersuites"}
 """Keys that the example does not show: most Pythons cannot do it."""
 
 _FILLED_IN = {
+    "servers": 'addr = "127.0.0.1:0"',
     "locations": "",
     "upstreams": 'addrs = ["127.0.0.1:9"]',
     "plugins": 'category = "request_id"',
@@ -54,6 +55,7 @@ def _references(data: dict[str, dict[str, dict[str, object]]]) -> list[tuple[str
         for item in data.get(section, {}).values():
             found += [("storages", name) for name in item.get("includes", ())]
             found += [("locations", name) for name in item.get("locations", ())]
+            found += [("servers", name) for name in item.get("servers", ())]
             found += [("plugins", name) for name in item.get("plugins", ())]
             found.append(("upstreams", item.get("upstream", "")))
             if item.get("global_certificates") and "certificates" not in data:

@@ -83,7 +83,7 @@ def write(directory: Path, key: str = "data", text: str = "one") -> None:
 
 def load(location: object) -> Config:
     registry = installed_registry()
-    return load_configuration(read_configuration(str(location), registry), registry)
+    return load_configuration(read_configuration([str(location)], registry), registry)
 
 
 def problems(location: object) -> list[str]:

@@ -254,7 +254,7 @@ def test_commands_read_it(tmp_path: Path, env: dict[str, str]) -> None:
 
 def failure(location: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        read_configuration(location, installed_registry())
+        read_configuration([location], installed_registry())
     (problem,) = caught.value.problems
     return str(problem)
 
@@ -293,7 +293,7 @@ def test_what_is_wrong_with_the_location_is_told() -> None:
 
 def test_files_may_have_a_scheme_as_well(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(HELLO)
-    snapshot = read_configuration(f"file://{tmp_path}", installed_registry())
+    snapshot = read_configuration([f"file://{tmp_path}"], installed_registry())
     assert snapshot.files == ((f"{tmp_path}/a.toml", HELLO),)
 
 

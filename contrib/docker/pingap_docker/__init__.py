@@ -1,6 +1,7 @@
-"""Discovery by Docker: backends are the running containers with a label.
+"""Docker: locations from the labels of containers, and backends that are the containers with a label.
 
-``discovery`` is the interface to pingap, ``engine`` communicates with the Docker daemon, and ``containers``
-determines the addresses of containers. Nothing is imported here: pingap loads the discovery only if a
-configuration uses it.
+``storage`` and ``discovery`` are the interfaces to pingap. ``labels`` reads the labels of one container,
+``documents`` makes a configuration of all, ``engine`` communicates with the Docker daemon, and ``containers``
+determines the addresses of containers. Nothing is imported here: pingap loads only the interface that is
+used.
 """

@@ -50,7 +50,7 @@ def parse_entry(text: str) -> Entry:
 
 
 class NoAddress(Exception):
-    """Requests cannot be sent to a container; the message gives the reason."""
+    """Requests cannot be sent to a container; the message gives the reason: "has no address"."""
 
 
 def endpoint_of(container: Container, entry: Entry, *, ipv4_only: bool = False) -> Endpoint:
@@ -63,9 +63,9 @@ def endpoint_of(container: Container, entry: Entry, *, ipv4_only: bool = False) 
     """
     if entry.port is not None:
         return Endpoint((_address(container, ipv4_only), entry.port), entry.weight)
-    ports = sorted(_ports(container, ipv4_only), key=_rank)
+    ports = sorted(ports_of(container, ipv4_only), key=_rank)
     if not ports:
-        raise NoAddress(f"{_name(container)} exposes no port: write {entry.label}:PORT")
+        raise NoAddress(f"exposes no port: write {entry.label}:PORT")
     first = ports[0]
     if public := first.get("PublicPort"):
         outside = first.get("IP") or ""
@@ -76,7 +76,8 @@ def endpoint_of(container: Container, entry: Entry, *, ipv4_only: bool = False) 
     return Endpoint((_address(container, ipv4_only), int(first["PrivatePort"])), entry.weight)
 
 
-def _ports(container: Container, ipv4_only: bool) -> Iterator[Mapping[str, Any]]:
+def ports_of(container: Container, ipv4_only: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield the TCP ports that a container exposes."""
     for port in container.get("Ports") or ():
         if port.get("Type", "tcp") == "tcp" and not (ipv4_only and ":" in (port.get("IP") or "")):
             yield port
@@ -102,9 +103,15 @@ def _address(container: Container, ipv4_only: bool) -> str:
         for network in _networks(container):
             if network.get(key):
                 return str(network[key])
-    raise NoAddress(f"{_name(container)} has no address of its own")
+    raise NoAddress("has no address of its own")
 
 
-def _name(container: Container) -> str:
+def name_of(container: Container) -> str:
+    """Return the name of a container as messages show it."""
+    return f'container "{bare_name(container)}"'
+
+
+def bare_name(container: Container) -> str:
+    """Return the name of a container; without one, the start of its identifier."""
     names = container.get("Names") or [str(container.get("Id", "?"))[:12]]
-    return f'container "{str(names[0]).removeprefix("/")}"'
+    return str(names[0]).removeprefix("/")

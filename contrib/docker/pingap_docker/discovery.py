@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pingap import Discovered, Discovery, DiscoverySettings, Endpoint
-from pingap_docker.containers import Entry, NoAddress, endpoint_of, parse_entry
-from pingap_docker.engine import Engine, socket_path
+from pingap_docker.containers import Entry, NoAddress, endpoint_of, name_of, parse_entry
+from pingap_docker.engine import Engine, configured_address
 
 
 class DockerDiscovery(Discovery):
@@ -16,7 +16,7 @@ class DockerDiscovery(Discovery):
 
     def __init__(self, settings: DiscoverySettings) -> None:
         super().__init__(settings)
-        self._engine = Engine(socket_path())
+        self._engine = Engine(configured_address())
         self._entries: list[Entry] = []
 
     def add(self, text: str) -> None:
@@ -39,7 +39,7 @@ class DockerDiscovery(Discovery):
                     ipv4_only = self.settings.ipv4_only
                     endpoints.append(endpoint_of(container, entry, ipv4_only=ipv4_only))
                 except NoAddress as error:
-                    failures.append(str(error))
+                    failures.append(f"{name_of(container)} {error}")
         return Discovered(endpoints, failures=failures)
 
     async def watch(self, changed: Callable[[], None]) -> None:

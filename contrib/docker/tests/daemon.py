@@ -48,9 +48,11 @@ class Daemon:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.watched) >= count, 15)
 
-    def emit(self) -> None:
-        """Tell of an event."""
-        event = (RECORDED / "event.json").read_bytes()
+    def emit(self, action: str = "start") -> None:
+        """Tell of an event of a container: ``die``, ``health_status: unhealthy``."""
+        event = (
+            (RECORDED / "event.json").read_bytes().replace(b'"start"', b'"%b"' % action.encode())
+        )
         for sock in self._events:
             sock.sendall(b"%x\r\n%b\r\n" % (len(event), event))
 
@@ -123,7 +125,7 @@ class Daemon:
 def _fits(container: dict[str, Any], filters: dict[str, list[str]]) -> bool:
     if container["State"] not in filters["status"]:
         return False
-    for label in filters["label"]:
+    for label in filters.get("label", ()):
         key, equals, value = label.partition("=")
         if key not in container["Labels"] or (equals and container["Labels"][key] != value):
             return False

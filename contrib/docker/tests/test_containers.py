@@ -62,9 +62,9 @@ def test_where_requests_go(name: str, entry: str, address: str) -> None:
 
 
 def test_containers_without_ports_and_without_addresses() -> None:
-    with pytest.raises(NoAddress, match=r'^container "bare" exposes no port: write bare:PORT$'):
+    with pytest.raises(NoAddress, match=r"^exposes no port: write bare:PORT$"):
         endpoint_of(CONTAINERS["bare"], Entry("bare"))
-    with pytest.raises(NoAddress, match=r'^container "on-the-host" has no address of its own$'):
+    with pytest.raises(NoAddress, match=r"^has no address of its own$"):
         endpoint_of(CONTAINERS["on-the-host"], Entry("hosted", 80))
 
 
@@ -72,7 +72,7 @@ def test_ipv6_is_used_where_there_is_nothing_else() -> None:
     network = {"IPAddress": "", "GlobalIPv6Address": "fd00::5"}
     container = {"Id": "0123456789abcdef", "NetworkSettings": {"Networks": {"six": network}}}
     assert str(endpoint_of(container, Entry("a", 80))) == "[fd00::5]:80"
-    with pytest.raises(NoAddress, match=r'^container "0123456789ab" has no'):
+    with pytest.raises(NoAddress, match=r"^has no"):
         endpoint_of(container, Entry("a", 80), ipv4_only=True)
 
 

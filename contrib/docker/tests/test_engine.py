@@ -10,8 +10,7 @@ import pytest
 from daemon import Daemon
 from pingap_docker import engine
 from pingap_docker.discovery import DockerDiscovery
-from pingap_docker.engine import EngineError
-from pingap_docker.engine import socket_path as configured_path
+from pingap_docker.engine import EngineError, configured_address
 
 from pingap import Discovered, DiscoverySettings
 
@@ -84,14 +83,16 @@ def test_no_daemon(socket_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["tcp://127.0.0.1:2375", "/var/run/docker.sock", "unix://x", "ssh://a"]
+    "host", ["tcp://127.0.0.1", "/var/run/docker.sock", "unix://x", "ssh://a", "tcp:///x"]
 )
-def test_only_sockets_can_be_used(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_addresses_of_the_daemon(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(ValueError, match=r"only sockets, unix:///path, can be used"):
+    with pytest.raises(ValueError, match=r"expected unix:///path or tcp://host:port"):
         make("local")
     monkeypatch.delenv("DOCKER_HOST")
-    assert configured_path() == "/var/run/docker.sock"
+    assert configured_address() == "/var/run/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", "tcp://proxy:2375")
+    assert configured_address() == "proxy:2375"
 
 
 def test_events_until_they_end(daemon: Daemon) -> None:

@@ -103,8 +103,8 @@ def test_mistakes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         'pingap.toml:2: upstreams.a.addrs[0]: found "app:x", expected a label such as "app=web",'
         ' "app=web:8080" or "app=web:8080 2"'
     ]
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://127.0.0.1")
     assert configuration_problems(toml) == [
-        'pingap.toml:3: upstreams.a.discovery: DOCKER_HOST is "tcp://127.0.0.1:2375": only sockets,'
-        " unix:///path, can be used"
+        'pingap.toml:3: upstreams.a.discovery: DOCKER_HOST is "ssh://127.0.0.1": expected'
+        " unix:///path or tcp://host:port"
     ]

@@ -161,7 +161,7 @@ def test_a_copy_that_cannot_be_trusted_is_not_used(
     from pingap.config.storage.cache import SnapshotCache
 
     location = f"etcd://127.0.0.1:{free_port()}/p"
-    cache = SnapshotCache(str(tmp_path), location)
+    cache = SnapshotCache(str(tmp_path), [location])
     cache.save(Snapshot.of_text("[basic]\n", "basic.toml"))
     if change == "writable by others":
         cache.path.chmod(0o620)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -31,9 +32,10 @@ COMMANDS = {
 _EQUALS: Final = re.compile(r"(-[A-Za-z]*c)=(.*)", re.DOTALL)
 
 
-def expanded(conf: str) -> str:
-    """Return the value of ``-c`` or ``PINGAP_CONF``, expanding a ``~`` that the shell did not expand."""
-    return os.path.expanduser(conf)  # noqa: PTH111 - Path would drop the spelling of the operator
+def expanded(conf: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of ``-c`` or ``PINGAP_CONF``, expanding a ``~`` that the shell did not expand."""
+    # Path would drop the spelling of the operator.
+    return tuple(os.path.expanduser(one) for one in conf if one)  # noqa: PTH111
 
 
 class CommandGroup(click.Group):

@@ -20,18 +20,22 @@ if TYPE_CHECKING:
     from pingap.build.runtime import Runtime
 
 conf_option = click.option(
-    "-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files. [$PINGAP_CONF]"
+    "-c",
+    "--conf",
+    metavar="PATH",
+    multiple=True,
+    help="TOML file, or directory of TOML files; may be repeated. [$PINGAP_CONF]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def configuration_path(conf: str | None) -> str | None:
-    """Return the path of the configuration: from the command, else from ``pingap -c``, else $PINGAP_CONF."""
-    before: str | None = click.get_current_context().obj
-    return expanded(conf or before or os.environ.get("PINGAP_CONF") or "") or None
+def configuration_paths(conf: Sequence[str]) -> tuple[str, ...]:
+    """Return the places of the configuration: from the command, else from ``pingap -c``, else $PINGAP_CONF."""
+    before: tuple[str, ...] = click.get_current_context().obj or ()
+    return expanded(conf or before or (os.environ.get("PINGAP_CONF", ""),))
 
 
-def load_configuration(conf: str, registry: Registry) -> Config:
+def load_configuration(conf: Sequence[str], registry: Registry) -> Config:
     """Load a configuration; print its errors and exit if there are any."""
     with mistakes_end_the_command():
         return configuration.load_configuration(
@@ -40,16 +44,16 @@ def load_configuration(conf: str, registry: Registry) -> Config:
 
 
 @contextmanager
-def built(conf: str | None, registry: Registry) -> Iterator[Runtime]:
+def built(conf: Sequence[str], registry: Registry) -> Iterator[Runtime]:
     """Build everything that would be served; print the errors of the configuration and exit if there are any."""
     from pingap.build.graph import build
     from pingap.observability.log_files import LogFiles
 
-    path = configuration_path(conf)
-    if path is None:
+    paths = configuration_paths(conf)
+    if not paths:
         raise click.UsageError("where is the configuration? Give -c PATH")
     with mistakes_end_the_command():
-        snapshot = configuration.read_configuration(path, registry)
+        snapshot = configuration.read_configuration(paths, registry)
         config = configuration.load_configuration(snapshot, registry)
         runtime = build(config, registry, log_files=LogFiles(opens=False))
     yield runtime

@@ -30,7 +30,7 @@ from pingap.inspection.explanation import Explanation, Step, explain
 def command(
     method: str,
     url: str,
-    conf: str | None,
+    conf: tuple[str, ...],
     headers: tuple[str, ...],
     client: str,
     server: str | None,

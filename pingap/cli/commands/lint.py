@@ -17,7 +17,7 @@ from pingap.inspection.finding import Finding
 @click.command(short_help="Find settings that are valid but probably wrong.")
 @conf_option
 @json_option
-def command(conf: str | None, as_json: bool) -> None:
+def command(conf: tuple[str, ...], as_json: bool) -> None:
     """Find settings that are valid but probably wrong, each with its place and a fix.
 
     Exits with 0 without findings, 1 with findings, 2 if the configuration cannot be used.

@@ -13,7 +13,7 @@ from pingap.build.registry import installed_registry
 from pingap.cli.commands.common import (
     aligned,
     conf_option,
-    configuration_path,
+    configuration_paths,
     json_option,
     load_configuration,
     print_json,
@@ -24,7 +24,7 @@ from pingap.inspection.installed import Installed, Provided, Use, installed
 @click.command(short_help="List installed plugins, and where they are used.")
 @conf_option
 @json_option
-def command(conf: str | None, as_json: bool) -> None:
+def command(conf: tuple[str, ...], as_json: bool) -> None:
     """List the installed distributions, their versions, and what each provides.
 
     Everything is loaded, to see whether it can be. With a configuration, the plugins that it
@@ -33,8 +33,8 @@ def command(conf: str | None, as_json: bool) -> None:
     Exits with 1 if something cannot be loaded or is missing.
     """
     registry = installed_registry()
-    path = configuration_path(conf)
-    config = load_configuration(path, registry) if path is not None else None
+    paths = configuration_paths(conf)
+    config = load_configuration(paths, registry) if paths else None
     found = installed(registry, config)
     if as_json:
         print_json(_as_json(found))

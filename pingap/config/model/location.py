@@ -88,6 +88,11 @@ class LocationConfig(Claimable):
         description="The location with the largest weight is tried first; default: computed from"
         " `path` and `host`.",
     )
+    servers: Strings = Field(
+        (),
+        description="Names of servers that serve this location, as if it were listed in their `locations`;"
+        " `*`: all servers.",
+    )
     plugins: Strings = Field((), description="Names of the plugins, in the order they run in.")
     plugin_timing: bool = Field(
         False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +24,14 @@ class SnapshotCache:
     """A copy of a configuration in a directory, in a file that only its owner can read.
 
     :param directory: created if it is missing.
-    :param location: of the configuration, as given to ``-c``; each has its own file. A password in it is not
-        part of the file's name.
+    :param locations: of the configuration, as given to ``-c``; each combination has its own file. A password
+        is not part of the file's name.
     """
 
-    def __init__(self, directory: str, location: str) -> None:
-        place = location.partition("://")[2].partition("?")[0].rpartition("@")[2]
-        digest = hashlib.sha256(place.encode()).hexdigest()
-        self.path = Path(directory) / f"{scheme_of(location)}-{digest[:16]}.json"
+    def __init__(self, directory: str, locations: Sequence[str]) -> None:
+        digest = hashlib.sha256("\n".join(map(_without_user, locations)).encode()).hexdigest()
+        schemes = "+".join(scheme_of(one) or "file" for one in locations)
+        self.path = Path(directory) / f"{schemes}-{digest[:16]}.json"
 
     def save(self, snapshot: Snapshot) -> None:
         """Replace the copy atomically.
@@ -78,3 +79,8 @@ class SnapshotCache:
         others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if not stat.S_ISREG(status.st_mode) or others or status.st_uid not in (0, os.geteuid()):
             raise StorageError(f"the copy {self.path} is not used: other users could change it")
+
+
+def _without_user(location: str) -> str:
+    scheme, found, rest = location.partition("://")
+    return rest.partition("?")[0].rpartition("@")[2] if found else scheme
