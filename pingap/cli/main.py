@@ -16,7 +16,7 @@ from pingap.build.storages import FILES
 from pingap.cli.commands import CommandGroup, expanded
 from pingap.config import TEMPLATE, ConfigError
 from pingap.config.masking import secrets_in
-from pingap.config.storage.interface import scheme_of
+from pingap.config.storage_location import scheme_of
 from pingap.host.early_signals import hold_signals, release_signals
 from pingap.host.process_title import hide_arguments
 

@@ -13,8 +13,9 @@ from typing import Final
 
 from pingap.config.problem import Problem
 from pingap.config.snapshot import Snapshot
-from pingap.config.storage.interface import StorageError, scheme_of
+from pingap.config.storage.interface import StorageError
 from pingap.config.storage.replacing import replace_files
+from pingap.config.storage_location import scheme_of
 
 MOST_BYTES: Final = 256 << 20
 """Largest copy that is read."""
