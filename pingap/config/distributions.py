@@ -17,6 +17,7 @@ RELEASED: Final = frozenset(
         "pingap-grpc-web",
         "pingap-image-optim",
         "pingap-limit",
+        "pingap-pages",
         "pingap-restriction",
         "pingap-rewrite",
         "pingap-traffic",
@@ -58,6 +59,7 @@ CATEGORIES: Final = {
     "mirror": "pingap-traffic",
     "fault": "pingap-traffic",
     "directory": "pingap-static",
+    "maintenance_mode": "pingap-pages",
     "image_optim": "pingap-image-optim",
     "admin": "pingap-admin",
 }
@@ -70,6 +72,8 @@ LOCATION_KEYS: Final = {
     "rewrite": "pingap-rewrite",
     "grpc_web": "pingap-grpc-web",
     "asgi": "pingap-asgi",
+    "error_pages": "pingap-pages",
+    "intercept_errors": "pingap-pages",
 }
 """Key of locations -> the distribution that provides it."""
 
