@@ -34,6 +34,7 @@ from pingap.protocol import (
     http2_state,
     proxy_protocol,
 )
+from pingap.proxy import internal_redirect
 from pingap.tls import client_hello
 from pingap.wire import backlog, http2_halves
 from pingap.wire import tls_transport as transport
@@ -84,6 +85,8 @@ def client_limits() -> Iterator[Row]:
     yield what, str(forms.MOST_PARAMETERS), "", "400, unless the plugin catches the error"
     text = "an error of the plugin that sets it"
     yield "name and value of a cookie", f"{cookies.LONGEST_COOKIE} bytes", "", text
+    text = "502; the reason is logged"
+    yield "internal redirects of a request", str(internal_redirect.MOST_REDIRECTS), "", text
     size = f"{signing.LONGEST_TEXT} characters, from {signing.LONGEST_VALUE} bytes"
     yield "a signed value", size, "", "`verify` returns None; `sign` raises an error"
 

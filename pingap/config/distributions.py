@@ -74,6 +74,7 @@ LOCATION_KEYS: Final = {
     "asgi": "pingap-asgi",
     "error_pages": "pingap-pages",
     "intercept_errors": "pingap-pages",
+    "internal_redirect": "pingap-static",
 }
 """Key of locations -> the distribution that provides it."""
 
