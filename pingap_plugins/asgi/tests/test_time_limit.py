@@ -45,7 +45,7 @@ def test_work_after_the_response_is_not_cancelled(serve: Serve) -> None:
     assert proxy.get("/late").body == b"ok"
     assert not asgi_raw.went.wait(0.4)
     asgi_raw.go.set()
-    proxy.close()
+    proxy.stop()
     assert asgi_raw.seen == ["done"]
 
 
