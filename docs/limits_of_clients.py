@@ -22,7 +22,7 @@ from pingap.downstream import (
     sniffing,
 )
 from pingap.downstream import tls_acceptor as acceptor
-from pingap.http import cookies, forms, forwarding, signing
+from pingap.http import cookies, error_template, forms, forwarding, signing
 from pingap.protocol import (
     chunked,
     events,
@@ -34,7 +34,7 @@ from pingap.protocol import (
     http2_state,
     proxy_protocol,
 )
-from pingap.proxy import error_page
+from pingap.proxy import internal_redirect
 from pingap.tls import client_hello
 from pingap.wire import backlog, http2_halves
 from pingap.wire import tls_transport as transport
@@ -80,11 +80,13 @@ def client_limits() -> Iterator[Row]:
     text = "counted from the right; the others are ignored"
     yield "hops of `X-Forwarded-For` and `Forwarded` read", str(forwarding.MOST_HOPS), "", text
     text = "the others do not affect the format of an error page"
-    yield "members of `Accept` read", str(error_page.MOST_ACCEPTED), "", text
+    yield "members of `Accept` read", str(error_template.MOST_ACCEPTED), "", text
     what = "parameters of a query or form that a plugin reads"
     yield what, str(forms.MOST_PARAMETERS), "", "400, unless the plugin catches the error"
     text = "an error of the plugin that sets it"
     yield "name and value of a cookie", f"{cookies.LONGEST_COOKIE} bytes", "", text
+    text = "502; the reason is logged"
+    yield "internal redirects of a request", str(internal_redirect.MOST_REDIRECTS), "", text
     size = f"{signing.LONGEST_TEXT} characters, from {signing.LONGEST_VALUE} bytes"
     yield "a signed value", size, "", "`verify` returns None; `sign` raises an error"
 

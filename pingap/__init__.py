@@ -42,8 +42,10 @@ from pingap.http.context import RequestContext
 from pingap.http.context_keys import ContextKey
 from pingap.http.cookies import Cookie
 from pingap.http.entity_tags import listed_entity_tags, strong_match, weak_match
+from pingap.http.error_template import ErrorTemplate, error_as_json, prefers_json
 from pingap.http.errors import HTTPError
 from pingap.http.forms import parse_form
+from pingap.http.grpc_errors import is_grpc
 from pingap.http.headers import Field, Headers, field
 from pingap.http.http_dates import format_http_date, parse_http_date
 from pingap.http.multi_dict import MultiDict
@@ -137,6 +139,7 @@ __all__ = [
     "DurableStore",
     "Duration",
     "Endpoint",
+    "ErrorTemplate",
     "Failure",
     "Field",
     "FileBody",
@@ -217,14 +220,17 @@ __all__ = [
     "__version__",
     "accepted_encodings",
     "content_range",
+    "error_as_json",
     "field",
     "format_http_date",
     "hookimpl",
     "hookspec",
     "http_client",
+    "is_grpc",
     "listed_entity_tags",
     "parse_form",
     "parse_http_date",
+    "prefers_json",
     "range_heads",
     "requested_ranges",
     "strong_match",

@@ -214,7 +214,7 @@ def upstream_response(
     :param response: status and headers as received; can be changed in place.
     :param ctx: the state of this request, with the properties of the upstream.
     :returns: None, or a response that replaces this one. The body of the upstream is then dropped,
-        and later plugins see the new response. A :class:`pingap.Retry` drops it and sends the request
+        and later plugins see the new response, unless it is a ``Response.internal_redirect``. A :class:`pingap.Retry` drops it and sends the request
         again, unless it has a body; all plugins then see what comes (since 1.1).
     :raises Exception: ends the request with 500; the upstream's response is dropped.
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pingap.build.builtin import METRICS, MetricsPage
 from pingap.build.certificate_sources import SourceBuilder
+from pingap.build.client_options import path_rules
 from pingap.build.log_targets import output_of
 from pingap.build.plugins import PluginBuilder
 from pingap.build.runtime import Key, Runtime
@@ -40,6 +41,7 @@ from pingap.plugins.process_hooks import Handlers, process_handlers, server_hand
 from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
 from pingap.proxy.exposition import ServerMetrics
+from pingap.proxy.internal_redirect import InternalRoutes
 from pingap.proxy.routing import CarefulRouter, Route, Router
 from pingap.proxy.runtime import LocationRuntime, ServerRuntime
 from pingap.proxy.upstream_headers import header_changes
@@ -259,11 +261,13 @@ class _Builder:
     ) -> ServerRuntime | None:
         path: Key = ("servers", name)
         served = {
-            one: self.plugins.at_server(name, locations[one])
+            one: self._seen_by(name, locations[one])
             for one in settings.locations
             if one in locations
         }
-        routes = [_route(self.config.locations[one], target) for one, target in served.items()]
+        configs = self.config.locations
+        routes = [_route(configs[n], one) for n, one in served.items() if not configs[n].internal]
+        inner = [_route(configs[n], one) for n, one in served.items() if configs[n].internal]
         error_page = ErrorPage(self.config.basic.error_template)
         own = [Instance("pingap:error_page", error_page)]
         metrics = self._metrics(name, settings, served, upstreams)
@@ -272,6 +276,7 @@ class _Builder:
         kind = CarefulRouter if settings.allow_in_paths else Router
         raw = settings.path_matching == "raw"
         router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
+        inner_router = self._try(path, lambda: Router(inner, compile_regex, raw=raw))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
             return None
@@ -296,10 +301,19 @@ class _Builder:
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
+            internal=InternalRoutes(inner_router, path_rules(settings))
+            if inner_router and inner
+            else None,
             connection_handlers=server_handlers(
                 self.handlers["pingap_connection"], self.plugins.servers.of(name)
             ),
         )
+
+    def _seen_by(self, server: str, location: LocationRuntime) -> LocationRuntime:
+        """Return a location with the plugins of a server, which run once, also for internal redirects."""
+        if self.config.locations[location.name].internal:
+            return location
+        return self.plugins.at_server(server, location)
 
     def _metrics(
         self,

@@ -19,6 +19,7 @@ RELEASED: Final = frozenset(
         "pingap-grpc-web",
         "pingap-image-optim",
         "pingap-limit",
+        "pingap-pages",
         "pingap-restriction",
         "pingap-rewrite",
         "pingap-traffic",
@@ -60,6 +61,7 @@ CATEGORIES: Final = {
     "mirror": "pingap-traffic",
     "fault": "pingap-traffic",
     "directory": "pingap-static",
+    "maintenance_mode": "pingap-pages",
     "image_optim": "pingap-image-optim",
     "admin": "pingap-admin",
 }
@@ -72,6 +74,9 @@ LOCATION_KEYS: Final = {
     "rewrite": "pingap-rewrite",
     "grpc_web": "pingap-grpc-web",
     "asgi": "pingap-asgi",
+    "error_pages": "pingap-pages",
+    "intercept_errors": "pingap-pages",
+    "internal_redirect": "pingap-static",
 }
 """Key of locations -> the distribution that provides it."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pingap.config.model import SECTIONS, BasicConfig
+from pingap.config.not_included import not_included
 from pingap.config.problem import KeyPath, did_you_mean, quoted, shown
 from pingap.config.source import Document, Report
 
@@ -43,7 +44,7 @@ def _unknown(name: str, content: object) -> str:
     if name in BasicConfig.model_fields:
         return f"unknown key; did you mean {quoted('basic.' + name)}?"
     if isinstance(content, dict) or (content and _is_list_of_tables(content)):
-        return f"unknown table{did_you_mean(name, _TOP_LEVEL)}"
+        return f"unknown table{not_included(name) or did_you_mean(name, _TOP_LEVEL)}"
     return "unknown key: it precedes the first table, so it belongs to none"
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from pingap.config.model.base import Model
+from pingap.config.not_included import not_included
 from pingap.config.problem import KeyPath, Problem, did_you_mean, shown
 from pingap.config.source import Source
 
@@ -155,6 +156,8 @@ class _Place:
             return ""
         if cure := getattr(self.table, "ELSEWHERE", {}).get(self.path[-1]):
             return f"; {cure}"
+        if hint := not_included(str(self.path[-1])):
+            return hint
         known = _known_keys(self.table)
         if hint := did_you_mean(str(self.path[-1]), known):
             return hint

@@ -120,6 +120,20 @@ class Response:
         return cls(444, NO_ANSWER)
 
     @classmethod
+    def internal_redirect(cls, target: str) -> Response:
+        """Return a response that is not sent: an internal location of the server answers instead.
+
+        A plugin may return it from ``request``, ``proxy_upstream`` and ``upstream_response``. The location
+        (``internal = true``) gets a GET request, or HEAD, for the target, without body. Phases for the response
+        run for the plugins of both locations.
+
+        :param target: the path, with or without query, percent-encoded.
+
+        .. versionadded:: 1.1
+        """
+        return InternalRedirect(target)
+
+    @classmethod
     def text(cls, status: int, text: str) -> Response:
         """Return a plain text response (UTF-8)."""
         return cls(status, text.encode(), _TEXT_HEADERS)
@@ -164,6 +178,19 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+
+class InternalRedirect(Response):
+    """Stands for the response of an internal location (``Response.internal_redirect``).
+
+    :param target: as in a request line.
+    """
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: str) -> None:
+        super().__init__(500)
+        self.target = target
 
 
 class _NoAnswer:

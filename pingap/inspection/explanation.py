@@ -48,7 +48,7 @@ class Loss:
     """A location that does not match the request.
 
     :param reasons: kind (``host``, ``path``, ``header``, ``query``, ``cookie``, ``method``, ``client``,
-        ``weight``) and text.
+        ``internal``, ``weight``) and text.
     """
 
     location: str
@@ -162,16 +162,22 @@ def explain(runtime: Runtime, server: str, request: Request, client: str) -> Exp
         explanation.chain = chain(runtime, location.chains, behind, server_chains)
         explanation.origin = _origin(runtime, explanation)
     examined = Asked(request, _Client(client))
-    for candidate in router.candidates:
+    internal = runtime.servers[server].internal
+    inner = internal.router.candidates if internal is not None else ()
+    for candidate in (*router.candidates, *inner):
         if candidate is not winner:
             name = candidate.target.name
             reasons = list(_reasons(candidate, request, examined, winner))
+            if candidate in inner:
+                reasons = [_INTERNAL, *(one for one in reasons if one[0] != "weight")]
             place = place_of_key(runtime.config.source, ("locations", name))
             explanation.losses.append(Loss(name, candidate.weight, reasons, place))
     return explanation
 
 
 # Reasons.
+
+_INTERNAL: Final = ("internal", "internal: only internal redirects reach it")
 
 
 def _reasons(

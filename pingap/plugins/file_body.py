@@ -22,6 +22,9 @@ _OPEN_FLAGS: Final = (
 )  # O_NONBLOCK: do not wait for the writer of a FIFO
 _NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 
+_SAMPLE: Final = 256
+"""Bytes at the announced end of a file that show whether it was overwritten by a longer one, or only grew."""
+
 _threads: Final = SharedLimiter("file_threads", FILE_THREADS)
 
 
@@ -136,6 +139,7 @@ class OpenFile:
         self._lock = threading.Lock()
         self._readers = 0
         self._over = False
+        self._end: bytes | None = None  # read with the first piece
         self._cached = _NO_WAIT != 0  # the system can report whether bytes are cached
 
     def read_cached(self, place: int, size: int) -> bytes | None:
@@ -155,7 +159,10 @@ class OpenFile:
             return None
         if not count:
             raise self._shrunk(place)
-        self._check()
+        try:
+            self._check(_NO_WAIT)
+        except BlockingIOError:
+            return None
         return bytes(buffer[:count]) if count < size else bytes(buffer)
 
     async def read(self, place: int, size: int) -> bytes:
@@ -183,7 +190,7 @@ class OpenFile:
         try:
             piece = os.pread(self._descriptor, size, place)
             if piece:
-                self._check()
+                self._check(0)
         except OSError as error:
             raise FileBodyError(f"cannot read {self._name}: {error.strerror}") from None
         finally:
@@ -196,18 +203,37 @@ class OpenFile:
             raise self._shrunk(place)
         return piece
 
-    def _check(self) -> None:
+    def _check(self, flags: int) -> None:
         """Check that what was read is what was announced.
 
-        A file that grows is not an error: what is sent is its old content.
+        A file that grows is not an error: what is sent is its old content. But its old end must still be there:
+        otherwise, it was overwritten by a longer one.
 
+        :param flags: of reading the end.
         :raises FileBodyError: the file is shorter, or was overwritten.
+        :raises OSError: its end cannot be read; with ``RWF_NOWAIT``, ``BlockingIOError``.
         """
+        if self._end is None:
+            self._end = self._read_end(flags)
         found = os.fstat(self._descriptor)
         if found.st_size < self._size:
             raise self._shrunk(found.st_size)
-        if found.st_mtime_ns != self._modified and found.st_size == self._size:
-            raise FileBodyError(f"{self._name} was overwritten while it was sent")
+        if found.st_mtime_ns != self._modified:
+            if found.st_size == self._size or self._read_end(flags) != self._end:
+                raise FileBodyError(f"{self._name} was overwritten while it was sent")
+            self._modified = found.st_mtime_ns
+
+    def _read_end(self, flags: int) -> bytes:
+        """Return the last bytes of the announced content.
+
+        :raises OSError: they cannot be read.
+        """
+        start = max(0, self._size - _SAMPLE)
+        if not flags:
+            return os.pread(self._descriptor, self._size - start, start)
+        buffer = bytearray(self._size - start)
+        count = os.preadv(self._descriptor, [buffer], start, flags)
+        return bytes(buffer[:count])
 
     def _shrunk(self, place: int) -> FileBodyError:
         return FileBodyError(f"{self._name} shrank to {place} bytes or less while it was sent")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from pingap.http.errors import OriginError
+from pingap.http.errors import OriginError, UpstreamError
 from pingap.http.headers import Headers, set_unchecked
 from pingap.http.request import Request
 from pingap.http.response import Response, has_no_body, make_response
@@ -237,6 +237,18 @@ class OriginCall:
         self.is_over = True
         self._release()
         self._run(self._asker.on_upstream_lost, failure)
+
+    def time_out(self) -> None:
+        """End because the origin takes too long: 504, or an incomplete response if it has begun.
+
+        Logged as for an upstream that does not respond in time.
+        """
+        if not self.is_over:
+            self.is_over = self.is_gone = True
+            self._release()
+            kind = "ReadTimedout"
+            error = UpstreamError("did not answer in time", error_type=kind, status=504)
+            self._run(self._asker.on_upstream_lost, error)
 
     def accept_websocket(
         self, headers: Headers, *, message_limit: int, compression: bool = True

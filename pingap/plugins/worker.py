@@ -68,6 +68,7 @@ class Worker(Protocol):
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
         keep_body: bool = True,
+        response_limit: int = 64 * 1024 * 1024,
     ) -> Response:
         """Send a request to an upstream, and return its response with the whole body.
 
@@ -80,8 +81,8 @@ class Worker(Protocol):
         :param upstream: its name in ``[upstreams]``.
         :param timeout: total time limit in seconds.
         :param keep_body: false: the body is received to its end, but dropped, and has no limit.
-        :raises HTTPError: 502, 503 or 504, as a client would get it; 502 for a response of more than
-            64 MiB as well.
+        :param response_limit: maximum size of the body in bytes, at most 64 MiB.
+        :raises HTTPError: 502, 503 or 504, as a client would get it; 502 for a larger response as well.
         :raises KeyError: there is no such upstream.
         :raises ValueError: the request asks for a tunnel.
         """

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
-from http import HTTPStatus
 from typing import Final
 
-from pingap._version import __version__
 from pingap.hookspecs import hookimpl
 from pingap.http.context import RequestContext
+from pingap.http.error_template import ErrorTemplate, error_as_json, prefers_json
 from pingap.http.errors import HTTPError
 from pingap.http.grpc_errors import grpc_error, is_grpc
 from pingap.http.headers import Headers, field
@@ -21,10 +17,6 @@ from pingap.plugins.base import Plugin, PluginSettings
 _NO_STORE: Final = field("Cache-Control", "private, no-store")
 _HTML: Final = field("Content-Type", "text/html; charset=utf-8")
 _JSON: Final = field("Content-Type", "application/json; charset=utf-8")
-
-MOST_ACCEPTED: Final = 64
-"""Maximum number of members of ``Accept`` that are read, from the left."""
-_PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 DEFAULT_TEMPLATE: Final = """<!doctype html>
 <html lang="en">
@@ -66,8 +58,7 @@ class ErrorPage(Plugin):
 
     def __init__(self, template: str = "") -> None:
         super().__init__(PluginSettings())
-        self._template = template or DEFAULT_TEMPLATE
-        self._is_json = re.match(r"\s*\{(?!\{)", self._template) is not None
+        self._template = ErrorTemplate(template or DEFAULT_TEMPLATE)
         self._is_default = not template
 
     @hookimpl(trylast=True)
@@ -75,30 +66,13 @@ class ErrorPage(Plugin):
         """Return the response for an error."""
         if is_grpc(request):
             return _with_ids(grpc_error(error), ctx, error)
-        values = {
-            "status": str(error.status),
-            "reason": _reason(error.status),
-            "content": error.message or _reason(error.status),
-            "error_type": error.error_type,
-            "request_id": ctx.request_id,
-            "version": __version__,
-        }
-        as_json = self._is_json
-        if self._is_default and _prefers_json(request.headers.get("accept") or ""):
-            as_json, body = True, _json_body(values)
+        as_json = self._template.is_json
+        if self._is_default and prefers_json(request.headers.get("accept") or ""):
+            as_json, body = True, error_as_json(error, ctx)
         else:
-            body = self._fill(values)
+            body = self._template.fill(error, ctx)
         headers = Headers([_JSON if as_json else _HTML, _NO_STORE])
         return _with_ids(Response(error.status, body, headers), ctx, error)
-
-    def _fill(self, values: dict[str, str]) -> str:
-        def value(match: re.Match[str]) -> str:
-            text = values.get(match[1])
-            if text is None:
-                return match[0]
-            return json.dumps(text)[1:-1] if self._is_json else html.escape(text)
-
-        return _PLACEHOLDER.sub(value, self._template)
 
 
 def _with_ids(response: Response, ctx: RequestContext, error: HTTPError) -> Response:
@@ -109,47 +83,3 @@ def _with_ids(response: Response, ctx: RequestContext, error: HTTPError) -> Resp
     if ctx.request_id:
         response.headers.set("X-Request-Id", ctx.request_id)
     return response
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
-
-
-def _json_body(values: dict[str, str]) -> str:
-    body: dict[str, object] = {
-        "status": int(values["status"]),
-        "error": values["reason"],
-        "message": values["content"],
-    }
-    if values["request_id"]:
-        body["request_id"] = values["request_id"]
-    return json.dumps(body)
-
-
-def _prefers_json(accept: str) -> bool:
-    """Return whether ``Accept`` gives JSON a higher weight than HTML, or the same and lists it first."""
-    weights: dict[str, float] = {}
-    for part in accept.lower().split(",", MOST_ACCEPTED)[:MOST_ACCEPTED]:
-        media, *parameters = [piece.strip() for piece in part.split(";")]
-        kind = "html" if media in ("text/html", "text/*") else "json" if "json" in media else media
-        weights.setdefault(kind, _weight(parameters))
-    json_weight, html_weight = (
-        weights.get("json", 0.0),
-        weights.get("html", weights.get("*/*", 0.0)),
-    )
-    if json_weight != html_weight:
-        return json_weight > html_weight
-    return json_weight > 0 and [*weights].index("json") < [*weights, "html"].index("html")
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return float(parameter[2:])
-            except ValueError:
-                return 0.0
-    return 1.0

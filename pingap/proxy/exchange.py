@@ -83,6 +83,8 @@ class Exchange(Stepping):
     """Whether the client's connection is full of other responses: see ``hold_answer``."""
     unattended = False
     """Whether the client has disconnected and the upstream's response is still read to its end."""
+    redirects = 0
+    """Number of internal redirects."""
     status_when_left = 0
     """The status that was sent to the client before; 499 if none was."""
 
@@ -163,7 +165,8 @@ class Exchange(Stepping):
 
     def on_request_chunk(self, chunk: bytes) -> None:
         """Handle body bytes of the request."""
-        assert self.request_body is not None
+        if self.request_body is None:  # dropped by an internal redirect
+            return
         try:
             self.request_body.feed(chunk)
         except HTTPError as error:
@@ -171,7 +174,8 @@ class Exchange(Stepping):
 
     def on_request_end(self, trailers: Headers | None) -> None:
         """Handle the end of the request body."""
-        assert self.request_body is not None
+        if self.request_body is None:
+            return
         try:
             self.request_body.end(trailers)
         except HTTPError as error:

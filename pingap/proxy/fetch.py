@@ -61,6 +61,7 @@ class Fetching:
         name: str,
         seconds: float,
         keep_body: bool,
+        limit: int,
     ) -> Response:
         """Return the whole response to a request.
 
@@ -69,12 +70,15 @@ class Fetching:
         :param name: of the upstream, which is among ``upstreams``.
         :param seconds: total time limit.
         :param keep_body: whether the response has its body; otherwise it is dropped.
+        :param limit: maximum size of the body in bytes, if it is kept.
         :raises HTTPError: there is no response, or it is too large.
         """
         if self._is_closed:
             raise HTTPError(503, "The proxy is shutting down")
         own = _prepared(request, body)
-        plugin = _Plugin(self._tasks, upstreams[name].pool.backlog, keep_body)
+        plugin = _Plugin(
+            self._tasks, upstreams[name].pool.backlog, keep_body, min(limit, LARGEST_RESPONSE)
+        )
         location = LocationRuntime(
             name="", chains=NO_CHAINS, upstream=name, upstreams=upstreams, retry=_POLICY
         )
@@ -134,12 +138,14 @@ class _Plugin(Nobody):
     """Takes the place of a client connection, and keeps the data sent to it.
 
     :param keeps_body: false: it drops the data.
+    :param limit: bytes of the body that it keeps.
     :ivar over: set when the exchange has ended.
     """
 
-    def __init__(self, tasks: HookTasks, backlog: Backlog, keeps_body: bool) -> None:
+    def __init__(self, tasks: HookTasks, backlog: Backlog, keeps_body: bool, limit: int) -> None:
         super().__init__(tasks, backlog)
         self.keeps_body = keeps_body
+        self._limit = limit
         self.over = anyio.Event()
         self.response: Response | None = None
         self.error: HTTPError | None = None
@@ -153,9 +159,16 @@ class _Plugin(Nobody):
         self.body_bytes_sent += len(chunk)
         if not self.keeps_body:
             return
-        if self.body_bytes_sent > LARGEST_RESPONSE:
-            raise HTTPError(502, f"The response has more than {LARGEST_RESPONSE} bytes")
+        self.check_size(self.body_bytes_sent)
         self.chunks.append(chunk)
+
+    def check_size(self, size: int) -> None:
+        """Check that the body is not too large.
+
+        :raises HTTPError: it is.
+        """
+        if size > self._limit:
+            raise HTTPError(502, f"The response has more than {self._limit} bytes")
 
     def exchange_ended(self) -> None:
         """Wake the plugin."""
@@ -175,6 +188,8 @@ async def _run(x: Exchange, location: LocationRuntime, plugin: _Plugin) -> None:
         # Only if there is one: otherwise the length announced in a response to HEAD would be lost.
         if plugin.body_bytes_sent or (own.body and not plugin.keeps_body):
             own.body = b"".join(plugin.chunks)
+        elif isinstance(own.body, bytes):  # it came with its head
+            plugin.check_size(len(own.body))
         plugin.response = own
     except HTTPError as error:
         x.ctx.error = plugin.error = error

@@ -21,7 +21,7 @@ from pingap.http.errors import (
 from pingap.http.hops import COUNTED, pass_hop
 from pingap.http.outcome import RequestOutcome
 from pingap.http.plugin_heads import PluginRequest, close_head
-from pingap.http.response import NO_ANSWER, Response
+from pingap.http.response import NO_ANSWER, InternalRedirect, Response
 from pingap.plugins.chains import Chains
 from pingap.protocol.own_fields import drop_owned
 from pingap.protocol.websocket import check_upgrade, is_websocket, limit_extensions
@@ -33,6 +33,7 @@ from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters
 from pingap.proxy.held_head import HeldHead, bytes_to_hold
 from pingap.proxy.hook_runner import abandon_filters, call_all, call_first
+from pingap.proxy.internal_redirect import enter, leave
 from pingap.proxy.response_phases import ask_for_filters, change_upstream_response
 from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.tunnel import run_tunnel
@@ -52,6 +53,8 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             if refusal is not None:
                 raise refusal
             response = await _find_response(x)
+            while type(response) is InternalRedirect:
+                response = await _redirect(x, response)
             if x.request.upgrade:
                 check_upgrade(x.request, response)
             chains = x.chains
@@ -83,7 +86,7 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
         if x.filters:
             await abandon_filters(x)
         location = x.location
-        if x.server.looks_back or (location is not None and location.looks_back):
+        if x.server.looks_back or (location is not None and location.looks_back) or x.redirects:
             await _look_back(x, response)
         if (access_log := x.server.access_log) is not None:
             record = access_log.record
@@ -92,13 +95,27 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             forget_frames(x.ctx.error)
 
 
-async def _find_response(x: Exchange) -> Response:
-    """Match the location; let plugins answer, or ask the upstream."""
-    if x.server.chains.server_request:
-        at_once = await _ask_server_plugins(x)
-        if at_once is not None:
-            return at_once
-    location = _match(x)
+async def _redirect(x: Exchange, redirect: InternalRedirect) -> Response:
+    """Let an internal location answer."""
+    request, chains = x.request, x.chains
+    location = enter(x, redirect)
+    try:
+        return await _find_response(x, location)
+    finally:
+        leave(x, request, chains)
+
+
+async def _find_response(x: Exchange, location: LocationRuntime | None = None) -> Response:
+    """Match the location; let plugins answer, or ask the upstream.
+
+    :param location: an internal location, which has been found.
+    """
+    if location is None:
+        if x.server.chains.server_request:
+            at_once = await _ask_server_plugins(x)
+            if at_once is not None:
+                return at_once
+        location = _match(x)
     chains, request, ctx = x.chains, x.request, x.ctx
     if chains.prepares:
         await _prepare(x, chains)
@@ -116,7 +133,7 @@ async def _find_response(x: Exchange) -> Response:
             answer = await answer
         if answer is not None:
             return answer
-    if x.server.via is not None or request.method in COUNTED:
+    if (x.server.via is not None and not x.redirects) or request.method in COUNTED:
         answer = pass_hop(request, x.server.via)
         if answer is not None:
             return answer

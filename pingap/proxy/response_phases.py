@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 
 from pingap.http.attempts import Retry
-from pingap.http.response import Response
+from pingap.http.response import InternalRedirect, Response
 from pingap.plugins.chains import Chains
 from pingap.proxy.attempts import ask_again
 from pingap.proxy.exchange import Exchange
@@ -36,6 +36,8 @@ async def change_upstream_response(
             x.drop_upstream()
             x.leave_peer()
             response = answer
+            if type(answer) is InternalRedirect:
+                break  # the other plugins see the response of the internal location in ``response``
     return response
 
 

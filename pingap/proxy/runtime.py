@@ -38,6 +38,7 @@ from pingap.upstream.retrying.retries import RetryPolicy
 if TYPE_CHECKING:
     from pingap.observability.access_log import AccessLog
     from pingap.proxy.exchange import Exchange
+    from pingap.proxy.internal_redirect import InternalRoutes
     from pingap.tls.selection import ServerTls
     from pingap.upstream.upstream import UpstreamRuntime
 
@@ -152,6 +153,8 @@ class ServerRuntime:
     plugin_failures: PluginFailures = field(default_factory=PluginFailures)
     connection_handlers: tuple[Handler, ...] = ()
     """Implementations of ``pingap_connection``."""
+    internal: InternalRoutes | None = None
+    """Its internal locations; None without any."""
 
     looks_back: bool = field(init=False)
     """Whether a plugin of the server has the phase ``logging``."""

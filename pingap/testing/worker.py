@@ -12,6 +12,7 @@ from pingap.build.registry import installed_registry
 from pingap.build.runtime import Runtime
 from pingap.config import parse
 from pingap.config.storage.memory import MemoryStorage
+from pingap.http.errors import HTTPError
 from pingap.http.request import Request
 from pingap.http.response import Response
 from pingap.observability.notifications import Notification
@@ -138,12 +139,15 @@ class FakeWorker(Closing):
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
         keep_body: bool = True,
+        response_limit: int = 64 * 1024 * 1024,
     ) -> Response:
         """Return the response that ``responses`` makes for an upstream; it may raise ``HTTPError``.
 
         :raises KeyError: there is no entry for that upstream.
         """
         response = self.responses[upstream](request, body)
+        if keep_body and (response.content_length or 0) > response_limit:
+            raise HTTPError(502, f"The response has more than {response_limit} bytes")
         if not keep_body:
             response = response.copy()
             response.body = b""

@@ -84,6 +84,7 @@ class PluginWorker:
         body: bytes = b"",
         timeout: float = 30.0,  # noqa: ASYNC109
         keep_body: bool = True,
+        response_limit: int = 64 * 1024 * 1024,
     ) -> Response:
         """Send a request to an upstream (:meth:`pingap.Worker.fetch`)."""
         runtime = self._runtime()
@@ -92,7 +93,15 @@ class PluginWorker:
         server = next(iter(runtime.servers.values()))
         connection = Connection(0, _NOBODY, _NOBODY, stats=runtime.stats, shared=self.shared)
         return await self.fetching.fetch(
-            request, body, connection, server, runtime.upstreams, upstream, timeout, keep_body
+            request,
+            body,
+            connection,
+            server,
+            runtime.upstreams,
+            upstream,
+            timeout,
+            keep_body,
+            response_limit,
         )
 
     @property

@@ -323,3 +323,24 @@ def test_it_says_what_the_proxy_does(tmp_path: Path) -> None:
             asked = client.get(path, headers={"Host": host})
             found = explain(conf, "GET", path, "-H", f"Host: {host}")["location"]
             assert (asked.body.decode() if asked.status == 200 else None) == found
+
+
+def test_an_internal_location_gets_no_request_of_a_client(tmp_path: Path) -> None:
+    file = tmp_path / "pingap.toml"
+    file.write_text("""
+[locations.site]
+plugins = ["pingap:ping"]
+[locations.files]
+path = "/files"
+internal = true
+plugins = ["pingap:ping"]
+[servers.web]
+addr = "127.0.0.1:8080"
+locations = ["site", "files"]
+""")
+    found = explain(file, "GET", "http://x:8080/files/a")
+    assert found["location"] == "site"
+    [loss] = found["losses"]
+    assert loss["reasons"] == [
+        {"kind": "internal", "text": "internal: only internal redirects reach it"}
+    ]

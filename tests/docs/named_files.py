@@ -30,6 +30,8 @@ def write_named_files(directory: Path) -> None:
         if block.file:
             _write(directory / block.file, block.text.encode())
     _write(directory / "pages/not_here.html", b"<h1>Not here</h1>")
+    for name in ("404.html", "down.html", "down.json", "closed.html"):
+        _write(directory / "pages" / name, b"{{content}}")
     for name in ("www/index.html", "www/404.html", "current/index.html", "downloads/a.iso"):
         _write(directory / name, b"a file of the site")
     for name in ("country", "asn"):

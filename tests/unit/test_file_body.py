@@ -184,6 +184,37 @@ async def test_a_file_that_grows_is_sent_as_it_was(path: Path) -> None:
     assert await content(body) == CONTENT
 
 
+async def test_a_file_that_grows_while_it_is_sent_is_sent_as_it_was(path: Path) -> None:
+    pieces = FileBody(path).__aiter__()
+    received = [await anext(pieces)]
+    for _ in range(2):
+        with path.open("ab") as file:
+            file.write(b"more")
+        received += [piece async for piece in pieces]
+    assert b"".join(received) == CONTENT
+
+
+@pytest.mark.parametrize("truncates", [True, False])
+async def test_a_file_that_is_overwritten_by_a_longer_one_is_noticed(
+    path: Path, truncates: bool
+) -> None:
+    pieces = FileBody(path).__aiter__()
+    assert await anext(pieces) == CONTENT[:PIECE]
+    with path.open("wb" if truncates else "r+b") as file:
+        file.write(b"other" * len(CONTENT))
+    with pytest.raises(FileBodyError, match="was overwritten"):
+        await anext(pieces)
+
+
+def test_a_longer_file_is_noticed_without_a_thread(path: Path) -> None:
+    file = OpenFile(os.open(path, os.O_RDONLY), "file", path.stat())
+    if file.read_cached(0, 10) is not None:
+        path.write_bytes(b"other" * len(CONTENT))
+        with pytest.raises(FileBodyError, match="was overwritten"):
+            file.read_cached(10, 10)
+    file.close()
+
+
 def test_a_length_that_is_not_that_of_the_file_is_refused(path: Path) -> None:
     response = Response(200, FileBody(path, 10))
     with pytest.raises(ValueError, match="but the body has"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pingap.config.entries import (
     check_condition,
@@ -83,6 +83,11 @@ class LocationConfig(Claimable):
     match_ips: Networks = Field(
         (), description="Addresses and networks, one of which the client must be in; none: any."
     )
+    internal: bool = Field(
+        False,
+        description="Only for internal redirects: clients cannot reach it, so others match, or the answer is"
+        " 404.",
+    )
     weight: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         None,
         description="The location with the largest weight is tried first; default: computed from"
@@ -142,6 +147,17 @@ class LocationConfig(Claimable):
     )
     includes: Strings = Field((), description="Storages whose keys overwrite those written here.")
     remark: str = Field("", description="A comment.")
+
+    @model_validator(mode="after")
+    def _has_no_limits(self) -> LocationConfig:
+        """Check that an internal location has no limits, which apply to requests of clients."""
+        for key in ("client_max_body_size", "max_processing"):
+            if self.internal and getattr(self, key):
+                raise ValueError(
+                    f"{key} has no effect with internal = true: set it in the location that clients"
+                    " reach"
+                )
+        return self
 
     def capture_names(self) -> list[str]:
         """Return the names of the groups in ``path``, ``host`` and ``rewrite``, which belongs to pingap-rewrite."""

@@ -19,6 +19,7 @@ from pingap_asgi.importing import check_app, load, make_app
 from pingap_asgi.lifespan import Lifespan, LifespanFailed, Mode
 from pingap_asgi.protocol import App, Scope, is_of_client
 from pingap_asgi.scope import asks_for_websocket, http_scope, websocket_scope
+from pingap_asgi.time_limit import TimedCycle, TimeLimit
 from pingap_asgi.websocket import WebSocketCycle, refusal
 
 log = logging.getLogger("pingap.asgi")
@@ -88,13 +89,16 @@ class Application:
             for task in self._tasks:
                 task.cancel()
 
-    def begin(self, call: OriginCall, cycle: HttpCycle | WebSocketCycle, scope: Scope) -> None:
+    def begin(
+        self, call: OriginCall, cycle: HttpCycle | WebSocketCycle, scope: Scope
+    ) -> asyncio.Task[None]:
         """Let the application handle a request, in a task and context variables of its own."""
         task = self._loop.create_task(
             _run(self.app, call, cycle, scope), context=self._context.copy()
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _start(self) -> None:
         target = self.target
@@ -125,8 +129,9 @@ async def _run(app: App, call: OriginCall, cycle: HttpCycle | WebSocketCycle, sc
     except Exception as error:
         failure = error
     except asyncio.CancelledError as error:
-        failure = RuntimeError("the application was cancelled")
-        failure.__cause__ = error
+        if not (isinstance(cycle, TimedCycle) and cycle.timed_out):  # which was reported
+            failure = RuntimeError("the application was cancelled")
+            failure.__cause__ = error
     try:
         if failure is None:
             if isinstance(cycle, WebSocketCycle):
@@ -146,21 +151,30 @@ class AsgiOrigin(Origin):
     :param application: started before the first request.
     :param root_path: where it is mounted.
     :param limit: maximum size of a WebSocket message of a client in bytes.
+    :param time_limit: of responses to HTTP requests; None for no limit.
     """
 
     application: Application
 
-    def __init__(self, name: str, root_path: str, limit: int) -> None:
+    def __init__(
+        self, name: str, root_path: str, limit: int, time_limit: TimeLimit | None = None
+    ) -> None:
         super().__init__(name)
         self._root_path = root_path
         self._limit = limit
+        self._time_limit = time_limit
 
     def answer(self, call: OriginCall) -> None:
         """Begin to answer a request."""
         application = self.application
         state: dict[str, Any] = application.lifespan.state
         if not asks_for_websocket(call.request):
-            application.begin(call, HttpCycle(call), http_scope(call, self._root_path, state))
+            scope = http_scope(call, self._root_path, state)
+            if self._time_limit is None:
+                application.begin(call, HttpCycle(call), scope)
+            else:
+                timed = TimedCycle(call)
+                self._time_limit.add(timed, application.begin(call, timed, scope))
         elif (refused := refusal(call)) is not None:
             call.answer(*refused)
             call.release()

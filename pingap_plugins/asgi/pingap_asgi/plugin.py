@@ -14,6 +14,7 @@ from pingap import (
     ByteSize,
     ConfigTable,
     DirectoryPath,
+    Duration,
     Plugin,
     PluginSettings,
     RequestContext,
@@ -23,6 +24,7 @@ from pingap import (
 from pingap_asgi.application import Application, AsgiOrigin, Target
 from pingap_asgi.importing import check_app, load
 from pingap_asgi.lifespan import Mode
+from pingap_asgi.time_limit import TimeLimit
 
 _ROOT = re.compile(r"(?:/[^/?#\s]+)*")
 
@@ -31,6 +33,12 @@ def _check_root(value: str) -> str:
     if _ROOT.fullmatch(value) is None:
         raise ValueError(f'"{value}" is not a path such as "/api", without a slash at its end')
     return value
+
+
+def _check_timeout(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("found 0, expected a longer time")
+    return seconds
 
 
 class Asgi(Plugin):
@@ -57,6 +65,9 @@ class Asgi(Plugin):
         asgi_root_path: Annotated[str, AfterValidator(_check_root)] = ""
         """The path at which the application is mounted (``root_path``), such as ``/api``. It is put in front
         of paths that do not begin with it."""
+        asgi_read_timeout: Annotated[Duration, AfterValidator(_check_timeout)] | None = None
+        """How long the application may take for the next part of a response: 504, and it is cancelled. Does not
+        apply to WebSockets, nor while a client is slow. Default: no limit, as ``read_timeout`` of upstreams."""
         asgi_websocket_max_size: ByteSize = 16 * 1024 * 1024
         """Maximum size of a WebSocket message of a client, decompressed. A larger one closes the WebSocket
         with 1009."""
@@ -72,14 +83,21 @@ class Asgi(Plugin):
                 raise ValueError(f'"{settings.asgi}" is not a function: asgi_factory does not fit')
         else:
             check_app(self._found, settings.asgi)
+        seconds = settings.asgi_read_timeout
+        self._time_limit = None if seconds is None else TimeLimit(seconds)
         self._origin = AsgiOrigin(
-            settings.asgi, settings.asgi_root_path, settings.asgi_websocket_max_size
+            settings.asgi,
+            settings.asgi_root_path,
+            settings.asgi_websocket_max_size,
+            self._time_limit,
         )
         self._application: Application | None = None
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Start the application, unless another location has done so."""
         self._application = self._origin.application = await Application.acquire(self._target)
+        if self._time_limit is not None:
+            tasks.start_service(self._time_limit.watch)
 
     async def shutdown(self) -> None:
         """Stop the application, unless another location uses it."""

@@ -187,3 +187,23 @@ class Class:
 
 instance = Class()
 not_callable = 7
+
+
+async def stuck(scope: Message, receive: Receive, send: Send) -> None:
+    """Read the body, and never answer, or send half of a response first."""
+    while (await receive()).get("more_body"):
+        pass
+    try:
+        if scope["path"] == "/half":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        if scope["path"] == "/late":
+            await answer(send)
+            await wait(go)
+            seen.append("done")
+            return
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        seen.append("cancelled")
+        went.set()
+        raise

@@ -62,6 +62,8 @@ _NEVER: Final = frozenset((101, 204, 205, 206, 304, 416))
 """Statuses of responses without content, and of parts, in which nothing can be found."""
 _HELD: Final = 256 * 1024
 """Bytes of a whole body that wait with the head, so that an error page may take its place."""
+MOST_TOLD: Final = 64
+"""Reasons that an instance logs."""
 _LEAST_WINDOW: Final = 1024
 _MOST_WINDOW: Final = 16 * 1024 * 1024
 
@@ -148,6 +150,7 @@ class SubFilter(Plugin):
         if self._headers:
             self._check_header_texts()
         self._plan = ContextKey[_Plan | None]("substitutions of a response", None)
+        self._told: set[str] = set()
         self.replaced = Counter("pingap_sub_filter_replaced", "Occurrences that were replaced")
         self.skipped = Counter(
             "pingap_sub_filter_skipped", "Responses that could not be searched", ("reason",)
@@ -197,6 +200,7 @@ class SubFilter(Plugin):
             plan = self._planned(response, kind)
         except (CodingError, CharsetError) as error:
             self.skipped.labels("coding" if isinstance(error, CodingError) else "charset").inc()
+            self._tell(str(error), ctx)
             return
         become_other(response.headers)
         ctx[self._plan] = plan
@@ -209,11 +213,23 @@ class SubFilter(Plugin):
         """
         coding = response.headers.get("content-encoding", "").strip().lower()
         if is_coded(response.headers) and coding not in DECODABLE:
-            raise CodingError(coding)
+            raise CodingError(f"content coding {coding[:40]!r}")
         codec = find_codec(charset_of(kind, self._charset))
         if self._has_expressions and not takes_expressions(codec):
-            raise CharsetError(codec)
+            raise CharsetError(f"{codec}, in which no expression can be searched")
         return _Plan(response, DECODABLE.get(coding, ""), self._stages(codec, kind))
+
+    def _tell(self, reason: str, ctx: RequestContext) -> None:
+        """Log why a response is not searched, once for each reason."""
+        if reason not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(reason)
+            path = ctx.original.target.partition("?")[0][:200]
+            log.warning(
+                "location %s: the response to %s is not searched, and neither are others like it: %s",
+                ctx.location,
+                path,
+                reason,
+            )
 
     def _takes(self, content_type: str | None) -> bool:
         return (content_type or "application/octet-stream") in self._types

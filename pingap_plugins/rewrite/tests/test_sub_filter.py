@@ -189,6 +189,27 @@ def test_a_page_in_another_character_set(proxy: Proxy, upstream: Upstream) -> No
     assert skipped == 1
 
 
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"Content-Type": "text/html; charset=utf-16"}, "character set 'utf-16'"),
+        (
+            {"Content-Type": "text/html", "Content-Encoding": "gzip, br"},
+            "content coding 'gzip, br'",
+        ),
+        ({"Content-Type": "text/html", "Content-Encoding": "lzma"}, "content coding 'lzma'"),
+    ],
+)
+def test_what_cannot_be_searched_is_logged_once(
+    proxy: Proxy, upstream: Upstream, headers: dict[str, str], reason: str
+) -> None:
+    proxy.location("/", plugins=[("sub_filter", {"filters": ["sub_filter 'a' 'b' g"]})])
+    upstream.reply("/", b"aaa", headers=headers)
+    assert [proxy.get("/").body for _ in range(3)] == [b"aaa"] * 3
+    assert proxy.log.count(reason) == 1
+    assert "location root: the response to / is not searched" in proxy.log
+
+
 @pytest.mark.parametrize("cut", [3, -3])
 def test_broken_codings_never_look_whole(cut: int, site: Proxy, upstream: Upstream) -> None:
     body = gzip.compress(PAGE)

@@ -6,10 +6,11 @@ import heapq
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from pingap import Request
 from pingap_static.files import OpenFile
@@ -18,7 +19,12 @@ PAGE: Final = 1000
 """Entries on a page of HTML."""
 _CHUNK: Final = 500
 """Entries that are sorted at a time. Sorting keeps the GIL, so nothing else makes progress meanwhile."""
-_NUMBER: Final = re.compile(r"([0-9]{1,18})")
+_AT_ONCE: Final = 100
+_REST_SECONDS: Final = 0.0005
+"""After so many entries, others may run for so long."""
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+
+T = TypeVar("T")
 
 Order = Literal["name", "size", "modified"]
 ORDERS: Final[tuple[Order, ...]] = get_args(Order)
@@ -60,7 +66,7 @@ def wish_of(request: Request) -> Wish:
 
 
 class Listing:
-    """The entries of a directory.
+    """The entries of a directory, which can be read once.
 
     :param folder: the directory; it must stay open.
     :param shown: whether an entry is shown.
@@ -68,17 +74,20 @@ class Listing:
     """
 
     def __init__(self, folder: OpenFile, shown: Callable[[os.DirEntry[str]], bool]) -> None:
+        self._folders: list[os.DirEntry[str]] = []
+        self._files: list[os.DirEntry[str]] = []
         with os.scandir(folder.descriptor) as entries:
-            self._found = [entry for entry in entries if shown(entry)]
+            for entry in resting(entries):
+                if shown(entry):
+                    (self._folders if _is_folder(entry) else self._files).append(entry)
+        self._size = len(self._folders) + len(self._files)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return self._size
 
     def sorted(self, wish: Wish) -> Iterator[Entry]:
         """Return all entries: directories first, equal ones by name, numbers in names by their value."""
-        folders = [entry for entry in self._found if _is_folder(entry)]
-        files = [entry for entry in self._found if not _is_folder(entry)]
-        return map(_entry, chain(_sorted(folders, wish), _sorted(files, wish)))
+        return map(_entry, chain(_sorted(self._folders, wish), _sorted(self._files, wish)))
 
     def page(self, wish: Wish) -> list[Entry]:
         """Return the entries of one page; only these are looked at, if they are sorted by name."""
@@ -86,14 +95,35 @@ class Listing:
         return list(islice(self.sorted(wish), first, first + PAGE))
 
 
+def resting(items: Iterable[T]) -> Iterator[T]:
+    """Yield the same, and let other threads run in between: the event loop waits for each of them."""
+    for place, item in enumerate(items, 1):
+        if not place % _AT_ONCE:
+            time.sleep(_REST_SECONDS)
+        yield item
+
+
 def _sorted(entries: list[os.DirEntry[str]], wish: Wish) -> Iterator[os.DirEntry[str]]:
-    """Sort in pieces, and merge them while they are read."""
+    """Sort in pieces, and merge them while they are read.
+
+    The list is emptied: to free all entries at once, with their metadata, would take long, too.
+    """
     key = _KEYS[wish.order]
+    by_key: dict[Any, os.DirEntry[str]] = {}
+    for _ in resting(range(len(entries))):
+        entry = entries.pop()
+        by_key[key(entry)] = entry
+    keys = list(by_key)
     chunks = [
-        sorted(entries[start : start + _CHUNK], key=key, reverse=wish.descending)
-        for start in range(0, len(entries), _CHUNK)
+        sorted(keys[start : start + _CHUNK], reverse=wish.descending)
+        for start in resting(range(0, len(keys), _CHUNK))
     ]
-    return heapq.merge(*chunks, key=key, reverse=wish.descending)
+    try:
+        for one in heapq.merge(*chunks, reverse=wish.descending):
+            yield by_key.pop(one)
+    finally:
+        for _ in resting(range(len(by_key))):
+            by_key.popitem()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -110,25 +140,33 @@ def _metadata(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _by_name(entry: os.DirEntry[str]) -> tuple[object, ...]:
-    parts: Iterable[str] = _NUMBER.split(entry.name.casefold())
-    return (
-        [(int(part), "") if part.isdigit() and part.isascii() else (-1, part) for part in parts],
-        entry.name,
-    )
+def _by_name(entry: os.DirEntry[str]) -> str:
+    """Return the name with its numbers at full length, as one string: tuples and lists are work for the collector.
+
+    A NUL, which no name has, ends each piece of text, so that a shorter one comes first.
+    """
+    return f"{_NUMBER.sub(_padded, entry.name.casefold())}\0\0{entry.name}"
 
 
-def _by_size(entry: os.DirEntry[str]) -> tuple[object, ...]:
+def _padded(number: re.Match[str]) -> str:
+    return f"\0{number[0]:0>18}"
+
+
+def _by_size(entry: os.DirEntry[str]) -> tuple[int, str]:
     found = _metadata(entry)
     return (found.st_size if found else 0, entry.name)
 
 
-def _by_time(entry: os.DirEntry[str]) -> tuple[object, ...]:
+def _by_time(entry: os.DirEntry[str]) -> tuple[float, str]:
     found = _metadata(entry)
     return (found.st_mtime if found else 0.0, entry.name)
 
 
-_KEYS: Final = {"name": _by_name, "size": _by_size, "modified": _by_time}
+_KEYS: Final[dict[Order, Callable[[os.DirEntry[str]], Any]]] = {
+    "name": _by_name,
+    "size": _by_size,
+    "modified": _by_time,
+}
 
 
 def _entry(entry: os.DirEntry[str]) -> Entry:

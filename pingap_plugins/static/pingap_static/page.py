@@ -9,7 +9,7 @@ from html import escape
 from itertools import islice
 from typing import Final
 
-from pingap_static.listing import PAGE, Entry, Order, Wish
+from pingap_static.listing import PAGE, Entry, Order, Wish, resting
 from pingap_static.paths import as_link, as_text
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -72,11 +72,13 @@ def _weight(parameters: Sequence[str]) -> float:
 
 def as_json(entries: Iterable[Entry]) -> bytes:
     """Return all entries as an array."""
-    entries = iter(entries)
-    pieces: list[str] = []
+    entries = iter(resting(entries))
+    body = bytearray(b"[")
     while chunk := list(islice(entries, _AT_ONCE)):
-        pieces.append(json.dumps([_as_dict(one) for one in chunk])[1:-1])
-    return b"[" + ", ".join(pieces).encode() + b"]\n"
+        if len(body) > 1:
+            body += b", "
+        body += json.dumps([_as_dict(one) for one in chunk])[1:-1].encode()
+    return bytes(body + b"]\n")
 
 
 def _as_dict(entry: Entry) -> dict[str, object]:

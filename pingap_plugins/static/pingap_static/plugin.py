@@ -103,6 +103,11 @@ class Directory(Plugin):
         settings = self._settings
         if not settings.path:
             yield "path", "it is not set: the working directory is served", "name the directory"
+        elif not settings.path.startswith(("/", "~")):
+            what = (
+                "it is relative to the working directory, so it depends on where pingap is started"
+            )
+            yield "path", what, "write an absolute path"
         elif self._lookup.root == "/":
             yield "path", "every file of the machine is served", "name a directory"
         if settings.private and settings.max_age is None:

@@ -89,8 +89,8 @@ class DirectorySettings(PluginSettings):
     """Settings of ``directory``."""
 
     path: str = ""
-    """The directory; ``~`` is the home directory. A relative path is relative to the working directory,
-    which is also the default."""
+    """The directory; ``~`` is the home directory. As in pingap 0.13.9, a relative path is relative to the working
+    directory, which is also the default, and not to the configuration: prefer an absolute one."""
     index: list[Name] | Name = "index.html"
     """The file that stands for a directory. Of an array, the first one that exists; ``[]`` for none."""
     autoindex: bool = False

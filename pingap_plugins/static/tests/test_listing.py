@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pingap_static.files import OpenFile
-from pingap_static.listing import PAGE, Entry, Listing, Wish
+from pingap_static.listing import PAGE, Entry, Listing, Wish, _sorted
 from pingap_static.page import as_html, as_json, human_size, prefers_json
 
 from pingap.testing import Proxy
@@ -177,3 +179,17 @@ def test_accept(accept: str, json: bool) -> None:
 )  # fmt: skip
 def test_sizes(size: int, text: str) -> None:
     assert human_size(size) == text
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """Return the pieces of a name: text, and the values of numbers."""
+    pieces = re.split(r"([0-9]{1,18})", name.casefold())
+    return ([int(one) if place % 2 else one for place, one in enumerate(pieces)], name)
+
+
+@given(st.lists(st.text("aA1 0.\u00e9-9", min_size=1, max_size=24), unique=True, max_size=30))
+def test_numbers_in_names_have_their_values(names: list[str]) -> None:
+    entries = [cast("os.DirEntry[str]", SimpleNamespace(name=name)) for name in names]
+    found = [entry.name for entry in _sorted(entries, Wish())]
+    assert found == sorted(names, key=natural)
+    assert entries == []

@@ -189,3 +189,21 @@ def test_mistakes(keys: str, told: str) -> None:
         f'[upstreams.v2]\naddrs = ["127.0.0.1:1"]\n[plugins.p]\ncategory = "mirror"\n{keys}\n'
     )
     assert any(told in one for one in found), found
+
+
+@pytest.mark.parametrize("plugins", [["p", "cache"], ["cache", "p"]])
+def test_what_a_cache_answers_is_not_copied(sides: Sides, plugins: list[str]) -> None:
+    proxy, origin, shadow = sides.proxy, sides.proxy.upstream, sides.upstreams["v2"]
+    proxy.configure("plugins.p", category="mirror", upstream="v2")
+    proxy.configure("plugins.cache", category="cache")
+    proxy.location("/", plugins=plugins)
+    origin.reply("/a", b"page", headers={"Cache-Control": "max-age=60"})
+    origin.reply("/b", b"page", headers={"Cache-Control": "no-cache", "ETag": '"1"'})
+    assert [proxy.get("/a").body for _ in range(3)] == [b"page"] * 3
+    assert shadow.wait_for_request(complete=True).target == "/a"
+    assert [proxy.get("/b").body for _ in range(2)] == [b"page"] * 2
+    assert shadow.wait_for_request(3, complete=True).target == "/b"
+    assert [one.target for one in origin.requests] == ["/a", "/b", "/b"]
+    assert sorted(one.target for one in shadow.requests) == ["/a", "/b", "/b"]
+    assert [one.header("if-none-match") for one in origin.requests] == [None, None, '"1"']
+    assert [one.header("if-none-match") for one in shadow.requests].count('"1"') == 1
