@@ -313,6 +313,9 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
             self._writes.forget(self._transport)
             self._transport.abort()
 
+    def begin_tunnel(self) -> None:
+        self._await_upstream()  # the limit for the answer is running
+
     def read_pieces(self) -> None:
         self._decoder.in_pieces = True
 

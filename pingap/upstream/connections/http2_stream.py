@@ -136,6 +136,9 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     def close(self) -> None:
         self.abort()
 
+    def begin_tunnel(self) -> None:
+        pass  # HTTP/2 has no Upgrade
+
     def read_pieces(self) -> None:
         pass  # frames are small
 
