@@ -14,6 +14,7 @@ from pingap.plugins.peer import Peer
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.hook_runner import call_all
 from pingap.proxy.runtime import LocationRuntime
+from pingap.proxy.upstream_headers import set_host
 
 if TYPE_CHECKING:
     from pingap.upstream.upstream import UpstreamRuntime
@@ -50,7 +51,7 @@ def with_peer_host(x: Exchange, headers: Headers, upstream: UpstreamRuntime, pee
     """Return header fields with the name or address of the peer as ``Host``."""
     if headers is x.request.headers:
         headers = headers.copy()
-    headers.replace((b"host", b"Host: " + upstream.host_of(peer).encode("ascii")))
+    set_host(headers, x.request, x.ctx, upstream.host_of(peer))
     return headers
 
 

@@ -188,7 +188,9 @@ class UpstreamRuntime:
         if isinstance(peer.address, str):
             return sni or "localhost"
         address, port = peer.address
-        name = peer.host if peer.host != peer.text else sni or address
+        name = (sni or address) if peer.host == peer.text else peer.host
+        if name.count(":") == 1:
+            name = name.partition(":")[0]  # a name with its port
         name = f"[{name}]" if ":" in name else name
         return name if port == (443 if self.has_tls else 80) else f"{name}:{port}"
 
