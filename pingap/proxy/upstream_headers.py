@@ -55,7 +55,7 @@ def header_changes(
     elif settings.enable_reverse_proxy_headers:
         changes.append(_drop_untold)
     if settings.host_header not in HOST_WORDS:
-        changes.append(HeaderEntry(f"Host: {settings.host_header}").set)
+        changes.append(partial(set_host, host=settings.host_header))
     if removed := _removed(settings, problem):
         changes.append(partial(_drop, names=removed))
     with captures(settings.capture_names()):
@@ -121,6 +121,16 @@ def _entries(settings: LocationConfig, problem: Tell) -> Iterator[tuple[str, int
                 yield key, place, HeaderEntry(text)
             except ValueError as error:
                 problem((key, place), str(error))
+
+
+def set_host(headers: Headers, request: Request, ctx: RequestContext, host: str) -> None:
+    """Replace ``Host``, which comes first (RFC 9110, 7.2).
+
+    :param host: in ASCII, with the port.
+    """
+    headers.discard(b"host")
+    headers.keys.insert(0, b"host")
+    headers.lines.insert(0, b"Host: " + host.encode("ascii"))
 
 
 def _drop(headers: Headers, request: Request, ctx: RequestContext, names: frozenset[bytes]) -> None:
