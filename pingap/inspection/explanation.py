@@ -267,14 +267,21 @@ def _header_steps(runtime: Runtime, name: str) -> Iterator[HeaderStep]:
         yield HeaderStep("set", FORWARDED_HEADER, place)
     if settings.host_header != "client":
         place = place_of_key(source, ("locations", name, "host_header"))
-        yield HeaderStep("set", f"Host: {settings.host_header}", place)
+        own = settings.host_header == "upstream"
+        host = "(the name of the backend)" if own else settings.host_header
+        yield HeaderStep("set", f"Host: {host}", place)
     for at, entry in enumerate(settings.proxy_remove_headers):
         place = place_of_key(source, ("locations", name, "proxy_remove_headers", at))
         yield HeaderStep("remove", entry, place)
     for action in ("set", "add"):
         key = f"proxy_{action}_headers"
         for at, entry in enumerate(getattr(settings, key)):
-            yield HeaderStep(action, str(entry), place_of_key(source, ("locations", name, key, at)))
+            place = place_of_key(source, ("locations", name, key, at))
+            header, _, value = entry.partition(":")
+            if action == "set" and not value.strip():
+                yield HeaderStep("remove", header, place)
+            else:
+                yield HeaderStep(action, entry, place)
 
 
 def _add_upstream(
