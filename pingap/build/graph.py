@@ -53,6 +53,7 @@ from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.health.service import HealthChecks
 from pingap.upstream.metrics import UpstreamMetrics
 from pingap.upstream.retrying.retries import RetryPolicy
+from pingap.upstream.timeouts import TimeoutChanges
 from pingap.upstream.upstream import UpstreamRuntime
 from pingap.wire.backlog import Backlog
 from pingap.wire.deadlines import Deadlines
@@ -241,14 +242,28 @@ class _Builder:
                 lambda key, text: self._problem((*path, *key), text),
                 lambda key, text: self._warn((*path, *key), text),
             ),
+            sends_peer_host=settings.host_header == "upstream",
             client_max_body_size=settings.client_max_body_size,
             max_processing=settings.max_processing,
+            timeout_changes=self._timeout_changes(settings),
+            body_timeout=settings.client_body_timeout,
             retry=RetryPolicy.of(settings),
             retry_buffer_size=settings.retry_buffer_size,
             plugin_timing=settings.plugin_timing,
             may_take_time=settings.plugin_timing or bool(self.config.basic.trusted_proxies),
             stats=self.stats.locations.get(name) or LocationStats(),
         )
+
+    def _timeout_changes(self, settings: LocationConfig) -> TimeoutChanges | None:
+        changes = TimeoutChanges(
+            connect=settings.connection_timeout,
+            connect_in_all=settings.total_connection_timeout,
+            read=settings.read_timeout,
+            write=settings.write_timeout,
+        )
+        limits = changes.read, changes.write, settings.client_body_timeout
+        self.deadlines.set_precision_of(*limits)
+        return changes or None
 
     # Servers.
 

@@ -26,8 +26,9 @@ from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.discovering.service import Refresher, peers_of
 from pingap.upstream.health.ejection import PassiveEjection
 from pingap.upstream.peer import Peer
+from pingap.upstream.timeouts import Timeouts
 from pingap.upstream.transparent import TransparentUpstream
-from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.upstream.upstream import UpstreamRuntime
 from pingap.wire.tcp import TcpOptions
 
 Key = tuple[str | int, ...]

@@ -123,6 +123,8 @@ def _decode(
     model: type[M], table: Table, path: KeyPath, claims: Claims, report: Report
 ) -> M | None:
     table = _without_sample_keys(table, path, report)
+    if model.SYNONYMS and not model.SYNONYMS.keys().isdisjoint(table):
+        table = _without_synonyms(model.SYNONYMS, table, path, report)
     if issubclass(model, Claimable):
         table = _claim(model, table, path, claims.get(str(path[0]), {}), report)
     surroundings = Surroundings(directory=report.source.directory)
@@ -156,6 +158,22 @@ def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
     for key in found:
         report.warn((*path, key), ignored[key])
     return {key: table[key] for key in table if key not in found} if found else table
+
+
+def _without_synonyms(
+    synonyms: Mapping[str, str], table: Table, path: KeyPath, report: Report
+) -> Table:
+    """Give every key its own name; problems show the place where it is written."""
+    renamed = {key: value for key, value in table.items() if key not in synonyms}
+    for written, key in synonyms.items():
+        if written not in table:
+            continue
+        if key in renamed:
+            report.error((*path, written), f"is another name of {key}, which is set as well")
+            continue
+        renamed[key] = table[written]
+        report.source.move((*path, key), (*path, written))
+    return renamed
 
 
 def with_options(table: Mapping[str, Any]) -> Table:

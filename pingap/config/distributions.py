@@ -37,6 +37,7 @@ CATEGORIES: Final = {
     "stats": "pingap-basics",
     "sub_filter": "pingap-rewrite",
     "json_transform": "pingap-rewrite",
+    "mount": "pingap-rewrite",
     "cache": "pingap-cache",
     "compression": "pingap-compression",
     "accept_encoding": "pingap-compression",

@@ -108,10 +108,17 @@ class Http1TimeLimits(Http1Writer):
         if self._tunnelling:
             self.watch_tunnel()
         elif self._reading_body:
-            self.deadline = time.monotonic() + self._limits.read_timeout
+            seconds = self._limits.read_timeout
+            if self._exchange is not None and self._exchange.body_timeout is not None:
+                seconds = self._exchange.body_timeout
+            self.deadline = time.monotonic() + seconds
         elif self._decoder.in_head and not self._head_begun:
             self._head_begun = True
             self.deadline = time.monotonic() + self._limits.head_read_timeout
+
+    def watch_body(self) -> None:
+        if self._reading_body and self.deadline != NEVER:
+            self._await_bytes()
 
     def _cut_unless_progress(self) -> None:
         """Give a client more time as long as it accepts any data."""

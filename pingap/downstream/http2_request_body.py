@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,14 @@ class Http2RequestBody(Http2Halves[Exchange]):
 
     def _await_body(self, now: float) -> None:
         if not self.is_unsent:
-            self._set_deadline(now + self._connection.limits.read_timeout)
+            seconds = self._connection.limits.read_timeout
+            if self._exchange is not None and self._exchange.body_timeout is not None:
+                seconds = self._exchange.body_timeout
+            self._set_deadline(now + seconds)
+
+    def watch_body(self) -> None:
+        if self._reading and not self._paused:
+            self._await_body(time.monotonic())
 
     def _on_unwanted(self, size: int, ended: bool) -> None:
         """Handle the rest of a request that has already been answered.

@@ -48,14 +48,14 @@ class PluginRequest(Request):
                 raise ValueError(f"request.{name} = {value!r:.40} is not valid in a request")
         set_unchecked(self, name, value)
 
-    def rewrite(self, path: str, query: str | None = None) -> None:
+    def rewrite(self, path: str, query: str | None = None, *, raw_path: str | None = None) -> None:
         """Rewrite as ``Request`` does.
 
         :raises RuntimeError: the head has been sent.
         """
         if self.sent:
             raise RuntimeError(f"the request can no longer be rewritten: {_TOO_LATE}")
-        super().rewrite(path, query)
+        super().rewrite(path, query, raw_path=raw_path)
 
     def replace_query(self, query: str) -> None:
         """Replace the query as ``Request`` does.

@@ -50,6 +50,9 @@ class Upstream(Source, Sink, Protocol):
     def close(self) -> None:
         """Close the connection once written data is sent."""
 
+    def begin_tunnel(self) -> None:
+        """Wait for data without a time limit from now on: the client's side has one."""
+
     def read_pieces(self) -> None:
         """Deliver small pieces from now on: each may contain hundreds of messages to be processed."""
 

@@ -140,7 +140,7 @@ class Request:
         """True if body bytes or trailers may follow the head."""
         return self.chunked or self.content_length > 0
 
-    def rewrite(self, path: str, query: str | None = None) -> None:
+    def rewrite(self, path: str, query: str | None = None, *, raw_path: str | None = None) -> None:
         """Change the target for the upstream.
 
         The original one stays available in ``ctx.original``.
@@ -148,11 +148,17 @@ class Request:
         :param path: the new path, beginning with ``/``, percent-encoded where needed; characters beyond ASCII
             are encoded here. Later plugins see it as given.
         :param query: the new query without ``?``, in the form of ``query``; ``None`` keeps it.
+        :param raw_path: another spelling of the same path, which is sent instead, in the form of ``target``. A
+            part of the target as the client sent it keeps its spelling in this way, while later plugins see
+            the normalised path. (Since 1.1.)
         :raises ValueError: a character that is invalid in a request target.
         """
         query = self.query if query is None else query
-        target = f"{as_sent(path)}?{query}" if query else as_sent(path)
-        if not path.startswith("/") or "?" in path or not is_target(target):
+        sent = as_sent(path) if raw_path is None else raw_path
+        target = f"{sent}?{query}" if query else sent
+        if not (path.startswith("/") and sent.startswith("/")) or not is_target(target):
+            raise ValueError(f"{target!r} is not a request target")
+        if "?" in path or "?" in sent:
             raise ValueError(f"{target!r} is not a request target")
         set_unchecked(self, "path", path)
         set_unchecked(self, "query", query)

@@ -13,7 +13,7 @@ from typing import Final
 from pingap.build.builtin import METRICS
 from pingap.build.client_options import path_rules
 from pingap.build.runtime import Runtime
-from pingap.config import Config
+from pingap.config import Config, LocationConfig
 from pingap.hookspecs import PHASES
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
@@ -41,6 +41,13 @@ _ABOUT_FAILURES: Final = (
     "slow_start",
 )
 """Prefixes of keys of upstreams and locations."""
+_TIME_LIMITS: Final = (
+    "connection_timeout",
+    "total_connection_timeout",
+    "read_timeout",
+    "write_timeout",
+)
+"""Keys of upstreams, which locations may replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +271,23 @@ def _header_steps(runtime: Runtime, name: str) -> Iterator[HeaderStep]:
     if settings.forwarded_header:
         place = place_of_key(source, ("locations", name, "forwarded_header"))
         yield HeaderStep("set", FORWARDED_HEADER, place)
+    if settings.host_header != "client":
+        place = place_of_key(source, ("locations", name, "host_header"))
+        own = settings.host_header == "upstream"
+        host = "(the name of the backend)" if own else settings.host_header
+        yield HeaderStep("set", f"Host: {host}", place)
+    for at, entry in enumerate(settings.proxy_remove_headers):
+        place = place_of_key(source, ("locations", name, "proxy_remove_headers", at))
+        yield HeaderStep("remove", entry, place)
     for action in ("set", "add"):
         key = f"proxy_{action}_headers"
         for at, entry in enumerate(getattr(settings, key)):
-            yield HeaderStep(action, str(entry), place_of_key(source, ("locations", name, key, at)))
+            place = place_of_key(source, ("locations", name, key, at))
+            header, _, value = entry.partition(":")
+            if action == "set" and not value.strip():
+                yield HeaderStep("remove", header, place)
+            else:
+                yield HeaderStep(action, entry, place)
 
 
 def _add_upstream(
@@ -302,12 +322,18 @@ def _origin(runtime: Runtime, explanation: Explanation) -> str:
 
 
 def _settings(config: Config, upstream: str, location: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings for choosing and checking peers, and the other configured keys about failures."""
+    """Yield the settings for choosing and checking peers, the configured keys about failures, and the time limits."""
     settings = config.upstreams[upstream]
     if settings.discovery != "transparent":
         yield "algo", settings.algo
         yield "health_check", settings.health_check or "a TCP connection every 10 s"
-    for name, section in (("upstreams", upstream), ("locations", location)):
-        for key, value in config.tables[name][section].items():
-            if key.startswith(_ABOUT_FAILURES):
-                yield key, str(value)
+    written = config.tables["locations"][location]
+    own = {LocationConfig.SYNONYMS.get(key, key): value for key, value in written.items()}
+    for key, value in config.tables["upstreams"][upstream].items():
+        if key.startswith(_ABOUT_FAILURES) or (key in _TIME_LIMITS and key not in own):
+            yield key, str(value)
+    for key, value in own.items():
+        if key.startswith(_ABOUT_FAILURES):
+            yield key, str(value)
+        elif key in _TIME_LIMITS:
+            yield key, f"{value} (of the location)"

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from pingap.config import SECTIONS, BasicConfig, PluginConfig
 from pingap.config.includes import SECTIONS_WITH_INCLUDES
-from pingap.config.model import Claimable
+from pingap.config.model import Claimable, Model
 from pingap.config.supported import SAMPLE_ONLY
 from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
@@ -66,6 +66,10 @@ class _Builder:
         schema = self._model(section, model)
         for key, why in SAMPLE_ONLY.get(section, {}).items():
             schema["properties"][key] = {"description": f"{key} {why}.", "deprecated": True}
+        if issubclass(model, Model):
+            for written, key in model.SYNONYMS.items():
+                same = {**schema["properties"][key], "description": f"Another name of `{key}`."}
+                schema["properties"][written] = same
         if issubclass(model, Claimable):
             self._add_claimed_keys(section, model, schema["properties"])
         return schema

@@ -391,6 +391,9 @@ class OriginCall:
             self._websocket.go_on()
         self.wake()
 
+    def begin_tunnel(self) -> None:
+        """Do nothing: it has no time limit."""
+
     def read_pieces(self) -> None:
         """Do nothing: pieces are as large as the origin made them."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -14,6 +14,10 @@ from pingap.plugins.peer import Peer
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.hook_runner import call_all
 from pingap.proxy.runtime import LocationRuntime
+from pingap.proxy.upstream_headers import set_host
+
+if TYPE_CHECKING:
+    from pingap.upstream.upstream import UpstreamRuntime
 
 RETRY_HEADER: Final = "X-Retry-Attempt"
 """Tells an upstream the number of a retry; clients cannot send it."""
@@ -40,6 +44,14 @@ def headers_for(x: Exchange, location: LocationRuntime) -> Headers:
     if x.ctx.upstream_retries:
         headers = headers.copy()
         headers.set(RETRY_HEADER, str(x.ctx.upstream_retries))
+    return headers
+
+
+def with_peer_host(x: Exchange, headers: Headers, upstream: UpstreamRuntime, peer: Peer) -> Headers:
+    """Return header fields with the name or address of the peer as ``Host``."""
+    if headers is x.request.headers:
+        headers = headers.copy()
+    set_host(headers, x.request, x.ctx, upstream.host_of(peer))
     return headers
 
 

@@ -15,7 +15,12 @@ from pingap.http.headers import Headers
 from pingap.http.plugin_heads import close_head
 from pingap.http.response import Response
 from pingap.protocol.own_fields import drop_owned
-from pingap.proxy.attempt_headers import change_headers, headers_for, prepare_retry
+from pingap.proxy.attempt_headers import (
+    change_headers,
+    headers_for,
+    prepare_retry,
+    with_peer_host,
+)
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters, rewrites
 from pingap.proxy.hook_runner import ask_filters, call_all, call_first
@@ -26,6 +31,7 @@ from pingap.upstream.connections.http1_connection import UpstreamConnection
 from pingap.upstream.connections.pinned import PinnedConnections, home_for
 from pingap.upstream.peer import Peer
 from pingap.upstream.retrying.retries import IDEMPOTENT, Attempts
+from pingap.upstream.timeouts import Timeouts
 from pingap.upstream.upstream import UpstreamRuntime
 
 if TYPE_CHECKING:
@@ -237,6 +243,8 @@ async def _attempt(
     x.peer = peer
     peer.in_flight += 1
     headers = headers_for(x, location)
+    if location.sends_peer_host:
+        headers = with_peer_host(x, headers, upstream, peer)
     if x.chains.upstream_request:
         headers = await change_headers(x, headers, peer)
     upgrades = upstream.may_choose and x.request.upgrade != ""
@@ -247,14 +255,17 @@ async def _attempt(
         or b"authorization" in x.request.headers.keys
     ):
         home = home_for(x.request, ctx, peer)
+    timeouts = upstream.timeouts
+    if location.timeout_changes is not None:
+        timeouts = location.timeouts_at(upstream)
     connection = None if fresh or upgrades else home.take()
     if connection is not None:
         ctx.upstream_reused = True
         ctx.upstream_connected_at = time.monotonic()
     else:
-        connection = await _connect(x, upstream, peer, home, upgrades=upgrades)
+        connection = await _connect(x, upstream, peer, home, timeouts, upgrades=upgrades)
     ctx.upstream_connection_began = connection.began_at
-    _send_request(x, location, connection, headers, filters)
+    _send_request(x, location, connection, headers, filters, timeouts)
     response = await x.receive_head()
     ctx.upstream_head_at = connection.read_at
     ctx.upstream_status = response.status
@@ -266,6 +277,7 @@ async def _connect(
     upstream: UpstreamRuntime,
     peer: Peer,
     home: Peer | PinnedConnections,
+    timeouts: Timeouts,
     *,
     upgrades: bool,
 ) -> UpstreamConnection | Http2UpstreamStream:
@@ -275,7 +287,9 @@ async def _connect(
     began = time.monotonic()
     repeatable = x.request_body is None and x.request.method in IDEMPOTENT
     connection = await x.connect(
-        upstream.connect(peer, ctx.connection, home, upgrades=upgrades, repeatable=repeatable)
+        upstream.connect(
+            peer, ctx.connection, home, timeouts, upgrades=upgrades, repeatable=repeatable
+        )
     )
     ctx.upstream_connected_at = time.monotonic()
     ctx.upstream_connect_time = ctx.upstream_connected_at - began
@@ -294,18 +308,19 @@ def _send_request(
     connection: UpstreamConnection | Http2UpstreamStream,
     headers: Headers,
     filters: Filters,
+    timeouts: Timeouts,
 ) -> None:
     request, body = x.request, x.request_body
     x.upstream = connection
     if body is None:
-        connection.send_request(x, request, headers, 0)
+        connection.send_request(x, request, headers, 0, timeouts)
         if location.has_plugins:
             close_head(request)
         return
     length: int | None = request.content_length
     if request.chunked or rewrites(filters, x.chains.rewriters):
         length = None
-    connection.send_request(x, request, headers, length)
+    connection.send_request(x, request, headers, length, timeouts)
     if location.has_plugins:
         close_head(request)
     idempotent = request.method in IDEMPOTENT

@@ -81,6 +81,8 @@ class Exchange(Stepping):
     """Whether a tunnel waits for the rest of the request body."""
     holding = False
     """Whether the client's connection is full of other responses: see ``hold_answer``."""
+    body_timeout: float | None = None
+    """How long the next bytes of the request body may take, in seconds; None: as long as the server allows."""
     unattended = False
     """Whether the client has disconnected and the upstream's response is still read to its end."""
     redirects = 0

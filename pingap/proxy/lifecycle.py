@@ -211,6 +211,9 @@ def _check_limits(x: Exchange, location: LocationRuntime) -> None:
         if x.request.content_length > limit or x.request_body.received > limit:
             raise HTTPError(413, f"Request Entity Too Large, max:{limit}")
         x.request_body.limit = limit
+    if location.body_timeout is not None and x.request_body is not None:
+        x.body_timeout = location.body_timeout
+        x.downstream.watch_body()
     if location.max_processing and x.ctx.processing > location.max_processing:
         raise HTTPError(429, f"Too Many Requests, max:{location.max_processing}")
 

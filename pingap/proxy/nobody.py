@@ -58,6 +58,9 @@ class Nobody:
     def resume_body(self) -> None:
         """Nothing, either."""
 
+    def watch_body(self) -> None:
+        """Do nothing: the whole request body is available."""
+
     def flush(self) -> None:
         """Do nothing: no data is delayed."""
 

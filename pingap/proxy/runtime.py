@@ -34,6 +34,7 @@ from pingap.proxy.error_page import ErrorPage
 from pingap.proxy.exposition import ServerMetrics
 from pingap.proxy.routing import Router
 from pingap.upstream.retrying.retries import RetryPolicy
+from pingap.upstream.timeouts import TimeoutChanges, Timeouts
 
 if TYPE_CHECKING:
     from pingap.observability.access_log import AccessLog
@@ -55,6 +56,9 @@ class LocationRuntime:
     :param upstreams: all upstreams by name.
     :param upstream_chains: name of an upstream that has plugins -> their chains.
     :param upstream_headers: changes to the headers sent to the upstream, in order.
+    :param sends_peer_host: the upstream gets its own name as ``Host``.
+    :param timeout_changes: to the time limits of the upstream; None if there are none.
+    :param body_timeout: seconds the next bytes of a request body may take; None: as the server allows.
     :param retry: when a request is sent to another peer.
     :param retry_buffer_size: bytes of a request body kept for that.
     :param plugin_timing: plugins are timed for every request.
@@ -67,8 +71,11 @@ class LocationRuntime:
     upstreams: Mapping[str, UpstreamRuntime] = field(default_factory=dict)
     upstream_chains: Mapping[str, Chains] = field(default_factory=dict)
     upstream_headers: tuple[HeaderChange, ...] = ()
+    sends_peer_host: bool = False
     client_max_body_size: int = 0
     max_processing: int = 0
+    timeout_changes: TimeoutChanges | None = None
+    body_timeout: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retry_buffer_size: int = REPLAY_LIMIT
     plugin_timing: bool = False
@@ -80,11 +87,14 @@ class LocationRuntime:
     """Whether there is additional work after a request has ended."""
     repeats_sent: bool = field(init=False)
     _fixed_upstream: UpstreamRuntime | None = field(init=False)
+    _timeouts: dict[str, Timeouts] = field(init=False, default_factory=dict)
     _timed_chains: Chains | None = field(init=False, default=None)
     _at_upstreams: dict[tuple[str, bool], Chains] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.has_limits = bool(self.client_max_body_size or self.max_processing)
+        self.has_limits = bool(
+            self.client_max_body_size or self.max_processing or self.body_timeout is not None
+        )
         self.has_plugins = self.chains.plugins or bool(self.upstream_chains)
         self.looks_back = bool(self.chains.logging) or self.may_take_time
         self.repeats_sent = self.retry.repeats_sent
@@ -113,6 +123,14 @@ class LocationRuntime:
             behind = timed(behind) if key[1] else behind
             self._at_upstreams[key] = joined(chains, behind, chains.owned_headers)
         return self._at_upstreams[key]
+
+    def timeouts_at(self, upstream: UpstreamRuntime) -> Timeouts:
+        """Return the time limits for requests to an upstream, one of ``upstreams``."""
+        found = self._timeouts.get(upstream.name)
+        if found is None:
+            assert self.timeout_changes is not None
+            found = self._timeouts[upstream.name] = self.timeout_changes.over(upstream.timeouts)
+        return found
 
     def choose_upstream(self, ctx: RequestContext) -> UpstreamRuntime:
         """Return the upstream that a plugin set in ``ctx.upstream``, else the configured one.

@@ -46,6 +46,9 @@ class Downstream(Source, Sink, Protocol):
     def watch_tunnel(self) -> None:
         """Set the time limit of a tunnel, after its deadline has changed or data has passed."""
 
+    def watch_body(self) -> None:
+        """Set the time limit for the next bytes of the request body again, after it has changed."""
+
     def flush(self) -> None:
         """Send delayed data: the head of a response."""
 

@@ -30,6 +30,7 @@ async def run_tunnel(x: Exchange, response: Response) -> None:
     if upstream is None or answer is None:
         raise UpstreamError("disconnected right after it had switched protocols")
     x.tunnelling = True
+    upstream.begin_tunnel()
     x.request_body = request = BodyRelay(x.downstream)
     request.received = received
     if messages is None:

@@ -42,12 +42,14 @@ def make_context(
     trusted: Iterable[str] = (),
     began_at: float = 0.0,
     body: bytes = b"",
+    request: Request | None = None,
 ) -> RequestContext:
     """Return the state of a new request.
 
     :param client_ip: address of the peer; of a proxy, if it is trusted.
     :param trusted: networks whose forwarding headers are trusted.
     :param body: of the request, for ``ctx.read_body``.
+    :param request: as the client sent it, for ``ctx.original``.
     """
 
     async def read_body(limit: int) -> bytes:
@@ -67,6 +69,8 @@ def make_context(
     )
     connection.requests = 1
     ctx = RequestContext(connection, began_at)
+    if request is not None:
+        ctx._received = (request, request.method, request.target, request.host)
     ctx.location = location
     ctx._read_body = read_body
     return ctx

@@ -24,7 +24,8 @@ from pingap.upstream.connections.alpn import Speaks
 from pingap.upstream.connections.http1_connection import UpstreamConnection
 from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.peer import Peer
-from pingap.upstream.upstream import DEFAULT_RETRY_BUDGET, Timeouts, UpstreamRuntime
+from pingap.upstream.timeouts import Timeouts
+from pingap.upstream.upstream import DEFAULT_RETRY_BUDGET, UpstreamRuntime
 from pingap.wire.tcp import TcpOptions
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ class TransparentUpstream(UpstreamRuntime):
         peer: Peer,
         client: Connection,
         home: Peer | PinnedConnections,
+        timeouts: Timeouts,
         *,
         upgrades: bool = False,
         repeatable: bool = False,
@@ -203,7 +205,7 @@ class TransparentUpstream(UpstreamRuntime):
         This requires knowing whether the connection was made, so no request is sent before that.
         """
         try:
-            return await super().connect(peer, client, home, upgrades=upgrades)
+            return await super().connect(peer, client, home, timeouts, upgrades=upgrades)
         except UpstreamError:
             assert not isinstance(peer.address, str)
             address, port = peer.address

@@ -8,7 +8,6 @@ import math
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ import anyio
 from pingap.http.connection import Connection
 from pingap.http.errors import UpstreamError
 from pingap.http.request import Request
+from pingap.plugins import peer as plugin_peer
 from pingap.protocol.proxy_protocol import proxy_header
 from pingap.tls.client_context import ClientTls
 from pingap.tls.options import reason
@@ -30,6 +30,7 @@ from pingap.upstream.connections.proxy_introduction import IntroducedConnection,
 from pingap.upstream.connections.tls_connector import TlsConnector
 from pingap.upstream.peer import Peer
 from pingap.upstream.retrying.retry_budget import RetryBudget
+from pingap.upstream.timeouts import ConnectDeadlines, Timeouts
 from pingap.wire.tcp import TcpOptions
 
 if TYPE_CHECKING:
@@ -48,24 +49,6 @@ HANDSHAKE_SECONDS: Final = 30.0
 """Time limit of the TLS handshake, unless ``total_connection_timeout`` sets one."""
 DEFAULT_RETRY_BUDGET: Final = 20
 """Percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Limits of an upstream connection, in seconds; None for no limit (config.md 6).
-
-    :param connect: until the connection is established.
-    :param connect_in_all: until the connection is established, including TLS.
-    :param read: between two reads of a response, and until its first byte.
-    :param write: for the upstream to accept sent data.
-    :param idle: how long an unused connection is kept.
-    """
-
-    connect: float | None = None
-    connect_in_all: float | None = None
-    read: float | None = None
-    write: float | None = None
-    idle: float | None = 60.0
 
 
 class UpstreamRuntime:
@@ -195,6 +178,22 @@ class UpstreamRuntime:
         if self.breakers is not None:
             self.breakers.close()
 
+    def host_of(self, peer: plugin_peer.Peer) -> str:
+        """Return the ``Host`` under which a peer knows itself: its configured name, with the port.
+
+        A peer without a name has that of its certificate (``sni``), or else its address. A port that is the
+        default of the scheme is omitted.
+        """
+        sni = self.tls.server_name if self.tls is not None else None
+        if isinstance(peer.address, str):
+            return sni or "localhost"
+        address, port = peer.address
+        name = (sni or address) if peer.host == peer.text else peer.host
+        if name.count(":") == 1:
+            name = name.partition(":")[0]  # a name with its port
+        name = f"[{name}]" if ":" in name else name
+        return name if port == (443 if self.has_tls else 80) else f"{name}:{port}"
+
     def idle_deadline(self) -> float:
         """Return the time until which a connection that is idle from now on is kept."""
         idle = self.timeouts.idle
@@ -205,6 +204,7 @@ class UpstreamRuntime:
         peer: Peer,
         client: Connection,
         home: Peer | PinnedConnections,
+        timeouts: Timeouts,
         *,
         upgrades: bool = False,
         repeatable: bool = False,
@@ -213,14 +213,15 @@ class UpstreamRuntime:
 
         :param client: the connection whose request needs it.
         :param home: where it waits for further requests.
+        :param timeouts: the limits of the request.
         :param upgrades: HTTP/1.1 is required, even if both versions are allowed.
         :param repeatable: the request has no body and can be repeated safely, so it may be sent before the
             connection is established (``fast_open``), and a failure to connect may be reported later.
         :raises UpstreamError: it was refused, is unreachable or took too long.
         """
-        make = partial(self._connect, peer, client, upgrades, repeatable)
+        make = partial(self._connect, peer, client, timeouts, upgrades, repeatable)
         if self._speaks is not Speaks.HTTP1 and not upgrades:
-            connection = await home.shared.connect(make, self.max_h2_streams)
+            connection = await home.shared.connect(make, self.max_h2_streams, timeouts)
         else:
             made = await make()
             assert isinstance(made, UpstreamConnection)
@@ -230,11 +231,15 @@ class UpstreamRuntime:
         return connection
 
     async def _connect(
-        self, peer: Peer, client: Connection, upgrades: bool, repeatable: bool
+        self,
+        peer: Peer,
+        client: Connection,
+        timeouts: Timeouts,
+        upgrades: bool,
+        repeatable: bool,
     ) -> UpstreamConnection | Http2UpstreamConnection:
         where = f"{self.name}({peer.text})"
-        in_all = self.timeouts.connect_in_all
-        until = math.inf if in_all is None else time.monotonic() + in_all
+        until = timeouts.connecting_from(time.monotonic())
         try:
             return await self._open(peer, client, upgrades, repeatable, until)
         except (ssl.SSLError, ssl.CertificateError) as error:
@@ -251,7 +256,12 @@ class UpstreamRuntime:
             raise failure from None
 
     async def _open(
-        self, peer: Peer, client: Connection, upgrades: bool, repeatable: bool, until: float
+        self,
+        peer: Peer,
+        client: Connection,
+        upgrades: bool,
+        repeatable: bool,
+        until: ConnectDeadlines,
     ) -> UpstreamConnection | Http2UpstreamConnection:
         header = _introduce(self.proxy_protocol, client) if self.proxy_protocol else b""
         if (tls := self._tls_for(peer)) is None:
@@ -262,13 +272,13 @@ class UpstreamRuntime:
             elif repeatable:
                 late = made.on_connect_timeout
             began = time.monotonic()
-            await self._reach(peer, made, header, until, late)
+            await self._reach(peer, made, header, until.tcp, late)
             made.tcp_seconds = time.monotonic() - began
         else:
             made = await self._open_tls(peer, tls.http1 if upgrades else tls, header, until)
         if not isinstance(made, UpstreamConnection):
             try:
-                with anyio.fail_after(until - time.monotonic()):
+                with anyio.fail_after(until.whole - time.monotonic()):
                     await asyncio.shield(made.ready)
             except BaseException:
                 made.abort()
@@ -276,7 +286,7 @@ class UpstreamRuntime:
         return made
 
     async def _open_tls(
-        self, peer: Peer, tls: ClientTls, header: bytes, until: float
+        self, peer: Peer, tls: ClientTls, header: bytes, until: ConnectDeadlines
     ) -> UpstreamConnection | Http2UpstreamConnection:
         complete = asyncio.get_running_loop().create_future()
         began = time.monotonic()
@@ -284,8 +294,8 @@ class UpstreamRuntime:
         connector = TlsConnector(tls, peer, self.pool.backlog, make, complete)
         try:
             refuse = partial(connector.refused, TimeoutError())
-            await self._reach(peer, connector, header, until, refuse)
-            made = await self._handshake(peer, complete, until)
+            await self._reach(peer, connector, header, until.tcp, refuse)
+            made = await self._handshake(peer, complete, until.whole)
         except BaseException:
             connector.abort()
             if not complete.cancel() and not complete.cancelled():
@@ -349,12 +359,8 @@ class UpstreamRuntime:
         """
         if header:
             protocol = Introduction(header, protocol)
-        limit = until - time.monotonic()
-        if self.timeouts.connect is not None:
-            limit = min(limit, self.timeouts.connect)
-        with anyio.fail_after(limit):
+        with anyio.fail_after(until - time.monotonic()):
             if self.fast_open and late is not None and not isinstance(peer.address, str):
-                until = time.monotonic() + limit
                 await fast_open.connect(protocol, peer.address, self._tcp, until, late)
             else:
                 await dial.connect(protocol, peer.address, self._tcp)

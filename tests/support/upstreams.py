@@ -5,7 +5,8 @@ from __future__ import annotations
 from pingap.config.health_check import parse_health_check
 from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.peer import Peer
-from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.upstream.timeouts import Timeouts
+from pingap.upstream.upstream import UpstreamRuntime
 from pingap.wire.backlog import Backlog
 from pingap.wire.deadlines import Deadlines
 from pingap.wire.tcp import TcpOptions

@@ -15,7 +15,8 @@ from pingap import Discovered, Discovery, DiscoverySettings, Endpoint
 from pingap.upstream.connections.pool import KeepalivePool
 from pingap.upstream.discovering import service
 from pingap.upstream.discovering.service import DiscoveryService, Refresher
-from pingap.upstream.upstream import Timeouts, UpstreamRuntime
+from pingap.upstream.timeouts import Timeouts
+from pingap.upstream.upstream import UpstreamRuntime
 from pingap.wire.backlog import Backlog
 from pingap.wire.deadlines import Deadlines
 from pingap.wire.tcp import TcpOptions

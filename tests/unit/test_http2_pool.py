@@ -9,6 +9,7 @@ import pytest
 
 from pingap.http.errors import UpstreamError
 from pingap.upstream.connections.http2_pool import SharedConnections
+from pingap.upstream.timeouts import Timeouts
 
 
 class Connection:
@@ -42,7 +43,7 @@ async def _settle() -> None:
 def test_requests_wait_for_the_same_connection() -> None:
     async def run() -> None:
         shared, making = SharedConnections(), Making()
-        tasks = [asyncio.create_task(shared.connect(making, 3)) for _ in range(7)]
+        tasks = [asyncio.create_task(shared.connect(making, 3, Timeouts())) for _ in range(7)]
         await _settle()
         assert len(making.made) == 3
         connections = [Connection(3) for _ in making.made]
@@ -58,7 +59,7 @@ def test_requests_wait_for_the_same_connection() -> None:
 def test_all_that_wait_learn_that_it_failed() -> None:
     async def run() -> None:
         shared, making = SharedConnections(), Making()
-        tasks = [asyncio.create_task(shared.connect(making, 9)) for _ in range(3)]
+        tasks = [asyncio.create_task(shared.connect(making, 9, Timeouts())) for _ in range(3)]
         await _settle()
         (future,) = making.made
         future.set_exception(UpstreamError("refused", connecting=True, status=504))
@@ -73,7 +74,9 @@ def test_all_that_wait_learn_that_it_failed() -> None:
 def test_another_goes_on_if_the_first_one_leaves() -> None:
     async def run() -> None:
         shared, making = SharedConnections(), Making()
-        first, second = (asyncio.create_task(shared.connect(making, 9)) for _ in range(2))
+        first, second = (
+            asyncio.create_task(shared.connect(making, 9, Timeouts())) for _ in range(2)
+        )
         await _settle()
         first.cancel()
         await _settle()
@@ -90,12 +93,29 @@ def test_another_goes_on_if_the_first_one_leaves() -> None:
 def test_a_connection_with_fewer_streams_than_hoped_for() -> None:
     async def run() -> None:
         shared, making = SharedConnections(), Making()
-        tasks = [asyncio.create_task(shared.connect(making, 9)) for _ in range(3)]
+        tasks = [asyncio.create_task(shared.connect(making, 9, Timeouts())) for _ in range(3)]
         await _settle()
         making.made[0].set_result(Connection(2))
         await _settle()
         assert len(making.made) == 2
         making.made[1].set_result(Connection(2))
         await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+
+
+def test_requests_with_other_limits_do_not_wait_for_the_same_connection() -> None:
+    async def run() -> None:
+        shared, making = SharedConnections(), Making()
+        limits = (Timeouts(), Timeouts(connect=1.0), Timeouts(connect=1.0))
+        patient, *hurried = (asyncio.create_task(shared.connect(making, 9, one)) for one in limits)
+        await _settle()
+        assert len(making.made) == 2
+        making.made[1].set_exception(UpstreamError("too late", connecting=True, status=504))
+        connection = Connection(9)
+        making.made[0].set_result(connection)
+        assert await patient is connection
+        errors = await asyncio.gather(*hurried, return_exceptions=True)
+        assert [str(error) for error in errors] == ["too late"] * 2
 
     asyncio.run(run())

@@ -7,6 +7,8 @@ import pytest
 from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.config import ConfigError, parse
+from pingap.upstream.peer import Peer
+from pingap.upstream.upstream import UpstreamRuntime
 
 TEXT = """
 [upstreams.app]
@@ -78,3 +80,86 @@ def test_unknown_keys() -> None:
     ):
         warnings(sets='"X-A: :service_tim"')
     assert warnings(sets='"X-A: :service_time_human", "X-B: :upstream_tcp_connect_time"') == []
+
+
+def errors(location: str) -> list[str]:
+    text = TEXT.format(plugin="", set="", add="").replace("proxy_set_headers = []\n", location)
+    with pytest.raises(ConfigError) as caught:
+        build(parse(text, "c"), installed_registry())
+    return [str(one) for one in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Content-Length", "says where a body ends"),
+        ("transfer-encoding", "says where a body ends"),
+        ("Connection", "concerns one connection only"),
+        ("Upgrade", "concerns one connection only"),
+        ("Host", "every request has one, which host_header selects"),
+        ("a b", "is not a header name"),
+        ("", "is not a header name"),
+    ],
+)
+def test_headers_that_cannot_be_removed(name: str, why: str) -> None:
+    [error] = errors(f'proxy_remove_headers = ["Origin", "{name}"]\n')
+    assert error.startswith("c:11: locations.all.proxy_remove_headers[1]: ")
+    assert why in error
+
+
+def test_host_cannot_be_emptied() -> None:
+    [error] = errors('proxy_set_headers = ["Host:"]\n')
+    assert "Host cannot be removed" in error
+
+
+def test_host_is_set_once() -> None:
+    [error] = errors('proxy_set_headers = ["Host: a"]\nhost_header = "upstream"\n')
+    assert "is set by host_header as well" in error
+
+
+@pytest.mark.parametrize("value", ["$host", "a b", "http://a", "a/b", "", "-a", "a:x"])
+def test_what_is_no_host(value: str) -> None:
+    [error] = errors(f'host_header = "{value}"\n')
+    assert "locations.all.host_header: found" in error
+    assert 'expected "client", "upstream" or a host' in error
+    assert ("proxy_set_headers" in error) is ("$" in value)
+
+
+@pytest.mark.parametrize("value", ["client", "upstream", "a.example", "a.example:8080", "[::1]:80"])
+def test_what_is_a_host(value: str) -> None:
+    text = TEXT.format(plugin="", set="", add="").replace(
+        "proxy_set_headers = []\n", f'host_header = "{value}"\n'
+    )
+    assert build(parse(text, "c"), installed_registry()).warnings == []
+
+
+def upstream_of(addr: str, *, sni: str = "", alpn: str = "H1") -> tuple[UpstreamRuntime, Peer]:
+    text = TEXT.format(plugin="", set="", add="").replace(
+        'addrs = ["127.0.0.1:9"]',
+        f'addrs = ["{addr}"]\nsni = "{sni}"\nalpn = "{alpn}"\ndiscovery = "static"',
+    )
+    upstream = build(parse(text, "c"), installed_registry()).upstreams["app"]
+    return upstream, upstream.peers[0]
+
+
+@pytest.mark.parametrize(
+    ("addr", "sni", "host"),
+    [
+        ("192.0.2.1:80", "", "192.0.2.1"),
+        ("192.0.2.1:8080", "", "192.0.2.1:8080"),
+        ("[2001:db8::1]:8080", "", "[2001:db8::1]:8080"),
+        ("[2001:db8::1]:80", "", "[2001:db8::1]"),
+        ("localhost:80", "", "localhost"),
+        ("localhost:8080", "", "localhost:8080"),
+        ("localhost:443", "", "localhost:443"),
+        ("localhost:443", "api.example", "localhost"),
+        ("localhost:80", "api.example", "localhost:80"),
+        ("192.0.2.1:443", "api.example", "api.example"),
+        ("192.0.2.1:8443", "api.example", "api.example:8443"),
+        ("unix:/run/app.sock", "", "localhost"),
+        ("unix:/run/app.sock", "api.example", "api.example"),
+    ],
+)
+def test_how_an_upstream_knows_itself(addr: str, sni: str, host: str) -> None:
+    upstream, peer = upstream_of(addr, sni=sni)
+    assert upstream.host_of(peer) == host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -12,6 +12,9 @@ class Model(BaseModel):
     """A table of the configuration: immutable, rejects unknown keys, converts no types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    SYNONYMS: ClassVar[dict[str, str]] = {}
+    """Other names that keys may be written with -> the keys."""
 
 
 class Claimable(Model):

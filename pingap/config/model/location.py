@@ -7,7 +7,7 @@ Keys that plugin distributions claim, such as ``rewrite``, have no field here: t
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -44,6 +44,20 @@ def _check_retry(text: str) -> str:
     raise ValueError(f"found {shortened(text)}, expected {words} or a status, 400 to 599{hint}")
 
 
+HOST_WORDS = ("client", "upstream")
+"""The values of ``host_header`` that are no host."""
+_HOST = re.compile(
+    r"(?:[0-9A-Za-z](?:[0-9A-Za-z._-]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
+
+
+def _check_host_header(text: str) -> str:
+    if _HOST.fullmatch(text):
+        return text
+    hint = ' (a variable: proxy_set_headers = ["Host: $name"])' if "$" in text else ""
+    raise ValueError(f'found {shortened(text)}, expected "client", "upstream" or a host{hint}')
+
+
 Headers = Annotated[
     tuple[Annotated[str, AfterValidator(_checked_header)], ...], Field(strict=False)
 ]
@@ -57,6 +71,11 @@ HeaderConditions = Annotated[
 
 class LocationConfig(Claimable):
     """A route: the requests it matches, its plugins and its upstream."""
+
+    SYNONYMS: ClassVar[dict[str, str]] = {
+        "max_body": "client_max_body_size",
+        "send_timeout": "write_timeout",
+    }
 
     upstream: str = Field(
         "",
@@ -106,10 +125,22 @@ class LocationConfig(Claimable):
         "`X-Pingap-Plugin-Timing` is measured in any location.",
     )
     proxy_set_headers: Headers = Field(
-        (), description="`Name: value` headers to set on the request to the upstream."
+        (),
+        description="`Name: value` headers to set on the request to the upstream; an empty value removes"
+        " the header.",
     )
     proxy_add_headers: Headers = Field(
         (), description="`Name: value` headers to add to the request to the upstream."
+    )
+    proxy_remove_headers: Strings = Field(
+        (),
+        description="Names of headers that are removed from the request to the upstream; those of"
+        " `proxy_set_headers` and `proxy_add_headers` are added afterwards.",
+    )
+    host_header: Annotated[str, AfterValidator(_check_host_header)] = Field(
+        "client",
+        description="The `Host` of the request to the upstream: `client`, the one that the client sent;"
+        " `upstream`, the name or address of the backend; or a host.",
     )
     enable_reverse_proxy_headers: bool = Field(
         False,
@@ -122,7 +153,29 @@ class LocationConfig(Claimable):
         " `enable_reverse_proxy_headers`.",
     )
     client_max_body_size: ByteSize = Field(
-        0, description="Maximum size of a request body; larger ones get 413. 0: unlimited."
+        0,
+        description="Maximum size of a request body; larger ones get 413. 0: unlimited."
+        " Also `max_body`.",
+    )
+    client_body_timeout: Annotated[Duration, Field(gt=0)] | None = Field(
+        None,
+        description="How long the next bytes of a request body may take to arrive; default: the server's"
+        " `downstream_read_timeout`.",
+    )
+    connection_timeout: Duration | None = Field(
+        None,
+        description="How long a TCP connection to the upstream may take. These four keys replace those of"
+        " the upstream for the requests of this location; `0` removes the limit.",
+    )
+    total_connection_timeout: Duration | None = Field(
+        None, description="How long TCP and TLS may take together."
+    )
+    read_timeout: Duration | None = Field(
+        None, description="How long the next bytes of a response may take. Not used for WebSocket."
+    )
+    write_timeout: Duration | None = Field(
+        None,
+        description="How long the upstream may take to accept the next bytes; also `send_timeout`.",
     )
     max_processing: Natural = Field(
         0,

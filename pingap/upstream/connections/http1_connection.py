@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pingap.http.ports import Asker
     from pingap.upstream.connections.pinned import PinnedConnections
     from pingap.upstream.peer import Peer
+    from pingap.upstream.timeouts import Timeouts
     from pingap.upstream.upstream import UpstreamRuntime
 
 CLOSE_SECONDS: Final = 10.0
@@ -234,25 +235,32 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
     # Called by the lifecycle and the exchange.
 
     def send_request(
-        self, exchange: Asker, request: Request, headers: Headers, length: int | None
+        self,
+        exchange: Asker,
+        request: Request,
+        headers: Headers,
+        length: int | None,
+        timeouts: Timeouts,
     ) -> None:
         """Send a request head and begin to wait for the response.
 
         :param headers: the fields to send.
         :param length: bytes of the body; None for a chunked body.
+        :param timeouts: the limits of this request.
         :raises UpstreamError: the connection has just been lost, and nothing was sent.
         """
         if self._transport is None:  # it was accepted, and closed before the request could be sent
             where = f"{self._upstream.name}({self.peer.text})"
             raise UpstreamError(f"{where} closed the connection unanswered", untouched=True)
         self._exchange = exchange
+        self._timeouts = timeouts
         self._chunked = length is None
         self._request_done = length == 0
         self._decoder.expect(request.method, request.upgrade)
         head = http1_write.request_head(request, headers, length, self.peer.host)
         self._writes.write(self._transport, head)
         if self._request_done:
-            timeout = self._timeouts.read
+            timeout = timeouts.read
             now = exchange.ctx.upstream_connected_at
             self.deadline = NEVER if timeout is None else now + timeout
             return
@@ -304,6 +312,9 @@ class UpstreamConnection(UpstreamTimeLimits, asyncio.Protocol):
         if self._transport is not None:
             self._writes.forget(self._transport)
             self._transport.abort()
+
+    def begin_tunnel(self) -> None:
+        self._await_upstream()  # the limit for the answer is running
 
     def read_pieces(self) -> None:
         self._decoder.in_pieces = True

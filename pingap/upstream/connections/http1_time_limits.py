@@ -24,7 +24,7 @@ SLOW_REQUEST_SECONDS: Final = 5.0
 class UpstreamTimeLimits(ABC):
     """A connection with one deadline, for what the connection is currently waiting for.
 
-    :param upstream: provides the time limits.
+    :param upstream: provides the time limits, until a request brings its own.
     """
 
     __slots__ = (

@@ -13,18 +13,21 @@ from pingap.upstream.connections.http1_connection import UpstreamConnection
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
     from pingap.upstream.connections.http2_stream import Http2UpstreamStream
+    from pingap.upstream.timeouts import Timeouts
 
 
 class _Attempt:
     """A connection that is being made.
 
     :param seats: how many more requests may wait for it.
+    :param timeouts: the limits of these requests: whether it takes too long depends on them.
     """
 
-    __slots__ = ("ended", "error", "seats")
+    __slots__ = ("ended", "error", "seats", "timeouts")
 
-    def __init__(self, seats: int) -> None:
+    def __init__(self, seats: int, timeouts: Timeouts) -> None:
         self.seats = seats
+        self.timeouts = timeouts
         self.ended = asyncio.Event()
         self.error: UpstreamError | None = None
 
@@ -79,21 +82,23 @@ class SharedConnections:
         self,
         make: Callable[[], Awaitable[UpstreamConnection | Http2UpstreamConnection]],
         seats: int,
+        timeouts: Timeouts,
     ) -> UpstreamConnection | Http2UpstreamStream:
         """Return a stream of a connection that exists, is being made or is made now.
 
-        Concurrent requests wait for the same connection, up to its number of streams.
+        Concurrent requests with the same limits wait for the same connection, up to its number of streams.
 
         :param make: makes a connection, with the protocol that ALPN selects.
         :param seats: streams per connection.
+        :param timeouts: the limits of the request.
         :raises UpstreamError: it cannot be made.
         """
         while True:
             if (stream := self.take()) is not None:
                 return stream
-            attempt = next((one for one in self._attempts if one.seats), None)
+            attempt = self._joinable(timeouts)
             if attempt is None or self._is_http1:
-                made = await self._make(make, seats)
+                made = await self._make(make, seats, timeouts)
                 if isinstance(made, UpstreamConnection):
                     return made
                 return made.promise()
@@ -102,12 +107,19 @@ class SharedConnections:
             if attempt.error is not None:
                 raise copy.copy(attempt.error)
 
+    def _joinable(self, timeouts: Timeouts) -> _Attempt | None:
+        for one in self._attempts:
+            if one.seats and one.timeouts == timeouts:
+                return one
+        return None
+
     async def _make(
         self,
         make: Callable[[], Awaitable[UpstreamConnection | Http2UpstreamConnection]],
         seats: int,
+        timeouts: Timeouts,
     ) -> UpstreamConnection | Http2UpstreamConnection:
-        attempt = _Attempt(seats - 1)
+        attempt = _Attempt(seats - 1, timeouts)
         self._attempts.append(attempt)
         try:
             made = await make()

@@ -21,6 +21,7 @@ from pingap.wire.http2_halves import Http2Halves
 
 if TYPE_CHECKING:
     from pingap.upstream.connections.http2_connection import Http2UpstreamConnection
+    from pingap.upstream.timeouts import Timeouts
 
 
 class Http2UpstreamStream(Http2Halves[Asker]):
@@ -29,7 +30,15 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     :param connection: the connection it belongs to.
     """
 
-    __slots__ = ("__weakref__", "_answering", "_first", "_over", "_request_done", "asked_at")
+    __slots__ = (
+        "__weakref__",
+        "_answering",
+        "_first",
+        "_over",
+        "_request_done",
+        "_timeouts",
+        "asked_at",
+    )
 
     may_refuse: Final = True
     """Whether the upstream can report a request as unprocessed: the body is then kept, to be sent again."""
@@ -39,6 +48,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
 
     def __init__(self, connection: Http2UpstreamConnection) -> None:
         super().__init__(connection, connection.codec, 0)
+        self._timeouts = connection.timeouts
         self._request_done = False
         self._answering = False  # the final head has arrived
         self._first: Response | None = None  # a head, passed on together with data right behind it
@@ -73,15 +83,22 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     # Called by the lifecycle and the exchange.
 
     def send_request(
-        self, exchange: Asker, request: Request, headers: Headers, length: int | None
+        self,
+        exchange: Asker,
+        request: Request,
+        headers: Headers,
+        length: int | None,
+        timeouts: Timeouts,
     ) -> None:
         """Send a request head and begin to wait for the response.
 
         :param headers: the fields to send.
         :param length: bytes of the body; None if unknown.
+        :param timeouts: the limits of this request.
         """
         connection = self._connection
         self._exchange = exchange
+        self._timeouts = timeouts
         self._reading = True
         self._ending = self._request_done = length == 0
         scheme, host = connection.scheme, connection.peer.host
@@ -119,6 +136,9 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     def close(self) -> None:
         self.abort()
 
+    def begin_tunnel(self) -> None:
+        pass  # HTTP/2 has no Upgrade
+
     def read_pieces(self) -> None:
         pass  # frames are small
 
@@ -129,7 +149,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
             self._exchange.on_upstream_full(full)
 
     def _await_room(self) -> None:
-        timeout = self._connection.timeouts.write
+        timeout = self._timeouts.write
         self._set_deadline(NEVER if timeout is None else time.monotonic() + timeout)
 
     def _send_end(self) -> None:
@@ -212,7 +232,7 @@ class Http2UpstreamStream(Http2Halves[Asker]):
     def _await_body(self, now: float) -> None:
         if self.is_unsent or self._paused or not self._request_done:
             return  # it is the client's turn, or the limit for unsent data applies
-        timeout = self._connection.timeouts.read
+        timeout = self._timeouts.read
         if timeout is not None:
             self._set_deadline(now + timeout)
 

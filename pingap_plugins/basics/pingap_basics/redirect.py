@@ -1,4 +1,4 @@
-"""Redirects clients to https, or below a path prefix."""
+"""Redirects clients to https, below a path prefix, or to another URL."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pingap import (
     HTTPError,
     Plugin,
     PluginSettings,
+    Regex,
     Request,
     RequestContext,
     Response,
     field,
     hookimpl,
 )
+from pingap_basics.redirect_target import Target
 
 _PREFIX = re.compile(r'[!"$->@-~]*')
 _PORT = re.compile(r":[0-9]+$")
@@ -26,10 +28,11 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Redirect(Plugin):
-    """Redirects requests that did not arrive over https, or whose path does not begin with a prefix.
+    """Redirects requests to https, below a path prefix, or to another URL.
 
-    Query and host are kept. The port is kept too, unless the scheme changes: no port serves both http and
-    https, so it is then ``https_port``.
+    With ``to``, every request whose path matches ``from`` is redirected, unless it is at the target already.
+    Otherwise query and host are kept. The port is kept too, unless the scheme changes: no port serves both
+    http and https, so it is then ``https_port``.
     """
 
     category = "redirect"
@@ -46,8 +49,17 @@ class Redirect(Plugin):
         """The port that clients use for HTTPS. (Not a key of pingap 0.13.9.)"""
         prefix: str = ""
         """The prefix that paths must have; it is prepended to those that do not."""
-        status: Literal[301, 302, 307, 308] = 307
-        """The status code: 307 and 308 keep the method, 301 and 308 are permanent."""
+        to: str = ""
+        """The target: a URL such as `https://www.example.com$request_uri`, or a path. `$1` and `$name` are groups of
+        `from`, other names variables; `${1}` and `${name}` separate them from text after them. (Not a key of pingap
+        0.13.9.)"""
+        from_: Regex | None = Field(default=None, alias="from")
+        """A regular expression: only requests whose path matches are redirected to `to`. (Not a key of pingap 0.13.9.)"""
+        query: Literal["keep", "drop"] = "keep"
+        """Whether the query of the request is added to `to`; one in a variable, such as `$request_uri`, is not added
+        again. (Not a key of pingap 0.13.9.)"""
+        status: Literal[301, 302, 303, 307, 308] = 307
+        """The status code: 307 and 308 keep the method, 303 changes it to GET, 301 and 308 are permanent."""
 
         @field_validator("prefix")
         @classmethod
@@ -61,9 +73,23 @@ class Redirect(Plugin):
 
         @model_validator(mode="after")
         def _does_something(self) -> Redirect.Settings:
-            if not self.http_to_https and not self.prefix:
-                raise ValueError("redirects nothing: set http_to_https = true, or a prefix")
+            if self.to:
+                self._check_target()
+            elif self.from_ is not None or "query" in self.model_fields_set:
+                raise ValueError("from and query need to, the target")
+            elif not self.http_to_https and not self.prefix:
+                raise ValueError("redirects nothing: set http_to_https = true, a prefix, or to")
             return self
+
+        def _check_target(self) -> None:
+            if self.http_to_https or self.prefix:
+                raise ValueError("to takes the place of http_to_https and prefix: remove these")
+            target = Target(self.to, self.from_)
+            if target.with_query and self.query == "drop":
+                raise ValueError(
+                    f'${target.with_query[0]} contains the query, which query = "drop" drops: write'
+                    " $path, or remove query"
+                )
 
     def __init__(self, settings: Settings) -> None:
         self._to_https = settings.http_to_https
@@ -71,10 +97,17 @@ class Redirect(Plugin):
         self._https_port = "" if port == _HTTPS_PORT else f":{port}"
         self._prefix = settings.prefix
         self._status = settings.status
+        self._from = settings.from_
+        self._target = Target(settings.to, settings.from_) if settings.to else None
+        self._adds_query = settings.query == "keep" and not (
+            self._target is not None and self._target.with_query
+        )
 
     @hookimpl
     def request(self, request: Request, ctx: RequestContext) -> Response | None:
         """Redirect the request, or let it pass."""
+        if self._target is not None:
+            return self._to_target(self._target, request, ctx)
         scheme = ctx.scheme(request)
         below = request.path.startswith(self._prefix)
         upgrade = self._to_https and scheme != "https"
@@ -83,6 +116,19 @@ class Redirect(Plugin):
         target = request.target if below else self._prefix.rstrip("/") + request.target
         location = self._origin(request, ctx, scheme, upgrade=upgrade) + target
         return Response(self._status, headers=Headers([field("Location", location)]))
+
+    def _to_target(self, target: Target, request: Request, ctx: RequestContext) -> Response | None:
+        match = None
+        if not request.path.startswith("/"):  # OPTIONS * has no path
+            return None
+        if self._from is not None and (match := self._from.search(request.path)) is None:
+            return None
+        location = target.expand(match, request, ctx, request.query if self._adds_query else "")
+        sent = ctx.original.target
+        scheme = ctx.scheme(request)
+        if location == sent or location == self._origin(request, ctx, scheme, upgrade=False) + sent:
+            return None  # it would be redirected again and again
+        return Response.redirect(location, self._status, external=True)
 
     def _origin(self, request: Request, ctx: RequestContext, scheme: str, *, upgrade: bool) -> str:
         """Return scheme, host and port of the target.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pingap_basics.redirect import Redirect
+from pydantic import ValidationError
 
 from pingap import HTTPError
 from pingap.testing import Proxy, Upstream, make_context, make_request
@@ -28,7 +33,7 @@ def location(
     plugin = Redirect(Redirect.Settings.model_validate(settings))
     headers = {} if proto is None else {"X-Forwarded-Proto": proto}
     request = make_request(target=target, host=host, headers=headers)
-    ctx = make_context(client_ip=peer, scheme=scheme, trusted=trusted)
+    ctx = make_context(client_ip=peer, scheme=scheme, trusted=trusted, request=request)
     response = plugin.request(request, ctx)
     return None if response is None else response.headers["location"]
 
@@ -174,3 +179,184 @@ def test_http_1_0_without_host(site: Proxy) -> None:
     with site.connect() as client:
         client.send(b"GET /x HTTP/1.0\r\n\r\n")
         assert client.answer().header("location") == "/app/x"
+
+
+# Targets elsewhere.
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "expected"),
+    [
+        # www to apex, apex to www, an old domain
+        ({"to": "https://example.com$request_uri"}, "/a?b=c", "https://example.com/a?b=c"),
+        ({"to": "https://www.$host$request_uri"}, "/a?b", "https://www.h.test/a?b"),
+        ({"to": "https://new.test/"}, "/a?b", "https://new.test/?b"),
+        ({"to": "https://new.test/", "query": "drop"}, "/a?b", "https://new.test/"),
+        ({"to": "https://new.test"}, "/a", "https://new.test/"),
+        ({"to": "$scheme://$host:8080$request_uri"}, "/a", "http://h.test:8080/a"),
+        ({"to": "${scheme}://${host}.new.test/x"}, "/a", "http://h.test.new.test/x"),
+        ({"to": "https://[::1]:8443/x"}, "/a", "https://[::1]:8443/x"),
+        # slashes at the end
+        ({"from": "^(/.+)/$", "to": "$1"}, "/a/b/?c", "/a/b?c"),
+        ({"from": "^(/.+)/$", "to": "$1"}, "/", None),
+        ({"from": "^(/.*[^/])$", "to": "$1/"}, "/a/b?c", "/a/b/?c"),
+        ({"from": "^(/.*[^/])$", "to": "$1/"}, "/a/", None),
+        # groups and variables
+        ({"from": "^/blog(/.*)$", "to": "https://blog.test$1"}, "/blog/x?y", "https://blog.test/x?y"),
+        ({"from": "^/(?<year>[0-9]+)/(?<name>.*)$", "to": "/posts/${name}-$year"}, "/7/x", "/posts/x-7"),
+        ({"from": "^/item/([0-9]+)$", "to": "/items?id=$1"}, "/item/5?a", "/items?id=5&a"),
+        ({"from": "^/item/([0-9]+)$", "to": "/items?id=$1", "query": "drop"}, "/item/5?a", "/items?id=5"),
+        ({"from": "^/old$", "to": "/new#part"}, "/old?a", "/new?a#part"),
+        ({"from": "^/old$", "to": "/new"}, "/older", None),
+        ({"from": "^/x(y)?$", "to": "/new/$1"}, "/x", "/new/"),
+        ({"to": "/$method/$client_ip"}, "/a", "/GET/192.0.2.7"),
+        ({"to": "/find?$args"}, "/a?b&c", "/find?b&c"),
+        ({"to": "https://login.test/?back=https://$host$request_uri"}, "/a?b&c%20",
+         "https://login.test/?back=https://h.test/a%3Fb%26c%2520"),
+        ({"to": "/cost/$$1"}, "/a", "/cost/$1"),
+        # It would be redirected again and again.
+        ({"to": "$request_uri"}, "/a?b", None),
+        ({"to": "http://h.test$request_uri"}, "/a?b", None),
+        ({"to": "/new"}, "/new", None),
+        ({"to": "/new"}, "/new?x", None),
+        ({"to": "/new", "query": "drop"}, "/new?x", "/new"),
+    ],
+)  # fmt: skip
+def test_targets(settings: dict[str, object], target: str, expected: str | None) -> None:
+    assert location(settings, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "expected"),
+    [
+        ({"to": "$request_uri"}, "//evil.test/x", "/evil.test/x"),
+        ({"to": "$uri"}, "//evil.test/x", "/evil.test/x"),
+        ({"to": "/$path"}, "//evil.test", "/evil.test"),
+        ({"from": "^/go/(.*)$", "to": "/$1"}, "/go//evil.test", "/evil.test"),
+        ({"from": "^/go(.*)$", "to": "$1"}, "/go/\\evil.test", "/%5Cevil.test"),
+        ({"from": "^/go(.*)$", "to": "$1"}, "/go\\evil.test", "/%5Cevil.test"),
+        ({"from": "^/go(.*)$", "to": "https://h.test$1"}, "/go.evil.test/", "https://h.test/.evil.test/"),
+        ({"from": "^/go(.*)$", "to": "https://h.test$1"}, "/go@evil.test/", "https://h.test/@evil.test/"),
+        ({"from": "^/go(.*)$", "to": "https://h.test$1"}, "/go:80@evil.test/", "https://h.test/:80@evil.test/"),
+        ({"to": "https://new.test$request_uri"}, "//evil.test", "https://new.test//evil.test"),
+        ({"to": "/x$request_uri"}, "/\xc3\xa9?\xff", "/x/%C3%A9?%FF"),
+        ({"from": "^/(.*)$", "to": "/x/$1"}, "/é", "/x/%C3%A9"),
+        ({"from": "^/(.*)$", "to": "/x/$1"}, "/%0D%0ASet-Cookie:a=b", "/x/%0D%0ASet-Cookie:a=b"),
+        ({"from": "(?s)^/(.*)$", "to": "/x/$1"}, "/\t\r\nX: y", "/x/%09%0D%0AX:%20y"),
+        ({"from": "^/(.*)$", "to": "/x?y=$1"}, "/a&b=c#d", "/x?y=a%26b%3Dc%23d"),
+        ({"to": "/x/$http_user_agent"}, "/", "/x/a%3Fb%23c%26%22%20%E9"),
+    ],
+)  # fmt: skip
+def test_clients_choose_neither_the_host_nor_fields(
+    settings: dict[str, object], target: str, expected: str
+) -> None:
+    plugin = Redirect(Redirect.Settings.model_validate(settings))
+    request = make_request(target="/", host="h2.test", headers={"User-Agent": 'a?b#c&" \xe9'})
+    object.__setattr__(request, "target", target)
+    object.__setattr__(request, "path", target.partition("?")[0])
+    response = plugin.request(request, make_context(request=request))
+    assert response is not None
+    assert response.headers["location"] == expected
+
+
+@pytest.mark.parametrize("host", ["", "a b", "h.test'", "h&x.test", "h%2fx"])
+def test_a_host_that_cannot_be_in_a_url(host: str) -> None:
+    plugin = Redirect(Redirect.Settings.model_validate({"to": "https://www.$host/"}))
+    request = make_request(host="h.test")
+    object.__setattr__(request, "host", host)
+    with pytest.raises(HTTPError) as caught:
+        plugin.request(request, make_context(request=request))
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"to": "example.com/x"}, "expected a path such as"),
+        ({"to": "//example.com"}, "expected a path such as"),
+        ({"to": "ftp://example.com"}, "expected a path such as"),
+        ({"to": "https://$1.example.com", "from": "/(.*)"}, "the host is missing"),
+        ({"to": "https://$http_x/"}, "the host is missing"),
+        ({"to": "https:///x"}, "the host is missing"),
+        ({"to": "https://a@b/"}, 'in which "@" cannot be a part of the host'),
+        ({"to": "https://:80/"}, "is no host"),
+        ({"to": "https://a:b:1/"}, "is no host"),
+        ({"to": "/a b"}, "escape it, as %20"),
+        ({"to": "/a\\b"}, "escape it, as %5C"),
+        ({"to": "/a\n"}, "escape it, as %0A"),
+        ({"to": "/$2", "from": "(.*)"}, "to: $2 is not a group of from"),
+        ({"to": "/$1"}, "to: $1 is not a group of from"),
+        ({"to": "/$nme", "from": "(?<name>.*)"}, "to: $nme is neither an environment variable"),
+        ({"to": "/$1x", "from": "(.*)"}, 'to: "$1x" is neither a group of from nor a variable'),
+        ({"to": "/${}"}, "is neither a group of from nor a variable"),
+        ({"to": "/x", "prefix": "/y"}, "to takes the place of http_to_https and prefix"),
+        ({"to": "/x", "http_to_https": True}, "to takes the place of http_to_https and prefix"),
+        ({"from": "/x"}, "from and query need to"),
+        ({"query": "drop", "prefix": "/x"}, "from and query need to"),
+        ({"to": "$request_uri", "query": "drop"}, "$request_uri contains the query"),
+        ({"to": "/x", "from": "("}, "from"),
+        ({"to": "/x", "status": 300}, "status"),
+        ({}, "redirects nothing"),
+    ],
+)
+def test_mistakes_in_targets(settings: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Redirect.Settings.model_validate(settings)
+    assert problem in str(caught.value)
+
+
+# What a URL parser, or a browser, could take for the begin of a host or of a field.
+TRICKS = st.lists(
+    st.sampled_from(["/", "\\", "@", ":", "//", "%", "%2F", "\t", "\r\n", "#", "?", "evil.test", ".", "é", "\x00", " "]),
+    max_size=8,
+).map("".join)  # fmt: skip
+
+
+@given(
+    TRICKS,
+    st.sampled_from(
+        ["$1", "/$1", "/x$1", "https://h.test$1", "https://h.test/$1", "https://h.test?$1"]
+    ),
+)
+def test_no_path_leads_to_another_host(path: str, to: str) -> None:
+    plugin = Redirect(Redirect.Settings.model_validate({"from": "(?s)^/(.*)$", "to": to}))
+    request = make_request()
+    object.__setattr__(request, "path", f"/{path}")
+    response = plugin.request(request, make_context(request=request))
+    if response is None:
+        return
+    found = response.headers["location"]
+    assert re.fullmatch(r"(?:https://h\.test)?/(?:[!-\[\]-~]*)", found)
+    assert not found.startswith("//")
+    assert urlsplit(urljoin("https://h.test/", found)).netloc == "h.test"
+
+
+def test_redirects_elsewhere_through_sockets(start_proxy: Callable[[str], Proxy]) -> None:
+    site = start_proxy("""
+[plugins.apex]
+category = "redirect"
+to = "https://example.test$request_uri"
+status = 301
+[plugins.plain]
+category = "redirect"
+from = "^(/.+)/$"
+to = "$1"
+status = 303
+[plugins.pong]
+category = "mock"
+data = "here"
+[locations.www]
+host = "www.example.test"
+plugins = ["apex"]
+[locations.all]
+plugins = ["plain", "pong"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["www", "all"]
+""")
+    answer = site.get("//evil.test/%0d%0aX:1?a=b", headers={"Host": "www.example.test:1"})
+    assert answer.status == 301
+    assert answer.header("location") == "https://example.test//evil.test/%0d%0aX:1?a=b"
+    answer = site.get("//evil.test/?a")
+    assert (answer.status, answer.header("location")) == (303, "/evil.test?a")
+    assert site.get("/evil.test?a").text == "here"

@@ -29,7 +29,7 @@ _NOT_IN_PATH: Final = re.compile(
 _NOT_IN_QUERY: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9._~!$'()*,:@/?%-]")
 """What is escaped in a captured text: also ``&``, ``=``, ``+`` and ``;``, which separate parameters."""
 _SEPARATOR: Final = r"(?:[/\\]|%2[fF]|%5[cC])"
-_DOTS: Final = re.compile(rf"(?:^|{_SEPARATOR})(?:\.|%2[eE]){{1,2}}(?={_SEPARATOR}|[;?]|$)")
+DOTS: Final = re.compile(rf"(?:^|{_SEPARATOR})(?:\.|%2[eE]){{1,2}}(?={_SEPARATOR}|[;?]|$)")
 _SLASHES: Final = re.compile("^/*")
 
 
@@ -100,7 +100,7 @@ class Rule:
         self._check_text(
             self._query, re.compile(_NOT_IN_PATH.pattern.replace("/%", "/?%")), "query"
         )
-        if _DOTS.search("".join(one if isinstance(one, str) else "x" for one in self._path.parts)):
+        if DOTS.search("".join(one if isinstance(one, str) else "x" for one in self._path.parts)):
             raise ValueError(f'the replacement "{path}" has a segment "." or ".."')
 
     @property
@@ -139,7 +139,7 @@ class Rule:
         changed = f"{path[: match.start()]}{middle}{path[match.end() :]}"
         if changed != path:
             changed = _SLASHES.sub("/", _escaped(_NOT_IN_PATH, changed))
-            if _DOTS.search(changed) and not _DOTS.search(path):
+            if DOTS.search(changed) and not DOTS.search(path):
                 raise DotSegmentError
         query = self._query.expand(lambda name: _escaped(_NOT_IN_QUERY, lookup(name)))
         named = {name: group(match, name) for name in groups}

@@ -675,3 +675,26 @@ def test_a_transparent_upstream_has_no_circuit_breaker():
         "c:5: upstreams.x.circuit_break_max_failure_percent: has no effect:"
         " the backends of a transparent upstream are not known"
     ]
+
+
+def test_keys_with_two_names() -> None:
+    text = """
+[upstreams.app]
+addrs = ["127.0.0.1:1"]
+[locations.all]
+upstream = "app"
+max_body = "1kb"
+send_timeout = {value}
+{more}
+"""
+    location = parse(text.format(value='"5s"', more="")).locations["all"]
+    assert (location.client_max_body_size, location.write_timeout) == (1000, 5.0)
+    [wrong] = problems(text.format(value="5", more=""))
+    assert wrong.startswith(":7: locations.all.write_timeout: ") or ":7: " in wrong
+    [twice] = problems(text.format(value='"5s"', more='write_timeout = "6s"'))
+    assert (
+        "locations.all.send_timeout: is another name of write_timeout, which is set as well"
+        in twice
+    )
+    [unknown] = problems(text.format(value='"5s"', more='read_timout = "6s"'))
+    assert 'did you mean "read_timeout"' in unknown
