@@ -8,7 +8,6 @@ TOML, checked when the configuration is loaded, ready for use in Python. In JSON
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from pingap.config.environment import ENVIRONMENT, FromEnvironment, from_environment
 from pingap.config.problem import did_you_mean, quoted, shortened
 from pingap.config.references import expanded, file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
@@ -39,7 +39,6 @@ from pingap.http.networks import parse_network
 
 SECRET_LIMIT: Final = 1024 * 1024
 """Maximum size of a secret file in bytes."""
-_ENVIRONMENT: Final = "$ENV:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +110,8 @@ class Secret(SecretStr):
             return secret
         if not isinstance(value, str):
             raise wrong_type(value, "a string")
+        if isinstance(value, FromEnvironment) and file_reference(value.written) is None:
+            return cls(str(value))  # whatever it looks like, it is the secret
         directory = _surroundings(info).directory
         secret = cls(resolve_secret(value, directory))
         if (path := file_reference(value)) is not None:
@@ -124,19 +125,11 @@ def resolve_secret(text: str, directory: Path) -> str:
     :param directory: the base of relative paths.
     :raises ValueError: with a message for the operator: the variable or file is missing or empty.
     """
-    if text.startswith(_ENVIRONMENT):
-        return _from_environment(text.removeprefix(_ENVIRONMENT))
+    if text.startswith(ENVIRONMENT):
+        return from_environment(text.removeprefix(ENVIRONMENT))
     if (path := file_reference(text)) is not None:
         return _from_file(directory / path)
     return text
-
-
-def _from_environment(name: str) -> str:
-    if name not in os.environ:
-        raise ValueError(f"the environment variable {shortened(name)} is not set")
-    if not os.environ[name]:
-        raise ValueError(f"the environment variable {shortened(name)} is empty")
-    return os.environ[name]
 
 
 def _from_file(path: Path) -> str:
