@@ -18,6 +18,7 @@ from pingap.client import (
     http_client,
 )
 from pingap.config.formats.interface import ConfigFormat, FormatError
+from pingap.config.header_entry import HeaderEntry
 from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret, UpstreamName
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
@@ -28,8 +29,8 @@ from pingap.config.storage.interface import (
     StorageFactory,
 )
 from pingap.config.table import ConfigTable
+from pingap.config.template import Template
 from pingap.config.units import ByteSize, Duration
-from pingap.config.variables import HeaderEntry, Value
 from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl, hookspec
 from pingap.http.accept_encoding import AcceptedEncodings, accepted_encodings
@@ -101,6 +102,9 @@ from pingap.shared_state.state import (
 )
 from pingap.shared_state.values import SharedValues
 from pingap.tls.facts import CertificateFacts
+
+Value = Template
+"""The name of ``Template`` before 1.1."""
 
 __all__ = [
     "AcceptedEncodings",
@@ -199,6 +203,7 @@ __all__ = [
     "StorageFactory",
     "StoreError",
     "Subscription",
+    "Template",
     "ThreadedBodyFilter",
     "UpstreamAttempt",
     "UpstreamName",

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pingap.build.claims import written as table_of
 from pingap.build.runtime import Runtime
 from pingap.config import SECTIONS, BasicConfig
-from pingap.config.environment import FromEnvironment, as_written
+from pingap.config.environment import FromEnvironment
 from pingap.config.masking import MASK, masked
 from pingap.config.problem import KeyPath, dotted
 from pingap.config.secret_keys import sounds_secret

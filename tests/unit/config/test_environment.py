@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from pingap import ByteSize, PluginSettings, Secret
 from pingap.config import Config, ConfigError, Surroundings, parse
@@ -123,14 +124,14 @@ def test_numbers_and_booleans() -> None:
 
 def test_numbers_of_plugins_also_in_arrays() -> None:
     class Settings(PluginSettings):
-        ports: list[int | None] = []
+        ports: tuple[int | None, ...] = Field((), strict=False)
         size: ByteSize = 0
         ratio: float = 0.0
 
     keys = 'ports = [1, "${NUMBER}"]\nsize = "$ENV:NUMBER"\nratio = "0.${NUMBER}"\n'
     options = parse(BASE + f'[plugins.a]\ncategory = "x"\n{keys}').plugins["a"].options
     settings = validated(Settings, options, Surroundings())
-    assert (settings.ports, settings.size, settings.ratio) == ([1, 3], 3, 0.3)
+    assert (settings.ports, settings.size, settings.ratio) == ((1, 3), 3, 0.3)
 
 
 def test_an_error_names_the_variable() -> None:
