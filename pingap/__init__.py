@@ -20,6 +20,7 @@ from pingap.client import (
 from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.header_entry import HeaderEntry
 from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret, UpstreamName
+from pingap.config.network_lists import NetworkSet
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.storage.interface import (
@@ -161,6 +162,7 @@ __all__ = [
     "MessageBus",
     "Metric",
     "MultiDict",
+    "NetworkSet",
     "Networks",
     "Notification",
     "Origin",
