@@ -30,6 +30,7 @@ CATEGORIES: Final = {
     "mock": "pingap-basics",
     "request_id": "pingap-basics",
     "response_headers": "pingap-basics",
+    "security_headers": "pingap-basics",
     "redirect": "pingap-basics",
     "stats": "pingap-basics",
     "sub_filter": "pingap-rewrite",
@@ -81,6 +82,7 @@ FORMATS: Final = {"hcl": "pingap-hcl", "kdl": "pingap-kdl"}
 
 INSTANCES: Final = {
     "pingap:compression": "pingap-compression",
+    "pingap:securityHeaders": "pingap-basics",
     "pingap:compressionUpstream": "pingap-compression",
     "pingap:acceptEncodingAdjustment": "pingap-compression",
     "pingap:admin": "pingap-admin",

@@ -82,16 +82,17 @@ class NetworkFile:
     def read_again(self) -> None:
         """Read the file; if it cannot be used, log that once and keep the previous content."""
         self._known = self._seen
+        text = "%s changed, but the previous content stays in use: %s"
         try:
             networks = RangeSet(_read(self.path))
-            if not networks and not self.may_be_empty:
-                raise ValueError("it has no networks")
-            self.networks = networks
         except ValueError as error:
-            text = "%s changed, but the previous content stays in use: %s"
             log.error(text, self.path, error)  # noqa: TRY400 - the operator's mistake
-        else:
-            log.info("%s changed and was read again", self.path)
+            return
+        if not networks and not self.may_be_empty:
+            log.error(text, self.path, "it has no networks")
+            return
+        self.networks = networks
+        log.info("%s changed and was read again", self.path)
 
 
 NetworkEntry: TypeAlias = IPv4Network | IPv6Network | NamedNetworks | NetworkFile
